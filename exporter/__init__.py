@@ -1,0 +1,1 @@
+"""The Prometheus exporter for Flashback storage buckets. docs/architecture.md shows the way in."""

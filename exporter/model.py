@@ -1,0 +1,206 @@
+"""The vocabulary, and every rule about data and time.
+
+Everything here is frozen and pure: `now` is an argument, nothing waits, nothing is read or
+written. No library and no other room of the house is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UNKNOWN_STATUS = "UNKNOWN"
+"""What stands for a status outside of the known ones."""
+
+
+class Instant(NamedTuple):
+    """One moment on two clocks: `wall` says what it means, `monotonic` how long ago it was."""
+
+    wall: float  # Unix time, seconds
+    monotonic: float  # seconds, from an arbitrary zero, never falling
+
+    @property
+    def day(self) -> date:
+        """The UTC day of this moment."""
+        return datetime.fromtimestamp(self.wall, UTC).date()
+
+
+class Reason(StrEnum):
+    """Why an attempt, a poll or a bucket failed: the values of the label `reason`."""
+
+    BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    UNEXPECTED_STATUS = "unexpected_status"
+    UNSUCCESSFUL = "unsuccessful"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    TOO_MANY_NODES = "too_many_nodes"
+    TIMEOUT = "timeout"
+    CONNECT = "connect"
+    TLS = "tls"
+    OVERDUE = "overdue"
+    INTERNAL = "internal"
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether asking again soon is pointless: the API said no to this very question."""
+        return self in REFUSALS
+
+
+REFUSALS = frozenset({Reason.BAD_REQUEST, Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.NOT_FOUND})
+
+
+class Timing(NamedTuple):
+    """How often an account's buckets are polled and how long their readings count, in seconds."""
+
+    poll_interval: float = 60.0
+    poll_timeout: float = 10.0  # of one attempt
+    stale_after: float = 300.0
+    recheck_interval: float = 300.0
+    rollover_grace: float = 600.0
+
+    def in_grace_after_midnight(self, wall: float) -> bool:
+        """Whether the day at `wall` (Unix time) is so young that upstream may not have it yet."""
+        return wall % SECONDS_PER_DAY < self.rollover_grace
+
+    def is_near_midnight(self, wall: float) -> bool:
+        """Whether the clocks of both sides may disagree on which day it is."""
+        return self.in_grace_after_midnight(wall) or (
+            SECONDS_PER_DAY - wall % SECONDS_PER_DAY <= self.rollover_grace
+        )
+
+
+SECONDS_PER_DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket to poll. Its identity is (account, id): the rest may change under it."""
+
+    account: str
+    id: str
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> BucketKey:
+        """What stays the same over a reload."""
+        return BucketKey(self.account, self.id)
+
+
+class BucketKey(NamedTuple):
+    """A bucket's identity."""
+
+    account: str
+    bucket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One row of an answer, in base units; None where the API gave nothing usable."""
+
+    ip: str
+    host: str
+    version: str | None = None
+    status: str | None = None
+    uptime_ratio: float | None = None
+    latency_average_seconds: float | None = None
+    latency_last_seconds: float | None = None
+    last_updated: float | None = None  # Unix time
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells the nodes of one bucket apart."""
+        return (self.ip, self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class DayStats:
+    """What the API says of a bucket's nodes on one UTC day. No two nodes share an identity."""
+
+    day: date
+    nodes: tuple[Node, ...]
+
+    def lacks_node_of(self, other: DayStats) -> bool:
+        """Whether `other` has a node that is missing here."""
+        mine = {node.identity for node in self.nodes}
+        return any(node.identity not in mine for node in other.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A poll that succeeded."""
+
+    stats: DayStats
+    ended: Instant
+    duration: float  # seconds, retries included
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A poll that did not. `message` is one printable line, from the server where it gave one."""
+
+    reason: Reason
+    message: str
+    ended: Instant
+    duration: float  # seconds, retries included
+    retry_after: float | None = None  # seconds, as the server asked
+
+
+Outcome: TypeAlias = Reading | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """All that is known of a bucket, as a value: the reading held and the newest outcome."""
+
+    known_since: Instant
+    stats: DayStats | None = None  # of the newest good poll, or kept over midnight
+    last_success: Instant | None = None
+    newest: Outcome | None = None
+
+    def after(self, outcome: Outcome, timing: Timing) -> BucketState:
+        """The state once `outcome` is known.
+
+        A failure leaves what is held as it is: it ages. A good poll replaces it, but in the grace
+        after midnight an answer that is empty or lacks a node held from yesterday only confirms
+        what is held, as long as that is not stale: upstream has not filled the new day yet.
+        """
+        if isinstance(outcome, Failure):
+            return replace(self, newest=outcome)
+        kept = self._is_kept_over_midnight(outcome, timing)
+        return replace(
+            self,
+            stats=self.stats if kept else outcome.stats,
+            last_success=outcome.ended,
+            newest=outcome,
+        )
+
+    def fresh_until(self, timing: Timing) -> float:
+        """The monotonic time, in seconds, from which on nothing held here may be shown."""
+        return (self.last_success or self.known_since).monotonic + timing.stale_after
+
+    def failing(self, *, fresh: bool) -> Reason | None:
+        """Why the bucket is failing, or None. `fresh`: whether `fresh_until` lies ahead."""
+        if isinstance(self.newest, Failure):
+            return self.newest.reason
+        return None if fresh else Reason.OVERDUE
+
+    def _is_kept_over_midnight(self, reading: Reading, timing: Timing) -> bool:
+        held = self.stats
+        return (
+            held is not None
+            and held.day == reading.stats.day - timedelta(days=1)
+            and timing.in_grace_after_midnight(reading.ended.wall)
+            and reading.ended.monotonic < self.fresh_until(timing)
+            and (not reading.stats.nodes or reading.stats.lacks_node_of(held))
+        )

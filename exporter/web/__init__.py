@@ -1,0 +1,1 @@
+"""The HTTP endpoints that Prometheus, probes and people ask."""
