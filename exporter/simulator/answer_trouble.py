@@ -1,0 +1,168 @@
+"""Trouble with whole answers: refusals, storms, garbage, compression, size.
+
+Each function takes the answer as it would have been and the call, and returns the one to send
+instead. Pure; how its bytes then travel is `delivery`'s.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from email.utils import formatdate
+from functools import cache
+from typing import TypeAlias
+
+from exporter.simulator.answers import Answer, json_answer, refusal
+from exporter.simulator.call import Call
+from exporter.simulator.data_trouble import HOSTILE
+
+AlterAnswer: TypeAlias = Callable[[Answer, Call], Answer]
+
+RETRY_AFTER_SECONDS = 30
+REDIRECT_TARGET = "/elsewhere"
+BOMB_BYTES = 64 * 2**20  # unpacked
+HUGE_BYTES = 16 * 2**20
+NESTING = 100_000
+
+_MEANINGS = {
+    400: "Invalid date format",
+    401: "Invalid or expired token",
+    403: "Insufficient permissions",
+    404: "Bucket or user not found",
+}
+_TEXT, _HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+_PROXY_PAGE = b"<html><head><title>Please wait</title></head><body><h1>nginx</h1></body></html>"
+_EXCUSES: tuple[dict[str, object], ...] = (
+    {},
+    {"message": "Statistics are not available"},
+    {"error": "try later"},
+    {"nodeStats": []},
+)
+_NOT_JSON = (b"", b"OK", b'{"success":true,"nodeSt', b"\xff\xfe\x00", b"{'success': True}", b"[]]")
+_WRONG_SHAPES: tuple[object, ...] = (
+    None,
+    [],
+    "nodeStats",
+    42,
+    {},
+    {"success": True},
+    {"success": True, "nodeStats": None},
+    {"success": True, "nodeStats": {"ip": "198.51.100.11"}},
+    {"success": True, "nodeStats": "none"},
+    {"success": True, "nodeStats": [1, None, "x", [], {}]},
+    {"success": True, "nodeStats": [{"ip": ["a"], "host": {"b": 1}, "perc_uptime": []}]},
+    {"success": "yes", "nodeStats": 3},
+)
+
+
+def same_answer(answer: Answer, _call: Call) -> Answer:
+    """No trouble."""
+    return answer
+
+
+def error_forms(status: int, meaning: str) -> tuple[Answer, ...]:
+    """The bodies in which this API and the proxies before it are known to say no."""
+    code = meaning.upper().replace(" ", "_")
+    return (
+        refusal(status, meaning),
+        json_answer(status, {"success": False, "error_code": code, "message": meaning}),
+        json_answer(status, {"success": False, "error_code": code}),
+        json_answer(status, {"success": False, "error": meaning}),
+        Answer(status, b""),
+        Answer(status, meaning.encode(), _TEXT),
+        Answer(status, _PROXY_PAGE, _HTML),
+    )
+
+
+def refused(status: int) -> AlterAnswer:
+    """One of the error forms under `status`, which is 400, 401, 403 or 404."""
+    forms = error_forms(status, _MEANINGS[status])
+    return lambda _answer, call: call.pick(forms, "form")
+
+
+def unsuccessful(_answer: Answer, call: Call) -> Answer:
+    """`success: false` under 200, with or without words and rows."""
+    return json_answer(200, {"success": False, **call.pick(_EXCUSES, "form")})
+
+
+def with_hostile_message(_answer: Answer, call: Call) -> Answer:
+    """A refusal whose words try to break logs and pages."""
+    return refusal(call.pick((200, 400, 403, 404, 500), "status"), call.pick(HOSTILE, "message"))
+
+
+def storm_in_seconds(_answer: Answer, _call: Call) -> Answer:
+    """429 with `Retry-After` in seconds."""
+    return _too_many({"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def storm_with_date(_answer: Answer, call: Call) -> Answer:
+    """429 with `Retry-After` as an HTTP date, by the server's clock."""
+    return _too_many({"Retry-After": formatdate(call.now + RETRY_AFTER_SECONDS, usegmt=True)})
+
+
+def storm_without_hint(_answer: Answer, _call: Call) -> Answer:
+    """429 without `Retry-After`."""
+    return _too_many({})
+
+
+def server_error(_answer: Answer, call: Call) -> Answer:
+    """500, 502, 503 or 504 with any body."""
+    status = call.pick((500, 502, 503, 504), "status")
+    return call.pick(error_forms(status, "Internal server error"), "form")
+
+
+def proxy_page(status: int) -> AlterAnswer:
+    """A proxy's HTML page under `status`."""
+    return lambda _answer, _call: Answer(status, _PROXY_PAGE, _HTML)
+
+
+def not_json(_answer: Answer, call: Call) -> Answer:
+    """200, said to be JSON, which it is not."""
+    return Answer(200, call.pick(_NOT_JSON, "form"))
+
+
+def wrong_shape(_answer: Answer, call: Call) -> Answer:
+    """200 with JSON that is not what the vendor's page describes."""
+    return json_answer(200, call.pick(_WRONG_SHAPES, "form"))
+
+
+def redirected(_answer: Answer, _call: Call) -> Answer:
+    """307 to another path of this server, where whoever follows is seen in the record."""
+    return Answer(307, b"", headers={"Location": REDIRECT_TARGET})
+
+
+def gzipped(answer: Answer, _call: Call) -> Answer:
+    """The same answer compressed, whatever the client said that it accepts."""
+    body = gzip.compress(answer.body, mtime=0)
+    return replace(answer, body=body, headers={**answer.headers, "Content-Encoding": "gzip"})
+
+
+def bomb(_answer: Answer, _call: Call) -> Answer:
+    """A small gzip body that unpacks to a very large valid answer."""
+    return Answer(200, _packed_bomb(), headers={"Content-Encoding": "gzip"})
+
+
+def huge(_answer: Answer, _call: Call) -> Answer:
+    """A very large valid answer."""
+    return Answer(200, _padded(HUGE_BYTES))
+
+
+def deeply_nested(_answer: Answer, _call: Call) -> Answer:
+    """Valid JSON, nested so deeply that recursive parsers give up."""
+    return Answer(200, b'{"success":true,"nodeStats":' + b"[" * NESTING + b"]" * NESTING + b"}")
+
+
+def _too_many(headers: dict[str, str]) -> Answer:
+    return replace(refusal(429, "Too many requests"), headers=headers)
+
+
+@cache
+def _packed_bomb() -> bytes:
+    return gzip.compress(_padded(BOMB_BYTES), mtime=0)
+
+
+def _padded(size: int) -> bytes:
+    whole = json.dumps({"success": True, "nodeStats": []}).encode()
+    return whole[:-1].ljust(size - 1) + b"}"

@@ -1,0 +1,228 @@
+"""Which trouble there can be, by name: one table.
+
+A scenario may change the server's clock, the world, the rows, the answer and the delivery, in
+that order. What those changes do lives in `world_trouble`, `data_trouble`, `answer_trouble` and
+`delivery`; how scenarios are limited and mixed in `troubles`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.simulator import answer_trouble, data_trouble, delivery, world_trouble
+from exporter.simulator.timeline import SECONDS_PER_DAY
+
+if TYPE_CHECKING:
+    from exporter.simulator.answer_trouble import AlterAnswer
+    from exporter.simulator.data_trouble import AlterRows
+    from exporter.simulator.delivery import Deliver
+    from exporter.simulator.world_trouble import AlterWorld
+
+CLOCK_SKEW = 180.0
+"""Seconds by which the fast and the slow clock are wrong."""
+
+
+class Window(NamedTuple):
+    """A time of day in UTC that comes back daily, in seconds since 00:00; may span midnight."""
+
+    start: float
+    end: float
+
+    def covers(self, moment: float) -> bool:
+        """Whether a moment (Unix time) lies within."""
+        return (moment - self.start) % SECONDS_PER_DAY < (self.end - self.start) % SECONDS_PER_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """An entry of the table: what is changed, and by default for how many calls and when."""
+
+    name: str
+    description: str
+    share: float = 1.0  # of the calls
+    window: Window | None = None  # None: always
+    clock: float = 0.0  # seconds by which the server's clock is ahead
+    world: AlterWorld = world_trouble.same_world
+    rows: AlterRows = data_trouble.same_rows
+    answer: AlterAnswer = answer_trouble.same_answer
+    deliver: Deliver | None = None
+
+    @property
+    def summary(self) -> str:
+        """A line of help: the description, and the share of calls where it is not all."""
+        rest = f"; {self.share:.0%} of calls" if self.share < 1 else ""
+        return f"{self.description}{rest}"
+
+
+_TABLE = (
+    # The world
+    Scenario(
+        "node-outage",
+        "*-us-east-1-aws is OFFLINE from minute 10 to 20 of each hour",
+        world=world_trouble.node_down,
+    ),
+    Scenario(
+        "latency-spike",
+        "eu-central-1 is 8 times as slow from minute 30 to 40 of each hour",
+        world=world_trouble.region_slow,
+    ),
+    Scenario(
+        "private-nodes",
+        "three private nodes besides the public ones",
+        world=world_trouble.private_too,
+    ),
+    Scenario(
+        "hundreds-of-nodes",
+        "300 private nodes besides the public ones",
+        world=world_trouble.crowded,
+    ),
+    Scenario(
+        "whole-day-denominator",
+        "today's perc_uptime is a share of the whole day, not of the time elapsed",
+        world=world_trouble.by_whole_day,
+    ),
+    # The clock
+    Scenario("fast-clock", "the server's clock is 3 minutes ahead", clock=CLOCK_SKEW),
+    Scenario(
+        "slow-clock",
+        "the server's clock is 3 minutes behind: after midnight today is in the future, a 400",
+        clock=-CLOCK_SKEW,
+    ),
+    # The rows
+    Scenario("churn", "three in ten nodes are gone, others every 5 min", rows=data_trouble.churned),
+    Scenario("duplicate-rows", "each node in two rows that differ", rows=data_trouble.duplicated),
+    Scenario("hostile-strings", "hostile host, version and status", rows=data_trouble.hostile),
+    Scenario(
+        "empty-new-day",
+        "no rows for today in the first 5 minutes of the day",
+        window=Window(0, 300),
+        rows=data_trouble.empty_today,
+    ),
+    Scenario(
+        "half-filled-new-day",
+        "every other row for today in the first 10 minutes of the day",
+        window=Window(0, 600),
+        rows=data_trouble.half_filled_today,
+    ),
+    Scenario(
+        "null-latency",
+        "null latencies while a node is not ONLINE",
+        rows=data_trouble.latency_null_while_down,
+    ),
+    Scenario("missing-status", "rows without node_status", rows=data_trouble.without_status),
+    Scenario(
+        "renamed-status",
+        "node_status is called nodeStatus",
+        rows=data_trouble.with_status_renamed,
+    ),
+    Scenario(
+        "unknown-status",
+        "every other node has a status outside the known ones",
+        rows=data_trouble.with_unknown_status,
+    ),
+    Scenario(
+        "missing-fields",
+        "a quarter of all fields is absent or null",
+        rows=data_trouble.with_missing_fields,
+    ),
+    Scenario(
+        "string-numbers",
+        "each number is a string",
+        rows=data_trouble.with_numbers_as_strings,
+    ),
+    Scenario(
+        "extreme-numbers",
+        "NaN, infinite, negative and gigantic numbers",
+        rows=data_trouble.with_extreme_numbers,
+    ),
+    Scenario("odd-dates", "last_updated is no usable date", rows=data_trouble.with_odd_dates),
+    # The answer
+    Scenario(
+        "429-storm",
+        "429 with Retry-After in seconds",
+        share=0.3,
+        answer=answer_trouble.storm_in_seconds,
+    ),
+    Scenario(
+        "429-storm-date",
+        "429 with Retry-After as an HTTP date",
+        share=0.3,
+        answer=answer_trouble.storm_with_date,
+    ),
+    Scenario(
+        "429-storm-bare",
+        "429 without Retry-After",
+        share=0.3,
+        answer=answer_trouble.storm_without_hint,
+    ),
+    Scenario("5xx", "500, 502, 503 or 504", share=0.3, answer=answer_trouble.server_error),
+    Scenario("bad-request", "400, all bodies", share=0.3, answer=answer_trouble.refused(400)),
+    Scenario("unauthorized", "401, all bodies", share=0.3, answer=answer_trouble.refused(401)),
+    Scenario("forbidden", "403, all bodies", share=0.3, answer=answer_trouble.refused(403)),
+    Scenario("not-found", "404, all bodies", share=0.3, answer=answer_trouble.refused(404)),
+    Scenario(
+        "unsuccessful",
+        "200 with success: false",
+        share=0.3,
+        answer=answer_trouble.unsuccessful,
+    ),
+    Scenario(
+        "hostile-message",
+        "a refusal whose message is hostile",
+        share=0.3,
+        answer=answer_trouble.with_hostile_message,
+    ),
+    Scenario("not-json", "200 whose body is no JSON", share=0.3, answer=answer_trouble.not_json),
+    Scenario(
+        "proxy-page",
+        "200 with a proxy's HTML page",
+        share=0.3,
+        answer=answer_trouble.proxy_page(200),
+    ),
+    Scenario(
+        "proxy-502",
+        "502 with a proxy's HTML page",
+        share=0.3,
+        answer=answer_trouble.proxy_page(502),
+    ),
+    Scenario(
+        "wrong-shape",
+        "200 with JSON of another shape",
+        share=0.3,
+        answer=answer_trouble.wrong_shape,
+    ),
+    Scenario("redirect", "307 to elsewhere", share=0.3, answer=answer_trouble.redirected),
+    Scenario("gzip", "bodies are compressed, asked for or not", answer=answer_trouble.gzipped),
+    Scenario(
+        "gzip-bomb",
+        "64 KB of gzip that unpack to 64 MiB",
+        share=0.1,
+        answer=answer_trouble.bomb,
+    ),
+    Scenario("huge-body", "a body of 16 MiB", share=0.1, answer=answer_trouble.huge),
+    Scenario(
+        "deep-json",
+        "JSON nested 100,000 deep",
+        share=0.1,
+        answer=answer_trouble.deeply_nested,
+    ),
+    # The delivery
+    Scenario("hang", "no answer, ever", share=0.1, deliver=delivery.never),
+    Scenario("trickle", "the body takes a minute", share=0.1, deliver=delivery.trickled),
+    Scenario(
+        "truncated",
+        "the connection closes halfway through the body",
+        share=0.2,
+        deliver=delivery.truncated,
+    ),
+    Scenario(
+        "disconnect",
+        "the connection closes without an answer",
+        share=0.2,
+        deliver=delivery.dropped,
+    ),
+)
+
+SCENARIOS = {scenario.name: scenario for scenario in _TABLE}
+"""All scenarios by name, in the order in which help shows them."""

@@ -1,0 +1,139 @@
+"""How scenarios are limited, mixed and written down.
+
+`churn,429-storm/share=0.5/bucket=a/bucket=b,hang/window=23:55-00:10` is churn for all calls,
+429 for half of those for two buckets, and no answers around midnight. What a scenario does is
+not decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from exporter.simulator import delivery
+from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from exporter.simulator.answers import Answer
+    from exporter.simulator.call import Call
+    from exporter.simulator.delivery import Deliver
+    from exporter.simulator.world import Row, World
+
+
+class ScenarioError(ValueError):
+    """A text that names no scenario or limits one in no way that exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A scenario and the calls that it hits."""
+
+    scenario: Scenario
+    share: float  # of the calls that the other limits let through
+    buckets: frozenset[str] = frozenset()  # empty: all
+    window: Window | None = None  # None: always
+
+    def hits(self, call: Call) -> bool:
+        """Whether a call is one of those. The same call gets the same answer."""
+        return (
+            (not self.buckets or call.bucket in self.buckets)
+            and (self.window is None or self.window.covers(call.now))
+            and call.draw("share", self.scenario.name) < self.share
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the scenarios that hit one call do to it, each on top of those named before it."""
+
+    scenarios: tuple[Scenario, ...]
+
+    @property
+    def clock(self) -> float:
+        """Seconds by which the server's clock is ahead."""
+        return sum(scenario.clock for scenario in self.scenarios)
+
+    def world(self, world: World) -> World:
+        """The world as it is for this call."""
+        return reduce(lambda so_far, each: each.world(so_far), self.scenarios, world)
+
+    def rows(self, rows: Sequence[Row], call: Call) -> list[Row]:
+        """The rows to send."""
+        return reduce(lambda so_far, each: each.rows(so_far, call), self.scenarios, list(rows))
+
+    def answer(self, answer: Answer, call: Call) -> Answer:
+        """The answer to send: of two scenarios that replace it, the one named last wins."""
+        return reduce(lambda so_far, each: each.answer(so_far, call), self.scenarios, answer)
+
+    @property
+    def deliver(self) -> Deliver:
+        """How to send it: the one named last wins."""
+        ways = (each.deliver for each in reversed(self.scenarios) if each.deliver)
+        return next(ways, delivery.whole)
+
+
+def plan(troubles: Iterable[Trouble], call: Call) -> Plan:
+    """What happens to a call."""
+    return Plan(tuple(trouble.scenario for trouble in troubles if trouble.hits(call)))
+
+
+def text_to_troubles(text: str) -> tuple[Trouble, ...]:
+    """What `--scenario` says: names by comma, each with any limits; nothing means no trouble.
+
+    Limits follow a slash: `share=0.5`, `bucket=ID` (repeatable), `window=HH:MM-HH:MM` (UTC).
+    Without a limit the scenario's own default holds. Raises ScenarioError.
+    """
+    entries = (entry.strip() for entry in text.split(","))
+    return tuple(_entry_to_trouble(entry) for entry in entries if entry)
+
+
+def _entry_to_trouble(entry: str) -> Trouble:
+    name, *limits = entry.split("/")
+    scenario = _scenario(name)
+    trouble = Trouble(scenario, scenario.share, window=scenario.window)
+    return reduce(_limited, limits, trouble)
+
+
+def _scenario(name: str) -> Scenario:
+    if name in SCENARIOS:
+        return SCENARIOS[name]
+    close = get_close_matches(name, SCENARIOS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SCENARIOS)}"
+    raise ScenarioError(f"no scenario is called {name!r}: {hint}")
+
+
+def _limited(trouble: Trouble, limit: str) -> Trouble:
+    match limit.partition("="):
+        case "share", _, value:
+            return replace(trouble, share=_text_to_share(value))
+        case "bucket", _, value if value:
+            return replace(trouble, buckets=trouble.buckets | {value})
+        case "window", _, value:
+            return replace(trouble, window=_text_to_window(value))
+    raise ScenarioError(f"{limit!r} limits nothing: use share=0.5, bucket=ID, window=HH:MM-HH:MM")
+
+
+def _text_to_share(text: str) -> float:
+    if re.fullmatch(r"0(\.\d+)?|1(\.0+)?", text):
+        return float(text)
+    raise ScenarioError(f"a share lies between 0 and 1, which {text!r} does not")
+
+
+def _text_to_window(text: str) -> Window:
+    start, _, end = text.partition("-")
+    window = Window(_text_to_second(start), _text_to_second(end))
+    if window.start == window.end:
+        raise ScenarioError(f"the window {text!r} is empty")
+    return window
+
+
+def _text_to_second(text: str) -> float:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", text, re.ASCII):
+        raise ScenarioError(f"a window is written HH:MM-HH:MM; {text!r} is no time of day")
+    hour, minute, second = (*map(int, text.split(":")), 0)[:3]
+    return hour * 3600.0 + minute * 60 + second

@@ -1,0 +1,40 @@
+"""What the simulator's tests share: asking it over a real socket."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from exporter.simulator import serve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from exporter.simulator import Simulator
+
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # spares each client the loading of authorities
+
+
+@asynccontextmanager
+async def _serving(simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        serve(simulator) as url,
+        httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": "Bearer token", "User-Agent": "test/1"},
+            verify=_NO_TLS,
+            trust_env=False,
+        ) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def serving() -> Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]:
+    """Serve a simulator for the length of a block, and yield a client that has a token."""
+    return _serving

@@ -1,0 +1,488 @@
+"""Each scenario does what its name says, seen over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import httpx
+import pytest
+
+from exporter.simulator import SCENARIOS, Simulator, Trouble, serve
+from exporter.simulator.answer_trouble import BOMB_BYTES, HUGE_BYTES, RETRY_AFTER_SECONDS
+from exporter.simulator.data_trouble import HOSTILE, UNKNOWN_STATUSES
+from exporter.simulator.delivery import TRICKLE_PAUSE, Parcel, never
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
+Nodes: TypeAlias = list[dict[str, Any]]
+
+MIDNIGHT = 1705276800  # 2024-01-15T00:00:00Z
+NOON = MIDNIGHT + 12 * 3600
+TODAY = {"day": "2024-01-15T00:00:00.000Z"}
+YESTERDAY = {"day": "2024-01-14T00:00:00.000Z"}
+STATS = "/bucket/b/stats"
+FIELDS = {
+    "ip",
+    "host",
+    "perc_uptime",
+    "avg_latency_ms",
+    "version",
+    "node_status",
+    "last_updated",
+    "last_latency_ms",
+}
+NUMBERS = ("perc_uptime", "avg_latency_ms", "last_latency_ms")
+
+
+def playing(name: str, now: float = NOON) -> Simulator:
+    """A simulator in which a scenario hits every call within its window."""
+    scenario = SCENARIOS[name]
+    return Simulator(now=lambda: now, scenarios=[Trouble(scenario, 1.0, window=scenario.window)])
+
+
+def statuses(nodes: Nodes) -> dict[str, str]:
+    """Each host's status."""
+    return {node["host"]: node["node_status"] for node in nodes}
+
+
+def is_odd_date(value: object) -> bool:
+    """Whether this is nothing that the API would say today."""
+    return not (isinstance(value, str) and value.startswith("2024-01-15T") and value.endswith("Z"))
+
+
+NODES_SHOW: dict[str, tuple[float, Callable[[Nodes], bool]]] = {
+    "node-outage": (
+        NOON + 15 * 60,
+        lambda nodes: statuses(nodes)["*-us-east-1-aws.flashback.tech"] == "OFFLINE",
+    ),
+    "latency-spike": (
+        NOON + 35 * 60,
+        lambda nodes: all(
+            node["last_latency_ms"] > 300 for node in nodes if "eu-central-1" in node["host"]
+        ),
+    ),
+    "private-nodes": (NOON, lambda nodes: len(nodes) == 9),
+    "hundreds-of-nodes": (NOON, lambda nodes: len(nodes) == 306),
+    "whole-day-denominator": (
+        NOON,
+        lambda nodes: all(node["perc_uptime"] <= 50 for node in nodes),
+    ),
+    "fast-clock": (
+        NOON,
+        lambda nodes: all(node["last_updated"] > "2024-01-15T12:02:00Z" for node in nodes),
+    ),
+    "churn": (NOON + 20 * 60, lambda nodes: 0 < len(nodes) < 6),
+    "duplicate-rows": (
+        NOON,
+        lambda nodes: len(nodes) == 12 and len({(node["ip"], node["host"]) for node in nodes}) == 6,
+    ),
+    "hostile-strings": (NOON, lambda nodes: all(node["version"] in HOSTILE for node in nodes)),
+    "empty-new-day": (MIDNIGHT + 299, lambda nodes: nodes == []),
+    "half-filled-new-day": (MIDNIGHT + 599, lambda nodes: len(nodes) == 3),
+    "missing-status": (
+        NOON,
+        lambda nodes: all(node.keys() == FIELDS - {"node_status"} for node in nodes),
+    ),
+    "renamed-status": (
+        NOON,
+        lambda nodes: all(
+            node.keys() == FIELDS - {"node_status"} | {"nodeStatus"} for node in nodes
+        ),
+    ),
+    "unknown-status": (
+        NOON,
+        lambda nodes: sum(node["node_status"] in UNKNOWN_STATUSES for node in nodes) == 3,
+    ),
+    "missing-fields": (
+        NOON,
+        lambda nodes: (
+            any(node.keys() < FIELDS for node in nodes)
+            and any(value is None for node in nodes for value in node.values())
+        ),
+    ),
+    "string-numbers": (
+        NOON,
+        lambda nodes: all(isinstance(node[name], str) for node in nodes for name in NUMBERS),
+    ),
+    "extreme-numbers": (
+        NOON,
+        lambda nodes: all(not 0 < node[name] <= 100 for node in nodes for name in NUMBERS),
+    ),
+    "odd-dates": (NOON, lambda nodes: all(is_odd_date(node["last_updated"]) for node in nodes)),
+    "gzip": (NOON, lambda nodes: len(nodes) == 6),
+}
+"""Scenarios seen in the rows of one answer, with the moment at which they are."""
+
+STATUS_SHOWS = {
+    "slow-clock": {200},
+    "429-storm": {429},
+    "429-storm-date": {429},
+    "429-storm-bare": {429},
+    "5xx": {500, 502, 503, 504},
+    "bad-request": {400},
+    "unauthorized": {401},
+    "forbidden": {403},
+    "not-found": {404},
+    "unsuccessful": {200},
+    "hostile-message": {200, 400, 403, 404, 500},
+    "not-json": {200},
+    "proxy-page": {200},
+    "proxy-502": {502},
+    "wrong-shape": {200},
+    "redirect": {307},
+}
+"""Scenarios seen in many small answers, with the statuses that they give."""
+
+OWN_TESTS = {
+    "null-latency",
+    "gzip-bomb",
+    "huge-body",
+    "deep-json",
+    "hang",
+    "trickle",
+    "truncated",
+    "disconnect",
+}
+
+
+def test_each_scenario_is_tested() -> None:
+    """No entry of the table goes unseen."""
+    assert NODES_SHOW.keys() | STATUS_SHOWS.keys() | OWN_TESTS == SCENARIOS.keys()
+
+
+@pytest.mark.parametrize("name", NODES_SHOW)
+async def test_rows_show_the_scenario(serving: Serving, name: str) -> None:
+    """A scenario about data shows in the rows; without it the same question shows no trouble."""
+    now, shows = NODES_SHOW[name]
+    async with serving(playing(name, now)) as client:
+        troubled = await client.post(STATS, json=TODAY)
+    async with serving(Simulator(now=lambda: now)) as client:
+        honest = await client.post(STATS, json=TODAY)
+    assert troubled.status_code == honest.status_code == 200
+    assert shows(troubled.json()["nodeStats"])
+    assert name == "gzip" or not shows(honest.json()["nodeStats"])
+
+
+@pytest.mark.parametrize("name", STATUS_SHOWS)
+async def test_status_shows_the_scenario(serving: Serving, name: str) -> None:
+    """A scenario about whole answers gives exactly the statuses that it is for."""
+    async with serving(playing(name)) as client:
+        answers = [await client.post(STATS, json=TODAY) for _ in range(40)]
+    assert {answer.status_code for answer in answers} == STATUS_SHOWS[name]
+
+
+async def test_a_storm_says_how_long_in_seconds(serving: Serving) -> None:
+    """The plain storm's Retry-After is a number of seconds."""
+    async with serving(playing("429-storm")) as client:
+        answer = await client.post(STATS, json=TODAY)
+    assert answer.headers["Retry-After"] == str(RETRY_AFTER_SECONDS)
+    assert answer.json() == {"success": False, "message": "Too many requests"}
+
+
+async def test_a_storm_says_until_when(serving: Serving) -> None:
+    """The dated storm's Retry-After lies ahead of the answer's own date, by the server's clock."""
+    simulator = playing("429-storm-date")
+    simulator.play((*simulator.troubles, Trouble(SCENARIOS["fast-clock"], 1.0)))
+    async with serving(simulator) as client:
+        answer = await client.post(STATS, json=TODAY)
+    said, until = (parsedate_to_datetime(answer.headers[name]) for name in ("Date", "Retry-After"))
+    assert said.timestamp() == NOON + 180
+    assert (until - said).total_seconds() == RETRY_AFTER_SECONDS
+
+
+async def test_a_storm_may_say_nothing(serving: Serving) -> None:
+    """The bare storm has no Retry-After."""
+    async with serving(playing("429-storm-bare")) as client:
+        assert "Retry-After" not in (await client.post(STATS, json=TODAY)).headers
+
+
+@pytest.mark.parametrize("name", ["bad-request", "unauthorized", "forbidden", "not-found", "5xx"])
+async def test_refusals_come_in_all_forms(serving: Serving, name: str) -> None:
+    """A refusal's body may be any of the API's forms, empty, plain text or a proxy's page."""
+    async with serving(playing(name)) as client:
+        answers = [await client.post(STATS, json=TODAY) for _ in range(80)]
+    bodies = {answer.text for answer in answers}
+    keys = {
+        frozenset(answer.json())
+        for answer in answers
+        if answer.headers["Content-Type"].startswith("application/json") and answer.content
+    }
+    assert "" in bodies
+    assert any(body.startswith("<html>") for body in bodies)
+    assert {answer.headers["Content-Type"].split(";")[0] for answer in answers} == {
+        "application/json",
+        "text/plain",
+        "text/html",
+    }
+    assert keys == {
+        frozenset({"success", "message"}),
+        frozenset({"success", "error_code"}),
+        frozenset({"success", "error_code", "message"}),
+        frozenset({"success", "error"}),
+    }
+
+
+async def test_unsuccessful_answers_say_so(serving: Serving) -> None:
+    """Under 200, the body says success: false."""
+    async with serving(playing("unsuccessful")) as client:
+        answers = [await client.post(STATS, json=TODAY) for _ in range(20)]
+    assert {answer.json()["success"] for answer in answers} == {False}
+    assert len({answer.text for answer in answers}) == 4
+
+
+async def test_hostile_messages_arrive_as_they_are(serving: Serving) -> None:
+    """Control characters and lone surrogates survive the way as JSON escapes."""
+    async with serving(playing("hostile-message")) as client:
+        answers = [await client.post(STATS, json=TODAY) for _ in range(150)]
+    assert {answer.json()["message"] for answer in answers} == set(HOSTILE)
+    assert any(rb"\ud800" in answer.content for answer in answers)
+    assert all(answer.content.isascii() for answer in answers)
+
+
+async def test_not_json_is_not_json(serving: Serving) -> None:
+    """No body of this scenario can be parsed, though each claims to be JSON."""
+    async with serving(playing("not-json")) as client:
+        answers = [await client.post(STATS, json=TODAY) for _ in range(40)]
+    assert len({answer.content for answer in answers}) == 6
+    for answer in answers:
+        assert answer.headers["Content-Type"].startswith("application/json")
+        with pytest.raises(ValueError, match=r".*"):
+            answer.json()
+
+
+@pytest.mark.parametrize("name", ["proxy-page", "proxy-502"])
+async def test_a_proxys_page_is_html(serving: Serving, name: str) -> None:
+    """A proxy answers in HTML and says so."""
+    async with serving(playing(name)) as client:
+        answer = await client.post(STATS, json=TODAY)
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert answer.text.startswith("<html>")
+
+
+async def test_wrong_shapes_are_json(serving: Serving) -> None:
+    """Each wrong shape is valid JSON, of a dozen kinds."""
+    async with serving(playing("wrong-shape")) as client:
+        answers = [await client.post(STATS, json=TODAY) for _ in range(120)]
+    assert len({json.dumps(answer.json()) for answer in answers}) == 12
+
+
+async def test_a_redirect_shows_who_follows(serving: Serving) -> None:
+    """Whoever follows a redirect is seen in the record, and finds nothing there."""
+    simulator = playing("redirect")
+    async with serving(simulator) as client:
+        assert (await client.post(STATS, json=TODAY)).next_request is not None
+        assert [asked.raw_path for asked in simulator.record.asked] == [STATS]
+        followed = await client.post(STATS, json=TODAY, follow_redirects=True)
+    assert followed.status_code == 404
+    assert simulator.record.asked[-1].raw_path == "/elsewhere"
+    assert simulator.record.asked[-1].method == "POST"
+
+
+async def test_gzip_is_sent_unasked(serving: Serving) -> None:
+    """Bodies are compressed even for a client that accepts nothing of the kind."""
+    async with serving(playing("gzip")) as client:
+        headers = {"Accept-Encoding": "identity"}
+        answer = await client.post(STATS, json=TODAY, headers=headers)
+    assert answer.headers["Content-Encoding"] == "gzip"
+
+
+async def test_a_bomb_is_small_on_the_wire(serving: Serving) -> None:
+    """A gzip bomb travels as some kilobytes and unpacks to a valid answer of 64 MiB."""
+    async with (
+        serving(playing("gzip-bomb")) as client,
+        client.stream("POST", STATS, json=TODAY) as answer,
+    ):
+        packed = b"".join([chunk async for chunk in answer.aiter_raw()])
+    unpacked = gzip.decompress(packed)
+    assert len(packed) < 100_000
+    assert len(unpacked) == BOMB_BYTES
+    assert json.loads(unpacked) == {"success": True, "nodeStats": []}
+
+
+async def test_a_huge_body_is_huge(serving: Serving) -> None:
+    """A huge body is a valid answer of 16 MiB."""
+    async with serving(playing("huge-body")) as client:
+        answer = await client.post(STATS, json=TODAY)
+    assert len(answer.content) == HUGE_BYTES
+    assert answer.json() == {"success": True, "nodeStats": []}
+
+
+async def test_deep_json_is_too_deep(serving: Serving) -> None:
+    """Deep JSON makes a recursive parser give up."""
+    async with serving(playing("deep-json")) as client:
+        answer = await client.post(STATS, json=TODAY)
+    with pytest.raises(RecursionError):
+        answer.json()
+
+
+async def test_latencies_are_null_only_while_down(serving: Serving) -> None:
+    """A node that is down has null latencies, one that is up keeps its own."""
+    now = NOON + 15 * 60
+    async with serving(Simulator(now=lambda: now, scenarios="node-outage,null-latency")) as client:
+        nodes: Nodes = (await client.post(STATS, json=TODAY)).json()["nodeStats"]
+    down = {node["host"] for node in nodes if node["last_latency_ms"] is None}
+    assert down == {host for host, status in statuses(nodes).items() if status != "ONLINE"}
+    assert "*-us-east-1-aws.flashback.tech" in down
+    assert len(down) < 6
+
+
+@pytest.mark.parametrize(("name", "second"), [("empty-new-day", 301), ("half-filled-new-day", 601)])
+async def test_a_new_day_fills_up(serving: Serving, name: str, second: float) -> None:
+    """After its window the new day is whole, and yesterday is so all the time."""
+    async with serving(playing(name, MIDNIGHT + second)) as client:
+        assert len((await client.post(STATS, json=TODAY)).json()["nodeStats"]) == 6
+    async with serving(playing(name, MIDNIGHT + 90)) as client:
+        assert len((await client.post(STATS, json=YESTERDAY)).json()["nodeStats"]) == 6
+
+
+async def test_a_slow_clock_refuses_today_after_midnight(serving: Serving) -> None:
+    """For a server whose clock is behind, the new day is still in the future."""
+    async with serving(playing("slow-clock", MIDNIGHT + 100)) as client:
+        early = await client.post(STATS, json=TODAY)
+    async with serving(playing("slow-clock", MIDNIGHT + 181)) as client:
+        later = await client.post(STATS, json=TODAY)
+    assert (early.status_code, later.status_code) == (400, 200)
+
+
+async def test_a_fast_clock_closes_the_day_early(serving: Serving) -> None:
+    """For a server whose clock is ahead, today is over before midnight and tomorrow is open."""
+    async with serving(playing("fast-clock", MIDNIGHT - 100)) as client:
+        yesterday = await client.post(STATS, json=YESTERDAY)
+        today = await client.post(STATS, json=TODAY)
+    assert yesterday.json()["nodeStats"][0]["last_updated"] == "2024-01-14T23:59:59Z"
+    assert today.status_code == 200
+
+
+async def test_churn_brings_nodes_back(serving: Serving) -> None:
+    """Over half an hour nodes leave and return, and each is seen."""
+    clock = iter(range(int(NOON), int(NOON) + 36000, 150))
+    simulator = Simulator(now=lambda: next(clock), scenarios="churn")
+    async with serving(simulator) as client:
+        seen = [
+            frozenset(statuses((await client.post(STATS, json=TODAY)).json()["nodeStats"]))
+            for _ in range(30)
+        ]
+    assert len(set(seen)) > 3
+    assert len(frozenset().union(*seen)) == 6
+
+
+async def test_a_hanging_answer_never_comes(serving: Serving) -> None:
+    """The client waits in vain, and nothing counts as answered."""
+    simulator = playing("hang")
+    async with serving(simulator) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(STATS, json=TODAY, timeout=httpx.Timeout(5, read=0.05))
+    assert simulator.record.calls == {"b": 1}
+    assert simulator.record.answers == {}
+
+
+async def test_hanging_answers_do_not_hold_up_the_end() -> None:
+    """The server stops at once though someone still waits for an answer, and hangs up."""
+    began = asyncio.Event()
+
+    def now() -> float:
+        began.set()
+        return NOON
+
+    async with asyncio.timeout(5):
+        async with serve(Simulator(now=now, scenarios="hang/share=1")) as url:
+            reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+            writer.write(b"POST /bucket/b/stats HTTP/1.1\r\nHost: x\r\n\r\n")
+            await began.wait()
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_client_that_goes_ends_its_hanging_answer(serving: Serving) -> None:
+    """Nothing is kept for a client that has given up waiting."""
+    ended = asyncio.Event()
+
+    async def hanging(parcel: Parcel) -> web.StreamResponse:
+        try:
+            return await never(parcel)
+        finally:
+            ended.set()
+
+    trouble = Trouble(replace(SCENARIOS["hang"], deliver=hanging), 1.0)
+    async with (
+        asyncio.timeout(5),
+        serving(Simulator(now=lambda: NOON, scenarios=[trouble])) as client,
+    ):
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(STATS, json=TODAY, timeout=httpx.Timeout(5, read=0.05))
+        await ended.wait()
+
+
+async def test_a_trickle_arrives_in_the_end(serving: Serving) -> None:
+    """The body comes whole, after about a minute of pauses that no read time-out notices."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        assert not simulator.record.served
+        pauses.append(seconds)
+
+    simulator = Simulator(now=lambda: NOON, scenarios="trickle/share=1", sleep=sleep)
+    async with serving(simulator) as client:
+        answer = await client.post(STATS, json=TODAY)
+    assert set(pauses) == {TRICKLE_PAUSE}
+    assert 55 < sum(pauses) <= 64
+    assert simulator.record.served[0].rows == tuple(answer.json()["nodeStats"])
+
+
+async def test_an_empty_body_trickles_too(serving: Serving) -> None:
+    """An answer without a body is delivered, and counted, all the same."""
+
+    async def sleep(_seconds: float) -> None:
+        pass
+
+    scenarios = "redirect/share=1,trickle/share=1"
+    simulator = Simulator(now=lambda: NOON, scenarios=scenarios, sleep=sleep)
+    async with serving(simulator) as client:
+        assert (await client.post(STATS, json=TODAY)).status_code == 307
+    assert simulator.record.answers == {307: 1}
+
+
+@pytest.mark.parametrize("name", ["truncated", "disconnect"])
+async def test_a_connection_closes_too_early(serving: Serving, name: str) -> None:
+    """The client gets an error instead of an answer, and nothing counts as served."""
+    simulator = playing(name)
+    async with serving(simulator) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(STATS, json=TODAY)
+    assert simulator.record.calls == {"b": 1}
+    assert simulator.record.answers == {}
+    assert not simulator.record.served
+
+
+async def test_a_truncated_body_is_half_there(serving: Serving) -> None:
+    """A truncated answer promises its whole length under 200 and sends half of it."""
+    async with (
+        serving(playing("truncated")) as client,
+        client.stream("POST", STATS, json=TODAY) as answer,
+    ):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await answer.aread()
+    assert answer.status_code == 200
+    assert answer.num_bytes_downloaded == int(answer.headers["Content-Length"]) // 2
+
+
+async def test_scenarios_mix(serving: Serving) -> None:
+    """Trouble with rows, trouble with answers and trouble with some buckets go together."""
+    scenarios = "private-nodes,string-numbers,gzip,not-found/share=1/bucket=gone"
+    async with serving(Simulator(now=lambda: NOON, scenarios=scenarios)) as client:
+        here = await client.post(STATS, json=TODAY)
+        gone = await client.post("/bucket/gone/stats", json=TODAY)
+    assert here.headers["Content-Encoding"] == "gzip"
+    assert len(here.json()["nodeStats"]) == 9
+    assert isinstance(here.json()["nodeStats"][0]["perc_uptime"], str)
+    assert gone.status_code == 404

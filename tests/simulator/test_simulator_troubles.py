@@ -1,0 +1,185 @@
+"""How scenarios are named, limited and mixed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.simulator import SCENARIOS, ScenarioError, Window, World, text_to_troubles
+from exporter.simulator.answers import json_answer, stats_answer
+from exporter.simulator.call import Call
+from exporter.simulator.chance import draw, pick
+from exporter.simulator.troubles import Plan, plan
+from exporter.simulator.world import unix_to_day
+
+MIDNIGHT = 1705276800  # 2024-01-15T00:00:00Z
+NOON = MIDNIGHT + 12 * 3600
+
+
+def call(number: int = 0, bucket: str = "b", now: float = NOON, seed: int = 1) -> Call:
+    """A call for today."""
+    return Call(seed, bucket, number, now, unix_to_day(now))
+
+
+def hit(text: str, **differently: object) -> list[str]:
+    """The scenarios that hit a call, noon's first for bucket b unless told otherwise."""
+    given_call = replace(call(), **differently)  # type: ignore[arg-type] # fields of Call, by name
+    return [scenario.name for scenario in plan(text_to_troubles(text), given_call).scenarios]
+
+
+def test_nothing_means_no_trouble() -> None:
+    """An empty list of scenarios is valid and does nothing."""
+    assert text_to_troubles("") == text_to_troubles(" , ") == ()
+
+
+def test_scenarios_mix_in_the_order_named() -> None:
+    """All scenarios of a list are active, in its order."""
+    assert hit("churn, gzip,node-outage") == ["churn", "gzip", "node-outage"]
+
+
+def test_a_scenario_has_its_own_limits() -> None:
+    """Without limits in the text, the table's share and window hold."""
+    [storm] = text_to_troubles("429-storm")
+    [new_day] = text_to_troubles("empty-new-day")
+    assert (storm.share, storm.window, storm.buckets) == (0.3, None, frozenset())
+    assert (new_day.share, new_day.window) == (1.0, Window(0, 300))
+
+
+@given(share=st.floats(0, 1), seed=st.integers(0, 1000))
+@settings(max_examples=20)
+def test_a_share_of_calls_is_hit(share: float, seed: int) -> None:
+    """About as many calls are hit as the share says, and the same ones each time."""
+    troubles = text_to_troubles(f"5xx/share={share:f}")
+    calls = [call(number, seed=seed) for number in range(1000)]
+    hits = [bool(plan(troubles, one).scenarios) for one in calls]
+    assert sum(hits) == pytest.approx(1000 * share, abs=80)
+    assert hits == [bool(plan(troubles, one).scenarios) for one in calls]
+
+
+def test_which_calls_are_hit_depends_on_seed_bucket_and_scenario() -> None:
+    """Neither buckets nor scenarios nor seeds share their luck."""
+    fates = {
+        tuple(
+            bool(plan(text_to_troubles(text), call(number, bucket, seed=seed)).scenarios)
+            for number in range(50)
+        )
+        for text in ("5xx/share=0.5", "hang/share=0.5")
+        for bucket in ("a", "b")
+        for seed in (1, 2)
+    }
+    assert len(fates) == 8
+
+
+def test_trouble_can_be_limited_to_buckets() -> None:
+    """Only the buckets named are hit."""
+    text = "churn/bucket=b/bucket=c"
+    assert hit(text) == hit(text, bucket="c") == ["churn"]
+    assert hit(text, bucket="d") == []
+
+
+@pytest.mark.parametrize(
+    ("window", "minutes", "expected"),
+    [
+        ("12:00-13:00", 0, True),
+        ("12:00-13:00", 59.9, True),
+        ("12:00-13:00", 60, False),
+        ("12:00-13:00", -0.1, False),
+        ("12:00:30-12:01", 0.4, False),
+        ("12:00:30-12:01", 0.5, True),
+        ("23:55-12:05", 0, True),
+        ("23:55-12:05", 5, False),
+        ("23:55-00:00", 0, False),
+        ("23:55-00:00", 11 * 60 + 59, True),
+    ],
+)
+def test_trouble_can_be_limited_to_a_time_of_day(
+    window: str, minutes: float, *, expected: bool
+) -> None:
+    """Only calls within the window are hit, its end excluded, on either side of midnight."""
+    assert bool(hit(f"churn/window={window}", now=NOON + 60 * minutes)) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chrun", "no scenario is called 'chrun': did you mean 'churn'?"),
+        ("churn,", None),
+        ("zzz", f"no scenario is called 'zzz': there are {', '.join(SCENARIOS)}"),
+        ("churn/share=2", "a share lies between 0 and 1, which '2' does not"),
+        ("churn/share=nan", "a share lies between 0 and 1, which 'nan' does not"),
+        ("churn/share=", "a share lies between 0 and 1, which '' does not"),
+        ("churn/share=1.0", None),
+        ("churn/share=0", None),
+        ("churn/bucket=", "'bucket=' limits nothing: use share=0.5, bucket=ID, window=HH:MM-HH:MM"),
+        ("churn/", "'' limits nothing: use share=0.5, bucket=ID, window=HH:MM-HH:MM"),
+        ("churn/rate=1", "'rate=1' limits nothing: use share=0.5, bucket=ID, window=HH:MM-HH:MM"),
+        ("churn/window=1-2", "a window is written HH:MM-HH:MM; '1' is no time of day"),
+        ("churn/window=10:00", "a window is written HH:MM-HH:MM; '' is no time of day"),
+        ("churn/window=10:00-24:00", "a window is written HH:MM-HH:MM; '24:00' is no time of day"),
+        ("churn/window=10:00-10:00", "the window '10:00-10:00' is empty"),
+    ],
+)
+def test_mistakes_are_named(text: str, message: str | None) -> None:
+    """A text that cannot be meant is refused with what is wrong; None here: it is valid."""
+    if message is None:
+        assert text_to_troubles(text)
+        return
+    with pytest.raises(ScenarioError) as caught:
+        text_to_troubles(text)
+    assert str(caught.value) == message
+
+
+def test_names_are_kebab_case_and_described() -> None:
+    """Each entry of the table can be typed at a shell and fits a line of help."""
+    for name, scenario in SCENARIOS.items():
+        assert name == scenario.name
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+        assert 0 < len(scenario.summary) < 90
+    assert SCENARIOS["5xx"].summary == "500, 502, 503 or 504; 30% of calls"
+    assert SCENARIOS["private-nodes"].summary == "three private nodes besides the public ones"
+
+
+@given(
+    names=st.lists(st.sampled_from(list(SCENARIOS)), max_size=8),
+    number=st.integers(0, 1000),
+    now=st.floats(MIDNIGHT, MIDNIGHT + 86400, exclude_max=True),
+)
+@settings(deadline=None)  # the first bomb is packed here
+def test_any_mixture_gives_an_answer(names: list[str], number: int, now: float) -> None:
+    """Scenarios can be mixed in any order: each takes whatever the one before left."""
+    asked = call(number, now=now)
+    steps = Plan(tuple(SCENARIOS[name] for name in names))
+    nodes = steps.world(World(1)).stats("b", unix_to_day(now), now)
+    rows = steps.rows([node.row() for node in nodes], asked)
+    answer = steps.answer(stats_answer(rows), asked)
+    assert 200 <= answer.status < 600
+    assert steps.deliver is not None
+
+
+def test_the_last_of_two_replacements_wins() -> None:
+    """Of two scenarios that replace the answer, or its delivery, the one named last decides."""
+    steps = Plan((SCENARIOS["hang"], SCENARIOS["429-storm"], SCENARIOS["truncated"]))
+    assert steps.deliver is SCENARIOS["truncated"].deliver
+    both = Plan((SCENARIOS["429-storm"], SCENARIOS["proxy-502"]))
+    assert both.answer(json_answer(200, {}), call()).status == 502
+
+
+def test_skews_add_up() -> None:
+    """A fast and a slow clock at once are a right one."""
+    assert Plan((SCENARIOS["fast-clock"], SCENARIOS["slow-clock"])).clock == 0
+
+
+@given(key=st.tuples(st.integers(), st.text(), st.floats()))
+def test_draws_repeat_and_stay_in_range(key: tuple[object, ...]) -> None:
+    """A draw depends on its key alone and lies in [0, 1)."""
+    assert 0 <= draw(*key) < 1
+    assert draw(*key) == draw(*key)
+
+
+def test_picks_reach_every_option() -> None:
+    """Each option comes up about as often as the others."""
+    picks = [pick("abc", number) for number in range(3000)]
+    assert all(800 < picks.count(option) < 1200 for option in "abc")

@@ -1,0 +1,254 @@
+"""The truth behind the simulator's answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.simulator import PUBLIC_MACHINES, Denominator, NodeDay, World
+from exporter.simulator.machines import HUNDREDS_OF_MACHINES, PRIVATE_MACHINES
+from exporter.simulator.timeline import SECONDS_PER_DAY, HourlyEvent, day_stretches
+from exporter.simulator.world import day_to_unix, unix_to_day
+from exporter.simulator.world_trouble import node_down
+
+DAY = date(2024, 1, 15)
+MIDNIGHT = 1705276800  # the same, as Unix time
+HOUR = 3600
+
+seeds = st.integers(min_value=0, max_value=2**64)
+buckets = st.text(max_size=20)
+days = st.dates(min_value=date(2000, 1, 1), max_value=date(2100, 1, 1))
+seconds = st.floats(min_value=60, max_value=SECONDS_PER_DAY - 0.01)
+denominators = st.sampled_from(Denominator)
+
+
+def by_host(nodes: tuple[NodeDay, ...]) -> dict[str, NodeDay]:
+    """The nodes by their host."""
+    return {node.host: node for node in nodes}
+
+
+def test_a_row_is_what_the_vendors_page_shows() -> None:
+    """A known seed, bucket and moment give this very row, in every process and for good."""
+    aws = World(7).stats("65f1c0ffee", DAY, MIDNIGHT + 10.5 * HOUR)[0]
+    assert aws.row() == {
+        "ip": "198.51.100.11",
+        "host": "*-us-east-1-aws.flashback.tech",
+        "perc_uptime": 100.0,
+        "avg_latency_ms": 34.1,
+        "version": "1.140.9",
+        "node_status": "ONLINE",
+        "last_updated": "2024-01-15T10:29:36Z",
+        "last_latency_ms": 36.4,
+    }
+
+
+@given(seed=seeds, bucket=buckets, day=days, second=seconds, denominator=denominators)
+def test_figures_are_plausible(
+    seed: int, bucket: str, day: date, second: float, denominator: Denominator
+) -> None:
+    """At any moment all six public nodes have figures within what such nodes can have."""
+    now = day_to_unix(day) + second
+    nodes = World(seed, denominator=denominator).stats(bucket, day, now)
+    assert [node.ip for node in nodes] == [machine.ip for machine in PUBLIC_MACHINES]
+    for node in nodes:
+        assert node.status in {"ONLINE", "OFFLINE", "DISCONNECTED"}
+        assert 0 <= node.uptime_percent <= 100
+        assert 3 <= now - node.last_updated <= 49
+        assert unix_to_day(node.last_updated) == day
+        for latency in (node.latency_average, node.latency_last):
+            assert latency is None or 10 < latency < 200
+
+
+@given(seed=seeds, bucket=buckets, day=days, second=seconds)
+def test_equal_worlds_agree(seed: int, bucket: str, day: date, second: float) -> None:
+    """Two worlds of one seed give equal figures for equal questions."""
+    now = day_to_unix(day) + second
+    assert World(seed).stats(bucket, day, now) == World(seed).stats(bucket, day, now)
+
+
+@given(seed=seeds, day=days, later=st.floats(min_value=0, max_value=1e9), denominator=denominators)
+def test_a_closed_day_is_final(
+    seed: int, day: date, later: float, denominator: Denominator
+) -> None:
+    """Once its day is over, a bucket's figures are the same whenever they are asked for."""
+    world = World(seed, denominator=denominator)
+    end = day_to_unix(day) + SECONDS_PER_DAY
+    nodes = world.stats("b", day, end + later)
+    assert nodes == world.stats("b", day, end)
+    assert {node.row()["last_updated"] for node in nodes} == {f"{day}T23:59:59Z"}
+
+
+@given(seed=seeds, day=days)
+def test_denominators_agree_on_a_closed_day(seed: int, day: date) -> None:
+    """When the whole day has elapsed, it does not matter which of both uptime is a share of."""
+    end = day_to_unix(day) + SECONDS_PER_DAY
+    whole_day = World(seed, denominator=Denominator.WHOLE_DAY)
+    assert World(seed).stats("b", day, end) == whole_day.stats("b", day, end)
+
+
+@given(seed=seeds, day=days)
+def test_uptime_falls_during_an_outage_and_then_rises(seed: int, day: date) -> None:
+    """As a share of the time elapsed, uptime falls while a node is down."""
+    world, noon = node_down(World(seed)), day_to_unix(day) + 12 * HOUR
+    before, during, later = (
+        world.stats("b", day, noon + 60 * minute)[0].uptime_percent for minute in (9, 15, 20)
+    )
+    assert before > during > later
+
+
+@given(seed=seeds, day=days, moments=st.tuples(seconds, seconds))
+def test_uptime_of_the_whole_day_never_falls(
+    seed: int, day: date, moments: tuple[float, float]
+) -> None:
+    """As a share of the whole day, uptime only grows."""
+    world = node_down(World(seed, denominator=Denominator.WHOLE_DAY))
+    earlier, later = (world.stats("b", day, day_to_unix(day) + at) for at in sorted(moments))
+    for one, other in zip(earlier, later, strict=True):
+        assert one.uptime_percent <= other.uptime_percent
+
+
+def test_figures_match_what_was_seen_through_the_day() -> None:
+    """Uptime and average are those of the statuses and newest latencies that the day showed."""
+    world = node_down(World(3))
+    seen = [world.stats("b", DAY, MIDNIGHT + second) for second in range(60, SECONDS_PER_DAY, 89)]
+    for final, *samples in zip(world.stats("b", DAY, MIDNIGHT + 2e5), *seen, strict=True):
+        online = [node for node in samples if node.status == "ONLINE"]
+        latencies = [node.latency_last for node in online if node.latency_last is not None]
+        assert final.uptime_percent == pytest.approx(100 * len(online) / len(samples), abs=0.5)
+        assert final.latency_average == pytest.approx(fmean(latencies), rel=0.01)
+
+
+@given(seed=seeds, one=buckets, other=buckets, second=seconds)
+def test_a_machine_is_the_same_for_all_buckets(
+    seed: int, one: str, other: str, second: float
+) -> None:
+    """Status, version and uptime belong to the machine, whichever bucket is asked about."""
+    world = World(seed)
+    for mine, theirs in zip(
+        world.stats(one, DAY, MIDNIGHT + second),
+        world.stats(other, DAY, MIDNIGHT + second),
+        strict=True,
+    ):
+        assert mine.status == theirs.status
+        assert mine.version == theirs.version
+        assert mine.uptime_percent == theirs.uptime_percent
+
+
+def test_latency_differs_by_bucket_seed_region_and_hour() -> None:
+    """Latency is not one number: it depends on who asks, where the node is, and when."""
+    noon = MIDNIGHT + 12 * HOUR
+    nodes = by_host(World(1).stats("a", DAY, noon))
+    latencies = {node.latency_last for node in nodes.values()}
+    assert len(latencies) == 6
+    assert World(1).stats("b", DAY, noon) != World(1).stats("a", DAY, noon)
+    assert World(2).stats("a", DAY, noon) != World(1).stats("a", DAY, noon)
+    assert World(1).stats("a", DAY, noon + HOUR) != World(1).stats("a", DAY, noon)
+
+
+def test_nodes_fail_now_and_then() -> None:
+    """Over two months each node goes down a few times, in both ways, yet is mostly up."""
+    statuses: Counter[tuple[str, str]] = Counter()
+    for half_hour in range(60 * 48):
+        now = MIDNIGHT + 120 + half_hour * 1800
+        statuses.update(
+            (node.host, node.status) for node in World(5).stats("b", unix_to_day(now), now)
+        )
+    for machine in PUBLIC_MACHINES:
+        assert statuses[machine.host, "ONLINE"] > 0.98 * 60 * 48
+        assert statuses[machine.host, "OFFLINE"] > 0
+        assert statuses[machine.host, "DISCONNECTED"] > 0
+
+
+def test_a_node_down_all_day_has_no_latency() -> None:
+    """Nothing was measured on a day on which a node was never up."""
+    world = World(1, events=(HourlyEvent("azure", 0, 60, status="OFFLINE"),))
+    nodes = by_host(world.stats("b", DAY, MIDNIGHT + HOUR))
+    down = nodes["*-us-east-1-azure.flashback.tech"]
+    assert down.uptime_percent == 0
+    assert down.latency_average is None
+    assert down.latency_last is None
+
+
+def test_a_node_that_went_down_keeps_its_newest_latency() -> None:
+    """The newest measurement of a node that is down dates from when it was up."""
+    world = node_down(World(1))
+    early, late = (world.stats("b", DAY, MIDNIGHT + HOUR + 60 * minute)[0] for minute in (12, 19))
+    assert early.status == late.status == "OFFLINE"
+    assert early.latency_last == late.latency_last is not None
+
+
+def test_a_new_day_fills_within_a_minute() -> None:
+    """No node is known at 00:00, some are soon, and all after a minute."""
+    counts = [len(World(1).stats("b", DAY, MIDNIGHT + second)) for second in range(61)]
+    assert counts == sorted(counts)
+    assert counts[0] == 0
+    assert counts[-1] == 6
+
+
+def test_a_day_to_come_has_no_nodes() -> None:
+    """Nothing is known of tomorrow."""
+    assert World(1).stats("b", DAY + timedelta(days=1), MIDNIGHT + 12 * HOUR) == ()
+
+
+def test_versions_advance() -> None:
+    """Over the weeks releases reach the machines, not all on the same day."""
+    mixtures = {
+        frozenset(node.version for node in World(1).stats("b", day, MIDNIGHT + 1e9))
+        for day in (DAY + timedelta(days=n) for n in range(30))
+    }
+    assert {len(mixture) for mixture in mixtures} == {1, 2}
+    assert len(frozenset().union(*mixtures)) >= 3
+
+
+@pytest.mark.parametrize("day", [date.min, date(1969, 12, 31), date(9999, 12, 30)])
+def test_far_days_have_figures(day: date) -> None:
+    """The first and the last days of the calendar are days like any other."""
+    row = World(1).stats("b", day, day_to_unix(day) + 2.0 * SECONDS_PER_DAY)[0].row()
+    assert row["last_updated"] == f"{day}T23:59:59Z"
+
+
+@pytest.mark.parametrize(
+    "machines", [PUBLIC_MACHINES, PUBLIC_MACHINES + PRIVATE_MACHINES + HUNDREDS_OF_MACHINES]
+)
+def test_an_address_is_a_machine(machines: tuple[object, ...]) -> None:
+    """No two machines share an IP address, which their luck hangs on."""
+    assert len({getattr(machine, "ip", None) for machine in machines}) == len(machines)
+
+
+@given(
+    seed=seeds,
+    day_number=st.integers(min_value=0, max_value=50_000),
+    events=st.lists(
+        st.builds(
+            HourlyEvent,
+            st.sampled_from(["aws", "eu-"]),
+            st.integers(0, 29),
+            st.integers(30, 60),
+            st.sampled_from(["ONLINE", "OFFLINE"]),
+            st.floats(1, 9),
+        ),
+        max_size=3,
+    ),
+)
+def test_stretches_cover_the_day(seed: int, day_number: int, events: list[HourlyEvent]) -> None:
+    """Whatever happens in it, a day is told from its start to its end, in order, without gaps."""
+    stretches = day_stretches(seed, PUBLIC_MACHINES[0], day_number, tuple(events))
+    assert stretches[0].start == 0
+    assert stretches[-1].end == SECONDS_PER_DAY
+    assert all(stretch.length > 0 for stretch in stretches)
+    for before, after in pairwise(stretches):
+        assert before.end == after.start
+
+
+@given(moment=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)))  # noqa: DTZ001 - bounds are naive by hypothesis's own rule
+def test_days_and_moments_translate(moment: datetime) -> None:
+    """A moment lies in the day that its UTC date says."""
+    unix = moment.replace(tzinfo=UTC).timestamp()
+    assert unix_to_day(unix) == moment.date()
+    assert day_to_unix(moment.date()) <= unix < day_to_unix(moment.date()) + SECONDS_PER_DAY
