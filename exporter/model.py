@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 UNKNOWN_STATUS = "UNKNOWN"
 """What stands for a status outside of the known ones."""
 
+SECONDS_PER_DAY = 86400
+
 
 class Instant(NamedTuple):
     """One moment on two clocks: `wall` says what it means, `monotonic` how long ago it was."""
@@ -77,9 +79,6 @@ class Timing(NamedTuple):
         return self.in_grace_after_midnight(wall) or (
             SECONDS_PER_DAY - wall % SECONDS_PER_DAY <= self.rollover_grace
         )
-
-
-SECONDS_PER_DAY = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +145,29 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A poll that did not. `message` is one printable line, from the server where it gave one."""
+class Fault:
+    """Why one attempt gave no usable answer. `message` is one printable line."""
 
     reason: Reason
     message: str
+    retry_after: float | None = None  # seconds, as the server asked
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same question may well be answered a moment later.
+
+        A time-out is not: it has used the poll's time up, and a slow server wants less, not more.
+        """
+        return self.reason in {Reason.CONNECT, Reason.SERVER_ERROR}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A poll that failed for good."""
+
+    fault: Fault
     ended: Instant
     duration: float  # seconds, retries included
-    retry_after: float | None = None  # seconds, as the server asked
 
 
 Outcome: TypeAlias = Reading | Failure
@@ -192,7 +206,7 @@ class BucketState:
     def failing(self, *, fresh: bool) -> Reason | None:
         """Why the bucket is failing, or None. `fresh`: whether `fresh_until` lies ahead."""
         if isinstance(self.newest, Failure):
-            return self.newest.reason
+            return self.newest.fault.reason
         return None if fresh else Reason.OVERDUE
 
     def _is_kept_over_midnight(self, reading: Reading, timing: Timing) -> bool:

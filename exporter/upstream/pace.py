@@ -1,0 +1,39 @@
+"""How fast requests may leave this process: one rate, shared by all accounts and all calls.
+
+A request takes its place in the order of asking; quiet times are no credit for a burst later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.clock import Clock
+
+TOLERANCE_SECONDS = 0.01
+"""How much too early a request may leave, so that a high rate needs few wake-ups."""
+
+
+class Pace:
+    """Spaces requests evenly (the generic cell rate algorithm, with a small tolerance)."""
+
+    def __init__(self, per_second: float, clock: Clock) -> None:
+        self._spacing = 1 / per_second
+        self._clock = clock
+        self._due = clock.monotonic()
+
+    def delay(self) -> float:
+        """Seconds until a request may leave; 0 if one may leave now."""
+        return max(0.0, self._due - TOLERANCE_SECONDS - self._clock.monotonic())
+
+    def take(self) -> float:
+        """Reserve the next place; the seconds until it comes."""
+        delay = self.delay()
+        self._due = max(self._due, self._clock.monotonic()) + self._spacing
+        return delay
+
+    async def turn(self) -> None:
+        """Return when a request may leave."""
+        delay = self.take()
+        if delay:
+            await self._clock.sleep(delay)

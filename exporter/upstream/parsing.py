@@ -1,0 +1,243 @@
+"""What an answer's bytes mean: a day's nodes, or why they are of no use, and what was odd.
+
+Pure. Nothing that upstream sends makes this raise, and nothing unusable becomes a number: a value
+that is absent or null is left out silently, one that is nonsense is left out and counted as drift.
+The fields are those of the vendor's page on `POST /bucket/{bucketId}/stats`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
+
+from exporter.model import DayStats, Fault, Node, Reason
+from exporter.upstream.events import ANSWER_FIELDS, NODE_FIELDS, OTHER_FIELD, Drift, DriftKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date
+
+MAX_LABEL_LENGTH = 256
+"""Label values are cut at this many characters."""
+
+MAX_MESSAGE_LENGTH = 200
+"""So are the server's messages, which go to the log and to people."""
+
+UPTIME_ROUNDING = 0.01
+"""By how much, in percent, an uptime may miss 0 to 100 and still be taken for 0 or 100."""
+
+_KNOWN_ANSWER_FIELDS = frozenset({*ANSWER_FIELDS, "message", "error", "error_code"})
+_KNOWN_NODE_FIELDS = frozenset(NODE_FIELDS)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What an answer is held against."""
+
+    known_statuses: Collection[str]
+    max_nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What an answer means, and how often it differed from the vendor's page in which way."""
+
+    result: DayStats | Fault
+    drift: Counter[Drift] = field(default_factory=Counter)
+
+
+def parse_stats(body: bytes, day: date, guard: Guard) -> Parsed:
+    """The nodes in the body of a 200, or MALFORMED, UNSUCCESSFUL or TOO_MANY_NODES."""
+    drift: Counter[Drift] = Counter()
+    answer = _json_object(body)
+    if answer is None:
+        return Parsed(Fault(Reason.MALFORMED, "the answer is not a JSON object"))
+    fault = _success_fault(answer, drift)
+    if fault is not None:
+        return Parsed(fault, drift)
+    _count_unknown_fields(answer, _KNOWN_ANSWER_FIELDS, drift)
+    nodes = _nodes(answer["nodeStats"], guard.known_statuses, drift)
+    if len(nodes) > guard.max_nodes:
+        message = f"{len(nodes)} nodes are more than max_nodes_per_bucket ({guard.max_nodes})"
+        return Parsed(Fault(Reason.TOO_MANY_NODES, message), drift)
+    return Parsed(DayStats(day, nodes), drift)
+
+
+def server_message(body: bytes) -> str:
+    """What an error body says to people: one printable line, empty where it says nothing."""
+    return _message(_json_object(body) or {})
+
+
+def printable_line(text: str) -> str:
+    """`text` as one short line without control characters, fit for a log and a terminal."""
+    shown = "".join(char if char.isprintable() else " " for char in text[: 4 * MAX_MESSAGE_LENGTH])
+    return " ".join(shown.split())[:MAX_MESSAGE_LENGTH]
+
+
+def label_text(text: str) -> str:
+    """`text` as a label value may carry it: short, valid Unicode, no NUL."""
+    text = text[:MAX_LABEL_LENGTH]
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("\ufffd", text)
+
+
+_JsonObject: TypeAlias = dict[str, object]
+
+
+def _json_object(body: bytes) -> _JsonObject | None:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):  # deep nesting raises the latter
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _message(answer: _JsonObject) -> str:
+    for key in ("message", "error", "error_code"):
+        text = answer.get(key)
+        if isinstance(text, str) and text.strip():
+            return printable_line(text)
+    return ""
+
+
+def _success_fault(answer: _JsonObject, drift: Counter[Drift]) -> Fault | None:
+    success = answer.get("success")
+    if success is False:
+        return Fault(Reason.UNSUCCESSFUL, _message(answer) or "the answer says success: false")
+    if success is not True and success is not None:
+        drift[Drift(DriftKind.WRONG_TYPE, "success")] += 1
+        return Fault(Reason.MALFORMED, "the answer's success is neither true nor false")
+    rows = answer.get("nodeStats")
+    if isinstance(rows, list):
+        return None
+    kind = DriftKind.MISSING_FIELD if rows is None else DriftKind.WRONG_TYPE
+    drift[Drift(kind, "nodeStats")] += 1
+    return Fault(Reason.MALFORMED, "the answer has no list nodeStats")
+
+
+def _nodes(
+    rows: object, known_statuses: Collection[str], drift: Counter[Drift]
+) -> tuple[Node, ...]:
+    nodes: dict[tuple[str, str], Node] = {}
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict):
+            drift[Drift(DriftKind.WRONG_TYPE, "nodeStats")] += 1
+            continue
+        node = _Row(row, drift).node(known_statuses)
+        if node is None:
+            drift[Drift(DriftKind.MISSING_FIELD, "ip")] += 1
+            continue
+        rival = nodes.get(node.identity)
+        if rival is not None:
+            drift[Drift(DriftKind.DUPLICATE_NODE, "ip")] += 1
+            node = _newer(rival, node)
+        nodes[node.identity] = node
+    return tuple(nodes.values())
+
+
+def _newer(first: Node, last: Node) -> Node:
+    """Of two rows for one node the one updated last, the last one where that cannot be told."""
+    if first.last_updated is None or last.last_updated is None:
+        return last
+    return first if first.last_updated > last.last_updated else last
+
+
+def _count_unknown_fields(found: _JsonObject, known: frozenset[str], drift: Counter[Drift]) -> None:
+    unknown = len(found.keys() - known)
+    if unknown:
+        drift[Drift(DriftKind.UNKNOWN_FIELD, OTHER_FIELD)] += unknown
+
+
+class _Row:
+    """One row of nodeStats while it is read: each method gives one field, or None and a drift."""
+
+    __slots__ = ("_drift", "_row")
+
+    def __init__(self, row: _JsonObject, drift: Counter[Drift]) -> None:
+        self._row = row
+        self._drift = drift
+
+    def node(self, known_statuses: Collection[str]) -> Node | None:
+        """The node, or None where the row names none."""
+        _count_unknown_fields(self._row, _KNOWN_NODE_FIELDS, self._drift)
+        ip, host = self.text("ip"), self.text("host")
+        if not ip and not host:
+            return None
+        return Node(
+            ip=ip or "",
+            host=host or "",
+            version=self.text("version"),
+            status=self.status(known_statuses),
+            uptime_ratio=self.uptime_ratio(),
+            latency_average_seconds=self.latency_seconds("avg_latency_ms"),
+            latency_last_seconds=self.latency_seconds("last_latency_ms"),
+            last_updated=self.timestamp("last_updated"),
+        )
+
+    def text(self, key: str) -> str | None:
+        value = self._row.get(key)
+        if isinstance(value, str):
+            return label_text(value)
+        if value is not None:
+            self._odd(DriftKind.WRONG_TYPE, key)
+        return None
+
+    def status(self, known_statuses: Collection[str]) -> str | None:
+        value = self.text("node_status")
+        if value is not None and value not in known_statuses:
+            self._odd(DriftKind.UNKNOWN_STATUS, "node_status")
+        return value
+
+    def uptime_ratio(self) -> float | None:
+        percent = self.number("perc_uptime", -UPTIME_ROUNDING, 100 + UPTIME_ROUNDING)
+        return None if percent is None else min(max(0.0, percent), 100.0) / 100
+
+    def latency_seconds(self, key: str) -> float | None:
+        milliseconds = self.number(key, 0.0, sys.float_info.max)
+        return None if milliseconds is None else milliseconds / 1000
+
+    def number(self, key: str, least: float, most: float) -> float | None:
+        """A finite number in a range, also one written as a string."""
+        value = self._row.get(key)
+        if value is None:
+            return None
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self._odd(DriftKind.WRONG_TYPE, key)
+            return None
+        if not least <= value <= most:
+            self._odd(DriftKind.OUT_OF_RANGE, key)
+            return None
+        return float(value)
+
+    def timestamp(self, key: str) -> float | None:
+        """An RFC 3339 date-time, which has an offset, as Unix time."""
+        value = self._row.get(key)
+        if value is None:
+            return None
+        moment = _moment(value)
+        if moment is None or moment.tzinfo is None:
+            self._odd(DriftKind.WRONG_TYPE, key)
+            return None
+        if moment < _EPOCH:  # such as 0001-01-01, which some servers write for "never"
+            self._odd(DriftKind.OUT_OF_RANGE, key)
+            return None
+        return moment.timestamp()
+
+    def _odd(self, kind: DriftKind, key: str) -> None:
+        self._drift[Drift(kind, key)] += 1
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

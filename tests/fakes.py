@@ -1,0 +1,148 @@
+"""Stand-ins that tests hand to the exporter in place of time, chance and the network."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from exporter.model import (
+    Bucket,
+    DayStats,
+    Failure,
+    Fault,
+    Instant,
+    Node,
+    Reading,
+    Reason,
+)
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import AsyncIterator, Callable
+
+    from exporter.upstream.events import Attempt, Call, Drift
+
+NOON = 1705320000.0
+"""2024-01-15T12:00:00Z."""
+
+MIDNIGHT = 1705363200.0
+"""2024-01-16T00:00:00Z, the midnight after NOON."""
+
+
+class FakeClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self, wall: float = NOON, monotonic: float = 1000.0) -> None:
+        self._now = Instant(wall, monotonic)
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._set = 0
+
+    def now(self) -> Instant:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now.monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        await self.wait(asyncio.Event(), seconds)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        try:
+            async with self.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+
+    @asynccontextmanager
+    async def timeout(self, seconds: float) -> AsyncIterator[None]:
+        async with asyncio.timeout(None) as scope:
+            active = [True]
+            self._set += 1
+            due = self._now.monotonic + seconds
+            expire = self._expiry(scope, active)
+            heappush(self._timers, (due, self._set, expire))
+            try:
+                yield
+            finally:
+                active.clear()
+
+    def jump_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as an administrator does."""
+        self._now = Instant(self._now.wall + seconds, self._now.monotonic)
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, and everything happen that becomes due meanwhile, in its order."""
+        end = self._now.monotonic + seconds
+        await settle()
+        while self._timers and self._timers[0][0] <= end:
+            due, _, expire = heappop(self._timers)
+            self.move_to(max(due, self._now.monotonic))
+            expire()
+            await settle()
+        self.move_to(end)
+
+    def move_to(self, monotonic: float) -> None:
+        """Let time pass without anything happening."""
+        wall = self._now.wall + monotonic - self._now.monotonic
+        self._now = Instant(wall, monotonic)
+
+    @staticmethod
+    def _expiry(scope: asyncio.Timeout, active: list[bool]) -> Callable[[], None]:
+        def expire() -> None:
+            if active:
+                scope.reschedule(0)
+
+        return expire
+
+
+async def settle() -> None:
+    """Let every task run for as long as it can without waiting for time or sockets."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Recorder:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        self.retries: list[tuple[str, Call]] = []
+        self.drifts: list[Counter[Drift]] = []
+
+    def attempted(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+
+    def retrying(self, account: str, call: Call) -> None:
+        self.retries.append((account, call))
+
+    def drifted(self, drift: Counter[Drift]) -> None:
+        self.drifts.append(drift)
+
+
+def bucket(bucket_id: str = "b1", account: str = "main", **labels: str) -> Bucket:
+    """A bucket named after its id."""
+    return Bucket(account, bucket_id, f"name of {bucket_id}", labels)
+
+
+def node(host: str = "h1", **fields: float | str | None) -> Node:
+    """A node with nothing but what is given."""
+    return Node(ip="192.0.2.1", host=host, **fields)  # type: ignore[arg-type] # by keyword
+
+
+def reading(now: Instant, *nodes: Node, duration: float = 0.25) -> Reading:
+    """A good poll that ended now and asked for today."""
+    return Reading(DayStats(now.day, nodes), now, duration)
+
+
+def failure(
+    now: Instant, reason: Reason = Reason.TIMEOUT, retry_after: float | None = None
+) -> Failure:
+    """A poll that failed now."""
+    return Failure(Fault(reason, f"because of {reason}", retry_after), now, 0.5)
+
+
+def after(now: Instant, seconds: float) -> Instant:
+    """The moment `seconds` later, on both clocks."""
+    return Instant(now.wall + seconds, now.monotonic + seconds)

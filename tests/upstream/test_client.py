@@ -1,0 +1,355 @@
+"""A poll: attempts, retries, a deadline, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import respx
+
+from exporter.model import Failure, Fault, Outcome, Reading, Reason, Timing
+from exporter.upstream.client import Client
+from exporter.upstream.credentials import Credentials, GivenToken, TokenFile
+from exporter.upstream.events import Attempt, Call, Drift, DriftKind
+from exporter.upstream.pace import Pace
+from exporter.upstream.parsing import Guard
+from exporter.upstream.transport import Transport
+from tests.fakes import MIDNIGHT, FakeClock, Recorder, bucket
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BASE = "https://api.example"
+TOKEN = "s3cret-token"
+GOOD = {"success": True, "nodeStats": [{"host": "h1", "perc_uptime": 50}]}
+
+
+class World:
+    """A client whose API is a respx router, with time and observer in the test's hand."""
+
+    def __init__(
+        self,
+        router: respx.Router,
+        *,
+        credentials: Credentials | None = None,
+        wall: float | None = None,
+        max_nodes: int = 1000,
+        max_bytes: int = 10_000,
+        timing: Timing | None = None,
+        rate: float = 1000,
+    ) -> None:
+        self.clock = FakeClock() if wall is None else FakeClock(wall)
+        self.seen = Recorder()
+        self.pace = Pace(rate, self.clock)
+        self.client = Client(
+            "main",
+            BASE,
+            transport=Transport(httpx.MockTransport(router.async_handler), max_bytes),
+            credentials=credentials or GivenToken(TOKEN),
+            timing=timing or Timing(),
+            guard=Guard(frozenset({"ONLINE"}), max_nodes),
+            user_agent="flashback-exporter/test",
+            pace=self.pace,
+            clock=self.clock,
+            chance=Random(0),
+            observer=self.seen,
+        )
+
+    async def poll(self, bucket_id: str = "b1", within: float = 100.0) -> Outcome:
+        """Poll a bucket, letting as much time pass as it takes."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.client.poll(bucket(bucket_id)))
+            await self.clock.advance(within)
+        return task.result()
+
+    async def fault(self) -> Fault:
+        """The fault of a poll that fails."""
+        outcome = await self.poll()
+        assert isinstance(outcome, Failure)
+        return outcome.fault
+
+
+@pytest.fixture
+def router() -> respx.Router:
+    """An API that nobody has told what to answer."""
+    return respx.Router(assert_all_called=False)
+
+
+def answers(
+    router: respx.Router,
+    *responses: Any,  # noqa: ANN401 - answers, errors, functions
+) -> respx.Route:
+    """Let the API answer with one after the other, whatever the bucket."""
+    route = router.post(url__regex=f"{BASE}/bucket/.*/stats")
+    route.side_effect = list(responses)
+    return route
+
+
+def ok(**changes: object) -> httpx.Response:
+    """A good answer."""
+    return httpx.Response(200, json={**GOOD, **changes})
+
+
+async def test_request_is_the_vendors(router: respx.Router) -> None:
+    """One POST with today's UTC midnight, the bearer token, and who is asking."""
+    route = answers(router, ok())
+    await World(router).poll()
+    request = route.calls.last.request
+    assert str(request.url) == f"{BASE}/bucket/b1/stats"
+    assert request.method == "POST"
+    assert json.loads(request.content) == {"day": "2024-01-15T00:00:00.000Z"}
+    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["User-Agent"] == "flashback-exporter/test"
+    assert request.headers["Accept"] == "application/json"
+    assert request.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("bucket_id", "path"),
+    [
+        ("a/b", "/bucket/a%2Fb/stats"),
+        ("a b?c#d", "/bucket/a%20b%3Fc%23d/stats"),
+        ("50%", "/bucket/50%25/stats"),
+        ("é", "/bucket/%C3%A9/stats"),
+        ("..x", "/bucket/..x/stats"),
+    ],
+)
+async def test_ids_are_percent_encoded(router: respx.Router, bucket_id: str, path: str) -> None:
+    """Whatever an id consists of, it stays one segment of the path."""
+    route = answers(router, ok())
+    await World(router).poll(bucket_id)
+    assert route.calls.last.request.url.raw_path == path.encode()
+
+
+async def test_good_answer_is_a_reading(router: respx.Router) -> None:
+    """A reading has the nodes, the day asked for, and how long it took."""
+    answers(router, ok())
+    world = World(router)
+    outcome = await world.poll()
+    assert isinstance(outcome, Reading)
+    assert outcome.stats.nodes[0].uptime_ratio == 0.5
+    assert outcome.stats.day == world.clock.now().day
+    assert world.seen.attempts == [Attempt("main", Call.STATS, 200, None, 0.0)]
+
+
+async def test_day_is_that_of_the_start_of_the_poll(router: respx.Router) -> None:
+    """A poll that straddles midnight, retries included, asks for and belongs to one day."""
+    route = answers(router, httpx.Response(502), httpx.Response(502), ok())
+    world = World(router, wall=MIDNIGHT - 0.01)
+    outcome = await world.poll()
+    assert isinstance(outcome, Reading)
+    assert outcome.ended.wall > MIDNIGHT
+    assert outcome.stats.day.isoformat() == "2024-01-15"
+    days = {json.loads(call.request.content)["day"] for call in route.calls}
+    assert days == {"2024-01-15T00:00:00.000Z"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (400, Reason.BAD_REQUEST),
+        (401, Reason.UNAUTHORIZED),
+        (403, Reason.FORBIDDEN),
+        (404, Reason.NOT_FOUND),
+        (429, Reason.RATE_LIMITED),
+        (418, Reason.UNEXPECTED_STATUS),
+        (204, Reason.UNEXPECTED_STATUS),
+        (301, Reason.UNEXPECTED_STATUS),
+    ],
+)
+async def test_status_that_is_no_answer_fails_at_once(
+    router: respx.Router, status: int, reason: Reason
+) -> None:
+    """A refusal is not repeated within the poll, and carries the server's own words."""
+    body = {"success": False, "message": "Because\nI say so"}
+    route = answers(
+        router, httpx.Response(status, json=body, headers={"Location": "https://evil.example"})
+    )
+    world = World(router)
+    fault = await world.fault()
+    assert fault.reason is reason
+    assert fault.message == f"HTTP {status}: Because I say so"
+    assert route.call_count == 1
+    assert world.seen.attempts == [Attempt("main", Call.STATS, status, reason, 0.0)]
+
+
+async def test_redirect_is_never_followed(router: respx.Router) -> None:
+    """The token goes to the configured API and nowhere else."""
+    elsewhere = router.route(host="evil.example")
+    answers(router, httpx.Response(307, headers={"Location": "https://evil.example/"}))
+    fault = await World(router).fault()
+    assert fault == Fault(Reason.UNEXPECTED_STATUS, "HTTP 307")
+    assert not elsewhere.called
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 599])
+async def test_server_errors_are_tried_three_times(router: respx.Router, status: int) -> None:
+    """A 5xx is retried with a back-off, and is the failure once three attempts have met it."""
+    route = answers(router, *[httpx.Response(status)] * 3)
+    world = World(router)
+    outcome = await world.poll()
+    assert isinstance(outcome, Failure)
+    assert outcome.fault == Fault(Reason.SERVER_ERROR, f"HTTP {status}")
+    assert 0 < outcome.duration <= 1.5
+    assert route.call_count == 3
+    assert world.seen.retries == [("main", Call.STATS)] * 2
+    assert [attempt.status for attempt in world.seen.attempts] == [status] * 3
+
+
+async def test_retry_can_succeed(router: respx.Router) -> None:
+    """A failed attempt does not show in the outcome of a poll that succeeds after it."""
+    answers(router, httpx.ConnectError("refused"), httpx.Response(503), ok())
+    world = World(router)
+    assert isinstance(await world.poll(), Reading)
+    assert [attempt.reason for attempt in world.seen.attempts] == [
+        Reason.CONNECT,
+        Reason.SERVER_ERROR,
+        None,
+    ]
+
+
+async def test_time_out_is_not_retried(router: respx.Router) -> None:
+    """A server that does not answer in time is left alone until the next poll."""
+    asked = []
+
+    async def hang(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        await world.clock.sleep(1000)
+        return ok()
+
+    answers(router, hang, hang)
+    world = World(router)
+    outcome = await world.poll()
+    assert isinstance(outcome, Failure)
+    assert outcome.fault == Fault(Reason.TIMEOUT, "no answer within 10s")
+    assert outcome.duration == 10
+    assert len(asked) == 1
+
+
+async def test_poll_ends_within_its_interval(router: respx.Router) -> None:
+    """However slow the retries, a poll is over before its bucket is due again."""
+
+    async def slow(_request: httpx.Request) -> httpx.Response:
+        await world.clock.sleep(9.9)
+        return httpx.Response(500)
+
+    answers(router, slow, slow, slow)
+    world = World(router, timing=Timing(poll_interval=15, poll_timeout=10))
+    outcome = await world.poll()
+    assert isinstance(outcome, Failure)
+    assert outcome.fault.reason is Reason.TIMEOUT
+    assert outcome.duration == 15
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("17", 17),
+        (" 17 ", 17),
+        ("Mon, 15 Jan 2024 12:00:40 GMT", 40),
+        ("Mon, 15 Jan 2024 11:00:00 GMT", 0),
+        ("Monday, 15-Jan-24 12:00:40 GMT", 40),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("Mon, 99 Jan 2024 11:00:00 GMT", None),
+        (None, None),
+    ],
+)
+async def test_retry_after_in_both_forms(
+    router: respx.Router, header: str | None, seconds: float | None
+) -> None:
+    """Seconds and HTTP dates are understood; anything else is as if nothing was said."""
+    headers = {} if header is None else {"Retry-After": header}
+    answers(router, httpx.Response(429, headers=headers))
+    assert (await World(router).fault()).retry_after == seconds
+
+
+async def test_unusable_body_is_a_failure_of_its_own(router: respx.Router) -> None:
+    """A 200 that says success: false, or nothing that can be read, is not retried."""
+    answers(router, ok(success=False, message="Try later"), httpx.Response(200, text="<html>"))
+    world = World(router)
+    assert await world.fault() == Fault(Reason.UNSUCCESSFUL, "Try later")
+    assert (await world.fault()).reason is Reason.MALFORMED
+    assert [attempt.reason for attempt in world.seen.attempts] == [
+        Reason.UNSUCCESSFUL,
+        Reason.MALFORMED,
+    ]
+
+
+async def test_guards_on_nodes_and_bytes(router: respx.Router) -> None:
+    """Too many nodes and too many bytes are refused by name."""
+    many = [{"host": f"h{number}"} for number in range(3)]
+    answers(router, ok(nodeStats=many), httpx.Response(200, content=b" " * 10_001))
+    world = World(router, max_nodes=2)
+    assert (await world.fault()).reason is Reason.TOO_MANY_NODES
+    assert (await world.fault()).reason is Reason.TOO_LARGE
+
+
+async def test_drift_is_reported(router: respx.Router) -> None:
+    """What differs from the vendor's page is told to the observer, also in a good answer."""
+    answers(router, ok(extra=1))
+    world = World(router)
+    await world.poll()
+    assert world.seen.drifts == [{Drift(DriftKind.UNKNOWN_FIELD, "other"): 1}]
+
+
+async def test_refused_token_is_read_again_and_the_call_made_once_more(
+    router: respx.Router, tmp_path: Path
+) -> None:
+    """On a 401 a changed token file is used at once, without waiting for the next poll."""
+    file = tmp_path / "token"
+    file.write_text("old")
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Authorization"] == "Bearer old"
+        file.write_text("new")
+        return httpx.Response(401)
+
+    route = answers(router, refuse, ok())
+    world = World(router, credentials=TokenFile(file))
+    assert isinstance(await world.poll(), Reading)
+    assert route.calls.last.request.headers["Authorization"] == "Bearer new"
+    assert world.seen.retries == [("main", Call.STATS)]
+
+
+async def test_refused_token_is_not_sent_twice(router: respx.Router, tmp_path: Path) -> None:
+    """Where there is no other token, a 401 is final; two refusals in one poll are."""
+    file = tmp_path / "token"
+    file.write_text("same")
+    route = answers(router, httpx.Response(401), httpx.Response(401))
+    assert (await World(router, credentials=TokenFile(file)).fault()).reason is Reason.UNAUTHORIZED
+    assert route.call_count == 1
+
+
+async def test_missing_token_sends_nothing(router: respx.Router, tmp_path: Path) -> None:
+    """Without a token the API is not asked, and the bucket is unauthorized."""
+    route = answers(router, ok())
+    world = World(router, credentials=TokenFile(tmp_path / "token"))
+    fault = await world.fault()
+    assert fault.reason is Reason.UNAUTHORIZED
+    assert "No such file" in fault.message
+    assert not route.called
+    assert world.seen.attempts == [Attempt("main", Call.STATS, None, Reason.UNAUTHORIZED, None)]
+
+
+@pytest.mark.parametrize("status", [200, 403])
+async def test_token_quoted_back_is_not_repeated(router: respx.Router, status: int) -> None:
+    """A server that puts the token into its message does not get it into ours."""
+    text = "x" * 190 + f" bad token {TOKEN}"
+    answers(router, httpx.Response(status, json={"success": False, "message": text}))
+    message = (await World(router).fault()).message
+    assert TOKEN[:6] not in message
+
+
+async def test_retries_keep_to_the_shared_pace(router: respx.Router) -> None:
+    """A retry takes its place among all requests of the process."""
+    answers(router, httpx.Response(500), ok())
+    world = World(router, rate=0.1)
+    world.pace.take()
+    outcome = await world.poll()
+    assert outcome.duration > 9

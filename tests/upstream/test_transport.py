@@ -1,0 +1,313 @@
+"""How HTTP is spoken, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gzip
+import socket
+import ssl
+import zlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trustme
+
+from exporter.model import Reason
+from exporter.upstream.transport import Answer, Transport, Unanswered, connections
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+LIMIT = 1000
+
+
+def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """An answer, as bytes on the wire."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Server:
+    """Answers every request with the same bytes; counts connections and what they carried."""
+
+    def __init__(self, answer: bytes, *, then_close: bool) -> None:
+        self.answer = answer
+        self.then_close = then_close
+        self.url = ""
+        self.connections = 0
+        self.requests: list[bytes] = []
+        self.open = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        self.idle.clear()
+        try:
+            while True:
+                self.requests.append(await reader.readuntil(b"{}"))
+                writer.write(self.answer)
+                await writer.drain()
+                if self.then_close:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+            self.open -= 1
+            if not self.open:
+                self.idle.set()
+
+
+@asynccontextmanager
+async def raw_server(
+    answer: bytes, *, then_close: bool = True, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
+    """A server on a free loopback port."""
+    served = Server(answer, then_close=then_close)
+    async with await asyncio.start_server(served.serve, "127.0.0.1", 0, ssl=tls) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        served.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}/"
+        yield served
+        async with asyncio.timeout(10):
+            await served.idle.wait()
+
+
+def request(url: str) -> httpx.Request:
+    """A request as clients send it."""
+    return httpx.Request("POST", url, content=b"{}", headers={"Accept-Encoding": "gzip"})
+
+
+async def ask(url: str) -> Answer:
+    """One request over the real connections, under a deadline."""
+    async with asyncio.timeout(20), connections(4) as http_transport:
+        return await Transport(http_transport, LIMIT).send(request(url))
+
+
+async def refusal(url: str) -> Unanswered:
+    """How a request fails."""
+    with pytest.raises(Unanswered) as caught:
+        await ask(url)
+    assert caught.value.fault.message == str(caught.value)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("status", ["200 OK", "301 Moved", "429 Slow down", "500 Oops"])
+async def test_any_status_is_an_answer(status: str) -> None:
+    """An answer has its status, its Retry-After and its whole body, redirects included."""
+    headers = ("Retry-After: 7", "Location: /elsewhere")
+    async with raw_server(http(b"body", *headers, status=status)) as server:
+        assert await ask(server.url) == Answer(int(status[:3]), "7", b"body")
+    assert len(server.requests) == 1
+
+
+async def test_connections_are_kept_and_shared() -> None:
+    """Ten requests one after the other need one connection, and send no cookies back."""
+    answer = http(b"{}", "Set-Cookie: a=b")
+    async with raw_server(answer, then_close=False) as server, connections(4) as http_transport:
+        transport = Transport(http_transport, LIMIT)
+        for _ in range(10):
+            await transport.send(request(server.url))
+    assert server.connections == 1
+    assert b"cookie" not in b"".join(server.requests).lower()
+
+
+async def test_nothing_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxy variables do not send the token somewhere else."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    async with raw_server(http(b"body")) as server:
+        assert (await ask(server.url)).body == b"body"
+
+
+async def test_refused_connection() -> None:
+    """Nobody listening is a connection that was not made."""
+    assert (await refusal(f"http://127.0.0.1:{free_port()}/")).fault.reason is Reason.CONNECT
+
+
+async def test_unknown_name() -> None:
+    """A name that does not resolve is a connection that was not made."""
+    assert (await refusal("http://no-such-host.invalid/")).fault.reason is Reason.CONNECT
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason", "status"),
+    [
+        (b"", Reason.CONNECT, None),
+        (b"HTTP/1.1 200 OK\r\nContent-", Reason.CONNECT, None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", Reason.CONNECT, 200),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhalf",
+            Reason.CONNECT,
+            200,
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", Reason.MALFORMED, None),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 100_000 + b"\r\n\r\n", Reason.MALFORMED, None),
+    ],
+    ids=["silent", "in headers", "in body", "in chunks", "not HTTP", "endless header"],
+)
+async def test_broken_answers(sent: bytes, reason: Reason, status: int | None) -> None:
+    """A connection that closes too early is `connect`, one that speaks no HTTP `malformed`."""
+    async with raw_server(sent) as server:
+        failed = await refusal(server.url)
+    assert failed.fault.reason is reason
+    assert failed.status == status
+
+
+async def test_untrusted_certificate() -> None:
+    """A certificate that nobody vouches for is `tls`, not a time-out."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with raw_server(http(b"body"), tls=context) as server:
+        failed = await refusal(server.url)
+    assert failed.fault.reason is Reason.TLS
+    assert "certificate" in failed.fault.message.lower()
+
+
+async def test_server_without_tls() -> None:
+    """A server that does not speak TLS where TLS was asked for is `tls`."""
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(http(b"", status="400 Bad Request"))
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        failed = await refusal(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert failed.fault.reason is Reason.TLS
+
+
+GZIPPED = gzip.compress(b"x" * 500)
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        (GZIPPED, "Content-Encoding: gzip"),
+        (GZIPPED, "Content-Encoding: X-GZIP"),
+        (zlib.compress(b"x" * 500), "Content-Encoding: deflate"),
+        (b"x" * 500, "Content-Encoding: identity"),
+    ],
+)
+async def test_compressed_bodies_are_decompressed(body: bytes, header: str) -> None:
+    """The body is the same in each encoding."""
+    async with raw_server(http(body, header)) as server:
+        assert (await ask(server.url)).body == b"x" * 500
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "reason"),
+    [
+        (b"x" * (LIMIT + 1), "X: plain", Reason.TOO_LARGE),
+        (gzip.compress(b"x" * (LIMIT + 1)), "Content-Encoding: gzip", Reason.TOO_LARGE),
+        (gzip.compress(b"\0" * 50_000_000), "Content-Encoding: gzip", Reason.TOO_LARGE),
+        (GZIPPED[:-9], "Content-Encoding: gzip", Reason.CONNECT),
+        (b"no gzip at all", "Content-Encoding: gzip", Reason.MALFORMED),
+        (b"x", "Content-Encoding: br", Reason.MALFORMED),
+    ],
+    ids=["plain", "small bomb", "bomb", "cut gzip", "broken gzip", "unknown encoding"],
+)
+async def test_bodies_that_are_refused(body: bytes, header: str, reason: Reason) -> None:
+    """A body beyond the limit, as sent or decompressed, or in a broken encoding is refused."""
+    async with raw_server(http(body, header)) as server:
+        failed = await refusal(server.url)
+    assert failed.fault.reason is reason
+    assert failed.status == 200
+
+
+async def test_body_at_the_limit_is_whole() -> None:
+    """Exactly max_response_bytes are allowed."""
+    for body, header in (
+        (b"x" * LIMIT, "X: y"),
+        (gzip.compress(b"x" * LIMIT), "Content-Encoding: gzip"),
+    ):
+        async with raw_server(http(body, header)) as server:
+            assert (await ask(server.url)).body == b"x" * LIMIT
+
+
+class Endless(httpx.AsyncByteStream):
+    """A body that never ends, and knows how much of it was taken."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.chunks = chunks
+        self.taken = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            self.taken += len(chunk)
+            yield chunk
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_body_is_never_read_past_its_limit(encoding: str) -> None:
+    """Reading stops with the chunk that breaks the limit, even if it decompresses to nothing."""
+    empty_blocks = zlib.compressobj(wbits=31)
+    chunk = empty_blocks.compress(b"") + empty_blocks.flush(zlib.Z_FULL_FLUSH)
+    nothing = [chunk, *[b"\0\0\0\xff\xff"] * 1000]
+    body = Endless(nothing if encoding == "gzip" else [b"x" * 100] * 1000)
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=body)
+
+    with pytest.raises(Unanswered) as caught:
+        await Transport(httpx.MockTransport(answer), LIMIT).send(request("http://x/"))
+    assert caught.value.fault.reason is Reason.TOO_LARGE
+    assert body.taken <= LIMIT + 100
+    assert body.closed
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS])
+async def test_this_machines_own_limits_are_internal(number: int) -> None:
+    """Running out of file descriptors is not the API's failure."""
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no socket") from OSError(number, "too many")
+
+    with pytest.raises(Unanswered) as caught:
+        await Transport(httpx.MockTransport(answer), LIMIT).send(request("http://x/"))
+    assert caught.value.fault.reason is Reason.INTERNAL
+
+
+async def test_deadline_is_the_callers_and_closes_the_connection() -> None:
+    """A trickle that outlives the caller's deadline is cut off, connection and all."""
+    gone = asyncio.Event()
+
+    async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            gone.set()
+        finally:
+            writer.close()
+
+    async with (
+        await asyncio.start_server(trickle, "127.0.0.1", 0) as server,
+        connections(1) as http_,
+    ):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await Transport(http_, 10_000_000).send(request(url))
+        async with asyncio.timeout(10):
+            await gone.wait()
