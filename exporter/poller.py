@@ -1,0 +1,99 @@
+"""Takes what is due, bounds how much of it runs at once and how fast it starts, publishes outcomes.
+
+The one loop that runs for months. What a poll is and when one is due is decided elsewhere; a poll
+that raises is a bug, and ends the loop and with it the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from exporter.clock import Clock
+    from exporter.model import Bucket, Outcome
+    from exporter.schedule import Schedule, Slot
+
+LONGEST_WAIT = 5.0
+"""The loop beats at least this often, seconds, even with nothing to do."""
+
+HEARTBEAT_LIMIT = 60.0
+"""A loop that has not beaten for this long, seconds, is dead."""
+
+
+class RequestPace(Protocol):
+    """How fast polls may start."""
+
+    def delay(self) -> float:
+        """Seconds until one may start."""
+        ...
+
+    def take(self) -> float:
+        """Reserve the next place."""
+        ...
+
+
+class Poller:
+    """Polls every bucket of a schedule for as long as it runs."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        poll: Callable[[Bucket], Awaitable[Outcome]],
+        publish: Callable[[Bucket, Outcome], None],
+        *,
+        max_concurrent: int,
+        pace: RequestPace,
+        clock: Clock,
+    ) -> None:
+        self._schedule = schedule
+        self._poll = poll
+        self._publish = publish
+        self._max_concurrent = max_concurrent
+        self._pace = pace
+        self._clock = clock
+        self._running = 0
+        self._poll_ended = asyncio.Event()
+        self._beat = clock.monotonic()
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._beat = self._clock.monotonic()
+                self._poll_ended.clear()
+                wait = self._start_due(group)
+                await self._clock.wait(self._poll_ended, wait)
+
+    def is_alive(self) -> bool:
+        """Whether the loop has beaten lately."""
+        return self._clock.monotonic() - self._beat <= HEARTBEAT_LIMIT
+
+    def _start_due(self, group: asyncio.TaskGroup) -> float:
+        """Start what may start now; the seconds after which to look again."""
+        while self._running < self._max_concurrent:
+            delay = self._pace.delay()
+            if delay:
+                return min(delay, LONGEST_WAIT)
+            slot = self._schedule.take_due(self._clock.monotonic())
+            if slot is None:
+                return self._until_next_due()
+            self._pace.take()
+            self._running += 1
+            group.create_task(self._run_poll(slot))
+        return LONGEST_WAIT
+
+    def _until_next_due(self) -> float:
+        due = self._schedule.next_due()
+        if due is None:
+            return LONGEST_WAIT
+        return min(max(due - self._clock.monotonic(), 0.0), LONGEST_WAIT)
+
+    async def _run_poll(self, slot: Slot) -> None:
+        outcome = await self._poll(slot.bucket)
+        self._publish(slot.bucket, outcome)
+        self._schedule.hand_back(slot, outcome, self._clock.now())
+        self._running -= 1
+        self._poll_ended.set()

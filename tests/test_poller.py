@@ -1,0 +1,157 @@
+"""The loop that polls what is due."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.model import Outcome, Reason, Timing
+from exporter.poller import HEARTBEAT_LIMIT, Poller
+from exporter.schedule import Schedule
+from exporter.upstream.pace import Pace
+from tests.fakes import FakeClock, bucket, failure, reading, settle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from exporter.model import Bucket
+
+
+class Upstream:
+    """Polls that take a while, and what came of them."""
+
+    def __init__(self, clock: FakeClock, seconds: float = 0.1) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.running: list[str] = []
+        self.most_running = 0
+        self.started: list[tuple[float, str]] = []
+        self.published: list[tuple[str, Outcome]] = []
+        self.reasons: dict[str, Reason] = {}
+
+    async def poll(self, polled: Bucket) -> Outcome:
+        self.started.append((self.clock.monotonic(), polled.id))
+        self.running.append(polled.id)
+        self.most_running = max(self.most_running, len(self.running))
+        await self.clock.sleep(self.seconds)
+        self.running.remove(polled.id)
+        reason = self.reasons.get(polled.id)
+        now = self.clock.now()
+        return reading(now) if reason is None else failure(now, reason)
+
+    def publish(self, polled: Bucket, outcome: Outcome) -> None:
+        self.published.append((polled.id, outcome))
+
+
+class Buggy(Upstream):
+    """Publishing raises."""
+
+    def publish(self, polled: Bucket, outcome: Outcome) -> None:
+        raise ZeroDivisionError
+
+
+async def forever(upstream: Upstream) -> None:
+    """Poll one bucket until something ends it."""
+    async with polling(upstream, 1):
+        await upstream.clock.advance(1)
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def polling(
+    upstream: Upstream, count: int, *, max_concurrent: int = 16, rate: float = 1000
+) -> AsyncIterator[Poller]:
+    """A poller at work on `count` buckets at an interval of a minute."""
+    clock = upstream.clock
+    schedule = Schedule(clock.now())
+    for number in range(count):
+        schedule.add(bucket(f"b{number}"), Timing(), clock.monotonic())
+    poller = Poller(
+        schedule,
+        upstream.poll,
+        upstream.publish,
+        max_concurrent=max_concurrent,
+        pace=Pace(rate, clock),
+        clock=clock,
+    )
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(poller.run())
+        yield poller
+        task.cancel()
+
+
+async def test_each_bucket_is_polled_at_once_and_then_once_per_interval() -> None:
+    """The first round starts at once, and after it every bucket has one poll a minute."""
+    upstream = Upstream(FakeClock())
+    async with polling(upstream, 5):
+        await upstream.clock.advance(1)
+        assert sorted(name for name, _ in upstream.published) == ["b0", "b1", "b2", "b3", "b4"]
+        await upstream.clock.advance(90)
+        upstream.published.clear()
+        await upstream.clock.advance(600)
+    names = [name for name, _ in upstream.published]
+    assert {name: names.count(name) for name in names} == {f"b{n}": 10 for n in range(5)}
+
+
+async def test_concurrency_is_bounded() -> None:
+    """Never more than max_concurrent polls run, and all of the round still happens."""
+    upstream = Upstream(FakeClock(), seconds=1)
+    async with polling(upstream, 20, max_concurrent=3):
+        await upstream.clock.advance(10)
+    assert upstream.most_running == 3
+    assert len(upstream.published) == 20
+
+
+async def test_rate_is_bounded() -> None:
+    """Polls start no faster than the pace allows."""
+    upstream = Upstream(FakeClock())
+    async with polling(upstream, 20, rate=2):
+        await upstream.clock.advance(5.1)
+        assert 10 <= len(upstream.started) <= 11
+        await upstream.clock.advance(10)
+    assert len({name for _, name in upstream.started}) == 20
+
+
+async def test_failing_bucket_does_not_disturb_the_others() -> None:
+    """A failure is published as what it is, and everybody else is polled as ever."""
+    upstream = Upstream(FakeClock())
+    upstream.reasons["b0"] = Reason.NOT_FOUND
+    async with polling(upstream, 2):
+        await upstream.clock.advance(3700)
+    polls = [name for _, name in upstream.started]
+    assert polls.count("b1") in {62, 63}
+    assert polls.count("b0") < polls.count("b1") / 3
+
+
+async def test_bug_in_a_poll_ends_the_loop() -> None:
+    """An exception is no failure of a bucket: it goes up and ends the process."""
+    upstream = Buggy(FakeClock(), seconds=0)
+    with pytest.raises(ExceptionGroup) as caught:
+        await forever(upstream)
+    assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_loop_beats_with_nothing_to_do_and_with_everything_busy() -> None:
+    """Idle or waiting for slow polls, the loop is alive; once it is gone, it is not."""
+    idle = Upstream(FakeClock())
+    async with polling(idle, 0) as poller:
+        await idle.clock.advance(1000)
+        assert poller.is_alive()
+    busy = Upstream(FakeClock(), seconds=500)
+    async with polling(busy, 2, max_concurrent=1) as poller:
+        await busy.clock.advance(400)
+        assert poller.is_alive()
+    await busy.clock.advance(HEARTBEAT_LIMIT + 1)
+    assert not poller.is_alive()
+
+
+async def test_stop_cancels_running_polls() -> None:
+    """Stopping in the middle of a poll publishes nothing of it."""
+    upstream = Upstream(FakeClock(), seconds=100)
+    async with polling(upstream, 3):
+        await settle()
+        assert len(upstream.running) == 3
+    assert upstream.published == []

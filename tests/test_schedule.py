@@ -1,0 +1,230 @@
+"""Which bucket is due when."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Instant, Outcome, Reason, Timing
+from exporter.schedule import Schedule, Slot
+from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, reading
+
+TIMING = Timing(poll_interval=60.0)
+START = Instant(NOON, 1000.0)
+
+
+def make_schedule(*ids: str, timing: Timing = TIMING, start: Instant = START) -> Schedule:
+    """A schedule with these buckets, all due at once."""
+    schedule = Schedule(start)
+    for bucket_id in ids:
+        schedule.add(bucket(bucket_id), timing, start.monotonic)
+    return schedule
+
+
+def take(schedule: Schedule, now: Instant) -> Slot:
+    """The bucket that is due."""
+    slot = schedule.take_due(now.monotonic)
+    assert slot is not None
+    return slot
+
+
+def next_after(schedule: Schedule, now: Instant, outcome: Outcome) -> Instant:
+    """Poll what is due with that outcome, and go to when it is due again."""
+    schedule.hand_back(take(schedule, now), outcome, now)
+    due = schedule.next_due()
+    assert due is not None
+    return after(now, due - now.monotonic)
+
+
+def test_first_round_is_due_at_once_in_order() -> None:
+    """Every bucket is due from the start, in the order of the configuration."""
+    schedule = make_schedule("b", "a", "c")
+    assert [take(schedule, START).bucket.id for _ in range(3)] == ["b", "a", "c"]
+    assert schedule.take_due(START.monotonic) is None
+
+
+def test_offsets_are_stable_over_restarts() -> None:
+    """A bucket is due at the same times of day in every process, whenever that started."""
+    times = []
+    for start in (START, Instant(NOON + 17, 5.0)):
+        schedule = make_schedule("b1", start=start)
+        due = next_after(schedule, start, reading(start))
+        times.append(due.wall % 60)
+    assert times[0] == pytest.approx(times[1], abs=1e-3)
+
+
+def test_offsets_are_spread_over_the_interval() -> None:
+    """Many buckets are not due all together."""
+    ids = [f"bucket-{number}" for number in range(1000)]
+    schedule = make_schedule(*ids)
+    tenths = [0] * 10
+    for slot in schedule:
+        tenths[int(slot.offset / 6)] += 1
+    assert min(tenths) > 70
+
+
+@pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.MALFORMED, None])
+def test_due_once_per_interval(reason: Reason | None) -> None:
+    """Whether a poll succeeds or fails, the next one is an interval later."""
+    schedule = make_schedule("b1")
+    now = next_after(schedule, START, reading(START))
+    assert 30 <= now.monotonic - START.monotonic <= 90
+    for _ in range(5):
+        outcome = reading(now) if reason is None else failure(now, reason)
+        following = next_after(schedule, now, outcome)
+        assert following.monotonic - now.monotonic == pytest.approx(60)
+        now = following
+
+
+def test_missed_slots_are_skipped() -> None:
+    """A poll that was three intervals late is followed by the next slot, not by three."""
+    schedule = make_schedule("b1")
+    now = next_after(schedule, START, reading(START))
+    late = after(now, 200)
+    following = next_after(schedule, late, reading(late))
+    assert following.monotonic - now.monotonic == pytest.approx(240)
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.BAD_REQUEST, Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.NOT_FOUND]
+)
+def test_refusals_are_rechecked_ever_more_rarely(reason: Reason) -> None:
+    """After a refusal the waits are one interval, then doubled, up to recheck_interval."""
+    schedule = make_schedule("b1")
+    now, waits = START, []
+    for _ in range(6):
+        following = next_after(schedule, now, failure(now, reason))
+        waits.append(following.monotonic - now.monotonic)
+        now = following
+    assert waits == pytest.approx([60, 120, 240, 300, 300, 300])
+    now = next_after(schedule, now, reading(now))
+    following = next_after(schedule, now, failure(now, reason))
+    assert following.monotonic - now.monotonic == pytest.approx(60)
+
+
+def test_recheck_is_never_more_often_than_a_poll() -> None:
+    """An interval longer than recheck_interval is its own ceiling."""
+    schedule = make_schedule("b1", timing=Timing(poll_interval=600, recheck_interval=300))
+    now = START
+    for _ in range(3):
+        following = next_after(schedule, now, failure(now, Reason.NOT_FOUND))
+        assert following.monotonic - now.monotonic == pytest.approx(600)
+        now = following
+
+
+@pytest.mark.parametrize("wall", [MIDNIGHT - 300, MIDNIGHT + 300])
+def test_bad_request_near_midnight_is_retried_at_the_normal_interval(wall: float) -> None:
+    """While both sides may disagree on the day, a 400 does not lengthen the wait."""
+    now = Instant(wall, 1000.0)
+    schedule = make_schedule("b1", start=now)
+    now = next_after(schedule, now, failure(now, Reason.BAD_REQUEST))
+    for _ in range(3):
+        following = next_after(schedule, now, failure(now, Reason.BAD_REQUEST))
+        assert following.monotonic - now.monotonic == pytest.approx(60)
+        now = following
+
+
+def test_other_refusals_near_midnight_are_still_refusals() -> None:
+    """Midnight excuses only what it can cause."""
+    now = Instant(MIDNIGHT + 60, 1000.0)
+    schedule = make_schedule("b1", start=now)
+    now = next_after(schedule, now, failure(now, Reason.NOT_FOUND))
+    following = next_after(schedule, now, failure(now, Reason.NOT_FOUND))
+    assert following.monotonic - now.monotonic == pytest.approx(120)
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 30), (0, 1), (7, 7), (86400, 300)])
+def test_429_pauses_its_account_and_no_other(retry_after: float | None, seconds: float) -> None:
+    """A paused account is asked nothing for as long as Retry-After says, within bounds."""
+    schedule = Schedule(START)
+    schedule.add(bucket("a1", "a"), TIMING, START.monotonic)
+    schedule.add(bucket("a2", "a"), TIMING, START.monotonic)
+    schedule.add(bucket("b1", "b"), TIMING, START.monotonic)
+    slot = take(schedule, START)
+    schedule.hand_back(slot, failure(START, Reason.RATE_LIMITED, retry_after), START)
+    assert schedule.paused(START.monotonic) == {"a": START.monotonic + seconds}
+    assert take(schedule, START).bucket.id == "b1"
+    assert schedule.take_due(START.monotonic + seconds - 0.001) is None
+    assert schedule.paused(START.monotonic + seconds) == {}
+    polled = set()
+    for second in range(int(seconds), int(seconds) + 62):
+        due = schedule.take_due(START.monotonic + second)
+        if due is not None:
+            polled.add(due.bucket.id)
+    assert polled == {"a1", "a2"}
+
+
+def test_longer_pause_is_not_cut_short() -> None:
+    """A poll that was under way and gets a shorter Retry-After does not end the pause early."""
+    schedule = make_schedule("b1", "b2")
+    first, second = take(schedule, START), take(schedule, START)
+    schedule.hand_back(first, failure(START, Reason.RATE_LIMITED, 100), START)
+    schedule.hand_back(second, failure(START, Reason.RATE_LIMITED, 5), START)
+    assert schedule.paused(START.monotonic) == {"main": START.monotonic + 100}
+
+
+def test_lag_is_that_of_the_most_overdue() -> None:
+    """Lag grows while a due bucket waits, and is none while nothing is due."""
+    schedule = make_schedule("b1", "b2")
+    assert schedule.lag(START.monotonic + 7) == 7
+    for _ in range(2):
+        schedule.hand_back(take(schedule, START), reading(START), START)
+    assert schedule.lag(START.monotonic) == 0
+    assert Schedule(START).lag(START.monotonic) == 0
+    assert Schedule(START).next_due() is None
+
+
+def test_pause_and_recheck_are_not_lag() -> None:
+    """A bucket that waits for a pause or a re-check is not late."""
+    schedule = make_schedule("b1", "b2")
+    schedule.hand_back(take(schedule, START), failure(START, Reason.RATE_LIMITED, 100), START)
+    assert schedule.lag(START.monotonic + 50) == 0
+    refused = make_schedule("b1")
+    refused.hand_back(take(refused, START), failure(START, Reason.NOT_FOUND), START)
+    assert refused.lag(START.monotonic + 59) == 0
+
+
+REASONS = st.none() | st.sampled_from([r for r in Reason if r is not Reason.OVERDUE])
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(min_size=1), REASONS), min_size=1, max_size=8, unique_by=lambda x: x[0]
+    ),
+    st.floats(5, 3600),
+    st.floats(0.01, 20),
+    st.lists(st.floats(0, 30), min_size=20, max_size=60),
+)
+def test_every_bucket_is_polled_and_none_twice_at_once(
+    buckets: list[tuple[str, Reason | None]],
+    interval: float,
+    step: float,
+    durations: list[float],
+) -> None:
+    """Whatever polls take and however they end, each bucket is polled again, one poll at a time."""
+    timing = Timing(poll_interval=interval, recheck_interval=2 * interval)
+    schedule = make_schedule(*(name for name, _ in buckets), timing=timing)
+    reasons = dict(buckets)
+    now = START
+    running: list[tuple[float, Slot]] = []
+    for duration in durations:
+        slot = schedule.take_due(now.monotonic)
+        if slot is not None:
+            assert slot.bucket.id not in {other.bucket.id for _, other in running}
+            running.append((now.monotonic + duration, slot))
+        now = after(now, step)
+        for ended in [each for each in running if each[0] <= now.monotonic]:
+            running.remove(ended)
+            reason = reasons[ended[1].bucket.id]
+            outcome = reading(now) if reason is None else failure(now, reason)
+            schedule.hand_back(ended[1], outcome, now)
+            assert ended[1].due > now.monotonic
+    longest = 300 + 4 * interval
+    for end, slot in running:
+        schedule.hand_back(slot, reading(after(now, 31)), after(now, max(31, end - now.monotonic)))
+    due_again = set()
+    later = after(now, 31 + longest).monotonic
+    while (found := schedule.take_due(later)) is not None:
+        due_again.add(found.bucket.id)
+    assert due_again == set(reasons)
