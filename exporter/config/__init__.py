@@ -1,0 +1,19 @@
+"""The configuration file: YAML text to a frozen `Config`, or one `ConfigError` with every problem.
+
+Text → `tree` (values with places) → `document` (what the YAML says) → `settings` (what the program
+uses); `loader` goes that way. Nothing that a file names is read or opened here.
+"""
+
+from exporter.config.loader import load, parse
+from exporter.config.problems import ConfigError, Problem
+from exporter.config.settings import Account, Config, Limits
+
+__all__ = [
+    "Account",
+    "Config",
+    "ConfigError",
+    "Limits",
+    "Problem",
+    "load",
+    "parse",
+]

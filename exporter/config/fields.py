@@ -1,0 +1,100 @@
+"""What a single value in the YAML may be: how its text is read, and what editors are told of it.
+
+One annotated type per kind of value. Every scalar arrives as text or None, numbers too; those
+that pydantic reads itself (`Count`, `Rate`, `Switch`) only differ for editors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+
+from pydantic import BeforeValidator, SecretStr, WithJsonSchema
+from pydantic_core import PydanticKnownError
+
+from exporter.config import quantities, texts, urls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+"""A value's type, with or without None: None is the default of a key, never a value in the YAML."""
+
+_VARIABLE = r"\$\{"
+_SCALAR = ["string", "number", "boolean"]  # what a YAML parser may make of literal text
+
+
+def _read(reader: Callable[[str], object]) -> BeforeValidator:
+    """Takes a text as `reader` does, and nothing else."""
+
+    def value(given: object) -> object:
+        if not isinstance(given, str):
+            raise PydanticKnownError("string_type")
+        return reader(given)
+
+    return BeforeValidator(value)
+
+
+def empty_if_none(given: object) -> object:
+    """A mapping without entries where the YAML has nothing after the key."""
+    return {} if given is None else given
+
+
+def _literal(pattern: str, **more: object) -> WithJsonSchema:
+    return WithJsonSchema({"type": _SCALAR, "pattern": f"{pattern}|{_VARIABLE}", **more})
+
+
+def _text(pattern: str) -> dict[str, object]:
+    return {"type": "string", "pattern": f"{pattern}|{_VARIABLE}"}
+
+
+def _either(plain: dict[str, object], pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [plain, _text(pattern)]})
+
+
+Duration = Annotated[
+    T, _read(quantities.duration), _either({"const": 0}, quantities.DURATION_PATTERN)
+]
+BaseUrl = Annotated[T, _read(urls.base_url), WithJsonSchema(_text(urls.BASE_URL_PATTERN))]
+Name = Annotated[T, _read(texts.name), _literal(texts.NAME_PATTERN)]
+BucketId: TypeAlias = Annotated[
+    str,
+    _read(texts.bucket_id),
+    _literal(
+        texts.NAME_PATTERN, maxLength=texts.LABEL_VALUE_LENGTH, **{"not": {"enum": [".", ".."]}}
+    ),
+]
+Credentials: TypeAlias = Annotated[
+    SecretStr | None, _read(texts.token), _literal(texts.VISIBLE_ASCII_PATTERN, writeOnly=True)
+]
+Size: TypeAlias = Annotated[
+    int,
+    _read(quantities.size),
+    _either({"type": "integer", "minimum": 1}, quantities.SIZE_PATTERN),
+]
+Count: TypeAlias = Annotated[int, _either({"type": "integer", "minimum": 1}, "^[0-9]+$")]
+Rate: TypeAlias = Annotated[
+    float,
+    _either({"type": "number", "exclusiveMinimum": 0}, r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"),
+]
+Switch: TypeAlias = Annotated[bool, _either({"type": "boolean"}, "^(true|false)$")]
+
+_LABEL_NAME = {
+    "pattern": texts.LABEL_NAME_PATTERN,
+    "not": {
+        "anyOf": [
+            {"pattern": "^__"},
+            {"enum": sorted(texts.EXPORTER_LABELS | texts.PROMETHEUS_LABELS)},
+        ]
+    },
+}
+Labels: TypeAlias = Annotated[
+    dict[Annotated[str, _read(texts.label_name)], Annotated[str, _read(texts.label_value)]],
+    BeforeValidator(empty_if_none),
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "propertyNames": _LABEL_NAME,
+            "additionalProperties": {"type": _SCALAR},
+        }
+    ),
+]

@@ -1,0 +1,97 @@
+"""What is wrong with a configuration file: one problem, all of them, and how places are written.
+
+Wording lives where a fault is found. Nothing here knows YAML, pydantic or the rules, and nothing
+here may print a value that came from the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Place: TypeAlias = tuple[str | int, ...]
+"""The way from the root of the document to a value: keys and list indices."""
+
+QUOTED_LENGTH = 60
+"""How much of a value a message quotes, in characters."""
+
+_PLAIN_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY = re.compile(r"[A-Za-z_<-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault: where it is, what it is and what to do. Its text is one line."""
+
+    file: str
+    line: int | None  # from 1; None: the file as a whole
+    path: str  # as in `accounts[0].buckets[3].id`; empty for the whole document
+    message: str
+
+    def __str__(self) -> str:
+        """`config.yaml:12: accounts[0].buckets[3].id: …`, without the parts that are not known."""
+        file = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (file, self.path, self.message) if part)
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used. Its text is one line per problem."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Report:
+    """Gathers the problems of one file, so that all of them can be told at once."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._problems: list[Problem] = []
+        self._places: set[Place] = set()
+
+    def add(self, line: int | None, place: Place, message: str) -> None:
+        """Note one problem."""
+        self._problems.append(Problem(self._file, line, path_text(place), message))
+        self._places.add(place)
+
+    def has(self, place: Place) -> bool:
+        """Whether this very place has a problem already: more about it would only confuse."""
+        return place in self._places
+
+    def raise_if_any(self) -> None:
+        """Raise a ConfigError, in the order of lines, unless all is well."""
+        if self._problems:
+            raise ConfigError(sorted(self._problems, key=lambda problem: problem.line or 0))
+
+    def fail(self, line: int | None, place: Place, message: str) -> NoReturn:
+        """Raise a ConfigError now: beyond this problem nothing can be read."""
+        self.add(line, place, message)
+        raise ConfigError(self._problems)
+
+
+def path_text(place: Place) -> str:
+    """A place as people write it: `accounts[0].buckets[3].labels["my-team"]`."""
+    return "".join(_step_text(step) for step in place).removeprefix(".")
+
+
+def _step_text(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if _PLAIN_STEP.fullmatch(step) else f"[{quoted(step)}]"
+
+
+def quoted(text: str) -> str:
+    """The text in double quotes, on one printable line, cut when it is long."""
+    cut = text if len(text) <= QUOTED_LENGTH else f"{text[:QUOTED_LENGTH]}…"
+    return json.dumps(cut, ensure_ascii=not cut.isprintable())
+
+
+def key_text(key: str) -> str:
+    """The key, quoted only where it looks like one: `{credentials:abc}` is a key with a secret."""
+    return f'the key "{key}"' if _KEY.fullmatch(key) else "this key"

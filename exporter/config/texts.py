@@ -1,0 +1,91 @@
+"""What names, ids, labels and tokens may look like.
+
+Pure functions from text to text. They raise ValueError with what to do about it; none of these
+messages quotes the text, since it may be a secret or hold one.
+"""
+
+from __future__ import annotations
+
+import re
+
+LABEL_VALUE_LENGTH = 256
+"""Where the exposition cuts label values: longer ids could no longer be told apart."""
+
+LABEL_NAME_PATTERN = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+_LABEL_NAME = re.compile(LABEL_NAME_PATTERN)
+
+EXPORTER_LABELS = frozenset(
+    {
+        *("account", "bucket_id", "call", "code", "field", "host", "ip", "kind", "name"),
+        *("python_version", "reason", "region", "revision", "shard_ordinal", "status"),
+        *("storage_type", "version", "workspace_id"),
+    }
+)
+"""The label names of the exporter's own metrics."""
+
+PROMETHEUS_LABELS = frozenset({"le", "quantile", "job", "instance"})
+"""The label names that Prometheus gives a meaning or sets itself."""
+
+
+NAME_PATTERN = r"^\S(.*\S)?$"
+
+VISIBLE_ASCII_PATTERN = r"^\s*[!-~]+\s*$"
+_VISIBLE_ASCII = re.compile("[!-~]+")
+
+
+def label_value(text: str) -> str:
+    """Any printable text, also an empty one."""
+    if not text.isprintable():
+        raise ValueError(
+            "this holds a character that cannot be printed: write it on one line, as text"
+        )
+    return text
+
+
+def name(text: str) -> str:
+    """A printable text that is not empty and has no white space around it."""
+    if not text:
+        raise ValueError("this is empty: write a text, or remove it")
+    if text != text.strip():
+        raise ValueError("this has white space around it: remove that")
+    return label_value(text)
+
+
+def bucket_id(text: str) -> str:
+    """A name that can stand in a URL's path and in a label."""
+    if name(text) in {".", ".."}:
+        raise ValueError('this cannot be "." or "..", which mean something else in a URL')
+    if len(text) > LABEL_VALUE_LENGTH:
+        raise ValueError(
+            f"this is longer than {LABEL_VALUE_LENGTH} characters: is it a bucket's id?"
+        )
+    return text
+
+
+def label_name(text: str) -> str:
+    """A name that a bucket's own label may have."""
+    if not _LABEL_NAME.fullmatch(text):
+        raise ValueError(
+            "this is not a label name: use letters, digits and _, with no digit in front"
+        )
+    if text.startswith("__"):
+        raise ValueError("label names with __ in front are Prometheus's own: choose another")
+    if text in PROMETHEUS_LABELS:
+        raise ValueError("Prometheus itself uses this label name: choose another")
+    if text in EXPORTER_LABELS:
+        raise ValueError("the exporter itself uses this label name: choose another")
+    return text
+
+
+def token(text: str) -> str:
+    """A bearer token, without the white space around it."""
+    stripped = text.strip()
+    if not stripped:
+        raise ValueError("this is empty: write the token")
+    if stripped.lower().startswith("bearer "):
+        raise ValueError('write the token alone, without "Bearer" in front')
+    if not {stripped[0], stripped[-1]}.isdisjoint("\"'"):
+        raise ValueError("the quotes are part of the value here: write the token alone")
+    if not _VISIBLE_ASCII.fullmatch(stripped):
+        raise ValueError("a token is visible ASCII without spaces: copy it once more")
+    return stripped

@@ -1,0 +1,190 @@
+"""YAML text to a tree of plain values, each with its place in the file.
+
+Scalars keep their literal text, so that `0123` and `12:30:45` stay what the file says; aliases,
+merge keys and environment variables are resolved. What the keys mean is not known here.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import yaml
+
+from exporter.config.expansion import expand
+from exporter.config.problems import key_text, quoted
+from exporter.config.syntax import MAX_DEPTH, compose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exporter.config.problems import Place, Report
+
+MAX_VALUES = 1_000_000
+"""How many values a document may hold once its aliases are followed."""
+
+_Entries: TypeAlias = "dict[str, tuple[yaml.ScalarNode, yaml.Node]]"
+Plain: TypeAlias = "str | list[Plain] | dict[str, Plain] | None"
+
+_YAML = "tag:yaml.org,2002:"
+_MERGE = f"{_YAML}merge"
+_NULL = f"{_YAML}null"
+_SCALAR_TAGS = frozenset(
+    _YAML + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")
+)
+_TAGS = _SCALAR_TAGS | {f"{_YAML}map", f"{_YAML}seq"}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value in the file. Its repr leaves the value out, since it may be a secret."""
+
+    line: int  # from 1; of its key, where it has one
+    value: str | list[Node] | dict[str, Node] | None = field(repr=False)
+    written: str = field(default="", repr=False)  # a scalar before variables were put in
+
+    def plain(self) -> Plain:
+        """The value and what is in it, without places."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def child(self, step: str | int) -> Node | None:
+        """What stands under a key or an index."""
+        if isinstance(self.value, dict) and isinstance(step, str):
+            return self.value.get(step)
+        if isinstance(self.value, list) and isinstance(step, int):
+            return self.value[step]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A document and the report on it."""
+
+    root: Node
+    report: Report
+
+    def nearest(self, place: Place) -> tuple[Place, Node]:
+        """The node at `place`, or the innermost around it where there is none, and its place."""
+        node = self.root
+        for depth, step in enumerate(place):
+            child = node.child(step)
+            if child is None:
+                return place[:depth], node
+            node = child
+        return place, node
+
+    def children(self, place: Place) -> list[tuple[Place, Node]]:
+        """The entries of the list at `place`; none where there is no list."""
+        found, node = self.nearest(place)
+        if found != place or not isinstance(node.value, list):
+            return []
+        return [((*place, index), child) for index, child in enumerate(node.value)]
+
+    def refuse(self, place: Place, message: str) -> None:
+        """Report a problem with what stands at `place`, or should stand there."""
+        found, node = self.nearest(place)
+        self.report.add(node.line, found, message)
+
+
+def read(text: str, environ: Mapping[str, str], report: Report) -> Tree:
+    """The tree of `text`. Reports what is wrong, and raises where nothing can be read at all."""
+    root = compose(text, report)
+    if root is None:
+        report.fail(1, (), "the file is empty: start with accounts, as config.example.yaml does")
+    return Tree(_Builder(environ, report).node(root, _line(root), ()), report)
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+class _Builder:
+    """Walks YAML nodes, and stops where aliases make them endless."""
+
+    def __init__(self, environ: Mapping[str, str], report: Report) -> None:
+        self._environ = environ
+        self._report = report
+        self._around: list[yaml.Node] = []
+        self._count = 0
+
+    def node(self, node: yaml.Node, line: int, place: Place) -> Node:
+        """The node of the tree for `node`, which stands at `place`."""
+        if node.tag not in _TAGS:
+            tag = quoted(node.tag.replace(_YAML, "!!"))
+            self._report.add(line, place, f"the tag {tag} is not supported: remove it")
+        if not isinstance(node, yaml.CollectionNode):
+            return self._scalar(node, line, place)
+        with self._inside(node, line, place):
+            if isinstance(node, yaml.MappingNode):
+                return Node(line, self._mapping(node, place))
+            return Node(line, self._sequence(node, place))
+
+    @contextmanager
+    def _inside(self, node: yaml.Node, line: int, place: Place) -> Iterator[None]:
+        self._count += len(node.value)
+        if node in self._around:
+            self._report.fail(line, place, "this contains itself through an alias: write it out")
+        if self._count > MAX_VALUES:
+            self._report.fail(
+                line, place, f"aliases make over {MAX_VALUES} values of this: use fewer"
+            )
+        if len(self._around) == MAX_DEPTH:
+            self._report.fail(line, place, "the aliases here are nested too deeply: flatten them")
+        self._around.append(node)
+        yield
+        self._around.pop()
+
+    def _scalar(self, node: yaml.Node, line: int, place: Place) -> Node:
+        if node.tag == _NULL:
+            return Node(line, None)
+        faults: list[str] = []
+        value = expand(node.value, self._environ, faults)
+        for fault in faults:
+            self._report.add(line, place, fault)
+        return Node(line, None if faults else value, node.value)
+
+    def _sequence(self, node: yaml.CollectionNode, place: Place) -> list[Node]:
+        return [
+            self.node(child, _line(child), (*place, index))
+            for index, child in enumerate(node.value)
+        ]
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Node]:
+        return {
+            name: self.node(value, _line(key), (*place, name))
+            for name, (key, value) in self._merged(node, place).items()
+        }
+
+    def _merged(self, node: yaml.MappingNode, place: Place) -> _Entries:
+        """The mapping's own entries, and those that its `<<` brings in beside them."""
+        entries = self._entries(node, place)
+        if _MERGE not in entries:
+            return entries
+        key, sources = entries.pop(_MERGE)
+        for source in sources.value if isinstance(sources, yaml.SequenceNode) else [sources]:
+            if isinstance(source, yaml.MappingNode):
+                with self._inside(source, _line(key), place):
+                    entries = self._merged(source, place) | entries
+            else:
+                self._report.add(_line(key), place, '"<<" takes a mapping: put an alias here')
+        return entries
+
+    def _entries(self, node: yaml.MappingNode, place: Place) -> _Entries:
+        """The mapping's own entries by key, `<<` among them by its tag."""
+        entries: _Entries = {}
+        for key, value in node.value:
+            name = _MERGE if key.tag == _MERGE else key.value
+            if not isinstance(key, yaml.ScalarNode):
+                self._report.add(_line(key), place, "a key must be a text, not a list or a mapping")
+            elif name in entries:
+                line = _line(entries[name][0])
+                message = f"{key_text(key.value)} stands in line {line} already: remove one of them"
+                self._report.add(_line(key), place, message)
+            else:
+                entries[name] = (key, value)
+        return entries

@@ -1,0 +1,46 @@
+"""What the tests of the configuration share: an environment, and short ways to load text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.config import Config, ConfigError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DATA = Path(__file__).parents[1] / "data"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"
+ENVIRON = {
+    "FLASHBACK_TOKEN": TOKEN,
+    "EMPTY": "",
+    "WORD": "hunter2",
+    "NUMBER": "90",
+    "PHRASE": "correct horse battery staple",
+    "HOST": "api.example.com",
+    "NODES": "200",
+    "BUCKET": "65f1c0ffee",
+    "NESTED": "${WORD}",
+}
+
+ACCOUNT = """\
+accounts:
+  - name: main
+    authorization: {credentials_file: token}
+    buckets: [65f1c0ffee]
+"""
+
+
+def good(text: str, environ: Mapping[str, str] = ENVIRON) -> Config:
+    """The configuration in `text`, which is sound."""
+    return parse(text, path=Path("etc/config.yaml"), environ=environ)
+
+
+def problems(text: str, environ: Mapping[str, str] = ENVIRON) -> list[str]:
+    """The problems of `text`, which is not, each without the file's name."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, path=Path("x"), environ=environ)
+    return [str(problem).removeprefix("x:") for problem in caught.value.problems]

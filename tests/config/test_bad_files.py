@@ -1,0 +1,34 @@
+"""Each file in tests/data/bad_config gives exactly the errors in the .txt beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config import ConfigError, load
+from tests.config.samples import DATA, ENVIRON
+
+BAD = DATA / "bad_config"
+SECRETS = ("hunter2", "correct horse", "eyJ", "dG9rZW4")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BAD.glob("*.yaml")))
+def test_error_is_exactly_the_expected_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All problems of a file are told, with place and remedy, one line each."""
+    monkeypatch.chdir(BAD)
+    with pytest.raises(ConfigError) as caught:
+        load(Path(f"{name}.yaml"), ENVIRON)
+    assert f"{caught.value}\n" == Path(f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_every_expected_error_has_its_file() -> None:
+    """No expectation outlives the file that it is about."""
+    assert {path.stem for path in BAD.glob("*.txt")} == {path.stem for path in BAD.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_error_shows_a_secret(secret: str) -> None:
+    """Neither tokens, nor passwords in URLs, nor values of variables get into an error."""
+    texts = [path.read_text(encoding="utf-8") for path in BAD.glob("*.txt")]
+    assert not [text for text in texts if secret in text]

@@ -1,0 +1,149 @@
+"""Odd but valid forms: each file in tests/data/good_config, and the example, loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from exporter.config import Config, load
+from exporter.config.document import MAPPINGS, keys
+from exporter.model import Bucket, Timing
+from tests.config.samples import DATA, ENVIRON, TOKEN
+
+GOOD = DATA / "good_config"
+EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+
+
+def config(name: str) -> Config:
+    """The configuration in one of the good files."""
+    return load(GOOD / f"{name}.yaml", ENVIRON)
+
+
+@pytest.mark.parametrize("path", sorted(GOOD.glob("*.yaml")), ids=lambda path: path.stem)
+def test_file_loads(path: Path) -> None:
+    """Each account that comes out is complete."""
+    for account in load(path, ENVIRON).accounts:
+        assert account.credentials
+        assert account.buckets
+        assert not account.base_url.endswith("/")
+
+
+def test_minimal_file_takes_every_default() -> None:
+    """What is not said is as the contract says."""
+    minimal = config("minimal")
+    assert minimal.limits.max_concurrent_requests == 16
+    assert minimal.limits.max_requests_per_second == 20
+    assert minimal.limits.max_nodes_per_bucket == 1000
+    assert minimal.limits.max_response_bytes == 8 * 2**20
+    assert minimal.known_statuses == ("ONLINE", "OFFLINE", "DISCONNECTED")
+    (account,) = minimal.accounts
+    assert account.base_url == "https://backend.flashback.tech"
+    assert account.timing == Timing(60, 10, 300, 300, 600)
+    assert account.credentials == GOOD / "token"
+    assert minimal.buckets() == (Bucket("main", "65f1c0ffee", "65f1c0ffee"),)
+
+
+def test_windows_file_is_the_same() -> None:
+    """A byte order mark, CRLF and document markers change nothing."""
+    assert config("windows") == config("minimal")
+
+
+def test_mappings_without_entries_are_empty() -> None:
+    """`global:` and `labels:` with nothing after them stand for no entries."""
+    assert config("empty_mappings") == config("minimal")
+
+
+def test_scalars_keep_their_literal_text() -> None:
+    """Nothing that looks like a number, a time, a truth value or null is read as one."""
+    (account,) = config("literal_text").accounts
+    assert account.name == "007"
+    assert account.credentials == GOOD / "2024-01-15"
+    texts = ["0123", "12:30:45", "1e3", "true", "0x1F", "null", "="]
+    assert [bucket.id for bucket in account.buckets] == texts
+    odd, quoted = account.buckets[4:6]
+    labels = {
+        "feature": "off",
+        "build": "1_000",
+        "ratio": "1.50",
+        "day": "2024-01-15",
+        "nan": ".nan",
+    }
+    assert (odd.name, odd.labels) == ("no", labels)
+    assert (quoted.name, quoted.labels) == ("~", {"empty": ""})
+
+
+def test_merge_keys_and_aliases_work() -> None:
+    """A mapping's own keys win over merged ones, and earlier merged ones over later."""
+    eu, us = config("merge_keys").accounts
+    assert (eu.timing.poll_interval, eu.timing.stale_after) == (120, 900)
+    assert (us.timing.poll_interval, us.timing.stale_after) == (180, 900)
+    assert us.credentials == eu.credentials
+    assert eu.buckets[0].labels == {"team": "media", "site": "eu"}
+    assert us.buckets[0].labels == {"team": "media", "site": "us"}
+
+
+def test_variables_are_expanded_in_every_kind_of_value() -> None:
+    """Variables and defaults stand for text, numbers and entries of lists."""
+    environment = config("environment")
+    (account,) = environment.accounts
+    assert account.base_url == "https://api.example.com:443"
+    assert account.timing.poll_interval == 30
+    assert environment.limits.max_nodes_per_bucket == 200
+    assert environment.limits.max_requests_per_second == 2.5
+    assert environment.known_statuses == ("ONLINE",)
+    assert isinstance(account.credentials, SecretStr)
+    assert account.credentials.get_secret_value() == TOKEN
+    shorthand, mapping = account.buckets
+    assert shorthand.id == "65f1c0ffee"
+    assert (mapping.id, mapping.name) == ("price-$5", "${BUCKET} is 65f1c0ffee")
+    assert mapping.labels == {"nested": "${WORD}", "none": "", "dollars": "$$"}
+
+
+def test_every_key_reaches_the_settings() -> None:
+    """Each key that a file can set is in force where it should be."""
+    everything = config("all_keys")
+    main, test = everything.accounts
+    assert main.base_url == "http://[::1]:8080"
+    assert main.timing == Timing(5, 1.5, 604800, 86400, 0)
+    assert isinstance(main.credentials, SecretStr)
+    assert main.credentials.get_secret_value() == TOKEN
+    assert main.buckets[0].name == "Médiathèque ☁"
+    assert test.base_url == "http://10.0.0.1"
+    assert test.timing == Timing(90, 1.5, 3600, 86400, 0)
+    assert test.credentials == GOOD / "../secrets/token"
+    assert everything.limits.max_response_bytes == 65536
+    assert everything.known_statuses == ("ONLINE", "OFFLINE", "ERROR", "404")
+    assert [bucket.key for bucket in everything.buckets()] == [
+        ("main", "65f1c0ffee"),
+        ("test", "a/b c"),
+    ]
+
+
+def test_json_is_yaml() -> None:
+    """A file in JSON's form is as good."""
+    assert [bucket.id for bucket in config("json").buckets()] == ["65f1c0ffee", "65f1c0ffef"]
+
+
+def test_open_timing_follows_the_interval() -> None:
+    """Without a time-out and a staleness of their own, accounts get ones that fit."""
+    slow, fast = config("short_interval").accounts
+    assert slow.timing == Timing(600, 10, 1210, 300, 600)
+    assert fast.timing == Timing(5, 5, 300, 300, 600)
+
+
+def test_example_loads_as_it_is() -> None:
+    """With its variable set the example is a valid configuration, made of the defaults."""
+    example = load(EXAMPLE, ENVIRON)
+    minimal = config("minimal")
+    assert (example.limits, example.known_statuses) == (minimal.limits, minimal.known_statuses)
+    assert example.accounts[0].timing == minimal.accounts[0].timing
+    assert example.accounts[0].base_url == minimal.accounts[0].base_url
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_example_names_every_key(mapping: str) -> None:
+    """No key is missing from the example, be it in a comment."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+    assert not [key for key in keys(mapping) if f"{key}:" not in text]

@@ -1,0 +1,52 @@
+"""How a problem reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.config import Problem
+from exporter.config.problems import key_text, path_text, quoted
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (
+            Problem("c.yaml", 12, "accounts[0].name", "mend it"),
+            "c.yaml:12: accounts[0].name: mend it",
+        ),
+        (Problem("c.yaml", 12, "", "mend it"), "c.yaml:12: mend it"),
+        (Problem("c.yaml", None, "", "mend it"), "c.yaml: mend it"),
+    ],
+)
+def test_text_of_a_problem_is_one_line(problem: Problem, text: str) -> None:
+    """File, line, path and message, as far as they are known."""
+    assert str(problem) == text
+
+
+def test_path_is_written_as_people_do() -> None:
+    """Keys by dots, indices in brackets, odd keys in quotes."""
+    place = ("accounts", 0, "buckets", 3, "labels", "my-team")
+    assert path_text(place) == 'accounts[0].buckets[3].labels["my-team"]'
+    assert path_text(("my-key", "x")) == '["my-key"].x'
+    assert path_text(()) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("60", '"60"'),
+        ('say "é"', r'"say \"é\""'),
+        ("a\nb\x7f\u2028", r'"a\nb\u007f\u2028"'),
+        ("x" * 61, f'"{"x" * 60}…"'),
+    ],
+)
+def test_quoted_text_is_short_and_printable(text: str, shown: str) -> None:
+    """What cannot be printed is escaped and what is long is cut."""
+    assert quoted(text) == shown
+
+
+def test_only_what_looks_like_a_key_is_quoted_as_one() -> None:
+    """A secret that slipped into a key's place is not repeated."""
+    assert key_text("poll_intervall") == 'the key "poll_intervall"'
+    assert key_text("eyJ0.e30.c2ln") == "this key"

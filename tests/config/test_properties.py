@@ -1,0 +1,100 @@
+"""Whatever stands in a file, `parse` gives a configuration or tells its problems."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from exporter.config import ConfigError, parse
+from exporter.config.document import MAPPINGS, NOT_YET_SUPPORTED, keys
+from tests.config.samples import ACCOUNT, DATA, TOKEN
+
+Json: TypeAlias = "str | int | bool | float | list[Json] | dict[str, Json] | None"
+
+SAMPLES = [
+    path.read_bytes().decode(errors="replace")
+    for path in sorted(DATA.glob("*_config/*.yaml"))
+    if path.stem != "alias_bomb"  # seconds, each time
+]
+KEYS = sorted({key for mapping in MAPPINGS for key in keys(mapping)} | NOT_YET_SUPPORTED)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["1m", "5s", "https://x", "http://x", "${A}", "${U}", "$${", "${", "8MiB"])
+)
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), inner, max_size=6)
+    ),
+    max_leaves=30,
+)
+SECRET = "s3cr3t-Zq"
+SHORT_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6)
+
+
+def outcome(text: str, environ: dict[str, str]) -> str:
+    """Everything that is shown of what comes out of `text`."""
+    try:
+        config = parse(text, path=Path("config.yaml"), environ=environ)
+    except ConfigError as error:
+        shown = str(error)
+        if not all(line.startswith("config.yaml:") for line in shown.split("\n")):
+            pytest.fail(f"a problem is not on one line: {shown}")
+        return f"{shown} {error!r} {error.problems!r}"
+    return f"{config} {config!r}"
+
+
+@settings(deadline=None)  # what counts is that there is an outcome
+@given(st.text())
+@example("\ud800")
+@example("- " * 100_000)
+def test_any_text_has_an_outcome(text: str) -> None:
+    """No text, however broken, ends in another exception."""
+    outcome(text, {})
+
+
+@settings(deadline=None)
+@given(st.sampled_from(SAMPLES), st.integers(min_value=0), st.text(max_size=3), st.integers(0, 9))
+def test_any_damaged_file_has_an_outcome(sample: str, at: int, put: str, cut: int) -> None:
+    """A file with a few characters put in or lost at any place has one, too."""
+    at %= len(sample) + 1
+    outcome(sample[:at] + put + sample[at + cut :], {"FLASHBACK_TOKEN": TOKEN})
+
+
+@settings(deadline=None)
+@given(DOCUMENTS)
+def test_any_document_has_an_outcome(document: Json) -> None:
+    """Known keys in the wrong places, with values of the wrong kinds, are problems at most."""
+    outcome(json.dumps(document), {"A": SECRET})
+
+
+@given(
+    st.sampled_from(
+        [f'{ACCOUNT}    KEY: "${{A}}"\n', f'global: {{KEY: "${{A}}"}}\n{ACCOUNT}', 'KEY: "${A}"']
+    ),
+    st.sampled_from(KEYS),
+    SHORT_TEXTS,
+)
+def test_value_of_a_variable_shows_nowhere(template: str, key: str, around: str) -> None:
+    """Where a variable stands in a wrong place, its value is not told."""
+    environ = {"A": f"{around}{SECRET}{around}"}
+    assert SECRET not in outcome(template.replace("KEY", key), environ)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P", "Z"]), max_size=6))
+def test_token_shows_nowhere(around: str) -> None:
+    """A token is neither shown where it is accepted nor where it is refused."""
+    token = json.dumps(f"{around}{SECRET}{around}")
+    for authorization in (f"{{credentials: {token}}}", token, f"[{token}]"):
+        text = ACCOUNT.replace("{credentials_file: token}", authorization)
+        assert SECRET not in outcome(text, {})

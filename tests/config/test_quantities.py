@@ -1,0 +1,93 @@
+"""Durations and sizes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config.quantities import DURATION_PATTERN, SIZE_PATTERN, duration, duration_text, size
+
+MILLISECONDS = st.integers(min_value=0, max_value=10**12)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("0s", 0),
+        ("30s", 30),
+        ("1m30s", 90),
+        ("90s", 90),
+        ("500ms", 0.5),
+        ("1y1w1d1h1m1s1ms", 31536000 + 604800 + 86400 + 3600 + 60 + 1.001),
+        ("1h5ms", 3600.005),
+    ],
+)
+def test_durations_are_prometheus_s(text: str, seconds: float) -> None:
+    """Units y w d h m s ms, in that order, and a bare 0."""
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "s",
+        "1",
+        "00",
+        "1.5m",
+        "-1s",
+        "1s1m",
+        "1m1m",
+        " 1m",
+        "1m ",
+        "1M",
+        "1µs",
+        "٣s",
+        "9" * 5000 + "s",
+    ],
+)
+def test_other_texts_are_no_durations(text: str) -> None:
+    """Neither other units, signs, fractions and orders, nor other digits."""
+    with pytest.raises(ValueError, match=r"has no unit|is not a duration"):
+        duration(text)
+
+
+@given(MILLISECONDS)
+def test_durations_go_round(milliseconds: int) -> None:
+    """What is written is read as the same duration, and fits the schema's pattern."""
+    text = duration_text(milliseconds / 1000)
+    assert duration(text) == milliseconds / 1000
+    assert re.search(DURATION_PATTERN, text)
+
+
+@given(st.text(alphabet="0123456789ywdhms .-", max_size=12))
+def test_pattern_and_reader_of_durations_agree(text: str) -> None:
+    """The schema takes exactly those texts that the loader takes."""
+    try:
+        duration(text)
+    except ValueError:
+        assert not re.search(DURATION_PATTERN, text)
+    else:
+        assert re.search(DURATION_PATTERN, text)
+
+
+@given(st.integers(min_value=0, max_value=10**6))
+def test_sizes_count_in_powers_of_two(count: int) -> None:
+    """B, KiB, MiB and GiB, or a number of bytes."""
+    sizes = [size(f"{count}{unit}") for unit in ("", "B", "KiB", "MiB", "GiB")]
+    assert sizes == [count, count, count * 2**10, count * 2**20, count * 2**30]
+
+
+@given(st.text(alphabet="0123456789BKMGi .", max_size=8))
+def test_pattern_and_reader_of_sizes_agree(text: str) -> None:
+    """The schema takes exactly those texts that the loader takes."""
+    try:
+        size(text)
+    except ValueError:
+        assert not re.search(SIZE_PATTERN, text)
+    else:
+        assert re.search(SIZE_PATTERN, text)

@@ -1,0 +1,66 @@
+"""Rules over several keys, where other things are wrong too."""
+
+from __future__ import annotations
+
+from tests.config.samples import ACCOUNT, good, problems
+
+
+def test_rules_hold_beside_other_problems() -> None:
+    """A wrong key elsewhere hides neither a bad time-out nor a bucket that is there twice."""
+    text = """\
+global: {poll_interval: 15s, poll_timeout: 20s}
+accounts:
+  - id: main
+    authorization: 7
+    poll_interval: 10s
+    base_url: http://api.example.com
+    buckets: [one, one]
+"""
+    assert [problem.split(": ")[1] for problem in problems(text)] == [
+        "global.poll_timeout",
+        "accounts[0]",
+        "accounts[0]",
+        "accounts[0].authorization",
+        "accounts[0].poll_interval",
+        "accounts[0].base_url",
+        "accounts[0].buckets[1]",
+    ]
+
+
+def test_rules_wait_for_sound_values() -> None:
+    """Where a value could not be read, nothing is concluded from it."""
+    text = f"global: {{poll_interval: 60, stale_after: 1s}}\n{ACCOUNT}    poll_interval: ${{U}}m\n"
+    assert [problem.split(": ")[1] for problem in problems(text)] == [
+        "global.poll_interval",
+        "accounts[0].poll_interval",
+    ]
+
+
+def test_inherited_conflict_is_told_once() -> None:
+    """A global conflict is not repeated for accounts that change nothing about it."""
+    (problem,) = problems(f"global: {{stale_after: 1m}}\n{ACCOUNT}")
+    assert problem.startswith("1: global.stale_after: ")
+
+
+def test_account_s_staleness_wins_over_the_global_one() -> None:
+    """An account with both keys of its own is judged by them alone."""
+    own = "    poll_interval: 10m\n    stale_after: 30m\n"
+    (account,) = good(f"global: {{stale_after: 5m}}\n{ACCOUNT}{own}").accounts
+    assert account.timing.stale_after == 1800
+
+
+def test_exposed_global_url_matters_only_where_it_is_used() -> None:
+    """An account with a URL of its own, or with leave to send in clear text, may pass."""
+    start = f"global: {{base_url: http://api.example.com}}\n{ACCOUNT}"
+    for leave in ("base_url: https://api.example.com", "allow_http: true"):
+        assert good(f"{start}    {leave}\n").accounts
+    assert len(problems(start)) == 1
+
+
+def test_ids_are_compared_as_they_are_used() -> None:
+    """Two variables of one value are a repeat; two that are not set are not."""
+    text = ACCOUNT.replace("[65f1c0ffee]", '["${BUCKET}", 65f1c0ffee, "${U}", "${U}"]')
+    first, second, repeat = problems(text)
+    assert "U is not set" in first
+    assert "U is not set" in second
+    assert '"65f1c0ffee" is the same as accounts[0].buckets[0] in line 4' in repeat

@@ -1,0 +1,139 @@
+"""The JSON Schema agrees with the loader."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+import exporter.config
+from exporter.config.document import NOT_YET_SUPPORTED
+from exporter.config.schema import schema, schema_text
+from tests.config.samples import DATA
+
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+class Loader(yaml.SafeLoader):
+    """YAML as editors read it: a date and a `=` are texts there."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value"))
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def document(path: Path) -> Any:  # noqa: ANN401  # whatever the YAML holds
+    """The file's content as an editor sees it."""
+    return yaml.load(path.read_bytes(), Loader=Loader)  # noqa: S506  # Loader is a SafeLoader
+
+
+def editor_accepts(path: Path) -> bool:
+    """Whether an editor would find nothing wrong in the file."""
+    try:
+        return bool(VALIDATOR.is_valid(document(path)))
+    except (yaml.YAMLError, ValueError):
+        return False
+
+
+LOADER_ONLY = {
+    "a schema does not know what is written elsewhere": {
+        "duplicate_account",
+        "duplicate_bucket",
+        "duplicate_bucket_of_other_account",
+        "unknown_as_status",
+    },
+    "a schema cannot compare durations": {
+        "account_interval_too_long_for_stale_after",
+        "account_interval_too_short_for_timeout",
+        "account_poll_interval_too_short",
+        "account_stale_after_too_short",
+        "duration_zero",
+        "poll_interval_too_short",
+        "poll_timeout_too_long",
+        "recheck_interval_zero",
+        "rollover_grace_too_long",
+        "stale_after_too_short",
+    },
+    "which hosts are loopback depends on other keys, too": {
+        "plain_http",
+        "plain_http_address",
+        "plain_http_of_global",
+    },
+    "the parts of a URL are no pattern that anyone could read": {
+        "url_address",
+        "url_host",
+        "url_port",
+        "url_port_zero",
+    },
+    "quotes are characters that a token may hold, only not around it": {
+        "credentials_with_quotes",
+    },
+    "an editor does not know the environment": {
+        "variable_empty",
+        "variable_holds_no_duration",
+        "variable_holds_number",
+        "variable_holds_spaces",
+        "variable_not_set",
+        "variables_not_set",
+    },
+    "any text with a variable may come out right": {
+        "variable_malformed",
+        "variable_nested",
+        "variable_unclosed",
+    },
+    "Python's YAML parser is laxer than others and than the loader": {
+        "bad_escape",
+        "duplicate_key",
+        "duplicate_merge_key",
+        "utf16",
+    },
+}
+"""What only the loader refuses, by the reason."""
+
+
+def test_shipped_schema_is_the_generated_one() -> None:
+    """It is made by `python -m exporter.config.schema`, anew after each change of the models."""
+    shipped = Path(__file__).parents[2] / "config.schema.json"
+    assert shipped.read_text(encoding="utf-8") == schema_text()
+
+
+def test_module_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m exporter.config.schema` writes what is shipped."""
+    runpy.run_path(exporter.config.schema.__file__, run_name="__main__")
+    assert capsys.readouterr().out == schema_text()
+
+
+def test_schema_is_one() -> None:
+    """It is valid in its own dialect."""
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_schema_knows_no_later_keys() -> None:
+    """What is not supported yet is not offered."""
+    assert not [key for key in NOT_YET_SUPPORTED if f'"{key}"' in schema_text()]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted((DATA / "good_config").glob("*.yaml")), DATA.parents[1] / "config.example.yaml"],
+    ids=lambda path: path.stem,
+)
+def test_good_file_is_accepted(path: Path) -> None:
+    """What loads has no fault in an editor."""
+    VALIDATOR.validate(document(path))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((DATA / "bad_config").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_bad_shape_is_refused(path: Path) -> None:
+    """An editor finds every fault but those that the loader alone can see."""
+    assert editor_accepts(path) == (path.stem in set().union(*LOADER_ONLY.values()))

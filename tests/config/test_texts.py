@@ -1,0 +1,85 @@
+"""Names, ids, labels, tokens and URLs."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config import texts, urls
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://api.example.com", "https://api.example.com"),
+        ("https://api.example.com//", "https://api.example.com"),
+        ("https://api.example.com:8443/a/b/", "https://api.example.com:8443/a/b"),
+        ("http://[fe80::1]/", "http://[fe80::1]"),
+        ("https://api_1.example.com.", "https://api_1.example.com."),
+    ],
+)
+def test_base_url_loses_the_slash_at_its_end(text: str, url: str) -> None:
+    """Host, port and path are kept as they are."""
+    assert urls.base_url(text) == url
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.8.8.8", "[::1]:1"])
+def test_loopback_is_not_exposed(host: str) -> None:
+    """What goes to the own machine can be read by nobody else."""
+    assert not urls.is_exposed(f"http://{host}/api")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost.example.com", "10.0.0.1", "[::2]", "127.1", "10.0.0.127"]
+)
+def test_plain_http_to_elsewhere_is_exposed(host: str) -> None:
+    """Only https protects a token on its way to another machine."""
+    assert urls.is_exposed(f"http://{host}")
+    assert not urls.is_exposed(f"HTTPS://{host}")
+
+
+@given(st.from_regex(urls.BASE_URL_PATTERN) | st.text())
+def test_no_text_breaks_the_url_check(text: str) -> None:
+    """Any text is either refused or a URL that fits the schema's pattern."""
+    with suppress(ValueError):
+        urls.is_exposed(urls.base_url(text))
+        assert re.search(urls.BASE_URL_PATTERN, text)
+
+
+@given(st.text())
+def test_accepted_names_and_tokens_fit_the_schema_s_patterns(text: str) -> None:
+    """An editor never complains of what the loader takes."""
+    with suppress(ValueError):
+        assert re.search(texts.NAME_PATTERN, texts.name(text))
+    with suppress(ValueError):
+        assert texts.token(text) == text.strip()
+        assert re.search(texts.VISIBLE_ASCII_PATTERN, text)
+
+
+@pytest.mark.parametrize("name", ["team", "_x", "T1", "a_b"])
+def test_label_names_are_prometheus_s(name: str) -> None:
+    """Letters, digits and _ make a name."""
+    assert texts.label_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "1a", "a-b", "é", "a\n", "__a"),
+        *sorted(texts.PROMETHEUS_LABELS),
+        *sorted(texts.EXPORTER_LABELS),
+    ],
+)
+def test_other_label_names_are_refused(name: str) -> None:
+    """Malformed names, and names that mean something already."""
+    with pytest.raises(ValueError, match="label name"):
+        texts.label_name(name)
+
+
+def test_token_is_trimmed() -> None:
+    """White space around a token, such as a variable's line break, does not belong to it."""
+    assert texts.token(" abc.def\n") == "abc.def"
