@@ -1,0 +1,187 @@
+"""The exporter's own metrics: what it did, on a registry of its own.
+
+Counters accumulate here for as long as the process lives. What is known of buckets and nodes is
+not here but in `exposition`.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
+
+from exporter.model import Reason
+from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
+
+if TYPE_CHECKING:
+    import collections
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from prometheus_client.metrics_core import Metric
+
+KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
+"""The HTTP statuses whose counters exist before they are seen."""
+
+ATTEMPT_REASONS = tuple(reason for reason in Reason if reason is not Reason.OVERDUE)
+"""An attempt can fail for any reason but the one that means that there was none."""
+
+DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Polling(Protocol):
+    """What is asked of the polling at each scrape."""
+
+    def bucket_count(self) -> int:
+        """How many buckets this process polls."""
+        ...
+
+    def lag(self) -> float:
+        """How late the most overdue poll is, seconds."""
+        ...
+
+    def paused_until(self) -> Mapping[str, float]:
+        """The accounts that a 429 has paused, and until when, Unix time."""
+        ...
+
+
+class Telemetry:
+    """Counts what it is told; it is the observer of every client."""
+
+    def __init__(self, version: str, revision: str, *, runtime_metrics: bool) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_BuildInfo(version, revision))
+        if runtime_metrics:
+            ProcessCollector(registry=self._registry)
+            PlatformCollector(registry=self._registry)
+            GCCollector(registry=self._registry)
+        self._requests = Counter(
+            "flashback_api_requests",
+            "HTTP answers of the Flashback API, whatever they said.",
+            ("account", "call", "code"),
+            registry=self._registry,
+        )
+        self._failures = Counter(
+            "flashback_api_request_failures",
+            "Attempts that gave no usable answer.",
+            ("account", "call", "reason"),
+            registry=self._registry,
+        )
+        self._retries = Counter(
+            "flashback_api_retries",
+            "Calls that were made once more.",
+            ("account", "call"),
+            registry=self._registry,
+        )
+        self._durations = Histogram(
+            "flashback_api_request_duration_seconds",
+            "How long the Flashback API took for a request, answered or not.",
+            ("account", "call"),
+            buckets=DURATION_BUCKETS,
+            registry=self._registry,
+        )
+        self._drift = Counter(
+            "flashback_api_schema_drift",
+            "Places in answers that differ from the API's documentation.",
+            ("kind", "field"),
+            registry=self._registry,
+        )
+        for drift in POSSIBLE_DRIFT:
+            self._drift.labels(*drift)
+
+    def expect(self, account: str, calls: Iterable[Call]) -> None:
+        """Let an account's counters start at 0 rather than when something happens."""
+        for call in calls:
+            for code in KNOWN_CODES:
+                self._requests.labels(account, call, code)
+            for reason in ATTEMPT_REASONS:
+                self._failures.labels(account, call, reason)
+            self._retries.labels(account, call)
+            self._durations.labels(account, call)
+
+    def watch(self, polling: Polling) -> None:
+        """Ask `polling` at each scrape."""
+        self._registry.register(_PollingGauges(polling))
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Count an attempt."""
+        if attempt.status is not None:
+            self._requests.labels(attempt.account, attempt.call, attempt.status).inc()
+        if attempt.reason is not None:
+            self._failures.labels(attempt.account, attempt.call, attempt.reason).inc()
+        if attempt.seconds is not None:
+            self._durations.labels(attempt.account, attempt.call).observe(attempt.seconds)
+
+    def retrying(self, account: str, call: Call) -> None:
+        """Count a call that is made once more."""
+        self._retries.labels(account, call).inc()
+
+    def drifted(self, drift: collections.Counter[Drift]) -> None:
+        """Count places that differ from the API's documentation."""
+        for place, times in drift.items():
+            self._drift.labels(*place).inc(times)
+
+    def families(self) -> Iterator[Metric]:
+        """Every metric as it is now."""
+        return iter(self._registry.collect())
+
+    def text(self) -> bytes:
+        """Every metric in the text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def openmetrics(self) -> bytes:
+        """Every metric in OpenMetrics 1.0, the closing `# EOF` included."""
+        exposition: bytes = generate_openmetrics(  # type: ignore[no-untyped-call] # the library's
+            self._registry, version="1.0.0"
+        )
+        return exposition
+
+
+class _BuildInfo(Collector):
+    def __init__(self, version: str, revision: str) -> None:
+        self._labels = (version, revision, platform.python_version())
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "flashback_exporter_build_info",
+            "The exporter's version, always 1.",
+            labels=("version", "revision", "python_version"),
+        )
+        family.add_metric(self._labels, 1)
+        yield family
+
+
+class _PollingGauges(Collector):
+    def __init__(self, polling: Polling) -> None:
+        self._polling = polling
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "flashback_exporter_buckets",
+            "Buckets that this process polls.",
+            value=self._polling.bucket_count(),
+        )
+        yield GaugeMetricFamily(
+            "flashback_exporter_poll_lag_seconds",
+            "How late the most overdue poll is; pauses and re-checks are not lag.",
+            value=self._polling.lag(),
+        )
+        paused = GaugeMetricFamily(
+            "flashback_account_paused_until_timestamp_seconds",
+            "Until when a 429 has paused the account, as Unix time; absent while it is not.",
+            labels=("account",),
+        )
+        for account, until in self._polling.paused_until().items():
+            paused.add_metric((account,), until)
+        yield paused

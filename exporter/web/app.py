@@ -1,0 +1,144 @@
+"""The routes and what they answer, as an aiohttp application.
+
+It serves what it is handed (`Endpoints`) and knows nothing of polling, buckets or the API.
+"""
+
+from __future__ import annotations
+
+import html
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from exporter.web.negotiation import wants_gzip, wants_openmetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from typing import TypeAlias
+
+    _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+GZIP_LEVEL = 1
+BODY_CHUNK = 64 * 1024
+"""Bytes that are worth sending on their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What is served, and where."""
+
+    telemetry_path: str
+    max_requests: int  # scrapes at the same time; 0: no limit
+    exposition: Callable[[bool], Iterator[bytes]]  # of whether it is OpenMetrics
+    is_healthy: Callable[[], bool]
+    is_ready: Callable[[], bool]
+    version: str
+
+
+def make_app(endpoints: Endpoints) -> web.Application:
+    """The application that serves `endpoints`; anything else is 404, a wrong method 405."""
+    app = web.Application()
+    app.router.add_get(endpoints.telemetry_path, _Scrapes(endpoints).answer)
+    app.router.add_get("/-/healthy", _probe(endpoints.is_healthy, "healthy"))
+    app.router.add_get("/-/ready", _probe(endpoints.is_ready, "ready"))
+    if endpoints.telemetry_path != "/":
+        app.router.add_get("/", _front_page(endpoints))
+    app.on_response_prepare.append(_set_common_headers)
+    return app
+
+
+class _Scrapes:
+    """The telemetry path."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        self._running = 0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        limit = self._endpoints.max_requests
+        if limit and self._running >= limit:
+            text = f"Limit of concurrent requests reached ({limit}), try again later.\n"
+            return web.Response(status=503, text=text)
+        self._running += 1
+        try:
+            return await self._exposition(request)
+        finally:
+            self._running -= 1
+
+    async def _exposition(self, request: web.Request) -> web.StreamResponse:
+        openmetrics = wants_openmetrics(",".join(request.headers.getall(hdrs.ACCEPT, ())))
+        gzip = wants_gzip(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())))
+        headers = {
+            hdrs.CONTENT_TYPE: OPENMETRICS_TYPE if openmetrics else TEXT_TYPE,
+            hdrs.VARY: "Accept, Accept-Encoding",
+        }
+        if gzip:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            chunks = self._endpoints.exposition(openmetrics)
+            for chunk in _gathered(_gzipped(chunks) if gzip else chunks):
+                await response.write(chunk)
+        return response
+
+
+def _gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
+    yield compressor.flush()
+
+
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks that are not tiny."""
+    gathered: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= BODY_CHUNK:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)
+
+
+def _probe(holds: Callable[[], bool], word: str) -> _Handler:
+    async def answer(_request: web.Request) -> web.Response:
+        if holds():
+            return web.Response(text=f"flashback-exporter is {word}.\n")
+        return web.Response(status=503, text=f"flashback-exporter is not {word}.\n")
+
+    return answer
+
+
+def _front_page(endpoints: Endpoints) -> _Handler:
+    links = (
+        (endpoints.telemetry_path, "Metrics"),
+        ("/-/healthy", "Healthy"),
+        ("/-/ready", "Ready"),
+    )
+    items = "".join(
+        f'<li><a href="{html.escape(path)}">{html.escape(text)}</a></li>' for path, text in links
+    )
+    page = (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        "<title>Flashback Exporter</title></head><body><h1>Flashback Exporter</h1>"
+        "<p>Node statistics of Flashback storage buckets for Prometheus.</p>"
+        f"<p>Version: {html.escape(endpoints.version)}</p><ul>{items}</ul></body></html>\n"
+    )
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html")
+
+    return answer
+
+
+async def _set_common_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = "flashback-exporter"
+    response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,0 +1,115 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.exposition import FAMILIES, bucket_text, page
+from exporter.model import BucketState, Instant, Reason, Timing
+from exporter.telemetry import Telemetry
+from exporter.upstream.events import Attempt, Call
+from tests.fakes import NOON, bucket, failure, node, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+METRICS = (ROOT / "docs" / "metrics.md").read_text()
+START = Instant(NOON, 0.0)
+
+
+def rows(section: str) -> Iterator[list[str]]:
+    """The cells of the first table in a section of docs/metrics.md, without its head."""
+    text = METRICS.split(f"# {section}\n")[1]
+    table = re.search(r"(\|.*\n)+", text)
+    assert table is not None
+    for line in table[0].splitlines()[2:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def names(cell: str) -> list[str]:
+    """What a cell has in code marks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_bucket_metrics_are_the_table_in_the_code() -> None:
+    """The page lists exactly the families of the exposition, with their labels, in their order."""
+    documented = [(names(row[0])[0], names(row[1])) for row in rows("Nodes and buckets")]
+    own = "<the bucket's own labels>"
+    assert documented == [
+        (family.name, [label for label in family.labels if label != own]) for family in FAMILIES
+    ]
+
+
+def test_samples_carry_the_labels_of_their_family() -> None:
+    """What is documented as a family's labels is what its samples have."""
+    found = node("h", version="1", status="ONLINE", uptime_ratio=1.0, last_updated=0.0)
+    state = BucketState(START).after(reading(START, found), Timing())
+    failed = state.after(failure(START), Timing())
+    for text in (bucket_text(bucket(), each, Timing(), ["ONLINE"]) for each in (state, failed)):
+        for line in b"".join(page([text], 0.0)).decode().splitlines():
+            if not line.startswith("#"):
+                name = line.split("{")[0]
+                (family,) = (family for family in FAMILIES if family.name == name)
+                labels = [label for label in family.labels if not label.startswith("<")]
+                assert re.findall(r'(\w+)="', line) == labels
+
+
+class Polling:
+    """A polling with a paused account."""
+
+    def bucket_count(self) -> int:
+        return 1
+
+    def lag(self) -> float:
+        return 0.0
+
+    def paused_until(self) -> dict[str, float]:
+        return {"main": 1.0}
+
+
+def test_own_metrics_are_the_registry() -> None:
+    """The page lists exactly the exporter's own metrics, with types and labels."""
+    telemetry = Telemetry("1", "2", runtime_metrics=False)
+    telemetry.expect("main", [Call.STATS])
+    telemetry.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
+    telemetry.watch(Polling())
+    in_code = {}
+    for family in telemetry.families():
+        suffix = "_total" if family.type == "counter" else ""
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        in_code[family.name + suffix] = (family.type, labels)
+    documented = {
+        names(row[0])[0]: (row[1], set(names(row[2]))) for row in rows("The exporter itself")
+    }
+    assert documented == in_code
+
+
+def test_every_reason_is_explained() -> None:
+    """Each reason of the label has its row: what happened, what to do."""
+    documented = [names(row[0])[0] for row in rows("Reasons")]
+    assert documented == [reason.value for reason in Reason]
+
+
+def test_series_formula_counts_the_series() -> None:
+    """The documented formula gives what a bucket really exposes."""
+    nodes = [
+        node(
+            f"h{number}",
+            version="1",
+            status="ONLINE",
+            uptime_ratio=1.0,
+            latency_average_seconds=1.0,
+            latency_last_seconds=1.0,
+            last_updated=1.0,
+        )
+        for number in range(6)
+    ]
+    statuses = ["ONLINE", "OFFLINE", "DISCONNECTED"]
+    state = BucketState(START).after(reading(START, *nodes), Timing())
+    for each, extra in ((state, 6), (state.after(failure(START), Timing()), 7)):
+        text = b"".join(page([bucket_text(bucket(), each, Timing(), statuses)], 0.0)).decode()
+        series = [line for line in text.splitlines() if not line.startswith("#")]
+        assert len(series) == 6 * (5 + len(statuses) + 1) + extra

@@ -1,0 +1,306 @@
+"""The whole exporter against the simulator, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from exporter import simulator
+from exporter.config import parse
+from exporter.model import Reason
+from exporter.service import Options, serving
+from exporter.web.listen import ListenAddress, ListenError
+from tests.fakes import MIDNIGHT, NOON, FastClock
+from tests.scrapes import Sample, Scrape
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+ANYWHERE = Options((ListenAddress("127.0.0.1", 0),))
+BUCKETS = ("b1", "b2", "b3")
+
+
+def document(api: str, *, buckets: tuple[str, ...] = BUCKETS, **settings: object) -> str:
+    """A configuration file that polls buckets of one account."""
+    entries = "".join(f"  {key}: {value}\n" for key, value in settings.items())
+    return (
+        f"global:\n  base_url: {api}\n{entries}"
+        "accounts:\n  - name: main\n    authorization: {credentials: t0}\n    buckets:\n"
+        + "".join(f"      - '{each}'\n" for each in buckets)
+    )
+
+
+class Running:
+    """An exporter at work, and the simulator that it asks."""
+
+    def __init__(self, api: simulator.Simulator, client: httpx.AsyncClient) -> None:
+        self.api = api
+        self._client = client
+
+    async def scrape(self) -> Scrape:
+        return Scrape((await self._client.get("/metrics")).text)
+
+    async def status(self, path: str) -> int:
+        return (await self._client.get(path)).status_code
+
+    async def scrape_when(self, holds: Callable[[Scrape], bool]) -> Scrape:
+        """The first page of which something holds."""
+        async with asyncio.timeout(30):
+            while not holds(page := await self.scrape()):
+                pass
+        return page
+
+
+@asynccontextmanager
+async def running(
+    scenarios: str = "",
+    *,
+    wall: float = NOON,
+    speed: float = 1.0,
+    options: Options = ANYWHERE,
+    text: Callable[[str], str] = document,
+) -> AsyncIterator[Running]:
+    """The exporter polls a simulator that plays these scenarios."""
+    clock = FastClock(wall, speed)
+    api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000)
+    async with (
+        simulator.serve(api) as url,
+        serving(
+            parse(text(url), path=Path("config.yaml"), environ={}),
+            options,
+            clock,
+            Random(0),
+        ) as (address,),
+        httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,
+    ):
+        yield Running(api, client)
+
+
+def all_polled(page: Scrape) -> bool:
+    """Whether each bucket was polled."""
+    return len(page.all("flashback_bucket_up")) == len(BUCKETS)
+
+
+FIELDS: dict[str, tuple[str, Callable[[float], float]]] = {
+    "flashback_node_uptime_ratio": ("perc_uptime", lambda percent: percent / 100),
+    "flashback_node_latency_average_seconds": ("avg_latency_ms", lambda ms: ms / 1000),
+    "flashback_node_latency_last_seconds": ("last_latency_ms", lambda ms: ms / 1000),
+}
+
+
+def was_served(api: simulator.Simulator, sample: Sample) -> bool:
+    """Whether the simulator really said what a node's sample says."""
+    field, in_base_units = FIELDS[sample.name]
+    identity = (sample.labels["ip"], sample.labels["host"])
+    sent = api.record.sent(sample.labels["bucket_id"], identity, field)
+    return sample.value in {
+        in_base_units(value) for value in sent if isinstance(value, int | float)
+    }
+
+
+async def test_page_says_what_the_api_said() -> None:
+    """Six nodes a bucket, each with the very figures that were served for it."""
+    async with running() as at_work:
+        page = await at_work.scrape_when(all_polled)
+        for name in FIELDS:
+            samples = page.all(name)
+            assert len(samples) == 6 * len(BUCKETS)
+            assert all(was_served(at_work.api, sample) for sample in samples)
+        statuses = page.all("flashback_node_status")
+        assert sum(sample.value for sample in statuses) == 6 * len(BUCKETS)
+        for bucket_id in BUCKETS:
+            assert page.value("flashback_bucket_up", bucket_id=bucket_id) == 1
+            assert page.value("flashback_bucket_nodes", bucket_id=bucket_id) == 6
+        requests = page.value(
+            "flashback_api_requests_total", account="main", call="stats", code="200"
+        )
+        assert requests == len(BUCKETS)
+        assert page.value("flashback_exporter_buckets") == len(BUCKETS)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "reason"),
+    [
+        ("bad-request", Reason.BAD_REQUEST),
+        ("unauthorized", Reason.UNAUTHORIZED),
+        ("forbidden", Reason.FORBIDDEN),
+        ("not-found", Reason.NOT_FOUND),
+        ("429-storm", Reason.RATE_LIMITED),
+        ("429-storm-date", Reason.RATE_LIMITED),
+        ("5xx", Reason.SERVER_ERROR),
+        ("proxy-502", Reason.SERVER_ERROR),
+        ("redirect", Reason.UNEXPECTED_STATUS),
+        ("unsuccessful", Reason.UNSUCCESSFUL),
+        ("not-json", Reason.MALFORMED),
+        ("proxy-page", Reason.MALFORMED),
+        ("wrong-shape", Reason.MALFORMED),
+        ("deep-json", Reason.MALFORMED),
+        ("gzip-bomb", Reason.TOO_LARGE),
+        ("huge-body", Reason.TOO_LARGE),
+        ("hundreds-of-nodes", Reason.TOO_MANY_NODES),
+        ("hang", Reason.TIMEOUT),
+        ("trickle", Reason.TIMEOUT),
+        ("truncated", Reason.CONNECT),
+        ("disconnect", Reason.CONNECT),
+    ],
+)
+async def test_trouble_shows_as_its_reason(scenario: str, reason: Reason) -> None:
+    """Each trouble of the API is one reason on the page, and costs the other buckets nothing."""
+
+    def text(api: str) -> str:
+        return document(api, max_nodes_per_bucket=50, max_response_bytes="1MiB")
+
+    async with running(f"{scenario}/share=1/bucket=b2", text=text, speed=10) as at_work:
+        page = await at_work.scrape_when(
+            lambda page: page.has("flashback_bucket_failing", bucket_id="b2")
+        )
+        (failing,) = page.all("flashback_bucket_failing")
+        assert failing.labels == {"bucket_id": "b2", "reason": reason.value}
+        assert page.value("flashback_bucket_up", bucket_id="b2") == 0
+        assert not page.has("flashback_node_uptime_ratio", bucket_id="b2")
+        failures = "flashback_api_request_failures_total"
+        assert page.value(failures, account="main", call="stats", reason=reason.value) >= 1
+        if reason is not Reason.RATE_LIMITED:
+            page = await at_work.scrape_when(all_polled)
+            assert page.value("flashback_bucket_up", bucket_id="b1") == 1
+
+
+async def test_tls_trouble_shows_as_its_reason() -> None:
+    """An API that does not speak TLS is `tls`."""
+    async with running(text=lambda api: document(api.replace("http:", "https:"))) as at_work:
+        page = await at_work.scrape_when(all_polled)
+        reasons = {sample.labels["reason"] for sample in page.all("flashback_bucket_failing")}
+        assert reasons == {"tls"}
+
+
+async def test_stale_numbers_vanish_and_come_back() -> None:
+    """While the API hangs the numbers go once they are stale, and return when it answers."""
+    async with running(speed=400) as at_work:
+        await at_work.scrape_when(all_polled)
+        at_work.api.play("hang/share=1")
+        page = await at_work.scrape_when(lambda page: not page.has("flashback_node_uptime_ratio"))
+        assert not page.has("flashback_bucket_nodes")
+        assert len(page.all("flashback_bucket_failing", reason="timeout")) == len(BUCKETS)
+        assert page.has("flashback_bucket_last_success_timestamp_seconds")
+        at_work.api.play("")
+        await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_nodes")) == 3)
+
+
+async def test_midnight_is_crossed_without_a_gap() -> None:
+    """An API whose new day is empty for a while leaves yesterday's reading, then today's."""
+    days: list[float] = []
+    name = "flashback_bucket_stats_day_timestamp_seconds"
+    async with running("empty-new-day", wall=MIDNIGHT - 120, speed=150) as at_work:
+        await at_work.scrape_when(all_polled)
+        page = await at_work.scrape()
+        while not all(sample.value == MIDNIGHT for sample in page.all(name)):
+            assert len(page.all("flashback_bucket_up")) == len(BUCKETS)
+            assert all(sample.value == 1 for sample in page.all("flashback_bucket_up"))
+            assert all(sample.value == 6 for sample in page.all("flashback_bucket_nodes"))
+            days += [sample.value for sample in page.all(name)]
+            page = await at_work.scrape()
+    assert set(days) <= {MIDNIGHT - 86400, MIDNIGHT}
+    assert days.count(MIDNIGHT - 86400) > 10
+
+
+async def test_ready_when_the_first_round_is_done() -> None:
+    """Ready waits for every bucket, also for one that fails; healthy does not."""
+    async with running("hang/share=1/bucket=b3", speed=10) as at_work:
+        await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_up")) == 2)
+        assert await at_work.status("/-/ready") == 503
+        assert await at_work.status("/-/healthy") == 200
+        await at_work.scrape_when(all_polled)
+        assert await at_work.status("/-/ready") == 200
+
+
+async def test_paused_account_is_ready_and_shown_as_paused() -> None:
+    """A 429 in the first round pauses the account; that counts as done."""
+    async with running("429-storm/share=1") as at_work:
+        page = await at_work.scrape_when(
+            lambda page: page.has("flashback_account_paused_until_timestamp_seconds")
+        )
+        until = page.value("flashback_account_paused_until_timestamp_seconds", account="main")
+        assert NOON + 25 < until < NOON + 60
+        assert await at_work.status("/-/ready") == 200
+        assert page.value("flashback_exporter_poll_lag_seconds") == 0
+
+
+@pytest.mark.parametrize("bucket_id", ["a/b", "50%", "a b?c#d", "é", "a+b", "0123", "...", "%2e"])
+async def test_odd_ids_arrive_as_they_are(bucket_id: str) -> None:
+    """An id of any characters reaches the API as that id, on the wire and in the labels."""
+    async with running(text=lambda api: document(api, buckets=(bucket_id,))) as at_work:
+        page = await at_work.scrape_when(lambda page: page.has("flashback_bucket_up"))
+        assert page.value("flashback_bucket_up", bucket_id=bucket_id) == 1
+        assert set(at_work.api.record.calls) == {bucket_id}
+
+
+async def test_hostile_strings_do_no_harm() -> None:
+    """Quotes, newlines, NUL and lone surrogates in an answer leave a page that parses."""
+    async with running("hostile-strings,hostile-message/share=1/bucket=b2") as at_work:
+        page = await at_work.scrape_when(all_polled)
+        assert page.value("flashback_bucket_up", bucket_id="b1") == 1
+        assert page.all("flashback_node_info", bucket_id="b1")
+
+
+async def test_exporter_metrics_can_be_left_out() -> None:
+    """The switch reaches the page."""
+    options = Options(ANYWHERE.listen_addresses, exporter_metrics=False)
+    async with running(options=options) as at_work:
+        page = await at_work.scrape()
+        assert page.has("flashback_exporter_build_info")
+        assert not page.has("process_open_fds")
+
+
+async def test_token_file_beside_the_configuration_is_used(tmp_path: Path) -> None:
+    """A token from a file is sent; while there is none, the buckets are unauthorized."""
+    token = tmp_path / "token"
+    token.write_text("from-file\n")
+
+    def text(api: str) -> str:
+        return document(api).replace("credentials: t0", f"credentials_file: {token}")
+
+    async with running(text=text) as at_work:
+        await at_work.scrape_when(all_polled)
+        assert {asked.authorization for asked in at_work.api.record.asked} == {"Bearer from-file"}
+        assert all(
+            (asked.user_agent or "").startswith("flashback-exporter/")
+            for asked in at_work.api.record.asked
+        )
+    token.unlink()
+    async with running(text=text) as at_work:
+        page = await at_work.scrape_when(all_polled)
+        assert len(page.all("flashback_bucket_failing", reason="unauthorized")) == len(BUCKETS)
+        assert not at_work.api.record.asked
+
+
+async def test_address_that_is_taken_is_an_error() -> None:
+    """Where the exporter cannot listen it does not run at all."""
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as taken:
+        address = ListenAddress("127.0.0.1", taken.sockets[0].getsockname()[1])
+        with pytest.raises(ListenError, match="in use"):
+            async with running(options=Options((address,))):
+                pass
+
+
+async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug is neither hidden nor logged away: it comes out of `serving`."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("exporter.service.note_transition", broken)
+    with pytest.raises(ExceptionGroup) as caught:
+        await until_cancelled()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+async def until_cancelled() -> None:
+    """Let the exporter run until it ends by itself."""
+    async with running():
+        await asyncio.Event().wait()

@@ -1,0 +1,119 @@
+"""The exporter's own metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from prometheus_client import disable_created_metrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from exporter.model import Reason
+from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, Telemetry
+from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
+
+
+class Polling:
+    """A polling in a given state."""
+
+    def bucket_count(self) -> int:
+        return 3
+
+    def lag(self) -> float:
+        return 1.5
+
+    def paused_until(self) -> dict[str, float]:
+        return {"main": 1705320030.0}
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    """A fresh one, as the composition root makes it."""
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+    made = Telemetry("1.2.3", "abc", runtime_metrics=False)
+    made.expect("main", [Call.STATS])
+    made.watch(Polling())
+    return made
+
+
+def value(telemetry: Telemetry, name: str, **labels: str) -> float:
+    """The value of one sample."""
+    (found,) = (
+        sample.value
+        for family in telemetry.families()
+        for sample in family.samples
+        if sample.name == name and sample.labels == labels
+    )
+    return found
+
+
+def test_counters_exist_from_the_start(telemetry: Telemetry) -> None:
+    """What can be counted is 0 before it happens, so that a first increase is seen."""
+    main = {"account": "main", "call": "stats"}
+    for code in KNOWN_CODES:
+        assert value(telemetry, "flashback_api_requests_total", **main, code=str(code)) == 0
+    for reason in ATTEMPT_REASONS:
+        assert value(telemetry, "flashback_api_request_failures_total", **main, reason=reason) == 0
+    assert value(telemetry, "flashback_api_retries_total", **main) == 0
+    assert value(telemetry, "flashback_api_request_duration_seconds_count", **main) == 0
+    for kind, field in POSSIBLE_DRIFT:
+        assert value(telemetry, "flashback_api_schema_drift_total", kind=kind, field=field) == 0
+
+
+def test_attempts_are_counted_once_each(telemetry: Telemetry) -> None:
+    """An answer counts by code, a failure by reason, a duration only where something was sent."""
+    main = {"account": "main", "call": "stats"}
+    telemetry.attempted(Attempt("main", Call.STATS, 200, None, 0.2))
+    telemetry.attempted(Attempt("main", Call.STATS, 404, Reason.NOT_FOUND, 0.2))
+    telemetry.attempted(Attempt("main", Call.STATS, None, Reason.CONNECT, 0.2))
+    telemetry.attempted(Attempt("main", Call.STATS, None, Reason.UNAUTHORIZED, None))
+    telemetry.retrying("main", Call.STATS)
+    telemetry.drifted(Counter({Drift(DriftKind.DUPLICATE_NODE, "ip"): 4}))
+    assert value(telemetry, "flashback_api_requests_total", **main, code="200") == 1
+    assert value(telemetry, "flashback_api_requests_total", **main, code="404") == 1
+    failures = {
+        reason: value(telemetry, "flashback_api_request_failures_total", **main, reason=reason)
+        for reason in ATTEMPT_REASONS
+    }
+    assert {reason for reason, count in failures.items() if count} == {
+        "not_found",
+        "connect",
+        "unauthorized",
+    }
+    assert value(telemetry, "flashback_api_request_duration_seconds_count", **main) == 3
+    assert value(telemetry, "flashback_api_retries_total", **main) == 1
+    labels = {"kind": "duplicate_node", "field": "ip"}
+    assert value(telemetry, "flashback_api_schema_drift_total", **labels) == 4
+
+
+def test_gauges_are_asked_at_each_scrape(telemetry: Telemetry) -> None:
+    """Buckets, lag and pauses are as they are now."""
+    assert value(telemetry, "flashback_exporter_buckets") == 3
+    assert value(telemetry, "flashback_exporter_poll_lag_seconds") == 1.5
+    paused = "flashback_account_paused_until_timestamp_seconds"
+    assert value(telemetry, paused, account="main") == 1705320030
+
+
+def test_both_formats_say_the_same(telemetry: Telemetry) -> None:
+    """OpenMetrics parses, ends in # EOF, and neither format has _created series."""
+    openmetrics = telemetry.openmetrics().decode()
+    assert list(text_string_to_metric_families(openmetrics))  # type: ignore[no-untyped-call] # the library's
+    assert openmetrics.endswith("# EOF\n")
+    text = telemetry.text().decode()
+    assert "_created" not in openmetrics + text
+    assert 'flashback_exporter_build_info{python_version="3.' in text
+    lines = {line for line in text.splitlines() if not line.startswith("#")}
+    assert {line.split(" ")[0] for line in lines} == {
+        line.split(" ")[0] for line in openmetrics.splitlines() if not line.startswith("#")
+    }
+
+
+def test_runtime_metrics_can_be_left_out() -> None:
+    """The client library's own metrics are there unless switched off."""
+    with_them = Telemetry("1", "2", runtime_metrics=True).text().decode()
+    assert "python_info{" in with_them
+    assert "process_resident_memory_bytes " in with_them
+    assert "python_gc_objects_collected_total{" in with_them
+    without = Telemetry("1", "2", runtime_metrics=False).text().decode()
+    assert "python_info" not in without
+    assert "process_" not in without

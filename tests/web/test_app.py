@@ -1,0 +1,166 @@
+"""The routes, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from exporter.web.app import OPENMETRICS_TYPE, TEXT_TYPE, Endpoints, make_app
+from exporter.web.listen import ListenAddress, served
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
+PLAIN = {"Accept-Encoding": "identity"}
+
+
+def exposition(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as the exporter's
+    """A page in pieces."""
+    yield b"a 1\n"
+    yield b""
+    yield b"b 2\n" * 100_000
+    yield b"# EOF\n" if openmetrics else b""
+
+
+ENDPOINTS = Endpoints(
+    telemetry_path="/metrics",
+    max_requests=2,
+    exposition=exposition,
+    is_healthy=lambda: True,
+    is_ready=lambda: False,
+    version="1.2.3",
+)
+
+
+@asynccontextmanager
+async def browsing(endpoints: Endpoints = ENDPOINTS) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the served endpoints."""
+    async with served(make_app(endpoints), [ListenAddress("127.0.0.1", 0)]) as (address,):
+        base = f"http://{address}"
+        async with httpx.AsyncClient(base_url=base, headers=PLAIN, trust_env=False) as client:
+            yield client
+
+
+async def test_text_is_the_default() -> None:
+    """Who does not ask for anything gets the text format, whole and plain."""
+    async with browsing() as client:
+        response = await client.get("/metrics")
+    assert response.status_code == 200
+    assert (
+        response.headers["Content-Type"] == TEXT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
+    )
+    assert "Content-Encoding" not in response.headers
+    assert response.content == b"".join(exposition(openmetrics=False))
+
+
+async def test_openmetrics_on_request() -> None:
+    """Who accepts OpenMetrics gets it, under its own type."""
+    async with browsing() as client:
+        response = await client.get("/metrics", headers=OPENMETRICS)
+    assert response.headers["Content-Type"] == OPENMETRICS_TYPE
+    assert response.content.endswith(b"# EOF\n")
+
+
+async def test_gzip_on_request() -> None:
+    """Who accepts gzip gets the same bytes compressed."""
+    async with (
+        browsing() as client,
+        client.stream("GET", "/metrics", headers={"Accept-Encoding": "gzip"}) as response,
+    ):
+        raw = b"".join([chunk async for chunk in response.aiter_raw()])
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert response.headers["Vary"] == "Accept, Accept-Encoding"
+    assert gzip.decompress(raw) == b"".join(exposition(openmetrics=False))
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/"])
+async def test_head_has_the_headers_and_no_body(path: str) -> None:
+    """HEAD answers like GET, without a body."""
+    async with browsing() as client:
+        got, head = await client.get(path), await client.head(path)
+    assert head.status_code == got.status_code == 200
+    assert head.headers["Content-Type"] == got.headers["Content-Type"]
+    assert head.content == b""
+
+
+@pytest.mark.parametrize(("holds", "status"), [(True, 200), (False, 503)])
+async def test_probes_say_what_holds(holds: bool, status: int) -> None:  # noqa: FBT001 - a case
+    """Healthy and ready are 200 while they hold and 503 while they do not."""
+    async with browsing(
+        replace(ENDPOINTS, is_healthy=lambda: holds, is_ready=lambda: holds)
+    ) as client:
+        assert (await client.get("/-/healthy")).status_code == status
+        assert (await client.get("/-/ready")).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/metric", "/metrics/", "/favicon.ico", "/-/", "/%2e%2e/metrics"])
+async def test_anything_else_is_not_found(path: str) -> None:
+    """Only the known paths answer."""
+    async with browsing() as client:
+        assert (await client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready", "/"])
+async def test_wrong_method_is_not_allowed(path: str) -> None:
+    """A path answers its own methods and names them."""
+    async with browsing() as client:
+        response = await client.post(path)
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "GET,HEAD"
+
+
+async def test_front_page_links_to_the_rest() -> None:
+    """People who open the address find the way, and the version."""
+    async with browsing(replace(ENDPOINTS, telemetry_path="/m&<x>")) as client:
+        response = await client.get("/")
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert '<a href="/m&amp;&lt;x&gt;">Metrics</a>' in response.text
+        assert "Version: 1.2.3" in response.text
+        assert "Server" in response.headers
+        assert "aiohttp" not in response.headers["Server"]
+
+
+async def test_metrics_may_be_the_front_page() -> None:
+    """A telemetry path of / takes the front page's place."""
+    async with browsing(replace(ENDPOINTS, telemetry_path="/")) as client:
+        assert (await client.get("/")).headers["Content-Type"] == TEXT_TYPE
+
+
+async def test_too_many_scrapes_at_once_are_turned_away() -> None:
+    """Over the limit a scrape is 503 at once, and the places come free again."""
+    endless = replace(ENDPOINTS, exposition=lambda _: iter([b"x" * 100_000] * 1000))
+    async with browsing(endless) as client, asyncio.TaskGroup() as group:
+        started = [asyncio.Event(), asyncio.Event()]
+        done = asyncio.Event()
+
+        async def slow(event: asyncio.Event) -> None:
+            async with client.stream("GET", "/metrics") as response:
+                assert response.status_code == 200
+                event.set()
+                await done.wait()
+
+        for event in started:
+            group.create_task(slow(event))
+        for event in started:
+            await event.wait()
+        refused = await client.get("/metrics")
+        assert refused.status_code == 503
+        assert "(2)" in refused.text
+        assert (await client.get("/-/healthy")).status_code == 200
+        done.set()
+    async with browsing(replace(ENDPOINTS, max_requests=1)) as client:
+        for _ in range(3):
+            assert (await client.get("/metrics")).status_code == 200
+
+
+async def test_no_limit() -> None:
+    """A limit of 0 is none."""
+    async with browsing(replace(ENDPOINTS, max_requests=0)) as client:
+        assert (await client.get("/metrics")).status_code == 200
