@@ -1,0 +1,95 @@
+"""`flashback-exporter demo`: the exporter against the built-in simulator, nothing else needed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from exporter import simulator
+from exporter.cli import flags
+from exporter.cli.process import complaint, until_signalled
+from exporter.clock import SystemClock
+from exporter.config import parse
+from exporter.logs import configure
+from exporter.service import serving
+from exporter.web.listen import ListenAddress, ListenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from exporter.service import Options
+
+DEMO_ADDRESS = replace(flags.LISTEN_ADDRESS, default="127.0.0.1:10120")
+FLAGS = (
+    DEMO_ADDRESS,
+    *(flag for flag in flags.WEB_FLAGS if flag is not flags.LISTEN_ADDRESS),
+    *flags.SIMULATOR_FLAGS,
+    *flags.LOG_FLAGS,
+)
+
+ANY_FREE_PORT = ListenAddress("127.0.0.1", 0)
+
+_DESCRIPTION = """\
+Runs the exporter against a simulator of Flashback's API: no account, no configuration.
+"""
+
+_CONFIG = """\
+global:
+  base_url: {url}
+  poll_interval: 5s
+accounts:
+  - name: demo
+    authorization: {{credentials: demo-token}}
+    buckets:
+      - {{id: demo-media-eu, name: media-eu, labels: {{team: media}}}}
+      - {{id: demo-media-us, name: media-us, labels: {{team: media}}}}
+      - {{id: demo-backups, name: backups, labels: {{team: platform}}}}
+"""
+
+
+def demo(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run simulator and exporter until a signal comes; the exit code."""
+    values = flags.parse(flags.parser("demo", _DESCRIPTION), FLAGS, arguments, environ)
+    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    fake = simulator.Simulator(
+        now=simulator.paced(time.time(), values[flags.SPEED.name]),
+        seed=values[flags.SEED.name],
+        scenarios=values[flags.SCENARIO.name],
+    )
+    fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT
+    try:
+        asyncio.run(until_signalled(_serve(fake, flags.options(values), fallback)))
+    except ListenError as error:
+        return complaint(error)
+    return 0
+
+
+async def _serve(
+    fake: simulator.Simulator, options: Options, fallback: ListenAddress | None
+) -> None:
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(simulator.serve(fake))
+        config = parse(_CONFIG.format(url=api), path=Path("demo.yaml"), environ={})
+        start = partial(serving, config, clock=SystemClock(), chance=Random())  # noqa: S311 - jitter
+        try:
+            addresses = await stack.enter_async_context(start(options))
+        except ListenError:
+            if fallback is None:
+                raise
+            free = replace(options, listen_addresses=(fallback,))
+            addresses = await stack.enter_async_context(start(free))
+        _announce(api, addresses, options.telemetry_path)
+        await asyncio.Event().wait()
+
+
+def _announce(api: str, addresses: Sequence[ListenAddress], telemetry_path: str) -> None:
+    lines = [f"Simulated API:  {api}"]
+    lines += [f"Metrics:        http://{address}{telemetry_path}" for address in addresses]
+    lines += ["Stop with Ctrl-C."]
+    print("\n".join(lines), flush=True)  # noqa: T201 - for the person who looks

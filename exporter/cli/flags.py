@@ -1,0 +1,200 @@
+"""The flags, spelled as Prometheus's own, and the environment variables of exactly their names.
+
+A flag wins over its variable, the variable over the default. What the values mean to the program
+is not decided here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter.logs import FORMATS, LEVELS
+from exporter.service import Options
+from exporter.simulator import ScenarioError, text_to_troubles
+from exporter.version import DISTRIBUTION
+from exporter.web.listen import ListenAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from exporter.simulator import Trouble
+
+ENVIRONMENT_PREFIX = "FLASHBACK_EXPORTER_"
+
+_BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag without its dashes. `default` is the text as one would write it; lists by comma."""
+
+    name: str
+    help: str
+    default: str
+    metavar: str = "VALUE"
+    convert: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
+    is_switch: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it too."""
+        return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_").replace("-", "_")
+
+    def value(self, text: str) -> Any:  # noqa: ANN401 - each flag has a type of its own
+        """What a text from the environment, or the default, stands for. Raises ValueError."""
+        if self.is_switch:
+            if text not in _BOOLEANS:
+                raise ValueError(f"{text!r} is neither true nor false")
+            return _BOOLEANS[text]
+        if self.repeatable:
+            return [self.convert(item.strip()) for item in text.split(",")]
+        if self.choices and text not in self.choices:
+            raise ValueError(f"{text!r} is none of {', '.join(self.choices)}")
+        return self.convert(text)
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Let a parser know it; a flag that is not given leaves no trace."""
+        shared: dict[str, Any] = {
+            "dest": self.name,
+            "default": argparse.SUPPRESS,
+            "help": self.help if self.is_switch else f"{self.help} Default: {self.default}.",
+        }
+        if self.is_switch:
+            parser.add_argument(f"--{self.name}", action="store_true", **shared)
+        else:
+            parser.add_argument(
+                f"--{self.name}",
+                action="append" if self.repeatable else "store",
+                type=self.convert,
+                choices=self.choices or None,
+                metavar=None if self.choices else self.metavar,
+                **shared,
+            )
+
+
+def _address(text: str) -> ListenAddress:
+    try:
+        return ListenAddress.parse(text)
+    except ValueError as error:  # argparse shows only this kind's text
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _url_path(text: str) -> str:
+    if not text.startswith("/") or any(char in text for char in "?#{}") or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a path: it must start with '/'")
+    return text
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return factor
+
+
+def _scenario(text: str) -> tuple[Trouble, ...]:
+    try:
+        return text_to_troubles(text)
+    except ScenarioError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+CONFIG_FILE = Flag(
+    "config.file", "Path of the configuration file.", "config.yaml", "PATH", convert=Path
+)
+LISTEN_ADDRESS = Flag(
+    "web.listen-address",
+    "Address to serve on; ':port', 'host:port' or '[::1]:port'. Repeatable.",
+    ":10120",
+    "ADDRESS",
+    convert=_address,
+    repeatable=True,
+)
+TELEMETRY_PATH = Flag(
+    "web.telemetry-path", "Path of the metrics.", "/metrics", "PATH", convert=_url_path
+)
+MAX_REQUESTS = Flag(
+    "web.max-requests",
+    "Scrapes that may run at the same time; 0 is no limit.",
+    "40",
+    "COUNT",
+    convert=_count,
+)
+DISABLE_EXPORTER_METRICS = Flag(
+    "web.disable-exporter-metrics",
+    "Leave out the metrics about this process (process_*, python_*).",
+    "false",
+    is_switch=True,
+)
+LOG_LEVEL = Flag("log.level", "Least severe events to log.", "info", choices=LEVELS)
+LOG_FORMAT = Flag("log.format", "Form of the log's lines.", "logfmt", choices=FORMATS)
+
+SEED = Flag("seed", "Which simulated world it is.", "0", "NUMBER", convert=_count)
+SPEED = Flag("speed", "How much faster than real time it runs.", "1", "FACTOR", convert=_factor)
+SCENARIO = Flag("scenario", "Troubles to play, by comma.", "", "NAMES", convert=_scenario)
+
+SIMULATOR_FLAGS = (SEED, SPEED, SCENARIO)
+LOG_FLAGS = (LOG_LEVEL, LOG_FORMAT)
+WEB_FLAGS = (LISTEN_ADDRESS, TELEMETRY_PATH, MAX_REQUESTS, DISABLE_EXPORTER_METRICS)
+
+
+class Values(dict[str, Any]):
+    """The flags' values by name, and which of them were given."""
+
+    def __init__(self, given: Mapping[str, Any], flags: Sequence[Flag]) -> None:
+        super().__init__({flag.name: flag.value(flag.default) for flag in flags} | dict(given))
+        self.given = frozenset(given)
+
+
+def parser(command: str, description: str) -> argparse.ArgumentParser:
+    """An empty parser for a command."""
+    return argparse.ArgumentParser(
+        prog=f"{DISTRIBUTION} {command}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def options(values: Values) -> Options:
+    """What WEB_FLAGS say."""
+    return Options(
+        listen_addresses=tuple(values[LISTEN_ADDRESS.name]),
+        telemetry_path=values[TELEMETRY_PATH.name],
+        max_requests=values[MAX_REQUESTS.name],
+        exporter_metrics=not values[DISABLE_EXPORTER_METRICS.name],
+    )
+
+
+def parse(
+    parser: argparse.ArgumentParser,
+    flags: Sequence[Flag],
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+) -> Values:
+    """The values of `flags`; a mistake ends the program as argparse does, with exit code 2."""
+    for flag in flags:
+        flag.add_to(parser)
+    given: dict[str, Any] = {}
+    for flag in flags:
+        if environ.get(flag.variable):
+            try:
+                given[flag.name] = flag.value(environ[flag.variable])
+            except (ValueError, argparse.ArgumentTypeError) as error:
+                parser.error(f"environment variable {flag.variable}: {error}")
+    return Values(given | vars(parser.parse_args(arguments)), flags)

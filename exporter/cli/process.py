@@ -1,0 +1,54 @@
+"""The process around a command: signals that end it, complaints that a person can act on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+BAD_START = 1
+"""Exit code for a bad configuration or an address that cannot be listened on."""
+
+_log = structlog.get_logger()
+
+
+async def until_signalled(work: Coroutine[object, object, None]) -> None:
+    """Let `work` run until it ends or a stop signal comes; then it is cancelled and may clean up.
+
+    A second signal ends the process at once, with 128 + its number.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    received: list[signal.Signals] = []
+
+    def stop(signum: signal.Signals) -> None:
+        if received:
+            os._exit(128 + signum)
+        received.append(signum)
+        _log.info("stopping", signal=signum.name)
+        if task is not None:
+            task.cancel()
+
+    for signum in STOP_SIGNALS:
+        loop.add_signal_handler(signum, stop, signum)
+    try:
+        await work
+    except asyncio.CancelledError:
+        # Ours, and this is the outermost task: the stop that was asked for has happened.
+        if not received:
+            raise
+    _log.info("stopped")
+
+
+def complaint(error: Exception) -> int:
+    """Tell a person what must be mended; the exit code."""
+    print(error, file=sys.stderr)  # noqa: T201 - for the person who started the program
+    return BAD_START

@@ -1,0 +1,52 @@
+"""`flashback-exporter run`: the exporter."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from random import Random
+from typing import TYPE_CHECKING
+
+from exporter.cli import flags
+from exporter.cli.process import complaint, until_signalled
+from exporter.clock import SystemClock
+from exporter.config import Config, ConfigError, load
+from exporter.logs import configure
+from exporter.service import Options, serving
+from exporter.version import version_text
+from exporter.web.listen import ListenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FLAGS = (flags.CONFIG_FILE, *flags.WEB_FLAGS, *flags.LOG_FLAGS)
+
+_DESCRIPTION = """\
+Serves the node statistics of Flashback storage buckets to Prometheus.
+
+commands:
+  run   the exporter (implied)
+  demo  the exporter against a built-in simulator: no account, no configuration
+
+Each command has its own -h. Each flag can also be set by an environment variable
+of its name: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.
+"""
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Poll and serve until a signal comes; the exit code."""
+    parser = flags.parser("run", textwrap.dedent(_DESCRIPTION))
+    parser.add_argument("--version", action="version", version=version_text())
+    values = flags.parse(parser, FLAGS, arguments, environ)
+    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    try:
+        config = load(values[flags.CONFIG_FILE.name], environ)
+        asyncio.run(until_signalled(_serve(config, flags.options(values))))
+    except (ConfigError, ListenError) as error:
+        return complaint(error)
+    return 0
+
+
+async def _serve(config: Config, options: Options) -> None:
+    async with serving(config, options, SystemClock(), Random()):  # noqa: S311 - jitter, no secret
+        await asyncio.Event().wait()

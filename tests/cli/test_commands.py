@@ -1,0 +1,240 @@
+"""The program as its users start it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROGRAM = (sys.executable, "-m", "exporter")
+PATIENCE = 30
+"""Seconds after which a process that should have ended counts as hanging."""
+
+PATCHED_DEMO = """
+import sys
+import exporter.service
+from exporter.cli import main
+{patch}
+sys.argv[1:] = ["demo", "--web.listen-address=127.0.0.1:0"]
+sys.exit(main())
+"""
+
+BUG = """
+def broken(*_):
+    raise ZeroDivisionError("a bug")
+exporter.service.note_transition = broken
+"""
+
+ENDLESS_PAGE = """
+def endless(self, openmetrics):
+    while True:
+        yield b"x" * 100_000
+exporter.service.Exporter.exposition = endless
+"""
+
+CONFIG = """\
+global: {{base_url: {api}, poll_interval: 5s}}
+accounts:
+  - name: main
+    authorization: {{credentials: s3cret-token}}
+    buckets: [b1]
+"""
+
+
+def finished(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    command = [*PROGRAM, *arguments]
+    return subprocess.run(command, text=True, capture_output=True, timeout=PATIENCE, check=False)
+
+
+@contextmanager
+def started(
+    *arguments: str, program: tuple[str, ...] = PROGRAM, **environ: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs until it is stopped."""
+    with subprocess.Popen(
+        [*program, *arguments],
+        env=os.environ | environ,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line_with(stream: Iterator[str] | None, pattern: str) -> str:
+    """What the first group of a pattern matches in the first line that has it."""
+    assert stream is not None
+    for line in stream:
+        found = re.search(pattern, line)
+        if found:
+            return found[1]
+    raise AssertionError(f"the output ended without {pattern}")
+
+
+def listening(process: subprocess.Popen[str]) -> str:
+    """The base URL of an exporter, from its log."""
+    return "http://" + line_with(process.stderr, r"event=listening address=(\S+)")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose API nobody serves."""
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIG.format(api="http://127.0.0.1:9"))
+    return file
+
+
+ANY_PORT = "--web.listen-address=127.0.0.1:0"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_with_code_0(config: Path, signum: signal.Signals) -> None:
+    """SIGTERM and SIGINT end the exporter cleanly."""
+    with started("run", f"--config.file={config}", ANY_PORT) as process:
+        assert httpx.get(listening(process) + "/-/healthy", trust_env=False).status_code == 200
+        process.send_signal(signum)
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr is not None
+        assert f"signal={signum.name}" in process.stderr.read()
+
+
+def test_second_signal_stops_at_once() -> None:
+    """While a scrape holds up the stop, a second signal ends the process, and says by which."""
+    program = (sys.executable, "-c", PATCHED_DEMO.format(patch=ENDLESS_PAGE))
+    with started(program=program) as process:
+        base = httpx.URL(listening(process))
+        with socket.create_connection((base.host, base.port or 0)) as slow:
+            slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            slow.recv(1)
+            process.send_signal(signal.SIGINT)
+            line_with(process.stderr, "(event=stopping)")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+
+
+def test_scrape_that_never_ends_does_not_hold_up_the_stop_for_good() -> None:
+    """A client that does not read is cut off after a while, and the stop is clean."""
+    program = (sys.executable, "-c", PATCHED_DEMO.format(patch=ENDLESS_PAGE))
+    with started(program=program) as process:
+        base = httpx.URL(listening(process))
+        with socket.create_connection((base.host, base.port or 0)) as slow:
+            slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            slow.recv(1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+
+
+def test_run_is_implied_and_environment_counts(config: Path) -> None:
+    """Without a command the exporter runs, with the flags that the environment sets."""
+    with started(
+        FLASHBACK_EXPORTER_CONFIG_FILE=str(config),
+        FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS="127.0.0.1:0",
+        FLASHBACK_EXPORTER_WEB_TELEMETRY_PATH="/m",
+    ) as process:
+        page = httpx.get(listening(process) + "/m", trust_env=False).text
+    assert "flashback_exporter_buckets 1.0\n" in page
+    assert 'flashback_bucket_info{bucket_id="b1"' in page
+
+
+def test_token_is_never_written(config: Path) -> None:
+    """At the most talkative level, neither log nor page has a word of the token."""
+    with started("run", f"--config.file={config}", ANY_PORT, "--log.level=debug") as process:
+        base = listening(process)
+        line_with(process.stderr, "(bucket_failing)")
+        pages = [httpx.get(base + path, trust_env=False).text for path in ("/metrics", "/")]
+        process.terminate()
+        output, log = process.communicate(timeout=PATIENCE)
+    assert "s3cret" not in output + log + "".join(pages)
+
+
+def test_demo_shows_life() -> None:
+    """The demo needs nothing, prints where it is, and has figures of nodes."""
+    with started("demo", ANY_PORT, "--seed=1") as process:
+        url = line_with(process.stdout, r"Metrics: +(http://\S+/metrics)")
+        while "flashback_node_uptime_ratio{" not in (page := httpx.get(url, trust_env=False).text):
+            pass
+        assert 'team="media"' in page
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def test_demo_takes_a_free_port_unless_told_otherwise() -> None:
+    """Two demos can run side by side; an address that was asked for is not swapped silently."""
+    with started("demo") as first, started("demo") as second:
+        urls = {line_with(demo.stdout, r"Metrics: +(\S+)") for demo in (first, second)}
+        assert len(urls) == 2
+        taken = next(iter(urls)).removeprefix("http://").removesuffix("/metrics")
+        refused = finished("demo", f"--web.listen-address={taken}")
+    assert refused.returncode == 1
+    assert f"cannot listen on {taken}: address already in use" in refused.stderr
+
+
+def test_bad_configuration_is_code_1_with_every_problem(tmp_path: Path) -> None:
+    """All that is wrong is printed with its place, and nothing else."""
+    file = tmp_path / "config.yaml"
+    file.write_text("global: {pol_interval: 1m}\naccounts: []\n")
+    ended = finished(f"--config.file={file}")
+    assert ended.returncode == 1
+    first, second = ended.stderr.splitlines()
+    assert first.startswith(f"{file}:1: global: ")
+    assert 'did you mean "poll_interval"?' in first
+    assert second.startswith(f"{file}:2: accounts: ")
+
+
+def test_missing_configuration_names_the_flag() -> None:
+    """A file that is not there is an error that says how to name another."""
+    ended = finished("--config.file=no-such-file.yaml")
+    assert ended.returncode == 1
+    assert "no-such-file.yaml" in ended.stderr
+    assert "--config.file" in ended.stderr
+
+
+def test_bug_is_code_1_with_a_traceback() -> None:
+    """A bug ends the process and shows where it is."""
+    with started(program=(sys.executable, "-c", PATCHED_DEMO.format(patch=BUG))) as process:
+        _, log = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "ZeroDivisionError: a bug" in log
+    assert "Traceback" in log
+
+
+def test_usage_error_is_code_2() -> None:
+    """A flag that does not exist is a usage error."""
+    assert finished("--no-such-flag").returncode == 2
+    assert finished("demo", "--scenario=no-such-trouble").returncode == 2
+
+
+def test_version_is_laid_out_as_prometheus_does() -> None:
+    """The first line names program, version and revision, the rest what it runs on."""
+    ended = finished("--version")
+    assert ended.returncode == 0
+    assert re.fullmatch(
+        r"flashback-exporter, version \d+\.\d+\.\d+ \(revision: \w+\)\n"
+        r"  python version:   3\.\d+\.\d+\n"
+        r"  platform:         linux/\w+\n",
+        ended.stdout,
+    )
+
+
+def test_help_names_every_command_and_flag() -> None:
+    """-h shows the commands and, with their defaults, the flags."""
+    text = finished("-h").stdout
+    assert "demo  the exporter against a built-in simulator" in text
+    for flag in ("--config.file", "--web.listen-address", "--web.max-requests", "--log.format"):
+        assert flag in text

@@ -1,0 +1,154 @@
+"""Flags and the environment variables of their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.cli import flags
+from exporter.cli.run import FLAGS
+from exporter.service import Options
+from exporter.web.listen import ListenAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def parsed(*arguments: str, environ: Mapping[str, str] | None = None) -> flags.Values:
+    """What the flags of `run` come to."""
+    return flags.parse(flags.parser("run", "…"), FLAGS, arguments, environ or {})
+
+
+def variable(flag: flags.Flag) -> str:
+    """The name that operators write."""
+    return flag.variable
+
+
+def test_defaults() -> None:
+    """Without flags and variables, everything is as the documentation says."""
+    values = parsed()
+    assert str(values["config.file"]) == "config.yaml"
+    assert flags.options(values) == Options(
+        listen_addresses=(ListenAddress("", 10120),),
+        telemetry_path="/metrics",
+        max_requests=40,
+        exporter_metrics=True,
+    )
+    assert (values["log.level"], values["log.format"]) == ("info", "logfmt")
+    assert values.given == frozenset()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--web.telemetry-path=/m", "--log.level=debug"),
+        ("--web.telemetry-path", "/m", "--log.level", "debug"),
+    ],
+)
+def test_values_with_and_without_equals_sign(arguments: tuple[str, ...]) -> None:
+    """Both spellings of a value mean the same."""
+    values = parsed(*arguments)
+    assert (values["web.telemetry-path"], values["log.level"]) == ("/m", "debug")
+
+
+def test_repeatable_flag_replaces_its_default() -> None:
+    """Listen addresses that are given are all that is listened on."""
+    values = parsed("--web.listen-address=:1", "--web.listen-address=[::1]:2")
+    assert [str(address) for address in values["web.listen-address"]] == [":1", "[::1]:2"]
+
+
+def test_each_flag_has_a_variable_of_its_name() -> None:
+    """The name of the variable is the flag's, with nothing but the usual replacements."""
+    assert variable(flags.LISTEN_ADDRESS) == "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS"
+    values = parsed(
+        environ={
+            "FLASHBACK_EXPORTER_CONFIG_FILE": "/etc/x.yaml",
+            "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS": ":1, localhost:2",
+            "FLASHBACK_EXPORTER_WEB_MAX_REQUESTS": "7",
+            "FLASHBACK_EXPORTER_WEB_DISABLE_EXPORTER_METRICS": "true",
+            "FLASHBACK_EXPORTER_LOG_FORMAT": "json",
+        }
+    )
+    assert str(values["config.file"]) == "/etc/x.yaml"
+    assert [str(address) for address in values["web.listen-address"]] == [":1", "localhost:2"]
+    assert values["web.max-requests"] == 7
+    assert values["web.disable-exporter-metrics"] is True
+    assert values["log.format"] == "json"
+
+
+def test_flag_wins_over_its_variable() -> None:
+    """What is typed counts more than what is set, also where several values are possible."""
+    values = parsed(
+        "--web.listen-address=:1",
+        "--web.disable-exporter-metrics",
+        environ={
+            "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS": ":2",
+            "FLASHBACK_EXPORTER_WEB_DISABLE_EXPORTER_METRICS": "false",
+        },
+    )
+    assert [str(address) for address in values["web.listen-address"]] == [":1"]
+    assert values["web.disable-exporter-metrics"] is True
+
+
+def test_other_variables_are_ignored() -> None:
+    """What Kubernetes sets for a Service of that name is none of our business."""
+    values = parsed(
+        environ={
+            "FLASHBACK_EXPORTER_PORT": "tcp://10.0.0.1:10120",
+            "FLASHBACK_EXPORTER_SERVICE_HOST": "10.0.0.1",
+            "FLASHBACK_EXPORTER_WEB": "x",
+            "FLASHBACK_EXPORTER_LOG_LEVEL": "",
+        }
+    )
+    assert values.given == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "message"),
+    [
+        (["--web.listen-address=10120"], {}, "'10120' is not ':port'"),
+        (["--web.telemetry-path=metrics"], {}, "'metrics' is not a path"),
+        (["--web.telemetry-path=/{x}"], {}, "is not a path"),
+        (["--web.max-requests=-1"], {}, "'-1' is not a whole number"),
+        (["--log.level=loud"], {}, "invalid choice: 'loud'"),
+        (["--log.lev=info"], {}, "unrecognized arguments: --log.lev=info"),
+        (["check"], {}, "unrecognized arguments: check"),
+        (
+            [],
+            {"FLASHBACK_EXPORTER_LOG_LEVEL": "loud"},
+            "environment variable FLASHBACK_EXPORTER_LOG_LEVEL: 'loud' is none of debug, info",
+        ),
+        (
+            [],
+            {"FLASHBACK_EXPORTER_WEB_DISABLE_EXPORTER_METRICS": "yes"},
+            "'yes' is neither true nor false",
+        ),
+        ([], {"FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS": ":1,nine"}, "'nine' is not ':port'"),
+    ],
+)
+def test_usage_errors_say_what_and_where(
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    environ: dict[str, str],
+    message: str,
+) -> None:
+    """A mistake is exit code 2 and names the flag or the variable."""
+    with pytest.raises(SystemExit) as caught:
+        parsed(*arguments, environ=environ)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_simulator_flags() -> None:
+    """Seed, speed and scenarios are checked before anything starts."""
+
+    def simulated(*arguments: str) -> flags.Values:
+        return flags.parse(flags.parser("x", "…"), flags.SIMULATOR_FLAGS, arguments, {})
+
+    values = simulated("--seed=3", "--speed=60", "--scenario=churn,hang/share=0.5")
+    assert (values["seed"], values["speed"]) == (3, 60.0)
+    assert [trouble.scenario.name for trouble in values["scenario"]] == ["churn", "hang"]
+    for mistake in ("--speed=0", "--speed=fast", "--scenario=chrun", "--seed=-1"):
+        with pytest.raises(SystemExit):
+            simulated(mistake)
