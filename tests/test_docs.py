@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.cli.run import FLAGS
 from exporter.exposition import FAMILIES, bucket_text, page
 from exporter.model import BucketState, Instant, Reason, Timing
 from exporter.telemetry import Telemetry
@@ -113,3 +115,33 @@ def test_series_formula_counts_the_series() -> None:
         text = b"".join(page([bucket_text(bucket(), each, Timing(), statuses)], 0.0)).decode()
         series = [line for line in text.splitlines() if not line.startswith("#")]
         assert len(series) == 6 * (5 + len(statuses) + 1) + extra
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """The page lists exactly what pyproject.toml asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"].values()
+    asked = {
+        re.split(r"[<>=]", each)[0]
+        for each in project["project"]["dependencies"] + [one for group in groups for one in group]
+        if isinstance(each, str)
+    }
+    page_text = (ROOT / "docs" / "dependencies.md").read_text()
+    listed = [
+        name for row in re.findall(r"^\| (`.*?) \|", page_text, re.MULTILINE) for name in names(row)
+    ]
+    assert sorted(listed) == sorted(asked)
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Each relative link in a document names a file that is there."""
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_readme_names_every_command_and_flag() -> None:
+    """The README's table of flags is the program's."""
+    readme = (ROOT / "README.md").read_text()
+    flags = set(re.findall(r"^\| `--([a-z.-]+)", readme, re.MULTILINE))
+    assert flags == {flag.name for flag in FLAGS}

@@ -3,105 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from exporter import simulator
-from exporter.config import parse
 from exporter.model import Reason
-from exporter.service import Options, serving
+from exporter.service import Options
 from exporter.web.listen import ListenAddress, ListenError
-from tests.fakes import MIDNIGHT, NOON, FastClock
-from tests.scrapes import Sample, Scrape
+from tests.fakes import MIDNIGHT, NOON
+from tests.stack import ANYWHERE, BUCKETS, FIELDS, all_polled, document, running, was_served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-ANYWHERE = Options((ListenAddress("127.0.0.1", 0),))
-BUCKETS = ("b1", "b2", "b3")
-
-
-def document(api: str, *, buckets: tuple[str, ...] = BUCKETS, **settings: object) -> str:
-    """A configuration file that polls buckets of one account."""
-    entries = "".join(f"  {key}: {value}\n" for key, value in settings.items())
-    return (
-        f"global:\n  base_url: {api}\n{entries}"
-        "accounts:\n  - name: main\n    authorization: {credentials: t0}\n    buckets:\n"
-        + "".join(f"      - '{each}'\n" for each in buckets)
-    )
-
-
-class Running:
-    """An exporter at work, and the simulator that it asks."""
-
-    def __init__(self, api: simulator.Simulator, client: httpx.AsyncClient) -> None:
-        self.api = api
-        self._client = client
-
-    async def scrape(self) -> Scrape:
-        return Scrape((await self._client.get("/metrics")).text)
-
-    async def status(self, path: str) -> int:
-        return (await self._client.get(path)).status_code
-
-    async def scrape_when(self, holds: Callable[[Scrape], bool]) -> Scrape:
-        """The first page of which something holds."""
-        async with asyncio.timeout(30):
-            while not holds(page := await self.scrape()):
-                pass
-        return page
-
-
-@asynccontextmanager
-async def running(
-    scenarios: str = "",
-    *,
-    wall: float = NOON,
-    speed: float = 1.0,
-    options: Options = ANYWHERE,
-    text: Callable[[str], str] = document,
-) -> AsyncIterator[Running]:
-    """The exporter polls a simulator that plays these scenarios."""
-    clock = FastClock(wall, speed)
-    api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000)
-    async with (
-        simulator.serve(api) as url,
-        serving(
-            parse(text(url), path=Path("config.yaml"), environ={}),
-            options,
-            clock,
-            Random(0),
-        ) as (address,),
-        httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,
-    ):
-        yield Running(api, client)
-
-
-def all_polled(page: Scrape) -> bool:
-    """Whether each bucket was polled."""
-    return len(page.all("flashback_bucket_up")) == len(BUCKETS)
-
-
-FIELDS: dict[str, tuple[str, Callable[[float], float]]] = {
-    "flashback_node_uptime_ratio": ("perc_uptime", lambda percent: percent / 100),
-    "flashback_node_latency_average_seconds": ("avg_latency_ms", lambda ms: ms / 1000),
-    "flashback_node_latency_last_seconds": ("last_latency_ms", lambda ms: ms / 1000),
-}
-
-
-def was_served(api: simulator.Simulator, sample: Sample) -> bool:
-    """Whether the simulator really said what a node's sample says."""
-    field, in_base_units = FIELDS[sample.name]
-    identity = (sample.labels["ip"], sample.labels["host"])
-    sent = api.record.sent(sample.labels["bucket_id"], identity, field)
-    return sample.value in {
-        in_base_units(value) for value in sent if isinstance(value, int | float)
-    }
+    from pathlib import Path
 
 
 async def test_page_says_what_the_api_said() -> None:
