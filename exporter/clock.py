@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from exporter.model import Instant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
 _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -43,11 +44,14 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock; `wall` may tell another time of day, such as a simulated one."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
 
     def now(self) -> Instant:
         """This moment."""
-        return Instant(time.time(), self.monotonic())
+        return Instant(self._wall(), self.monotonic())
 
     def monotonic(self) -> float:
         """Seconds since some moment in the past, suspended time included where it can be."""

@@ -93,7 +93,7 @@ class Poller:
 
     async def _run_poll(self, slot: Slot) -> None:
         outcome = await self._poll(slot.bucket)
-        self._publish(slot.bucket, outcome)
         self._schedule.hand_back(slot, outcome, self._clock.now())
+        self._publish(slot.bucket, outcome)
         self._running -= 1
         self._poll_ended.set()

@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import disable_created_metrics
 
 from exporter.journal import note_transition
+from exporter.model import Reading
 from exporter.poller import Poller
 from exporter.schedule import Schedule
 from exporter.store import Store
@@ -66,7 +67,8 @@ class Exporter:
         self._store = Store(config.known_statuses)
         self._schedule = Schedule(now)
         self._pace = Pace(config.limits.max_requests_per_second, clock)
-        self._was_ready = False
+        self._unpolled = {bucket.key for bucket in config.buckets()}
+        self.first_round_done = asyncio.Event()
         for account in config.accounts:
             for bucket in account.buckets:
                 self._store.add(bucket, account.timing, now)
@@ -79,13 +81,14 @@ class Exporter:
             pace=self._pace,
             clock=clock,
         )
+        for account in config.accounts:
+            telemetry.expect(account.name, [Call.STATS])
         telemetry.watch(self)
 
     async def run(self) -> None:
         """Poll until cancelled."""
         async with AsyncExitStack() as stack:
             for account in self._config.accounts:
-                self._telemetry.expect(account.name, [Call.STATS])
                 http = connections(self._config.limits.max_concurrent_requests)
                 self._clients[account.name] = self._client(
                     account, await stack.enter_async_context(http)
@@ -103,13 +106,17 @@ class Exporter:
 
     def is_ready(self) -> bool:
         """Whether the first round is done: each bucket polled, failed or paused. Then for good."""
-        if not self._was_ready:
+        if not self.first_round_done.is_set():
             paused = self._schedule.paused(self._clock.monotonic())
-            self._was_ready = all(
-                entry.state.newest is not None or entry.bucket.account in paused
-                for entry in self._store
-            )
-        return self._was_ready
+            if all(key.account in paused for key in self._unpolled):
+                self.first_round_done.set()
+        return self.first_round_done.is_set()
+
+    def failing(self) -> tuple[Bucket, ...]:
+        """The buckets of which there is no good newest poll."""
+        return tuple(
+            entry.bucket for entry in self._store if not isinstance(entry.state.newest, Reading)
+        )
 
     def bucket_count(self) -> int:
         """How many buckets are polled."""
@@ -133,6 +140,8 @@ class Exporter:
     def _publish(self, bucket: Bucket, outcome: Outcome) -> None:
         before, after = self._store.record(bucket, outcome)
         note_transition(bucket, before, after)
+        self._unpolled.discard(bucket.key)
+        self.is_ready()
 
     def _client(self, account: Account, http: httpx.AsyncBaseTransport) -> Client:
         limits = self._config.limits
@@ -159,10 +168,7 @@ async def serving(
 
     Raises ListenError where it cannot listen. A bug in a poll cancels the body and is raised.
     """
-    # No _created series: the client library has only a global switch.
-    disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    telemetry = Telemetry(VERSION, revision(), runtime_metrics=options.exporter_metrics)
-    exporter = Exporter(config, telemetry, clock, chance)
+    exporter = Exporter(config, _telemetry(runtime_metrics=options.exporter_metrics), clock, chance)
     endpoints = Endpoints(
         telemetry_path=options.telemetry_path,
         max_requests=options.max_requests,
@@ -180,6 +186,27 @@ async def serving(
                 yield addresses
             finally:
                 polling.cancel()
+
+
+async def polled_once(
+    config: Config, clock: Clock, chance: Random, *, exporter_metrics: bool
+) -> tuple[bytes, tuple[Bucket, ...]]:
+    """The exposition in the text format after one poll of each bucket, and the buckets that failed.
+
+    A bucket that was not polled since a 429 paused its account counts as failed.
+    """
+    exporter = Exporter(config, _telemetry(runtime_metrics=exporter_metrics), clock, chance)
+    async with asyncio.TaskGroup() as group:
+        polling = group.create_task(exporter.run())
+        await exporter.first_round_done.wait()
+        polling.cancel()
+    return b"".join(exporter.exposition(openmetrics=False)), exporter.failing()
+
+
+def _telemetry(*, runtime_metrics: bool) -> Telemetry:
+    # No _created series: the client library has only a global switch.
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+    return Telemetry(VERSION, revision(), runtime_metrics=runtime_metrics)
 
 
 def _credentials(account: Account) -> Credentials:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from exporter import simulator
 from exporter.cli import flags
 from exporter.cli.process import complaint, until_signalled
+from exporter.cli.simulate import scenarios_text, simulated
 from exporter.clock import SystemClock
 from exporter.config import parse
 from exporter.logs import configure
@@ -55,28 +55,24 @@ accounts:
 
 def demo(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run simulator and exporter until a signal comes; the exit code."""
-    values = flags.parse(flags.parser("demo", _DESCRIPTION), FLAGS, arguments, environ)
+    parser = flags.parser("demo", _DESCRIPTION + scenarios_text())
+    values = flags.parse(parser, FLAGS, arguments, environ)
     configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
-    fake = simulator.Simulator(
-        now=simulator.paced(time.time(), values[flags.SPEED.name]),
-        seed=values[flags.SEED.name],
-        scenarios=values[flags.SCENARIO.name],
-    )
     fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT
     try:
-        asyncio.run(until_signalled(_serve(fake, flags.options(values), fallback)))
+        asyncio.run(until_signalled(_serve(simulated(values), flags.options(values), fallback)))
     except ListenError as error:
         return complaint(error)
     return 0
 
 
 async def _serve(
-    fake: simulator.Simulator, options: Options, fallback: ListenAddress | None
+    api: simulator.Simulator, options: Options, fallback: ListenAddress | None
 ) -> None:
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(simulator.serve(fake))
-        config = parse(_CONFIG.format(url=api), path=Path("demo.yaml"), environ={})
-        start = partial(serving, config, clock=SystemClock(), chance=Random())  # noqa: S311 - jitter
+        url = await stack.enter_async_context(simulator.serve(api))
+        config = parse(_CONFIG.format(url=url), path=Path("demo.yaml"), environ={})
+        start = partial(serving, config, clock=SystemClock(api.now), chance=Random())  # noqa: S311 - jitter
         try:
             addresses = await stack.enter_async_context(start(options))
         except ListenError:
@@ -84,7 +80,7 @@ async def _serve(
                 raise
             free = replace(options, listen_addresses=(fallback,))
             addresses = await stack.enter_async_context(start(free))
-        _announce(api, addresses, options.telemetry_path)
+        _announce(url, addresses, options.telemetry_path)
         await asyncio.Event().wait()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ class Flag:
         shared: dict[str, Any] = {
             "dest": self.name,
             "default": argparse.SUPPRESS,
-            "help": self.help if self.is_switch else f"{self.help} Default: {self.default}.",
+            "help": f"{self.help} Default: {self.default}." if self.default else self.help,
         }
         if self.is_switch:
             parser.add_argument(f"--{self.name}", action="store_true", **shared)
@@ -107,6 +108,17 @@ def _factor(text: str) -> float:
     return factor
 
 
+def _time(text: str) -> float | None:
+    """Seconds after 00:00, or None for now."""
+    if not text:
+        return None
+    try:
+        parsed = time.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 23:55") from error
+    return parsed.hour * 3600.0 + parsed.minute * 60 + parsed.second
+
+
 def _scenario(text: str) -> tuple[Trouble, ...]:
     try:
         return text_to_troubles(text)
@@ -148,7 +160,11 @@ SEED = Flag("seed", "Which simulated world it is.", "0", "NUMBER", convert=_coun
 SPEED = Flag("speed", "How much faster than real time it runs.", "1", "FACTOR", convert=_factor)
 SCENARIO = Flag("scenario", "Troubles to play, by comma.", "", "NAMES", convert=_scenario)
 
-SIMULATOR_FLAGS = (SEED, SPEED, SCENARIO)
+START = Flag(
+    "start", "Time of day (HH:MM, UTC) at which it starts; now if empty.", "", "TIME", convert=_time
+)
+
+SIMULATOR_FLAGS = (SEED, SPEED, SCENARIO, START)
 LOG_FLAGS = (LOG_LEVEL, LOG_FORMAT)
 WEB_FLAGS = (LISTEN_ADDRESS, TELEMETRY_PATH, MAX_REQUESTS, DISABLE_EXPORTER_METRICS)
 

@@ -17,6 +17,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BAD_START = 1
 """Exit code for a bad configuration or an address that cannot be listened on."""
 
+SOME_FAILED = 3
+"""Exit code for a command that did what it could, though some buckets failed."""
+
 _log = structlog.get_logger()
 
 

@@ -25,8 +25,11 @@ _DESCRIPTION = """\
 Serves the node statistics of Flashback storage buckets to Prometheus.
 
 commands:
-  run   the exporter (implied)
-  demo  the exporter against a built-in simulator: no account, no configuration
+  run       the exporter (implied)
+  check     checks the configuration, and says what load it asks for
+  once      polls every bucket once and prints the exposition
+  demo      the exporter against a built-in simulator: no account, no configuration
+  simulate  the simulator alone
 
 Each command has its own -h. Each flag can also be set by an environment variable
 of its name: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.

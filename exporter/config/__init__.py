@@ -4,6 +4,7 @@ Text → `tree` (values with places) → `document` (what the YAML says) → `se
 uses); `loader` goes that way. Nothing that a file names is read or opened here.
 """
 
+from exporter.config.demand import Demand, demand, shortages
 from exporter.config.loader import load, parse
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.settings import Account, Config, Limits
@@ -12,8 +13,11 @@ __all__ = [
     "Account",
     "Config",
     "ConfigError",
+    "Demand",
     "Limits",
     "Problem",
+    "demand",
     "load",
     "parse",
+    "shortages",
 ]

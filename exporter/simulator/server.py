@@ -54,7 +54,7 @@ class Simulator:
         self.forbidden = forbidden
         self.tokens = tokens
         self.record = Record(keep)
-        self._now = now
+        self.now = now
         self._sleep = sleep
         self._world = World(seed)
         self.play(scenarios)
@@ -79,7 +79,7 @@ class Simulator:
     async def _watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers
         asked = Asked(
-            self._now(),
+            self.now(),
             request.method,
             request.raw_path,
             headers.get("Authorization"),
@@ -90,7 +90,7 @@ class Simulator:
 
     async def _stats(self, request: web.Request) -> web.StreamResponse:
         day = body_to_day(await request.read()) if _is_json(request) else None
-        bucket, now = request.match_info["bucketId"], self._now()
+        bucket, now = request.match_info["bucketId"], self.now()
         call = Call(self._world.seed, bucket, self.record.calls[bucket], now, day)
         self.record.calls[bucket] += 1
         steps = plan(self.troubles, call)

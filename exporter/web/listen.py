@@ -49,6 +49,13 @@ class ListenAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def cannot_listen(address: ListenAddress, error: OSError, flag: str) -> ListenError:
+    """The error for people, from the operating system's."""
+    unknown = isinstance(error, socket.gaierror)
+    reason = "the name is not known" if unknown else os.strerror(error.errno or 0).lower()
+    return ListenError(f"cannot listen on {address}: {reason}; choose another --{flag}")
+
+
 @asynccontextmanager
 async def served(
     app: web.Application, addresses: Sequence[ListenAddress]
@@ -73,9 +80,5 @@ async def _listen(runner: web.AppRunner, address: ListenAddress) -> list[ListenA
     try:
         await web.TCPSite(runner, address.host or None, address.port).start()
     except OSError as error:
-        unknown = isinstance(error, socket.gaierror)
-        reason = "the name is not known" if unknown else os.strerror(error.errno or 0).lower()
-        raise ListenError(
-            f"cannot listen on {address}: {reason}; choose another --web.listen-address"
-        ) from error
+        raise cannot_listen(address, error, flag="web.listen-address") from error
     return [ListenAddress(host, port) for host, port, *_ in runner.addresses[before:]]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.scrapes import Scrape
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -214,6 +216,91 @@ def test_bug_is_code_1_with_a_traceback() -> None:
     assert "Traceback" in log
 
 
+def test_once_prints_the_exposition(config: Path) -> None:
+    """Every bucket is polled once; the page is the whole output, and the code 0."""
+    with started("simulate", "--address=127.0.0.1:0", "--start=12:00") as simulator:
+        config.write_text(CONFIG.format(api=line_with(simulator.stdout, r"API: +(\S+)")))
+        ended = finished("once", f"--config.file={config}", "--web.disable-exporter-metrics")
+    assert ended.returncode == 0
+    page = Scrape(ended.stdout)
+    assert page.value("flashback_bucket_up", bucket_id="b1") == 1
+    assert len(page.all("flashback_node_uptime_ratio")) == 6
+    assert page.value("flashback_api_requests_total", code="200") == 1
+    assert not page.has("process_open_fds")
+
+
+@pytest.mark.parametrize("scenario", ["forbidden/share=1/bucket=b1", "429-storm/share=1"])
+def test_once_is_code_3_when_some_failed(config: Path, scenario: str) -> None:
+    """A bucket that failed, or was not polled because of a 429, is on the page and in the code."""
+    with started("simulate", "--address=127.0.0.1:0", f"--scenario={scenario}") as simulator:
+        text = CONFIG.format(api=line_with(simulator.stdout, r"API: +(\S+)"))
+        config.write_text(
+            text.replace("[b1]", "[b1, b2]").replace("5s", "5s, max_concurrent_requests: 1")
+        )
+        ended = finished("once", f"--config.file={config}")
+    assert ended.returncode == 3
+    page = Scrape(ended.stdout)
+    assert page.value("flashback_bucket_up", bucket_id="b1") == 0
+    assert len(page.all("flashback_bucket_info")) == 2
+
+
+def test_once_with_a_bad_configuration_is_code_1() -> None:
+    """Nothing is polled where the configuration is wrong."""
+    ended = finished("once", "--config.file=no-such-file.yaml")
+    assert (ended.returncode, ended.stdout) == (1, "")
+
+
+def test_check_tells_the_load(config: Path) -> None:
+    """A good file is called good, with what it asks for."""
+    ended = finished("check", f"--config.file={config}")
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+    assert ended.stdout == (
+        f"{config}: good\n"
+        "  accounts             1\n"
+        "  buckets              1\n"
+        "  requests per second  0.20 of 20 allowed\n"
+        "  time for an answer   80.00s on average with 16 at once\n"
+        "  series               about 60, with 6 nodes a bucket\n"
+        "  memory               about 60 MiB\n"
+    )
+
+
+def test_check_warns_where_limits_and_buckets_cannot_go_together(config: Path) -> None:
+    """A file that asks for more than it allows is good, with a warning that says what to do."""
+    config.write_text(
+        CONFIG.format(api="http://127.0.0.1:9").replace("5s", "5s, max_requests_per_second: 0.1")
+    )
+    ended = finished("check", f"--config.file={config}")
+    assert ended.returncode == 0
+    assert ended.stderr == (
+        f"warning: {config}: global.max_requests_per_second:"
+        " 1 buckets ask for 0.2 requests a second and 0.1 are allowed:"
+        " raise this to 1, or poll_interval from 5s to 12s\n"
+    )
+
+
+def test_check_is_code_1_with_every_problem(config: Path) -> None:
+    """What is wrong is printed as `run` would."""
+    config.write_text("accounts: []\n")
+    ended = finished("check", f"--config.file={config}")
+    assert ended.returncode == 1
+    assert ended.stderr == finished("run", f"--config.file={config}").stderr
+
+
+def test_simulate_serves_the_api_alone() -> None:
+    """The simulator answers on the address that was asked for, in its own time of day."""
+    with started("simulate", "--address=127.0.0.1:0", "--start=00:00:30", "--seed=2") as simulator:
+        url = line_with(simulator.stdout, r"API: +(\S+)")
+        answer = httpx.post(f"{url}/bucket/x/stats", json={}, trust_env=False)
+        assert answer.status_code == 401
+        taken = finished("simulate", f"--address={url.removeprefix('http://')}")
+        simulator.terminate()
+        assert simulator.wait(PATIENCE) == 0
+    assert taken.returncode == 1
+    assert "choose another --address" in taken.stderr
+
+
 def test_usage_error_is_code_2() -> None:
     """A flag that does not exist is a usage error."""
     assert finished("--no-such-flag").returncode == 2
@@ -235,6 +322,7 @@ def test_version_is_laid_out_as_prometheus_does() -> None:
 def test_help_names_every_command_and_flag() -> None:
     """-h shows the commands and, with their defaults, the flags."""
     text = finished("-h").stdout
-    assert "demo  the exporter against a built-in simulator" in text
+    assert "check     checks the configuration" in text
+    assert "demo      the exporter against a built-in simulator" in text
     for flag in ("--config.file", "--web.listen-address", "--web.max-requests", "--log.format"):
         assert flag in text

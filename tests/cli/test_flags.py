@@ -149,6 +149,8 @@ def test_simulator_flags() -> None:
     values = simulated("--seed=3", "--speed=60", "--scenario=churn,hang/share=0.5")
     assert (values["seed"], values["speed"]) == (3, 60.0)
     assert [trouble.scenario.name for trouble in values["scenario"]] == ["churn", "hang"]
-    for mistake in ("--speed=0", "--speed=fast", "--scenario=chrun", "--seed=-1"):
+    assert values["start"] is None
+    assert simulated("--start=23:59")["start"] == 86340
+    for mistake in ("--start=25:00", "--speed=0", "--speed=fast", "--scenario=chrun", "--seed=-1"):
         with pytest.raises(SystemExit):
             simulated(mistake)

@@ -1,0 +1,55 @@
+"""`flashback-exporter check`: is the configuration right, and what does it ask for?"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from exporter.cli import flags
+from exporter.cli.process import complaint
+from exporter.config import ConfigError, demand, load, shortages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from exporter.config import Config, Demand
+
+FLAGS = (flags.CONFIG_FILE,)
+
+_DESCRIPTION = """\
+Checks the configuration file strictly and prints every problem with its place,
+then the load that the file asks for. Exit code 1 if there is any problem.
+"""
+
+
+def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Print the verdict on the configuration; the exit code."""
+    values = flags.parse(flags.parser("check", _DESCRIPTION), FLAGS, arguments, environ)
+    file = values[flags.CONFIG_FILE.name]
+    try:
+        config = load(file, environ)
+    except ConfigError as error:
+        return complaint(error)
+    for shortage in shortages(config, str(file)):
+        print(f"warning: {shortage}", file=sys.stderr)  # noqa: T201 - the command's output
+    print(f"{file}: good\n{_load_text(config, demand(config))}")  # noqa: T201 - the command's output
+    return 0
+
+
+def _load_text(config: Config, asked: Demand) -> str:
+    limits = config.limits
+    rows = (
+        ("accounts", f"{len(config.accounts)}"),
+        ("buckets", f"{asked.buckets}"),
+        (
+            "requests per second",
+            f"{asked.requests_per_second:.2f} of {limits.max_requests_per_second:g} allowed",
+        ),
+        (
+            "time for an answer",
+            f"{asked.answer_time:.2f}s on average with {limits.max_concurrent_requests} at once",
+        ),
+        ("series", f"about {asked.series}, with 6 nodes a bucket"),
+        ("memory", f"about {asked.memory / 2**20:.0f} MiB"),
+    )
+    return "\n".join(f"  {name:<20} {text}" for name, text in rows)

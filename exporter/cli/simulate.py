@@ -1,0 +1,76 @@
+"""`flashback-exporter simulate`: the simulator alone, for whoever wants to try something on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from exporter import simulator
+from exporter.cli import flags
+from exporter.cli.process import complaint, until_signalled
+from exporter.logs import configure
+from exporter.web.listen import ListenError, cannot_listen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from exporter.cli.flags import Values
+    from exporter.web.listen import ListenAddress
+
+ADDRESS = replace(
+    flags.LISTEN_ADDRESS,
+    name="address",
+    help="Address to serve the API on.",
+    default="127.0.0.1:10121",
+    repeatable=False,
+)
+FLAGS = (ADDRESS, *flags.SIMULATOR_FLAGS, *flags.LOG_FLAGS)
+
+_DESCRIPTION = """\
+Serves a simulation of Flashback's API. Any bucket id exists and any token is accepted.
+"""
+
+
+def simulate(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Serve the simulated API until a signal comes; the exit code."""
+    parser = flags.parser("simulate", _DESCRIPTION + scenarios_text())
+    values = flags.parse(parser, FLAGS, arguments, environ)
+    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    try:
+        asyncio.run(until_signalled(_serve(simulated(values), values[ADDRESS.name])))
+    except ListenError as error:
+        return complaint(error)
+    return 0
+
+
+def simulated(values: Values) -> simulator.Simulator:
+    """The simulator that SIMULATOR_FLAGS ask for."""
+    start = values[flags.START.name]
+    now = time.time()
+    begin = now if start is None else now - now % 86400 + start
+    return simulator.Simulator(
+        now=simulator.paced(begin, values[flags.SPEED.name]),
+        seed=values[flags.SEED.name],
+        scenarios=values[flags.SCENARIO.name],
+    )
+
+
+def scenarios_text() -> str:
+    """What `--scenario` takes, for -h."""
+    scenarios = simulator.SCENARIOS.items()
+    names = "\n".join(f"  {name:<23} {scenario.summary}" for name, scenario in scenarios)
+    return (
+        "\nscenarios, to be mixed by comma, each of them limited as in"
+        f" hang/share=0.5/bucket=ID/window=23:50-00:10:\n{names}\n"
+    )
+
+
+async def _serve(api: simulator.Simulator, address: ListenAddress) -> None:
+    try:
+        async with simulator.serve(api, address.host, address.port) as url:
+            print(f"Simulated API:  {url}\nStop with Ctrl-C.", flush=True)  # noqa: T201 - for people
+            await asyncio.Event().wait()
+    except OSError as error:
+        raise cannot_listen(address, error, flag=ADDRESS.name) from error

@@ -1,0 +1,93 @@
+"""What a configuration asks for: requests, series, memory, and whether its limits allow that.
+
+Estimates for people, from the expectations of the API's page and from measured figures
+(docs/performance.md). Nothing here changes what the exporter does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exporter.config.problems import Problem
+from exporter.config.quantities import duration_text
+
+if TYPE_CHECKING:
+    from exporter.config.settings import Config
+
+NODES_PER_BUCKET = 6
+"""The public nodes that are known; private ones come on top."""
+
+BASE_MEMORY = 60 * 2**20
+"""Bytes of a process that polls nothing."""
+
+MEMORY_PER_SERIES = 240
+"""Bytes that a series adds: its text, its values, and a share of its bucket."""
+
+HEADROOM = 1.2
+"""How much more than the bare need is advised: retries take their share."""
+
+SHORTEST_ANSWER_TIME = 0.5
+"""An API that may not take this long for an answer, seconds, is given too few requests at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The load of a configuration."""
+
+    buckets: int
+    requests_per_second: float
+    answer_time: float  # seconds that an answer may take on average before polls fall behind
+    series: int
+    memory: int  # bytes
+
+
+def demand(config: Config) -> Demand:
+    """What a process with this configuration will ask for and need."""
+    buckets = len(config.buckets())
+    rate = sum(len(account.buckets) / account.timing.poll_interval for account in config.accounts)
+    per_node = 5 + len(config.known_statuses) + 1
+    series = buckets * (NODES_PER_BUCKET * per_node + 6)
+    return Demand(
+        buckets=buckets,
+        requests_per_second=rate,
+        answer_time=config.limits.max_concurrent_requests / rate if rate else math.inf,
+        series=series,
+        memory=BASE_MEMORY + series * MEMORY_PER_SERIES,
+    )
+
+
+def shortages(config: Config, file: str) -> tuple[Problem, ...]:
+    """Where the limits do not allow what is asked for: polls would be late, for good."""
+    found: list[Problem] = []
+    asked = demand(config)
+    allowed = config.limits.max_requests_per_second
+    if asked.requests_per_second > allowed:
+        stretch = asked.requests_per_second / allowed * HEADROOM
+        shortest = min(account.timing.poll_interval for account in config.accounts)
+        found.append(
+            _shortage(
+                file,
+                "max_requests_per_second",
+                f"{asked.buckets} buckets ask for {asked.requests_per_second:.1f} requests a second"
+                f" and {allowed:g} are allowed: raise this to {math.ceil(allowed * stretch)},"
+                f" or poll_interval from {duration_text(shortest)}"
+                f" to {duration_text(math.ceil(shortest * stretch))}",
+            )
+        )
+    if asked.answer_time < SHORTEST_ANSWER_TIME:
+        needed = math.ceil(asked.requests_per_second * SHORTEST_ANSWER_TIME)
+        found.append(
+            _shortage(
+                file,
+                "max_concurrent_requests",
+                f"polls fall behind when answers take more than {asked.answer_time:.2f}s on"
+                f" average: raise this to {needed} or more",
+            )
+        )
+    return tuple(found)
+
+
+def _shortage(file: str, key: str, message: str) -> Problem:
+    return Problem(file, None, f"global.{key}", message)

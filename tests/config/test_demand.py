@@ -1,0 +1,78 @@
+"""What a configuration asks for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from exporter.config import Config, demand, shortages
+from tests.config.samples import good
+
+TEXT = """\
+global: {{{settings}}}
+accounts:
+  - name: often
+    authorization: {{credentials_file: token}}
+    poll_interval: 10s
+    buckets: [{often}]
+  - name: rarely
+    authorization: {{credentials_file: token}}
+    poll_interval: 1m
+    buckets: [{rarely}]
+"""
+
+
+def config(often: int, rarely: int, settings: str = "") -> Config:
+    """Two accounts with so many buckets."""
+    return good(
+        TEXT.format(
+            settings=settings,
+            often=", ".join(f"o{number}" for number in range(often)),
+            rarely=", ".join(f"r{number}" for number in range(rarely)),
+        )
+    )
+
+
+def test_demand_adds_up_over_accounts() -> None:
+    """Requests are the sum of each account's own interval, series that of all buckets."""
+    asked = demand(config(10, 60))
+    assert asked.buckets == 70
+    assert asked.requests_per_second == pytest.approx(2)
+    assert asked.answer_time == pytest.approx(8)
+    assert asked.series == 70 * 60
+
+
+def test_more_statuses_are_more_series() -> None:
+    """Each known status is a series per node."""
+    assert demand(config(1, 1, "known_statuses: [A]")).series == 2 * (6 * 7 + 6)
+
+
+def test_enough_is_no_shortage() -> None:
+    """Where the limits allow what is asked for, nothing is said."""
+    assert shortages(config(10, 60), "config.yaml") == ()
+
+
+def test_too_slow_a_rate_is_named_with_what_would_do() -> None:
+    """More buckets than the rate allows is a warning at that key, with both ways out."""
+    (shortage,) = shortages(config(10, 60, "max_requests_per_second: 1"), "config.yaml")
+    assert str(shortage) == (
+        "config.yaml: global.max_requests_per_second: 70 buckets ask for 2.0 requests a second"
+        " and 1 are allowed: raise this to 3, or poll_interval from 10s to 24s"
+    )
+
+
+def test_too_few_at_once_is_named_with_what_would_do() -> None:
+    """So few requests at once that answers would have to be instant is a warning at that key."""
+    text = "max_requests_per_second: 100, max_concurrent_requests: 1"
+    (shortage,) = shortages(config(40, 60, text), "config.yaml")
+    assert "global.max_concurrent_requests: polls fall behind" in str(shortage)
+    assert "more than 0.20s" in str(shortage)
+    assert "raise this to 3 or more" in str(shortage)
+
+
+def test_advice_is_enough() -> None:
+    """Following the advice leaves no shortage."""
+    asked = demand(config(200, 60))
+    advised = math.ceil(asked.requests_per_second * 1.2)
+    assert not shortages(config(200, 60, f"max_requests_per_second: {advised}"), "config.yaml")
