@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from exporter.simulator.tokens import Grant
     from exporter.simulator.world import Row
 
 JSON = "application/json; charset=utf-8"
@@ -21,13 +22,17 @@ JSON = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer. `rows` is what its body says of the nodes, where it does say that."""
+    """An HTTP answer.
+
+    `rows` is what its body says of the nodes, `grant` the tokens in it, where it does say that.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     rows: tuple[Row, ...] | None = None
+    grant: Grant | None = None
 
 
 def json_answer(status: int, payload: object) -> Answer:
@@ -41,17 +46,30 @@ def stats_answer(rows: Sequence[Row]) -> Answer:
     return Answer(200, json.dumps(payload).encode(), rows=tuple(rows))
 
 
+def listing_answer(entries: Sequence[Row]) -> Answer:
+    """The answer to `GET /bucket`."""
+    return json_answer(200, {"success": True, "buckets": list(entries)})
+
+
 def refusal(status: int, message: str) -> Answer:
     """The answer that the vendor's page documents under 400, 403 and 404."""
     return json_answer(status, {"success": False, "message": message})
 
 
-def body_to_day(body: bytes) -> date | None:
+def body_to_fields(body: bytes) -> dict[str, Any]:
+    """The fields of a JSON object; none where the body is no such thing."""
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def fields_to_day(fields: Mapping[str, Any]) -> date | None:
     """The UTC day that a stats request asks for; None where the API finds no valid date."""
     try:
-        payload: Any = json.loads(body)
-        moment = datetime.fromisoformat(payload["day"])
+        moment = datetime.fromisoformat(fields["day"])
         # As in JavaScript, a date without a time is UTC; so is a time without an offset here.
         return moment.astimezone(UTC).date() if moment.tzinfo else moment.date()
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+    except (ValueError, LookupError, TypeError, OverflowError):
         return None

@@ -1,18 +1,23 @@
 """What the simulator was asked and what it served, for tests that compare it with an exposition.
 
-Bounded: of requests and of stats answers only the newest are kept; counters go on for ever. No
-decision is made here.
+Bounded: of requests, stats answers and tokens only the newest are kept; counters go on for ever.
+No decision is made here.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from exporter.simulator.call import CallKind
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import date
 
+    from exporter.simulator.tokens import Grant
     from exporter.simulator.world import Row
 
 Identity: TypeAlias = tuple[object, object]
@@ -45,18 +50,50 @@ class Served:
 
 
 class Record:
-    """The newest `keep` requests and answers, and counters of all.
+    """The newest `keep` requests, stats answers and tokens issued, and counters of all calls.
 
-    `calls` counts stats requests by bucket, also refused and unanswered ones; `answers` counts
-    stats answers handed over whole by HTTP status: what was dropped, cut or left hanging is in
-    the first alone.
+    Counted are calls for stats by bucket (`calls`) and all calls by kind (`calls_by_kind`), also
+    refused and unanswered ones; answers for stats by HTTP status (`answers`) and all by kind and
+    status (`answers_by_kind`), if handed over whole: what was dropped, cut or left hanging is a
+    call alone. `most_at_once` is how many calls of a kind were ever under way together.
     """
 
     def __init__(self, keep: int) -> None:
         self.asked: deque[Asked] = deque(maxlen=keep)
         self.served: deque[Served] = deque(maxlen=keep)
+        self.issued: deque[Grant] = deque(maxlen=keep)
         self.calls: Counter[str] = Counter()
         self.answers: Counter[int] = Counter()
+        self.calls_by_kind: Counter[CallKind] = Counter()
+        self.answers_by_kind: Counter[tuple[CallKind, int]] = Counter()
+        self.most_at_once: Counter[CallKind] = Counter()
+        self._at_once: Counter[CallKind] = Counter()
+        self._numbers: Counter[tuple[CallKind, str]] = Counter()
+
+    def count_call(self, kind: CallKind, subject: str) -> int:
+        """Count a call for a bucket or a user; its number of that kind for those, from 0."""
+        number = self._numbers[kind, subject]
+        self._numbers[kind, subject] += 1
+        self.calls_by_kind[kind] += 1
+        if kind is CallKind.STATS:
+            self.calls[subject] += 1
+        return number
+
+    def count_answer(self, kind: CallKind, status: int) -> None:
+        """Count an answer that was handed over whole."""
+        self.answers_by_kind[kind, status] += 1
+        if kind is CallKind.STATS:
+            self.answers[status] += 1
+
+    @contextmanager
+    def under_way(self, kind: CallKind) -> Iterator[None]:
+        """While the body runs, one more call of a kind is under way."""
+        self._at_once[kind] += 1
+        self.most_at_once[kind] = max(self.most_at_once[kind], self._at_once[kind])
+        try:
+            yield
+        finally:
+            self._at_once[kind] -= 1
 
     def served_to(self, bucket: str, day: date | None = None) -> list[Served]:
         """What was served for a bucket (and a day), oldest first."""

@@ -1,61 +1,20 @@
 """Which trouble there can be, by name: one table.
 
-A scenario may change the server's clock, the world, the rows, the answer and the delivery, in
-that order. What those changes do lives in `world_trouble`, `data_trouble`, `answer_trouble` and
-`delivery`; how scenarios are limited and mixed in `troubles`.
+These are the scenarios for calls for stats; those for the other calls stand in
+`account_scenarios`. What they do lives in `world_trouble`, `data_trouble`, `answer_trouble` and
+`delivery`; how they are limited and mixed in `troubles`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
-
 from exporter.simulator import answer_trouble, data_trouble, delivery, world_trouble
-from exporter.simulator.timeline import SECONDS_PER_DAY
-
-if TYPE_CHECKING:
-    from exporter.simulator.answer_trouble import AlterAnswer
-    from exporter.simulator.data_trouble import AlterRows
-    from exporter.simulator.delivery import Deliver
-    from exporter.simulator.world_trouble import AlterWorld
+from exporter.simulator.account_scenarios import ACCOUNT_SCENARIOS
+from exporter.simulator.scenario import Scenario, Window
 
 CLOCK_SKEW = 180.0
 """Seconds by which the fast and the slow clock are wrong."""
 
-
-class Window(NamedTuple):
-    """A time of day in UTC that comes back daily, in seconds since 00:00; may span midnight."""
-
-    start: float
-    end: float
-
-    def covers(self, moment: float) -> bool:
-        """Whether a moment (Unix time) lies within."""
-        return (moment - self.start) % SECONDS_PER_DAY < (self.end - self.start) % SECONDS_PER_DAY
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """An entry of the table: what is changed, and by default for how many calls and when."""
-
-    name: str
-    description: str
-    share: float = 1.0  # of the calls
-    window: Window | None = None  # None: always
-    clock: float = 0.0  # seconds by which the server's clock is ahead
-    world: AlterWorld = world_trouble.same_world
-    rows: AlterRows = data_trouble.same_rows
-    answer: AlterAnswer = answer_trouble.same_answer
-    deliver: Deliver | None = None
-
-    @property
-    def summary(self) -> str:
-        """A line of help: the description, and the share of calls where it is not all."""
-        rest = f"; {self.share:.0%} of calls" if self.share < 1 else ""
-        return f"{self.description}{rest}"
-
-
-_TABLE = (
+_STATS_SCENARIOS = (
     # The world
     Scenario(
         "node-outage",
@@ -224,5 +183,5 @@ _TABLE = (
     ),
 )
 
-SCENARIOS = {scenario.name: scenario for scenario in _TABLE}
+SCENARIOS = {scenario.name: scenario for scenario in (*_STATS_SCENARIOS, *ACCOUNT_SCENARIOS)}
 """All scenarios by name, in the order in which help shows them."""

@@ -1,41 +1,60 @@
 """The fake API over HTTP: routes, what it checks before it answers, and serving it.
 
-What is true lives in `world`, what goes wrong in `scenarios`. Calls that the vendor has besides
-the stats (`POST /user/login`, `POST /user/refresh`, `GET /bucket`) belong into `routes`.
+What is true lives in `world` and `buckets`, who may ask in `desk`, what goes wrong in `scenarios`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from exporter.simulator.answers import Answer, body_to_day, refusal, stats_answer
-from exporter.simulator.call import Call
+from exporter.simulator.answers import (
+    Answer,
+    body_to_fields,
+    fields_to_day,
+    listing_answer,
+    refusal,
+    stats_answer,
+)
+from exporter.simulator.buckets import bucket_to_entry, existing, found
+from exporter.simulator.call import Call, CallKind
 from exporter.simulator.delivery import Parcel
+from exporter.simulator.desk import Desk
 from exporter.simulator.record import Asked, Record, Served
+from exporter.simulator.tokens import TokenRules
 from exporter.simulator.troubles import Plan, Trouble, plan, text_to_troubles
 from exporter.simulator.world import World, unix_to_day
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 
     from aiohttp.typedefs import Handler
 
+    from exporter.simulator.buckets import Bucket, Buckets
+    from exporter.simulator.users import User
+
+Honest: TypeAlias = Callable[[Call, Plan], Answer]
+"""What a call is answered unless a scenario replaces it."""
+
 _SHUTDOWN_SECONDS = 0.1  # what answers under way get before they are cut off
+_DELAYED = frozenset({CallKind.LOGIN, CallKind.REFRESH})
 
 
 class Simulator:
     """A fake of the vendor's API.
 
     `now` says the true (simulated) Unix time. `buckets` are those that exist (None: any id does),
-    `forbidden` those that the caller may not see, `tokens` those that are accepted (None: any).
-    These three, and `troubles`, may be replaced while it is serving. `sleep` is waited on only by
-    answers that trickle. `keep` bounds the record. Equal arguments and equal calls, counted
-    per bucket, give equal answers.
+    `forbidden` those that no one may see, `tokens` those that are accepted besides the ones
+    issued (None: any where there are no `users`, else none). These three, `troubles`, and the
+    `users` and `rules` of `desk` may be replaced while it is serving. `sleep` is waited on by
+    answers that trickle and by the delay of `rules`. `keep` bounds the record. Equal arguments
+    and equal calls, counted per bucket or user, give equal answers.
     """
 
     def __init__(
@@ -44,15 +63,18 @@ class Simulator:
         now: Callable[[], float],
         seed: int = 0,
         scenarios: str | Iterable[Trouble] = "",
-        buckets: Collection[str] | None = None,
+        buckets: Buckets = None,
         forbidden: Collection[str] = (),
         tokens: Collection[str] | None = None,
+        users: Iterable[User] = (),
+        rules: TokenRules = TokenRules(),  # noqa: B008 - it is frozen
         keep: int = 500,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.buckets = buckets
         self.forbidden = forbidden
         self.tokens = tokens
+        self.desk = Desk(seed, users, rules)
         self.record = Record(keep)
         self.now = now
         self._sleep = sleep
@@ -67,7 +89,12 @@ class Simulator:
 
     def routes(self) -> list[web.RouteDef]:
         """What can be called."""
-        return [web.post("/bucket/{bucketId}/stats", self._stats)]
+        return [
+            web.post("/bucket/{bucketId:[^/]+}/stats", self._stats),
+            web.get("/bucket", self._list, allow_head=False),
+            web.post("/user/login", self._login),
+            web.post("/user/refresh", self._refresh),
+        ]
 
     def app(self) -> web.Application:
         """The API, to be served by any of aiohttp's runners."""
@@ -89,42 +116,88 @@ class Simulator:
         return await handler(request)
 
     async def _stats(self, request: web.Request) -> web.StreamResponse:
-        day = body_to_day(await request.read()) if _is_json(request) else None
-        bucket, now = request.match_info["bucketId"], self.now()
-        call = Call(self._world.seed, bucket, self.record.calls[bucket], now, day)
-        self.record.calls[bucket] += 1
-        steps = plan(self.troubles, call)
-        there = replace(call, now=now + steps.clock)
-        honest = self._refusal(request, bucket) or self._figures(there, steps)
-        answer = steps.answer(honest, there)
-        parcel = Parcel(
-            request, answer, there.now, self._sleep, lambda: self._note(now, call, answer)
+        bucket, day = request.match_info["bucketId"], fields_to_day(await _fields(request))
+        number = self.record.count_call(CallKind.STATS, bucket)
+        call = Call(self._world.seed, bucket, number, self.now(), day)
+        return await self._answered(request, call, partial(self._figures, _token(request)))
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        token, workspace = _token(request), request.query.get("workspaceId", "")
+        call = self._account_call(CallKind.LIST, self.desk.whose(token))
+        return await self._answered(request, call, partial(self._listing, token, workspace))
+
+    async def _login(self, request: web.Request) -> web.StreamResponse:
+        fields = await _fields(request)
+        call = self._account_call(CallKind.LOGIN, str(fields.get("email", "")))
+        return await self._answered(
+            request, call, lambda there, _steps: self.desk.login(fields, there.now)
         )
-        return await steps.deliver(parcel)
 
-    def _refusal(self, request: web.Request, bucket: str) -> Answer | None:
-        if not self._accepts(request.headers.get("Authorization", "")):
+    async def _refresh(self, request: web.Request) -> web.StreamResponse:
+        fields = await _fields(request)
+        used = self.desk.refresh_token(fields) or ""
+        call = self._account_call(CallKind.REFRESH, self.desk.whose(used))
+        return await self._answered(
+            request, call, lambda there, _steps: self.desk.refresh(fields, there.now)
+        )
+
+    def _account_call(self, kind: CallKind, whose: str) -> Call:
+        number = self.record.count_call(kind, whose)
+        return Call(self._world.seed, "", number, self.now(), None, kind, whose)
+
+    async def _answered(
+        self, request: web.Request, call: Call, honest: Honest
+    ) -> web.StreamResponse:
+        with self.record.under_way(call.kind):
+            if call.kind in _DELAYED and self.desk.rules.delay:
+                await self._sleep(self.desk.rules.delay)
+            steps = plan(self.troubles, call)
+            there = replace(call, now=call.now + steps.clock)
+            if steps.revokes:
+                self.desk.revoke(_token(request))
+            answer = steps.answer(honest(there, steps), there)
+            note = partial(self._note, call, answer)
+            parcel = Parcel(request, answer, there.now, self._sleep, note)
+            return await steps.deliver(parcel)
+
+    def _figures(self, token: str, call: Call, steps: Plan) -> Answer:
+        caller = self.desk.caller(token, call.now, self.tokens)
+        if caller is None:
             return refusal(401, "Invalid or expired token")
-        if self.buckets is not None and bucket not in self.buckets:
+        bucket = found(self.buckets, self._world.seed, call.bucket)
+        if bucket is None:
             return refusal(404, "Bucket not found")
-        if bucket in self.forbidden:
+        if not self._may_see(caller, bucket):
             return refusal(403, "Insufficient permissions")
-        return None
-
-    def _accepts(self, authorization: str) -> bool:
-        scheme, _, token = authorization.partition(" ")
-        return scheme == "Bearer" and (bool(token) if self.tokens is None else token in self.tokens)
-
-    def _figures(self, call: Call, steps: Plan) -> Answer:
         if call.day is None or call.day > unix_to_day(call.now):
             return refusal(400, "Invalid date format")
         nodes = steps.world(self._world).stats(call.bucket, call.day, call.now)
         return stats_answer(steps.rows([node.row() for node in nodes], call))
 
-    def _note(self, now: float, call: Call, answer: Answer) -> None:
-        self.record.answers[answer.status] += 1
+    def _listing(self, token: str, workspace: str, call: Call, steps: Plan) -> Answer:
+        caller = self.desk.caller(token, call.now, self.tokens)
+        if caller is None:
+            return refusal(401, "Invalid or expired token")
+        if workspace and not caller.sees(workspace):
+            return refusal(403, "Insufficient permissions")
+        entries = [
+            bucket_to_entry(self._world.seed, bucket)
+            for bucket in existing(self.buckets, self._world.seed)
+            if self._may_see(caller, bucket) and workspace in {"", bucket.workspace}
+        ]
+        entries.sort(key=lambda entry: (entry["createdAt"], entry["id"]))
+        return listing_answer(steps.rows(entries, call))
+
+    def _may_see(self, caller: User, bucket: Bucket) -> bool:
+        return caller.sees(bucket.workspace) and bucket.id not in self.forbidden
+
+    def _note(self, call: Call, answer: Answer) -> None:
+        self.record.count_answer(call.kind, answer.status)
         if answer.rows is not None and call.day is not None:
-            self.record.served.append(Served(now, call.bucket, call.day, answer.rows))
+            self.record.served.append(Served(call.now, call.bucket, call.day, answer.rows))
+        if answer.grant is not None:
+            self.desk.hand_out(answer.grant)
+            self.record.issued.append(answer.grant)
 
 
 @asynccontextmanager
@@ -148,6 +221,13 @@ async def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) ->
         await runner.cleanup()
 
 
-def _is_json(request: web.Request) -> bool:
-    """Whether the body counts: like Express, the API reads nothing but what is said to be JSON."""
-    return request.content_type == "application/json"
+def _token(request: web.Request) -> str:
+    """The bearer token of a request; empty without one."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token if scheme == "Bearer" else ""
+
+
+async def _fields(request: web.Request) -> dict[str, Any]:
+    """What the body says: like Express, the API reads nothing but what is said to be JSON."""
+    body = await request.read()
+    return body_to_fields(body) if request.content_type == "application/json" else {}

@@ -1,8 +1,8 @@
 """How scenarios are limited, mixed and written down.
 
 `churn,429-storm/share=0.5/bucket=a/bucket=b,hang/window=23:55-00:10` is churn for all calls,
-429 for half of those for two buckets, and no answers around midnight. What a scenario does is
-not decided here.
+429 for half of those for two buckets, and no answers around midnight; `hang/call=login` hits other
+calls than the scenario's own. What a scenario does is not decided here.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from exporter.simulator import delivery
-from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
+from exporter.simulator.call import Call, CallKind
+from exporter.simulator.scenario import Scenario, Window
+from exporter.simulator.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from exporter.simulator.answers import Answer
-    from exporter.simulator.call import Call
     from exporter.simulator.delivery import Deliver
     from exporter.simulator.world import Row, World
+
+
+_LIMITS = "share=0.5, bucket=ID, call=KIND, window=HH:MM-HH:MM"
 
 
 class ScenarioError(ValueError):
@@ -37,11 +41,18 @@ class Trouble:
     share: float  # of the calls that the other limits let through
     buckets: frozenset[str] = frozenset()  # empty: all
     window: Window | None = None  # None: always
+    calls: frozenset[CallKind] = frozenset()  # empty: the scenario's own
+
+    @property
+    def kinds(self) -> frozenset[CallKind]:
+        """The kinds of calls that may be hit."""
+        return self.calls or self.scenario.calls
 
     def hits(self, call: Call) -> bool:
         """Whether a call is one of those. The same call gets the same answer."""
         return (
-            (not self.buckets or call.bucket in self.buckets)
+            call.kind in self.kinds
+            and (not self.buckets or call.bucket in self.buckets)
             and (self.window is None or self.window.covers(call.now))
             and call.draw("share", self.scenario.name) < self.share
         )
@@ -71,6 +82,11 @@ class Plan:
         return reduce(lambda so_far, each: each.answer(so_far, call), self.scenarios, answer)
 
     @property
+    def revokes(self) -> bool:
+        """Whether the token that comes with the call is no good any more."""
+        return any(scenario.revokes for scenario in self.scenarios)
+
+    @property
     def deliver(self) -> Deliver:
         """How to send it: the one named last wins."""
         ways = (each.deliver for each in reversed(self.scenarios) if each.deliver)
@@ -85,8 +101,9 @@ def plan(troubles: Iterable[Trouble], call: Call) -> Plan:
 def text_to_troubles(text: str) -> tuple[Trouble, ...]:
     """What `--scenario` says: names by comma, each with any limits; nothing means no trouble.
 
-    Limits follow a slash: `share=0.5`, `bucket=ID` (repeatable), `window=HH:MM-HH:MM` (UTC).
-    Without a limit the scenario's own default holds. Raises ScenarioError.
+    Limits follow a slash: `share=0.5`, `bucket=ID` and `call=KIND` (both repeatable),
+    `window=HH:MM-HH:MM` (UTC). Without a limit the scenario's own default holds. Raises
+    ScenarioError.
     """
     entries = (entry.strip() for entry in text.split(","))
     return tuple(_entry_to_trouble(entry) for entry in entries if entry)
@@ -96,7 +113,10 @@ def _entry_to_trouble(entry: str) -> Trouble:
     name, *limits = entry.split("/")
     scenario = _scenario(name)
     trouble = Trouble(scenario, scenario.share, window=scenario.window)
-    return reduce(_limited, limits, trouble)
+    limited = reduce(_limited, limits, trouble)
+    if limited.buckets and CallKind.STATS not in limited.kinds:
+        raise ScenarioError(f"{entry!r} hits nothing: only calls for stats are for a bucket")
+    return limited
 
 
 def _scenario(name: str) -> Scenario:
@@ -113,15 +133,23 @@ def _limited(trouble: Trouble, limit: str) -> Trouble:
             return replace(trouble, share=_text_to_share(value))
         case "bucket", _, value if value:
             return replace(trouble, buckets=trouble.buckets | {value})
+        case "call", _, value:
+            return replace(trouble, calls=trouble.calls | {_text_to_kind(value)})
         case "window", _, value:
             return replace(trouble, window=_text_to_window(value))
-    raise ScenarioError(f"{limit!r} limits nothing: use share=0.5, bucket=ID, window=HH:MM-HH:MM")
+    raise ScenarioError(f"{limit!r} limits nothing: use {_LIMITS}")
 
 
 def _text_to_share(text: str) -> float:
     if re.fullmatch(r"0(\.\d+)?|1(\.0+)?", text):
         return float(text)
     raise ScenarioError(f"a share lies between 0 and 1, which {text!r} does not")
+
+
+def _text_to_kind(text: str) -> CallKind:
+    if text in list(CallKind):
+        return CallKind(text)
+    raise ScenarioError(f"no call is called {text!r}: there are {', '.join(CallKind)}")
 
 
 def _text_to_window(text: str) -> Window:

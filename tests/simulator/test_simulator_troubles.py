@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.simulator import SCENARIOS, ScenarioError, Window, World, text_to_troubles
-from exporter.simulator.answers import json_answer, stats_answer
+from exporter.simulator import (
+    SCENARIOS,
+    CallKind,
+    ScenarioError,
+    Window,
+    World,
+    text_to_troubles,
+)
+from exporter.simulator.answers import json_answer, listing_answer, stats_answer
+from exporter.simulator.buckets import bucket_to_entry, existing
 from exporter.simulator.call import Call
 from exporter.simulator.chance import draw, pick
 from exporter.simulator.troubles import Plan, plan
@@ -17,6 +25,7 @@ from exporter.simulator.world import unix_to_day
 
 MIDNIGHT = 1705276800  # 2024-01-15T00:00:00Z
 NOON = MIDNIGHT + 12 * 3600
+LIMITS = "share=0.5, bucket=ID, call=KIND, window=HH:MM-HH:MM"
 
 
 def call(number: int = 0, bucket: str = "b", now: float = NOON, seed: int = 1) -> Call:
@@ -80,6 +89,40 @@ def test_trouble_can_be_limited_to_buckets() -> None:
     assert hit(text, bucket="d") == []
 
 
+def test_a_scenario_hits_the_calls_that_it_is_for() -> None:
+    """Scenarios are for stats unless the table says otherwise, and the name shows it."""
+    for name, scenario in SCENARIOS.items():
+        about = name.partition("-")[0]
+        calls = {CallKind(about)} if about in list(CallKind) else {CallKind.STATS}
+        expected = {CallKind.STATS, CallKind.LIST} if name == "tokens-revoked" else calls
+        hits = {kind for kind in CallKind if hit(f"{name}/share=1/window=00:00-23:59", kind=kind)}
+        assert hits == scenario.calls == expected
+
+
+def test_trouble_can_be_told_which_calls_to_hit() -> None:
+    """Kinds of calls that are named replace the scenario's own."""
+    text = "hang/share=1/call=login/call=refresh"
+    hits = {kind for kind in CallKind if hit(text, kind=kind)}
+    assert hits == {CallKind.LOGIN, CallKind.REFRESH}
+    assert hit("list-403/share=1/call=stats") == ["list-403"]
+
+
+def test_kinds_and_users_do_not_share_their_luck() -> None:
+    """A call's luck hangs on its kind and on whose it is, even if a bucket is called like one."""
+    lucks = {
+        tuple(replace(call(number, bucket), kind=kind, whose=whose).draw() for number in range(9))
+        for bucket, kind, whose in (
+            ("b", CallKind.STATS, ""),
+            ("list", CallKind.STATS, ""),
+            ("", CallKind.LIST, ""),
+            ("", CallKind.LOGIN, "a@example.com"),
+            ("", CallKind.LOGIN, "b@example.com"),
+            ("", CallKind.REFRESH, "a@example.com"),
+        )
+    }
+    assert len(lucks) == 6
+
+
 @pytest.mark.parametrize(
     ("window", "minutes", "expected"),
     [
@@ -113,9 +156,20 @@ def test_trouble_can_be_limited_to_a_time_of_day(
         ("churn/share=", "a share lies between 0 and 1, which '' does not"),
         ("churn/share=1.0", None),
         ("churn/share=0", None),
-        ("churn/bucket=", "'bucket=' limits nothing: use share=0.5, bucket=ID, window=HH:MM-HH:MM"),
-        ("churn/", "'' limits nothing: use share=0.5, bucket=ID, window=HH:MM-HH:MM"),
-        ("churn/rate=1", "'rate=1' limits nothing: use share=0.5, bucket=ID, window=HH:MM-HH:MM"),
+        ("churn/bucket=", f"'bucket=' limits nothing: use {LIMITS}"),
+        ("churn/", f"'' limits nothing: use {LIMITS}"),
+        ("churn/rate=1", f"'rate=1' limits nothing: use {LIMITS}"),
+        ("churn/call=x", "no call is called 'x': there are stats, list, login, refresh"),
+        ("churn/call=", "no call is called '': there are stats, list, login, refresh"),
+        (
+            "list-403/bucket=a",
+            "'list-403/bucket=a' hits nothing: only calls for stats are for a bucket",
+        ),
+        (
+            "hang/bucket=a/call=login",
+            "'hang/bucket=a/call=login' hits nothing: only calls for stats are for a bucket",
+        ),
+        ("hang/call=login/bucket=a/call=stats", None),
         ("churn/window=1-2", "a window is written HH:MM-HH:MM; '1' is no time of day"),
         ("churn/window=10:00", "a window is written HH:MM-HH:MM; '' is no time of day"),
         ("churn/window=10:00-24:00", "a window is written HH:MM-HH:MM; '24:00' is no time of day"),
@@ -139,6 +193,8 @@ def test_names_are_kebab_case_and_described() -> None:
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
         assert 0 < len(scenario.summary) < 90
     assert SCENARIOS["5xx"].summary == "500, 502, 503 or 504; 30% of calls"
+    assert SCENARIOS["login-5xx"].summary == "login: 500, 502, 503 or 504; 30% of calls"
+    assert SCENARIOS["tokens-revoked"].summary.startswith("stats, list: the token")
     assert SCENARIOS["private-nodes"].summary == "three private nodes besides the public ones"
 
 
@@ -157,6 +213,16 @@ def test_any_mixture_gives_an_answer(names: list[str], number: int, now: float) 
     answer = steps.answer(stats_answer(rows), asked)
     assert 200 <= answer.status < 600
     assert steps.deliver is not None
+
+
+@given(names=st.lists(st.sampled_from(list(SCENARIOS)), max_size=8), number=st.integers(0, 1000))
+@settings(deadline=None)  # the first bomb is packed here
+def test_any_mixture_answers_a_listing(names: list[str], number: int) -> None:
+    """Each scenario can be told to hit the list of buckets, in any mixture."""
+    asked = replace(call(number, bucket=""), kind=CallKind.LIST, day=None)
+    steps = Plan(tuple(SCENARIOS[name] for name in names))
+    entries = steps.rows([bucket_to_entry(1, bucket) for bucket in existing(None, 1)], asked)
+    assert 200 <= steps.answer(listing_answer(entries), asked).status < 600
 
 
 def test_the_last_of_two_replacements_wins() -> None:

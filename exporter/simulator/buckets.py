@@ -1,0 +1,102 @@
+"""Which buckets there are, and the entries under which `GET /bucket` lists them.
+
+Pure and deterministic in (seed, bucket). Who may see them is decided elsewhere, trouble with the
+list lives in `listing_trouble`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from exporter.simulator.chance import draw, pick
+from exporter.simulator.world import unix_to_text
+
+if TYPE_CHECKING:
+    from exporter.simulator.world import Row
+
+WORKSPACE = "workspace-1"
+ACCESS_KEY_PREFIX = "AKIASIMULATED"
+SECRET_PREFIX = "SECRET-"  # noqa: S105 - no secret: what the secrets of entries begin with
+"""With these begin the secrets of entries, so that a leak can be searched for."""
+
+_STORAGE = (
+    ("S3", ("us-east-1", "eu-central-1", "eu-west-2")),
+    ("GCS", ("us-east4", "europe-west3")),
+    ("BLOB", ("eastus", "germanywestcentral")),
+)
+_NAMES = ("media-eu", "media-us", "backups", "logs", "invoices", "models")
+_FIRST_CREATED, _YEAR = 1672531200, 365 * 86400  # 2023-01-01
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket that exists."""
+
+    id: str
+    name: str = ""  # empty: as the id
+    workspace: str = WORKSPACE
+
+
+Buckets: TypeAlias = Collection[str | Bucket] | None
+"""Buckets by id alone, or with all that is to be known of them; None: any id is a bucket."""
+
+
+def existing(buckets: Buckets, seed: int) -> tuple[Bucket, ...]:
+    """The buckets to list; where any id is one, six made-up ones stand for them all."""
+    return _made_up(seed) if buckets is None else tuple(map(_bucket, buckets))
+
+
+def found(buckets: Buckets, seed: int, bucket_id: str) -> Bucket | None:
+    """The bucket with an id."""
+    if buckets is None:
+        made_up = (each for each in _made_up(seed) if each.id == bucket_id)
+        return next(made_up, Bucket(bucket_id))
+    return next((each for each in map(_bucket, buckets) if each.id == bucket_id), None)
+
+
+def bucket_to_entry(seed: int, bucket: Bucket) -> Row:
+    """The entry of `buckets`, in the vendor's order and with all that it lets slip."""
+    storage, regions = pick(_STORAGE, seed, "storage", bucket.id)
+    entry: Row = {
+        "id": bucket.id,
+        "name": bucket.name or bucket.id,
+        "bucket": f"sim-{_hex(seed, 'bucket', bucket.id)}",
+        "storageType": storage,
+        "key": f"{ACCESS_KEY_PREFIX}{_hex(seed, 'key', bucket.id).upper()}",
+        "secret": {
+            part: f"{SECRET_PREFIX}{_hex(seed, 'secret', part, bucket.id)}"
+            for part in ("key", "iv", "authTag", "message")
+        },
+        "endpoint": f"https://{storage.lower()}.storage.example",
+        "region": pick(regions, seed, "region", bucket.id),
+        "status": "OK",
+        "createdAt": unix_to_text(_FIRST_CREATED + draw(seed, "created", bucket.id) * _YEAR),
+        "workspaceId": bucket.workspace,
+    }
+    return {name: value for name, value in entry.items() if not _left_out(seed, bucket.id, name)}
+
+
+def _left_out(seed: int, bucket_id: str, name: str) -> bool:
+    """Whether an entry goes without a field that it need not have."""
+    optional = name in {"endpoint", "region", "status"}
+    return optional and draw(seed, "left out", bucket_id, name) < 1 / 3
+
+
+def _bucket(bucket: str | Bucket) -> Bucket:
+    return Bucket(bucket) if isinstance(bucket, str) else bucket
+
+
+@lru_cache
+def _made_up(seed: int) -> tuple[Bucket, ...]:
+    """Buckets in two workspaces."""
+    return tuple(
+        Bucket(_hex(seed, "id", name), name, f"workspace-{1 + index % 2}")
+        for index, name in enumerate(_NAMES)
+    )
+
+
+def _hex(*key: object) -> str:
+    return f"{int(draw(*key) * 16**12):012x}"
