@@ -5,6 +5,7 @@ It serves what it is handed (`Endpoints`) and knows nothing of polling, buckets 
 
 from __future__ import annotations
 
+import asyncio
 import html
 import zlib
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
+from exporter.web.connection import COMMON_HEADERS
 from exporter.web.negotiation import wants_gzip, wants_openmetrics
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Endpoints:
     is_healthy: Callable[[], bool]
     is_ready: Callable[[], bool]
     version: str
+    reload: Callable[[], Awaitable[str | None]] | None = None  # None: not allowed
+    answer_seconds: float = 60.0  # how long a client may take to read a page
 
 
 def make_app(endpoints: Endpoints) -> web.Application:
@@ -45,6 +49,8 @@ def make_app(endpoints: Endpoints) -> web.Application:
     app.router.add_get(endpoints.telemetry_path, _Scrapes(endpoints).answer)
     app.router.add_get("/-/healthy", _probe(endpoints.is_healthy, "healthy"))
     app.router.add_get("/-/ready", _probe(endpoints.is_ready, "ready"))
+    for method in (hdrs.METH_POST, hdrs.METH_PUT):
+        app.router.add_route(method, "/-/reload", _reload(endpoints))
     if endpoints.telemetry_path != "/":
         app.router.add_get("/", _front_page(endpoints))
     app.on_response_prepare.append(_set_common_headers)
@@ -65,7 +71,11 @@ class _Scrapes:
             return web.Response(status=503, text=text)
         self._running += 1
         try:
-            return await self._exposition(request)
+            async with asyncio.timeout(self._endpoints.answer_seconds):
+                return await self._exposition(request)
+        except TimeoutError as error:
+            # Who reads this slowly would keep others from their pages.
+            raise ConnectionAbortedError("the page was not read in time") from error
         finally:
             self._running -= 1
 
@@ -117,6 +127,20 @@ def _probe(holds: Callable[[], bool], word: str) -> _Handler:
     return answer
 
 
+def _reload(endpoints: Endpoints) -> _Handler:
+    async def answer(_request: web.Request) -> web.Response:
+        if endpoints.reload is None:
+            text = "Reloading by request is not enabled: start with --web.enable-lifecycle.\n"
+            return web.Response(status=403, text=text)
+        problems = await endpoints.reload()
+        if problems is not None:
+            text = f"The old configuration runs on:\n{problems}\n"
+            return web.Response(status=500, text=text)
+        return web.Response(text="The configuration is reloaded.\n")
+
+    return answer
+
+
 def _front_page(endpoints: Endpoints) -> _Handler:
     links = (
         (endpoints.telemetry_path, "Metrics"),
@@ -140,5 +164,4 @@ def _front_page(endpoints: Endpoints) -> _Handler:
 
 
 async def _set_common_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers[hdrs.SERVER] = "flashback-exporter"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(COMMON_HEADERS)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
+from exporter.web.connection import Patience, connections
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+
+    from exporter.web.connection import Connection
 
 FINISH_SECONDS = 2.0
 """How long running scrapes may go on once the exporter stops.
@@ -20,6 +26,13 @@ aiohttp waits twice for it, and the process must be gone within 5 s.
 """
 
 MAX_PORT = 65535
+FIRST_FREE_PORT = 1024
+"""Ports below are privileged."""
+
+BACKLOG = 128
+"""Connections that may wait to be accepted."""
+
+PATIENCE = Patience()
 
 
 class ListenError(Exception):
@@ -53,32 +66,59 @@ def cannot_listen(address: ListenAddress, error: OSError, flag: str) -> ListenEr
     """The error for people, from the operating system's."""
     unknown = isinstance(error, socket.gaierror)
     reason = "the name is not known" if unknown else os.strerror(error.errno or 0).lower()
+    if isinstance(error, PermissionError) and 0 < address.port < FIRST_FREE_PORT:
+        reason += f" (a port below {FIRST_FREE_PORT} takes the capability NET_BIND_SERVICE)"
     return ListenError(f"cannot listen on {address}: {reason}; choose another --{flag}")
 
 
 @asynccontextmanager
 async def served(
-    app: web.Application, addresses: Sequence[ListenAddress]
+    app: web.Application,
+    addresses: Sequence[ListenAddress],
+    tls: ssl.SSLContext | None = None,
+    patience: Patience = PATIENCE,
 ) -> AsyncIterator[tuple[ListenAddress, ...]]:
     """Serve on all addresses while the body runs; gives what was bound. Raises ListenError.
 
     At the end nothing new is accepted, and running requests get FINISH_SECONDS.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=FINISH_SECONDS)
+    runner = web.AppRunner(app, shutdown_timeout=FINISH_SECONDS)
     await runner.setup()
+    listeners: list[asyncio.Server] = []
     try:
-        bound: dict[ListenAddress, None] = {}
+        make = connections(cast("web.Server", runner.server), patience)
         for address in addresses:
-            bound.update(dict.fromkeys(await _listen(runner, address)))
-        yield tuple(bound)
+            listener = await _listening(make, address, tls, patience)
+            listeners.append(listener)
+        yield tuple(dict.fromkeys(_bound(listeners)))
     finally:
+        for listener in listeners:
+            listener.close()
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, address: ListenAddress) -> list[ListenAddress]:
-    before = len(runner.addresses)
+async def _listening(
+    make: Callable[[], Connection],
+    address: ListenAddress,
+    tls: ssl.SSLContext | None,
+    patience: Patience,
+) -> asyncio.Server:
     try:
-        await web.TCPSite(runner, address.host or None, address.port).start()
+        return await asyncio.get_running_loop().create_server(
+            make,
+            address.host or None,
+            address.port,
+            ssl=tls,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=patience.handshake if tls else None,
+            ssl_shutdown_timeout=patience.farewell if tls else None,
+        )
     except OSError as error:
         raise cannot_listen(address, error, flag="web.listen-address") from error
-    return [ListenAddress(host, port) for host, port, *_ in runner.addresses[before:]]
+
+
+def _bound(listeners: Iterable[asyncio.Server]) -> Iterator[ListenAddress]:
+    for listener in listeners:
+        for listening in listener.sockets:
+            host, port, *_ = listening.getsockname()
+            yield ListenAddress(host, port)

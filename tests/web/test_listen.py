@@ -9,7 +9,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from exporter.web.listen import ListenAddress, ListenError, served
+from exporter.web.listen import ListenAddress, ListenError, cannot_listen, served
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,33 @@ async def test_what_cannot_be_bound_is_named(host: str, reason: str) -> None:
                 pass
     assert str(address) in str(caught.value)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("port", "reason"),
+    [
+        (80, "permission denied (a port below 1024 takes the capability NET_BIND_SERVICE)"),
+        (10120, "permission denied"),
+    ],
+)
+def test_privileged_ports_are_explained(port: int, reason: str) -> None:
+    """Who may not bind a port learns which capability it takes, where that is the reason."""
+    error = cannot_listen(
+        ListenAddress("::", port), PermissionError(13, "no"), "web.listen-address"
+    )
+    assert str(error) == (
+        f"cannot listen on [::]:{port}: {reason}; choose another --web.listen-address"
+    )
+
+
+async def test_what_was_bound_is_let_go_when_another_cannot_be() -> None:
+    """An address that is in use leaves none of the others open."""
+    async with served(app(), [ListenAddress("127.0.0.1", 0)]) as (taken,):
+        with pytest.raises(ListenError, match=f"cannot listen on {taken}: address already in use"):
+            async with served(app(), [ListenAddress("::1", taken.port), taken]):
+                pass
+        async with served(app(), [ListenAddress("::1", taken.port)]) as bound:
+            assert bound == (ListenAddress("::1", taken.port),)
 
 
 async def test_running_requests_finish() -> None:

@@ -1,0 +1,129 @@
+"""One mapping of a small YAML file, read key by key, each fault reported at its place.
+
+What the keys mean is known by who reads them. (The main configuration is read by pydantic.)
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, TypeVar
+
+from exporter.config.problems import QUOTED_LENGTH, key_text, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from exporter.config.problems import Place
+    from exporter.config.tree import Node, Tree
+
+T = TypeVar("T")
+
+
+class Section:
+    """The mapping at a place, empty where there is none.
+
+    A value that is absent is its default, and so is one that was refused: the report has it.
+    """
+
+    def __init__(self, tree: Tree, place: Place = ()) -> None:
+        self._tree = tree
+        self._place = place
+        found, node = tree.nearest(place)
+        self._entries: dict[str, Node] = {}
+        if found == place:
+            if isinstance(node.value, dict) and node.value:
+                self._entries = node.value
+            else:
+                self.refuse(_wrong_kind(node, 'a mapping (lines of "key: value")'))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def section(self, key: str) -> Section:
+        """The mapping under a key."""
+        return Section(self._tree, (*self._place, key))
+
+    def place(self, *steps: str | int) -> tuple[int, Place]:
+        """The line and the place of what is in this mapping, or of the mapping itself."""
+        place = (*self._place, *steps)
+        return self._tree.nearest(place)[1].line, place
+
+    def refuse(self, message: str, *steps: str | int) -> None:
+        """Report a problem with this mapping, or with what is in it."""
+        self._tree.refuse((*self._place, *steps), message)
+
+    def allow(self, known: Collection[str], not_honoured: Mapping[str, str]) -> None:
+        """Report every key but the known ones, with the reason where one is not honoured."""
+        for key, node in self._entries.items():
+            if key in not_honoured:
+                self.refuse(not_honoured[key], key)
+            elif key not in known:  # at the mapping: its path would show a key that may be a secret
+                self._tree.report.add(node.line, self._place, _unknown_key(key, known))
+
+    def text(self, key: str) -> str:
+        """A text; empty where the key is absent."""
+        return self._text(self._entries[key], key) if key in self else ""
+
+    def texts(self, key: str) -> dict[int, str]:
+        """The texts of a list by index, those without a fault."""
+        if key not in self:
+            return {}
+        node = self._entries[key]
+        if not isinstance(node.value, list) or not node.value:
+            self.refuse(_wrong_kind(node, 'a list (lines of "- value")'), key)
+            return {}
+        found = {index: self._text(child, key, index) for index, child in enumerate(node.value)}
+        return {index: text for index, text in found.items() if text}
+
+    def choice(
+        self,
+        key: str,
+        known: Mapping[str, T],
+        default: T,
+        not_honoured: Mapping[str, str] | None = None,
+    ) -> T:
+        """What one of the `known` words stands for."""
+        if word := self.text(key):
+            return next(iter(self._known({(key,): word}, known, not_honoured or {})), default)
+        return default
+
+    def choices(self, key: str, known: Mapping[str, T]) -> list[T]:
+        """What each of a list of `known` words stands for."""
+        words: dict[Place, str] = {(key, index): word for index, word in self.texts(key).items()}
+        return self._known(words, known, {})
+
+    def _known(
+        self, words: Mapping[Place, str], known: Mapping[str, T], not_honoured: Mapping[str, str]
+    ) -> list[T]:
+        for place, word in words.items():
+            if word in not_honoured:
+                self.refuse(f"{quoted(word)} is not possible: {not_honoured[word]}", *place)
+            elif word not in known:
+                self.refuse(f"{quoted(word)} is unknown here: {_one_of(word, known)}", *place)
+        return [known[word] for word in words.values() if word in known]
+
+    def _text(self, node: Node, *steps: str | int) -> str:
+        if isinstance(node.value, str) and node.value:
+            return node.value
+        self.refuse(_wrong_kind(node, "a text"), *steps)
+        return ""
+
+
+def _wrong_kind(node: Node, expected: str) -> str:
+    if not node.value:
+        return "this has no value: give it one, or remove it"
+    kinds = {dict: "a mapping", list: "a list", str: "a text"}
+    return f"this must be {expected}, not {kinds[type(node.value)]}"
+
+
+def _unknown_key(key: str, known: Collection[str]) -> str:
+    return f"{key_text(key)} is unknown here: {_one_of(key, known)}"
+
+
+def _one_of(word: str, known: Collection[str]) -> str:
+    if close := get_close_matches(word[:QUOTED_LENGTH], known, 1):
+        return f'did you mean "{close[0]}"?'
+    return f"there is {', '.join(known)}"

@@ -1,0 +1,227 @@
+"""The web configuration file, exporter-toolkit's format: YAML text to a frozen `WebConfig`.
+
+What the file names is not opened here. It is stricter than Go: what would leave the server
+without the guard that the file seems to ask for is refused, be it an empty file.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from exporter.config import web_terms as terms
+from exporter.config.problems import Problem, Report, path_text
+from exporter.config.section import Section
+from exporter.config.syntax import compose
+from exporter.config.tree import read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MIN_COST = 4
+MAX_COST = 14
+"""Checking a bcrypt hash of a higher cost takes seconds: a scrape's time, and a stop's."""
+
+_CLIENT_CA = ("client_ca_file", "client_ca")
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+_USER = re.compile(r"[^:\x00-\x1f\x7f]+")
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """Certificates or a key: their file or their text, and the place that names them."""
+
+    source: Path | str = field(repr=False)
+    place: str  # as problems begin: `web.yml:3: tls_server_config.cert_file`
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """How connections are encrypted, and which clients may make them."""
+
+    place: str  # as problems begin
+    cert: Pem
+    key: Pem
+    client_ca: Pem | None
+    client_certificates: ssl.VerifyMode
+    client_allowed_sans: frozenset[str]  # empty: any
+    min_version: ssl.TLSVersion
+    max_version: ssl.TLSVersion
+    ciphers: str  # those up to TLS 1.2, in OpenSSL's words; empty: its own choice
+    prefer_server_ciphers: bool
+    curve: str  # in OpenSSL's words; empty: its own choice
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """A whole web configuration."""
+
+    file: str
+    tls: TlsConfig | None
+    users: Mapping[str, str] = field(repr=False)  # bcrypt hashes by name; empty: for anybody
+    headers: Mapping[str, str]
+
+
+def load_web_config(path: Path) -> WebConfig:
+    """The web configuration in a file. Raises ConfigError with every problem there is."""
+    report = Report(str(path))
+    text = _text(path, report)
+    _check_text(text, report)
+    top = Section(read(text, {}, report))
+    top.allow(terms.TOP_KEYS, terms.KEYS_NOT_HONOURED)
+    config = WebConfig(
+        file=str(path),
+        tls=_tls(top.section("tls_server_config"), path),
+        users=_users(top),
+        headers=_headers(top.section("http_server_config")),
+    )
+    report.raise_if_any()
+    return config
+
+
+def _text(path: Path, report: Report) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        remedy = "name the file with --web.config.file"
+        report.fail(None, (), f"cannot be read ({error.strerror}): {remedy}")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        report.fail(line, (), "this is not UTF-8: save the file in that encoding")
+
+
+def _check_text(text: str, report: Report) -> None:
+    """Refuse what a main configuration may say and this file may not."""
+    if compose(text, report) is None:
+        report.fail(1, (), f"the file is empty: start with one of {', '.join(terms.TOP_KEYS)}")
+    for number, line in enumerate(text.splitlines(), 1):
+        if "${" in line.partition("#")[0]:
+            report.add(
+                number, (), "variables are not expanded in this file: write the value itself"
+            )
+    report.raise_if_any()
+
+
+def _tls(section: Section, path: Path) -> TlsConfig | None:
+    if not set(section):
+        return None
+    section.allow(terms.TLS_KEYS, terms.KEYS_NOT_HONOURED)
+    _report_missing(section)
+    lowest, highest = _versions(section)
+    curves = section.choices("curve_preferences", terms.CURVES)
+    if len(curves) > 1:
+        remedy = "write one, or remove the list"
+        section.refuse(f"Python's ssl sets one curve or none: {remedy}", "curve_preferences")
+    return TlsConfig(
+        place=_place(section, path),
+        cert=_pem(section, "cert_file", path),
+        key=_pem(section, "key_file", path),
+        client_ca=next((_pem(section, key, path) for key in _CLIENT_CA if key in section), None),
+        client_certificates=_client_certificates(section),
+        client_allowed_sans=frozenset(section.texts("client_allowed_sans").values()),
+        min_version=lowest,
+        max_version=highest,
+        ciphers=_ciphers(section),
+        prefer_server_ciphers=section.choice(
+            "prefer_server_cipher_suites", terms.SWITCH, default=True
+        ),
+        curve=next(iter(curves), ""),
+    )
+
+
+def _report_missing(section: Section) -> None:
+    for key in ("cert_file", "key_file"):
+        if key not in section and key.removesuffix("_file") not in section:
+            section.refuse(f'the key "{key}" is missing: add it with the path of a PEM file', key)
+
+
+def _pem(section: Section, key: str, path: Path) -> Pem:
+    text = section.text(key)
+    source = path.parent / text if key.endswith("_file") else text
+    return Pem(source, _place(section, path, key))
+
+
+def _place(section: Section, path: Path, *key: str) -> str:
+    line, place = section.place(*key)
+    return str(Problem(str(path), line, path_text(place), ""))
+
+
+def _client_certificates(section: Section) -> ssl.VerifyMode:
+    key = "client_auth_type"
+    mode = section.choice(key, terms.AUTH_TYPES, None, terms.AUTH_TYPES_NOT_HONOURED)
+    if mode is not None or key not in section:
+        _report_client_rules(section, mode or ssl.CERT_NONE)
+    return mode or ssl.CERT_NONE
+
+
+def _report_client_rules(section: Section, mode: ssl.VerifyMode) -> None:
+    required = "write client_auth_type: RequireAndVerifyClientCert, or remove this"
+    given = [key for key in _CLIENT_CA if key in section]
+    if len(given) > 1:
+        section.refuse("client_ca_file is there as well: remove one of them", given[1])
+    if given and mode is ssl.CERT_NONE:
+        section.refuse(f"no client is asked for a certificate: {required}", given[0])
+    if not given and mode is not ssl.CERT_NONE:
+        section.refuse("this needs the CA of the clients: add client_ca_file", "client_auth_type")
+    if "client_allowed_sans" in section and mode is not ssl.CERT_REQUIRED:
+        message = f"clients may come without a certificate: {required}"
+        section.refuse(message, "client_allowed_sans")
+
+
+def _versions(section: Section) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
+    words, reasons = terms.VERSIONS, terms.VERSIONS_NOT_HONOURED
+    lowest = section.choice("min_version", words, ssl.TLSVersion.TLSv1_2, reasons)
+    highest = section.choice("max_version", words, ssl.TLSVersion.TLSv1_3, reasons)
+    if lowest > highest:
+        section.refuse("this is below min_version: change one of them", "max_version")
+    return lowest, highest
+
+
+def _ciphers(section: Section) -> str:
+    key = "cipher_suites"
+    suites = section.choices(key, terms.CIPHER_SUITES)
+    if suites and not any(suites):
+        section.refuse("the suites of TLS 1.3 cannot be chosen: add others, or remove this", key)
+    return ":".join(filter(None, suites))
+
+
+def _users(top: Section) -> dict[str, str]:
+    section = top.section("basic_auth_users")
+    users = {name: section.text(name) for name in section}
+    for name, given in users.items():
+        if not _USER.fullmatch(name):
+            section.refuse("a user's name cannot be empty or hold a colon: choose another", name)
+        elif given and (fault := _hash_fault(given)):
+            section.refuse(fault, name)
+    return users
+
+
+def _hash_fault(given: str) -> str:
+    """What is wrong with a bcrypt hash. It is not quoted: it may be the password itself."""
+    found = _BCRYPT.fullmatch(given)
+    if not found:
+        return "this is not a bcrypt hash: make one with htpasswd -nBC 10"
+    if not MIN_COST <= int(found[1]) <= MAX_COST:
+        return (
+            f"the cost of this bcrypt hash is not {MIN_COST} to {MAX_COST}: make it again with 10"
+        )
+    return ""
+
+
+def _headers(http: Section) -> dict[str, str]:
+    http.allow(terms.HTTP_KEYS, {})
+    http.choice("http2", terms.HTTP2, None, terms.HTTP2_NOT_HONOURED)
+    section = http.section("headers")
+    section.allow(terms.HEADERS, {})
+    headers = {name: section.text(name) for name in section}
+    for name, value in headers.items():
+        values = terms.HEADERS.get(name, ())
+        if value and not _HEADER_VALUE.fullmatch(value):
+            section.refuse("a header is visible ASCII on one line: write it so", name)
+        elif value and values and value not in values:
+            section.refuse(f"this header is {' or '.join(values)}: write that", name)
+    return headers

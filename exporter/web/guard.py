@@ -1,0 +1,171 @@
+"""The guard in front of the endpoints: who may ask, over which TLS, and with which headers.
+
+It follows its settings while it runs: what changed is taken up for the next connection and the
+next request, and what cannot be used is refused once while the old rules stay in force.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import bcrypt
+import structlog
+from aiohttp import hdrs, web
+
+from exporter.web.basic_auth import BasicAuth, TooManyWaitingError
+from exporter.web.settings import GuardError
+from exporter.web.tls import (
+    Material,
+    has_allowed_name,
+    make_context,
+    read_material,
+    renewable,
+)
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
+
+    from exporter.clock import Clock
+    from exporter.web.basic_auth import Check
+    from exporter.web.settings import GuardSettings
+
+    _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CHECK_SECONDS = 5.0
+"""How often the files are looked at."""
+
+HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
+
+_ONLY_AT_A_START = "TLS is switched on and off only at a start: restart the exporter"
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """Settings, and what the files that they name held when they were read."""
+
+    settings: GuardSettings
+    material: Material | None
+
+
+class Guard:
+    """Protects an application. `read` gives the settings as they are now, or raises GuardError.
+
+    The constructor raises GuardError where they cannot be used.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], GuardSettings],
+        *,
+        health_without_auth: bool = False,
+        check: Check = bcrypt.checkpw,
+    ) -> None:
+        self._read = read
+        self._open_paths = HEALTH_PATHS if health_without_auth else frozenset()
+        self._check = check
+        rules = self._current()
+        context = _context(rules)
+        self.tls = None if context is None else renewable(context)
+        self._settings = rules.settings
+        self._auth = self._made_auth()
+        self._seen: _Rules | str = rules
+        self._acted_on: _Rules | str = rules
+
+    def protect(self, app: web.Application) -> None:
+        """Stand in front of everything that `app` serves."""
+        app.middlewares.insert(0, self._admitted)
+        app.on_response_prepare.append(self._add_headers)
+
+    async def watch(self, clock: Clock) -> None:
+        """Follow the settings until cancelled."""
+        while True:
+            self.reload_if_changed()
+            await clock.sleep(CHECK_SECONDS)
+
+    def reload_if_changed(self) -> None:
+        """Take up what changed, once two looks in a row see the same: files change one by one."""
+        before, self._seen = self._seen, self._look()
+        if self._seen != before or self._seen == self._acted_on:
+            return
+        self._acted_on = self._seen
+        try:
+            self._take_up(self._seen)
+        except GuardError as error:
+            _log.error("web_config_refused", error=str(error))
+        else:
+            _log.info("web_config_reloaded", file=self._settings.file)
+
+    def _look(self) -> _Rules | str:
+        try:
+            return self._current()
+        except GuardError as error:
+            return str(error)
+
+    def _current(self) -> _Rules:
+        settings = self._read()
+        return _Rules(settings, None if settings.tls is None else read_material(settings.tls))
+
+    def _take_up(self, seen: _Rules | str) -> None:
+        if isinstance(seen, str):
+            raise GuardError(seen)
+        context = _context(seen)
+        if (context is None) != (self.tls is None):
+            raise GuardError(f"{seen.settings.file}: tls_server_config: {_ONLY_AT_A_START}")
+        if self.tls is not None and context is not None:
+            self.tls.newest = context
+        before, self._settings = self._settings, seen.settings
+        if before.users != seen.settings.users:
+            self._auth = self._made_auth()
+
+    def _made_auth(self) -> BasicAuth | None:
+        users = self._settings.users
+        return BasicAuth(users, self._check) if users else None
+
+    @web.middleware
+    async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if not self._has_allowed_certificate(request):
+            return _refusal(HTTPStatus.FORBIDDEN)
+        if self._auth is not None and request.path not in self._open_paths:
+            authorization = request.headers.get(hdrs.AUTHORIZATION, "")
+            try:
+                admitted = await self._auth.admits(authorization, request.remote or "")
+            except TooManyWaitingError:
+                return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
+            if not admitted:
+                return _refusal(HTTPStatus.UNAUTHORIZED)
+        return await handler(request)
+
+    def _has_allowed_certificate(self, request: web.Request) -> bool:
+        tls = self._settings.tls
+        if tls is None or not tls.client_allowed_sans:
+            return True
+        certificate = request.get_extra_info("peercert") or {}
+        return has_allowed_name(certificate, tls.client_allowed_sans)
+
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(self._settings.headers)
+        connection = request.get_extra_info("ssl_object")
+        if self.tls is not None and connection and connection.context is not self.tls.newest:
+            # Made under older rules: the next request has to prove itself under the newer.
+            response.headers[hdrs.CONNECTION] = "close"
+            response.force_close()
+
+
+def _context(rules: _Rules) -> ssl.SSLContext | None:
+    tls, material = rules.settings.tls, rules.material
+    return None if tls is None or material is None else make_context(tls, material)
+
+
+def _refusal(status: HTTPStatus) -> web.Response:
+    response = web.Response(status=status, text=f"{status.phrase}\n")
+    if status is HTTPStatus.UNAUTHORIZED:
+        response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="flashback-exporter"'
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers[hdrs.RETRY_AFTER] = "1"
+    return response

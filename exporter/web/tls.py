@@ -1,0 +1,157 @@
+"""TLS for the sockets that are listened on: contexts, their renewal, and clients' certificates.
+
+What is in a file is read here and nowhere else in this room; who watches the files is the guard.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter.web.settings import GuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exporter.web.settings import Pem, TlsSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What certificates and keys are made of, as PEM."""
+
+    cert: bytes
+    key: bytes = field(repr=False)
+    client_ca: bytes | None
+
+
+class RenewableContext(ssl.SSLContext):
+    """Stands for the newest of several contexts: each new connection is made with that one.
+
+    Connections that were made before go on as they are.
+    """
+
+    newest: ssl.SSLContext
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:  # noqa: ANN401 - handed on
+        """As SSLContext's."""
+        return self.newest.wrap_bio(*args, **options)
+
+
+def renewable(context: ssl.SSLContext) -> RenewableContext:
+    """A context whose connections are made with `context` until its `newest` is another."""
+    made = RenewableContext(ssl.PROTOCOL_TLS_SERVER)
+    made.newest = context
+    return made
+
+
+def read_material(tls: TlsSettings) -> Material:
+    """What the files hold now. Raises GuardError."""
+    client_ca = None if tls.client_ca is None else _content(tls.client_ca)
+    return Material(_content(tls.cert), _content(tls.key), client_ca)
+
+
+def make_context(tls: TlsSettings, material: Material) -> ssl.SSLContext:
+    """The context for new connections. Raises GuardError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = tls.min_version
+    context.maximum_version = tls.max_version
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if not tls.prefer_server_ciphers:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    _set_algorithms(context, tls)
+    _load_own(context, tls, material)
+    if tls.client_ca is not None and material.client_ca is not None:
+        _load_authorities(context, tls.client_ca, material.client_ca)
+    context.verify_mode = tls.client_certificates
+    # As Go: a CA in the file is trusted though the one that signed it is not there.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def has_allowed_name(certificate: Mapping[str, Any], allowed: frozenset[str]) -> bool:
+    """Whether a client's certificate, as `getpeercert` tells it, bears one of the names."""
+    return not allowed.isdisjoint(_names(certificate))
+
+
+def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
+    """The subject's alternative names: DNS, e-mail and IP addresses (as Go writes them), URIs."""
+    for kind, name in certificate.get("subjectAltName", ()):
+        if kind == "IP Address":
+            with suppress(ValueError):  # what is no address is no name either
+                yield str(ip_address(name))
+        elif kind in {"DNS", "email", "URI"}:
+            yield name
+
+
+def _content(pem: Pem) -> bytes:
+    if not isinstance(pem.source, Path):
+        return pem.source.encode()
+    try:
+        return pem.source.read_bytes()
+    except OSError as error:
+        remedy = "mend the path, or who may read it"
+        message = f"{pem.place}: {pem.source} cannot be read ({error.strerror}): {remedy}"
+        raise GuardError(message) from error
+
+
+def _set_algorithms(context: ssl.SSLContext, tls: TlsSettings) -> None:
+    try:
+        if tls.ciphers:
+            context.set_ciphers(tls.ciphers)
+        if tls.curve:
+            context.set_ecdh_curve(tls.curve)
+    except (ssl.SSLError, ValueError) as error:
+        what = f"this machine's OpenSSL has not these cipher suites or this curve ({error})"
+        raise GuardError(f"{tls.place}: {what}: choose others") from error
+
+
+def _load_own(context: ssl.SSLContext, tls: TlsSettings, material: Material) -> None:
+    try:
+        # A passphrase that fits nothing: without one OpenSSL would ask the terminal.
+        context.load_cert_chain(tls.cert.source, tls.key.source, password="")
+    except ssl.SSLError as error:
+        raise GuardError(_own_fault(tls, material, error.reason)) from error
+    except OSError as error:  # gone since it was read
+        message = f"{tls.cert.place}: cannot be read ({error.strerror}): mend the path"
+        raise GuardError(message) from error
+
+
+def _own_fault(tls: TlsSettings, material: Material, reason: str | None) -> str:
+    if not _holds_certificates(material.cert):
+        return f"{tls.cert.place}: {tls.cert.source} holds no certificates in PEM form: write them"
+    if b"ENCRYPTED" in material.key:
+        return f"{tls.key.place}: {tls.key.source} is encrypted: write it without a passphrase"
+    if reason == "KEY_VALUES_MISMATCH":
+        remedy = "give both from the same issue"
+        return f"{tls.key.place}: {tls.key.source} is not the certificate's key: {remedy}"
+    if reason is None:
+        return f"{tls.key.place}: {tls.key.source} holds no key in PEM form: write one"
+    words = reason.lower().replace("_", " ")
+    return f"{tls.cert.place}: OpenSSL refuses {tls.cert.source} ({words}): issue it anew"
+
+
+def _holds_certificates(pem: bytes) -> bool:
+    try:
+        _add_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pem)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
+def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None:
+    try:
+        _add_certificates(context, content)
+    except (ssl.SSLError, ValueError) as error:
+        what = pem.source if isinstance(pem.source, Path) else "this"
+        message = f"{pem.place}: {what} holds no certificates in PEM form: write them"
+        raise GuardError(message) from error
+
+
+def _add_certificates(context: ssl.SSLContext, pem: bytes) -> None:
+    """Trust them. What stands between the certificates, in whatever encoding, is left out."""
+    context.load_verify_locations(cadata=pem.decode("ascii", errors="ignore"))

@@ -1,0 +1,167 @@
+"""The web configuration file: what comes out of good ones, and what is said of bad ones."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+import trustme
+
+from exporter.config import ConfigError
+from exporter.config import web_terms as terms
+from exporter.config.web_config import Pem, load_web_config
+from tests.config.samples import DATA
+from tests.real.programs import program
+
+GOOD = DATA / "web_config" / "good"
+BAD = DATA / "web_config" / "bad"
+HASH = "$2y$04$rQ3DM3xb9Z0KRD.NSN8Xi.c/K1DP3x6SANSw5fusm6wwj4St5bfsW"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BAD.glob("*.yaml")))
+def test_error_is_exactly_the_expected_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All problems of a file are told, with place and remedy, one line each."""
+    monkeypatch.chdir(BAD)
+    with pytest.raises(ConfigError) as caught:
+        load_web_config(Path(f"{name}.yaml"))
+    assert f"{caught.value}\n" == Path(f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_every_expected_error_has_its_file() -> None:
+    """No expectation outlives the file that it is about."""
+    assert {path.stem for path in BAD.glob("*.txt")} == {path.stem for path in BAD.glob("*.yaml")}
+
+
+def test_no_error_shows_a_secret() -> None:
+    """Neither a password in the place of a hash, nor a hash, nor a key gets into an error."""
+    for path in BAD.glob("*.txt"):
+        text = path.read_text(encoding="utf-8")
+        assert "hunter2" not in text
+        assert "rQ3DM3xb9Z0KRD" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("", "Is a directory"), ("web.yaml", "No such file or directory")]
+)
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, path: str, reason: str) -> None:
+    """It is reported without a line."""
+    with pytest.raises(ConfigError) as caught:
+        load_web_config(tmp_path / path)
+    assert str(caught.value) == (
+        f"{tmp_path / path}: cannot be read ({reason}): name the file with --web.config.file"
+    )
+
+
+def test_defaults_are_the_toolkits() -> None:
+    """What the file leaves out is as exporter-toolkit has it."""
+    config = load_web_config(GOOD / "tls.yaml")
+    tls = config.tls
+    assert tls
+    assert (tls.min_version, tls.max_version) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+    assert (tls.client_certificates, tls.client_ca) == (ssl.CERT_NONE, None)
+    assert (tls.ciphers, tls.prefer_server_ciphers, tls.curve) == ("", True, "")
+    assert tls.client_allowed_sans == frozenset()
+    assert (config.users, config.headers) == ({}, {})
+
+
+def test_files_are_found_beside_the_web_configuration() -> None:
+    """A relative path starts at the file's directory, and is kept with its place."""
+    path = GOOD / "client_certificates.yaml"
+    tls = load_web_config(path).tls
+    assert tls
+    assert tls.cert == Pem(GOOD / "../good/server.pem", f"{path}:2: tls_server_config.cert_file")
+    assert tls.key == Pem(GOOD / "server.key", f"{path}:3: tls_server_config.key_file")
+    assert tls.client_ca == Pem(GOOD / "ca.pem", f"{path}:5: tls_server_config.client_ca_file")
+
+
+def test_every_key_arrives() -> None:
+    """Each key that a file can set comes out as Python's ssl and the server take it."""
+    config = load_web_config(GOOD / "all_keys.yaml")
+    tls = config.tls
+    assert tls
+    assert tls.client_certificates is ssl.CERT_REQUIRED
+    assert tls.ciphers == "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"
+    assert (tls.prefer_server_ciphers, tls.curve) == (False, "secp384r1")
+    assert config.headers == {"X-Frame-Options": "deny"}
+    assert config.users == {"alice": HASH}
+
+
+def test_newer_keys_arrive() -> None:
+    """So do the keys that older versions of the toolkit do not know."""
+    tls = load_web_config(GOOD / "newer" / "allowed_sans.yaml").tls
+    assert tls
+    assert tls.client_allowed_sans == {
+        *("prometheus.example.com", "10.0.0.1", "spiffe://example.com/prometheus"),
+    }
+    inline = load_web_config(GOOD / "newer" / "inline_ca.yaml").tls
+    assert inline
+    assert inline.client_ca
+    assert isinstance(inline.client_ca.source, str)
+    assert inline.client_ca.source.startswith("-----BEGIN CERTIFICATE-----\n")
+
+
+def test_certificates_of_clients_may_be_left_to_them() -> None:
+    """A file can ask for certificates of those who have one, or of nobody."""
+    optional = load_web_config(GOOD / "optional_client_certificates.yaml").tls
+    none = load_web_config(GOOD / "no_client_certificates.yaml").tls
+    assert optional
+    assert none
+    assert optional.client_certificates is ssl.CERT_OPTIONAL
+    assert none.client_certificates is ssl.CERT_NONE
+
+
+def test_names_and_hashes_keep_their_text() -> None:
+    """Users are as written, quoted or not, and so are the headers."""
+    assert list(load_web_config(GOOD / "users.yaml").users) == ["alice", "bob smith"]
+    assert load_web_config(GOOD / "headers.yaml").headers["X-XSS-Protection"] == "0"
+
+
+def test_no_hash_shows_in_a_repr() -> None:
+    """What a log or a traceback could show holds neither hashes nor keys."""
+    assert HASH not in repr(load_web_config(GOOD / "all_keys.yaml"))
+
+
+def test_openssl_knows_every_name() -> None:
+    """Each suite and curve that is accepted is one that Python's ssl can set."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for name in filter(None, terms.CIPHER_SUITES.values()):
+        context.set_ciphers(name)
+        assert name in {cipher["name"] for cipher in context.get_ciphers()}
+    for curve in terms.CURVES.values():
+        context.set_ecdh_curve(curve)
+
+
+def test_promtool_accepts_what_is_accepted_here(tmp_path: Path) -> None:
+    """Every good file passes `promtool check web-config`, as far as it knows the keys."""
+    promtool = program("promtool")
+    good = tmp_path / "good"
+    shutil.copytree(GOOD, good)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(good / "ca.pem")
+    server = authority.issue_cert("localhost")
+    server.private_key_pem.write_to_path(good / "server.key")
+    server.cert_chain_pems[0].write_to_path(good / "server.pem")
+    version = subprocess.check_output((promtool, "--version"), text=True)
+    found = re.search(r"version (\d+)\.(\d+)", version)
+    assert found
+    knows_newer = tuple(map(int, found.groups())) >= (2, 53)
+    files = sorted(good.rglob("*.yaml") if knows_newer else good.glob("*.yaml"))
+    finished = subprocess.run(
+        (promtool, "check", "web-config", *files), capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr.count("SUCCESS") + finished.stdout.count("SUCCESS") == len(files)
+
+
+def test_the_page_names_every_key() -> None:
+    """What the format has, honoured or not, stands in docs/security.md."""
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    words = {
+        *(*terms.TOP_KEYS, *terms.TLS_KEYS, *terms.HTTP_KEYS, *terms.KEYS_NOT_HONOURED),
+        *(*terms.AUTH_TYPES, *terms.VERSIONS, *terms.VERSIONS_NOT_HONOURED),
+    }
+    assert not [word for word in words if word not in page]

@@ -1,0 +1,124 @@
+"""What the tests of the guard share: certificates, a web configuration, a guarded server."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import bcrypt
+import httpx
+import trustme
+
+from exporter.config import ConfigError
+from exporter.config.web_config import WebConfig, load_web_config
+from exporter.web.app import make_app
+from exporter.web.connection import Patience
+from exporter.web.guard import Guard
+from exporter.web.listen import ListenAddress, served
+from exporter.web.settings import GuardError
+from tests.web.test_app import ENDPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from exporter.web.app import Endpoints
+
+PASSWORD = "correct horse"
+HASH = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$rQ3DM3xb9Z0KRD.NSN8Xi.").decode()
+ALICE = httpx.BasicAuth("alice", PASSWORD)
+LOOPBACK = ListenAddress("127.0.0.1", 0)
+PATIENCE = Patience()
+PLAIN = {"Accept-Encoding": "identity"}
+
+USERS = f"""\
+basic_auth_users:
+  alice: {HASH}
+"""
+TLS = """\
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+"""
+MUTUAL_TLS = f"""\
+{TLS}\
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: clients.pem
+"""
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+class Site:
+    """A directory with a web configuration and the files that it names."""
+
+    def __init__(self, directory: Path, text: str = "") -> None:
+        self.directory = directory
+        self.path = directory / "web.yaml"
+        self.server_ca = trustme.CA()
+        self.client_ca = trustme.CA()
+        self.issue()
+        self.trust(self.client_ca)
+        self.write(text)
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text, encoding="utf-8")
+
+    def issue(self) -> None:
+        """A new certificate for the server, from its CA."""
+        self.install(self.server_ca.issue_cert("127.0.0.1"))
+
+    def install(self, cert: trustme.LeafCert) -> None:
+        cert.cert_chain_pems[0].write_to_path(self.directory / "server.pem")
+        cert.private_key_pem.write_to_path(self.directory / "server.key")
+
+    def trust(self, *authorities: trustme.CA) -> None:
+        """Let these sign the certificates of clients."""
+        pems = b"".join(authority.cert_pem.bytes() for authority in authorities)
+        (self.directory / "clients.pem").write_bytes(pems)
+
+    def read(self) -> WebConfig:
+        """As the composition root hands it to the guard."""
+        try:
+            return load_web_config(self.path)
+        except ConfigError as error:
+            raise GuardError(str(error)) from error
+
+    def guard(self) -> Guard:
+        return Guard(self.read)
+
+    def client_context(self, cert: trustme.LeafCert | None = None) -> ssl.SSLContext:
+        """What a client knows of the server, and shows it."""
+        context = ssl.create_default_context()
+        self.server_ca.configure_trust(context)
+        if cert is not None:
+            cert.configure_cert(context)
+        return context
+
+
+def reload(guard: Guard) -> None:
+    """Two looks, since it takes two that see the same."""
+    guard.reload_if_changed()
+    guard.reload_if_changed()
+
+
+@asynccontextmanager
+async def guarded(
+    guard: Guard, endpoints: Endpoints = ENDPOINTS, patience: Patience = PATIENCE
+) -> AsyncIterator[ListenAddress]:
+    """The endpoints behind a guard; gives where they are served."""
+    app = make_app(endpoints)
+    guard.protect(app)
+    async with served(app, [LOOPBACK], guard.tls, patience) as (address,):
+        yield address
+
+
+def browser(
+    address: ListenAddress, context: ssl.SSLContext | None = None, auth: httpx.Auth | None = None
+) -> httpx.AsyncClient:
+    """A client of a served address; over TLS where there is a context."""
+    base = f"{'https' if context else 'http'}://{address}"
+    return httpx.AsyncClient(
+        base_url=base, verify=context or True, auth=auth, headers=PLAIN, trust_env=False
+    )

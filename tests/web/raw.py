@@ -1,0 +1,59 @@
+"""A client that says exactly what a test tells it to, over a plain socket."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from exporter.web.listen import ListenAddress
+
+SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+DEADLINE = 10.0
+"""Seconds after which what a test waits for will never come."""
+
+
+class Raw:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> None:
+        """Hand bytes to the system."""
+        self.writer.write(data)
+
+    async def head(self) -> str:
+        """The head of the next answer."""
+        async with asyncio.timeout(DEADLINE):
+            return (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+
+    async def rest(self) -> bytes:
+        """Everything until the server ends the connection, in whatever way."""
+        received = bytearray()
+        async with asyncio.timeout(DEADLINE):
+            try:
+                while chunk := await self.reader.read(65536):
+                    received += chunk
+            except ConnectionError:
+                pass
+        return bytes(received)
+
+
+@asynccontextmanager
+async def raw(
+    address: ListenAddress, context: ssl.SSLContext | None = None, limit: int = 65536
+) -> AsyncIterator[Raw]:
+    """A connection to a served address, dropped at the end."""
+    reader, writer = await asyncio.open_connection(
+        address.host, address.port, ssl=context, limit=limit
+    )
+    try:
+        yield Raw(reader, writer)
+    finally:
+        writer.transport.abort()

@@ -1,0 +1,301 @@
+"""The guard over real sockets: passwords, headers, and what a change of the files does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import bcrypt
+import httpx
+import pytest
+import trustme
+from structlog.testing import capture_logs
+
+from exporter.web import basic_auth
+from exporter.web.guard import CHECK_SECONDS, Guard
+from tests.fakes import FakeClock, settle
+from tests.web.guarded import (
+    ALICE,
+    HASH,
+    MUTUAL_TLS,
+    PASSWORD,
+    TLS,
+    USERS,
+    Site,
+    browser,
+    guarded,
+    reload,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+HEADERS = """\
+http_server_config:
+  headers:
+    X-Frame-Options: deny
+    Strict-Transport-Security: max-age=60
+"""
+
+
+def refusals(events: Iterable[Mapping[str, object]]) -> list[object]:
+    """What was said of settings that could not be used."""
+    return [event["error"] for event in events if event["event"] == "web_config_refused"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/", "/-/healthy", "/-/ready", "/nowhere", "/-/reload"]
+)
+@pytest.mark.parametrize(
+    "auth", [None, httpx.BasicAuth("alice", "x"), httpx.BasicAuth("x", PASSWORD)]
+)
+async def test_nothing_answers_without_a_password(
+    tmp_path: Path, path: str, auth: httpx.Auth | None
+) -> None:
+    """Every path is 401 without a user's name and password, also one that is not there."""
+    async with (
+        guarded(Site(tmp_path, USERS).guard()) as address,
+        browser(address, auth=auth) as client,
+    ):
+        response = await client.get(path)
+        posted = await client.post(path)
+    assert response.status_code == posted.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Basic realm="flashback-exporter"'
+    assert response.text == "Unauthorized\n"
+
+
+async def test_users_get_everything(tmp_path: Path) -> None:
+    """With name and password the endpoints are what they are without a guard."""
+    site = Site(tmp_path, USERS)
+    async with guarded(site.guard()) as address, browser(address, auth=ALICE) as client:
+        assert (await client.get("/metrics")).status_code == 200
+        assert (await client.get("/nowhere")).status_code == 404
+        assert (await client.post("/metrics")).status_code == 405
+        assert (await client.head("/")).status_code == 200
+
+
+async def test_probes_may_be_left_open(tmp_path: Path) -> None:
+    """With --web.health-without-auth the two probes need no password; everything else does."""
+    guard = Guard(Site(tmp_path, USERS).read, health_without_auth=True)
+    async with guarded(guard) as address, browser(address) as client:
+        assert (await client.get("/-/healthy")).status_code == 200
+        assert (await client.get("/-/ready")).status_code == 503
+        for path in ("/", "/metrics", "/-/healthy/", "//-/healthy", "/-/healthy/../../metrics"):
+            assert (await client.get(path)).status_code == 401
+
+
+async def test_a_scrape_costs_one_check(tmp_path: Path) -> None:
+    """A check runs once for a user, and again after a change of the users."""
+    checked: list[bytes] = []
+
+    def check(password: bytes, against: bytes) -> bool:
+        checked.append(password)
+        return bcrypt.checkpw(password, against)
+
+    site = Site(tmp_path, USERS)
+    guard = Guard(site.read, check=check)
+    async with guarded(guard) as address, browser(address, auth=ALICE) as client:
+        for _ in range(20):
+            assert (await client.get("/metrics")).status_code == 200
+        assert len(checked) == 1
+        site.write(USERS + HEADERS)
+        reload(guard)
+        assert (await client.get("/metrics")).headers["X-Frame-Options"] == "deny"
+        assert len(checked) == 1
+        site.write(f"{USERS}  bob: {HASH}\n")
+        reload(guard)
+        assert (await client.get("/metrics")).status_code == 200
+        assert len(checked) == 2
+
+
+async def test_a_host_that_asks_too_much_is_told_to_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has too many passwords waiting gets 503 and Retry-After."""
+    monkeypatch.setattr(basic_auth, "MAX_WAITING", 0)
+    async with (
+        guarded(Site(tmp_path, USERS).guard()) as address,
+        browser(address, auth=ALICE) as client,
+    ):
+        response = await client.get("/metrics")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+
+
+async def test_every_answer_has_the_headers(tmp_path: Path) -> None:
+    """Those of the file are on pages, errors and refusals alike."""
+    guard = Site(tmp_path, HEADERS + USERS).guard()
+    async with guarded(guard) as address, browser(address) as client:
+        answers = [
+            await client.get("/metrics"),
+            await client.get("/metrics", auth=ALICE),
+            await client.get("/nowhere", auth=ALICE),
+            await client.post("/", auth=ALICE),
+            await client.get("/-/ready", auth=ALICE),
+        ]
+    assert [answer.status_code for answer in answers] == [401, 200, 404, 405, 503]
+    for answer in answers:
+        assert answer.headers["X-Frame-Options"] == "deny"
+        assert answer.headers["Strict-Transport-Security"] == "max-age=60"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Server"] == "flashback-exporter"
+
+
+async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
+    """Certificate, client CA and users change under load: every scrape gets its whole page."""
+    site = Site(tmp_path, MUTUAL_TLS + USERS)
+    guard = site.guard()
+    old = site.client_context(site.client_ca.issue_cert("prometheus"))
+    other_ca = trustme.CA()
+    new = site.client_context(other_ca.issue_cert("prometheus"))
+    changed = asyncio.Event()
+    served_with: set[str] = set()
+
+    async def scrape_on(*, keep_alive: bool) -> int:
+        count = 0
+        async with browser(address, old, ALICE) as client:
+            while not changed.is_set():
+                headers = {} if keep_alive else {"Connection": "close"}
+                response = await client.get("/metrics", headers=headers)
+                assert response.status_code == 200
+                assert len(response.content) == 400_004
+                connection = response.extensions["network_stream"].get_extra_info("ssl_object")
+                served_with.add(connection.getpeercert()["serialNumber"])
+                count += 1
+        return count
+
+    async with guarded(guard) as address:
+        async with asyncio.TaskGroup() as group:
+            scrapes = [
+                group.create_task(scrape_on(keep_alive=keep_alive)) for keep_alive in (True, False)
+            ]
+            for number in range(5):
+                site.issue()
+                site.trust(site.client_ca, *([other_ca] * (number % 2 + 1)))
+                rehashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+                site.write(f"{MUTUAL_TLS}{USERS.replace(HASH, rehashed)}")
+                with capture_logs() as events:
+                    reload(guard)
+                assert [event["event"] for event in events] == ["web_config_reloaded"]
+                async with browser(address, new, ALICE) as client:
+                    for _ in range(3):
+                        assert (await client.get("/metrics")).status_code == 200
+            changed.set()
+        assert all([await scrape > 5 for scrape in scrapes])
+        assert len(served_with) >= 3
+        site.trust(other_ca)
+        reload(guard)
+        with pytest.raises(httpx.TransportError):
+            async with browser(address, old, ALICE) as client:
+                await client.get("/metrics")
+
+
+async def test_old_connections_end_after_a_change(tmp_path: Path) -> None:
+    """A connection made under older rules is answered once more, and told to close."""
+    site = Site(tmp_path, TLS)
+    guard = site.guard()
+    async with guarded(guard) as address, browser(address, site.client_context()) as client:
+        assert "Connection" not in (await client.get("/metrics")).headers
+        site.issue()
+        reload(guard)
+        last = await client.get("/metrics")
+        assert last.status_code == 200
+        assert last.headers["Connection"] == "close"
+        assert "Connection" not in (await client.get("/metrics")).headers
+
+
+async def test_files_that_change_one_by_one_are_taken_up_together(tmp_path: Path) -> None:
+    """A certificate whose key is still to come is no event: two looks must see the same."""
+    site = Site(tmp_path, TLS)
+    guard = site.guard()
+    renewed = site.server_ca.issue_cert("127.0.0.1")
+    with capture_logs() as events:
+        guard.reload_if_changed()
+        renewed.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+        guard.reload_if_changed()
+        renewed.private_key_pem.write_to_path(tmp_path / "server.key")
+        guard.reload_if_changed()
+        assert not events
+        guard.reload_if_changed()
+    assert events == [{"event": "web_config_reloaded", "file": str(site.path), "log_level": "info"}]
+
+
+async def test_what_is_broken_is_refused_once_and_the_old_runs_on(tmp_path: Path) -> None:
+    """Each broken state is told once, with file and line; what is mended is taken up again."""
+    site = Site(tmp_path, USERS)
+    guard = site.guard()
+    async with guarded(guard) as address, browser(address, auth=ALICE) as client:
+        with capture_logs() as events:
+            for text in ("", f"{USERS}  bob: hunter2\n"):
+                site.write(text)
+                for _ in range(5):
+                    guard.reload_if_changed()
+                assert (await client.get("/metrics")).status_code == 200
+                assert (await client.get("/metrics", auth=None)).status_code == 401
+            site.path.unlink()
+            reload(guard)
+            assert (await client.get("/metrics")).status_code == 200
+            site.write(USERS)
+            reload(guard)
+        assert (await client.get("/metrics")).status_code == 200
+    assert [event["event"] for event in events] == [
+        *["web_config_refused"] * 3,
+        "web_config_reloaded",
+    ]
+    empty, user, missing = refusals(events)
+    assert str(empty).startswith(f"{site.path}:1: the file is empty")
+    assert str(user).startswith(f"{site.path}:3: basic_auth_users.bob: this is not a bcrypt hash")
+    assert str(missing).startswith(f"{site.path}: cannot be read (No such file or directory)")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(USERS, USERS + TLS), (USERS + TLS, USERS)], ids=["on", "off"]
+)
+async def test_tls_is_not_switched_while_running(tmp_path: Path, before: str, after: str) -> None:
+    """Neither on nor off: that is refused, and the old rules stay in force."""
+    site = Site(tmp_path, before)
+    guard = site.guard()
+    site.write(after)
+    with capture_logs() as events:
+        reload(guard)
+    (refusal,) = refusals(events)
+    assert refusal == (
+        f"{site.path}: tls_server_config: TLS is switched on and off only at a start: "
+        "restart the exporter"
+    )
+    context = site.client_context() if "tls" in before else None
+    async with guarded(guard) as address, browser(address, context, ALICE) as client:
+        assert (await client.get("/metrics")).status_code == 200
+
+
+async def test_passwords_can_be_switched_while_running(tmp_path: Path) -> None:
+    """A file that gains or loses its users guards accordingly."""
+    site = Site(tmp_path, HEADERS)
+    guard = site.guard()
+    async with guarded(guard) as address, browser(address) as client:
+        assert (await client.get("/metrics")).status_code == 200
+        site.write(HEADERS + USERS)
+        reload(guard)
+        assert (await client.get("/metrics")).status_code == 401
+        site.write(HEADERS)
+        reload(guard)
+        assert (await client.get("/metrics")).status_code == 200
+
+
+async def test_it_looks_at_its_files_from_time_to_time(tmp_path: Path) -> None:
+    """Within two looks of `watch` a change is in force."""
+    site = Site(tmp_path, TLS)
+    guard = site.guard()
+    assert guard.tls
+    clock = FakeClock()
+    context = guard.tls.newest
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(guard.watch(clock))
+        await settle()
+        site.issue()
+        await clock.advance(CHECK_SECONDS)
+        assert guard.tls.newest is context
+        await clock.advance(CHECK_SECONDS)
+        assert guard.tls.newest is not context
+        watching.cancel()

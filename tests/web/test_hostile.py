@@ -1,0 +1,269 @@
+"""Clients that are slow, silent, greedy or mad: none of them holds a scrape up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.web import listen
+from exporter.web.app import Endpoints, make_app
+from exporter.web.connection import MAX_HEADERS, MAX_LINE, Patience
+from exporter.web.listen import ListenAddress, served
+from tests.web.guarded import LOOPBACK, TLS, Site, browser, guarded
+from tests.web.raw import SCRAPE, raw
+from tests.web.test_app import ENDPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    import httpx
+
+SHORT = Patience(handshake=1, head=1, body=0.1, farewell=0.1)
+"""Enough for who is in earnest on a loopback, and over before a test gets long."""
+
+PATIENT = Patience()
+SCRAPES = 20
+ENDLESS = replace(ENDPOINTS, exposition=lambda _: repeat(b"x" * 1_000_000))
+
+
+@asynccontextmanager
+async def serving(
+    endpoints: Endpoints = ENDPOINTS, patience: Patience = PATIENT
+) -> AsyncIterator[ListenAddress]:
+    """The endpoints without a guard."""
+    async with served(make_app(endpoints), [LOOPBACK], patience=patience) as (address,):
+        yield address
+
+
+async def assert_scrapes_go_on(client: httpx.AsyncClient) -> None:
+    """Scrapes get through, over an open connection and over new ones."""
+    for number in range(SCRAPES):
+        headers = {"Connection": "close"} if number % 2 else {}
+        async with asyncio.timeout(5):
+            response = await client.get("/metrics", headers=headers)
+        assert response.status_code == 200
+        assert len(response.content) == 400_004
+
+
+async def test_silence_in_the_place_of_tls(tmp_path: Path) -> None:
+    """Who connects and never shakes hands is dropped, and keeps nobody waiting."""
+    site = Site(tmp_path, TLS)
+    async with (
+        guarded(site.guard(), patience=SHORT) as address,
+        browser(address, site.client_context()) as client,
+        AsyncExitStack() as stack,
+    ):
+        silent = [await stack.enter_async_context(raw(address)) for _ in range(50)]
+        silent[0].send(b"\x16\x03\x01")
+        await assert_scrapes_go_on(client)
+        assert [await connection.rest() for connection in silent] == [b""] * 50
+
+
+@pytest.mark.parametrize(
+    "said", [SCRAPE, b"\0\xff garbage\r\n\r\n", b"\x16\x03\x01\x02\0\x01\0\x01"]
+)
+async def test_no_tls_on_a_tls_port(tmp_path: Path, said: bytes) -> None:
+    """Plain HTTP and garbage end the connection without an answer."""
+    site = Site(tmp_path, TLS)
+    async with (
+        guarded(site.guard(), patience=SHORT) as address,
+        browser(address, site.client_context()) as client,
+        raw(address) as connection,
+    ):
+        connection.send(said)
+        assert b"HTTP" not in await connection.rest()
+        await assert_scrapes_go_on(client)
+
+
+async def test_slow_headers() -> None:
+    """A head that trickles in is cut off when its time is over, however busy it looks."""
+    async with (
+        serving(patience=SHORT) as address,
+        browser(address) as client,
+        AsyncExitStack() as stack,
+    ):
+        slow = [await stack.enter_async_context(raw(address)) for _ in range(50)]
+        for connection in slow:
+            connection.send(SCRAPE[:-2])
+
+        async def trickle() -> None:
+            while not all(connection.reader.at_eof() for connection in slow):
+                for connection in slow:
+                    connection.send(b"X")
+                await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as group:
+            trickling = group.create_task(trickle())
+            await assert_scrapes_go_on(client)
+            assert [await connection.rest() for connection in slow] == [b""] * 50
+            trickling.cancel()
+
+
+@pytest.mark.parametrize("first", [b"", SCRAPE.replace(b"GET /metrics", b"GET /-/healthy")])
+async def test_idle_connections(first: bytes) -> None:
+    """200 connections that say nothing, or nothing more, are dropped in the end."""
+    async with (
+        serving(patience=SHORT) as address,
+        browser(address) as client,
+        AsyncExitStack() as stack,
+    ):
+        idle = [await stack.enter_async_context(raw(address)) for _ in range(200)]
+        for connection in idle:
+            connection.send(first)
+        await assert_scrapes_go_on(client)
+        for connection in idle:
+            assert (await connection.rest()).startswith(b"HTTP/1.1 200" if first else b"")
+
+
+async def test_slow_readers() -> None:
+    """A page must be read in its time: then its reader is cut off, and its place is free."""
+    endless = replace(ENDLESS, max_requests=2, answer_seconds=0.3)
+    async with serving(endless) as address, AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(raw(address, limit=1)) for _ in range(2)]
+        for connection in slow:
+            connection.send(SCRAPE)
+            assert await connection.reader.readexactly(1) == b"H"
+        async with raw(address) as refused:
+            refused.send(SCRAPE)
+            assert (await refused.head()).startswith("HTTP/1.1 503")
+        for connection in slow:
+            await connection.rest()
+        async with raw(address) as connection:
+            connection.send(SCRAPE)
+            assert (await connection.head()).startswith("HTTP/1.1 200")
+
+
+async def test_one_slow_reader_among_others() -> None:
+    """Who reads a byte at a time does not slow down who reads all."""
+
+    def pages(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as the exporter's
+        return iter([b"a 1\n" * 100_001] * (100 if openmetrics else 1))
+
+    async with (
+        serving(replace(ENDPOINTS, exposition=pages)) as address,
+        browser(address) as client,
+        raw(address, limit=1) as slow,
+    ):
+        slow.send(SCRAPE.replace(b"\r\n\r\n", b"\r\nAccept: application/openmetrics-text\r\n\r\n"))
+        for _ in range(3):
+            assert await slow.reader.readexactly(1)
+            await assert_scrapes_go_on(client)
+
+
+async def test_pipelined_requests() -> None:
+    """A hundred requests in one breath are answered in their order, while others are served."""
+    small = SCRAPE.replace(b"/metrics", b"/nowhere")
+    async with serving() as address, browser(address) as client, raw(address) as connection:
+        connection.send(
+            SCRAPE + small * 98 + SCRAPE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        )
+        await assert_scrapes_go_on(client)
+        received = await connection.rest()
+        assert received.count(b"HTTP/1.1 200 OK") == 2
+        assert received.count(b"HTTP/1.1 404 Not Found") == 98
+        assert received.index(b"b 2\n") < received.index(b"404")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"GET /" + b"a" * MAX_LINE + b" HTTP/1.1\r\n\r\n", id="long line"),
+        pytest.param(b"GET /" + b"a" * 10_000_000, id="endless line"),
+        pytest.param(SCRAPE[:-2] + b"X: a" + b"a" * MAX_LINE + b"\r\n\r\n", id="long header"),
+        pytest.param(SCRAPE[:-2] + b"X: " + b"a" * 10_000_000, id="endless header"),
+        pytest.param(SCRAPE[:-2] + b"X: a\r\n" * MAX_HEADERS + b"\r\n", id="many headers"),
+        pytest.param(SCRAPE[:-2] + b"X\0Y: a\r\n\r\n", id="bad header"),
+        pytest.param(SCRAPE[:-2] + b"Content-Length: x\r\n\r\n", id="bad length"),
+        pytest.param(SCRAPE[:-2] + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", id="lengths"),
+        pytest.param(b"\0\xff\xfe\r\n\r\n", id="garbage"),
+        pytest.param(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"\0" * 500, id="TLS"),
+        pytest.param(b"GET / HTTP/9.9\r\n\r\n", id="HTTP/9.9"),
+        pytest.param(b"GET http://[::1/ HTTP/1.1\r\n\r\n", id="bad URL"),
+    ],
+)
+async def test_what_is_no_request(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """It is answered with 400, without a word of what was said, and is no event for the log."""
+    async with serving() as address, browser(address) as client, raw(address) as connection:
+        connection.send(said)
+        received = await connection.rest()
+        await assert_scrapes_go_on(client)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 400 Bad Request\r\n")
+    assert b"Server: flashback-exporter\r\n" in head
+    assert body == b"Bad Request\n"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "announced",
+    [
+        b"Content-Length: 1000000000\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n",
+    ],
+)
+async def test_bodies_that_nobody_wants(announced: bytes) -> None:
+    """A body is not waited for: the answer comes at once, and soon after it the end."""
+    async with (
+        serving(patience=SHORT) as address,
+        browser(address) as client,
+        raw(address) as connection,
+    ):
+        connection.send(SCRAPE.replace(b"/metrics", b"/-/healthy")[:-2] + announced + b"\r\n5\r\n")
+        assert (await connection.head()).startswith("HTTP/1.1 200")
+        connection.send(b"x" * 1000)
+        await assert_scrapes_go_on(client)
+        assert b"500" not in await connection.rest()
+
+
+async def test_clients_that_go_away(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that leaves in the middle of a page is no event, and its place is free again."""
+    async with serving(replace(ENDLESS, max_requests=3)) as address:
+        for _ in range(10):
+            async with raw(address) as connection:
+                connection.send(SCRAPE)
+                assert (await connection.head()).startswith("HTTP/1.1 200")
+            while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - they are the server's
+                await asyncio.sleep(0)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("after", [0, 1])
+async def test_a_bug_is_an_event(caplog: pytest.LogCaptureFixture, after: int) -> None:
+    """What goes wrong here is logged with its trace, and the client is told nothing of it."""
+
+    def broken(_: bool) -> Iterator[bytes]:  # noqa: FBT001 - as the exporter's
+        yield from [b"x" * 100_000] * after
+        raise ValueError("hunter2")
+
+    async with (
+        serving(replace(ENDPOINTS, exposition=broken)) as address,
+        raw(address) as connection,
+    ):
+        connection.send(SCRAPE)
+        received = await connection.rest()
+    assert b"hunter2" not in received
+    assert not received.endswith(b"0\r\n\r\n")
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("aiohttp.server", logging.ERROR)
+    assert record.exc_info
+
+
+async def test_the_end_waits_for_nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle, slow and silent clients are dropped at a stop, once running requests had their time."""
+    monkeypatch.setattr(listen, "FINISH_SECONDS", 0.1)
+    async with AsyncExitStack() as stack:
+        async with serving(ENDLESS) as address:
+            clients = [await stack.enter_async_context(raw(address, limit=1)) for _ in range(3)]
+            clients[1].send(SCRAPE[:-2])
+            clients[2].send(SCRAPE)
+            assert await clients[2].reader.readexactly(1) == b"H"
+        for client in clients:
+            await client.rest()

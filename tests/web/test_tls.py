@@ -1,0 +1,349 @@
+"""TLS over real sockets: which clients come in, with which TLS, and what is wrong with files."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from exporter.web.settings import GuardError
+from exporter.web.tls import has_allowed_name
+from tests.web.guarded import LONG_AGO, MUTUAL_TLS, TLS, Site, browser, guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import trustme
+
+OPTIONAL_TLS = MUTUAL_TLS.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+
+
+async def status(site: Site, context: ssl.SSLContext) -> int | None:
+    """What a client with this context gets for a scrape; None: no connection."""
+    async with guarded(site.guard()) as address, browser(address, context) as client:
+        try:
+            return (await client.get("/metrics")).status_code
+        except httpx.TransportError:
+            return None
+
+
+def none(_site: Site) -> None:
+    """No certificate."""
+
+
+def good(site: Site) -> trustme.LeafCert:
+    """A certificate of the CA that is trusted."""
+    return site.client_ca.issue_cert("prometheus")
+
+
+def expired(site: Site) -> trustme.LeafCert:
+    """One that is too old."""
+    return site.client_ca.issue_cert("prometheus", not_before=LONG_AGO, not_after=LONG_AGO)
+
+
+def foreign(site: Site) -> trustme.LeafCert:
+    """One of another CA."""
+    return site.server_ca.issue_cert("prometheus")
+
+
+@pytest.mark.parametrize(
+    ("text", "certificate", "expected"),
+    [
+        (TLS, none, 200),
+        (TLS, foreign, 200),
+        (f"{TLS}  client_auth_type: NoClientCert\n", none, 200),
+        (OPTIONAL_TLS, none, 200),
+        (OPTIONAL_TLS, good, 200),
+        (OPTIONAL_TLS, foreign, None),
+        (OPTIONAL_TLS, expired, None),
+        (MUTUAL_TLS, none, None),
+        (MUTUAL_TLS, good, 200),
+        (MUTUAL_TLS, foreign, None),
+        (MUTUAL_TLS, expired, None),
+    ],
+)
+async def test_client_auth_type_decides_who_comes_in(
+    tmp_path: Path,
+    text: str,
+    certificate: Callable[[Site], trustme.LeafCert | None],
+    expected: int | None,
+) -> None:
+    """Each type asks for the certificate that it says, and a wrong one makes no connection."""
+    site = Site(tmp_path, text)
+    assert await status(site, site.client_context(certificate(site))) == expected
+
+
+async def test_a_ca_in_the_middle_is_trusted(tmp_path: Path) -> None:
+    """As in Go, a CA of the file need not come with the one that signed it."""
+    site = Site(tmp_path, MUTUAL_TLS)
+    between = site.client_ca.create_child_ca()
+    site.trust(between)
+    assert await status(site, site.client_context(between.issue_cert("prometheus"))) == 200
+    assert await status(site, site.client_context(site.client_ca.issue_cert("prometheus"))) is None
+
+
+async def test_a_ca_may_stand_in_the_file_itself(tmp_path: Path) -> None:
+    """`client_ca` holds what `client_ca_file` names."""
+    site = Site(tmp_path)
+    pem = site.client_ca.cert_pem.bytes().decode().replace("\n", "\n    ")
+    site.write(MUTUAL_TLS.replace("client_ca_file: clients.pem", f"client_ca: |\n    {pem}"))
+    assert await status(site, site.client_context(good(site))) == 200
+    assert await status(site, site.client_context(foreign(site))) is None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [
+        ("prometheus.example.com", 200),
+        ("10.0.0.1", 200),
+        ("2001:db8::1", 200),
+        ("ops@example.com", 200),
+        ("example.com", 403),
+        ("Prometheus.example.com", 403),
+        ("2001:db8:0:0:0:0:0:1", 403),
+    ],
+)
+async def test_only_allowed_names_come_in(tmp_path: Path, allowed: str, expected: int) -> None:
+    """A certificate needs one of the names in the list, to the letter; else the answer is 403."""
+    text = f"{MUTUAL_TLS}  client_allowed_sans: [nobody, '{allowed}']\n"
+    site = Site(tmp_path, text)
+    cert = site.client_ca.issue_cert(
+        "prometheus.example.com", "10.0.0.1", "2001:db8::1", "ops@example.com", "10.0.0.0/8"
+    )
+    assert await status(site, site.client_context(cert)) == expected
+
+
+def test_names_are_of_four_kinds() -> None:
+    """URIs count too; other kinds do not, and neither does a certificate without names."""
+    names = (("URI", "spiffe://a/b"), ("DirName", "x"), ("IP Address", "<invalid>"))
+    certificate = {"subjectAltName": names, "subject": ((("commonName", "c"),),)}
+    assert has_allowed_name(certificate, frozenset({"spiffe://a/b"}))
+    assert not has_allowed_name(certificate, frozenset({"x", "c", "<invalid>"}))
+    assert not has_allowed_name({}, frozenset({"c"}))
+
+
+async def test_a_name_that_is_no_longer_allowed_is_refused(tmp_path: Path) -> None:
+    """The list holds for open connections too."""
+    text = f"{MUTUAL_TLS}  client_allowed_sans: [prometheus]\n"
+    site = Site(tmp_path, text)
+    guard = site.guard()
+    context = site.client_context(good(site))
+    async with guarded(guard) as address, browser(address, context) as client:
+        assert (await client.get("/metrics")).status_code == 200
+        site.write(text.replace("[prometheus]", "[alertmanager]"))
+        guard.reload_if_changed()
+        guard.reload_if_changed()
+        assert (await client.get("/metrics")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("bounds", "client", "expected"),
+    [
+        ("min_version: TLS12", ssl.TLSVersion.TLSv1_2, "TLSv1.2"),
+        ("min_version: TLS12", ssl.TLSVersion.TLSv1_3, "TLSv1.3"),
+        ("min_version: TLS13", ssl.TLSVersion.TLSv1_2, None),
+        ("min_version: TLS13", ssl.TLSVersion.TLSv1_3, "TLSv1.3"),
+        ("max_version: TLS12", ssl.TLSVersion.TLSv1_3, "TLSv1.2"),
+    ],
+)
+async def test_versions_are_bounded(
+    tmp_path: Path, bounds: str, client: ssl.TLSVersion, expected: str | None
+) -> None:
+    """Clients get the newest TLS between the bounds, and none outside of them."""
+    site = Site(tmp_path, f"{TLS}  {bounds}\n")
+    context = site.client_context()
+    context.maximum_version = client
+    connection = await handshake(site, context)
+    assert (connection and connection.version()) == expected
+
+
+async def handshake(site: Site, context: ssl.SSLContext) -> ssl.SSLObject | None:
+    """What a client agrees on with the server; None: nothing."""
+    async with guarded(site.guard()) as address, browser(address, context) as client:
+        try:
+            response = await client.get("/metrics")
+        except httpx.ConnectError:
+            return None
+        made = response.extensions["network_stream"].get_extra_info("ssl_object")
+        assert isinstance(made, ssl.SSLObject)
+        return made
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [("true", "ECDHE-ECDSA-AES128-GCM-SHA256"), ("false", "ECDHE-ECDSA-AES256-GCM-SHA384")],
+)
+async def test_cipher_suites_and_their_order(tmp_path: Path, order: str, expected: str) -> None:
+    """Only the suites of the list are offered, in the server's order or the client's."""
+    suites = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
+    site = Site(
+        tmp_path, f"{TLS}  cipher_suites: [{suites}]\n  prefer_server_cipher_suites: {order}\n"
+    )
+    context = site.client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256")
+    connection = await handshake(site, context)
+    assert connection
+    assert (connection.cipher() or ("",))[0] == expected
+    context.set_ciphers("ECDHE-ECDSA-CHACHA20-POLY1305")
+    assert await handshake(site, context) is None
+
+
+async def test_the_curve_is_the_one_of_the_file(tmp_path: Path) -> None:
+    """A client that offers another curve only makes no connection."""
+    site = Site(tmp_path, f"{TLS}  curve_preferences: [CurveP384]\n")
+    context = site.client_context()
+    context.set_ecdh_curve("secp384r1")
+    assert await handshake(site, context)
+    context.set_ecdh_curve("secp521r1")
+    assert await handshake(site, context) is None
+
+
+def missing(site: Site) -> None:
+    """No certificate."""
+    (site.directory / "server.pem").unlink()
+
+
+def missing_key(site: Site) -> None:
+    """No key."""
+    (site.directory / "server.key").unlink()
+
+
+def key_for_certificate(site: Site) -> None:
+    """A key in the place of the certificate."""
+    (site.directory / "server.pem").write_bytes((site.directory / "server.key").read_bytes())
+
+
+def half_a_certificate(site: Site) -> None:
+    """A certificate that is being written."""
+    pem = (site.directory / "server.pem").read_bytes()
+    (site.directory / "server.pem").write_bytes(pem[: len(pem) // 2])
+
+
+def half_a_key(site: Site) -> None:
+    """A key that is being written."""
+    pem = (site.directory / "server.key").read_bytes()
+    (site.directory / "server.key").write_bytes(pem[: len(pem) // 2])
+
+
+def another_key(site: Site) -> None:
+    """The key of another certificate."""
+    site.server_ca.issue_cert("x").private_key_pem.write_to_path(site.directory / "server.key")
+
+
+def encrypted_key(site: Site) -> None:
+    """A key with a passphrase."""
+    key = load_pem_private_key((site.directory / "server.key").read_bytes(), None)
+    encryption = BestAvailableEncryption(b"passphrase")
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    (site.directory / "server.key").write_bytes(pem)
+
+
+def no_ca(site: Site) -> None:
+    """A text in the place of the CA."""
+    (site.directory / "clients.pem").write_text("é nothing\n", encoding="utf-8")
+
+
+def empty_ca(site: Site) -> None:
+    """Nothing in the place of the CA."""
+    (site.directory / "clients.pem").write_bytes(b"")
+
+
+CERT = "2: tls_server_config.cert_file: {d}/server.pem"
+KEY = "3: tls_server_config.key_file: {d}/server.key"
+CA = "5: tls_server_config.client_ca_file: {d}/clients.pem"
+UNREADABLE = "cannot be read (No such file or directory): mend the path, or who may read it"
+NO_CERTIFICATES = "holds no certificates in PEM form: write them"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (missing, f"{CERT} {UNREADABLE}"),
+        (missing_key, f"{KEY} {UNREADABLE}"),
+        (key_for_certificate, f"{CERT} {NO_CERTIFICATES}"),
+        (half_a_certificate, f"{CERT} {NO_CERTIFICATES}"),
+        (half_a_key, f"{KEY} holds no key in PEM form: write one"),
+        (another_key, f"{KEY} is not the certificate's key: give both from the same issue"),
+        (encrypted_key, f"{KEY} is encrypted: write it without a passphrase"),
+        (no_ca, f"{CA} {NO_CERTIFICATES}"),
+        (empty_ca, f"{CA} {NO_CERTIFICATES}"),
+    ],
+)
+def test_a_file_that_is_no_use_is_named(
+    tmp_path: Path, damage: Callable[[Site], None], message: str
+) -> None:
+    """The error is at the key that names the file, and says what is wrong with it."""
+    site = Site(tmp_path, MUTUAL_TLS)
+    damage(site)
+    with pytest.raises(GuardError) as caught:
+        site.guard()
+    assert str(caught.value) == f"{site.path}:{message.format(d=tmp_path)}"
+    assert "BEGIN" not in str(caught.value)
+
+
+def test_what_stands_in_the_file_itself_is_named_too(tmp_path: Path) -> None:
+    """A `client_ca` that is none is an error at its line."""
+    site = Site(tmp_path, MUTUAL_TLS.replace("client_ca_file: clients.pem", "client_ca: nothing"))
+    with pytest.raises(GuardError) as caught:
+        site.guard()
+    place = f"{site.path}:5: tls_server_config.client_ca"
+    assert str(caught.value) == f"{place}: this holds no certificates in PEM form: write them"
+
+
+@pytest.mark.parametrize(
+    ("reason", "error", "message"),
+    [
+        (
+            "EE_KEY_TOO_SMALL",
+            ssl.SSLError(1, "too small"),
+            "{c} OpenSSL refuses {d}/server.pem (ee key too small): issue it anew",
+        ),
+        (
+            None,
+            FileNotFoundError(2, "No such file or directory"),
+            "{c} cannot be read (No such file or directory): mend the path",
+        ),
+    ],
+)
+def test_what_openssl_alone_knows_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str | None,
+    error: OSError,
+    message: str,
+) -> None:
+    """A weak certificate, or one that vanishes between two reads, is an error like the others."""
+    site = Site(tmp_path, TLS)
+    if isinstance(error, ssl.SSLError):
+        error.reason = reason or ""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", refuse)
+    with pytest.raises(GuardError) as caught:
+        site.guard()
+    place = f"{site.path}:2: tls_server_config.cert_file:"
+    assert str(caught.value) == message.format(c=place, d=tmp_path)
+
+
+def test_what_this_openssl_has_not_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A curve that is valid elsewhere and not here, as under FIPS, is an error with its place."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("unknown elliptic curve name")
+
+    monkeypatch.setattr(ssl.SSLContext, "set_ecdh_curve", refuse)
+    site = Site(tmp_path, f"{TLS}  curve_preferences: [X25519]\n")
+    with pytest.raises(GuardError, match=r"web.yaml:1: tls_server_config: .* choose others"):
+        site.guard()
