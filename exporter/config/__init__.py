@@ -1,23 +1,29 @@
 """The configuration file: YAML text to a frozen `Config`, or one `ConfigError` with every problem.
 
 Text → `tree` (values with places) → `document` (what the YAML says) → `settings` (what the program
-uses); `loader` goes that way. Nothing that a file names is read or opened here.
+uses); `loader` goes that way. Of the files that one names only bucket files and those for TLS are
+opened here, never those that hold tokens and passwords.
 """
 
 from exporter.config.demand import Demand, demand, shortages
 from exporter.config.loader import load, parse
 from exporter.config.problems import ConfigError, Problem
-from exporter.config.settings import Account, Config, Limits
+from exporter.config.settings import Account, Config, Discovery, Limits, Login, TlsConfig
+from exporter.config.signature import signature
 
 __all__ = [
     "Account",
     "Config",
     "ConfigError",
     "Demand",
+    "Discovery",
     "Limits",
+    "Login",
     "Problem",
+    "TlsConfig",
     "demand",
     "load",
     "parse",
     "shortages",
+    "signature",
 ]

@@ -1,7 +1,8 @@
 """What a configuration asks for: requests, series, memory, and whether its limits allow that.
 
 Estimates for people, from the expectations of the API's page and from measured figures
-(docs/performance.md). Nothing here changes what the exporter does.
+(docs/performance.md). Nothing here changes what the exporter does. Only listed buckets count: how
+many discovery will find is not known before.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Demand:
 
 
 def demand(config: Config) -> Demand:
-    """What a process with this configuration will ask for and need."""
+    """What a process with this configuration will ask for and need, for its listed buckets."""
     buckets = len(config.buckets())
     rate = sum(len(account.buckets) / account.timing.poll_interval for account in config.accounts)
     per_node = 5 + len(config.known_statuses) + 1

@@ -1,41 +1,32 @@
 """What the YAML may say: keys, types, defaults and their meaning, one pydantic model per mapping.
 
-The descriptions are the documentation that editors show (`schema`). What a single value may be
-is in `fields`; rules that need more than one mapping, and the words for errors, live elsewhere.
+The descriptions are the documentation that editors show (`schema`). The mappings inside of an
+account are in `access` and `targets`, what a single value may be is in `fields`; rules that need
+more than one mapping, and the words for errors, live elsewhere.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from exporter.config.access import AuthorizationDocument, LoginDocument, ProxyDocument, TlsDocument
 from exporter.config.fields import (
     BaseUrl,
-    BucketId,
     Count,
-    Credentials,
     Duration,
-    Labels,
     Name,
     Rate,
     Size,
     Switch,
     empty_if_none,
 )
+from exporter.config.mapping import StrictMapping, given
+from exporter.config.targets import BucketDocument, BucketEntry, DiscoveryDocument
 
 
-def _id_as_mapping(given: object) -> object:
-    return {"id": given} if isinstance(given, str) else given
-
-
-class _Mapping(BaseModel):
-    """What all mappings share: other keys are errors, and no error repeats a value."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class GlobalDocument(_Mapping):
+class GlobalDocument(StrictMapping):
     """What holds for all accounts. Every key is optional."""
 
     base_url: BaseUrl[str] = Field(
@@ -101,46 +92,7 @@ class GlobalDocument(_Mapping):
     )
 
 
-class AuthorizationDocument(_Mapping):
-    """Where the bearer token comes from: exactly one of the two keys."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [{"required": ["credentials"]}, {"required": ["credentials_file"]}]
-        }
-    )
-
-    credentials: Credentials = Field(
-        None,
-        description='The token itself, or better a variable: "${FLASHBACK_TOKEN}", '
-        "in quotes where it stands in {…}.",
-    )
-    credentials_file: Name[str | None] = Field(
-        None,
-        description="A file that holds the token, relative to this one. "
-        "White space around the token is trimmed.",
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.credentials is None) == (self.credentials_file is None):
-            raise ValueError("write exactly one of credentials and credentials_file")
-        return self
-
-
-class BucketDocument(_Mapping):
-    """A bucket to poll. An id alone, without a mapping, is the short form."""
-
-    id: BucketId = Field(description="The bucket's id in the Flashback API.")
-    name: Name[str | None] = Field(
-        None, description="A name for people, shown by flashback_bucket_info. Default: the id."
-    )
-    labels: Labels = Field(
-        default_factory=dict, description="Labels of your own for flashback_bucket_info."
-    )
-
-
-class Overrides(_Mapping):
+class Overrides(StrictMapping):
     """What an account may say in place of the global settings."""
 
     base_url: BaseUrl[str | None] = Field(None, description="In place of the global one.")
@@ -155,26 +107,50 @@ class Overrides(_Mapping):
     stale_after: Duration[float | None] = Field(None, description="In place of the global one.")
 
 
-class AccountDocument(Overrides):
+class AccountDocument(ProxyDocument, Overrides):
     """A user of the API and the buckets to poll in that user's name."""
 
-    name: Name[str] = Field(description="The value of the label account. No two are equal.")
-    authorization: AuthorizationDocument = Field(
-        description="Where the account's bearer token comes from."
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["authorization"]}, {"required": ["login"]}],
+            "anyOf": [
+                {"required": ["buckets"], "properties": {"buckets": {"minItems": 1}}},
+                {"required": ["bucket_files"], "properties": {"bucket_files": {"minItems": 1}}},
+                {"required": ["discovery"]},
+            ],
+            "not": {
+                "required": ["proxy_url", "proxy_from_environment"],
+                "properties": {"proxy_from_environment": {"const": True}},
+            },
+        }
     )
-    buckets: list[
-        Annotated[
-            BucketDocument,
-            BeforeValidator(_id_as_mapping, json_schema_input_type=BucketId | BucketDocument),
-        ]
-    ] = Field(
-        min_length=1,
+
+    name: Name[str] = Field(description="The value of the label account. No two are equal.")
+    authorization: Annotated[AuthorizationDocument | None, given(AuthorizationDocument)] = Field(
+        None, description="Where the account's bearer token comes from. Or write login."
+    )
+    login: Annotated[LoginDocument | None, given(LoginDocument)] = Field(
+        None, description="Log in for a token and renew it. In place of authorization."
+    )
+    tls_config: Annotated[TlsDocument | None, given(TlsDocument)] = Field(
+        None, description="What is particular about TLS. Only with an https:// base_url."
+    )
+    buckets: list[BucketEntry] = Field(
+        [],
         description="The buckets to poll, each as its id or as a mapping. "
         "An id stands in one account only.",
     )
+    bucket_files: list[Name[str]] = Field(
+        [],
+        description="Files with more buckets, each file a YAML list of the form of buckets. "
+        "Paths relative to this file, with *, ? and […] for files that may come and go.",
+    )
+    discovery: Annotated[DiscoveryDocument | None, given(DiscoveryDocument)] = Field(
+        None, description="Find buckets by asking the API for them; {} takes all there are."
+    )
 
 
-class Document(_Mapping):
+class Document(StrictMapping):
     """The configuration of flashback-exporter."""
 
     model_config = ConfigDict(title="flashback-exporter")
@@ -195,17 +171,12 @@ MAPPINGS: dict[str, type[BaseModel]] = {
     "global": GlobalDocument,
     "accounts": AccountDocument,
     "authorization": AuthorizationDocument,
+    "login": LoginDocument,
+    "tls_config": TlsDocument,
     "buckets": BucketDocument,
+    "discovery": DiscoveryDocument,
 }
 """The mappings by the key above them; labels are not among them, since their keys are free."""
-
-NOT_YET_SUPPORTED = frozenset(
-    {
-        *("login", "tls_config", "proxy_url", "proxy_from_environment"),
-        *("bucket_files", "discovery"),
-    }
-)
-"""The keys of an account that are promised for later versions."""
 
 
 def keys(mapping: str) -> list[str]:

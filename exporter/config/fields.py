@@ -6,12 +6,13 @@ that pydantic reads itself (`Count`, `Rate`, `Switch`) only differ for editors.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, SecretStr, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from exporter.config import quantities, texts, urls
+from exporter.config import quantities, regexes, texts, urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ T = TypeVar("T")
 """A value's type, with or without None: None is the default of a key, never a value in the YAML."""
 
 _VARIABLE = r"\$\{"
+_ANY_PATTERN = r"[\s\S]"
 _SCALAR = ["string", "number", "boolean"]  # what a YAML parser may make of literal text
 
 
@@ -66,6 +68,17 @@ BucketId: TypeAlias = Annotated[
 Credentials: TypeAlias = Annotated[
     SecretStr | None, _read(texts.token), _literal(texts.VISIBLE_ASCII_PATTERN, writeOnly=True)
 ]
+Email: TypeAlias = Annotated[str, _read(texts.email), WithJsonSchema(_text(texts.EMAIL_PATTERN))]
+Password: TypeAlias = Annotated[
+    SecretStr | None, _read(texts.password), _literal(_ANY_PATTERN, writeOnly=True)
+]
+Host: TypeAlias = Annotated[str | None, _read(urls.host), _literal(urls.HOST_PATTERN)]
+ProxyUrl: TypeAlias = Annotated[
+    SecretStr | None,
+    _read(urls.proxy_url),
+    WithJsonSchema({**_text(urls.PROXY_URL_PATTERN), "writeOnly": True}),
+]
+Regex: TypeAlias = Annotated[re.Pattern[str], _read(regexes.regex), _literal(_ANY_PATTERN)]
 Size: TypeAlias = Annotated[
     int,
     _read(quantities.size),

@@ -5,30 +5,32 @@ Each step reports to one `Report`; a configuration comes out only when nothing w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 
+from exporter.config.bucket_files import bucket_files, joined
 from exporter.config.document import Document
 from exporter.config.problems import Report
 from exporter.config.rules import in_force, report_broken_rules, timing
-from exporter.config.settings import Account, Config, Limits
+from exporter.config.settings import Account, Config, Discovery, Limits, Login
+from exporter.config.syntax import decoded
+from exporter.config.tls import tls_config
 from exporter.config.tree import read
 from exporter.config.wording import report_shape
 from exporter.model import Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pydantic import SecretStr
 
-    from exporter.config.document import (
-        AccountDocument,
-        AuthorizationDocument,
-        BucketDocument,
-        GlobalDocument,
-    )
+    from exporter.config.access import AuthorizationDocument
+    from exporter.config.bucket_files import BucketFile
+    from exporter.config.document import AccountDocument, GlobalDocument
+    from exporter.config.targets import BucketDocument, DiscoveryDocument
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -40,12 +42,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         report.fail(
             None, (), f"cannot be read ({error.strerror}): name the file with --config.file"
         )
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        report.fail(line, (), "this is not UTF-8: save the file in that encoding")
-    return parse(text, path=path, environ=environ)
+    config = parse(decoded(content, report), path=path, environ=environ)
+    return replace(config, files=(path, *config.files))
 
 
 def parse(text: str, *, path: Path, environ: Mapping[str, str]) -> Config:
@@ -59,13 +57,21 @@ def parse(text: str, *, path: Path, environ: Mapping[str, str]) -> Config:
         document = Document.model_validate(tree.root.plain())
     except ValidationError as error:
         report_shape(error, tree)
-    report_broken_rules(tree)
+    files = bucket_files(tree, path.parent, environ)
+    report_broken_rules(tree, path.parent, files)
     report.raise_if_any()
-    return _config(document, path.parent)
+    return _config(document, path.parent, files)
 
 
-def _config(document: Document, directory: Path) -> Config:
+def _config(document: Document, directory: Path, files: list[BucketFile]) -> Config:
     defaults = document.defaults
+    accounts = []
+    for index, account in enumerate(document.accounts):
+        own = [file for file in files if file.account == ("accounts", index)]
+        buckets = [*account.buckets, *(bucket for file in own for bucket in file.buckets)]
+        accounts.append(_account(account, buckets, defaults, directory))
+    tls_files = [file for account in accounts for file in account.tls.files()]
+    patterns = [pattern for account in document.accounts for pattern in account.bucket_files]
     return Config(
         limits=Limits(
             max_concurrent_requests=defaults.max_concurrent_requests,
@@ -74,25 +80,50 @@ def _config(document: Document, directory: Path) -> Config:
             max_response_bytes=defaults.max_response_bytes,
         ),
         known_statuses=tuple(defaults.known_statuses),
-        accounts=tuple(_account(account, defaults, directory) for account in document.accounts),
+        accounts=tuple(accounts),
+        files=tuple(dict.fromkeys([*(file.path for file in files), *tls_files])),
+        bucket_globs=tuple(dict.fromkeys(joined(directory, pattern) for pattern in patterns)),
     )
 
 
-def _account(account: AccountDocument, defaults: GlobalDocument, directory: Path) -> Account:
+def _account(
+    account: AccountDocument,
+    buckets: Sequence[BucketDocument],
+    defaults: GlobalDocument,
+    directory: Path,
+) -> Account:
     settings = in_force(defaults, account)
     return Account(
         name=account.name,
         base_url=settings.base_url,
-        credentials=_credentials(account.authorization, directory),
+        credentials=_credentials(account, directory),
+        tls=tls_config(account.tls_config, directory),
+        proxy_url=account.proxy_url,
+        proxy_from_environment=account.proxy_from_environment,
         timing=timing(settings),
-        buckets=tuple(_bucket(bucket, account.name) for bucket in account.buckets),
+        buckets=tuple(_bucket(bucket, account.name) for bucket in buckets),
+        discovery=None if account.discovery is None else _discovery(account.discovery),
     )
 
 
-def _credentials(document: AuthorizationDocument, directory: Path) -> SecretStr | Path:
-    if document.credentials is not None:
-        return document.credentials
-    return directory / (document.credentials_file or "")  # the document has one of the two
+def _credentials(account: AccountDocument, directory: Path) -> SecretStr | Path | Login:
+    if login := account.login:
+        return Login(login.email, _secret(login.password, login.password_file, directory))
+    authorization = cast("AuthorizationDocument", account.authorization)  # one of the two is there
+    return _secret(authorization.credentials, authorization.credentials_file, directory)
+
+
+def _secret(given: SecretStr | None, file: str | None, directory: Path) -> SecretStr | Path:
+    return directory / (file or "") if given is None else given  # the document has one of the two
+
+
+def _discovery(document: DiscoveryDocument) -> Discovery:
+    return Discovery(
+        workspace_id=document.workspace_id,
+        refresh_interval=document.refresh_interval,
+        include=tuple(document.include),
+        exclude=tuple(document.exclude),
+    )
 
 
 def _bucket(document: BucketDocument, account: str) -> Bucket:

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration file: one problem, all of them, and how places are written.
+"""What is wrong with configuration files: one problem, all of them, and how places are written.
 
 Wording lives where a fault is found. Nothing here knows YAML, pydantic or the rules, and nothing
 here may print a value that came from the environment.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 Place: TypeAlias = tuple[str | int, ...]
 """The way from the root of the document to a value: keys and list indices."""
@@ -48,31 +49,48 @@ class ConfigError(Exception):
 
 
 class Report:
-    """Gathers the problems of one file, so that all of them can be told at once."""
+    """Gathers the problems of one file and its parts, so that all of them can be told at once."""
 
     def __init__(self, file: str) -> None:
-        self._file = file
+        self.file = file
         self._problems: list[Problem] = []
         self._places: set[Place] = set()
+        self._parts: list[Report] = []
+
+    def part(self, file: str) -> Report:
+        """A report on another file, whose problems are told after those of this one."""
+        self._parts.append(Report(file))
+        return self._parts[-1]
 
     def add(self, line: int | None, place: Place, message: str) -> None:
         """Note one problem."""
-        self._problems.append(Problem(self._file, line, path_text(place), message))
+        self._problems.append(Problem(self.file, line, path_text(place), message))
         self._places.add(place)
 
     def has(self, place: Place) -> bool:
         """Whether this very place has a problem already: more about it would only confuse."""
         return place in self._places
 
+    def problems(self) -> list[Problem]:
+        """Every problem, file by file, in the order of lines."""
+        own = sorted(self._problems, key=lambda problem: problem.line or 0)
+        return own + [problem for part in self._parts for problem in part.problems()]
+
     def raise_if_any(self) -> None:
-        """Raise a ConfigError, in the order of lines, unless all is well."""
-        if self._problems:
-            raise ConfigError(sorted(self._problems, key=lambda problem: problem.line or 0))
+        """Raise a ConfigError with every problem, unless all is well."""
+        if problems := self.problems():
+            raise ConfigError(problems)
 
     def fail(self, line: int | None, place: Place, message: str) -> NoReturn:
-        """Raise a ConfigError now: beyond this problem nothing can be read."""
+        """Raise a ConfigError now: beyond this problem nothing of the file can be read."""
         self.add(line, place, message)
         raise ConfigError(self._problems)
+
+
+def file_text(path: Path) -> str:
+    """A path as problems show it, on one printable line."""
+    text = str(path)
+    return text if text.isprintable() else json.dumps(text)
 
 
 def path_text(place: Place) -> str:

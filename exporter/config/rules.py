@@ -1,7 +1,8 @@
 """The rules that need more than one key, and how keys combine into settings.
 
 A rule reports at the key that a user would change first. It is checked wherever the keys it needs
-are sound by themselves, whatever is wrong elsewhere in the file.
+are sound by themselves, whatever is wrong elsewhere in the file. What stands twice is found in
+`repeats`, what is wrong with files for TLS in `tls`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from exporter.config.access import ProxyDocument, TlsDocument
 from exporter.config.document import GlobalDocument, Overrides
-from exporter.config.problems import path_text, quoted
 from exporter.config.quantities import duration_text
-from exporter.config.urls import is_exposed
+from exporter.config.repeats import report_repeats
+from exporter.config.tls import tls_config, tls_faults
+from exporter.config.urls import is_exposed, is_https
 from exporter.model import UNKNOWN_STATUS, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Sequence
+    from pathlib import Path
 
+    from exporter.config.bucket_files import BucketFile
     from exporter.config.problems import Place
     from exporter.config.tree import Node, Tree
 
@@ -26,6 +31,20 @@ _EXPOSED = (
     "the token would cross the network in clear text: write https:// in base_url, "
     'or "allow_http: true" in this account'
 )
+_NO_CREDENTIALS = (
+    'one of the keys "authorization" and "login" is missing: '
+    'add "authorization: {credentials_file: token}" '
+    'or "login: {email: ops@example.com, password_file: password}"'
+)
+_NO_BUCKETS = (
+    "this account polls nothing: list the ids of buckets under buckets, "
+    'or write "bucket_files: [buckets/*.yaml]" or "discovery: {}"'
+)
+_TLS_WITHOUT_HTTPS = (
+    "this means nothing to a base_url of http://: write https:// there, or remove this"
+)
+_CREDENTIALS = {"authorization", "login"}
+_LISTS = ("buckets", "bucket_files")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -57,16 +76,15 @@ def _least_stale(settings: GlobalDocument) -> float:
     return 2 * settings.poll_interval + _poll_timeout(settings)
 
 
-def report_broken_rules(tree: Tree) -> None:
-    """Report every rule that the document breaks. Comes after the problems of single values."""
+def report_broken_rules(tree: Tree, directory: Path, files: Sequence[BucketFile]) -> None:
+    """Report every rule that is broken. Comes after the problems of single values."""
     accounts = tree.children(("accounts",))
-    statuses = tree.children(("global", "known_statuses"))
-    buckets = [entry for place, _ in accounts for entry in tree.children((*place, "buckets"))]
-    _report_repeats(tree, _texts(accounts, "name"))
-    _report_repeats(tree, _texts(buckets, "id"))
-    _report_repeats(tree, statuses)
-    _report_unknown_status(tree, statuses)
     defaults = _sound(GlobalDocument, tree.root.child("global"))
+    report_repeats(tree, files)
+    _report_unknown_status(tree)
+    for place, node in accounts:
+        _report_choices(tree, place, node)
+        _report_tls_files(tree, place, node, directory)
     if defaults is not None:
         for key, message in _timing_faults(defaults).items():
             tree.refuse(("global", key), message)
@@ -75,29 +93,39 @@ def report_broken_rules(tree: Tree) -> None:
                 _report_account(tree, place, defaults, overrides)
 
 
-def _texts(entries: Iterable[tuple[Place, Node]], key: str) -> Iterator[tuple[Place, Node]]:
-    """Of each entry the text under `key`, or the entry itself where that is only a text."""
-    for place, node in entries:
-        child = node.child(key)
-        yield (place, node) if child is None else ((*place, key), child)
-
-
-def _report_repeats(tree: Tree, entries: Iterable[tuple[Place, Node]]) -> None:
-    seen: dict[str, tuple[Place, Node]] = {}
-    for place, node in entries:
-        if not isinstance(node.value, str) or tree.report.has(place):
-            continue
-        first_place, first = seen.setdefault(node.value, (place, node))
-        if first_place != place:
-            where = f"{path_text(first_place)} in line {first.line}"
-            message = f"{quoted(node.written)} is the same as {where}: change or remove one of them"
-            tree.refuse(place, message)
-
-
-def _report_unknown_status(tree: Tree, statuses: Iterable[tuple[Place, Node]]) -> None:
-    for place, node in statuses:
+def _report_unknown_status(tree: Tree) -> None:
+    for place, node in tree.children(("global", "known_statuses")):
         if node.value == UNKNOWN_STATUS:
             tree.refuse(place, f"{UNKNOWN_STATUS} stands for all other statuses: remove it")
+
+
+def _report_choices(tree: Tree, place: Place, node: Node) -> None:
+    """Report where an account says too little, or two things that exclude each other."""
+    if not isinstance(node.value, dict):
+        return
+    keys = node.value.keys()
+    if keys.isdisjoint(_CREDENTIALS):
+        tree.refuse(place, _NO_CREDENTIALS)
+    elif keys >= _CREDENTIALS:
+        tree.refuse(
+            (*place, "login"), "write only one of authorization and login: remove the other"
+        )
+    if "discovery" not in keys and all(_is_empty(node.child(key)) for key in _LISTS):
+        tree.refuse((*place, "buckets"), _NO_BUCKETS)
+    proxy = _sound(ProxyDocument, node)
+    if proxy and proxy.proxy_url and proxy.proxy_from_environment:
+        message = "write only one of proxy_url and proxy_from_environment: remove the other"
+        tree.refuse((*place, "proxy_from_environment"), message)
+
+
+def _is_empty(node: Node | None) -> bool:
+    return node is None or node.value == []
+
+
+def _report_tls_files(tree: Tree, place: Place, node: Node, directory: Path) -> None:
+    if document := _sound(TlsDocument, node.child("tls_config")):
+        for key, fault in tls_faults(tls_config(document, directory)).items():
+            tree.refuse((*place, "tls_config", key), fault)
 
 
 def _sound(model: type[M], node: Node | None) -> M | None:
@@ -116,6 +144,9 @@ def _report_account(
     settings = in_force(defaults, overrides)
     if is_exposed(settings.base_url) and not overrides.allow_http:
         tree.refuse((*place, "base_url"), _EXPOSED)
+    tls_place, tls_node = tree.nearest((*place, "tls_config"))
+    if tls_place != place and tls_node.value is not None and not is_https(settings.base_url):
+        tree.refuse(tls_place, _TLS_WITHOUT_HTTPS)
     faults = _timing_faults(settings)
     if "poll_timeout" in faults and overrides.poll_interval is not None:
         tree.refuse((*place, "poll_interval"), faults["poll_timeout"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import re
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -28,14 +29,57 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """Who logs in to get tokens."""
+
+    email: str
+    password: SecretStr | Path  # the password, or the file that holds it from time to time
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """What is particular about TLS to an API. `cert_file` and `key_file` come together."""
+
+    ca_file: Path | None  # None: whom the system trusts
+    cert_file: Path | None
+    key_file: Path | None
+    server_name: str | None  # None: the host of the URL
+    insecure_skip_verify: bool
+
+    def files(self) -> tuple[Path, ...]:
+        """The files that are named."""
+        named = (self.ca_file, self.cert_file, self.key_file)
+        return tuple(file for file in named if file is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """How an account's buckets are found."""
+
+    workspace_id: str | None  # None: in every workspace
+    refresh_interval: float  # seconds
+    include: tuple[re.Pattern[str], ...]
+    exclude: tuple[re.Pattern[str], ...]
+
+    def admits(self, name: str) -> bool:
+        """Whether a bucket of this name is polled: a pattern counts for the whole of it."""
+        included = not self.include or any(each.fullmatch(name) for each in self.include)
+        return included and not any(each.fullmatch(name) for each in self.exclude)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A user of the API and the buckets polled in that user's name."""
 
     name: str
     base_url: str  # without a slash at its end
-    credentials: SecretStr | Path  # the bearer token, or the file that holds it from time to time
+    credentials: SecretStr | Path | Login  # the bearer token, the file that holds it, or a login
+    tls: TlsConfig
+    proxy_url: SecretStr | None  # a password may stand in it
+    proxy_from_environment: bool
     timing: Timing
-    buckets: tuple[Bucket, ...]
+    buckets: tuple[Bucket, ...]  # the listed ones
+    discovery: Discovery | None  # None: no others
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +89,9 @@ class Config:
     limits: Limits
     known_statuses: tuple[str, ...]
     accounts: tuple[Account, ...]
+    files: tuple[Path, ...]  # read or named: the configuration itself, bucket files, TLS's
+    bucket_globs: tuple[str, ...]  # where bucket files are, or may appear
 
     def buckets(self) -> tuple[Bucket, ...]:
-        """Every bucket, in the order of the file."""
+        """Every listed bucket, in the order of the accounts."""
         return tuple(bucket for account in self.accounts for bucket in account.buckets)

@@ -1,4 +1,4 @@
-"""YAML text to YAML nodes, or one clear problem.
+"""A file's bytes to text and YAML text to YAML nodes, or one clear problem.
 
 Only the syntax is judged here, in words that say what to do. `yaml.compose` constructs no object,
 whatever the tags in the text say.
@@ -38,6 +38,15 @@ _REMEDIES = {
     "second occurrence": "give each anchor (&name) a name of its own",
 }
 """What to do about what libyaml says, by a part of its words."""
+
+
+def decoded(content: bytes, report: Report) -> str:
+    """The text of a file, without a byte order mark. Reports and raises."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        report.fail(line, (), "this is not UTF-8: save the file in that encoding")
 
 
 def compose(text: str, report: Report) -> yaml.Node | None:

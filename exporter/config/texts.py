@@ -1,4 +1,4 @@
-"""What names, ids, labels and tokens may look like.
+"""What names, ids, labels, addresses and secrets may look like.
 
 Pure functions from text to text. They raise ValueError with what to do about it; none of these
 messages quotes the text, since it may be a secret or hold one.
@@ -31,6 +31,9 @@ NAME_PATTERN = r"^\S(.*\S)?$"
 
 VISIBLE_ASCII_PATTERN = r"^\s*[!-~]+\s*$"
 _VISIBLE_ASCII = re.compile("[!-~]+")
+
+EMAIL_PATTERN = r"^[^\s@]+@[^\s@]+$"
+_EMAIL = re.compile(EMAIL_PATTERN)
 
 
 def label_value(text: str) -> str:
@@ -89,3 +92,19 @@ def token(text: str) -> str:
     if not _VISIBLE_ASCII.fullmatch(stripped):
         raise ValueError("a token is visible ASCII without spaces: copy it once more")
     return stripped
+
+
+def email(text: str) -> str:
+    """An e-mail address, as far as its form goes."""
+    if not _EMAIL.fullmatch(name(text)):
+        raise ValueError("this is not an e-mail address: write it as ops@example.com")
+    return text
+
+
+def password(text: str) -> str:
+    """Any text that is not empty, exactly as it is."""
+    if not text:
+        raise ValueError("this is empty: write the password")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("this holds bytes that are no text: set the variable in UTF-8")
+    return text

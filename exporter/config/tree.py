@@ -92,10 +92,10 @@ class Tree:
 
 
 def read(text: str, environ: Mapping[str, str], report: Report) -> Tree:
-    """The tree of `text`. Reports what is wrong, and raises where nothing can be read at all."""
+    """The tree of `text`; of an empty one the root is None. Reports, and raises if unreadable."""
     root = compose(text, report)
     if root is None:
-        report.fail(1, (), "the file is empty: start with accounts, as config.example.yaml does")
+        return Tree(Node(1, None), report)
     return Tree(_Builder(environ, report).node(root, _line(root), ()), report)
 
 

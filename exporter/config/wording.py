@@ -9,7 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from exporter.config.document import MAPPINGS, NOT_YET_SUPPORTED, keys
+from exporter.config.document import MAPPINGS, keys
 from exporter.config.problems import QUOTED_LENGTH, key_text, quoted
 from exporter.config.quantities import duration_text
 
@@ -41,23 +41,31 @@ _WORDS = {
 }
 """Our words by pydantic's kind of error; `greater_than_equal` and `less_than` bound durations."""
 
+_NOTHING: dict[Place, str] = {
+    ("model_type",): "the file is empty: start with accounts, as config.example.yaml does",
+    ("model_type", "discovery"): 'this has no value: write "{}" for all buckets, or remove it',
+}
+"""What to do where nothing is written, by pydantic's kind of error and the key, if special."""
+
 _EXAMPLES = {
     "accounts": "write the list of accounts, as config.example.yaml does",
-    "authorization": 'add "authorization: {credentials_file: token}"',
-    "buckets": "list the ids of the buckets to poll",
+    "email": 'add "email: " and the address of the user who logs in',
     "id": 'add "id: " and the bucket\'s id',
     "name": 'add "name: main", or any other name',
 }
 """What to do about each required key that is missing."""
 
 
-def report_shape(error: ValidationError, tree: Tree) -> None:
-    """Report each of pydantic's errors, save where a value could not be made out before."""
+def report_shape(error: ValidationError, tree: Tree, *, within: str = "") -> None:
+    """Report each of pydantic's errors, save where a value could not be made out before.
+
+    `within` is the key of `MAPPINGS` for mappings that stand under no key of the tree.
+    """
     for details in error.errors(include_url=False, include_input=False):
         place: Place = details["loc"]
         found, node = tree.nearest(place)
         if details["type"] == "extra_forbidden":
-            tree.report.add(node.line, found[:-1], _unknown_key(found))
+            tree.report.add(node.line, found[:-1], _unknown_key(found, within))
         elif details["type"] == "missing":
             key = str(place[-1])
             tree.report.add(node.line, found, f'the key "{key}" is missing: {_EXAMPLES[key]}')
@@ -67,7 +75,8 @@ def report_shape(error: ValidationError, tree: Tree) -> None:
 
 def _message(details: ErrorDetails, node: Node) -> str:
     if node.value is None:
-        return "this has no value: give it one, or remove it"
+        key = (details["type"], *details["loc"][-1:])
+        return _NOTHING.get(key, "this has no value: give it one, or remove it")
     context = details.get("ctx", {})
     words = _WORDS.get(details["type"]) or str(context["error"])
     bounds = {key: duration_text(context[key]) for key in ("ge", "lt") if key in context}
@@ -85,11 +94,9 @@ def _kind(node: Node) -> str:
     return "a list" if isinstance(node.value, list) else "a text"
 
 
-def _unknown_key(place: Place) -> str:
+def _unknown_key(place: Place, within: str) -> str:
     key = str(place[-1])
-    above = next((step for step in reversed(place[:-1]) if isinstance(step, str)), "")
-    if above == "accounts" and key in NOT_YET_SUPPORTED:
-        return f"{key_text(key)} is not supported yet: remove it"
+    above = next((step for step in reversed(place[:-1]) if isinstance(step, str)), within)
     return f"{key_text(key)} is unknown here: {_remedy(key, above)}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.config import Config, ConfigError, parse
+from exporter.config import Config, ConfigError, load, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,3 +44,17 @@ def problems(text: str, environ: Mapping[str, str] = ENVIRON) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse(text, path=Path("x"), environ=environ)
     return [str(problem).removeprefix("x:") for problem in caught.value.problems]
+
+
+def written(directory: Path, text: str, **others: str) -> Path:
+    """A configuration file with this text, and beside it the others, by names without `.yaml`."""
+    for name, content in (("config", text), *others.items()):
+        (directory / f"{name}.yaml").write_text(content, encoding="utf-8")
+    return directory / "config.yaml"
+
+
+def load_problems(path: Path) -> list[str]:
+    """The problems of a file, each with the file's name alone, without its directory."""
+    with pytest.raises(ConfigError) as caught:
+        load(path, ENVIRON)
+    return [str(problem).replace(f"{path.parent}/", "") for problem in caught.value.problems]

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from exporter.config import Config, demand, shortages
-from tests.config.samples import good
+from tests.config.samples import ACCOUNT, good
 
 TEXT = """\
 global: {{{settings}}}
@@ -41,6 +41,15 @@ def test_demand_adds_up_over_accounts() -> None:
     assert asked.requests_per_second == pytest.approx(2)
     assert asked.answer_time == pytest.approx(8)
     assert asked.series == 70 * 60
+
+
+def test_buckets_to_be_found_do_not_count() -> None:
+    """Nobody knows how many there will be."""
+    asked = demand(good(f"{ACCOUNT}    discovery: {{}}\n"))
+    assert asked.buckets == 1
+    assert asked.requests_per_second == pytest.approx(1 / 60)
+    none = demand(good(ACCOUNT.replace("buckets: [65f1c0ffee]", "discovery: {}")))
+    assert (none.buckets, none.answer_time) == (0, math.inf)
 
 
 def test_more_statuses_are_more_series() -> None:

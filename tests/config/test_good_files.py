@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from exporter.config import Config, load
+from exporter.config import Config, Discovery, Login, TlsConfig, load
 from exporter.config.document import MAPPINGS, keys
 from exporter.model import Bucket, Timing
 from tests.config.samples import DATA, ENVIRON, TOKEN
@@ -26,7 +28,7 @@ def test_file_loads(path: Path) -> None:
     """Each account that comes out is complete."""
     for account in load(path, ENVIRON).accounts:
         assert account.credentials
-        assert account.buckets
+        assert account.buckets or account.discovery or "later" in account.name
         assert not account.base_url.endswith("/")
 
 
@@ -42,17 +44,23 @@ def test_minimal_file_takes_every_default() -> None:
     assert account.base_url == "https://backend.flashback.tech"
     assert account.timing == Timing(60, 10, 300, 300, 600)
     assert account.credentials == GOOD / "token"
+    assert account.tls == TlsConfig(None, None, None, None, insecure_skip_verify=False)
+    assert (account.proxy_url, account.proxy_from_environment) == (None, False)
+    assert account.discovery is None
+    assert (minimal.files, minimal.bucket_globs) == ((GOOD / "minimal.yaml",), ())
     assert minimal.buckets() == (Bucket("main", "65f1c0ffee", "65f1c0ffee"),)
 
 
 def test_windows_file_is_the_same() -> None:
     """A byte order mark, CRLF and document markers change nothing."""
-    assert config("windows") == config("minimal")
+    minimal = config("minimal")
+    assert replace(config("windows"), files=minimal.files) == minimal
 
 
 def test_mappings_without_entries_are_empty() -> None:
     """`global:` and `labels:` with nothing after them stand for no entries."""
-    assert config("empty_mappings") == config("minimal")
+    minimal = config("minimal")
+    assert replace(config("empty_mappings"), files=minimal.files) == minimal
 
 
 def test_scalars_keep_their_literal_text() -> None:
@@ -131,6 +139,52 @@ def test_open_timing_follows_the_interval() -> None:
     slow, fast = config("short_interval").accounts
     assert slow.timing == Timing(600, 10, 1210, 300, 600)
     assert fast.timing == Timing(5, 5, 300, 300, 600)
+
+
+def test_logins_are_read() -> None:
+    """A password is taken literally, or its file is named; no token is needed then."""
+    file, literal, variable = (account.credentials for account in config("login").accounts)
+    assert file == Login("ops@example.com", GOOD / "../secrets/password")
+    assert literal == Login("ops+exporter@example.com", SecretStr(" 0123 ${WORD} "))
+    assert variable == Login("ops@example.com", SecretStr(ENVIRON["PHRASE"]))
+
+
+def test_discovery_is_on_where_it_stands() -> None:
+    """Without any key it finds everything; with it no bucket needs to be listed."""
+    everything, some = config("discovery").accounts
+    assert everything.discovery == Discovery(None, 600, (), ())
+    assert some.discovery == Discovery(
+        "0065", 90, (re.compile("media-.*"), re.compile("hunter2")), (re.compile(".*-tmp"),)
+    )
+    assert some.buckets == ()
+
+
+def test_bucket_files_come_after_the_account_s_own() -> None:
+    """By name, each once, empty ones too; a pattern may match nothing yet."""
+    loaded = config("bucket_files")
+    main, later = loaded.accounts
+    assert [(bucket.id, bucket.name) for bucket in main.buckets] == [
+        ("65f1c0ffee", "65f1c0ffee"),
+        ("0123", "65f1c0ffee"),
+        ("65f1c0ffee0", "65f1c0ffee0"),
+        ("us", "us"),
+    ]
+    assert main.buckets[1] == Bucket("main", "0123", "65f1c0ffee", {"team": "media"})
+    assert later.buckets == ()
+    names = ("bucket_files", "buckets/ap", "buckets/eu", "buckets/us")
+    assert loaded.files == tuple(GOOD / f"{name}.yaml" for name in names)
+    patterns = ("buckets/*.yaml", "buckets/eu.yaml", "later/*.yaml", "later/[ab]?.yaml")
+    assert loaded.bucket_globs == tuple(str(GOOD / pattern) for pattern in patterns)
+
+
+def test_way_to_the_api_is_read() -> None:
+    """Proxies and what is particular about TLS reach the settings."""
+    proxy, environment = config("connection").accounts
+    assert proxy.proxy_url == SecretStr("http://ops:hunter2@[::1]:3128")
+    assert proxy.tls == TlsConfig(None, None, None, "api.example.com", insecure_skip_verify=True)
+    assert not proxy.proxy_from_environment
+    assert (environment.proxy_url, environment.proxy_from_environment) == (None, True)
+    assert environment.tls == config("minimal").accounts[0].tls
 
 
 def test_example_loads_as_it_is() -> None:

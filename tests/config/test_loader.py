@@ -40,3 +40,21 @@ def test_token_shows_in_no_repr() -> None:
     for given in (TOKEN, '"${FLASHBACK_TOKEN}"'):
         config = good(ACCOUNT.replace("credentials_file: token", f"credentials: {given}"))
         assert TOKEN not in f"{config} {config!r}"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "login: {email: ops@example.com, password: s3cr3t}",
+        "authorization: {credentials_file: token}\n    proxy_url: http://ops:s3cr3t@proxy.example.com",
+    ],
+)
+def test_password_shows_in_no_repr(keys: str) -> None:
+    """Neither a password nor a proxy's is in the str or repr of a configuration."""
+    config = good(ACCOUNT.replace("authorization: {credentials_file: token}", keys))
+    assert "s3cr3t" not in f"{config} {config!r} {config.accounts[0].credentials}"
+
+
+def test_text_names_no_file_of_its_own() -> None:
+    """A configuration that was not read from a file does not claim to have been."""
+    assert good(ACCOUNT).files == ()

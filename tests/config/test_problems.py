@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.config import Problem
-from exporter.config.problems import key_text, path_text, quoted
+from exporter.config import ConfigError, Problem
+from exporter.config.problems import Report, key_text, path_text, quoted
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,20 @@ def test_path_is_written_as_people_do() -> None:
 def test_quoted_text_is_short_and_printable(text: str, shown: str) -> None:
     """What cannot be printed is escaped and what is long is cut."""
     assert quoted(text) == shown
+
+
+def test_parts_come_after_the_whole() -> None:
+    """Problems are told file by file, each file's in the order of lines."""
+    report = Report("a")
+    first, second = report.part("b"), report.part("c")
+    second.add(1, (), "fourth")
+    first.add(None, (), "third")
+    report.add(2, (), "second")
+    report.add(1, (), "first")
+    with pytest.raises(ConfigError) as caught:
+        report.raise_if_any()
+    messages = [problem.message for problem in caught.value.problems]
+    assert messages == ["first", "second", "third", "fourth"]
 
 
 def test_only_what_looks_like_a_key_is_quoted_as_one() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.config import ConfigError, parse
-from exporter.config.document import MAPPINGS, NOT_YET_SUPPORTED, keys
-from tests.config.samples import ACCOUNT, DATA, TOKEN
+from exporter.config import ConfigError, load, parse
+from exporter.config.document import MAPPINGS, keys
+from tests.config.samples import ACCOUNT, DATA, TOKEN, written
 
 Json: TypeAlias = "str | int | bool | float | list[Json] | dict[str, Json] | None"
 
@@ -21,7 +21,7 @@ SAMPLES = [
     for path in sorted(DATA.glob("*_config/*.yaml"))
     if path.stem != "alias_bomb"  # seconds, each time
 ]
-KEYS = sorted({key for mapping in MAPPINGS for key in keys(mapping)} | NOT_YET_SUPPORTED)
+KEYS = sorted({key for mapping in MAPPINGS for key in keys(mapping)})
 SCALARS = (
     st.none()
     | st.booleans()
@@ -42,16 +42,23 @@ SECRET = "s3cr3t-Zq"
 SHORT_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6)
 
 
+FILE = Path("no-such-directory/config.yaml")  # beside which no pattern matches anything
+
+
 def outcome(text: str, environ: dict[str, str]) -> str:
     """Everything that is shown of what comes out of `text`."""
     try:
-        config = parse(text, path=Path("config.yaml"), environ=environ)
+        config = parse(text, path=FILE, environ=environ)
     except ConfigError as error:
-        shown = str(error)
-        if not all(line.startswith("config.yaml:") for line in shown.split("\n")):
-            pytest.fail(f"a problem is not on one line: {shown}")
-        return f"{shown} {error!r} {error.problems!r}"
+        return shown(error, FILE)
     return f"{config} {config!r}"
+
+
+def shown(error: ConfigError, file: Path) -> str:
+    """Everything that is shown of problems, all of which are in that file."""
+    if not all(line.startswith(f"{file}:") for line in str(error).split("\n")):
+        pytest.fail(f"a problem is not on one line: {error}")
+    return f"{error} {error!r} {error.problems!r}"
 
 
 @settings(deadline=None)  # what counts is that there is an outcome
@@ -78,6 +85,31 @@ def test_any_document_has_an_outcome(document: Json) -> None:
     outcome(json.dumps(document), {"A": SECRET})
 
 
+BUCKET_FILES = sorted((DATA / "bad_config" / "buckets").glob("*.yaml"))
+
+
+@settings(deadline=None)
+@given(
+    st.text()
+    | DOCUMENTS.map(json.dumps)
+    | st.lists(DOCUMENTS, min_size=1, max_size=3).map(json.dumps)
+    | st.sampled_from([path.read_bytes().decode(errors="replace") for path in BUCKET_FILES])
+)
+def test_any_bucket_file_has_an_outcome(
+    tmp_path_factory: pytest.TempPathFactory, content: str
+) -> None:
+    """Whatever a generator writes, each problem is told with that file's name."""
+    directory = tmp_path_factory.getbasetemp()
+    text = ACCOUNT.replace("buckets: [65f1c0ffee]", "bucket_files: [list.yaml]")
+    path = written(directory, text, list=content.encode(errors="replace").decode())
+    told = ""
+    try:
+        load(path, {"A": SECRET})
+    except ConfigError as error:
+        told = shown(error, directory / "list.yaml")
+    assert SECRET not in told
+
+
 @given(
     st.sampled_from(
         [f'{ACCOUNT}    KEY: "${{A}}"\n', f'global: {{KEY: "${{A}}"}}\n{ACCOUNT}', 'KEY: "${A}"']
@@ -97,4 +129,23 @@ def test_token_shows_nowhere(around: str) -> None:
     token = json.dumps(f"{around}{SECRET}{around}")
     for authorization in (f"{{credentials: {token}}}", token, f"[{token}]"):
         text = ACCOUNT.replace("{credentials_file: token}", authorization)
+        assert SECRET not in outcome(text, {})
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6))
+def test_password_shows_nowhere(around: str) -> None:
+    """Neither a login's password nor a proxy's is shown, be it accepted or refused."""
+    password = json.dumps(f"{around}{SECRET}{around}")
+    url = json.dumps(f"http://ops:{around}{SECRET}{around}@proxy.example.com:3128")
+    for entry in (
+        f"login: {{email: ops@example.com, password: {password}}}",
+        f"login: {{email: ops@example.com, password: [{password}]}}",
+        f"login: {{password: {password}}}",
+        f"login: {password}",
+        f"authorization: {{credentials_file: token}}\n    proxy_url: {url}",
+        f"authorization: {{credentials_file: token}}\n    proxy_url: {password}",
+        f"authorization: {{credentials_file: token}}\n    proxy_url: [{url}]",
+        f"authorization: {{credentials_file: token}}\n    base_url: {url}",
+    ):
+        text = ACCOUNT.replace("authorization: {credentials_file: token}", entry)
         assert SECRET not in outcome(text, {})

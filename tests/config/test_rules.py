@@ -64,3 +64,37 @@ def test_ids_are_compared_as_they_are_used() -> None:
     assert "U is not set" in first
     assert "U is not set" in second
     assert '"65f1c0ffee" is the same as accounts[0].buckets[0] in line 4' in repeat
+
+
+def test_missing_choices_are_told_beside_other_problems() -> None:
+    """An account of which nothing is right is told all that it lacks."""
+    text = "accounts:\n  - proxy_url: x\n    discover: {}\n    buckets: []\n"
+    assert [problem.split(": ")[:3] for problem in problems(text)] == [
+        ["2", "accounts[0].proxy_url", "this URL must start with https:// (or http://)"],
+        ["2", "accounts[0]", 'the key "name" is missing'],
+        ["2", "accounts[0]", 'one of the keys "authorization" and "login" is missing'],
+        ["3", "accounts[0]", 'the key "discover" is unknown here'],
+        ["4", "accounts[0].buckets", "this account polls nothing"],
+    ]
+
+
+def test_what_is_no_account_lacks_nothing() -> None:
+    """Where an entry is no mapping, only that is told."""
+    (problem,) = problems("accounts: [7]")
+    assert "this must be a mapping" in problem
+
+
+def test_wrong_list_is_no_missing_one() -> None:
+    """Where buckets are listed in a wrong form, only the form is told."""
+    for wrong in ("buckets: one", "buckets:", "bucket_files: [{}]", "discovery: 7"):
+        (problem,) = problems(ACCOUNT.replace("buckets: [65f1c0ffee]", wrong))
+        assert "polls nothing" not in problem
+
+
+def test_tls_follows_the_url_in_force() -> None:
+    """An account's https:// makes room for tls_config where the global URL is http://."""
+    tls = "    tls_config: {insecure_skip_verify: true}\n"
+    start = f"global: {{base_url: http://localhost}}\n{ACCOUNT}{tls}"
+    assert good(f"{start}    base_url: https://localhost\n").accounts[0].tls.insecure_skip_verify
+    (problem,) = problems(start)
+    assert problem.startswith("6: accounts[0].tls_config: this means nothing")

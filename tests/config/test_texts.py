@@ -1,4 +1,4 @@
-"""Names, ids, labels, tokens and URLs."""
+"""Names, ids, labels, addresses, tokens, passwords and URLs."""
 
 from __future__ import annotations
 
@@ -58,6 +58,52 @@ def test_accepted_names_and_tokens_fit_the_schema_s_patterns(text: str) -> None:
     with suppress(ValueError):
         assert texts.token(text) == text.strip()
         assert re.search(texts.VISIBLE_ASCII_PATTERN, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://proxy.example.com", "http://proxy.example.com"),
+        ("HTTPS://ops:p%40ss@10.0.0.1:3128/", "HTTPS://ops:p%40ss@10.0.0.1:3128"),
+        ("http://ops:p@ss:w@[fe80::1]", "http://ops:p@ss:w@[fe80::1]"),
+    ],
+)
+def test_proxy_may_have_a_password(text: str, url: str) -> None:
+    """User, password, host and port are kept as they are."""
+    assert urls.proxy_url(text) == url
+
+
+@given(st.from_regex(urls.PROXY_URL_PATTERN) | st.text())
+def test_no_text_breaks_the_proxy_check(text: str) -> None:
+    """Any text is either refused or a URL that fits the schema's pattern."""
+    with suppress(ValueError):
+        assert re.search(urls.PROXY_URL_PATTERN, urls.proxy_url(text))
+
+
+@given(st.from_regex(urls.HOST_PATTERN) | st.text() | st.ip_addresses().map(str))
+def test_accepted_hosts_fit_the_schema_s_pattern(text: str) -> None:
+    """Any text is either refused or a host that an editor takes, too."""
+    with suppress(ValueError):
+        assert re.search(urls.HOST_PATTERN, urls.host(text))
+
+
+def test_host_has_no_zone() -> None:
+    """A zone is this machine's own affair: no certificate names one."""
+    with pytest.raises(ValueError, match="neither a DNS name nor an IP address"):
+        urls.host("fe80::1%eth0")
+
+
+@given(st.text(min_size=1))
+def test_password_is_taken_literally(text: str) -> None:
+    """Nothing is trimmed from a password."""
+    assert texts.password(text) == text
+
+
+@given(st.from_regex(texts.EMAIL_PATTERN) | st.text())
+def test_accepted_addresses_fit_the_schema_s_pattern(text: str) -> None:
+    """Any text is either refused or an address that an editor takes, too."""
+    with suppress(ValueError):
+        assert re.search(texts.EMAIL_PATTERN, texts.email(text))
 
 
 @pytest.mark.parametrize("name", ["team", "_x", "T1", "a_b"])

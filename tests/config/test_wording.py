@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.config.document import NOT_YET_SUPPORTED
 from tests.config.samples import ACCOUNT, problems
 
-
-@pytest.mark.parametrize("key", sorted(NOT_YET_SUPPORTED))
-def test_later_keys_are_refused_as_such(key: str) -> None:
-    """A key of a later version is no mistake of the user's."""
-    expected = f'5: accounts[0]: the key "{key}" is not supported yet: remove it'
-    assert problems(f"{ACCOUNT}    {key}: x\n") == [expected]
+LOGIN = 'login: {email: ops@example.com, password: "${A}"}'
 
 
-def test_later_keys_are_unknown_elsewhere() -> None:
-    """Only an account will have these keys."""
+def test_key_of_an_account_is_unknown_elsewhere() -> None:
+    """A key in the wrong place is told where it belongs."""
     (problem,) = problems(f"{ACCOUNT}login: x\n")
-    assert problem == '5: the key "login" is unknown here: the keys here are global, accounts'
+    assert problem == '5: the key "login" is unknown here: it belongs under "accounts"'
 
 
 def test_key_of_two_mappings_is_sent_to_both() -> None:
@@ -31,6 +25,10 @@ def test_key_of_two_mappings_is_sent_to_both() -> None:
     ("text", "words"),
     [
         (ACCOUNT.replace("main", "${A}"), "holds a character that cannot be printed"),
+        (
+            ACCOUNT.replace("authorization: {credentials_file: token}", LOGIN),
+            "bytes that are no text",
+        ),
         (f"global: {{max_nodes_per_bucket: '${{A}}'}}\n{ACCOUNT}", "bytes that are no text"),
     ],
 )

@@ -1,0 +1,129 @@
+"""How an account gets to the API, as the YAML says it: tokens, logins, TLS, proxies.
+
+One pydantic model per mapping. Whether files are what they should be is seen in `tls`; rules that
+need more than one mapping live in `rules`.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from exporter.config.fields import (  # noqa: TC001 - pydantic evaluates the annotations
+    Credentials,
+    Email,
+    Host,
+    Name,
+    Password,
+    ProxyUrl,
+    Switch,
+)
+from exporter.config.mapping import StrictMapping
+
+
+class AuthorizationDocument(StrictMapping):
+    """Where the bearer token comes from: exactly one of the two keys."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["credentials"]}, {"required": ["credentials_file"]}]
+        }
+    )
+
+    credentials: Credentials = Field(
+        None,
+        description='The token itself, or better a variable: "${FLASHBACK_TOKEN}", '
+        "in quotes where it stands in {…}.",
+    )
+    credentials_file: Name[str | None] = Field(
+        None,
+        description="A file that holds the token, relative to this one. "
+        "White space around the token is trimmed.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.credentials is None) == (self.credentials_file is None):
+            raise ValueError("write exactly one of credentials and credentials_file")
+        return self
+
+
+class LoginDocument(StrictMapping):
+    """Who logs in to get tokens: the address and exactly one of the two passwords."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["password"]}, {"required": ["password_file"]}]}
+    )
+
+    email: Email = Field(description="The e-mail address of the user.")
+    password: Password = Field(
+        None,
+        description='The password itself, taken literally, or better a variable: "${PASSWORD}", '
+        "in quotes where it stands in {…}.",
+    )
+    password_file: Name[str | None] = Field(
+        None,
+        description="A file that holds the password, relative to this one. "
+        "White space around the password is trimmed.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError("write exactly one of password and password_file")
+        return self
+
+
+class TlsDocument(StrictMapping):
+    """What is particular about the TLS connections to an https:// base_url."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "dependentRequired": {"cert_file": ["key_file"], "key_file": ["cert_file"]}
+        }
+    )
+
+    ca_file: Name[str | None] = Field(
+        None,
+        description="A PEM file with the certificates of the authorities to trust, relative to "
+        "this one. Default: those that the system trusts.",
+    )
+    cert_file: Name[str | None] = Field(
+        None,
+        description="A PEM file with the exporter's own certificate, relative to this one. "
+        "Together with key_file.",
+    )
+    key_file: Name[str | None] = Field(
+        None,
+        description="A PEM file with the private key to cert_file, without a passphrase, "
+        "relative to this one.",
+    )
+    server_name: Host = Field(
+        None,
+        description="The name that the API's certificate must have. Default: base_url's host.",
+    )
+    insecure_skip_verify: Switch = Field(
+        default=False,
+        description="Accept any certificate: whoever is in between gets the token. "
+        "For test networks only.",
+    )
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together: write both, or neither")
+        return self
+
+
+class ProxyDocument(StrictMapping):
+    """Through which proxy an account reaches the API, if through any: at most one of the two."""
+
+    proxy_url: ProxyUrl = Field(
+        None,
+        description="The proxy: http(s)://[user:password@]host[:port]. Default: none.",
+    )
+    proxy_from_environment: Switch = Field(
+        default=False,
+        description="Take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
+    )

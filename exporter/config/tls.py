@@ -1,0 +1,100 @@
+"""The files of `tls_config`: paths from the configuration file on, and the proof that they work.
+
+The proof is OpenSSL's own: a context that takes them. It is not kept, since files may change.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from exporter.config.access import TlsDocument
+from exporter.config.settings import TlsConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+_UNREADABLE = "this file cannot be read ({}): mend the path, or let the exporter read the file"
+_NO_CERTIFICATE = "this file holds no certificate in PEM form: name one that does"
+_NO_KEY = "this file holds no private key in PEM form: name one that does"
+_OTHER_KEY = "this is not the key to the certificate in cert_file: name the one that is"
+_LOCKED_KEY = "this key is protected by a passphrase: take that off, as with openssl pkey"
+_WEAK = "OpenSSL refuses this certificate as too weak: have a stronger one issued"
+
+_REFUSALS = {
+    "KEY_VALUES_MISMATCH": ("key_file", _OTHER_KEY),
+    "KEY_TYPE_MISMATCH": ("key_file", _OTHER_KEY),
+    "NO_CERTIFICATE_ASSIGNED": ("key_file", _OTHER_KEY),  # a key of another kind
+    "EE_KEY_TOO_SMALL": ("cert_file", _WEAK),
+    "CA_KEY_TOO_SMALL": ("cert_file", _WEAK),
+    "CA_MD_TOO_WEAK": ("cert_file", _WEAK),
+}
+"""What is wrong by OpenSSL's reason, with the key to look at."""
+
+
+class _LockedError(Exception):
+    """OpenSSL asks for a passphrase."""
+
+
+def tls_config(document: TlsDocument | None, directory: Path) -> TlsConfig:
+    """The settings that follow; relative paths start at the directory."""
+    document = document or TlsDocument()
+    files = (document.ca_file, document.cert_file, document.key_file)
+    ca_file, cert_file, key_file = (directory / file if file else None for file in files)
+    return TlsConfig(
+        ca_file=ca_file,
+        cert_file=cert_file,
+        key_file=key_file,
+        server_name=document.server_name,
+        insecure_skip_verify=document.insecure_skip_verify,
+    )
+
+
+def tls_faults(tls: TlsConfig) -> dict[str, str]:
+    """What keeps the files from being used, by the key that names the file."""
+    faults = {
+        key: fault
+        for key, path in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file))
+        if path and (fault := _certificate_fault(path))
+    }
+    if tls.key_file and (fault := _reading_fault(tls.key_file)):
+        faults["key_file"] = fault
+    if tls.cert_file and tls.key_file and faults.keys().isdisjoint({"cert_file", "key_file"}):
+        faults.update(_pair_faults(tls.cert_file, tls.key_file))
+    return faults
+
+
+def _certificate_fault(path: Path) -> str | None:
+    if fault := _reading_fault(path):
+        return fault
+    try:
+        _context().load_verify_locations(path)
+    except ssl.SSLError:
+        return _NO_CERTIFICATE
+    return None
+
+
+def _reading_fault(path: Path) -> str | None:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        return _UNREADABLE.format(error.strerror)
+    return None
+
+
+def _pair_faults(cert_file: Path, key_file: Path) -> Iterator[tuple[str, str]]:
+    def passphrase() -> str:
+        raise _LockedError  # else OpenSSL would ask for it on the terminal
+
+    try:
+        _context().load_cert_chain(cert_file, key_file, password=passphrase)
+    except ssl.SSLError as error:
+        yield _REFUSALS.get(error.reason or "", ("key_file", _NO_KEY))
+    except _LockedError:
+        yield "key_file", _LOCKED_KEY
+
+
+def _context() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

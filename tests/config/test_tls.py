@@ -1,0 +1,95 @@
+"""Files for TLS are tried when the configuration is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from exporter.config import TlsConfig, load
+from tests.config.samples import ACCOUNT, ENVIRON, load_problems, written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+OTHER_KEY = "this is not the key to the certificate in cert_file"
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with an authority, two pairs of another kind each, and files that do not fit."""
+    directory = tmp_path_factory.mktemp("pems")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    kinds = {
+        "ec": trustme.KeyType.ECDSA,
+        "other": trustme.KeyType.ECDSA,
+        "rsa": trustme.KeyType.RSA,
+    }
+    for name, kind in kinds.items():
+        pair = authority.issue_cert("client.example.com", key_type=kind)
+        pair.cert_chain_pems[0].write_to_path(directory / f"{name}.pem")
+        pair.private_key_pem.write_to_path(directory / f"{name}.key")
+    (directory / "empty.pem").touch()
+    (directory / "locked.key").write_bytes(locked((directory / "ec.key").read_bytes()))
+    return directory
+
+
+def locked(key: bytes) -> bytes:
+    """The same private key, protected by a passphrase."""
+    return load_pem_private_key(key, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2")
+    )
+
+
+def config_file(directory: Path, files: Mapping[str, str]) -> Path:
+    """A configuration file whose account has these TLS files, the first key in line 6."""
+    lines = "".join(f"      {key}: {file}\n" for key, file in files.items())
+    return written(directory, f"{ACCOUNT}    tls_config:\n{lines}")
+
+
+def test_usable_files_are_named(pems: Path) -> None:
+    """What OpenSSL takes is in the settings and among the files to watch, and is not kept."""
+    files = {"ca_file": "ca.pem", "cert_file": "ec.pem", "key_file": f"{pems}/ec.key"}
+    path = config_file(pems, files)
+    config = load(path, ENVIRON)
+    expected = (pems / "ca.pem", pems / "ec.pem", pems / "ec.key")
+    assert config.accounts[0].tls == TlsConfig(*expected, None, insecure_skip_verify=False)
+    assert config.files == (path, *expected)
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "line", "fault"),
+    [
+        ("ec.pem", "other.key", 7, f"key_file: {OTHER_KEY}"),
+        ("ec.pem", "rsa.key", 7, f"key_file: {OTHER_KEY}"),
+        ("ec.pem", "locked.key", 7, "key_file: this key is protected by a passphrase"),
+        ("ec.pem", "ec.pem", 7, "key_file: this file holds no private key in PEM form"),
+        ("ec.pem", "gone.key", 7, "key_file: this file cannot be read (No such file"),
+        ("ec.key", "ec.key", 6, "cert_file: this file holds no certificate in PEM form"),
+        ("empty.pem", "ec.key", 6, "cert_file: this file holds no certificate in PEM form"),
+        ("gone.pem", "ec.key", 6, "cert_file: this file cannot be read (No such file"),
+    ],
+)
+def test_unusable_pair_is_a_problem(pems: Path, cert: str, key: str, line: int, fault: str) -> None:
+    """The key that names the culprit has the problem."""
+    (problem,) = load_problems(config_file(pems, {"cert_file": cert, "key_file": key}))
+    assert problem.startswith(f"config.yaml:{line}: accounts[0].tls_config.{fault}")
+
+
+def test_files_are_tried_beside_other_problems(pems: Path) -> None:
+    """Neither an unknown key nor a bad file hides another bad file."""
+    files = {"ca_file": "ec.key", "cert_file": "rsa.pem", "key_file": "ec.key", "cafile": "x"}
+    assert [problem.split(": ")[1] for problem in load_problems(config_file(pems, files))] == [
+        "accounts[0].tls_config.ca_file",
+        "accounts[0].tls_config.key_file",
+        "accounts[0].tls_config",
+    ]
