@@ -1,4 +1,8 @@
-"""What is said of buckets in the log: each change of state once, no repetition."""
+"""What is said of buckets and listings in the log: each change of state once, no repetition.
+
+However much burns, the log stays readable: of the changes of buckets only so many are written a
+minute, and the rest are counted. The metrics have them all.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,65 @@ import structlog
 from exporter.model import Failure
 
 if TYPE_CHECKING:
+    from exporter.clock import Clock
+    from exporter.inventory import Inventory
     from exporter.model import Bucket, BucketState
+
+LINES_PER_PERIOD = 100
+PERIOD = 60.0  # seconds
 
 _log = structlog.get_logger()
 
 
-def note_transition(bucket: Bucket, before: BucketState, after: BucketState) -> None:
-    """Log that a bucket began to fail, fails for another reason, or recovered."""
-    was, now = before.failing(fresh=True), after.failing(fresh=True)
-    if was == now:
-        return
-    names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
-    if isinstance(after.newest, Failure):
-        fault = after.newest.fault
-        _log.warning("bucket_failing", **names, reason=fault.reason.value, message=fault.message)
-    else:
-        _log.info("bucket_recovered", **names)
+class Journal:
+    """Writes changes of state, within a bounded rate."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._period_began = clock.monotonic()
+        self._written = 0
+        self._left_out = 0
+
+    def note_transition(self, bucket: Bucket, before: BucketState, after: BucketState) -> None:
+        """Log that a bucket began to fail, fails for another reason, or recovered."""
+        was, now = before.failing(fresh=True), after.failing(fresh=True)
+        if was == now or not self._has_room():
+            return
+        names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
+        if isinstance(after.newest, Failure):
+            fault = after.newest.fault
+            facts = {"reason": fault.reason.value, "message": fault.message}
+            _log.warning("bucket_failing", **names, **facts)
+        else:
+            _log.info("bucket_recovered", **names)
+
+    def _has_room(self) -> bool:
+        """Whether another line may be written; says so once when it may not."""
+        now = self._clock.monotonic()
+        if now - self._period_began >= PERIOD:
+            if self._left_out:
+                _log.warning("bucket_events_left_out", count=self._left_out)
+            self._period_began, self._written, self._left_out = now, 0, 0
+        self._written += 1
+        if self._written <= LINES_PER_PERIOD:
+            return True
+        if not self._left_out:
+            _log.warning(
+                "bucket_events_are_left_out", seconds=PERIOD, see="flashback_bucket_failing"
+            )
+        self._left_out += 1
+        return False
+
+
+def note_listing(account: str, before: Inventory, after: Inventory, admitted: int) -> None:
+    """Log that discovery began to fail, fails for another reason, recovered, or found a change."""
+    was = None if before.fault is None else before.fault.reason
+    if after.fault is not None and after.fault.reason is not was:
+        fault = after.fault
+        facts = {"account": account, "reason": fault.reason.value, "message": fault.message}
+        _log.warning("discovery_failing", **facts)
+    if after.fault is None and was is not None:
+        _log.info("discovery_recovered", account=account)
+    if after.found != before.found:
+        counts = {"found": len(after.found), "before": len(before.found), "polled": admitted}
+        _log.info("buckets_discovered", account=account, **counts)

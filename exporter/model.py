@@ -70,6 +70,11 @@ class Timing(NamedTuple):
     recheck_interval: float = 300.0
     rollover_grace: float = 600.0
 
+    def refusal_wait(self, before: int) -> float:
+        """Seconds until a refusal is put to the test again, after so many refusals in a row."""
+        ceiling = max(self.recheck_interval, self.poll_interval)
+        return min(self.poll_interval * 2.0 ** min(before, 32), ceiling)
+
     def in_grace_after_midnight(self, wall: float) -> bool:
         """Whether the day at `wall` (Unix time) is so young that upstream may not have it yet."""
         return wall % SECONDS_PER_DAY < self.rollover_grace
@@ -89,6 +94,9 @@ class Bucket:
     id: str
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    storage_type: str = ""  # this and the next two: empty where discovery does not tell
+    region: str = ""
+    workspace_id: str = ""
 
     @property
     def key(self) -> BucketKey:
@@ -101,6 +109,17 @@ class BucketKey(NamedTuple):
 
     account: str
     bucket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBucket:
+    """A bucket in an account's listing; nothing else of its entry may be kept."""
+
+    id: str
+    name: str
+    storage_type: str
+    region: str
+    workspace_id: str
 
 
 @dataclass(frozen=True, slots=True)

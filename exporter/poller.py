@@ -55,7 +55,7 @@ class Poller:
         self._pace = pace
         self._clock = clock
         self._running = 0
-        self._poll_ended = asyncio.Event()
+        self._woken = asyncio.Event()
         self._beat = clock.monotonic()
 
     async def run(self) -> None:
@@ -63,9 +63,13 @@ class Poller:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._beat = self._clock.monotonic()
-                self._poll_ended.clear()
+                self._woken.clear()
                 wait = self._start_due(group)
-                await self._clock.wait(self._poll_ended, wait)
+                await self._clock.wait(self._woken, wait)
+
+    def wake(self) -> None:
+        """Look at once: something may have become due."""
+        self._woken.set()
 
     def is_alive(self) -> bool:
         """Whether the loop has beaten lately."""
@@ -93,7 +97,7 @@ class Poller:
 
     async def _run_poll(self, slot: Slot) -> None:
         outcome = await self._poll(slot.bucket)
-        self._schedule.hand_back(slot, outcome, self._clock.now())
-        self._publish(slot.bucket, outcome)
+        if self._schedule.hand_back(slot, outcome, self._clock.now()):
+            self._publish(slot.bucket, outcome)
         self._running -= 1
-        self._poll_ended.set()
+        self.wake()

@@ -5,15 +5,15 @@ Pure: it is told the time and what happened, and says what is due. All times are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from exporter.model import Bucket, BucketKey, Failure, Instant, Outcome, Reason, Timing
+from exporter.model import Bucket, BucketKey, Failure, Fault, Instant, Outcome, Reason, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PAUSE_BOUNDS = (1.0, 300.0)
 """Whatever a 429 asks for, seconds: less would hammer, more would blind."""
@@ -29,7 +29,8 @@ class Slot:
     bucket: Bucket
     timing: Timing
     due: float
-    refusals: int = field(default=0)  # in a row, as far as they lengthen the next wait
+    refusals: int = 0  # in a row, as far as they lengthen the next wait
+    is_running: bool = False
 
     @property
     def offset(self) -> float:
@@ -44,29 +45,70 @@ class Schedule:
     def __init__(self, now: Instant) -> None:
         self._origin = now.monotonic - now.wall
         self._slots: dict[BucketKey, Slot] = {}
-        self._waiting: list[tuple[float, int, Slot]] = []
+        self._waiting: list[tuple[float, int, Slot]] = []  # a heap
         self._pushed = 0
         self._paused_until: dict[str, float] = {}
 
-    def add(self, bucket: Bucket, timing: Timing, now: float) -> None:
-        """A bucket that is due at once, and then once per interval."""
-        slot = Slot(bucket, timing, now)
-        self._slots[bucket.key] = slot
-        self._push(slot)
+    def hold(self, buckets: Iterable[tuple[Bucket, Timing]], now: float) -> None:
+        """Plan exactly these buckets: new ones are due at once, the others as they were."""
+        slots = {}
+        for bucket, timing in buckets:
+            slot = self._slots.get(bucket.key) or Slot(bucket, timing, now)
+            if slot.timing.poll_interval != timing.poll_interval:
+                slot.due = min(slot.due, now + timing.poll_interval)
+            slot.bucket, slot.timing = bucket, timing
+            slots[bucket.key] = slot
+        self._slots = slots
+        self._queue(slot for slot in slots.values() if not slot.is_running)
+
+    def forget(self, account: str) -> None:
+        """Drop the plans of an account."""
+        self._slots = {key: slot for key, slot in self._slots.items() if key.account != account}
+
+    def abandon_running(self, now: float) -> None:
+        """The polls that were running will not end: those buckets are due at once."""
+        for slot in self._slots.values():
+            if slot.is_running:
+                slot.is_running = False
+                slot.due = now
+        self._queue(self._slots.values())
+
+    def hurry(self, account: str, now: float) -> None:
+        """What waits in an account for another try after a refusal is due at once."""
+        for key, slot in self._slots.items():
+            if key.account == account and slot.refusals:
+                slot.refusals = 0
+                slot.due = min(slot.due, now)
+        self._queue(slot for slot in self._slots.values() if not slot.is_running)
 
     def take_due(self, now: float) -> Slot | None:
         """The most overdue bucket, or None. It is not due again until it is handed back."""
         self._defer_paused(now)
         if self._waiting and self._waiting[0][0] <= now:
-            return heappop(self._waiting)[2]
+            slot = heappop(self._waiting)[2]
+            slot.is_running = True
+            return slot
         return None
 
-    def hand_back(self, slot: Slot, outcome: Outcome, now: Instant) -> None:
-        """Its poll ended like this: plan the next one."""
-        if isinstance(outcome, Failure) and outcome.fault.reason is Reason.RATE_LIMITED:
-            self._pause(slot.bucket.account, outcome.fault.retry_after, now.monotonic)
+    def hand_back(self, slot: Slot, outcome: Outcome, now: Instant) -> bool:
+        """Its poll ended like this: plan the next one. False if it is not planned any more."""
+        if isinstance(outcome, Failure):
+            self.heed(slot.bucket.account, outcome.fault, now.monotonic)
+        if self._slots.get(slot.bucket.key) is not slot or not slot.is_running:
+            return False
+        slot.is_running = False
         slot.due = self._next_due(slot, outcome, now)
         self._push(slot)
+        return True
+
+    def heed(self, account: str, fault: Fault, now: float) -> None:
+        """Pause an account if that is what a fault asks for."""
+        if fault.reason is not Reason.RATE_LIMITED:
+            return
+        least, most = PAUSE_BOUNDS
+        asked = DEFAULT_PAUSE if fault.retry_after is None else fault.retry_after
+        until = now + min(max(asked, least), most)
+        self._paused_until[account] = max(self._paused_until.get(account, 0.0), until)
 
     def next_due(self) -> float | None:
         """When the next bucket is due; it may be past, and it may turn out to be paused."""
@@ -90,10 +132,8 @@ class Schedule:
             slot.refusals = 0
             # The first poll is off the offset: it stands for a slot less than half an interval on.
             return self._offset_after(slot, max(now.monotonic, slot.due + interval / 2))
-        ceiling = max(slot.timing.recheck_interval, interval)
-        wait = min(interval * 2.0 ** min(slot.refusals, 32), ceiling)
+        due = slot.due + slot.timing.refusal_wait(slot.refusals)
         slot.refusals += 1
-        due = slot.due + wait
         return due if due > now.monotonic else self._offset_after(slot, now.monotonic)
 
     @staticmethod
@@ -110,11 +150,6 @@ class Schedule:
         ahead = (slot.offset - (moment - self._origin)) % interval
         return moment + (ahead or interval)
 
-    def _pause(self, account: str, retry_after: float | None, now: float) -> None:
-        least, most = PAUSE_BOUNDS
-        seconds = DEFAULT_PAUSE if retry_after is None else min(max(retry_after, least), most)
-        self._paused_until[account] = max(self._paused_until.get(account, 0.0), now + seconds)
-
     def _defer_paused(self, now: float) -> None:
         """Move what is due in a paused account to its first slot after the pause."""
         while self._waiting and self._waiting[0][0] <= now:
@@ -125,6 +160,14 @@ class Schedule:
             heappop(self._waiting)
             slot.due = self._offset_after(slot, until)
             self._push(slot)
+
+    def _queue(self, slots: Iterable[Slot]) -> None:
+        """Let exactly these wait."""
+        self._waiting = []
+        for slot in slots:
+            self._pushed += 1
+            self._waiting.append((slot.due, self._pushed, slot))
+        heapify(self._waiting)
 
     def _push(self, slot: Slot) -> None:
         self._pushed += 1

@@ -1,4 +1,4 @@
-"""The composition root: builds every part from a configuration and lets them run.
+"""The composition root: builds every part from a configuration, lets them run, reloads, stops.
 
 Parts are only put together here; what they do is decided in them.
 """
@@ -6,40 +6,31 @@ Parts are only put together here; what they do is decided in them.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import disable_created_metrics
 
-from exporter.journal import note_transition
-from exporter.model import Reading
-from exporter.poller import Poller
-from exporter.schedule import Schedule
-from exporter.store import Store
+from exporter.config import signature
+from exporter.exporter import Exporter
+from exporter.reload import Reloader
 from exporter.telemetry import Telemetry
-from exporter.upstream.client import Client
-from exporter.upstream.credentials import GivenToken, TokenFile
-from exporter.upstream.events import Call
-from exporter.upstream.pace import Pace
-from exporter.upstream.parsing import Guard
-from exporter.upstream.transport import Transport, connections
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
 from exporter.web.listen import ListenAddress, served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from random import Random
 
-    import httpx
-
     from exporter.clock import Clock
-    from exporter.config import Account, Config
-    from exporter.model import Bucket, Outcome
-    from exporter.upstream.credentials import Credentials
+    from exporter.config import Config
+
+BUCKET_FILES_WATCH = 5.0
+"""How often it is looked whether bucket files have changed, seconds."""
 
 _log = structlog.get_logger()
 
@@ -52,164 +43,86 @@ class Options:
     telemetry_path: str = "/metrics"
     max_requests: int = 40
     exporter_metrics: bool = True
+    lifecycle: bool = False  # whether POST /-/reload is allowed
+    auto_reload_interval: float = 0.0  # seconds; 0: never
 
 
-class Exporter:
-    """The polling and what it knows, without the web in front of it."""
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An exporter that polls and serves."""
 
-    def __init__(self, config: Config, telemetry: Telemetry, clock: Clock, chance: Random) -> None:
-        now = clock.now()
-        self._config = config
-        self._telemetry = telemetry
-        self._clock = clock
-        self._chance = chance
-        self._clients: dict[str, Client] = {}
-        self._store = Store(config.known_statuses)
-        self._schedule = Schedule(now)
-        self._pace = Pace(config.limits.max_requests_per_second, clock)
-        self._unpolled = {bucket.key for bucket in config.buckets()}
-        self.first_round_done = asyncio.Event()
-        for account in config.accounts:
-            for bucket in account.buckets:
-                self._store.add(bucket, account.timing, now)
-                self._schedule.add(bucket, account.timing, now.monotonic)
-        self._poller = Poller(
-            self._schedule,
-            self._poll,
-            self._publish,
-            max_concurrent=config.limits.max_concurrent_requests,
-            pace=self._pace,
-            clock=clock,
-        )
-        for account in config.accounts:
-            telemetry.expect(account.name, [Call.STATS])
-        telemetry.watch(self)
-
-    async def run(self) -> None:
-        """Poll until cancelled."""
-        async with AsyncExitStack() as stack:
-            for account in self._config.accounts:
-                http = connections(self._config.limits.max_concurrent_requests)
-                self._clients[account.name] = self._client(
-                    account, await stack.enter_async_context(http)
-                )
-            await self._poller.run()
-
-    def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
-        """Everything that may be shown now."""
-        yield from self._store.page(self._clock.monotonic())
-        yield self._telemetry.openmetrics() if openmetrics else self._telemetry.text()
-
-    def is_healthy(self) -> bool:
-        """Whether the poll loop beats."""
-        return self._poller.is_alive()
-
-    def is_ready(self) -> bool:
-        """Whether the first round is done: each bucket polled, failed or paused. Then for good."""
-        if not self.first_round_done.is_set():
-            paused = self._schedule.paused(self._clock.monotonic())
-            if all(key.account in paused for key in self._unpolled):
-                self.first_round_done.set()
-        return self.first_round_done.is_set()
-
-    def failing(self) -> tuple[Bucket, ...]:
-        """The buckets of which there is no good newest poll."""
-        return tuple(
-            entry.bucket for entry in self._store if not isinstance(entry.state.newest, Reading)
-        )
-
-    def bucket_count(self) -> int:
-        """How many buckets are polled."""
-        return len(self._store)
-
-    def lag(self) -> float:
-        """How late the most overdue poll is, seconds."""
-        return self._schedule.lag(self._clock.monotonic())
-
-    def paused_until(self) -> dict[str, float]:
-        """The accounts that a 429 has paused, and until when, Unix time."""
-        now = self._clock.now()
-        return {
-            account: now.wall + until - now.monotonic
-            for account, until in self._schedule.paused(now.monotonic).items()
-        }
-
-    async def _poll(self, bucket: Bucket) -> Outcome:
-        return await self._clients[bucket.account].poll(bucket)
-
-    def _publish(self, bucket: Bucket, outcome: Outcome) -> None:
-        before, after = self._store.record(bucket, outcome)
-        note_transition(bucket, before, after)
-        self._unpolled.discard(bucket.key)
-        self.is_ready()
-
-    def _client(self, account: Account, http: httpx.AsyncBaseTransport) -> Client:
-        limits = self._config.limits
-        return Client(
-            account.name,
-            account.base_url,
-            transport=Transport(http, limits.max_response_bytes),
-            credentials=_credentials(account),
-            timing=account.timing,
-            guard=Guard(frozenset(self._config.known_statuses), limits.max_nodes_per_bucket),
-            user_agent=f"flashback-exporter/{VERSION}",
-            pace=self._pace,
-            clock=self._clock,
-            chance=self._chance,
-            observer=self._telemetry,
-        )
+    addresses: tuple[ListenAddress, ...]
+    request_reload: Callable[[], None]
 
 
 @asynccontextmanager
 async def serving(
-    config: Config, options: Options, clock: Clock, chance: Random
-) -> AsyncIterator[tuple[ListenAddress, ...]]:
-    """The exporter polls and serves while the body runs; gives the addresses it listens on.
+    load: Callable[[], Config], options: Options, clock: Clock, chance: Random
+) -> AsyncIterator[Serving]:
+    """The exporter polls and serves while the body runs; `load` gives its configuration each time.
 
-    Raises ListenError where it cannot listen. A bug in a poll cancels the body and is raised.
+    Raises what `load` raises, OSError where TLS files cannot be used, and ListenError where it
+    cannot listen. A bug in a background task cancels the body and is raised.
     """
-    exporter = Exporter(config, _telemetry(runtime_metrics=options.exporter_metrics), clock, chance)
+    telemetry = _telemetry(runtime_metrics=options.exporter_metrics)
+    exporter = Exporter(load(), telemetry, clock, chance)
+    reloader = Reloader(load, exporter.replace_config, telemetry.config_refused, clock)
     endpoints = Endpoints(
         telemetry_path=options.telemetry_path,
         max_requests=options.max_requests,
         exposition=exporter.exposition,
         is_healthy=exporter.is_healthy,
         is_ready=exporter.is_ready,
+        reload=reloader.reload if options.lifecycle else None,
         version=VERSION,
     )
     async with served(make_app(endpoints), options.listen_addresses) as addresses:
         for address in addresses:
             _log.info("listening", address=str(address))
+        work = [exporter.run(), reloader.run(), _watch_bucket_files(reloader, exporter)]
+        if options.auto_reload_interval:
+            files = partial(_signature, exporter)
+            work.append(reloader.watch(files, options.auto_reload_interval))
         async with asyncio.TaskGroup() as group:
-            polling = group.create_task(exporter.run())
+            background = [group.create_task(each) for each in work]
             try:
-                yield addresses
+                yield Serving(addresses, reloader.request)
             finally:
-                polling.cancel()
+                for task in background:
+                    task.cancel()
+
+
+def _watch_bucket_files(reloader: Reloader, exporter: Exporter) -> Coroutine[None, None, None]:
+    """Bucket files are read again when they change, whether or not the rest is watched."""
+    return reloader.watch(lambda: signature(replace(exporter.config, files=())), BUCKET_FILES_WATCH)
+
+
+def _signature(exporter: Exporter) -> object:
+    return signature(exporter.config)
 
 
 async def polled_once(
-    config: Config, clock: Clock, chance: Random, *, exporter_metrics: bool
-) -> tuple[bytes, tuple[Bucket, ...]]:
-    """The exposition in the text format after one poll of each bucket, and the buckets that failed.
+    config: Config,
+    clock: Clock,
+    chance: Random,
+    *,
+    exporter_metrics: bool = True,
+    progress: Callable[[int], None] = lambda _left: None,
+) -> Exporter:
+    """An exporter after its first round, at rest; `progress` is told how many polls are left.
 
-    A bucket that was not polled since a 429 paused its account counts as failed.
+    A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
-    exporter = Exporter(config, _telemetry(runtime_metrics=exporter_metrics), clock, chance)
+    telemetry = _telemetry(runtime_metrics=exporter_metrics)
+    exporter = Exporter(config, telemetry, clock, chance, progress)
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(exporter.run())
         await exporter.first_round_done.wait()
         polling.cancel()
-    return b"".join(exporter.exposition(openmetrics=False)), exporter.failing()
+    return exporter
 
 
 def _telemetry(*, runtime_metrics: bool) -> Telemetry:
     # No _created series: the client library has only a global switch.
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
     return Telemetry(VERSION, revision(), runtime_metrics=runtime_metrics)
-
-
-def _credentials(account: Account) -> Credentials:
-    if isinstance(account.credentials, Path):
-        return TokenFile(account.credentials)
-    return GivenToken(account.credentials.get_secret_value())

@@ -13,7 +13,7 @@ from exporter.exposition import BucketText, bucket_text, page
 from exporter.model import Bucket, BucketKey, BucketState, Instant, Outcome, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,13 @@ class Entry:
 
 
 class Store:
-    """What is known of every bucket, in the order in which they were added."""
+    """What is known of every bucket, in the order in which they are held."""
 
-    def __init__(self, known_statuses: Sequence[str]) -> None:
-        self._known_statuses = known_statuses
+    def __init__(self) -> None:
+        self._known_statuses: tuple[str, ...] = ()
         self._entries: dict[BucketKey, Entry] = {}
+        self.unpolled: set[BucketKey] = set()
+        """The buckets of which no poll has ended yet."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -39,21 +41,44 @@ class Store:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
-    def add(self, bucket: Bucket, timing: Timing, now: Instant) -> None:
-        """Hold a bucket of which nothing is known yet."""
-        self._put(bucket, timing, BucketState(known_since=now))
+    def hold(
+        self,
+        buckets: Iterable[tuple[Bucket, Timing]],
+        known_statuses: tuple[str, ...],
+        now: Instant,
+    ) -> None:
+        """Hold exactly these buckets: what is known of each stays, what is new is unknown."""
+        same_statuses = known_statuses == self._known_statuses
+        self._known_statuses = known_statuses
+        entries = {}
+        for bucket, timing in buckets:
+            entry = self._entries.get(bucket.key)
+            if entry is None:
+                entry = self._entry(bucket, timing, BucketState(known_since=now))
+            elif not same_statuses or (entry.bucket, entry.timing) != (bucket, timing):
+                entry = self._entry(bucket, timing, entry.state)
+            entries[bucket.key] = entry
+        self._entries = entries
+        self.unpolled = {key for key, entry in entries.items() if entry.state.newest is None}
 
-    def record(self, bucket: Bucket, outcome: Outcome) -> tuple[BucketState, BucketState]:
+    def forget(self, account: str) -> None:
+        """Drop all that is known of an account's buckets."""
+        self._entries = {
+            key: entry for key, entry in self._entries.items() if key.account != account
+        }
+
+    def record(self, key: BucketKey, outcome: Outcome) -> tuple[BucketState, BucketState]:
         """Take in how a poll of a bucket ended; the states before and after it."""
-        entry = self._entries[bucket.key]
+        entry = self._entries[key]
         state = entry.state.after(outcome, entry.timing)
-        self._put(entry.bucket, entry.timing, state)
+        self._entries[key] = self._entry(entry.bucket, entry.timing, state)
+        self.unpolled.discard(key)
         return entry.state, state
 
     def page(self, monotonic: float) -> Iterator[bytes]:
         """Every sample that may be shown at a moment."""
         return page([entry.text for entry in self], monotonic)
 
-    def _put(self, bucket: Bucket, timing: Timing, state: BucketState) -> None:
+    def _entry(self, bucket: Bucket, timing: Timing, state: BucketState) -> Entry:
         text = bucket_text(bucket, state, timing, self._known_statuses)
-        self._entries[bucket.key] = Entry(bucket, timing, state, text)
+        return Entry(bucket, timing, state, text)

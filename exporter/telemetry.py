@@ -7,11 +7,12 @@ not here but in `exposition`.
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -54,6 +55,22 @@ class Polling(Protocol):
     def paused_until(self) -> Mapping[str, float]:
         """The accounts that a 429 has paused, and until when, Unix time."""
         ...
+
+    def token_expiries(self) -> Mapping[str, float]:
+        """When the accounts' tokens end, Unix time, where they say so."""
+        ...
+
+    def listings(self) -> Mapping[str, ListingView]:
+        """The accounts whose discovery has been tried."""
+        ...
+
+
+class ListingView(NamedTuple):
+    """How the discovery of an account does."""
+
+    up: bool
+    buckets: int
+    last_success: float | None  # Unix time
 
 
 class Telemetry:
@@ -99,6 +116,16 @@ class Telemetry:
         )
         for drift in POSSIBLE_DRIFT:
             self._drift.labels(*drift)
+        self._reload_successful = Gauge(
+            "flashback_exporter_config_last_reload_successful",
+            "Whether the newest attempt to load the configuration succeeded.",
+            registry=self._registry,
+        )
+        self._reload_success = Gauge(
+            "flashback_exporter_config_last_reload_success_timestamp_seconds",
+            "When a configuration was last loaded with success, as Unix time.",
+            registry=self._registry,
+        )
 
     def expect(self, account: str, calls: Iterable[Call]) -> None:
         """Let an account's counters start at 0 rather than when something happens."""
@@ -113,6 +140,15 @@ class Telemetry:
     def watch(self, polling: Polling) -> None:
         """Ask `polling` at each scrape."""
         self._registry.register(_PollingGauges(polling))
+
+    def config_loaded(self, wall: float) -> None:
+        """A configuration was loaded and is at work."""
+        self._reload_successful.set(1)
+        self._reload_success.set(wall)
+
+    def config_refused(self) -> None:
+        """A configuration could not be used; the one before is at work."""
+        self._reload_successful.set(0)
 
     def attempted(self, attempt: Attempt) -> None:
         """Count an attempt."""
@@ -177,11 +213,40 @@ class _PollingGauges(Collector):
             "How late the most overdue poll is; pauses and re-checks are not lag.",
             value=self._polling.lag(),
         )
-        paused = GaugeMetricFamily(
+        yield _per_account(
             "flashback_account_paused_until_timestamp_seconds",
             "Until when a 429 has paused the account, as Unix time; absent while it is not.",
-            labels=("account",),
+            self._polling.paused_until(),
         )
-        for account, until in self._polling.paused_until().items():
-            paused.add_metric((account,), until)
-        yield paused
+        yield _per_account(
+            "flashback_account_token_expiry_timestamp_seconds",
+            "When the account's access token expires, as Unix time; absent where it does not say.",
+            self._polling.token_expiries(),
+        )
+        listings = self._polling.listings()
+        yield _per_account(
+            "flashback_account_discovery_up",
+            "Whether the newest listing of the account's buckets succeeded.",
+            {account: float(listing.up) for account, listing in listings.items()},
+        )
+        yield _per_account(
+            "flashback_account_discovered_buckets",
+            "Buckets found in the account that pass its filters, whoever polls them.",
+            {account: float(listing.buckets) for account, listing in listings.items()},
+        )
+        yield _per_account(
+            "flashback_account_discovery_last_success_timestamp_seconds",
+            "When the account's buckets were last listed with success, as Unix time.",
+            {
+                account: listing.last_success
+                for account, listing in listings.items()
+                if listing.last_success is not None
+            },
+        )
+
+
+def _per_account(name: str, help_text: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=("account",))
+    for account, value in values.items():
+        family.add_metric((account,), value)
+    return family

@@ -33,7 +33,7 @@ class Scrape:
     def __iter__(self) -> Iterator[Sample]:
         return iter(self._samples.values())
 
-    def all(self, name: str, **labels: str) -> list[Sample]:
+    def all(self, name: str, /, **labels: str) -> list[Sample]:
         """The samples of a name that carry these labels."""
         return [
             sample
@@ -41,11 +41,11 @@ class Scrape:
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         """The value of the only sample of a name that carries these labels."""
         (found,) = self.all(name, **labels)
         return found.value
 
-    def has(self, name: str, **labels: str) -> bool:
+    def has(self, name: str, /, **labels: str) -> bool:
         """Whether there is such a sample."""
         return bool(self.all(name, **labels))

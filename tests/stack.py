@@ -6,13 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from exporter import simulator
 from exporter.config import parse
-from exporter.service import Options, serving
+from exporter.service import Options, Serving, serving
 from exporter.web.listen import ListenAddress
 from tests.fakes import NOON, FastClock
 from tests.scrapes import Sample, Scrape
@@ -38,9 +38,14 @@ class Running:
     """An exporter at work, and the simulator that it asks."""
 
     def __init__(
-        self, api: simulator.Simulator, client: httpx.AsyncClient, clock: FastClock
+        self,
+        api: simulator.Simulator,
+        exporter: Serving,
+        client: httpx.AsyncClient,
+        clock: FastClock,
     ) -> None:
         self.api = api
+        self.exporter = exporter
         self.clock = clock
         self.address = client.base_url.netloc.decode()
         self._client = client
@@ -50,6 +55,16 @@ class Running:
 
     async def status(self, path: str) -> int:
         return (await self._client.get(path)).status_code
+
+    async def request(self, method: str, path: str) -> httpx.Response:
+        """The answer of one of the exporter's endpoints."""
+        return await self._client.request(method, path)
+
+    async def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Return when something has come to hold, without a scrape."""
+        async with asyncio.timeout(60):
+            while not holds():  # noqa: ASYNC110 - what it waits for is behind sockets
+                await asyncio.sleep(0.01)
 
     async def scrape_when(self, holds: Callable[[Scrape], bool]) -> Scrape:
         """The first page of which something holds."""
@@ -67,21 +82,26 @@ async def running(
     speed: float = 1.0,
     options: Options = ANYWHERE,
     text: Callable[[str], str] = document,
+    path: Path = Path("config.yaml"),
+    **simulated: Any,  # noqa: ANN401 - the simulator's own settings
 ) -> AsyncIterator[Running]:
-    """The exporter polls a simulator that plays these scenarios."""
+    """The exporter polls a simulator that plays these scenarios.
+
+    `text` makes the configuration from the API's URL, anew for each reload.
+    """
     clock = FastClock(wall, speed)
-    api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000)
+    api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
     async with (
         simulator.serve(api) as url,
         serving(
-            parse(text(url), path=Path("config.yaml"), environ={}),
+            lambda: parse(text(url), path=path, environ={}),
             options,
             clock,
             Random(0),
-        ) as (address,),
-        httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,
+        ) as exporter,
+        httpx.AsyncClient(base_url=f"http://{exporter.addresses[0]}", trust_env=False) as client,
     ):
-        yield Running(api, client, clock)
+        yield Running(api, exporter, client, clock)
 
 
 def all_polled(page: Scrape) -> bool:

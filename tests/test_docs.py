@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.cli.run import FLAGS
-from exporter.exposition import FAMILIES, bucket_text, page
+from exporter.exposition import bucket_text, page
+from exporter.metrics import FAMILIES
 from exporter.model import BucketState, Instant, Reason, Timing
-from exporter.telemetry import Telemetry
+from exporter.telemetry import ListingView, Telemetry
 from exporter.upstream.events import Attempt, Call
 from tests.fakes import NOON, bucket, failure, node, reading
 
@@ -70,6 +71,12 @@ class Polling:
 
     def paused_until(self) -> dict[str, float]:
         return {"main": 1.0}
+
+    def token_expiries(self) -> dict[str, float]:
+        return {"main": 1705323600.0}
+
+    def listings(self) -> dict[str, ListingView]:
+        return {"main": ListingView(up=True, buckets=7, last_success=1705320000.0)}
 
 
 def test_own_metrics_are_the_registry() -> None:

@@ -12,7 +12,8 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from exporter.exposition import FAMILIES, FRAGMENTS_PER_CHUNK, BucketText, bucket_text, page
+from exporter.exposition import FRAGMENTS_PER_CHUNK, BucketText, bucket_text, page
+from exporter.metrics import FAMILIES
 from exporter.model import BucketState, Instant, Outcome, Reason, Timing
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 

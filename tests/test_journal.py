@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from exporter.journal import note_transition
-from exporter.model import BucketState, Instant, Outcome, Reason, Timing
-from tests.fakes import NOON, after, bucket, failure, reading
+from exporter.inventory import Inventory
+from exporter.journal import LINES_PER_PERIOD, PERIOD, Journal, note_listing
+from exporter.model import BucketState, Fault, FoundBucket, Instant, Outcome, Reason, Timing
+from tests.fakes import NOON, FakeClock, after, bucket, failure, reading
 
 START = Instant(NOON, 1000.0)
 LATER = after(START, 60)
@@ -14,11 +15,11 @@ LATER = after(START, 60)
 
 def logged(*outcomes: Outcome) -> list[tuple[str, str | None]]:
     """The events that a run of polls leaves, with their reasons."""
-    state = BucketState(START)
+    state, journal = BucketState(START), Journal(FakeClock())
     with capture_logs() as events:
         for outcome in outcomes:
             following = state.after(outcome, Timing())
-            note_transition(bucket(), state, following)
+            journal.note_transition(bucket(), state, following)
             state = following
     return [(event["event"], event.get("reason")) for event in events]
 
@@ -44,7 +45,8 @@ def test_failure_event_says_which_bucket_and_why() -> None:
     """The event names the bucket and carries the server's message."""
     with capture_logs() as events:
         state = BucketState(START)
-        note_transition(bucket("b7"), state, state.after(failure(START), Timing()))
+        after_poll = state.after(failure(START), Timing())
+        Journal(FakeClock()).note_transition(bucket("b7"), state, after_poll)
     assert events == [
         {
             "event": "bucket_failing",
@@ -55,4 +57,43 @@ def test_failure_event_says_which_bucket_and_why() -> None:
             "reason": "timeout",
             "message": "because of timeout",
         }
+    ]
+
+
+async def test_rate_is_bounded_however_much_burns() -> None:
+    """Of thousands of changes a hundred a minute are written, and the rest are counted."""
+    clock = FakeClock()
+    journal, state = Journal(clock), BucketState(START)
+    failed = state.after(failure(START), Timing())
+    with capture_logs() as events:
+        for number in range(5000):
+            journal.note_transition(bucket(f"b{number}"), state, failed)
+        await clock.advance(PERIOD)
+        journal.note_transition(bucket(), failed, failed.after(reading(START), Timing()))
+    names = [event["event"] for event in events]
+    assert names.count("bucket_failing") == LINES_PER_PERIOD
+    assert names[LINES_PER_PERIOD:] == [
+        "bucket_events_are_left_out",
+        "bucket_events_left_out",
+        "bucket_recovered",
+    ]
+    assert events[-2]["count"] == 5000 - LINES_PER_PERIOD
+
+
+def test_listing_events() -> None:
+    """Discovery that fails, fails otherwise, recovers or finds a change is an event each."""
+    found = FoundBucket("b1", "b1", "", "", "")
+    down, refused = Fault(Reason.CONNECT, "down"), Fault(Reason.FORBIDDEN, "no")
+    inventory = Inventory()
+    with capture_logs() as events:
+        for result in (down, down, refused, (found,), (found,), (), ()):
+            following = inventory.after(result, START)
+            note_listing("main", inventory, following, len(following.found))
+            inventory = following
+    assert [(event["event"], event.get("reason", event.get("found"))) for event in events] == [
+        ("discovery_failing", "connect"),
+        ("discovery_failing", "forbidden"),
+        ("discovery_recovered", None),
+        ("buckets_discovered", 1),
+        ("buckets_discovered", 0),
     ]

@@ -62,13 +62,17 @@ async def forever(upstream: Upstream) -> None:
 
 @asynccontextmanager
 async def polling(
-    upstream: Upstream, count: int, *, max_concurrent: int = 16, rate: float = 1000
+    upstream: Upstream,
+    count: int,
+    *,
+    max_concurrent: int = 16,
+    rate: float = 1000,
+    schedule: Schedule | None = None,
 ) -> AsyncIterator[Poller]:
     """A poller at work on `count` buckets at an interval of a minute."""
     clock = upstream.clock
-    schedule = Schedule(clock.now())
-    for number in range(count):
-        schedule.add(bucket(f"b{number}"), Timing(), clock.monotonic())
+    schedule = schedule or Schedule(clock.now())
+    schedule.hold([(bucket(f"b{number}"), Timing()) for number in range(count)], clock.monotonic())
     poller = Poller(
         schedule,
         upstream.poll,
@@ -124,6 +128,18 @@ async def test_failing_bucket_does_not_disturb_the_others() -> None:
     polls = [name for _, name in upstream.started]
     assert polls.count("b1") in {62, 63}
     assert polls.count("b0") < polls.count("b1") / 3
+
+
+async def test_what_becomes_due_unexpectedly_is_polled_at_once() -> None:
+    """A bucket that is added while the loop waits does not wait for its next look."""
+    upstream = Upstream(FakeClock())
+    schedule = Schedule(upstream.clock.now())
+    async with polling(upstream, 0, schedule=schedule) as poller:
+        await upstream.clock.advance(1)
+        schedule.hold([(bucket("new"), Timing())], upstream.clock.monotonic())
+        poller.wake()
+        await upstream.clock.advance(0.2)
+    assert [name for name, _ in upstream.published] == ["new"]
 
 
 async def test_bug_in_a_poll_ends_the_loop() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Instant, Outcome, Reason, Timing
+from exporter.model import Bucket, Instant, Outcome, Reason, Timing
 from exporter.schedule import Schedule, Slot
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, reading
 
@@ -17,8 +17,7 @@ START = Instant(NOON, 1000.0)
 def make_schedule(*ids: str, timing: Timing = TIMING, start: Instant = START) -> Schedule:
     """A schedule with these buckets, all due at once."""
     schedule = Schedule(start)
-    for bucket_id in ids:
-        schedule.add(bucket(bucket_id), timing, start.monotonic)
+    schedule.hold([(bucket(bucket_id), timing) for bucket_id in ids], start.monotonic)
     return schedule
 
 
@@ -138,9 +137,8 @@ def test_other_refusals_near_midnight_are_still_refusals() -> None:
 def test_429_pauses_its_account_and_no_other(retry_after: float | None, seconds: float) -> None:
     """A paused account is asked nothing for as long as Retry-After says, within bounds."""
     schedule = Schedule(START)
-    schedule.add(bucket("a1", "a"), TIMING, START.monotonic)
-    schedule.add(bucket("a2", "a"), TIMING, START.monotonic)
-    schedule.add(bucket("b1", "b"), TIMING, START.monotonic)
+    names = (("a1", "a"), ("a2", "a"), ("b1", "b"))
+    schedule.hold([(bucket(*name), TIMING) for name in names], START.monotonic)
     slot = take(schedule, START)
     schedule.hand_back(slot, failure(START, Reason.RATE_LIMITED, retry_after), START)
     assert schedule.paused(START.monotonic) == {"a": START.monotonic + seconds}
@@ -228,3 +226,86 @@ def test_every_bucket_is_polled_and_none_twice_at_once(
     while (found := schedule.take_due(later)) is not None:
         due_again.add(found.bucket.id)
     assert due_again == set(reasons)
+
+
+def test_holding_others_keeps_what_stays() -> None:
+    """New buckets are due at once, vanished ones never again, the rest as planned before."""
+    schedule = make_schedule("stays", "goes")
+    for _ in range(2):
+        schedule.hand_back(take(schedule, START), reading(START), START)
+    due = {slot.bucket.id: slot.due for slot in schedule}
+    renamed = Bucket("main", "stays", "another name")
+    schedule.hold([(renamed, TIMING), (bucket("new"), TIMING)], START.monotonic + 1)
+    assert {slot.bucket.id: slot.due for slot in schedule} == {
+        "stays": due["stays"],
+        "new": START.monotonic + 1,
+    }
+    assert take(schedule, after(START, 1)).bucket.id == "new"
+    assert take(schedule, after(START, 100)).bucket == renamed
+    assert schedule.take_due(START.monotonic + 1000) is None
+
+
+def test_shorter_interval_counts_at_once() -> None:
+    """A bucket whose interval became shorter does not wait for the rest of the longer one."""
+    schedule = make_schedule("b1", timing=Timing(poll_interval=3600))
+    schedule.hand_back(take(schedule, START), reading(START), START)
+    schedule.hold([(bucket("b1"), TIMING)], START.monotonic + 5)
+    (slot,) = schedule
+    assert slot.due <= START.monotonic + 65
+
+
+def test_poll_of_a_bucket_that_went_meanwhile_counts_for_nothing() -> None:
+    """A slot that is handed back too late plans nothing, also when the bucket is back."""
+    schedule = make_schedule("b1")
+    slot = take(schedule, START)
+    schedule.hold([], START.monotonic)
+    assert not schedule.hand_back(slot, reading(START), START)
+    schedule.hold([(bucket("b1"), TIMING)], START.monotonic)
+    assert not schedule.hand_back(slot, reading(START), START)
+    assert take(schedule, START) is not slot
+    assert schedule.take_due(START.monotonic + 1000) is None
+
+
+def test_running_polls_are_not_queued_twice() -> None:
+    """Holding the same buckets while one is polled does not make it due a second time."""
+    schedule = make_schedule("b1", "b2")
+    running = take(schedule, START)
+    schedule.hold([(bucket("b1"), TIMING), (bucket("b2"), TIMING)], START.monotonic)
+    assert take(schedule, START).bucket.id == "b2"
+    assert schedule.take_due(START.monotonic) is None
+    assert schedule.hand_back(running, reading(START), START)
+
+
+def test_abandoned_polls_are_due_at_once() -> None:
+    """Polls that a reload cut off are made again, and their late ends count for nothing."""
+    schedule = make_schedule("b1", "b2")
+    cut_off = take(schedule, START)
+    schedule.abandon_running(START.monotonic + 3)
+    assert not schedule.hand_back(cut_off, reading(START), START)
+    polled = {take(schedule, after(START, 3)).bucket.id for _ in range(2)}
+    assert polled == {"b1", "b2"}
+    assert schedule.take_due(START.monotonic + 3) is None
+
+
+def test_forgotten_account_starts_anew() -> None:
+    """What is held again after it was forgotten is due at once."""
+    schedule = make_schedule("b1")
+    schedule.hand_back(take(schedule, START), reading(START), START)
+    schedule.forget("main")
+    schedule.hold([(bucket("b1"), TIMING)], START.monotonic + 1)
+    assert take(schedule, after(START, 1)).bucket.id == "b1"
+
+
+def test_hurry_puts_refusals_to_the_test_at_once() -> None:
+    """With another token, what was refused is due at once; what is well is not."""
+    schedule = Schedule(START)
+    names = (("refused", "a"), ("well", "a"), ("refused-elsewhere", "b"))
+    schedule.hold([(bucket(*name), TIMING) for name in names], START.monotonic)
+    for _ in names:
+        slot = take(schedule, START)
+        is_well = slot.bucket.id == "well"
+        outcome = reading(START) if is_well else failure(START, Reason.UNAUTHORIZED)
+        schedule.hand_back(slot, outcome, START)
+    schedule.hurry("a", START.monotonic + 2)
+    assert take(schedule, after(START, 2)).bucket.id == "refused"
+    assert schedule.take_due(START.monotonic + 2) is None

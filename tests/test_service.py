@@ -144,7 +144,9 @@ async def test_paused_account_is_ready_and_shown_as_paused() -> None:
         assert page.value("flashback_exporter_poll_lag_seconds") == 0
 
 
-@pytest.mark.parametrize("bucket_id", ["a/b", "50%", "a b?c#d", "é", "a+b", "0123", "...", "%2e"])
+@pytest.mark.parametrize(
+    "bucket_id", ["a/b", "50%", "a b?c#d", "é", "a+b", "0123", "...", "%2e", "{x}"]
+)
 async def test_odd_ids_arrive_as_they_are(bucket_id: str) -> None:
     """An id of any characters reaches the API as that id, on the wire and in the labels."""
     async with running(text=lambda api: document(api, buckets=(bucket_id,))) as at_work:
@@ -207,7 +209,7 @@ async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPa
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("exporter.service.note_transition", broken)
+    monkeypatch.setattr("exporter.journal.Journal.note_transition", broken)
     with pytest.raises(ExceptionGroup) as caught:
         await until_cancelled()
     assert caught.group_contains(ZeroDivisionError)

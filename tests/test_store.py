@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from exporter.model import Instant, Timing
+from dataclasses import replace
+
+from exporter.model import BucketKey, Instant, Timing
 from exporter.store import Store
 from tests.fakes import NOON, after, bucket, failure, node, reading
 
+TIMING = Timing()
 START = Instant(NOON, 1000.0)
 
 
 def make_store() -> Store:
     """A store with two buckets that were never polled."""
-    store = Store(["ONLINE"])
-    for bucket_id in ("b1", "b2"):
-        store.add(bucket(bucket_id), Timing(), START)
+    store = Store()
+    store.hold([(bucket(bucket_id), TIMING) for bucket_id in ("b1", "b2")], ("ONLINE",), START)
     return store
 
 
 def test_outcomes_are_recorded_per_bucket() -> None:
     """What happens to one bucket leaves the other as it was."""
     store = make_store()
-    before, now = store.record(bucket("b1"), reading(START, node(uptime_ratio=0.5)))
+    before, now = store.record(BucketKey("main", "b1"), reading(START, node(uptime_ratio=0.5)))
     assert before.newest is None
     assert now.last_success == START
     first, second = store
@@ -31,8 +33,8 @@ def test_outcomes_are_recorded_per_bucket() -> None:
 def test_page_shows_every_bucket_as_of_a_moment() -> None:
     """The page holds all buckets, each fresh or stale by its own last success."""
     store = make_store()
-    store.record(bucket("b1"), reading(START))
-    store.record(bucket("b2"), reading(after(START, 100)))
+    store.record(BucketKey("main", "b1"), reading(START))
+    store.record(BucketKey("main", "b2"), reading(after(START, 100)))
     text = b"".join(store.page(START.monotonic + 350)).decode()
     assert 'flashback_bucket_up{bucket_id="b1"} 0\n' in text
     assert 'flashback_bucket_up{bucket_id="b2"} 1\n' in text
@@ -41,8 +43,50 @@ def test_page_shows_every_bucket_as_of_a_moment() -> None:
 def test_failure_keeps_the_reading() -> None:
     """A failure after a success leaves its nodes on the page."""
     store = make_store()
-    store.record(bucket("b1"), reading(START, node(uptime_ratio=0.5)))
-    store.record(bucket("b1"), failure(after(START, 60)))
+    store.record(BucketKey("main", "b1"), reading(START, node(uptime_ratio=0.5)))
+    store.record(BucketKey("main", "b1"), failure(after(START, 60)))
     text = b"".join(store.page(START.monotonic + 60)).decode()
     assert "flashback_node_uptime_ratio{" in text
     assert len(store) == 2
+
+
+def test_holding_others_keeps_what_stays() -> None:
+    """Vanished buckets go with all their series; what stays keeps its reading under a new name."""
+    store = make_store()
+    assert store.unpolled == {BucketKey("main", "b1"), BucketKey("main", "b2")}
+    for bucket_id in ("b1", "b2"):
+        store.record(BucketKey("main", bucket_id), reading(START, node(uptime_ratio=0.5)))
+    assert not store.unpolled
+    renamed = replace(bucket("b1"), name="renamed")
+    store.hold([(renamed, TIMING), (bucket("b3"), TIMING)], ("ONLINE",), START)
+    text = b"".join(store.page(START.monotonic)).decode()
+    assert "b2" not in text
+    assert 'flashback_node_uptime_ratio{bucket_id="b1"' in text
+    assert 'name="renamed"' in text
+    assert 'name="name of b1"' not in text
+    assert store.unpolled == {BucketKey("main", "b3")}
+
+
+def test_unchanged_buckets_are_not_rendered_again() -> None:
+    """Holding what is held costs nothing; other statuses or another timing render anew."""
+    store = make_store()
+    before = [entry.text for entry in store]
+    held = [(entry.bucket, entry.timing) for entry in store]
+    store.hold(held, ("ONLINE",), START)
+    assert all(entry.text is text for entry, text in zip(store, before, strict=True))
+    store.hold(held, ("ONLINE", "OFFLINE"), START)
+    assert not any(entry.text is text for entry, text in zip(store, before, strict=True))
+    slower = [(each, Timing(stale_after=900)) for each, _ in held]
+    store.hold(slower, ("ONLINE", "OFFLINE"), START)
+    assert [entry.text.fresh_until for entry in store] == [START.monotonic + 900] * 2
+
+
+def test_forgotten_account_is_unknown_again() -> None:
+    """After another base URL nothing that the old one said is shown."""
+    store = make_store()
+    store.record(BucketKey("main", "b1"), reading(START, node(uptime_ratio=0.5)))
+    store.forget("main")
+    store.hold([(bucket("b1"), TIMING)], ("ONLINE",), START)
+    text = b"".join(store.page(START.monotonic)).decode()
+    assert "flashback_node_uptime_ratio{" not in text
+    assert store.unpolled == {BucketKey("main", "b1")}

@@ -9,7 +9,7 @@ from prometheus_client import disable_created_metrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.model import Reason
-from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, Telemetry
+from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, ListingView, Telemetry
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
 
 
@@ -24,6 +24,12 @@ class Polling:
 
     def paused_until(self) -> dict[str, float]:
         return {"main": 1705320030.0}
+
+    def token_expiries(self) -> dict[str, float]:
+        return {"main": 1705323600.0}
+
+    def listings(self) -> dict[str, ListingView]:
+        return {"main": ListingView(up=True, buckets=7, last_success=1705320000.0)}
 
 
 @pytest.fixture
@@ -92,6 +98,23 @@ def test_gauges_are_asked_at_each_scrape(telemetry: Telemetry) -> None:
     assert value(telemetry, "flashback_exporter_poll_lag_seconds") == 1.5
     paused = "flashback_account_paused_until_timestamp_seconds"
     assert value(telemetry, paused, account="main") == 1705320030
+    expiry = "flashback_account_token_expiry_timestamp_seconds"
+    assert value(telemetry, expiry, account="main") == 1705323600
+    discovery = "flashback_account_discovery"
+    assert value(telemetry, f"{discovery}_up", account="main") == 1
+    assert value(telemetry, f"{discovery}_last_success_timestamp_seconds", account="main") > 0
+    assert value(telemetry, "flashback_account_discovered_buckets", account="main") == 7
+
+
+def test_reloads_are_told(telemetry: Telemetry) -> None:
+    """A refused configuration shows, and leaves the time of the last good one."""
+    telemetry.config_loaded(1705320000.0)
+    telemetry.config_refused()
+    prefix = "flashback_exporter_config_last_reload"
+    assert value(telemetry, f"{prefix}_successful") == 0
+    assert value(telemetry, f"{prefix}_success_timestamp_seconds") == 1705320000
+    telemetry.config_loaded(1705320060.0)
+    assert value(telemetry, f"{prefix}_successful") == 1
 
 
 def test_both_formats_say_the_same(telemetry: Telemetry) -> None:

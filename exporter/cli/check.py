@@ -6,19 +6,25 @@ import sys
 from typing import TYPE_CHECKING
 
 from exporter.cli import flags
-from exporter.cli.process import complaint
+from exporter.cli.live import live_verdicts, verdict_table
+from exporter.cli.process import BAD_START, complaint
 from exporter.config import ConfigError, demand, load, shortages
+from exporter.logs import configure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from exporter.config import Config, Demand
 
-FLAGS = (flags.CONFIG_FILE,)
+LIVE = flags.Flag(
+    "live", "Make one real call per account and bucket, too.", "false", is_switch=True
+)
+FLAGS = (flags.CONFIG_FILE, LIVE)
 
 _DESCRIPTION = """\
 Checks the configuration file strictly and prints every problem with its place,
-then the load that the file asks for. Exit code 1 if there is any problem.
+then the load that the file asks for. With --live every account and bucket is asked for
+once, too. Exit code 1 if there is any problem.
 """
 
 
@@ -33,7 +39,12 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     for shortage in shortages(config, str(file)):
         print(f"warning: {shortage}", file=sys.stderr)  # noqa: T201 - the command's output
     print(f"{file}: good\n{_load_text(config, demand(config))}")  # noqa: T201 - the command's output
-    return 0
+    if not values[LIVE.name]:
+        return 0
+    configure("error", "logfmt")
+    found = live_verdicts(config)
+    print(f"live:\n{verdict_table(found)}")  # noqa: T201 - the command's output
+    return 0 if all(each.is_good for each in found) else BAD_START
 
 
 def _load_text(config: Config, asked: Demand) -> str:

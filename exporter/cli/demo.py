@@ -39,17 +39,24 @@ _DESCRIPTION = """\
 Runs the exporter against a simulator of Flashback's API: no account, no configuration.
 """
 
+USER = simulator.User("demo@example.com", "demo")
+BUCKETS = (
+    simulator.Bucket("demo-media-eu", "media-eu"),
+    simulator.Bucket("demo-media-us", "media-us"),
+    simulator.Bucket("demo-backups", "backups"),
+    simulator.Bucket("demo-scratch", "scratch-test"),
+)
+
 _CONFIG = """\
 global:
   base_url: {url}
   poll_interval: 5s
 accounts:
   - name: demo
-    authorization: {{credentials: demo-token}}
+    login: {{email: demo@example.com, password: demo}}
+    discovery: {{refresh_interval: 10s, exclude: [".*-test"]}}
     buckets:
-      - {{id: demo-media-eu, name: media-eu, labels: {{team: media}}}}
-      - {{id: demo-media-us, name: media-us, labels: {{team: media}}}}
-      - {{id: demo-backups, name: backups, labels: {{team: platform}}}}
+      - {{id: demo-media-eu, labels: {{team: media}}}}
 """
 
 
@@ -60,7 +67,8 @@ def demo(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT
     try:
-        asyncio.run(until_signalled(_serve(simulated(values), flags.options(values), fallback)))
+        api = simulated(values, users=[USER], buckets=BUCKETS)
+        asyncio.run(until_signalled(_serve(api, flags.options(values), fallback)))
     except ListenError as error:
         return complaint(error)
     return 0
@@ -71,16 +79,16 @@ async def _serve(
 ) -> None:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(simulator.serve(api))
-        config = parse(_CONFIG.format(url=url), path=Path("demo.yaml"), environ={})
-        start = partial(serving, config, clock=SystemClock(api.now), chance=Random())  # noqa: S311 - jitter
+        source = partial(parse, _CONFIG.format(url=url), path=Path("demo.yaml"), environ={})
+        start = partial(serving, source, clock=SystemClock(api.now), chance=Random())  # noqa: S311 - jitter
         try:
-            addresses = await stack.enter_async_context(start(options))
+            running = await stack.enter_async_context(start(options))
         except ListenError:
             if fallback is None:
                 raise
             free = replace(options, listen_addresses=(fallback,))
-            addresses = await stack.enter_async_context(start(free))
-        _announce(url, addresses, options.telemetry_path)
+            running = await stack.enter_async_context(start(free))
+        _announce(url, running.addresses, options.telemetry_path)
         await asyncio.Event().wait()
 
 

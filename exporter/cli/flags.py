@@ -13,6 +13,7 @@ from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporter.config.quantities import duration
 from exporter.logs import FORMATS, LEVELS
 from exporter.service import Options
 from exporter.simulator import ScenarioError, text_to_troubles
@@ -126,8 +127,25 @@ def _scenario(text: str) -> tuple[Trouble, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _duration(text: str) -> float:
+    try:
+        return 0.0 if text == "0" else duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 30s") from error
+
+
 CONFIG_FILE = Flag(
     "config.file", "Path of the configuration file.", "config.yaml", "PATH", convert=Path
+)
+AUTO_RELOAD_INTERVAL = Flag(
+    "config.auto-reload-interval",
+    "How often to look whether the configuration has changed, and reload it then; 0 is never.",
+    "0",
+    "DURATION",
+    convert=_duration,
+)
+ENABLE_LIFECYCLE = Flag(
+    "web.enable-lifecycle", "Allow reloads by POST /-/reload.", "false", is_switch=True
 )
 LISTEN_ADDRESS = Flag(
     "web.listen-address",
@@ -166,7 +184,14 @@ START = Flag(
 
 SIMULATOR_FLAGS = (SEED, SPEED, SCENARIO, START)
 LOG_FLAGS = (LOG_LEVEL, LOG_FORMAT)
-WEB_FLAGS = (LISTEN_ADDRESS, TELEMETRY_PATH, MAX_REQUESTS, DISABLE_EXPORTER_METRICS)
+CONFIG_FLAGS = (CONFIG_FILE, AUTO_RELOAD_INTERVAL)
+WEB_FLAGS = (
+    LISTEN_ADDRESS,
+    TELEMETRY_PATH,
+    ENABLE_LIFECYCLE,
+    MAX_REQUESTS,
+    DISABLE_EXPORTER_METRICS,
+)
 
 
 class Values(dict[str, Any]):
@@ -188,12 +213,14 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
 
 
 def options(values: Values) -> Options:
-    """What WEB_FLAGS say."""
+    """What CONFIG_FLAGS and WEB_FLAGS say."""
     return Options(
         listen_addresses=tuple(values[LISTEN_ADDRESS.name]),
         telemetry_path=values[TELEMETRY_PATH.name],
         max_requests=values[MAX_REQUESTS.name],
         exporter_metrics=not values[DISABLE_EXPORTER_METRICS.name],
+        lifecycle=values[ENABLE_LIFECYCLE.name],
+        auto_reload_interval=values.get(AUTO_RELOAD_INTERVAL.name, 0.0),
     )
 
 

@@ -12,6 +12,7 @@ from exporter.cli.process import SOME_FAILED, complaint
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
 from exporter.logs import configure
+from exporter.model import Reading
 from exporter.service import polled_once
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         config = load(values[flags.CONFIG_FILE.name], environ)
     except ConfigError as error:
         return complaint(error)
-    exposition, failing = asyncio.run(
+    exporter = asyncio.run(
         polled_once(
             config,
             SystemClock(),
@@ -41,5 +42,7 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             exporter_metrics=not values[flags.DISABLE_EXPORTER_METRICS.name],
         )
     )
-    sys.stdout.buffer.write(exposition)
-    return SOME_FAILED if failing else 0
+    for chunk in exporter.exposition(openmetrics=False):
+        sys.stdout.buffer.write(chunk)
+    all_answered = all(isinstance(each.state.newest, Reading) for each in exporter.entries())
+    return 0 if all_answered else SOME_FAILED

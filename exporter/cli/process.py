@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PATIENCE_SECONDS = 4.5
+"""How long a stop may take. What cannot be cancelled, such as a name look-up that hangs in the C
+library, must not keep the process alive for longer than supervisors wait."""
+
 BAD_START = 1
 """Exit code for a bad configuration or an address that cannot be listened on."""
 
@@ -37,6 +42,9 @@ async def until_signalled(work: Coroutine[object, object, None]) -> None:
             os._exit(128 + signum)
         received.append(signum)
         _log.info("stopping", signal=signum.name)
+        last_resort = threading.Timer(PATIENCE_SECONDS, os._exit, [0])
+        last_resort.daemon = True
+        last_resort.start()
         if task is not None:
             task.cancel()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import textwrap
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,9 @@ from exporter.version import version_text
 from exporter.web.listen import ListenError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-FLAGS = (flags.CONFIG_FILE, *flags.WEB_FLAGS, *flags.LOG_FLAGS)
+FLAGS = (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.LOG_FLAGS)
 
 _DESCRIPTION = """\
 Serves the node statistics of Flashback storage buckets to Prometheus.
@@ -43,13 +45,15 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     values = flags.parse(parser, FLAGS, arguments, environ)
     configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:
-        config = load(values[flags.CONFIG_FILE.name], environ)
-        asyncio.run(until_signalled(_serve(config, flags.options(values))))
+        source = partial(load, values[flags.CONFIG_FILE.name], environ)
+        asyncio.run(until_signalled(_serve(source, flags.options(values))))
     except (ConfigError, ListenError) as error:
         return complaint(error)
     return 0
 
 
-async def _serve(config: Config, options: Options) -> None:
-    async with serving(config, options, SystemClock(), Random()):  # noqa: S311 - jitter, no secret
+async def _serve(source: Callable[[], Config], options: Options) -> None:
+    chance = Random()  # noqa: S311 - jitter, no secret
+    async with serving(source, options, SystemClock(), chance) as exporter:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, exporter.request_reload)
         await asyncio.Event().wait()

@@ -45,8 +45,12 @@ def simulate(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-def simulated(values: Values) -> simulator.Simulator:
-    """The simulator that SIMULATOR_FLAGS ask for."""
+def simulated(
+    values: Values,
+    users: Sequence[simulator.User] = (),
+    buckets: Sequence[simulator.Bucket] | None = None,
+) -> simulator.Simulator:
+    """The simulator that SIMULATOR_FLAGS ask for; by default anyone may ask for any bucket."""
     start = values[flags.START.name]
     now = time.time()
     begin = now if start is None else now - now % 86400 + start
@@ -54,6 +58,8 @@ def simulated(values: Values) -> simulator.Simulator:
         now=simulator.paced(begin, values[flags.SPEED.name]),
         seed=values[flags.SEED.name],
         scenarios=values[flags.SCENARIO.name],
+        users=users,
+        buckets=buckets,
     )
 
 
@@ -63,7 +69,7 @@ def scenarios_text() -> str:
     names = "\n".join(f"  {name:<23} {scenario.summary}" for name, scenario in scenarios)
     return (
         "\nscenarios, to be mixed by comma, each of them limited as in"
-        f" hang/share=0.5/bucket=ID/window=23:50-00:10:\n{names}\n"
+        f" hang/share=0.5/bucket=ID/call=stats/window=23:50-00:10:\n{names}\n"
     )
 
 

@@ -26,7 +26,9 @@ MAX_LABEL_LENGTH = 256
 """Label values are cut at this many characters."""
 
 MAX_MESSAGE_LENGTH = 200
-"""So are the server's messages, which go to the log and to people."""
+"""Messages for the log and for people are cut at this many characters, secrets taken out before."""
+
+_MESSAGE_LENGTH_READ = 2000
 
 UPTIME_ROUNDING = 0.01
 """By how much, in percent, an uptime may miss 0 to 100 and still be taken for 0 or 100."""
@@ -57,7 +59,7 @@ class Parsed:
 def parse_stats(body: bytes, day: date, guard: Guard) -> Parsed:
     """The nodes in the body of a 200, or MALFORMED, UNSUCCESSFUL or TOO_MANY_NODES."""
     drift: Counter[Drift] = Counter()
-    answer = _json_object(body)
+    answer = json_object(body)
     if answer is None:
         return Parsed(Fault(Reason.MALFORMED, "the answer is not a JSON object"))
     fault = _success_fault(answer, drift)
@@ -73,13 +75,13 @@ def parse_stats(body: bytes, day: date, guard: Guard) -> Parsed:
 
 def server_message(body: bytes) -> str:
     """What an error body says to people: one printable line, empty where it says nothing."""
-    return _message(_json_object(body) or {})
+    return _message(json_object(body) or {})
 
 
 def printable_line(text: str) -> str:
-    """`text` as one short line without control characters, fit for a log and a terminal."""
-    shown = "".join(char if char.isprintable() else " " for char in text[: 4 * MAX_MESSAGE_LENGTH])
-    return " ".join(shown.split())[:MAX_MESSAGE_LENGTH]
+    """`text` as one line without control characters, fit for a log and a terminal."""
+    shown = "".join(char if char.isprintable() else " " for char in text[:_MESSAGE_LENGTH_READ])
+    return " ".join(shown.split())
 
 
 def label_text(text: str) -> str:
@@ -88,10 +90,11 @@ def label_text(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("\ufffd", text)
 
 
-_JsonObject: TypeAlias = dict[str, object]
+JsonObject: TypeAlias = dict[str, object]
 
 
-def _json_object(body: bytes) -> _JsonObject | None:
+def json_object(body: bytes) -> JsonObject | None:
+    """The JSON object that a body is, or None."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):  # deep nesting raises the latter
@@ -99,7 +102,7 @@ def _json_object(body: bytes) -> _JsonObject | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _message(answer: _JsonObject) -> str:
+def _message(answer: JsonObject) -> str:
     for key in ("message", "error", "error_code"):
         text = answer.get(key)
         if isinstance(text, str) and text.strip():
@@ -107,7 +110,7 @@ def _message(answer: _JsonObject) -> str:
     return ""
 
 
-def _success_fault(answer: _JsonObject, drift: Counter[Drift]) -> Fault | None:
+def _success_fault(answer: JsonObject, drift: Counter[Drift]) -> Fault | None:
     success = answer.get("success")
     if success is False:
         return Fault(Reason.UNSUCCESSFUL, _message(answer) or "the answer says success: false")
@@ -149,7 +152,7 @@ def _newer(first: Node, last: Node) -> Node:
     return first if first.last_updated > last.last_updated else last
 
 
-def _count_unknown_fields(found: _JsonObject, known: frozenset[str], drift: Counter[Drift]) -> None:
+def _count_unknown_fields(found: JsonObject, known: frozenset[str], drift: Counter[Drift]) -> None:
     unknown = len(found.keys() - known)
     if unknown:
         drift[Drift(DriftKind.UNKNOWN_FIELD, OTHER_FIELD)] += unknown
@@ -160,7 +163,7 @@ class _Row:
 
     __slots__ = ("_drift", "_row")
 
-    def __init__(self, row: _JsonObject, drift: Counter[Drift]) -> None:
+    def __init__(self, row: JsonObject, drift: Counter[Drift]) -> None:
         self._row = row
         self._drift = drift
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import ssl
 import zlib
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from exporter.model import Fault, Reason
 from exporter.upstream.parsing import printable_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
 KEEPALIVE_SECONDS = 90.0
 """Longer than the usual poll interval, so that a handful of buckets share a warm connection."""
@@ -51,24 +50,29 @@ class Unanswered(Exception):  # noqa: N818 - it names what happened, and is no b
 
 
 class Transport:
-    """Speaks through any httpx transport: aiohttp's connections, or a test's own answers."""
+    """Speaks through any httpx transport: aiohttp's connections, or a test's own answers.
 
-    def __init__(self, http: httpx.AsyncBaseTransport, max_response_bytes: int) -> None:
+    `server_name` is the name that a TLS server must prove, where it is not the URL's.
+    """
+
+    def __init__(self, http: httpx.AsyncBaseTransport, server_name: str | None = None) -> None:
         self._http = http
-        self._max_response_bytes = max_response_bytes
+        self._server_name = server_name
 
-    async def send(self, request: httpx.Request) -> Answer:
+    async def send(self, request: httpx.Request, max_bytes: int) -> Answer:
         """The answer, whatever its status; a redirect is an answer. Raises Unanswered.
 
         Waits for as long as the caller lets it: the deadline is the caller's.
         """
+        if self._server_name is not None:
+            request.extensions["sni_hostname"] = self._server_name
         response: httpx.Response | None = None
         try:
             response = await self._http.handle_async_request(request)
             return Answer(
                 response.status_code,
                 response.headers.get("retry-after"),
-                await self._body(response),
+                await self._body(response, max_bytes),
             )
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             # aiohttp's own where the answer was not HTTP: its httpx transport lets that through.
@@ -78,8 +82,13 @@ class Transport:
             if response is not None:
                 await response.aclose()
 
-    async def _body(self, response: httpx.Response) -> bytes:
-        body = _Body(response, self._max_response_bytes)
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    @staticmethod
+    async def _body(response: httpx.Response, max_bytes: int) -> bytes:
+        body = _Body(response, max_bytes)
         if not isinstance(response.stream, httpx.AsyncByteStream):
             raise TypeError("the transport's answer is no asynchronous stream")
         async for chunk in response.stream:
@@ -132,18 +141,36 @@ class _Body:
         return Unanswered(Fault(reason, message), self._status)
 
 
-@asynccontextmanager
-async def connections(limit: int) -> AsyncIterator[httpx.AsyncBaseTransport]:
+def connections(
+    limit: int, context: ssl.SSLContext, proxy_url: str | None = None
+) -> httpx.AsyncBaseTransport:
     """An httpx transport over aiohttp's connection pool, of at most `limit` connections.
 
-    Nothing of the environment is used: no proxy, no netrc, no cookies.
+    Nothing of the environment is used: no proxy, no netrc, no cookies. It opens nothing before the
+    first request.
     """
-    context = ssl.create_default_context()
-    connector = aiohttp.TCPConnector(limit=limit, ssl=context, keepalive_timeout=KEEPALIVE_SECONDS)
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-    ) as session:
-        yield AiohttpTransport(client=session, verify=context)
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=limit, ssl=context, keepalive_timeout=KEEPALIVE_SECONDS
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+    proxy = None if proxy_url is None else _proxy(proxy_url)
+    return AiohttpTransport(client=session, verify=context, proxy=proxy)
+
+
+def _proxy(url: str) -> httpx.Proxy:
+    """The proxy, its password already in a header: aiohttp no longer wants it apart."""
+    proxy = httpx.Proxy(url)
+    if proxy.raw_auth is None:
+        return proxy
+    user, password = (part.decode() for part in proxy.raw_auth)
+    headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}  # moved by aiohttp
+    return httpx.Proxy(proxy.url, headers=headers)
 
 
 def _fault(error: Exception) -> Fault:

@@ -26,7 +26,7 @@ PATIENCE = 30
 
 PATCHED_DEMO = """
 import sys
-import exporter.service
+import exporter.exporter, exporter.journal
 from exporter.cli import main
 {patch}
 sys.argv[1:] = ["demo", "--web.listen-address=127.0.0.1:0"]
@@ -36,14 +36,29 @@ sys.exit(main())
 BUG = """
 def broken(*_):
     raise ZeroDivisionError("a bug")
-exporter.service.note_transition = broken
+exporter.journal.Journal.note_transition = broken
 """
 
 ENDLESS_PAGE = """
 def endless(self, openmetrics):
     while True:
         yield b"x" * 100_000
-exporter.service.Exporter.exposition = endless
+exporter.exporter.Exporter.exposition = endless
+"""
+
+HANGING_LOOKUP = """
+import socket
+import sys
+import time
+from exporter.cli import main
+real = socket.getaddrinfo
+def slow(host, *args, **kwargs):
+    if host == "slow.example":
+        print("looking up", file=sys.stderr, flush=True)
+        time.sleep(3600)
+    return real(host, *args, **kwargs)
+socket.getaddrinfo = slow
+sys.exit(main())
 """
 
 CONFIG = """\
@@ -140,6 +155,17 @@ def test_scrape_that_never_ends_does_not_hold_up_the_stop_for_good() -> None:
             slow.recv(1)
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE) == 0
+
+
+def test_name_lookup_that_hangs_does_not_hold_up_the_stop(config: Path) -> None:
+    """What cannot be cancelled is left behind: the exporter is gone when supervisors want it to."""
+    program = (sys.executable, "-c", HANGING_LOOKUP)
+    config.write_text(CONFIG.format(api="https://slow.example"))
+    with started(f"--config.file={config}", ANY_PORT, program=program) as process:
+        listening(process)
+        line_with(process.stderr, "(looking up)")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
 
 
 def test_run_is_implied_and_environment_counts(config: Path) -> None:
@@ -286,6 +312,74 @@ def test_check_is_code_1_with_every_problem(config: Path) -> None:
     ended = finished("check", f"--config.file={config}")
     assert ended.returncode == 1
     assert ended.stderr == finished("run", f"--config.file={config}").stderr
+
+
+LIVE_CONFIG = """\
+global: {{base_url: {api}, poll_interval: 5s}}
+accounts:
+  - name: main
+    login: {{email: demo@example.com, password: s3cret-password}}
+    discovery: {{}}
+    buckets: [good, {{id: closed, name: shut}}]
+"""
+
+LIVE_API = """
+import importlib
+import sys
+from exporter import simulator
+from exporter.cli import main
+simulate = importlib.import_module("exporter.cli.simulate")
+user = simulator.User("demo@example.com", "{password}")
+made = simulate.simulated
+simulate.simulated = lambda values: made(values, [user], ["good", "closed"])
+sys.argv[1:] = ["simulate", "--address=127.0.0.1:0", "--scenario={scenario}"]
+sys.exit(main())
+"""
+
+
+def live_check(config: Path, scenario: str, password: str = "s3cret-password") -> tuple[int, str]:
+    """What `check --live` says of an account at an API that plays a scenario."""
+    program = (sys.executable, "-c", LIVE_API.format(scenario=scenario, password=password))
+    with started(program=program) as simulator:
+        config.write_text(LIVE_CONFIG.format(api=line_with(simulator.stdout, r"API: +(\S+)")))
+        ended = finished("check", f"--config.file={config}", "--live")
+    assert "s3cret" not in ended.stdout + ended.stderr
+    return ended.returncode, ended.stdout.split("live:\n")[1]
+
+
+def test_live_check_says_what_is_well(config: Path) -> None:
+    """Token, discovery and every bucket are tried for real, each with its verdict."""
+    code, verdicts = live_check(config, "")
+    assert code == 0
+    assert re.fullmatch(
+        r"  ok    main: token          accepted, until 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\n"
+        r"  ok    main: discovery      2 polled\n"
+        r"  ok    main: good           6 nodes\n"
+        r"  ok    main: closed \(shut\)  6 nodes\n",
+        verdicts,
+    )
+
+
+def test_live_check_says_what_is_wrong(config: Path) -> None:
+    """A bucket that is refused is named with its reason, and the code is 1."""
+    code, verdicts = live_check(config, "not-found/share=1/bucket=closed")
+    assert code == 1
+    assert "  ok    main: good " in verdicts
+    assert "  FAIL  main: closed (shut)  not_found: HTTP 404" in verdicts
+
+
+def test_live_check_with_a_wrong_password(config: Path) -> None:
+    """A login that is refused is one clear verdict for the account."""
+    code, verdicts = live_check(config, "", password="another")
+    assert code == 1
+    assert "  FAIL  main: token          unauthorized: the login is refused: HTTP 401" in verdicts
+
+
+def test_live_check_of_a_paused_account(config: Path) -> None:
+    """Buckets that were not asked because of a 429 are said to be just that."""
+    code, verdicts = live_check(config, "429-storm/share=1/call=list")
+    assert code == 1
+    assert "FAIL  main: discovery" in verdicts
 
 
 def test_simulate_serves_the_api_alone() -> None:

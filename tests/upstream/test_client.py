@@ -12,6 +12,7 @@ import pytest
 import respx
 
 from exporter.model import Failure, Fault, Outcome, Reading, Reason, Timing
+from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken, TokenFile
 from exporter.upstream.events import Attempt, Call, Drift, DriftKind
@@ -45,14 +46,22 @@ class World:
         self.clock = FakeClock() if wall is None else FakeClock(wall)
         self.seen = Recorder()
         self.pace = Pace(rate, self.clock)
-        self.client = Client(
+        timing = timing or Timing()
+        caller = Caller(
             "main",
             BASE,
-            transport=Transport(httpx.MockTransport(router.async_handler), max_bytes),
-            credentials=credentials or GivenToken(TOKEN),
-            timing=timing or Timing(),
-            guard=Guard(frozenset({"ONLINE"}), max_nodes),
+            transport=Transport(httpx.MockTransport(router.async_handler)),
+            timeout=timing.poll_timeout,
+            max_response_bytes=max_bytes,
             user_agent="flashback-exporter/test",
+            clock=self.clock,
+            observer=self.seen,
+        )
+        self.client = Client(
+            caller,
+            credentials or GivenToken(TOKEN),
+            guard=Guard(frozenset({"ONLINE"}), max_nodes),
+            deadline=timing.poll_interval,
             pace=self.pace,
             clock=self.clock,
             chance=Random(0),

@@ -84,8 +84,17 @@ def request(url: str) -> httpx.Request:
 
 async def ask(url: str) -> Answer:
     """One request over the real connections, under a deadline."""
-    async with asyncio.timeout(20), connections(4) as http_transport:
-        return await Transport(http_transport, LIMIT).send(request(url))
+    transport = real_transport()
+    try:
+        async with asyncio.timeout(20):
+            return await transport.send(request(url), LIMIT)
+    finally:
+        await transport.aclose()
+
+
+def real_transport() -> Transport:
+    """The program's own connections."""
+    return Transport(connections(4, ssl.create_default_context()))
 
 
 async def refusal(url: str) -> Unanswered:
@@ -117,10 +126,11 @@ async def test_any_status_is_an_answer(status: str) -> None:
 async def test_connections_are_kept_and_shared() -> None:
     """Ten requests one after the other need one connection, and send no cookies back."""
     answer = http(b"{}", "Set-Cookie: a=b")
-    async with raw_server(answer, then_close=False) as server, connections(4) as http_transport:
-        transport = Transport(http_transport, LIMIT)
+    async with raw_server(answer, then_close=False) as server:
+        transport = real_transport()
         for _ in range(10):
-            await transport.send(request(server.url))
+            await transport.send(request(server.url), LIMIT)
+        await transport.aclose()
     assert server.connections == 1
     assert b"cookie" not in b"".join(server.requests).lower()
 
@@ -201,6 +211,7 @@ GZIPPED = gzip.compress(b"x" * 500)
         (zlib.compress(b"x" * 500), "Content-Encoding: deflate"),
         (b"x" * 500, "Content-Encoding: identity"),
     ],
+    ids=["gzip", "x-gzip", "deflate", "identity"],
 )
 async def test_compressed_bodies_are_decompressed(body: bytes, header: str) -> None:
     """The body is the same in each encoding."""
@@ -267,7 +278,7 @@ async def test_body_is_never_read_past_its_limit(encoding: str) -> None:
         return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=body)
 
     with pytest.raises(Unanswered) as caught:
-        await Transport(httpx.MockTransport(answer), LIMIT).send(request("http://x/"))
+        await Transport(httpx.MockTransport(answer)).send(request("http://x/"), LIMIT)
     assert caught.value.fault.reason is Reason.TOO_LARGE
     assert body.taken <= LIMIT + 100
     assert body.closed
@@ -281,7 +292,7 @@ async def test_this_machines_own_limits_are_internal(number: int) -> None:
         raise httpx.ConnectError("no socket") from OSError(number, "too many")
 
     with pytest.raises(Unanswered) as caught:
-        await Transport(httpx.MockTransport(answer), LIMIT).send(request("http://x/"))
+        await Transport(httpx.MockTransport(answer)).send(request("http://x/"), LIMIT)
     assert caught.value.fault.reason is Reason.INTERNAL
 
 
@@ -301,13 +312,12 @@ async def test_deadline_is_the_callers_and_closes_the_connection() -> None:
         finally:
             writer.close()
 
-    async with (
-        await asyncio.start_server(trickle, "127.0.0.1", 0) as server,
-        connections(1) as http_,
-    ):
+    transport = real_transport()
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await Transport(http_, 10_000_000).send(request(url))
+                await transport.send(request(url), 10_000_000)
         async with asyncio.timeout(10):
             await gone.wait()
+        await transport.aclose()

@@ -1,0 +1,128 @@
+"""An account's way to the API: its connections, its token, its client, built from its settings."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from exporter import config
+from exporter.upstream.caller import Caller
+from exporter.upstream.client import Client
+from exporter.upstream.credentials import Credentials, GivenToken, SecretFile, TokenFile
+from exporter.upstream.login import Login
+from exporter.upstream.transport import Transport, connections
+from exporter.version import VERSION
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from exporter.clock import Clock
+    from exporter.upstream.events import Observer
+    from exporter.upstream.pace import Pace
+    from exporter.upstream.parsing import Guard
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all accounts of a process share."""
+
+    limits: config.Limits
+    guard: Guard
+    pace: Pace
+    clock: Clock
+    chance: Random
+    observer: Observer
+
+
+class Access:
+    """The client of one account. Raises OSError where the account's TLS files cannot be used."""
+
+    def __init__(self, account: config.Account, shared: Shared) -> None:
+        http = connections(
+            shared.limits.max_concurrent_requests, _tls_context(account.tls), _proxy_url(account)
+        )
+        self.account = account
+        self._transport = Transport(http, account.tls.server_name)
+        caller = Caller(
+            account.name,
+            account.base_url,
+            transport=self._transport,
+            timeout=account.timing.poll_timeout,
+            max_response_bytes=shared.limits.max_response_bytes,
+            user_agent=f"flashback-exporter/{VERSION}",
+            clock=shared.clock,
+            observer=shared.observer,
+        )
+        self.credentials = _credentials(account, caller, shared)
+        self.client = Client(
+            caller,
+            self.credentials,
+            guard=shared.guard,
+            deadline=account.timing.poll_interval,
+            pace=shared.pace,
+            clock=shared.clock,
+            chance=shared.chance,
+            observer=shared.observer,
+        )
+
+    def resume(self, previous: Access) -> None:
+        """Go on with the login of an access to the same account, if it still is the same login."""
+        same_user = (self.account.base_url, self.account.credentials) == (
+            previous.account.base_url,
+            previous.account.credentials,
+        )
+        if same_user and isinstance(self.credentials, Login):
+            self.credentials.resume(previous.credentials)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+
+def _credentials(account: config.Account, caller: Caller, shared: Shared) -> Credentials:
+    given = account.credentials
+    if isinstance(given, Path):
+        return TokenFile(given)
+    if not isinstance(given, config.Login):
+        return GivenToken(given.get_secret_value())
+    return Login(
+        account.name,
+        given.email,
+        SecretFile(given.password, "password_file")
+        if isinstance(given.password, Path)
+        else given.password.get_secret_value(),
+        caller=caller,
+        timing=account.timing,
+        pace=shared.pace,
+        clock=shared.clock,
+        chance=shared.chance,
+    )
+
+
+def _tls_context(tls: config.TlsConfig) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if tls.cert_file is not None:
+        context.load_cert_chain(tls.cert_file, tls.key_file, _no_passphrase)
+    if tls.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _no_passphrase() -> str:
+    """In place of OpenSSL's own way, which would ask on the terminal."""
+    raise OSError("key_file has a passphrase: use a key without one")
+
+
+def _proxy_url(account: config.Account) -> str | None:
+    """The proxy to use; of the environment only the usual variables, and only where asked for."""
+    if account.proxy_url is not None:
+        return account.proxy_url.get_secret_value()
+    if not account.proxy_from_environment:
+        return None
+    url = urlsplit(account.base_url)
+    return None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)

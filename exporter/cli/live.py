@@ -1,0 +1,97 @@
+"""`flashback-exporter check --live`: one real call per account and bucket, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from tqdm import tqdm
+
+from exporter.clock import SystemClock
+from exporter.model import Failure, Reading, Reason
+from exporter.service import polled_once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exporter.config import Config
+    from exporter.exporter import Exporter
+    from exporter.model import Fault
+    from exporter.store import Entry
+
+
+class Verdict(NamedTuple):
+    """What was found out about an account or a bucket."""
+
+    subject: str
+    text: str
+    is_good: bool
+
+
+def live_verdicts(config: Config) -> list[Verdict]:
+    """What each account and bucket came to, asked once; with progress on a terminal."""
+    with tqdm(unit=" polls", leave=False, disable=None) as bar:
+
+        def show(left: int) -> None:
+            bar.total = bar.n + left + 1
+            bar.update()
+
+        chance = Random()  # noqa: S311 - jitter, no secret
+        exporter = asyncio.run(polled_once(config, SystemClock(), chance, progress=show))
+    return list(verdicts(exporter))
+
+
+def verdicts(exporter: Exporter) -> Iterator[Verdict]:
+    """Account by account, each before its buckets."""
+    expiries = exporter.token_expiries()
+    for account in exporter.config.accounts:
+        entries = [each for each in exporter.entries() if each.bucket.account == account.name]
+        yield _token_verdict(exporter, account.name, entries, expiries.get(account.name))
+        inventory = exporter.inventory(account.name)
+        if inventory is not None:
+            fault = inventory.fault
+            text = f"{len(entries)} polled" if fault is None else _fault_text(fault)
+            yield Verdict(f"{account.name}: discovery", text, fault is None)
+        yield from map(_bucket_verdict, entries)
+
+
+def verdict_table(found: list[Verdict]) -> str:
+    """The verdicts for people, one a line."""
+    width = max((len(each.subject) for each in found), default=0)
+    return "\n".join(
+        f"  {'ok  ' if each.is_good else 'FAIL'}  {each.subject:<{width}}  {each.text}"
+        for each in found
+    )
+
+
+def _token_verdict(
+    exporter: Exporter, account: str, entries: list[Entry], expiry: float | None
+) -> Verdict:
+    inventory = exporter.inventory(account)
+    faults = [each.state.newest.fault for each in entries if isinstance(each.state.newest, Failure)]
+    faults += [inventory.fault] if inventory is not None and inventory.fault is not None else []
+    refused = next((fault for fault in faults if fault.reason is Reason.UNAUTHORIZED), None)
+    subject = f"{account}: token"
+    if refused is not None:
+        return Verdict(subject, _fault_text(refused), is_good=False)
+    if expiry is None:
+        return Verdict(subject, "accepted", is_good=True)
+    until = datetime.fromtimestamp(expiry, UTC)
+    return Verdict(subject, f"accepted, until {until:%Y-%m-%d %H:%M:%S} UTC", is_good=True)
+
+
+def _bucket_verdict(entry: Entry) -> Verdict:
+    bucket, newest = entry.bucket, entry.state.newest
+    name = bucket.id if bucket.name == bucket.id else f"{bucket.id} ({bucket.name})"
+    subject = f"{bucket.account}: {name}"
+    if isinstance(newest, Reading):
+        return Verdict(subject, f"{len(newest.stats.nodes)} nodes", is_good=True)
+    if newest is None:
+        return Verdict(subject, "not asked: a 429 has paused the account", is_good=False)
+    return Verdict(subject, _fault_text(newest.fault), is_good=False)
+
+
+def _fault_text(fault: Fault) -> str:
+    return f"{fault.reason.value}: {fault.message}"

@@ -1,0 +1,156 @@
+"""One configuration at work: its polls, its listings, and the watch over its tokens.
+
+It writes into a store and a schedule that outlive it: a reload puts another engine in its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter.access import Access, Shared
+from exporter.inventory import Inventory, admitted, roster
+from exporter.journal import Journal, note_listing
+from exporter.model import Fault
+from exporter.poller import Poller
+from exporter.upstream.pace import Pace
+from exporter.upstream.parsing import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from exporter.clock import Clock
+    from exporter.config import Account, Config
+    from exporter.model import Bucket, FoundBucket, Outcome
+    from exporter.schedule import Schedule
+    from exporter.store import Store
+    from exporter.upstream.events import Observer
+
+CREDENTIALS_WATCH = 2.0
+"""How often it is looked whether an account has another token, seconds."""
+
+_log = structlog.get_logger()
+
+
+class Engine:
+    """Polls the buckets of a configuration. Raises OSError where its TLS files cannot be used."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Store,
+        schedule: Schedule,
+        inventories: dict[str, Inventory],
+        clock: Clock,
+        chance: Random,
+        observer: Observer,
+        journal: Journal,
+        progressed: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self._journal = journal
+        self._store = store
+        self._schedule = schedule
+        self._inventories = inventories
+        self._clock = clock
+        self._progressed = progressed
+        limits = config.limits
+        guard = Guard(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
+        self._pace = Pace(limits.max_requests_per_second, clock)
+        shared = Shared(limits, guard, self._pace, clock, chance, observer)
+        self.accesses = {account.name: Access(account, shared) for account in config.accounts}
+        self._poller = Poller(
+            schedule,
+            self._poll,
+            self._publish,
+            max_concurrent=limits.max_concurrent_requests,
+            pace=self._pace,
+            clock=clock,
+        )
+
+    def deploy(self) -> None:
+        """Hold and plan exactly the buckets that are known now."""
+        now = self._clock.now()
+        assigned = roster(self.config.accounts, self._inventories)
+        self._store.hold(assigned.assignments, self.config.known_statuses, now)
+        self._schedule.hold(assigned.assignments, now.monotonic)
+        self._poller.wake()
+        if assigned.losers:
+            _log.warning(
+                "buckets_in_several_accounts",
+                count=len(assigned.losers),
+                bucket_id=assigned.losers[0].id,
+                ignored_in=assigned.losers[0].account,
+            )
+
+    async def run(self) -> None:
+        """Poll until cancelled; the polls that run then are abandoned."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._poller.run())
+                group.create_task(self._watch_credentials())
+                for account in self.config.accounts:
+                    if account.discovery is not None:
+                        group.create_task(self._discover(account))
+        finally:
+            for access in self.accesses.values():
+                await access.aclose()
+
+    def is_alive(self) -> bool:
+        """Whether the poll loop beats."""
+        return self._poller.is_alive()
+
+    async def _poll(self, bucket: Bucket) -> Outcome:
+        return await self.accesses[bucket.account].client.poll(bucket)
+
+    def _publish(self, bucket: Bucket, outcome: Outcome) -> None:
+        before, after = self._store.record(bucket.key, outcome)
+        self._journal.note_transition(bucket, before, after)
+        self._progressed()
+
+    async def _discover(self, account: Account) -> None:
+        """List an account's buckets again and again."""
+        discovery = account.discovery
+        while discovery is not None:
+            await self._wait_out_pause(account.name)
+            await self._pace.turn()
+            client = self.accesses[account.name].client
+            self._take_in(account, await client.buckets(discovery.workspace_id))
+            wait = self._inventories[account.name].next_wait(
+                discovery.refresh_interval, account.timing
+            )
+            await self._clock.sleep(wait)
+
+    def _take_in(self, account: Account, result: tuple[FoundBucket, ...] | Fault) -> None:
+        now = self._clock.now()
+        before = self._inventories.get(account.name, Inventory())
+        after = before.after(result, now)
+        self._inventories[account.name] = after
+        if isinstance(result, Fault):
+            self._schedule.heed(account.name, result, now.monotonic)
+        elif after.found != before.found:
+            self.deploy()
+        note_listing(account.name, before, after, len(admitted(account, after)))
+        self._progressed()
+
+    async def _wait_out_pause(self, account: str) -> None:
+        now = self._clock.monotonic()
+        until = self._schedule.paused(now).get(account)
+        if until is not None:
+            await self._clock.sleep(until - now)
+
+    async def _watch_credentials(self) -> None:
+        """Put refused buckets to the test at once when their account has another token."""
+        seen = {name: access.credentials.version() for name, access in self.accesses.items()}
+        while True:
+            await self._clock.sleep(CREDENTIALS_WATCH)
+            for name, access in self.accesses.items():
+                version = access.credentials.version()
+                if version != seen[name]:
+                    seen[name] = version
+                    self._schedule.hurry(name, self._clock.monotonic())
+                    self._poller.wake()

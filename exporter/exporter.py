@@ -1,0 +1,193 @@
+"""What outlives a reload: the store, the schedule, the inventories, and the engine of the moment.
+
+It answers what the endpoints and the metrics ask of the polling, without the web in front of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from exporter.config import Login
+from exporter.engine import Engine
+from exporter.inventory import Inventory, admitted
+from exporter.journal import Journal
+from exporter.schedule import Schedule
+from exporter.store import Store
+from exporter.telemetry import ListingView, Telemetry
+from exporter.upstream.events import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from random import Random
+
+    from exporter.clock import Clock
+    from exporter.config import Account, Config
+    from exporter.store import Entry
+
+
+class Exporter:
+    """The polling and what it knows, without the web in front of it.
+
+    What is known outlives a reload; the engine that finds it out does not.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        telemetry: Telemetry,
+        clock: Clock,
+        chance: Random,
+        progress: Callable[[int], None] = lambda _left: None,
+    ) -> None:
+        self._progress = progress
+        self._telemetry = telemetry
+        self._clock = clock
+        self._chance = chance
+        self._store = Store()
+        self._schedule = Schedule(clock.now())
+        self._inventories: dict[str, Inventory] = {}
+        self._journal = Journal(clock)
+        self.first_round_done = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._engine = self._new_engine(config)
+        self._adopt(self._engine)
+        telemetry.watch(self)
+
+    @property
+    def config(self) -> Config:
+        """The configuration at work."""
+        return self._engine.config
+
+    async def run(self) -> None:
+        """Poll until cancelled, with whichever engine is the newest."""
+        while True:
+            self._changed.clear()
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(self._engine.run())
+                await self._changed.wait()
+                running.cancel()
+
+    def replace_config(self, config: Config) -> None:
+        """Go on with another configuration; what it leaves as it was keeps all that is known of it.
+
+        Raises OSError, and changes nothing, where its TLS files cannot be used.
+        """
+        engine = self._new_engine(config)
+        before = {account.name: account for account in self.config.accounts}
+        for account in config.accounts:
+            self._forget_what_changed(before.get(account.name), account)
+            if account.name in before:
+                engine.accesses[account.name].resume(self._engine.accesses[account.name])
+        self._schedule.abandon_running(self._clock.monotonic())
+        self._adopt(engine)
+        self._changed.set()
+
+    def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
+        """Everything that may be shown now."""
+        yield from self._store.page(self._clock.monotonic())
+        yield self._telemetry.openmetrics() if openmetrics else self._telemetry.text()
+
+    def is_healthy(self) -> bool:
+        """Whether the poll loop beats."""
+        return self._engine.is_alive()
+
+    def is_ready(self) -> bool:
+        """Whether the first round is done. Then for good."""
+        if not self.first_round_done.is_set() and self._is_first_round_done():
+            self.first_round_done.set()
+        return self.first_round_done.is_set()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Every bucket that is polled, with its state."""
+        return tuple(self._store)
+
+    def inventory(self, account: str) -> Inventory | None:
+        """What an account's listings have told; None where none was tried."""
+        return self._inventories.get(account)
+
+    def bucket_count(self) -> int:
+        """How many buckets are polled."""
+        return len(self._store)
+
+    def lag(self) -> float:
+        """How late the most overdue poll is, seconds."""
+        return self._schedule.lag(self._clock.monotonic())
+
+    def paused_until(self) -> dict[str, float]:
+        """The accounts that a 429 has paused, and until when, Unix time."""
+        now = self._clock.now()
+        return {
+            account: now.wall + until - now.monotonic
+            for account, until in self._schedule.paused(now.monotonic).items()
+        }
+
+    def token_expiries(self) -> dict[str, float]:
+        """When the accounts' tokens end, Unix time, where they say so."""
+        expiries = {
+            name: access.credentials.expiry() for name, access in self._engine.accesses.items()
+        }
+        return {name: expiry for name, expiry in expiries.items() if expiry is not None}
+
+    def listings(self) -> dict[str, ListingView]:
+        """How discovery does in the accounts where it is on and has been tried."""
+        return {
+            account.name: ListingView(
+                up=inventory.fault is None,
+                buckets=len(admitted(account, inventory)),
+                last_success=inventory.last_success and inventory.last_success.wall,
+            )
+            for account in self.config.accounts
+            if account.discovery is not None
+            and (inventory := self._inventories.get(account.name)) is not None
+        }
+
+    def _new_engine(self, config: Config) -> Engine:
+        return Engine(
+            config,
+            store=self._store,
+            schedule=self._schedule,
+            inventories=self._inventories,
+            clock=self._clock,
+            chance=self._chance,
+            observer=self._telemetry,
+            journal=self._journal,
+            progressed=self._progressed,
+        )
+
+    def _progressed(self) -> None:
+        self._progress(len(self._store.unpolled))
+        self.is_ready()
+
+    def _adopt(self, engine: Engine) -> None:
+        self._engine = engine
+        for account in engine.config.accounts:
+            self._telemetry.expect(account.name, _calls(account))
+        engine.deploy()
+        self._telemetry.config_loaded(self._clock.now().wall)
+
+    def _forget_what_changed(self, before: Account | None, now: Account) -> None:
+        """Another API, or another workspace, has told nothing yet."""
+        if before is None or (before.base_url, before.discovery) != (now.base_url, now.discovery):
+            self._inventories.pop(now.name, None)
+        if before is not None and before.base_url != now.base_url:
+            self._store.forget(now.name)
+            self._schedule.forget(now.name)
+
+    def _is_first_round_done(self) -> bool:
+        """Whether each bucket was polled or is paused, and each discovery tried."""
+        paused = self._schedule.paused(self._clock.monotonic())
+        return all(
+            account.discovery is None or account.name in self._inventories or account.name in paused
+            for account in self.config.accounts
+        ) and all(key.account in paused for key in self._store.unpolled)
+
+
+def _calls(account: Account) -> tuple[Call, ...]:
+    """The calls that an account's settings lead to."""
+    calls = [Call.STATS]
+    if account.discovery is not None:
+        calls.append(Call.LIST)
+    if isinstance(account.credentials, Login):
+        calls += [Call.LOGIN, Call.REFRESH]
+    return tuple(calls)

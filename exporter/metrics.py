@@ -1,0 +1,245 @@
+"""The metric table of nodes and buckets: names, HELP, labels, and a pure function to lines each.
+
+How the lines become a page is `exposition`'s. The exporter's own counters are in `telemetry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_POLLED = " Polled in the background, not when scraped."
+
+
+def label_pair(name: str, value: str) -> str:
+    """`name="value"`, the value escaped as both formats want it."""
+    if "\\" in value or '"' in value or "\n" in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{name}="{value}"'
+
+
+class View:
+    """A bucket's state as seen at one moment: what the families are functions of."""
+
+    def __init__(
+        self, bucket: Bucket, state: BucketState, statuses: tuple[str, ...], *, fresh: bool
+    ) -> None:
+        self.bucket = bucket
+        self.state = state
+        self.fresh = fresh
+        self.statuses = statuses
+
+    @cached_property
+    def labels(self) -> str:
+        """The labels of every bucket metric."""
+        return label_pair("bucket_id", self.bucket.id)
+
+    @cached_property
+    def nodes(self) -> Sequence[tuple[str, Node]]:
+        """The nodes that may be shown, each behind the labels of every node metric."""
+        if not self.fresh or self.state.stats is None:
+            return ()
+        return [
+            (f"{self.labels},{label_pair('ip', node.ip)},{label_pair('host', node.host)}", node)
+            for node in self.state.stats.nodes
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric: its name, its HELP, its labels, and the lines it has for a bucket."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    lines: Callable[[View], str]
+
+    @property
+    def header(self) -> bytes:
+        """The lines that stand before its samples; no HELP here needs escaping."""
+        return f"# HELP {self.name} {self.help}\n# TYPE {self.name} gauge\n".encode()
+
+
+def _node_gauge(name: str, help_text: str, attribute: str) -> Family:
+    value_of: Callable[[Node], float | None] = attrgetter(attribute)
+
+    def lines(view: View) -> str:
+        return "".join(
+            [
+                f"{name}{{{labels}}} {value!r}\n"
+                for labels, node in view.nodes
+                if (value := value_of(node)) is not None
+            ]
+        )
+
+    return Family(name, help_text + _POLLED, ("bucket_id", "ip", "host"), lines)
+
+
+def _node_status_lines(view: View) -> str:
+    name = "flashback_node_status"
+    pairs = [(status, label_pair("status", status)) for status in view.statuses]
+    return "".join(
+        [
+            f"{name}{{{labels},{pair}}} {status == shown:d}\n"
+            for labels, node in view.nodes
+            if node.status is not None
+            for shown in [node.status if node.status in view.statuses else UNKNOWN_STATUS]
+            for status, pair in pairs
+        ]
+    )
+
+
+def _node_info_lines(view: View) -> str:
+    return "".join(
+        [
+            f"flashback_node_info{{{labels},{label_pair('version', node.version)}}} 1\n"
+            for labels, node in view.nodes
+            if node.version is not None
+        ]
+    )
+
+
+def _bucket_gauge(name: str, help_text: str, value_of: Callable[[View], float | None]) -> Family:
+    def lines(view: View) -> str:
+        value = value_of(view)
+        return "" if value is None else f"{name}{{{view.labels}}} {value!r}\n"
+
+    return Family(name, help_text + _POLLED, ("bucket_id",), lines)
+
+
+def _up(view: View) -> int | None:
+    if view.state.newest is None and view.fresh:
+        return None  # not polled yet, and not overdue: nothing is known
+    return int(view.state.failing(fresh=view.fresh) is None and view.fresh)
+
+
+def _failing_lines(view: View) -> str:
+    reason = view.state.failing(fresh=view.fresh)
+    if reason is None:
+        return ""
+    return f"flashback_bucket_failing{{{view.labels},{label_pair('reason', reason)}}} 1\n"
+
+
+def _node_count(view: View) -> int | None:
+    stats = view.state.stats
+    return len(stats.nodes) if view.fresh and stats is not None else None
+
+
+def _stats_day(view: View) -> float | None:
+    stats = view.state.stats
+    if not view.fresh or stats is None:
+        return None
+    return datetime(stats.day.year, stats.day.month, stats.day.day, tzinfo=UTC).timestamp()
+
+
+def _last_success(view: View) -> float | None:
+    return None if view.state.last_success is None else view.state.last_success.wall
+
+
+def _poll_duration(view: View) -> float | None:
+    return None if view.state.newest is None else view.state.newest.duration
+
+
+def _info_lines(view: View) -> str:
+    bucket = view.bucket
+    labels = {
+        "name": bucket.name,
+        "account": bucket.account,
+        **bucket.labels,
+        "storage_type": bucket.storage_type,
+        "region": bucket.region,
+        "workspace_id": bucket.workspace_id,
+    }
+    pairs = ",".join(label_pair(name, value) for name, value in labels.items())
+    return f"flashback_bucket_info{{{view.labels},{pairs}}} 1\n"
+
+
+FAMILIES: tuple[Family, ...] = (
+    _node_gauge(
+        "flashback_node_uptime_ratio",
+        "Share of the running UTC day in which the node was online, 0 to 1.",
+        "uptime_ratio",
+    ),
+    _node_gauge(
+        "flashback_node_latency_average_seconds",
+        "Average latency to the node over the running UTC day.",
+        "latency_average_seconds",
+    ),
+    _node_gauge(
+        "flashback_node_latency_last_seconds",
+        "Most recent latency measurement of the node.",
+        "latency_last_seconds",
+    ),
+    Family(
+        "flashback_node_status",
+        "Operational status of the node: 1 for the current one, 0 for the others." + _POLLED,
+        ("bucket_id", "ip", "host", "status"),
+        _node_status_lines,
+    ),
+    _node_gauge(
+        "flashback_node_last_updated_timestamp_seconds",
+        "When the API last updated the node's figures, as Unix time.",
+        "last_updated",
+    ),
+    Family(
+        "flashback_node_info",
+        "Software version that the node runs, always 1." + _POLLED,
+        ("bucket_id", "ip", "host", "version"),
+        _node_info_lines,
+    ),
+    _bucket_gauge(
+        "flashback_bucket_up",
+        "Whether the newest poll of the bucket succeeded and its readings are not stale;"
+        " says nothing about the nodes.",
+        _up,
+    ),
+    Family(
+        "flashback_bucket_failing",
+        "1 for the reason of the newest failure of the bucket; absent while it is up." + _POLLED,
+        ("bucket_id", "reason"),
+        _failing_lines,
+    ),
+    _bucket_gauge(
+        "flashback_bucket_nodes",
+        "Nodes in the newest good reading of the bucket.",
+        _node_count,
+    ),
+    _bucket_gauge(
+        "flashback_bucket_stats_day_timestamp_seconds",
+        "00:00 UTC of the day that the bucket's readings belong to, as Unix time.",
+        _stats_day,
+    ),
+    _bucket_gauge(
+        "flashback_bucket_last_success_timestamp_seconds",
+        "When the bucket was last polled with success, as Unix time.",
+        _last_success,
+    ),
+    _bucket_gauge(
+        "flashback_bucket_poll_duration_seconds",
+        "How long the newest poll of the bucket took, retries included.",
+        _poll_duration,
+    ),
+    Family(
+        "flashback_bucket_info",
+        "Names and labels of the bucket, always 1: join with group_left." + _POLLED,
+        (
+            "bucket_id",
+            "name",
+            "account",
+            "<the bucket's own labels>",
+            "storage_type",
+            "region",
+            "workspace_id",
+        ),
+        _info_lines,
+    ),
+)
+"""Every metric of nodes and buckets, in the order of the page."""

@@ -1,0 +1,78 @@
+"""Another configuration for a running exporter: one path for signal, request and timer.
+
+Parse wholly, then swap: a file that cannot be used leaves the old configuration running, and the
+log, the metrics and the answer to the request say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter.config import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.clock import Clock
+    from exporter.config import Config
+
+_log = structlog.get_logger()
+
+
+class Reloader:
+    """Loads, applies and reports; never two reloads at once."""
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        apply: Callable[[Config], None],
+        refused: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._load = load
+        self._apply = apply
+        self._refused = refused
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+        self._requested = asyncio.Event()
+
+    def request(self) -> None:
+        """Reload soon; for signal handlers."""
+        self._requested.set()
+
+    async def run(self) -> None:
+        """Answer requests until cancelled."""
+        while True:
+            await self._requested.wait()
+            self._requested.clear()
+            await self.reload()
+
+    async def watch(self, signature: Callable[[], object], interval: float) -> None:
+        """Reload whenever the signature of the files has changed; looked at once per interval."""
+        seen = signature()
+        while True:
+            await self._clock.sleep(interval)
+            now = signature()
+            if now != seen:
+                await self.reload()
+                seen = now
+
+    async def reload(self) -> str | None:
+        """Load and apply the configuration; None, or why the old one runs on."""
+        async with self._one_at_a_time:
+            try:
+                # In a thread: a large file takes a while, and scrapes and polls go on meanwhile.
+                config = await asyncio.to_thread(self._load)
+                self._apply(config)
+            except (ConfigError, OSError) as error:
+                problems = str(error)
+                _log.error("config_reload_failed", problems=problems)
+                self._refused()
+                return problems
+            _log.info(
+                "config_reloaded", accounts=len(config.accounts), buckets=len(config.buckets())
+            )
+            return None

@@ -1,0 +1,153 @@
+"""One attempt at one call: send it, wait under a deadline, name what went wrong, tell who counts.
+
+Every call of an account goes through here. Whether to try again, and with which token, is decided
+by those who call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from exporter.model import Fault, Reason
+from exporter.upstream.events import Attempt, Call, Observer
+from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, server_message
+from exporter.upstream.transport import ACCEPT_ENCODING, Answer, Transport, Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.clock import Clock
+
+OK = 200
+SERVER_ERRORS = range(500, 600)
+
+REASONS = {
+    400: Reason.BAD_REQUEST,
+    401: Reason.UNAUTHORIZED,
+    403: Reason.FORBIDDEN,
+    404: Reason.NOT_FOUND,
+    429: Reason.RATE_LIMITED,
+}
+
+URLS_KEPT = 20_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What is asked: a call, its request without the token, and the secrets that it carries."""
+
+    call: Call
+    method: str
+    path: str  # behind the base URL, percent-encoded
+    body: bytes = b""
+    secrets: tuple[str, ...] = ()
+    size_factor: int = 1  # how many times max_response_bytes its answer may have
+
+
+class Caller:
+    """Makes the attempts of one account."""
+
+    def __init__(
+        self,
+        account: str,
+        base_url: str,
+        *,
+        transport: Transport,
+        timeout: float,
+        max_response_bytes: int,
+        user_agent: str,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._account = account
+        # Parsed once per bucket: it is a good part of making a request.
+        self._url = lru_cache(maxsize=URLS_KEPT)(lambda path: httpx.URL(base_url + path))
+        self._transport = transport
+        self._timeout = timeout
+        self._max_response_bytes = max_response_bytes
+        self._clock = clock
+        self._observer = observer
+        self._headers = {
+            "User-Agent": user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
+            "Content-Type": "application/json",
+        }
+
+    async def attempt(
+        self, inquiry: Inquiry, read: Callable[[bytes], T | Fault], token: str = ""
+    ) -> T | Fault:
+        """What `read` makes of the body of a 200, or why there is none."""
+        request = self._request(inquiry, token)
+        started = self._clock.monotonic()
+        status: int | None = None
+        result: T | Fault
+        try:
+            async with self._clock.timeout(self._timeout):
+                max_bytes = self._max_response_bytes * inquiry.size_factor
+                answer = await self._transport.send(request, max_bytes)
+            status = answer.status
+            result = read(answer.body) if status == OK else self._refusal(answer)
+        except Unanswered as error:
+            status, result = error.status, error.fault
+        except TimeoutError:
+            result = Fault(Reason.TIMEOUT, f"no answer within {self._timeout:g}s")
+        if isinstance(result, Fault):
+            result = _presentable(result, (token, *inquiry.secrets))
+        reason = result.reason if isinstance(result, Fault) else None
+        seconds = self._clock.monotonic() - started
+        self._observer.attempted(Attempt(self._account, inquiry.call, status, reason, seconds))
+        return result
+
+    def not_sent(self, call: Call, fault: Fault) -> None:
+        """Count an attempt that had to be given up before anything was sent."""
+        self._observer.attempted(Attempt(self._account, call, None, fault.reason, None))
+
+    def retrying(self, call: Call) -> None:
+        """Count a call that is made once more."""
+        self._observer.retrying(self._account, call)
+
+    def _request(self, inquiry: Inquiry, token: str) -> httpx.Request:
+        headers = {**self._headers, "Authorization": f"Bearer {token}"} if token else self._headers
+        url = self._url(inquiry.path)
+        return httpx.Request(inquiry.method, url, headers=headers, content=inquiry.body)
+
+    def _refusal(self, answer: Answer) -> Fault:
+        reason = REASONS.get(answer.status, Reason.UNEXPECTED_STATUS)
+        if answer.status in SERVER_ERRORS:
+            reason = Reason.SERVER_ERROR
+        said = server_message(answer.body)
+        message = f"HTTP {answer.status}: {said}" if said else f"HTTP {answer.status}"
+        retry_after = retry_after_seconds(answer.retry_after, self._clock.now().wall)
+        return Fault(reason, message, retry_after)
+
+
+def _presentable(fault: Fault, secrets: tuple[str, ...]) -> Fault:
+    """The fault with a short message, in which a server that quotes a secret back does not show it.
+
+    Cut last: half a secret would not be found.
+    """
+    message = fault.message
+    for secret in filter(None, secrets):
+        message = message.replace(secret, "<secret>")
+    return replace(fault, message=message[:MAX_MESSAGE_LENGTH])
+
+
+def retry_after_seconds(header: str | None, wall: float) -> float | None:
+    """Seconds from a Retry-After in either form of RFC 9110: delay-seconds, or an HTTP date."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - wall)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,98 @@
+"""The calls that give a session: login with a password, refresh with a token.
+
+Each makes one attempt; when to make it, and what a failure means for the next, is `login`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exporter.model import Fault, Reason
+from exporter.upstream.caller import Caller, Inquiry
+from exporter.upstream.credentials import NoToken, SecretFile
+from exporter.upstream.events import Call
+from exporter.upstream.parsing import json_object, server_message
+from exporter.upstream.tokens import is_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.upstream.pace import Pace
+
+NO_TOKEN = Fault(
+    Reason.UNAUTHORIZED,
+    "the answer has no token, as where MFA is on:"
+    " use a user without MFA, or authorization.credentials_file",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a login or a refresh gives."""
+
+    access_token: str
+    refresh_token: str | None
+
+
+class Sessions:
+    """The calls of one user."""
+
+    def __init__(
+        self, email: str, password: Callable[[], str], *, caller: Caller, pace: Pace
+    ) -> None:
+        self._email = email
+        self._password = password
+        self._caller = caller
+        self._pace = pace
+        # The vendor's client writes the first, its documentation the second.
+        self._spellings = ["refresh_token", "refreshToken"]
+
+    async def log_in(self) -> Grant | Fault:
+        """A session for e-mail and password. A refusal in any form is UNAUTHORIZED."""
+        try:
+            password = self._password()
+        except NoToken as error:
+            self._caller.not_sent(Call.LOGIN, error.fault)
+            return error.fault
+        result = await self._ask(Call.LOGIN, {"email": self._email, "password": password}, password)
+        if isinstance(result, Fault) and result.reason.is_refusal:
+            return Fault(Reason.UNAUTHORIZED, f"the login is refused: {result.message}")
+        return result
+
+    async def refresh(self, refresh_token: str) -> Grant | Fault:
+        """A session for a refresh token; it may bring another refresh token with it."""
+        result: Grant | Fault = NO_TOKEN
+        for spelling in tuple(self._spellings):
+            result = await self._ask(Call.REFRESH, {spelling: refresh_token}, refresh_token)
+            if not isinstance(result, Fault):
+                self._spellings.sort(key=lambda other: other != spelling)
+                return Grant(result.access_token, result.refresh_token or refresh_token)
+            if result.reason is not Reason.BAD_REQUEST:
+                break
+        return result
+
+    async def _ask(self, call: Call, fields: dict[str, str], secret: str) -> Grant | Fault:
+        await self._pace.turn()
+        body = json.dumps(fields).encode()
+        inquiry = Inquiry(call, "POST", f"/user/{call.value}", body, (secret,))
+        return await self._caller.attempt(inquiry, grant)
+
+
+def password_source(password: str | SecretFile) -> Callable[[], str]:
+    """How to get at the password each time; it raises NoToken where that is impossible."""
+    return password.text if isinstance(password, SecretFile) else lambda: password
+
+
+def grant(body: bytes) -> Grant | Fault:
+    """What the body of a 200 gives."""
+    answer = json_object(body)
+    if answer is None:
+        return Fault(Reason.MALFORMED, "the answer is not a JSON object")
+    if answer.get("success") is False:
+        return Fault(Reason.UNAUTHORIZED, server_message(body) or "the answer says success: false")
+    access, refresh = answer.get("accessToken"), answer.get("refreshToken")
+    if not isinstance(access, str) or not is_token(access):
+        return NO_TOKEN
+    return Grant(access, refresh if isinstance(refresh, str) and refresh else None)

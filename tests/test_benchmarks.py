@@ -1,0 +1,166 @@
+"""The benchmarks run and say what they promise to; how fast anything is, is never asserted."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks import (
+    answers,
+    document,
+    load,
+    machine,
+    polling,
+    reference,
+    sample,
+    scraping,
+    servers,
+    serving,
+)
+from benchmarks.__main__ import main
+from benchmarks.measuring import server
+from benchmarks.table import Quantity, Row, rows_to_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BUCKETS = 3
+
+
+def test_answer_is_compared_with_json_alone() -> None:
+    """Both halves of what an answer costs stand beside json.loads."""
+    rows = answers.compare(answers.Size(answers=5, rounds=1))
+    assert shown(rows) == [
+        ("parse", "json.loads alone"),
+        ("parse and render", "json.loads alone"),
+    ]
+
+
+def test_poll_is_compared_with_other_clients() -> None:
+    """A poll over loopback stands beside plain httpx and bare aiohttp."""
+    rows = polling.compare(polling.Size(polls=20, rounds=1))
+    assert shown(rows) == [("16 at once", "plain httpx"), ("16 at once", "bare aiohttp")]
+
+
+def test_scrape_is_compared_with_the_client_library() -> None:
+    """CPU time and memory of a page stand beside the client library's, in every encoding."""
+    rows = scraping.compare(scraping.Size(buckets=BUCKETS, rounds=1))
+    assert [row.what for row in rows] == [
+        "text: CPU",
+        "OpenMetrics: CPU",
+        "text, gzip: CPU",
+        "text, gzip: CPU",
+        "text: peak memory",
+        "text, gzip: peak memory",
+    ]
+
+
+def test_client_library_shows_the_same_samples() -> None:
+    """What stands beside a scrape shows exactly the samples of the exporter's page."""
+    page = b"".join(sample.filled_store(BUCKETS).page(sample.NOW.monotonic))
+    registry = reference.registry(list(sample.readings(BUCKETS)), sample.STATUSES)
+    assert samples(generate_latest(registry)) == samples(page)
+
+
+def test_serving_is_compared_with_other_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our server stands beside the client library's, and the lack of nginx is named."""
+    monkeypatch.setattr(load, "WRK", None)
+    monkeypatch.setattr(servers, "NGINX", None)
+    rows = serving.compare(serving.Size(buckets=(1,), seconds=0.1, rounds=1))
+    assert [beside for what, beside in shown(rows) if what == "requests"] == [
+        "prometheus_client's server",
+        "nginx is not installed",
+        "with its own counters too",
+    ]
+
+
+@pytest.mark.skipif(servers.NGINX is None, reason="nginx is not installed")
+def test_nginx_sends_the_exporters_bytes() -> None:
+    """What stands beside our server sends the same page."""
+    page = b"".join(sample.filled_store(BUCKETS).page(sample.NOW.monotonic))
+    with servers.nginx(str(servers.NGINX), BUCKETS) as running:
+        answer = httpx.get(f"http://127.0.0.1:{running.port}/metrics", trust_env=False)
+    assert answer.content == page
+
+
+@pytest.mark.skipif(load.WRK is None, reason="wrk is not installed")
+def test_wrk_counts_what_is_answered() -> None:
+    """What wrk prints is understood."""
+    with server(partial(servers.serve_exporter, 1, counters=False)) as running:
+        assert load.requests_answered(f"http://127.0.0.1:{running.port}/metrics", 1) > 0
+
+
+@pytest.mark.parametrize(
+    "printed", ["", "  7 requests in 1.00s, 1.00KB read\n  Non-2xx or 3xx responses: 7\n"]
+)
+def test_failed_requests_are_no_figures(printed: str) -> None:
+    """Errors are answered fast: they must not be counted."""
+    with pytest.raises(load.BadLoadError):
+        load.printed_to_requests(printed)
+
+
+def test_table_shows_ratios() -> None:
+    """A ratio is a factor, a part of one, or nothing where nothing runs beside it."""
+    here = Quantity(2.0, "ms")
+    rows = [
+        Row("b", "w", here, "half", Quantity(1.0, "ms")),
+        Row("b", "w", here, "much", Quantity(400.0, "ms"), "≤ 1/50"),
+        Row("b", "w", here, "none", None),
+    ]
+    table = [[cell.strip() for cell in line.split("|")] for line in _lines(rows)]
+    assert [line[4:8] for line in table] == [
+        ["half", "1.00 ms", "2.00 x", ""],
+        ["much", "400 ms", "1/200", "≤ 1/50"],
+        ["none", "-", "-", ""],
+    ]
+
+
+def test_document_names_the_machine_but_not_its_place() -> None:
+    """The document carries the table and the versions, and nothing of where it was written."""
+    row = Row("b", "w", Quantity(1, "ms"), "other", Quantity(2, "ms"))
+    text = document.performance([row], machine.description(date(2024, 1, 15)))
+    assert rows_to_markdown([row]) in text
+    assert "- date: 2024-01-15\n" in text
+    assert str(document.PATH.parent) not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nonsense"], "no such benchmark: nonsense; there are answer, poll, scrape, serve"),
+        (["--write", "poll"], "--write is for a full run"),
+        (["--write", "--quick"], "--write is for a full run"),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing runs where the arguments make no sense."""
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert problem in capsys.readouterr().err
+
+
+def shown(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """What was compared with what; each figure is one."""
+    assert all(row.here.value >= 0 for row in rows)
+    return [(row.what, row.beside) for row in rows]
+
+
+def samples(page: bytes) -> set[tuple[str, tuple[tuple[str, str], ...], float]]:
+    """Every sample of a page in the text format."""
+    return {
+        (found.name, tuple(sorted(found.labels.items())), found.value)
+        for family in text_string_to_metric_families(page.decode())
+        for found in family.samples
+    }
+
+
+def _lines(rows: list[Row]) -> list[str]:
+    return rows_to_markdown(rows).splitlines()[2:]

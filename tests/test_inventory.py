@@ -1,0 +1,159 @@
+"""Which buckets an account has, and which account polls a bucket."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from exporter.config import Account, Discovery, TlsConfig
+from exporter.inventory import Inventory, admitted, roster
+from exporter.model import Bucket, Fault, FoundBucket, Instant, Reason, Timing
+from tests.fakes import NOON, after
+
+START = Instant(NOON, 1000.0)
+DOWN = Fault(Reason.CONNECT, "down")
+
+
+def found(bucket_id: str, name: str | None = None) -> FoundBucket:
+    """An entry of a listing."""
+    return FoundBucket(bucket_id, name or bucket_id, "S3", "eu", "w1")
+
+
+def account(
+    name: str, *by_hand: str, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
+) -> Account:
+    """An account with discovery and these buckets by hand."""
+    return Account(
+        name=name,
+        base_url="https://api.example",
+        credentials=SecretStr("t"),
+        timing=Timing(),
+        buckets=tuple(Bucket(name, each, f"my {each}", {"team": "x"}) for each in by_hand),
+        tls=TlsConfig(None, None, None, None, insecure_skip_verify=False),
+        proxy_url=None,
+        proxy_from_environment=False,
+        discovery=Discovery(
+            workspace_id=None,
+            refresh_interval=600.0,
+            include=tuple(map(re.compile, include)),
+            exclude=tuple(map(re.compile, exclude)),
+        ),
+    )
+
+
+def listed(*ids: str) -> Inventory:
+    """What is known after a listing with these buckets."""
+    return Inventory().after(tuple(map(found, ids)), START)
+
+
+def polled(*accounts: Account, **inventories: Inventory) -> dict[str, str]:
+    """Which account polls which bucket."""
+    return {
+        each.bucket.id: each.bucket.account for each in roster(accounts, inventories).assignments
+    }
+
+
+def test_listing_replaces_what_was_found() -> None:
+    """New buckets come, vanished ones go."""
+    inventory = listed("a", "b").after((found("b"), found("c")), after(START, 600))
+    assert [each.id for each in inventory.found] == ["b", "c"]
+    assert inventory.last_success == after(START, 600)
+
+
+def test_fault_keeps_the_last_list() -> None:
+    """A listing that fails says nothing about the buckets."""
+    inventory = listed("a").after(DOWN, after(START, 600))
+    assert [each.id for each in inventory.found] == ["a"]
+    assert inventory.fault == DOWN
+    assert inventory.last_success == START
+    assert inventory.after((found("a"),), after(START, 660)).fault is None
+
+
+def test_empty_list_must_come_twice() -> None:
+    """One empty listing may be a fault upstream; two in a row are believed."""
+    inventory = listed("a").after((), START)
+    assert [each.id for each in inventory.found] == ["a"]
+    assert inventory.after((), START).found == ()
+    interrupted = inventory.after((found("a"),), START).after((), START)
+    assert [each.id for each in interrupted.found] == ["a"]
+
+
+def test_waits_between_listings() -> None:
+    """A listing is renewed per interval; sooner after a fault or a doubtful one, within bounds."""
+    good = listed("a")
+    assert good.next_wait(600, Timing()) == 600
+    assert good.after((), START).next_wait(600, Timing()) == 60
+    assert good.after((), START).after((), START).next_wait(600, Timing()) == 600
+    waits = []
+    for _ in range(4):
+        good = good.after(DOWN, START)
+        waits.append(good.next_wait(600, Timing()))
+    assert waits == [60, 120, 240, 300]
+    assert good.next_wait(30, Timing()) == 30
+
+
+def test_filters_are_on_the_name() -> None:
+    """What is found is polled if its name is included and not excluded."""
+    filtered = account("a", include=("media-.*", "backup"), exclude=(".*-test",))
+    names = ("media-eu", "media-test", "backup", "backups")
+    inventory = Inventory().after(tuple(found(f"id-{name}", name) for name in names), START)
+    assert [each.name for each in admitted(filtered, inventory)] == ["media-eu", "backup"]
+    assert set(polled(filtered, a=inventory)) == {"id-media-eu", "id-backup"}
+
+
+def test_buckets_by_hand_bypass_the_filters_and_take_what_was_found() -> None:
+    """A bucket by hand keeps its name and labels, and gains type, region and workspace."""
+    mine = account("a", "b1", "b2", exclude=(".*",))
+    one, two = roster([mine], {"a": listed("b1", "b3")}).assignments
+    assert one.bucket == Bucket("a", "b1", "my b1", {"team": "x"}, "S3", "eu", "w1")
+    assert two.bucket == Bucket("a", "b2", "my b2", {"team": "x"})
+
+
+def test_by_hand_comes_before_found_and_then_the_order_of_the_file() -> None:
+    """A bucket belongs to one account, whoever else has found it."""
+    first, second, third = account("first"), account("second", "shared"), account("third")
+    inventories = {
+        "first": listed("shared", "found"),
+        "second": listed("found"),
+        "third": listed("found", "own"),
+    }
+    assigned = roster([first, second, third], inventories)
+    assert {each.bucket.id: each.bucket.account for each in assigned.assignments} == {
+        "shared": "second",
+        "found": "first",
+        "own": "third",
+    }
+    assert [(each.id, each.account) for each in assigned.losers] == [
+        ("shared", "first"),
+        ("found", "second"),
+        ("found", "third"),
+    ]
+
+
+def test_nothing_is_found_before_the_first_listing() -> None:
+    """Until a listing has come only what is by hand is polled."""
+    assert polled(account("a", "b1")) == {"b1": "a"}
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"), unique=True), min_size=1, max_size=4))
+def test_every_bucket_is_polled_by_exactly_one_account(lists: list[list[str]]) -> None:
+    """Whatever the accounts find, no bucket is forgotten and none is polled twice."""
+    accounts = [account(f"a{number}") for number in range(len(lists))]
+    inventories = {f"a{number}": listed(*ids) for number, ids in enumerate(lists)}
+    assigned = roster(accounts, inventories)
+    ids = [each.bucket.id for each in assigned.assignments]
+    assert sorted(ids) == sorted({each for ids in lists for each in ids})
+    assert len(ids) + len(assigned.losers) == sum(map(len, lists))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_refused_listings_wait_ever_longer(count: int) -> None:
+    """The wait after a fault never exceeds the re-check ceiling or the refresh interval."""
+    inventory = Inventory()
+    for _ in range(count + 1):
+        inventory = inventory.after(DOWN, START)
+    assert inventory.next_wait(600, Timing()) == min(60 * 2**count, 300)

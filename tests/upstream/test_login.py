@@ -1,0 +1,368 @@
+"""A login that renews itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.model import Fault, Reason, Timing
+from exporter.upstream.caller import Caller
+from exporter.upstream.credentials import NoToken, SecretFile
+from exporter.upstream.events import Call
+from exporter.upstream.login import Login
+from exporter.upstream.pace import Pace
+from exporter.upstream.transport import Transport
+from tests.fakes import FakeClock, Recorder, jwt, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HOUR = 3600
+
+
+class Api:
+    """Answers logins and refreshes, and keeps what it was asked."""
+
+    def __init__(self, clock: FakeClock, lifetime: float | None = HOUR) -> None:
+        self.clock = clock
+        self.lifetime = lifetime
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.issued = 0
+        self.refusals: dict[str, Callable[[], httpx.Response]] = {}
+        self.seconds = 0.0
+        self.rotates = True
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/user/")
+        self.asked.append((path, json.loads(request.content)))
+        await self.clock.sleep(self.seconds)
+        if path in self.refusals:
+            return self.refusals[path]()
+        self.issued += 1
+        now = self.clock.now().wall
+        claims = {} if self.lifetime is None else {"iat": now, "exp": now + self.lifetime}
+        body = {"success": True, "accessToken": jwt(n=self.issued, **claims), "expiresAt": "odd"}
+        if self.rotates or path == "login":
+            body["refreshToken"] = f"r{self.issued}"
+        return httpx.Response(200, json=body)
+
+    def refuse(self, path: str, status: int, **body: object) -> None:
+        """Answer a call like this from now on."""
+        self.refusals[path] = lambda: httpx.Response(status, json={"success": False, **body})
+
+    def paths(self) -> list[str]:
+        """The calls so far."""
+        return [path for path, _ in self.asked]
+
+
+class World:
+    """A login at an API, with time in the test's hand."""
+
+    def __init__(
+        self, password: str | SecretFile = "s3cret", lifetime: float | None = HOUR
+    ) -> None:
+        self.clock = FakeClock()
+        self.api = Api(self.clock, lifetime)
+        self.seen = Recorder()
+        self.login = self.make_login(password)
+
+    def make_login(self, password: str | SecretFile = "s3cret") -> Login:
+        """Another login of the same user."""
+        caller = Caller(
+            "main",
+            "https://api.example",
+            transport=Transport(httpx.MockTransport(self.api.answer)),
+            timeout=10,
+            max_response_bytes=10_000,
+            user_agent="test",
+            clock=self.clock,
+            observer=self.seen,
+        )
+        return Login(
+            "main",
+            "ops@example.com",
+            password,
+            caller=caller,
+            timing=Timing(),
+            pace=Pace(1000, self.clock),
+            clock=self.clock,
+            chance=Random(0),
+        )
+
+    async def token(self, login: Login | None = None) -> str:
+        """The token of the moment."""
+        token: str = await self._given((login or self.login).token())
+        return token
+
+    async def renewed(self, refused: str) -> str | None:
+        """Another token than the refused one."""
+        token: str | None = await self._given(self.login.renewed(refused))
+        return token
+
+    async def fault(self) -> Fault:
+        """Why there is no token."""
+        with pytest.raises(NoToken) as caught:
+            await self.token()
+        return caught.value.fault
+
+    async def _given(self, work: Any) -> Any:  # noqa: ANN401 - whatever the work gives
+        task = asyncio.ensure_future(work)
+        await self.clock.advance(self.api.seconds + 0.01)
+        return await task
+
+
+async def test_first_token_is_by_login() -> None:
+    """E-mail and password are sent once, and the token says when it ends."""
+    world = World()
+    token = await world.token()
+    assert await world.token() == token
+    assert world.api.asked == [("login", {"email": "ops@example.com", "password": "s3cret"})]
+    assert world.login.expiry() == pytest.approx(world.clock.now().wall + HOUR, abs=1)
+
+
+async def test_renewal_is_in_time_and_by_refresh() -> None:
+    """Some minutes before its end the token is renewed, once, with the refresh token."""
+    world = World()
+    first = await world.token()
+    await world.clock.advance(HOUR - 460)
+    assert await world.token() == first
+    await world.clock.advance(170)
+    second = await world.token()
+    assert second != first
+    assert world.api.asked[1:] == [("refresh", {"refresh_token": "r1"})]
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+async def test_refresh_token_is_taken_over_or_kept(rotates: bool) -> None:  # noqa: FBT001 - a case
+    """A new refresh token replaces the old one; without a new one the old one is used again."""
+    world = World()
+    world.api.rotates = rotates
+    for _ in range(3):
+        await world.token()
+        await world.clock.advance(HOUR - 200)
+    refreshes = [body["refresh_token"] for path, body in world.api.asked if path == "refresh"]
+    assert refreshes == (["r1", "r2"] if rotates else ["r1", "r1"])
+
+
+async def test_one_renewal_for_all_who_wait() -> None:
+    """However many polls need a token at once, one login is made."""
+    world = World()
+    world.api.seconds = 1.0
+    tasks = [asyncio.ensure_future(world.login.token()) for _ in range(50)]
+    await world.clock.advance(2)
+    assert len({await task for task in tasks}) == 1
+    assert world.api.paths() == ["login"]
+
+
+async def test_refused_refresh_falls_back_to_login() -> None:
+    """A refresh token that is not accepted any more leads to a login in the same renewal."""
+    world = World()
+    await world.token()
+    world.api.refuse("refresh", 401)
+    await world.clock.advance(HOUR - 200)
+    await world.token()
+    assert world.api.paths() == ["login", "refresh", "login"]
+
+
+async def test_other_spelling_of_the_refresh_is_survived_and_remembered() -> None:
+    """Where the client's spelling is refused the documentation's is tried, and used from then."""
+    world = World()
+    await world.token()
+
+    def picky() -> httpx.Response:
+        if "refreshToken" not in world.api.asked[-1][1]:
+            return httpx.Response(400, json={"success": False})
+        return httpx.Response(200, json={"success": True, "accessToken": jwt(n=99)})
+
+    world.api.refusals["refresh"] = picky
+    await world.clock.advance(HOUR - 200)
+    await world.token()
+    assert await world.renewed(jwt(n=99)) is not None
+    spellings = [[*body] for path, body in world.api.asked if path == "refresh"]
+    assert spellings == [["refresh_token"], ["refreshToken"], ["refreshToken"]]
+
+
+async def test_unreachable_api_is_not_tried_twice_and_the_old_token_serves() -> None:
+    """While renewing fails for a passing reason, a token that has not ended is still used."""
+    world = World()
+    first = await world.token()
+    world.api.refuse("refresh", 429)
+    await world.clock.advance(HOUR - 200)
+    assert await world.token() == first
+    assert await world.token() == first
+    assert world.api.paths() == ["login", "refresh"]
+    await world.clock.advance(201)
+    assert (await world.fault()).reason is Reason.RATE_LIMITED
+
+
+async def test_refused_login_is_not_hammered() -> None:
+    """A wrong password is tried once per re-check, ever more rarely, however many polls ask."""
+    world = World()
+    world.api.refuse("login", 401, message="Invalid credentials")
+    times = []
+    start = world.clock.monotonic()
+    for _ in range(200):
+        before = len(world.api.asked)
+        fault = await world.fault()
+        assert fault.reason is Reason.UNAUTHORIZED
+        assert fault.message == "the login is refused: HTTP 401: Invalid credentials"
+        if len(world.api.asked) > before:
+            times.append(round(world.clock.monotonic() - start))
+        await world.clock.advance(5)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps == pytest.approx([60, 120, 240, 300], abs=6)
+
+
+async def test_unreachable_login_is_tried_again_within_an_interval() -> None:
+    """After a passing fault the waits are short, and no longer than a poll interval."""
+    world = World()
+    world.api.refuse("login", 503)
+    assert (await world.fault()).reason is Reason.SERVER_ERROR
+    for _ in range(6):
+        await world.fault()
+        await world.clock.advance(61)
+    del world.api.refusals["login"]
+    await world.token()
+
+
+async def test_login_failure_is_logged_once_and_says_what_to_do() -> None:
+    """One line when logging in begins to fail, one when it works again, never the password."""
+    world = World()
+    with capture_logs() as events:
+        world.api.refusals["login"] = lambda: httpx.Response(
+            200, json={"success": True, "mfaRequired": True, "note": "s3cret"}
+        )
+        for _ in range(5):
+            fault = await world.fault()
+            await world.clock.advance(400)
+        del world.api.refusals["login"]
+        await world.token()
+    assert [event["event"] for event in events] == ["login_failed", "login_recovered"]
+    assert events[0]["message"] == f"the login is refused: {fault.message.split(': ', 1)[1]}"
+    assert "without MFA" in fault.message
+    assert "s3cret" not in repr(events)
+
+
+async def test_changed_password_file_is_tried_at_once(tmp_path: Path) -> None:
+    """Whoever mends the password need not wait for the next re-check."""
+    file = tmp_path / "password"
+    file.write_text("wrong\n")
+    world = World(SecretFile(file, "password_file"))
+
+    def check() -> httpx.Response:
+        right = world.api.asked[-1][1]["password"] == "right-one"
+        return httpx.Response(200, json={"accessToken": jwt(n=1)}) if right else httpx.Response(401)
+
+    world.api.refusals["login"] = check
+    await world.fault()
+    await world.fault()
+    version = world.login.version()
+    file.write_text("right-one\n")
+    assert world.login.version() != version
+    assert await world.token() == jwt(n=1)
+    assert [body["password"] for _, body in world.api.asked] == ["wrong", "right-one"]
+
+
+async def test_missing_password_file_is_unauthorized(tmp_path: Path) -> None:
+    """Without a password nothing is sent, and the fault names the file."""
+    world = World(SecretFile(tmp_path / "password", "password_file"))
+    fault = await world.fault()
+    assert fault.reason is Reason.UNAUTHORIZED
+    assert "password_file password cannot be read" in fault.message
+    assert not world.api.asked
+    assert [(attempt.call, attempt.status) for attempt in world.seen.attempts] == [
+        (Call.LOGIN, None)
+    ]
+
+
+async def test_refused_token_is_renewed_once_for_all() -> None:
+    """A 401 leads to one renewal, and whoever comes later with the same token gets its fruit."""
+    world = World()
+    first = await world.token()
+    world.api.seconds = 1.0
+    tasks = [asyncio.ensure_future(world.login.renewed(first)) for _ in range(20)]
+    await world.clock.advance(2)
+    assert len({await task for task in tasks}) == 1
+    assert world.api.paths() == ["login", "refresh"]
+
+
+async def test_renewals_after_refusals_are_bounded() -> None:
+    """Where the API refuses every token, one renewal per interval is made, not one per poll."""
+    world = World()
+    token = await world.token()
+    for _ in range(20):
+        token = await world.renewed(token) or token
+        await world.clock.advance(6)
+    assert world.api.paths().count("refresh") == 2
+
+
+async def test_token_without_an_end_is_used_until_refused() -> None:
+    """An opaque token is not renewed ahead of time."""
+    world = World(lifetime=None)
+    first = await world.token()
+    await world.clock.advance(100_000)
+    assert await world.token() == first
+    assert world.login.expiry() is None
+    assert await world.renewed(first) != first
+
+
+async def test_short_lives_are_renewed_in_time() -> None:
+    """A token of two seconds is renewed before its end, every time."""
+    world = World(lifetime=2.0)
+    for _ in range(200):
+        await world.token()
+        ends = world.login.expiry()
+        assert ends is not None
+        assert ends > world.clock.now().wall
+        await world.clock.advance(0.1)
+    assert set(world.api.paths()[1:]) == {"refresh"}
+
+
+async def test_session_goes_on_after_a_reload() -> None:
+    """Another login of the same user takes the session over, and its wait after a refusal."""
+    world = World()
+    token = await world.token()
+    successor = world.make_login()
+    successor.resume(world.login)
+    assert await world.token(successor) == token
+    assert world.api.paths() == ["login"]
+    successor.resume(object())
+    assert await world.token(successor) == token
+
+
+async def test_cancelled_renewal_leaves_no_lock() -> None:
+    """A stop in the middle of a login does not keep the next one out."""
+    world = World()
+    world.api.seconds = 5.0
+    task = asyncio.ensure_future(world.login.token())
+    await settle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await world.token()
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (httpx.Response(200, text="<html>"), Reason.MALFORMED),
+        (httpx.Response(200, json={"success": False, "error": "no"}), Reason.UNAUTHORIZED),
+        (httpx.Response(200, json={"accessToken": "two words"}), Reason.UNAUTHORIZED),
+        (httpx.Response(403), Reason.UNAUTHORIZED),
+        (httpx.Response(400), Reason.UNAUTHORIZED),
+        (httpx.Response(500), Reason.SERVER_ERROR),
+    ],
+)
+async def test_every_odd_answer_is_a_fault(response: httpx.Response, reason: Reason) -> None:
+    """Whatever a login answers, it gives a token or a fault with a reason."""
+    world = World()
+    world.api.refusals["login"] = lambda: response
+    assert (await world.fault()).reason is reason
