@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test test-tools check format bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,13 +20,16 @@ test: $(INSTALLED) ## Run all tests, with branch coverage
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
+test-tools: ## Install the real programs that tests use (Debian, root); without them those tests skip
+	tests/real/install-tools
+
 check: $(INSTALLED) ## Format, lint, types, import rules, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/yamllint --strict .
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run tests/real/install-tools
 	$(BIN)/codespell
 
 format: $(INSTALLED) ## Rewrite the code as `make check` wants it

@@ -1,0 +1,151 @@
+"""Prometheus and VictoriaMetrics: how they are configured and started, and their query API.
+
+Each takes a free port, keeps its data in a directory of the test's, and asks every `interval`.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import httpx
+
+from tests.real.programs import PATIENCE, Program, started, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+
+class Series(NamedTuple):
+    """What a series is called, in a form that can be compared."""
+
+    name: str
+    labels: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, name: str, labels: Mapping[str, str]) -> Series:
+        """A series by name and labels.
+
+        An empty label is the same as none; `job` and `instance` are the database's.
+        """
+        own = {"__name__", "job", "instance"}
+        return cls(
+            name, frozenset(pair for pair in labels.items() if pair[1] and pair[0] not in own)
+        )
+
+    def label(self, name: str) -> str:
+        """The value of a label, empty where there is none."""
+        return dict(self.labels).get(name, "")
+
+
+Samples: TypeAlias = dict[Series, float]
+"""What there is at one moment."""
+
+History: TypeAlias = dict[float, float]
+"""The values of one series, by Unix time."""
+
+
+class Database:
+    """A database that runs, asked over the query API that both have."""
+
+    def __init__(self, client: httpx.AsyncClient, server: Program) -> None:
+        self._client = client
+        self._server = server
+
+    def log(self) -> str:
+        """Everything it has printed so far."""
+        return self._server.output()
+
+    async def get(self, path: str, **parameters: str | float) -> Any:  # noqa: ANN401 - JSON
+        """What an API call answers; any error is raised."""
+        response = await self._client.get(f"/api/v1/{path}", params=parameters)
+        answer = response.raise_for_status().json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    async def samples(self, query: str, at: float) -> Samples:
+        """What a query gives at a moment (Unix time)."""
+        data = await self.get("query", query=query, time=at)
+        found = [(_series(each["metric"]), float(each["value"][1])) for each in data["result"]]
+        assert len(dict(found)) == len(found)
+        return dict(found)
+
+    async def histories(self, selector: str) -> dict[Series, History]:
+        """Every sample that is stored for a selector."""
+        data = await self.get("query", query=f"{selector}[1h]")
+        return {
+            _series(each["metric"]): {at: float(value) for at, value in each["values"]}
+            for each in data["result"]
+        }
+
+    async def history(self, selector: str) -> History:
+        """Every sample of the only series of a selector, or none."""
+        histories = await self.histories(selector)
+        assert len(histories) <= 1
+        return next(iter(histories.values()), {})
+
+
+@asynccontextmanager
+async def prometheus(
+    path: str, directory: Path, targets: Mapping[str, str], interval: str
+) -> AsyncIterator[Database]:
+    """A Prometheus that scrapes targets (`host:port` by job); its first scrape comes after 5 s."""
+    arguments = (
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--config.file={_configuration(directory, targets, interval)}",
+        "--web.listen-address=127.0.0.1:0",
+        "--scrape.discovery-reload-interval=100ms",
+        "--log.level=debug",  # what it dislikes about a page it says there alone
+    )
+    async with _running(directory / "log", path, *arguments) as database:
+        yield database
+
+
+@asynccontextmanager
+async def victoria_metrics(
+    path: str, directory: Path, targets: Mapping[str, str], interval: str
+) -> AsyncIterator[Database]:
+    """A VictoriaMetrics that scrapes targets (`host:port` by job)."""
+    arguments = (
+        f"-storageDataPath={directory / 'data'}",
+        f"-promscrape.config={_configuration(directory, targets, interval)}",
+        "-httpListenAddr=127.0.0.1:0",
+        "-search.latencyOffset=1ms",  # what was scraped can be queried at once
+        "-search.disableCache",
+        "-memory.allowedBytes=64MiB",
+    )
+    async with _running(directory / "log", path, *arguments) as database:
+        yield database
+
+
+@asynccontextmanager
+async def _running(log: Path, *command: str) -> AsyncIterator[Database]:
+    async with started(*command, log=log) as server:
+        base_url = f"http://{await server.address()}"
+        async with httpx.AsyncClient(
+            base_url=base_url, timeout=PATIENCE, trust_env=False
+        ) as client:
+
+            async def ready() -> bool | None:
+                answer = await client.get("/api/v1/query", params={"query": "1"})
+                return answer.is_success or None
+
+            await until(ready)
+            yield Database(client, server)
+
+
+def _configuration(directory: Path, targets: Mapping[str, str], interval: str) -> Path:
+    jobs = [
+        {"job_name": job, "static_configs": [{"targets": [address]}]}
+        for job, address in targets.items()
+    ]
+    times = {"scrape_interval": interval, "scrape_timeout": interval}
+    file = directory / "scrape.yml"
+    file.write_text(json.dumps({"global": times, "scrape_configs": jobs}))
+    return file
+
+
+def _series(metric: dict[str, str]) -> Series:
+    return Series.of(metric["__name__"], metric)

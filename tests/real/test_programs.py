@@ -1,0 +1,33 @@
+"""What happens where a real program is missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.real.programs import program
+
+MISSING = "no-such-program is not installed: run make test-tools"
+
+
+def test_missing_program_skips_its_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a developer's machine the tests of a missing program skip and say what to do."""
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=MISSING):
+        program("no-such-program")
+
+
+def test_missing_program_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In CI nothing is skipped: there the same is a failure."""
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=MISSING):
+        program("no-such-program")
+
+
+def test_installed_program_is_found_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is there is given with its path."""
+    python = Path(sys.executable)
+    monkeypatch.setenv("PATH", str(python.parent))
+    assert program(python.name) == str(python)

@@ -1,0 +1,231 @@
+"""What a real Prometheus knows after it has scraped the exporter, in both formats."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from exporter.metrics import FAMILIES
+from exporter.simulator.data_trouble import HOSTILE
+from exporter.web.app import OPENMETRICS_TYPE, TEXT_TYPE
+from tests.fakes import NOON
+from tests.real.databases import Samples, Series, prometheus
+from tests.real.everything import (
+    FAILING,
+    ODD,
+    ODD_LABELS,
+    ODD_NAME,
+    complete,
+    exporter_of_everything,
+)
+from tests.real.relay import relaying
+from tests.real.scraped import Scraped, further_scrapes, scrapes
+from tests.scrapes import Sample
+from tests.stack import FIELDS, was_served
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from typing import Any
+
+    from exporter.simulator import Simulator
+    from tests.real.relay import Exchange
+
+FORMATS = {"text": ("text/plain;version=0.0.4", TEXT_TYPE), "openmetrics": (None, OPENMETRICS_TYPE)}
+"""By format: what the relay lets Prometheus ask for (None: what it wants), and what it must get."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What Prometheus saw of one exporter."""
+
+    api: Simulator
+    targets: list[dict[str, Any]]
+    log: str
+    scrapes: dict[str, list[Scraped]]  # by format
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def seen(
+    prometheus_path: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Seen]:
+    """Evidence, gathered once: one exporter, scraped by one Prometheus in both formats."""
+    async with AsyncExitStack() as stack:
+        relays, addresses = {}, {}
+        for name, (accept, _) in FORMATS.items():
+            relays[name], addresses[name] = await stack.enter_async_context(relaying(accept))
+        at_work = await stack.enter_async_context(exporter_of_everything())
+        for relay in relays.values():
+            relay.plug(at_work.address)
+        directory = tmp_path_factory.mktemp("prometheus")
+        database = await stack.enter_async_context(
+            prometheus(prometheus_path, directory, addresses, "2s")
+        )
+        await complete(at_work)
+        await further_scrapes(database, 2, *FORMATS)
+        yield Seen(
+            at_work.api,
+            (await database.get("targets"))["activeTargets"],
+            database.log(),
+            {name: await scrapes(database, name, relay) for name, relay in relays.items()},
+        )
+
+
+@pytest.fixture(params=list(FORMATS))
+def format_name(request: pytest.FixtureRequest) -> str:
+    """Each format in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def stored(seen: Seen, format_name: str) -> Samples:
+    """What Prometheus knows after the newest scrape in a format."""
+    return seen.scrapes[format_name][-1].stored
+
+
+def labels_of(samples: Samples, name: str, **labels: str) -> list[dict[str, str]]:
+    """The labels of each series of a name that carries some labels."""
+    return [
+        dict(series.labels)
+        for series in samples
+        if series.name == name and labels.items() <= dict(series.labels).items()
+    ]
+
+
+def label_value(value: object) -> str:
+    """What the contract makes of a text."""
+    return re.sub("[\x00\ud800-\udfff]", "\ufffd", str(value))[:256]
+
+
+def announced(exchange: Exchange) -> set[str]:
+    """What the samples of each family on a page must be called, by its TYPE lines."""
+    openmetrics = exchange.answered.get_content_type() == "application/openmetrics-text"
+    suffixes = {
+        "histogram": ["_bucket", "_sum", "_count"],
+        "counter": ["_total" if openmetrics else ""],
+    }
+    return {
+        name + suffix
+        for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", exchange.text, re.MULTILINE)
+        for suffix in suffixes.get(kind, [""])
+    }
+
+
+def test_every_sample_is_stored_and_nothing_else(seen: Seen, format_name: str) -> None:
+    """After each scrape a query finds exactly the series and the values of that page."""
+    assert len(seen.scrapes[format_name]) >= 2
+    for scraped in seen.scrapes[format_name]:
+        assert len(scraped.page) > 2500
+        assert scraped.stored == scraped.page
+
+
+def test_every_metric_is_there(seen: Seen, format_name: str) -> None:
+    """Each metric that the page announces has series; `everything` must provoke a new one."""
+    newest = seen.scrapes[format_name][-1]
+    names = {series.name for series in newest.stored}
+    assert names == announced(newest.exchange)
+    assert names >= {family.name for family in FAMILIES}
+
+
+def test_format_is_the_one_asked_for(seen: Seen, format_name: str) -> None:
+    """Each page came in its format and compressed, all of them over one connection."""
+    exchanges = [scraped.exchange for scraped in seen.scrapes[format_name]]
+    for exchange in exchanges:
+        assert exchange.status == 200
+        assert exchange.asked["User-Agent"].startswith("Prometheus/")
+        assert exchange.answered["Content-Type"] == FORMATS[format_name][1]
+        assert exchange.answered["Content-Encoding"] == "gzip"
+        assert len(exchange.body) < len(exchange.text) / 5
+    assert {exchange.connection for exchange in exchanges} == {0}
+
+
+def test_scrapes_succeed_whole(seen: Seen, format_name: str) -> None:
+    """Prometheus calls the target up and counts as many samples as the page has."""
+    for scraped in seen.scrapes[format_name]:
+        assert scraped.own["up"] == 1
+        assert scraped.own["scrape_samples_scraped"] == len(scraped.page)
+        assert scraped.own["scrape_samples_post_metric_relabeling"] == len(scraped.page)
+
+
+def test_prometheus_has_no_complaints(seen: Seen) -> None:
+    """No error, no warning, no refused sample: neither in the targets nor in the log."""
+    assert {target["scrapePool"] for target in seen.targets} == set(FORMATS)
+    assert {target["health"] for target in seen.targets} == {"up"}
+    assert {target["lastError"] for target in seen.targets} == {""}
+    complaint = r"level=(warn|error)|scrape_pool=|out.of.order|duplicate"
+    assert [line for line in seen.log.splitlines() if re.search(complaint, line)] == []
+
+
+def test_node_values_are_what_the_api_said(seen: Seen, stored: Samples) -> None:
+    """Uptimes and latencies of the nodes are the very figures that were served for them."""
+    samples = [
+        Sample(series.name, dict(series.labels), value)
+        for series, value in stored.items()
+        if series.name in FIELDS and series.label("bucket_id") in {"calm", "strange", ODD}
+    ]
+    assert len(samples) == len(FIELDS) * 3 * 6
+    assert all(was_served(seen.api, sample) for sample in samples)
+
+
+def test_reasons_of_failures_arrive(stored: Samples) -> None:
+    """Each failing bucket is down for its reason, the others are up."""
+    failing = {
+        labels["bucket_id"]: labels["reason"]
+        for labels in labels_of(stored, "flashback_bucket_failing")
+    }
+    assert failing == {bucket: reason for bucket, (_, reason) in FAILING.items()}
+    for series, value in stored.items():
+        if series.name == "flashback_bucket_up":
+            assert value == (series.label("bucket_id") not in FAILING)
+
+
+def test_pause_arrives(stored: Samples) -> None:
+    """The account that was told to slow down is the only one that is paused."""
+    name = "flashback_account_paused_until_timestamp_seconds"
+    paused = {series: value for series, value in stored.items() if series.name == name}
+    assert list(paused) == [Series.of(name, {"account": "paused"})]
+    assert NOON + 29 < paused.popitem()[1] < NOON + 60
+
+
+def test_unknown_statuses_arrive_as_unknown(seen: Seen, stored: Samples) -> None:
+    """A status outside the known ones is UNKNOWN, and each node has exactly one."""
+    served = seen.api.record.newest("strange")
+    assert served is not None
+    known = {"ONLINE", "OFFLINE", "DISCONNECTED"}
+    expected = {
+        row["ip"]: row["node_status"] if row["node_status"] in known else "UNKNOWN"
+        for row in served.rows
+    }
+    assert "UNKNOWN" in expected.values()
+    name = "flashback_node_status"
+    found = labels_of(stored, name, bucket_id="strange")
+    assert len(found) == 6 * len({*known, "UNKNOWN"})
+    current = [each for each in found if stored[Series.of(name, each)] == 1]
+    assert sorted((each["ip"], each["status"]) for each in current) == sorted(expected.items())
+
+
+def test_hostile_strings_arrive_as_they_are(seen: Seen, stored: Samples) -> None:
+    """Quotes, newlines, controls and endless texts in an answer are the same in a query's result.
+
+    But for what no label can carry: NUL and lone surrogates are replaced, and 256 characters are
+    enough.
+    """
+    served = seen.api.record.newest("hostile")
+    assert served is not None
+    assert {row["version"] for row in served.rows} == set(HOSTILE)
+    names = ("ip", "host", "version")
+    expected = {tuple(label_value(row[name]) for name in names) for row in served.rows}
+    found = labels_of(stored, "flashback_node_info", bucket_id="hostile")
+    assert {tuple(each.get(name, "") for name in names) for each in found} == expected
+
+
+def test_odd_names_of_the_configuration_arrive_as_they_are(stored: Samples) -> None:
+    """A bucket's id, name and labels are in Prometheus what they are in the file."""
+    (info,) = labels_of(stored, "flashback_bucket_info", bucket_id=ODD)
+    expected = {"bucket_id": ODD, "name": ODD_NAME, "account": "main", **ODD_LABELS}
+    assert info == {name: value for name, value in expected.items() if value}

@@ -1,0 +1,42 @@
+"""What Prometheus's own linter thinks of the page."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.subprocess import PIPE, STDOUT
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from tests.real.programs import PATIENCE
+from tests.stack import ANYWHERE, all_polled, running
+
+
+async def lint(promtool: str, page: bytes) -> tuple[int | None, str]:
+    """The exit code of `promtool check metrics`, and everything it says."""
+    command = (promtool, "check", "metrics")
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=STDOUT)
+    async with asyncio.timeout(PATIENCE):
+        output, _ = await process.communicate(page)
+    return process.returncode, output.decode()
+
+
+@pytest.mark.parametrize("runtime_metrics", [True, False], ids=["with runtime", "without runtime"])
+async def test_linter_has_nothing_to_say(promtool_path: str, *, runtime_metrics: bool) -> None:
+    """Names, types, units and HELP texts are as Prometheus wants them, the library's included."""
+    options = replace(ANYWHERE, exporter_metrics=runtime_metrics)
+    trouble = "bad-request/share=1/bucket=b2,unknown-status/bucket=b3"
+    async with running(trouble, options=options) as at_work:
+        await at_work.scrape_when(all_polled)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            page = (await client.get(f"http://{at_work.address}/metrics")).content
+    assert (b"\nprocess_" in page) == runtime_metrics
+    assert await lint(promtool_path, page) == (0, "")
+
+
+async def test_linter_does_lint(promtool_path: str) -> None:
+    """A page that breaks the rules is refused, so silence means something."""
+    code, output = await lint(promtool_path, b"# TYPE things counter\nthings 1\n")
+    assert code == 3
+    assert "things" in output
