@@ -1,0 +1,46 @@
+"""`docs/performance.md`: the figures of one full run and where they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.table import rows_to_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from benchmarks.table import Row
+
+PATH = Path(__file__).parents[1] / "docs" / "performance.md"
+
+TEXT = """\
+# Performance
+
+Written by `python -m benchmarks --write`; do not edit. `make bench` prints the same table for your
+machine.
+
+What counts is the **ratio**: both sides ran beside each other, in processes of their own and in
+rounds that alternate, on the same machine. Times are CPU time, the median of the rounds, and mean
+little elsewhere. Memory is the highest that the whole process ever held. `here` is the exporter;
+the aim is an aim, not a limit that a test enforces.
+
+{table}
+- **answer**: the bytes of an answer to a bucket's ready text, as after each poll.
+- **poll**: `Client.poll` over loopback with the exporter's counters, its checks, parsing and
+  rendering. The clients beside it make the same POST and decode the JSON, no more.
+- **scrape**: all bytes of the page at a moment. The client library shows the same samples from a
+  custom collector. Gzip is level 1 here; the library's own server uses level 9.
+- **serving**: the exporter's web application without its own counters, beside others that send the
+  same samples. "With its own counters too" is the page as the exporter serves it.
+
+## Where this was measured
+
+{machine}
+"""
+
+
+def performance(rows: Iterable[Row], machine: Mapping[str, str]) -> str:
+    """The document's text."""
+    properties = "\n".join(f"- {name}: {value}" for name, value in machine.items())
+    return TEXT.format(table=rows_to_markdown(rows), machine=properties)

@@ -1,0 +1,50 @@
+"""Where the figures come from, for the document: never a path or the name of a machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from benchmarks import load, servers
+
+if TYPE_CHECKING:
+    from datetime import date
+
+LIBRARIES = ("aiohttp", "httpx", "httpx-aiohttp", "prometheus-client", "tenacity")
+
+
+def description(today: date) -> dict[str, str]:
+    """The machine and the programs, one property a line."""
+    return {
+        "date": today.isoformat(),
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()}, {platform.machine()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "libraries": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),
+        "web server beside": _nginx_version(),
+        "load": load.generator(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text("utf-8") if cpuinfo.exists() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _nginx_version() -> str:
+    if servers.NGINX is None:
+        return "nginx is not installed"
+    run = subprocess.run(  # noqa: S603 - no shell
+        [servers.NGINX, "-v"], capture_output=True, text=True, check=True
+    )
+    return run.stderr.strip().removeprefix("nginx version: ").replace("/", " ")

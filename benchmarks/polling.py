@@ -1,0 +1,180 @@
+"""A whole poll over loopback, recorded, beside other clients that make the same POST.
+
+All keep sixteen requests in flight over connections that stay open. The other clients do less:
+they decode the JSON and drop it, without checks, retries, counters or text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from itertools import cycle
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiohttp
+import httpx
+
+from benchmarks import sample, stub
+from benchmarks.measuring import costs, server
+from benchmarks.table import Row, milliseconds
+from exporter.clock import SystemClock
+from exporter.model import Reading
+from exporter.store import Store
+from exporter.telemetry import Telemetry
+from exporter.upstream.caller import Caller
+from exporter.upstream.client import Client
+from exporter.upstream.credentials import GivenToken
+from exporter.upstream.pace import Pace
+from exporter.upstream.transport import Transport, connections
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+    from typing import TypeAlias
+
+    from benchmarks.measuring import Round
+    from exporter.clock import Clock
+
+    Poll: TypeAlias = Callable[[], Awaitable[object]]
+
+CONCURRENT = 16
+BUCKETS = 500
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"  # noqa: S105 - nobody's
+HEADERS = {
+    "User-Agent": "flashback-exporter/benchmark",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "Content-Type": "application/json",
+    "Authorization": f"Bearer {TOKEN}",
+}
+BODY = b'{"day":"2024-01-15T00:00:00.000Z"}'
+
+
+class Size(NamedTuple):
+    """How much is done."""
+
+    polls: int
+    rounds: int
+
+
+FULL = Size(polls=2000, rounds=7)
+QUICK = Size(polls=200, rounds=1)
+
+
+def compare(size: Size) -> list[Row]:
+    """CPU time of one poll."""
+    with server(stub.serve) as api:
+        url = f"http://127.0.0.1:{api.port}"
+        clients = {"exporter": exporter_polls, "httpx": _httpx_posts, "aiohttp": _aiohttp_posts}
+        contestants = {
+            name: partial(_polling, partial(polls, url), size.polls)
+            for name, polls in clients.items()
+        }
+        cost = {
+            name: milliseconds(found.cpu_seconds)
+            for name, found in costs(contestants, size.rounds).items()
+        }
+    name, what = "poll", f"{CONCURRENT} at once"
+    return [
+        Row(name, what, cost["exporter"], "plain httpx", cost["httpx"], "≤ 0.3 x"),
+        Row(name, what, cost["exporter"], "bare aiohttp", cost["aiohttp"]),
+    ]
+
+
+@asynccontextmanager
+async def exporter_polls(url: str) -> AsyncIterator[Poll]:
+    """The exporter's own client, counters and store."""
+    clock = SystemClock()
+    store = Store()
+    buckets = [sample.bucket(number) for number in range(BUCKETS)]
+    store.hold(((bucket, sample.TIMING) for bucket in buckets), sample.STATUSES, clock.now())
+    turns = cycle(buckets)
+    transport = Transport(connections(CONCURRENT, ssl.create_default_context()))
+    client = _client(url, transport, clock)
+
+    async def poll() -> None:
+        bucket = next(turns)
+        outcome = await client.poll(bucket)
+        if not isinstance(outcome, Reading):
+            raise TypeError(f"a poll failed: {outcome}")
+        store.record(bucket.key, outcome)
+
+    yield poll
+    await transport.aclose()
+
+
+def _client(url: str, transport: Transport, clock: Clock) -> Client:
+    telemetry = Telemetry("", "", runtime_metrics=False)
+    caller = Caller(
+        "main",
+        url,
+        transport=transport,
+        timeout=sample.TIMING.poll_timeout,
+        max_response_bytes=8 * 2**20,
+        user_agent=HEADERS["User-Agent"],
+        clock=clock,
+        observer=telemetry,
+    )
+    return Client(
+        caller,
+        GivenToken(TOKEN),
+        guard=sample.GUARD,
+        deadline=sample.TIMING.poll_interval,
+        pace=Pace(1e6, clock),
+        clock=clock,
+        chance=Random(),  # noqa: S311 - spreads retries
+        observer=telemetry,
+    )
+
+
+@asynccontextmanager
+async def _httpx_posts(url: str) -> AsyncIterator[Poll]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+
+        async def post() -> Any:  # noqa: ANN401 - any JSON
+            response = await client.post(f"{url}/bucket/b/stats", content=BODY, headers=HEADERS)
+            return response.raise_for_status().json()
+
+        yield post
+
+
+@asynccontextmanager
+async def _aiohttp_posts(url: str) -> AsyncIterator[Poll]:
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+
+        async def post() -> Any:  # noqa: ANN401 - any JSON
+            async with session.post(f"{url}/bucket/b/stats", data=BODY, headers=HEADERS) as answer:
+                return await answer.json()
+
+        yield post
+
+
+@contextmanager
+def _polling(polls: Callable[[], AbstractAsyncContextManager[Poll]], count: int) -> Iterator[Round]:
+    """Rounds of `count` polls on one event loop, so that connections outlive a round."""
+    with asyncio.Runner() as runner:
+        context = polls()
+        poll = runner.run(context.__aenter__())
+
+        def do_round() -> int:
+            runner.run(_in_flight(poll, count))
+            return count
+
+        yield do_round
+        runner.run(context.__aexit__(None, None, None))
+
+
+async def _in_flight(poll: Poll, count: int) -> None:
+    """Make `count` polls, CONCURRENT of them at a time."""
+    tickets = iter(range(count))
+
+    async def work() -> None:
+        for _ in tickets:
+            await poll()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CONCURRENT):
+            group.create_task(work())

@@ -1,0 +1,72 @@
+"""Made-up buckets, answers and states of any number: what all contestants work on.
+
+The same number always gives the same data, without chance, and no two buckets have the same.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from exporter.model import Bucket, DayStats, Instant, Reading, Timing
+from exporter.store import Store
+from exporter.upstream.parsing import Guard, parse_stats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
+TIMING = Timing()
+STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED")
+GUARD = Guard(frozenset(STATUSES), 1000)
+NODES = 6
+"""Nodes of each bucket."""
+
+
+def bucket(number: int) -> Bucket:
+    """A bucket with an id as the API gives them."""
+    return Bucket("main", f"65f1c0ffee{number:014x}", f"bucket-{number}")
+
+
+def answer(number: int) -> bytes:
+    """What the API says of a bucket."""
+    nodes = [_node_stats(number, node) for node in range(NODES)]
+    return json.dumps({"success": True, "nodeStats": nodes}).encode()
+
+
+def body_to_reading(body: bytes, duration: float = 0.1) -> Reading:
+    """What a good poll makes of a made-up answer."""
+    stats = parse_stats(body, NOW.day, GUARD).result
+    if not isinstance(stats, DayStats):
+        raise TypeError(f"a made-up answer is no good: {stats}")
+    return Reading(stats, NOW, duration)
+
+
+def readings(buckets: int) -> Iterator[tuple[Bucket, Reading]]:
+    """Each bucket and what its poll gave."""
+    for number in range(buckets):
+        yield bucket(number), body_to_reading(answer(number), 0.1 + number / 1e6)
+
+
+def filled_store(buckets: int) -> Store:
+    """A store in which each bucket has been polled once."""
+    held = list(readings(buckets))
+    store = Store()
+    store.hold(((polled, TIMING) for polled, _ in held), STATUSES, NOW)
+    for polled, reading in held:
+        store.record(polled.key, reading)
+    return store
+
+
+def _node_stats(number: int, node: int) -> dict[str, object]:
+    spread = (number * 7919 + node * 104729) % 10_000
+    return {
+        "ip": f"192.0.2.{node + 1}",
+        "host": f"node-{node + 1}.eu-central.example.net",
+        "perc_uptime": (90_000 + spread) / 1000,
+        "avg_latency_ms": (2_000 + spread) / 100,
+        "version": "1.4.2",
+        "node_status": STATUSES[spread % 100 // 98],
+        "last_updated": f"2024-01-15T11:{spread % 60:02d}:{node:02d}.{spread % 1000:03d}Z",
+        "last_latency_ms": (2_500 + spread) / 100,
+    }

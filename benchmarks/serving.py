@@ -1,0 +1,109 @@
+"""Serving a page over loopback, beside the client library's own server and nginx.
+
+The CPU time is that of the server's process. Requests per second say how many scrapes one could
+bear at most; they are the only figure here that the load's own speed touches.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+import psutil
+
+from benchmarks import load, servers
+from benchmarks.measuring import server
+from benchmarks.sample import NODES
+from benchmarks.table import Quantity, Row, milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.measuring import Server, Serving
+
+NO_NGINX = "nginx is not installed"
+
+
+class Size(NamedTuple):
+    """How much is done."""
+
+    buckets: tuple[int, ...]
+    seconds: float
+    rounds: int
+
+
+FULL = Size(buckets=(50, 150), seconds=2, rounds=5)
+QUICK = Size(buckets=(50,), seconds=1, rounds=1)
+
+
+class Served(NamedTuple):
+    """What a server did in a round, or at the median."""
+
+    per_second: float
+    cpu_seconds: float  # of one request
+
+
+def compare(size: Size) -> list[Row]:
+    """Requests per second and CPU time of each."""
+    return [row for buckets in size.buckets for row in _of_page(buckets, size)]
+
+
+def _of_page(buckets: int, size: Size) -> list[Row]:
+    with ExitStack() as stack:
+        running = {
+            name: stack.enter_context(server(serve)) for name, serve in _pythons(buckets).items()
+        }
+        if servers.NGINX:
+            running["nginx"] = stack.enter_context(servers.nginx(servers.NGINX, buckets))
+        found = _medians(running, size)
+    page = f"serving {buckets} x {NODES} nodes"
+    library, nginx = "prometheus_client's server", "nginx, from a file"
+    return [
+        *_rows(page, found["here"], library, found["library"]),
+        *_rows(page, found["here"], nginx if servers.NGINX else NO_NGINX, found.get("nginx")),
+        *_rows(page, found["here"], "with its own counters too", found["counters"]),
+    ]
+
+
+def _pythons(buckets: int) -> dict[str, Serving]:
+    return {
+        "here": partial(servers.serve_exporter, buckets, counters=False),
+        "counters": partial(servers.serve_exporter, buckets, counters=True),
+        "library": partial(servers.serve_library, buckets),
+    }
+
+
+def _rows(page: str, here: Served, beside: str, base: Served | None) -> list[Row]:
+    per_second = None if base is None else Quantity(base.per_second, "/s")
+    cpu = None if base is None else milliseconds(base.cpu_seconds)
+    return [
+        Row(page, "requests", Quantity(here.per_second, "/s"), beside, per_second),
+        Row(page, "CPU of a request", milliseconds(here.cpu_seconds), beside, cpu),
+    ]
+
+
+def _medians(running: Mapping[str, Server], size: Size) -> dict[str, Served]:
+    """Each server's figures, in rounds that alternate, after one that does not count."""
+    rounds = [
+        {name: _loaded(one, size.seconds) for name, one in running.items()}
+        for _ in range(size.rounds + 1)
+    ]
+    return {
+        name: Served(
+            median(found[name].per_second for found in rounds[1:]),
+            median(found[name].cpu_seconds for found in rounds[1:]),
+        )
+        for name in running
+    }
+
+
+def _loaded(one: Server, seconds: float) -> Served:
+    process = psutil.Process(one.pid)
+    before, started = process.cpu_times(), time.monotonic()
+    answered = load.requests_answered(f"http://127.0.0.1:{one.port}/metrics", seconds)
+    after, ended = process.cpu_times(), time.monotonic()
+    spent = after.user + after.system - before.user - before.system
+    return Served(answered / (ended - started), spent / answered)
