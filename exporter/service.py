@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import disable_created_metrics
 
-from exporter.config import signature
+from exporter.config import ConfigError, signature
+from exporter.config.web_config import WebConfig, load_web_config
 from exporter.exporter import Exporter
 from exporter.reload import Reloader
 from exporter.telemetry import Telemetry
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
+from exporter.web.guard import Guard
 from exporter.web.listen import ListenAddress, served
+from exporter.web.settings import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
+    from pathlib import Path
     from random import Random
 
     from exporter.clock import Clock
@@ -44,6 +48,8 @@ class Options:
     max_requests: int = 40
     exporter_metrics: bool = True
     lifecycle: bool = False  # whether POST /-/reload is allowed
+    web_config_file: Path | None = None  # None: the endpoints are open to all
+    health_without_auth: bool = False
     auto_reload_interval: float = 0.0  # seconds; 0: never
 
 
@@ -61,8 +67,9 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """The exporter polls and serves while the body runs; `load` gives its configuration each time.
 
-    Raises what `load` raises, OSError where TLS files cannot be used, and ListenError where it
-    cannot listen. A bug in a background task cancels the body and is raised.
+    Raises what `load` raises, OSError where TLS files cannot be used, GuardError where the web
+    configuration cannot, and ListenError where it cannot listen. A bug in a background task cancels
+    the body and is raised.
     """
     telemetry = _telemetry(runtime_metrics=options.exporter_metrics)
     exporter = Exporter(load(), telemetry, clock, chance)
@@ -76,13 +83,19 @@ async def serving(
         reload=reloader.reload if options.lifecycle else None,
         version=VERSION,
     )
-    async with served(make_app(endpoints), options.listen_addresses) as addresses:
+    app, guard = make_app(endpoints), _guard(options)
+    if guard is not None:
+        guard.protect(app)
+    tls = None if guard is None else guard.tls
+    async with served(app, options.listen_addresses, tls) as addresses:
         for address in addresses:
-            _log.info("listening", address=str(address))
+            _log.info("listening", address=str(address), tls=tls is not None)
         work = [exporter.run(), reloader.run(), _watch_bucket_files(reloader, exporter)]
         if options.auto_reload_interval:
             files = partial(_signature, exporter)
             work.append(reloader.watch(files, options.auto_reload_interval))
+        if guard is not None:
+            work.append(guard.watch(clock))
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(each) for each in work]
             try:
@@ -90,6 +103,20 @@ async def serving(
             finally:
                 for task in background:
                     task.cancel()
+
+
+def _guard(options: Options) -> Guard | None:
+    file = options.web_config_file
+    if file is None:
+        return None
+
+    def read() -> WebConfig:
+        try:
+            return load_web_config(file)
+        except ConfigError as error:
+            raise GuardError(str(error)) from error
+
+    return Guard(read, health_without_auth=options.health_without_auth)
 
 
 def _watch_bucket_files(reloader: Reloader, exporter: Exporter) -> Coroutine[None, None, None]:

@@ -19,6 +19,7 @@ from exporter.config import parse
 from exporter.logs import configure
 from exporter.service import serving
 from exporter.web.listen import ListenAddress, ListenError
+from exporter.web.settings import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +70,7 @@ def demo(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         api = simulated(values, users=[USER], buckets=BUCKETS)
         asyncio.run(until_signalled(_serve(api, flags.options(values), fallback)))
-    except ListenError as error:
+    except (GuardError, ListenError) as error:
         return complaint(error)
     return 0
 

@@ -127,6 +127,10 @@ def _scenario(text: str) -> tuple[Trouble, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _path_or_none(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
 def _duration(text: str) -> float:
     try:
         return 0.0 if text == "0" else duration(text)
@@ -158,6 +162,19 @@ LISTEN_ADDRESS = Flag(
 TELEMETRY_PATH = Flag(
     "web.telemetry-path", "Path of the metrics.", "/metrics", "PATH", convert=_url_path
 )
+WEB_CONFIG_FILE = Flag(
+    "web.config.file",
+    "Path of a file that guards the endpoints (TLS, users), in exporter-toolkit's format.",
+    "",
+    "PATH",
+    convert=_path_or_none,
+)
+HEALTH_WITHOUT_AUTH = Flag(
+    "web.health-without-auth",
+    "Ask for no password on /-/healthy and /-/ready.",
+    "false",
+    is_switch=True,
+)
 MAX_REQUESTS = Flag(
     "web.max-requests",
     "Scrapes that may run at the same time; 0 is no limit.",
@@ -188,6 +205,8 @@ CONFIG_FLAGS = (CONFIG_FILE, AUTO_RELOAD_INTERVAL)
 WEB_FLAGS = (
     LISTEN_ADDRESS,
     TELEMETRY_PATH,
+    WEB_CONFIG_FILE,
+    HEALTH_WITHOUT_AUTH,
     ENABLE_LIFECYCLE,
     MAX_REQUESTS,
     DISABLE_EXPORTER_METRICS,
@@ -220,6 +239,8 @@ def options(values: Values) -> Options:
         max_requests=values[MAX_REQUESTS.name],
         exporter_metrics=not values[DISABLE_EXPORTER_METRICS.name],
         lifecycle=values[ENABLE_LIFECYCLE.name],
+        web_config_file=values[WEB_CONFIG_FILE.name],
+        health_without_auth=values[HEALTH_WITHOUT_AUTH.name],
         auto_reload_interval=values.get(AUTO_RELOAD_INTERVAL.name, 0.0),
     )
 

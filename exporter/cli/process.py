@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import threading
@@ -57,6 +58,12 @@ async def until_signalled(work: Coroutine[object, object, None]) -> None:
         if not received:
             raise
     _log.info("stopped")
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have, as programs in Go do."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def complaint(error: Exception) -> int:

@@ -10,13 +10,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from exporter.cli import flags
-from exporter.cli.process import complaint, until_signalled
+from exporter.cli.process import complaint, raise_file_limit, until_signalled
 from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
 from exporter.logs import configure
 from exporter.service import Options, serving
 from exporter.version import version_text
 from exporter.web.listen import ListenError
+from exporter.web.settings import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,10 +45,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--version", action="version", version=version_text())
     values = flags.parse(parser, FLAGS, arguments, environ)
     configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    raise_file_limit()
     try:
         source = partial(load, values[flags.CONFIG_FILE.name], environ)
         asyncio.run(until_signalled(_serve(source, flags.options(values))))
-    except (ConfigError, ListenError) as error:
+    except (ConfigError, GuardError, ListenError) as error:
         return complaint(error)
     return 0
 

@@ -213,6 +213,36 @@ def test_demo_takes_a_free_port_unless_told_otherwise() -> None:
     assert f"cannot listen on {taken}: address already in use" in refused.stderr
 
 
+WEB_CONFIG = """\
+basic_auth_users:
+  alice: $2b$04$rQ3DM3xb9Z0KRD.NSN8Xi.Zh8dYFS/RdhxXGvD8pn3cXSMv7rCmBu
+"""
+
+
+def test_web_configuration_guards_the_endpoints(config: Path, tmp_path: Path) -> None:
+    """With users nobody else gets in, but for probes where that is asked for."""
+    web = tmp_path / "web.yaml"
+    web.write_text(WEB_CONFIG)
+    flags = (f"--config.file={config}", ANY_PORT, f"--web.config.file={web}")
+    with started(*flags, "--web.health-without-auth") as process:
+        base = listening(process)
+        codes = [
+            httpx.get(base + path, trust_env=False).status_code
+            for path in ("/metrics", "/-/healthy")
+        ]
+    assert codes == [401, 200]
+
+
+def test_broken_web_configuration_is_code_1(config: Path, tmp_path: Path) -> None:
+    """A guard that cannot stand is an error with file and line, and nothing is served."""
+    web = tmp_path / "web.yaml"
+    web.write_text("basic_auth_users:\n  alice: plain-s3cret\n")
+    ended = finished(f"--config.file={config}", ANY_PORT, f"--web.config.file={web}")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{web}:2: basic_auth_users.alice: ")
+    assert "s3cret" not in ended.stderr
+
+
 def test_bad_configuration_is_code_1_with_every_problem(tmp_path: Path) -> None:
     """All that is wrong is printed with its place, and nothing else."""
     file = tmp_path / "config.yaml"

@@ -89,12 +89,19 @@ class Database:
 
 @asynccontextmanager
 async def prometheus(
-    path: str, directory: Path, targets: Mapping[str, str], interval: str
+    path: str,
+    directory: Path,
+    targets: Mapping[str, str],
+    interval: str,
+    how: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Database]:
-    """A Prometheus that scrapes targets (`host:port` by job); its first scrape comes after 5 s."""
+    """A Prometheus that scrapes targets (`host:port` by job); its first scrape comes after 5 s.
+
+    `how` is what else its scrape configurations say.
+    """
     arguments = (
         f"--storage.tsdb.path={directory / 'data'}",
-        f"--config.file={_configuration(directory, targets, interval)}",
+        f"--config.file={_configuration(directory, targets, interval, how or {})}",
         "--web.listen-address=127.0.0.1:0",
         "--scrape.discovery-reload-interval=100ms",
         "--log.level=debug",  # what it dislikes about a page it says there alone
@@ -110,7 +117,7 @@ async def victoria_metrics(
     """A VictoriaMetrics that scrapes targets (`host:port` by job)."""
     arguments = (
         f"-storageDataPath={directory / 'data'}",
-        f"-promscrape.config={_configuration(directory, targets, interval)}",
+        f"-promscrape.config={_configuration(directory, targets, interval, {})}",
         "-httpListenAddr=127.0.0.1:0",
         "-search.latencyOffset=1ms",  # what was scraped can be queried at once
         "-search.disableCache",
@@ -136,9 +143,11 @@ async def _running(log: Path, *command: str) -> AsyncIterator[Database]:
             yield Database(client, server)
 
 
-def _configuration(directory: Path, targets: Mapping[str, str], interval: str) -> Path:
+def _configuration(
+    directory: Path, targets: Mapping[str, str], interval: str, how: Mapping[str, object]
+) -> Path:
     jobs = [
-        {"job_name": job, "static_configs": [{"targets": [address]}]}
+        {"job_name": job, "static_configs": [{"targets": [address]}], **how}
         for job, address in targets.items()
     ]
     times = {"scrape_interval": interval, "scrape_timeout": interval}

@@ -1,0 +1,111 @@
+"""A real Prometheus at guarded endpoints, while certificates rotate and hostile clients hang on."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from exporter import simulator
+from exporter.config import parse
+from exporter.service import serving
+from tests.fakes import FastClock
+from tests.real.databases import prometheus
+from tests.real.programs import until
+from tests.stack import ANYWHERE, document
+from tests.web.guarded import MUTUAL_TLS, PASSWORD, USERS, Site
+from tests.web.raw import SCRAPE, Raw, raw
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from exporter.web.listen import ListenAddress
+
+ROTATIONS = 3
+SCRAPES_BETWEEN = 5
+
+
+@asynccontextmanager
+async def guarded_exporter(site: Site) -> AsyncIterator[ListenAddress]:
+    """The exporter behind a web configuration, which it looks at many times a second."""
+    clock = FastClock(speed=20)
+    options = replace(ANYWHERE, web_config_file=site.path)
+    async with simulator.serve(simulator.Simulator(now=clock.wall)) as url:
+        load = partial(parse, document(url), path=Path("config.yaml"), environ={})
+        async with serving(load, options, clock, Random(0)) as exporter:
+            yield exporter.addresses[0]
+
+
+def scrape_settings(site: Site) -> dict[str, Any]:
+    """How Prometheus gets in: its certificate, its password, and whom it trusts."""
+    cert = site.client_ca.issue_cert("prometheus@example.com")
+    files = {name: site.directory / f"prometheus-{name}" for name in ("ca", "cert", "key")}
+    site.server_ca.cert_pem.write_to_path(files["ca"])
+    cert.cert_chain_pems[0].write_to_path(files["cert"])
+    cert.private_key_pem.write_to_path(files["key"])
+    return {
+        "scheme": "https",
+        "basic_auth": {"username": "alice", "password": PASSWORD},
+        "tls_config": {f"{name}_file": str(file) for name, file in files.items()},
+    }
+
+
+async def hang_on(stack: AsyncExitStack, site: Site, address: ListenAddress) -> None:
+    """Connect everybody who must not matter: the silent, the slow, the garbled, the idle."""
+    known = site.client_context(site.client_ca.issue_cert("slow@example.com"))
+    silent: list[Raw] = [await stack.enter_async_context(raw(address)) for _ in range(50)]
+    silent[0].send(b"\x16\x03\x01")
+    silent[1].send(b"GET / HTTP/1.1\r\n")
+    for _ in range(50):
+        idle = await stack.enter_async_context(raw(address, known))
+        idle.send(SCRAPE[:-2])
+    reader = await stack.enter_async_context(raw(address, known, limit=1))
+    reader.send(SCRAPE)
+
+
+async def served_serial(site: Site, address: ListenAddress) -> int:
+    """Which certificate a new connection is shown."""
+    context = site.client_context(site.client_ca.issue_cert("look@example.com"))
+    async with raw(address, context) as connection:
+        shown: ssl.SSLObject = connection.writer.get_extra_info("ssl_object")
+        certificate = shown.getpeercert()
+    assert certificate is not None
+    return int(str(certificate["serialNumber"]), 16)
+
+
+async def test_prometheus_scrapes_on_through_all_of_it(
+    prometheus_path: str, tmp_path: Path
+) -> None:
+    """Over TLS with client certificate and password, no scrape fails while all that goes on."""
+    site = Site(tmp_path, MUTUAL_TLS + USERS)
+    settings = scrape_settings(site)
+    async with (
+        guarded_exporter(site) as address,
+        prometheus(prometheus_path, tmp_path, {"x": str(address)}, "250ms", settings) as database,
+        AsyncExitStack() as stack,
+    ):
+
+        async def scraped(times: int) -> bool | None:
+            return len(await database.history("up")) >= times or None
+
+        await until(partial(scraped, 1))
+        await hang_on(stack, site, address)
+        serials = {await served_serial(site, address)}
+        for rotation in range(1, ROTATIONS + 1):
+            site.issue()
+
+            async def rotated(seen: frozenset[int]) -> int | None:
+                serial = await served_serial(site, address)
+                return None if serial in seen else serial
+
+            serials.add(await until(partial(rotated, frozenset(serials))))
+            await until(partial(scraped, 1 + rotation * SCRAPES_BETWEEN))
+        ups = await database.history("up")
+        nodes = await database.histories("flashback_node_uptime_ratio")
+    assert set(ups.values()) == {1}
+    assert len(serials) == 1 + ROTATIONS
+    assert len(nodes) == 18
