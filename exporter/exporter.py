@@ -74,11 +74,11 @@ class Exporter:
         Raises OSError, and changes nothing, where its TLS files cannot be used.
         """
         engine = self._new_engine(config)
-        before = {account.name: account for account in self.config.accounts}
-        for account in config.accounts:
-            self._forget_what_changed(before.get(account.name), account)
-            if account.name in before:
-                engine.accesses[account.name].resume(self._engine.accesses[account.name])
+        accounts = {account.name: account for account in config.accounts}
+        for before in self.config.accounts:
+            self._forget_what_changed(before, accounts.get(before.name))
+            if before.name in accounts:
+                engine.accesses[before.name].resume(self._engine.accesses[before.name])
         self._schedule.abandon_running(self._clock.monotonic())
         self._adopt(engine)
         self._changed.set()
@@ -166,13 +166,13 @@ class Exporter:
         engine.deploy()
         self._telemetry.config_loaded(self._clock.now().wall)
 
-    def _forget_what_changed(self, before: Account | None, now: Account) -> None:
-        """Another API, or another workspace, has told nothing yet."""
-        if before is None or (before.base_url, before.discovery) != (now.base_url, now.discovery):
-            self._inventories.pop(now.name, None)
-        if before is not None and before.base_url != now.base_url:
-            self._store.forget(now.name)
-            self._schedule.forget(now.name)
+    def _forget_what_changed(self, before: Account, now: Account | None) -> None:
+        """Another API, or another workspace, has told nothing yet; other filters change nothing."""
+        if now is None or _listed_where(before) != _listed_where(now):
+            self._inventories.pop(before.name, None)
+        if now is not None and before.base_url != now.base_url:
+            self._store.forget(before.name)
+            self._schedule.forget(before.name)
 
     def _is_first_round_done(self) -> bool:
         """Whether each bucket was polled or is paused, and each discovery tried."""
@@ -181,6 +181,12 @@ class Exporter:
             account.discovery is None or account.name in self._inventories or account.name in paused
             for account in self.config.accounts
         ) and all(key.account in paused for key in self._store.unpolled)
+
+
+def _listed_where(account: Account) -> object:
+    """What a listing of an account depends on; None where nothing is listed."""
+    discovery = account.discovery
+    return None if discovery is None else (account.base_url, discovery.workspace_id)
 
 
 def _calls(account: Account) -> tuple[Call, ...]:

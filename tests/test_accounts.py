@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from exporter import simulator
 from exporter.logs import configure
 from exporter.simulator import CallKind, Mfa, Spelling, TokenRules, User
-from tests.stack import Running, running
+from tests.stack import ANYWHERE, Running, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,6 +186,24 @@ async def test_buckets_are_found_and_followed() -> None:
         page = await at_work.scrape_when(lambda page: up(page) == {"d3", "d4"})
         assert not [each for each in page if each.labels.get("bucket_id") == "d1"]
         assert len(page.all(NODES, bucket_id="d3")) == 6
+
+
+async def test_other_filters_keep_what_was_read() -> None:
+    """A reload that changes a filter drops what it excludes, and polls nothing anew."""
+    filters = ["{refresh_interval: 1h}", "{refresh_interval: 1h, exclude: [backups]}"]
+    options = replace(ANYWHERE, lifecycle=True)
+
+    def text(api: str) -> str:
+        return logging_in(discovery=filters[0], interval="1h, stale_after: 3h")(api)
+
+    async with running(text=text, users=[OPS], buckets=DISCOVERED, options=options) as at_work:
+        await at_work.scrape_when(lambda page: up(page) == {"d1", "d2", "d3"})
+        del filters[0]
+        assert (await at_work.request("POST", "/-/reload")).status_code == 200
+        page = await at_work.scrape()
+        assert up(page) == {"d1", "d2"}
+        assert page.value("flashback_api_requests_total", call="stats", code="200") == 3
+        assert page.value("flashback_api_requests_total", call="login", code="200") == 1
 
 
 async def test_one_workspace_alone() -> None:
