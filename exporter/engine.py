@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from exporter.config import Account, Config
     from exporter.model import Bucket, FoundBucket, Outcome
     from exporter.schedule import Schedule
+    from exporter.sharding import Shard
     from exporter.store import Store
     from exporter.upstream.events import Observer
 
@@ -49,10 +50,12 @@ class Engine:
         chance: Random,
         observer: Observer,
         journal: Journal,
+        shard: Shard,
         progressed: Callable[[], None],
     ) -> None:
         self.config = config
         self._journal = journal
+        self._shard = shard
         self._store = store
         self._schedule = schedule
         self._inventories = inventories
@@ -76,8 +79,9 @@ class Engine:
         """Hold and plan exactly the buckets that are known now."""
         now = self._clock.now()
         assigned = roster(self.config.accounts, self._inventories)
-        self._store.hold(assigned.assignments, self.config.known_statuses, now)
-        self._schedule.hold(assigned.assignments, now.monotonic)
+        mine = [each for each in assigned.assignments if self._shard.owns(each.bucket.id)]
+        self._store.hold(mine, self.config.known_statuses, now)
+        self._schedule.hold(mine, now.monotonic)
         self._poller.wake()
         if assigned.losers:
             _log.warning(

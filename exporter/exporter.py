@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from exporter.clock import Clock
     from exporter.config import Account, Config
+    from exporter.sharding import Shard
     from exporter.store import Entry
 
 
@@ -38,9 +39,12 @@ class Exporter:
         telemetry: Telemetry,
         clock: Clock,
         chance: Random,
+        *,
+        shard: Shard,
         progress: Callable[[int], None] = lambda _left: None,
     ) -> None:
         self._progress = progress
+        self.shard = shard
         self._telemetry = telemetry
         self._clock = clock
         self._chance = chance
@@ -152,6 +156,7 @@ class Exporter:
             chance=self._chance,
             observer=self._telemetry,
             journal=self._journal,
+            shard=self.shard,
             progressed=self._progressed,
         )
 

@@ -18,6 +18,7 @@ from exporter.config import ConfigError, signature
 from exporter.config.web_config import WebConfig, load_web_config
 from exporter.exporter import Exporter
 from exporter.reload import Reloader
+from exporter.sharding import Shard
 from exporter.telemetry import Telemetry
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 BUCKET_FILES_WATCH = 5.0
 """How often it is looked whether bucket files have changed, seconds."""
 
+WHOLE = Shard()
+"""The only shard: one process polls everything."""
+
 _log = structlog.get_logger()
 
 
@@ -47,6 +51,7 @@ class Options:
     telemetry_path: str = "/metrics"
     max_requests: int = 40
     exporter_metrics: bool = True
+    shard: Shard = WHOLE
     lifecycle: bool = False  # whether POST /-/reload is allowed
     web_config_file: Path | None = None  # None: the endpoints are open to all
     health_without_auth: bool = False
@@ -72,7 +77,7 @@ async def serving(
     the body and is raised.
     """
     telemetry = _telemetry(runtime_metrics=options.exporter_metrics)
-    exporter = Exporter(load(), telemetry, clock, chance)
+    exporter = Exporter(load(), telemetry, clock, chance, shard=options.shard)
     reloader = Reloader(load, exporter.replace_config, telemetry.config_refused, clock)
     endpoints = Endpoints(
         telemetry_path=options.telemetry_path,
@@ -134,6 +139,7 @@ async def polled_once(
     chance: Random,
     *,
     exporter_metrics: bool = True,
+    shard: Shard = WHOLE,
     progress: Callable[[int], None] = lambda _left: None,
 ) -> Exporter:
     """An exporter after its first round, at rest; `progress` is told how many polls are left.
@@ -141,7 +147,7 @@ async def polled_once(
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
     telemetry = _telemetry(runtime_metrics=exporter_metrics)
-    exporter = Exporter(config, telemetry, clock, chance, progress)
+    exporter = Exporter(config, telemetry, clock, chance, shard=shard, progress=progress)
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(exporter.run())
         await exporter.first_round_done.wait()

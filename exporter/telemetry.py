@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from exporter.sharding import Shard
+
 KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
 """The HTTP statuses whose counters exist before they are seen."""
 
@@ -46,6 +48,11 @@ class Polling(Protocol):
 
     def bucket_count(self) -> int:
         """How many buckets this process polls."""
+        ...
+
+    @property
+    def shard(self) -> Shard:
+        """Which part of the buckets this process polls."""
         ...
 
     def lag(self) -> float:
@@ -212,6 +219,17 @@ class _PollingGauges(Collector):
             "flashback_exporter_poll_lag_seconds",
             "How late the most overdue poll is; pauses and re-checks are not lag.",
             value=self._polling.lag(),
+        )
+        shard = self._polling.shard
+        ordinal = GaugeMetricFamily(
+            "flashback_exporter_shard_ordinal",
+            "Which of the shards this process is, from 0.",
+            labels=("shard_ordinal",),
+        )
+        ordinal.add_metric((str(shard.ordinal),), shard.ordinal)
+        yield ordinal
+        yield GaugeMetricFamily(
+            "flashback_exporter_shards", "How many shards there are.", value=shard.total
         )
         yield _per_account(
             "flashback_account_paused_until_timestamp_seconds",

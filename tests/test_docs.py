@@ -11,6 +11,7 @@ from exporter.cli.run import FLAGS
 from exporter.exposition import bucket_text, page
 from exporter.metrics import FAMILIES
 from exporter.model import BucketState, Instant, Reason, Timing
+from exporter.sharding import Shard
 from exporter.telemetry import ListingView, Telemetry
 from exporter.upstream.events import Attempt, Call
 from tests.fakes import NOON, bucket, failure, node, reading
@@ -62,6 +63,8 @@ def test_samples_carry_the_labels_of_their_family() -> None:
 
 class Polling:
     """A polling with a paused account."""
+
+    shard = Shard(1, 3)
 
     def bucket_count(self) -> int:
         return 1
@@ -149,5 +152,6 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_readme_names_every_command_and_flag() -> None:
     """The README's table of flags is the program's."""
     readme = (ROOT / "README.md").read_text()
-    flags = set(re.findall(r"^\| `--([a-z.-]+)", readme, re.MULTILINE))
+    rows = re.findall(r"^\| (`--.*?) \|", readme, re.MULTILINE)
+    flags = {name.removeprefix("--") for row in rows for name in names(row)}
     assert flags == {flag.name for flag in FLAGS}

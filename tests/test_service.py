@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.model import Reason
 from exporter.service import Options
+from exporter.sharding import Shard
 from exporter.web.listen import ListenAddress, ListenError
 from tests.fakes import MIDNIGHT, NOON
 from tests.stack import ANYWHERE, BUCKETS, FIELDS, all_polled, document, running, was_served
@@ -192,6 +194,29 @@ async def test_token_file_beside_the_configuration_is_used(tmp_path: Path) -> No
         page = await at_work.scrape_when(all_polled)
         assert len(page.all("flashback_bucket_failing", reason="unauthorized")) == len(BUCKETS)
         assert not at_work.api.record.asked
+
+
+async def test_shards_share_the_buckets() -> None:
+    """Three shards poll every bucket exactly once, found ones included."""
+    seen: list[str] = []
+    for ordinal in range(3):
+        options = replace(ANYWHERE, shard=Shard(ordinal, 3))
+        async with running(options=options, text=with_discovery, buckets=SHARED) as at_work:
+            page = await at_work.scrape_when(
+                lambda page: page.has("flashback_account_discovery_up")
+            )
+            assert page.value("flashback_exporter_shard_ordinal") == ordinal
+            assert page.value("flashback_account_discovered_buckets") == len(SHARED)
+            seen += [sample.labels["bucket_id"] for sample in page.all("flashback_bucket_info")]
+    assert sorted(seen) == sorted([*SHARED, *BUCKETS])
+
+
+SHARED = tuple(f"found-{number}" for number in range(40))
+
+
+def with_discovery(api: str) -> str:
+    """The usual buckets, and those that are found."""
+    return document(api) + "    discovery: {}\n"
 
 
 async def test_address_that_is_taken_is_an_error() -> None:

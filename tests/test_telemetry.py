@@ -9,12 +9,15 @@ from prometheus_client import disable_created_metrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.model import Reason
+from exporter.sharding import Shard
 from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, ListingView, Telemetry
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
 
 
 class Polling:
     """A polling in a given state."""
+
+    shard = Shard(1, 3)
 
     def bucket_count(self) -> int:
         return 3
@@ -96,6 +99,8 @@ def test_gauges_are_asked_at_each_scrape(telemetry: Telemetry) -> None:
     """Buckets, lag and pauses are as they are now."""
     assert value(telemetry, "flashback_exporter_buckets") == 3
     assert value(telemetry, "flashback_exporter_poll_lag_seconds") == 1.5
+    assert value(telemetry, "flashback_exporter_shard_ordinal", shard_ordinal="1") == 1
+    assert value(telemetry, "flashback_exporter_shards") == 3
     paused = "flashback_account_paused_until_timestamp_seconds"
     assert value(telemetry, paused, account="main") == 1705320030
     expiry = "flashback_account_token_expiry_timestamp_seconds"

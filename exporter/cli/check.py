@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.cli import flags
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from exporter.config import Config, Demand
+    from exporter.sharding import Shard
 
 LIVE = flags.Flag(
     "live", "Make one real call per account and bucket, too.", "false", is_switch=True
 )
-FLAGS = (flags.CONFIG_FILE, LIVE)
+FLAGS = (flags.CONFIG_FILE, LIVE, *flags.SHARD_FLAGS)
 
 _DESCRIPTION = """\
 Checks the configuration file strictly and prints every problem with its place,
@@ -30,26 +32,39 @@ once, too. Exit code 1 if there is any problem.
 
 def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the verdict on the configuration; the exit code."""
-    values = flags.parse(flags.parser("check", _DESCRIPTION), FLAGS, arguments, environ)
+    parser = flags.parser("check", _DESCRIPTION)
+    values = flags.parse(parser, FLAGS, arguments, environ)
+    shard = flags.shard(values, parser)
     file = values[flags.CONFIG_FILE.name]
     try:
         config = load(file, environ)
     except ConfigError as error:
         return complaint(error)
-    for shortage in shortages(config, str(file)):
+    mine = _part(config, shard)
+    for shortage in shortages(mine, str(file)):
         print(f"warning: {shortage}", file=sys.stderr)  # noqa: T201 - the command's output
-    print(f"{file}: good\n{_load_text(config, demand(config))}")  # noqa: T201 - the command's output
+    print(f"{file}: good\n{_load_text(mine, demand(mine), shard)}")  # noqa: T201 - the command's output
     if not values[LIVE.name]:
         return 0
     configure("error", "logfmt")
-    found = live_verdicts(config)
+    found = live_verdicts(config, shard)
     print(f"live:\n{verdict_table(found)}")  # noqa: T201 - the command's output
     return 0 if all(each.is_good for each in found) else BAD_START
 
 
-def _load_text(config: Config, asked: Demand) -> str:
+def _part(config: Config, shard: Shard) -> Config:
+    """The configuration with the listed buckets that a shard polls."""
+    accounts = (
+        replace(account, buckets=tuple(each for each in account.buckets if shard.owns(each.id)))
+        for account in config.accounts
+    )
+    return replace(config, accounts=tuple(accounts))
+
+
+def _load_text(config: Config, asked: Demand, shard: Shard) -> str:
     limits = config.limits
     rows = (
+        ("shard", f"{shard.ordinal} of {shard.total}; limits are of each process"),
         ("accounts", f"{len(config.accounts)}"),
         ("buckets", f"{asked.buckets}"),
         (

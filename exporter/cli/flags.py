@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import socket
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.config.quantities import duration
 from exporter.logs import FORMATS, LEVELS
 from exporter.service import Options
+from exporter.sharding import Shard, pod_ordinal
 from exporter.simulator import ScenarioError, text_to_troubles
 from exporter.version import DISTRIBUTION
 from exporter.web.listen import ListenAddress
@@ -127,6 +129,15 @@ def _scenario(text: str) -> tuple[Trouble, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _ordinal(text: str) -> int:
+    if text != "auto":
+        return _count(text)
+    try:
+        return pod_ordinal(socket.gethostname())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _path_or_none(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -213,6 +224,19 @@ WEB_FLAGS = (
 )
 
 
+SHARD_ORDINAL = Flag(
+    "shard.ordinal",
+    "Which shard this process is, from 0; 'auto' takes it from a StatefulSet pod's name.",
+    "0",
+    "ORDINAL",
+    convert=_ordinal,
+)
+SHARD_TOTAL = Flag(
+    "shard.total", "How many shards share the buckets.", "1", "COUNT", convert=_count
+)
+SHARD_FLAGS = (SHARD_ORDINAL, SHARD_TOTAL)
+
+
 class Values(dict[str, Any]):
     """The flags' values by name, and which of them were given."""
 
@@ -243,6 +267,14 @@ def options(values: Values) -> Options:
         health_without_auth=values[HEALTH_WITHOUT_AUTH.name],
         auto_reload_interval=values.get(AUTO_RELOAD_INTERVAL.name, 0.0),
     )
+
+
+def shard(values: Values, parser: argparse.ArgumentParser) -> Shard:
+    """What SHARD_FLAGS say; a mistake ends the program as argparse does."""
+    try:
+        return Shard(values[SHARD_ORDINAL.name], values[SHARD_TOTAL.name])
+    except ValueError as error:
+        parser.error(f"--{SHARD_ORDINAL.name} and --{SHARD_TOTAL.name}: {error}")
 
 
 def parse(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.exporter import Exporter
     from exporter.model import Fault
+    from exporter.sharding import Shard
     from exporter.store import Entry
 
 
@@ -30,7 +31,7 @@ class Verdict(NamedTuple):
     is_good: bool
 
 
-def live_verdicts(config: Config) -> list[Verdict]:
+def live_verdicts(config: Config, shard: Shard) -> list[Verdict]:
     """What each account and bucket came to, asked once; with progress on a terminal."""
     with tqdm(unit=" polls", leave=False, disable=None) as bar:
 
@@ -39,7 +40,8 @@ def live_verdicts(config: Config) -> list[Verdict]:
             bar.update()
 
         chance = Random()  # noqa: S311 - jitter, no secret
-        exporter = asyncio.run(polled_once(config, SystemClock(), chance, progress=show))
+        polling = polled_once(config, SystemClock(), chance, shard=shard, progress=show)
+        exporter = asyncio.run(polling)
     return list(verdicts(exporter))
 
 

@@ -18,7 +18,12 @@ from exporter.service import polled_once
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FLAGS = (flags.CONFIG_FILE, flags.DISABLE_EXPORTER_METRICS, *flags.LOG_FLAGS)
+FLAGS = (
+    flags.CONFIG_FILE,
+    flags.DISABLE_EXPORTER_METRICS,
+    *flags.SHARD_FLAGS,
+    *flags.LOG_FLAGS,
+)
 
 _DESCRIPTION = """\
 Polls every bucket once and prints the exposition to standard output.
@@ -28,7 +33,9 @@ Exit code 0 if all buckets answered, 3 if some failed.
 
 def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Poll each bucket once; the exit code."""
-    values = flags.parse(flags.parser("once", _DESCRIPTION), FLAGS, arguments, environ)
+    parser = flags.parser("once", _DESCRIPTION)
+    values = flags.parse(parser, FLAGS, arguments, environ)
+    shard = flags.shard(values, parser)
     configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:
         config = load(values[flags.CONFIG_FILE.name], environ)
@@ -39,6 +46,7 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             config,
             SystemClock(),
             Random(),  # noqa: S311 - jitter, no secret
+            shard=shard,
             exporter_metrics=not values[flags.DISABLE_EXPORTER_METRICS.name],
         )
     )

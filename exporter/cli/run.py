@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import textwrap
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from exporter.web.settings import GuardError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-FLAGS = (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.LOG_FLAGS)
+FLAGS = (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.SHARD_FLAGS, *flags.LOG_FLAGS)
 
 _DESCRIPTION = """\
 Serves the node statistics of Flashback storage buckets to Prometheus.
@@ -44,11 +45,12 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = flags.parser("run", textwrap.dedent(_DESCRIPTION))
     parser.add_argument("--version", action="version", version=version_text())
     values = flags.parse(parser, FLAGS, arguments, environ)
+    options = replace(flags.options(values), shard=flags.shard(values, parser))
     configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
     try:
         source = partial(load, values[flags.CONFIG_FILE.name], environ)
-        asyncio.run(until_signalled(_serve(source, flags.options(values))))
+        asyncio.run(until_signalled(_serve(source, options)))
     except (ConfigError, GuardError, ListenError) as error:
         return complaint(error)
     return 0

@@ -313,6 +313,7 @@ def test_check_tells_the_load(config: Path) -> None:
     assert ended.stderr == ""
     assert ended.stdout == (
         f"{config}: good\n"
+        "  shard                0 of 1; limits are of each process\n"
         "  accounts             1\n"
         "  buckets              1\n"
         "  requests per second  0.20 of 20 allowed\n"

@@ -9,6 +9,7 @@ import pytest
 from exporter.cli import flags
 from exporter.cli.run import FLAGS
 from exporter.service import Options
+from exporter.sharding import Shard
 from exporter.web.listen import ListenAddress
 
 if TYPE_CHECKING:
@@ -138,6 +139,39 @@ def test_usage_errors_say_what_and_where(
         parsed(*arguments, environ=environ)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shard.ordinal=3", "--shard.total=3"], "shard 3 is none of 3"),
+        (["--shard.total=0"], "is none of 0"),
+        (["--shard.ordinal=one"], "'one' is not a whole number"),
+    ],
+)
+def test_impossible_shards_are_usage_errors(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    """A shard that is none of them would poll nothing: it is refused at the start."""
+    parser = flags.parser("run", "…")
+    with pytest.raises(SystemExit) as caught:
+        flags.shard(flags.parse(parser, FLAGS, arguments, {}), parser)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_shard_by_the_name_of_the_pod(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With auto the ordinal is the end of the host's name, and a host without one is refused."""
+    monkeypatch.setattr("socket.gethostname", lambda: "flashback-exporter-2")
+    parser = flags.parser("run", "…")
+    arguments = ["--shard.ordinal=auto", "--shard.total=3"]
+    assert flags.shard(flags.parse(parser, FLAGS, arguments, {}), parser) == Shard(2, 3)
+    monkeypatch.setattr("socket.gethostname", lambda: "laptop")
+    with pytest.raises(SystemExit):
+        parsed(*arguments)
+    assert "'laptop' does not end in an ordinal" in capsys.readouterr().err
 
 
 def test_simulator_flags() -> None:
