@@ -37,12 +37,13 @@ def bucket_text(
 ) -> BucketText:
     """The exposition of one bucket."""
     statuses = tuple(dict.fromkeys([*known_statuses, UNKNOWN_STATUS]))
-    fresh, stale = (View(bucket, state, statuses, fresh=fresh) for fresh in (True, False))
-    return BucketText(
-        tuple(family.lines(fresh).encode() for family in FAMILIES),
-        tuple(family.lines(stale).encode() for family in FAMILIES),
-        state.fresh_until(timing),
-    )
+    view, later = (View(bucket, state, statuses, fresh=fresh) for fresh in (True, False))
+    fresh = [family.lines(view).encode() for family in FAMILIES]
+    stale = [
+        family.lines(later).encode() if family.ages else text
+        for family, text in zip(FAMILIES, fresh, strict=True)
+    ]
+    return BucketText(tuple(fresh), tuple(stale), state.fresh_until(timing))
 
 
 def page(texts: Iterable[BucketText], monotonic: float) -> Iterator[bytes]:

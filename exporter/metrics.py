@@ -6,16 +6,17 @@ How the lines become a page is `exposition`'s. The exporter's own counters are i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
+from datetime import date
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Node
+from exporter.model import SECONDS_PER_DAY, UNKNOWN_STATUS, Bucket, BucketState, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_EPOCH = date(1970, 1, 1).toordinal()
 _POLLED = " Polled in the background, not when scraped."
 
 
@@ -29,6 +30,8 @@ def label_pair(name: str, value: str) -> str:
 class View:
     """A bucket's state as seen at one moment: what the families are functions of."""
 
+    __slots__ = ("bucket", "fresh", "labels", "nodes", "state", "statuses")
+
     def __init__(
         self, bucket: Bucket, state: BucketState, statuses: tuple[str, ...], *, fresh: bool
     ) -> None:
@@ -36,21 +39,16 @@ class View:
         self.state = state
         self.fresh = fresh
         self.statuses = statuses
-
-    @cached_property
-    def labels(self) -> str:
+        self.labels = label_pair("bucket_id", bucket.id)
         """The labels of every bucket metric."""
-        return label_pair("bucket_id", self.bucket.id)
-
-    @cached_property
-    def nodes(self) -> Sequence[tuple[str, Node]]:
+        self.nodes: Sequence[tuple[str, Node]] = ()
         """The nodes that may be shown, each behind the labels of every node metric."""
-        if not self.fresh or self.state.stats is None:
-            return ()
-        return [
-            (f"{self.labels},{label_pair('ip', node.ip)},{label_pair('host', node.host)}", node)
-            for node in self.state.stats.nodes
-        ]
+        if fresh and state.stats is not None:
+            self.nodes = [(_node_labels(self.labels, node), node) for node in state.stats.nodes]
+
+
+def _node_labels(bucket_labels: str, node: Node) -> str:
+    return f"{bucket_labels},{label_pair('ip', node.ip)},{label_pair('host', node.host)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,7 @@ class Family:
     help: str
     labels: tuple[str, ...]
     lines: Callable[[View], str]
+    ages: bool = True  # whether it looks another way once the readings are stale
 
     @property
     def header(self) -> bytes:
@@ -70,11 +69,12 @@ class Family:
 
 def _node_gauge(name: str, help_text: str, attribute: str) -> Family:
     value_of: Callable[[Node], float | None] = attrgetter(attribute)
+    start = f"{name}{{"
 
     def lines(view: View) -> str:
         return "".join(
             [
-                f"{name}{{{labels}}} {value!r}\n"
+                f"{start}{labels}}} {value!r}\n"
                 for labels, node in view.nodes
                 if (value := value_of(node)) is not None
             ]
@@ -83,16 +83,20 @@ def _node_gauge(name: str, help_text: str, attribute: str) -> Family:
     return Family(name, help_text + _POLLED, ("bucket_id", "ip", "host"), lines)
 
 
+@lru_cache(maxsize=64)
+def _status_ends(statuses: tuple[str, ...], shown: str) -> tuple[str, ...]:
+    """What follows a node's labels in each of its lines: the same for all nodes of a status."""
+    shown = shown if shown in statuses else UNKNOWN_STATUS
+    return tuple(f",{label_pair('status', each)}}} {each == shown:d}\n" for each in statuses)
+
+
 def _node_status_lines(view: View) -> str:
-    name = "flashback_node_status"
-    pairs = [(status, label_pair("status", status)) for status in view.statuses]
     return "".join(
         [
-            f"{name}{{{labels},{pair}}} {status == shown:d}\n"
+            f"flashback_node_status{{{labels}{end}"
             for labels, node in view.nodes
             if node.status is not None
-            for shown in [node.status if node.status in view.statuses else UNKNOWN_STATUS]
-            for status, pair in pairs
+            for end in _status_ends(view.statuses, node.status)
         ]
     )
 
@@ -107,12 +111,14 @@ def _node_info_lines(view: View) -> str:
     )
 
 
-def _bucket_gauge(name: str, help_text: str, value_of: Callable[[View], float | None]) -> Family:
+def _bucket_gauge(
+    name: str, help_text: str, value_of: Callable[[View], float | None], *, ages: bool = True
+) -> Family:
     def lines(view: View) -> str:
         value = value_of(view)
         return "" if value is None else f"{name}{{{view.labels}}} {value!r}\n"
 
-    return Family(name, help_text + _POLLED, ("bucket_id",), lines)
+    return Family(name, help_text + _POLLED, ("bucket_id",), lines, ages)
 
 
 def _up(view: View) -> int | None:
@@ -137,7 +143,7 @@ def _stats_day(view: View) -> float | None:
     stats = view.state.stats
     if not view.fresh or stats is None:
         return None
-    return datetime(stats.day.year, stats.day.month, stats.day.day, tzinfo=UTC).timestamp()
+    return float((stats.day.toordinal() - _EPOCH) * SECONDS_PER_DAY)
 
 
 def _last_success(view: View) -> float | None:
@@ -158,7 +164,7 @@ def _info_lines(view: View) -> str:
         "region": bucket.region,
         "workspace_id": bucket.workspace_id,
     }
-    pairs = ",".join(label_pair(name, value) for name, value in labels.items())
+    pairs = ",".join([label_pair(name, value) for name, value in labels.items()])
     return f"flashback_bucket_info{{{view.labels},{pairs}}} 1\n"
 
 
@@ -221,11 +227,13 @@ FAMILIES: tuple[Family, ...] = (
         "flashback_bucket_last_success_timestamp_seconds",
         "When the bucket was last polled with success, as Unix time.",
         _last_success,
+        ages=False,
     ),
     _bucket_gauge(
         "flashback_bucket_poll_duration_seconds",
         "How long the newest poll of the bucket took, retries included.",
         _poll_duration,
+        ages=False,
     ),
     Family(
         "flashback_bucket_info",
@@ -240,6 +248,7 @@ FAMILIES: tuple[Family, ...] = (
             "workspace_id",
         ),
         _info_lines,
+        ages=False,
     ),
 )
 """Every metric of nodes and buckets, in the order of the page."""

@@ -23,7 +23,10 @@ _log = structlog.get_logger()
 
 
 class Reloader:
-    """Loads, applies and reports; never two reloads at once."""
+    """Loads, applies and reports; never two reloads at once.
+
+    Whoever sets `requested`, such as a signal's handler, gets a reload soon.
+    """
 
     def __init__(
         self,
@@ -31,17 +34,14 @@ class Reloader:
         apply: Callable[[Config], None],
         refused: Callable[[], None],
         clock: Clock,
+        requested: asyncio.Event,
     ) -> None:
         self._load = load
         self._apply = apply
         self._refused = refused
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
-        self._requested = asyncio.Event()
-
-    def request(self) -> None:
-        """Reload soon; for signal handlers."""
-        self._requested.set()
+        self._requested = requested
 
     async def run(self) -> None:
         """Answer requests until cancelled."""

@@ -58,19 +58,17 @@ class Options:
     auto_reload_interval: float = 0.0  # seconds; 0: never
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """An exporter that polls and serves."""
-
-    addresses: tuple[ListenAddress, ...]
-    request_reload: Callable[[], None]
-
-
 @asynccontextmanager
 async def serving(
-    load: Callable[[], Config], options: Options, clock: Clock, chance: Random
-) -> AsyncIterator[Serving]:
-    """The exporter polls and serves while the body runs; `load` gives its configuration each time.
+    load: Callable[[], Config],
+    options: Options,
+    clock: Clock,
+    chance: Random,
+    reload_requested: asyncio.Event,
+) -> AsyncIterator[tuple[ListenAddress, ...]]:
+    """The exporter polls and serves while the body runs; gives the addresses it listens on.
+
+    `load` gives its configuration, once at the start and whenever `reload_requested` is set.
 
     Raises what `load` raises, OSError where TLS files cannot be used, GuardError where the web
     configuration cannot, and ListenError where it cannot listen. A bug in a background task cancels
@@ -78,7 +76,9 @@ async def serving(
     """
     telemetry = _telemetry(runtime_metrics=options.exporter_metrics)
     exporter = Exporter(load(), telemetry, clock, chance, shard=options.shard)
-    reloader = Reloader(load, exporter.replace_config, telemetry.config_refused, clock)
+    reloader = Reloader(
+        load, exporter.replace_config, telemetry.config_refused, clock, reload_requested
+    )
     endpoints = Endpoints(
         telemetry_path=options.telemetry_path,
         max_requests=options.max_requests,
@@ -104,7 +104,7 @@ async def serving(
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(each) for each in work]
             try:
-                yield Serving(addresses, reloader.request)
+                yield addresses
             finally:
                 for task in background:
                     task.cancel()

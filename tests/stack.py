@@ -12,7 +12,7 @@ import httpx
 
 from exporter import simulator
 from exporter.config import parse
-from exporter.service import Options, Serving, serving
+from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress
 from tests.fakes import NOON, FastClock
 from tests.scrapes import Sample, Scrape
@@ -40,13 +40,13 @@ class Running:
     def __init__(
         self,
         api: simulator.Simulator,
-        exporter: Serving,
         client: httpx.AsyncClient,
         clock: FastClock,
+        reload_requested: asyncio.Event,
     ) -> None:
         self.api = api
-        self.exporter = exporter
         self.clock = clock
+        self.reload_requested = reload_requested
         self.address = client.base_url.netloc.decode()
         self._client = client
 
@@ -90,6 +90,7 @@ async def running(
     `text` makes the configuration from the API's URL, anew for each reload.
     """
     clock = FastClock(wall, speed)
+    reload_requested = asyncio.Event()
     api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
     async with (
         simulator.serve(api) as url,
@@ -98,10 +99,11 @@ async def running(
             options,
             clock,
             Random(0),
-        ) as exporter,
-        httpx.AsyncClient(base_url=f"http://{exporter.addresses[0]}", trust_env=False) as client,
+            reload_requested,
+        ) as (address,),
+        httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,
     ):
-        yield Running(api, exporter, client, clock)
+        yield Running(api, client, clock, reload_requested)
 
 
 def all_polled(page: Scrape) -> bool:

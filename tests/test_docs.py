@@ -155,3 +155,13 @@ def test_readme_names_every_command_and_flag() -> None:
     rows = re.findall(r"^\| (`--.*?) \|", readme, re.MULTILINE)
     flags = {name.removeprefix("--") for row in rows for name in names(row)}
     assert flags == {flag.name for flag in FLAGS}
+
+
+def test_promises_name_tests_that_exist() -> None:
+    """Each test that docs/reliability.md points at is there."""
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    for path, _, name in re.findall(r"`(tests/[\w/.]+)(::(\w+))?`", text):
+        place = ROOT / path
+        assert place.exists(), path
+        if name:
+            assert f"def {name}(" in place.read_text(), name

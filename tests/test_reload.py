@@ -149,7 +149,7 @@ async def test_signal_and_request_share_one_path() -> None:
     async with running(text=file.text) as at_work:
         await at_work.scrape_when(all_polled)
         file.edits = [("- 'b1'", "- {id: b1, name: renamed}")]
-        at_work.exporter.request_reload()
+        at_work.reload_requested.set()
         await at_work.scrape_when(lambda page: page.has("flashback_bucket_info", name="renamed"))
 
 
@@ -223,7 +223,7 @@ class Source:
 async def test_timer_reloads_once_per_change() -> None:
     """A signature that changes leads to one reload, also where the file is broken."""
     source, clock, stamp = Source(), FakeClock(), [1]
-    reloader = Reloader(source.load, source.applied.append, source.refuse, clock)
+    reloader = Reloader(source.load, source.applied.append, source.refuse, clock, asyncio.Event())
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(reloader.watch(lambda: stamp[0], 30))
         await clock.advance(100)
@@ -258,7 +258,7 @@ async def test_what_cannot_be_applied_is_refused(error: Exception) -> None:
         raise error
 
     source = Source()
-    reloader = Reloader(source.load, apply, source.refuse, FakeClock())
+    reloader = Reloader(source.load, apply, source.refuse, FakeClock(), asyncio.Event())
     assert await reloader.reload() == str(error)
     assert source.refused == 1
 
@@ -274,7 +274,7 @@ async def test_reloads_are_serialised() -> None:
         depth[0] -= 1
         return config
 
-    reloader = Reloader(load, source.applied.append, source.refuse, FakeClock())
+    reloader = Reloader(load, source.applied.append, source.refuse, FakeClock(), asyncio.Event())
     async with asyncio.TaskGroup() as group:
         for _ in range(5):
             group.create_task(reloader.reload())

@@ -81,15 +81,21 @@ async def _serve(
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(simulator.serve(api))
         source = partial(parse, _CONFIG.format(url=url), path=Path("demo.yaml"), environ={})
-        start = partial(serving, source, clock=SystemClock(api.now), chance=Random())  # noqa: S311 - jitter
+        start = partial(
+            serving,
+            source,
+            clock=SystemClock(api.now),
+            chance=Random(),  # noqa: S311 - jitter, no secret
+            reload_requested=asyncio.Event(),
+        )
         try:
-            running = await stack.enter_async_context(start(options))
+            addresses = await stack.enter_async_context(start(options))
         except ListenError:
             if fallback is None:
                 raise
             free = replace(options, listen_addresses=(fallback,))
-            running = await stack.enter_async_context(start(free))
-        _announce(url, running.addresses, options.telemetry_path)
+            addresses = await stack.enter_async_context(start(free))
+        _announce(url, addresses, options.telemetry_path)
         await asyncio.Event().wait()
 
 

@@ -58,6 +58,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 async def _serve(source: Callable[[], Config], options: Options) -> None:
     chance = Random()  # noqa: S311 - jitter, no secret
-    async with serving(source, options, SystemClock(), chance) as exporter:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, exporter.request_reload)
+    hung_up = asyncio.Event()
+    # Before the file is read: a change that is signalled meanwhile is not lost.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    async with serving(source, options, SystemClock(), chance, hung_up):
         await asyncio.Event().wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 
 from tests.scrapes import Scrape
@@ -129,6 +131,65 @@ def test_signal_stops_with_code_0(config: Path, signum: signal.Signals) -> None:
         assert process.wait(PATIENCE) == 0
         assert process.stderr is not None
         assert f"signal={signum.name}" in process.stderr.read()
+
+
+HANGING_LOGIN = """\
+global: {{base_url: {api}, poll_interval: 5s}}
+accounts:
+  - name: main
+    login: {{email: ops@example.com, password: s3cret}}
+    buckets: [b1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "scenario"), [(CONFIG, "hang/share=1"), (HANGING_LOGIN, "hang/share=1/call=login")]
+)
+def test_signal_stops_a_poll_and_a_login_that_hang(config: Path, text: str, scenario: str) -> None:
+    """What waits for the API does not hold up the stop."""
+    with started("simulate", "--address=127.0.0.1:0", f"--scenario={scenario}") as simulator:
+        config.write_text(text.format(api=line_with(simulator.stdout, r"API: +(\S+)")))
+        with started(f"--config.file={config}", ANY_PORT) as process:
+            base = listening(process)
+            while "poll_lag_seconds" not in httpx.get(base + "/metrics", trust_env=False).text:
+                pass
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+
+
+def test_signal_stops_in_the_middle_of_a_reload(config: Path) -> None:
+    """A reload that has just begun does not hold up the stop."""
+    with started(f"--config.file={config}", ANY_PORT) as process:
+        listening(process)
+        for _ in range(20):
+            process.send_signal(signal.SIGHUP)
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def test_hangup_reloads(config: Path) -> None:
+    """SIGHUP loads the file anew."""
+    with started(f"--config.file={config}", ANY_PORT) as process:
+        base = listening(process)
+        config.write_text(config.read_text().replace("[b1]", "[b1, b2]"))
+        process.send_signal(signal.SIGHUP)
+        assert line_with(process.stderr, r"event=config_reloaded accounts=1 buckets=(\d)") == "2"
+        assert (
+            "flashback_exporter_buckets 2.0" in httpx.get(base + "/metrics", trust_env=False).text
+        )
+
+
+def test_signal_stops_process_1(config: Path) -> None:
+    """As the first process of a container, where no signal has a default, it stops as anywhere."""
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0:
+        pytest.skip("a process of number 1 needs unshare and root")
+    program = (unshare, "--pid", "--fork", "--kill-child", *PROGRAM)
+    with started(f"--config.file={config}", ANY_PORT, program=program) as process:
+        listening(process)
+        (child,) = psutil.Process(process.pid).children()
+        child.terminate()
+        assert process.wait(PATIENCE) == 0
 
 
 def test_second_signal_stops_at_once() -> None:

@@ -157,4 +157,4 @@ def _configuration(
 
 
 def _series(metric: dict[str, str]) -> Series:
-    return Series.of(metric["__name__"], metric)
+    return Series.of(metric.get("__name__", ""), metric)  # none where something was computed

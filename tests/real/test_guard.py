@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -36,8 +37,8 @@ async def guarded_exporter(site: Site) -> AsyncIterator[ListenAddress]:
     options = replace(ANYWHERE, web_config_file=site.path)
     async with simulator.serve(simulator.Simulator(now=clock.wall)) as url:
         load = partial(parse, document(url), path=Path("config.yaml"), environ={})
-        async with serving(load, options, clock, Random(0)) as exporter:
-            yield exporter.addresses[0]
+        async with serving(load, options, clock, Random(0), asyncio.Event()) as (address,):
+            yield address
 
 
 def scrape_settings(site: Site) -> dict[str, Any]:
