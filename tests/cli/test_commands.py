@@ -192,30 +192,32 @@ def test_signal_stops_process_1(config: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
-def test_second_signal_stops_at_once() -> None:
-    """While a scrape holds up the stop, a second signal ends the process, and says by which."""
+@contextmanager
+def started_with_a_stuck_scrape() -> Iterator[subprocess.Popen[str]]:
+    """An exporter whose page never ends, and a client that does not read on."""
     program = (sys.executable, "-c", PATCHED_DEMO.format(patch=ENDLESS_PAGE))
     with started(program=program) as process:
         base = httpx.URL(listening(process))
         with socket.create_connection((base.host, base.port or 0)) as slow:
             slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
             slow.recv(1)
-            process.send_signal(signal.SIGINT)
-            line_with(process.stderr, "(event=stopping)")
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+            yield process
+
+
+def test_second_signal_stops_at_once() -> None:
+    """While a scrape holds up the stop, a second signal ends the process, and says by which."""
+    with started_with_a_stuck_scrape() as process:
+        process.send_signal(signal.SIGINT)
+        line_with(process.stderr, "(event=stopping)")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
 
 
 def test_scrape_that_never_ends_does_not_hold_up_the_stop_for_good() -> None:
     """A client that does not read is cut off after a while, and the stop is clean."""
-    program = (sys.executable, "-c", PATCHED_DEMO.format(patch=ENDLESS_PAGE))
-    with started(program=program) as process:
-        base = httpx.URL(listening(process))
-        with socket.create_connection((base.host, base.port or 0)) as slow:
-            slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-            slow.recv(1)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) == 0
+    with started_with_a_stuck_scrape() as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
 
 
 def test_name_lookup_that_hangs_does_not_hold_up_the_stop(config: Path) -> None:
