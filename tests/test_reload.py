@@ -173,7 +173,6 @@ async def test_many_reloads_lose_nothing() -> None:
         for _ in range(20):
             assert (await reload(at_work))[0] == 200
         page = await at_work.scrape_when(all_polled)
-        assert page.value("flashback_exporter_poll_lag_seconds") < 5
         assert len(page.all("flashback_bucket_up")) == len(BUCKETS)
 
 
