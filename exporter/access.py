@@ -39,11 +39,15 @@ class Shared:
 
 
 class Access:
-    """The client of one account. Raises OSError where the account's TLS files cannot be used."""
+    """The client of one account.
+
+    Raises OSError where the account's TLS files cannot be used, ConfigError where the environment's
+    proxy cannot.
+    """
 
     def __init__(self, account: config.Account, shared: Shared) -> None:
         http = connections(
-            shared.limits.max_concurrent_requests, _tls_context(account.tls), _proxy_url(account)
+            shared.limits.max_concurrent_requests, _tls_context(account.tls), proxy_url(account)
         )
         self.account = account
         self._transport = Transport(http, account.tls.server_name)
@@ -118,11 +122,20 @@ def _no_passphrase() -> str:
     raise OSError("key_file has a passphrase: use a key without one")
 
 
-def _proxy_url(account: config.Account) -> str | None:
+def proxy_url(account: config.Account) -> str | None:
     """The proxy to use; of the environment only the usual variables, and only where asked for."""
     if account.proxy_url is not None:
         return account.proxy_url.get_secret_value()
     if not account.proxy_from_environment:
         return None
     url = urlsplit(account.base_url)
-    return None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)
+    proxy = None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)
+    if proxy is None:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"  # as curl reads it
+    if urlsplit(proxy).scheme not in {"http", "https"}:
+        message = "names no http:// or https:// proxy: mend it, or leave proxy_from_environment out"
+        raise config.ConfigError(
+            [config.Problem("environment", None, f"{url.scheme}_proxy", message)]
+        )
+    return proxy

@@ -6,6 +6,7 @@ It writes into a store and a schedule that outlive it: a reload puts another eng
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import structlog
@@ -56,6 +57,7 @@ class Engine:
         self.config = config
         self._journal = journal
         self._shard = shard
+        self._is_retired = False
         self._store = store
         self._schedule = schedule
         self._inventories = inventories
@@ -66,6 +68,9 @@ class Engine:
         self._pace = Pace(limits.max_requests_per_second, clock)
         shared = Shared(limits, guard, self._pace, clock, chance, observer)
         self.accesses = {account.name: Access(account, shared) for account in config.accounts}
+        self._versions = {
+            name: access.credentials.version() for name, access in self.accesses.items()
+        }
         self._poller = Poller(
             schedule,
             self._poll,
@@ -93,16 +98,31 @@ class Engine:
 
     async def run(self) -> None:
         """Poll until cancelled; the polls that run then are abandoned."""
-        try:
+        async with AsyncExitStack() as stack:
+            for access in self.accesses.values():
+                stack.push_async_callback(access.aclose)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._poller.run())
                 group.create_task(self._watch_credentials())
                 for account in self.config.accounts:
                     if account.discovery is not None:
                         group.create_task(self._discover(account))
-        finally:
-            for access in self.accesses.values():
-                await access.aclose()
+
+    def retire(self) -> None:
+        """Touch store and schedule no more: they are another engine's from now on."""
+        self._is_retired = True
+        self._poller.retire()
+
+    def resume(self, previous: Engine) -> None:
+        """Go on with the logins of another engine, and with what it knew of the tokens."""
+        for name, access in self.accesses.items():
+            before = previous.accesses.get(name)
+            if before is None:
+                continue
+            access.resume(before)
+            # Another token of the same account is news: its refused buckets are put to the test.
+            same = before.account.credentials == access.account.credentials
+            self._versions[name] = previous._versions[name] if same else object()
 
     def is_alive(self) -> bool:
         """Whether the poll loop beats."""
@@ -124,12 +144,12 @@ class Engine:
             await self._pace.turn()
             client = self.accesses[account.name].client
             self._take_in(account, await client.buckets(discovery.workspace_id))
-            wait = self._inventories[account.name].next_wait(
-                discovery.refresh_interval, account.timing
-            )
-            await self._clock.sleep(wait)
+            inventory = self._inventories.get(account.name, Inventory())
+            await self._clock.sleep(inventory.next_wait(discovery.refresh_interval, account.timing))
 
     def _take_in(self, account: Account, result: tuple[FoundBucket, ...] | Fault) -> None:
+        if self._is_retired:
+            return
         now = self._clock.now()
         before = self._inventories.get(account.name, Inventory())
         after = before.after(result, now)
@@ -149,12 +169,11 @@ class Engine:
 
     async def _watch_credentials(self) -> None:
         """Put refused buckets to the test at once when their account has another token."""
-        seen = {name: access.credentials.version() for name, access in self.accesses.items()}
-        while True:
-            await self._clock.sleep(CREDENTIALS_WATCH)
+        while not self._is_retired:
             for name, access in self.accesses.items():
                 version = access.credentials.version()
-                if version != seen[name]:
-                    seen[name] = version
+                if version != self._versions[name]:
+                    self._versions[name] = version
                     self._schedule.hurry(name, self._clock.monotonic())
                     self._poller.wake()
+            await self._clock.sleep(CREDENTIALS_WATCH)

@@ -81,8 +81,9 @@ class Exporter:
         accounts = {account.name: account for account in config.accounts}
         for before in self.config.accounts:
             self._forget_what_changed(before, accounts.get(before.name))
-            if before.name in accounts:
-                engine.accesses[before.name].resume(self._engine.accesses[before.name])
+        engine.resume(self._engine)
+        # At once: the old engine ends a moment later, and must not take what is the new one's.
+        self._engine.retire()
         self._schedule.abandon_running(self._clock.monotonic())
         self._adopt(engine)
         self._changed.set()

@@ -180,6 +180,19 @@ class Fault:
         return self.reason in {Reason.CONNECT, Reason.SERVER_ERROR}
 
 
+PAUSE_BOUNDS = (1.0, 300.0)
+"""Whatever a 429 asks for, seconds: less would hammer, more would blind."""
+
+DEFAULT_PAUSE = 30.0
+"""For a 429 without a Retry-After, seconds."""
+
+
+def pause_seconds(retry_after: float | None) -> float:
+    """How long a 429 with this Retry-After, seconds, keeps from asking again."""
+    least, most = PAUSE_BOUNDS
+    return DEFAULT_PAUSE if retry_after is None else min(max(retry_after, least), most)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A poll that failed for good."""

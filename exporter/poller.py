@@ -55,6 +55,7 @@ class Poller:
         self._pace = pace
         self._clock = clock
         self._running = 0
+        self._is_retired = False
         self._woken = asyncio.Event()
         self._beat = clock.monotonic()
 
@@ -67,6 +68,10 @@ class Poller:
                 wait = self._start_due(group)
                 await self._clock.wait(self._woken, wait)
 
+    def retire(self) -> None:
+        """Start no more polls: another poller takes over, and this one is about to be cancelled."""
+        self._is_retired = True
+
     def wake(self) -> None:
         """Look at once: something may have become due."""
         self._woken.set()
@@ -77,7 +82,7 @@ class Poller:
 
     def _start_due(self, group: asyncio.TaskGroup) -> float:
         """Start what may start now; the seconds after which to look again."""
-        while self._running < self._max_concurrent:
+        while self._running < self._max_concurrent and not self._is_retired:
             delay = self._pace.delay()
             if delay:
                 return min(delay, LONGEST_WAIT)

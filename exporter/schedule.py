@@ -10,16 +10,20 @@ from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from exporter.model import Bucket, BucketKey, Failure, Fault, Instant, Outcome, Reason, Timing
+from exporter.model import (
+    Bucket,
+    BucketKey,
+    Failure,
+    Fault,
+    Instant,
+    Outcome,
+    Reason,
+    Timing,
+    pause_seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-PAUSE_BOUNDS = (1.0, 300.0)
-"""Whatever a 429 asks for, seconds: less would hammer, more would blind."""
-
-DEFAULT_PAUSE = 30.0
-"""For a 429 without a Retry-After, seconds."""
 
 
 @dataclass(slots=True)
@@ -105,9 +109,7 @@ class Schedule:
         """Pause an account if that is what a fault asks for."""
         if fault.reason is not Reason.RATE_LIMITED:
             return
-        least, most = PAUSE_BOUNDS
-        asked = DEFAULT_PAUSE if fault.retry_after is None else fault.retry_after
-        until = now + min(max(asked, least), most)
+        until = now + pause_seconds(fault.retry_after)
         self._paused_until[account] = max(self._paused_until.get(account, 0.0), until)
 
     def next_due(self) -> float | None:

@@ -150,7 +150,8 @@ async def polled_once(
     exporter = Exporter(config, telemetry, clock, chance, shard=shard, progress=progress)
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(exporter.run())
-        await exporter.first_round_done.wait()
+        if not exporter.is_ready():  # as it is where there is nothing to poll
+            await exporter.first_round_done.wait()
         polling.cancel()
     return exporter
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from pydantic import SecretStr
 
 from exporter import config
-from exporter.access import Access, Shared
+from exporter.access import Access, Shared, proxy_url
 from exporter.config import Account, Limits, TlsConfig
 from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
 from exporter.upstream.credentials import GivenToken, TokenFile
@@ -227,6 +227,29 @@ async def test_proxy_of_the_environment_only_where_asked_for(
         excepted = replace(FAR, base_url="http://no-such-host.invalid", proxy_from_environment=True)
         assert await reason(excepted) is Reason.CONNECT
         assert len(proxy.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "url"), [("proxy.corp:3128", "http://proxy.corp:3128"), ("https://p", "https://p")]
+)
+def test_environments_proxy_may_lack_a_scheme(
+    monkeypatch: pytest.MonkeyPatch, value: str, url: str
+) -> None:
+    """host:port is read as curl reads it."""
+    monkeypatch.setenv("http_proxy", value)
+    assert proxy_url(replace(FAR, proxy_from_environment=True)) == url
+
+
+def test_environments_proxy_that_cannot_be_used_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A proxy of another kind is said by the variable's name, not met with a traceback."""
+    monkeypatch.setenv("http_proxy", "socks5://user:s3cret@proxy.corp")
+    with pytest.raises(
+        config.ConfigError, match="environment: http_proxy: names no http"
+    ) as caught:
+        Access(replace(FAR, proxy_from_environment=True), shared(FakeClock()))
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

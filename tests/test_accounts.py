@@ -120,6 +120,19 @@ async def test_closed_door_is_not_hammered(user: User) -> None:
         assert 2 <= made[CallKind.LOGIN] + made[CallKind.REFRESH] <= allowed
 
 
+async def test_bucket_that_is_always_refused_does_not_hurry_the_others() -> None:
+    """One bucket's 401 renews the token in vain; the account's other re-checks stay rare."""
+    text = logging_in(buckets=("bad", "gone", "good"), interval="1m, poll_timeout: 1m")
+    trouble = "unauthorized/share=1/bucket=bad,not-found/share=1/bucket=gone"
+    async with running(trouble, text=text, users=[OPS], speed=200) as at_work:
+        start = at_work.clock.monotonic()
+        await at_work.wait_until(lambda: at_work.clock.monotonic() > start + 1200)
+        calls = at_work.api.record.calls
+        assert calls["good"] > 15
+        assert calls["gone"] <= 8
+        assert calls["bad"] <= 16
+
+
 async def test_mended_password_is_used_at_once(tmp_path: Path) -> None:
     """Once the password file is right, all buckets of the account are polled again at once."""
     file = tmp_path / "password"

@@ -142,6 +142,19 @@ async def test_what_becomes_due_unexpectedly_is_polled_at_once() -> None:
     assert [name for name, _ in upstream.published] == ["new"]
 
 
+async def test_retired_poller_takes_nothing_more() -> None:
+    """Between its retirement and its end a poller leaves what is due to its successor."""
+    upstream = Upstream(FakeClock())
+    schedule = Schedule(upstream.clock.now())
+    async with polling(upstream, 0, schedule=schedule) as poller:
+        poller.retire()
+        schedule.hold([(bucket("new"), Timing())], upstream.clock.monotonic())
+        poller.wake()
+        await upstream.clock.advance(10)
+    assert upstream.started == []
+    assert schedule.take_due(upstream.clock.monotonic()) is not None
+
+
 async def test_bug_in_a_poll_ends_the_loop() -> None:
     """An exception is no failure of a bucket: it goes up and ends the process."""
     upstream = Buggy(FakeClock(), seconds=0)

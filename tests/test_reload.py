@@ -176,6 +176,43 @@ async def test_many_reloads_lose_nothing() -> None:
         assert len(page.all("flashback_bucket_up")) == len(BUCKETS)
 
 
+async def test_another_token_is_tried_at_once() -> None:
+    """A reload with the right token does not wait for the re-checks of the wrong one."""
+    file = File(poll_interval="1h")
+    async with running(options=LIFECYCLE, text=file.text, tokens={"right"}, speed=20) as at_work:
+        await at_work.scrape_when(
+            lambda page: len(page.all("flashback_bucket_failing", reason="unauthorized")) == 3
+        )
+        file.edits = [("credentials: t0", "credentials: right")]
+        assert (await reload(at_work))[0] == 200
+        start = at_work.clock.monotonic()
+        await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_nodes")) == 3)
+        assert at_work.clock.monotonic() - start < 1800
+
+
+async def test_reload_in_the_middle_of_many_polls_loses_none() -> None:
+    """However polls end around a reload, every bucket is polled on, also in a new account."""
+    ids = tuple(f"b{number}" for number in range(300))
+    extra = "  - {name: other, authorization: {credentials: t1}, buckets: [other]}\n"
+    texts = [document, lambda api, **more: document(api, **more) + extra]
+
+    def text(api: str) -> str:
+        texts.reverse()
+        return texts[0](api, buckets=ids, poll_interval="5s", max_requests_per_second=1000)
+
+    async with running(options=LIFECYCLE, text=text) as at_work:
+        for _ in range(12):
+            assert (await reload(at_work))[0] == 200
+        page = await at_work.scrape_when(
+            lambda page: len(page.all("flashback_bucket_up")) >= len(ids)
+        )
+        calls = dict(at_work.api.record.calls)
+        await at_work.wait_until(
+            lambda: all(at_work.api.record.calls[each] > calls[each] for each in ids)
+        )
+        assert not page.has("flashback_bucket_failing")
+
+
 async def test_changed_files_are_noticed(tmp_path: Path) -> None:
     """With an interval to look, a changed file is loaded without anybody asking."""
     tokens = tmp_path / "buckets.yaml"

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from exporter.store import Entry
 
 
+KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}
+"""Refusals by an API that has accepted the token."""
+
+
 class Verdict(NamedTuple):
     """What was found out about an account or a bucket."""
 
@@ -78,6 +82,10 @@ def _token_verdict(
     subject = f"{account}: token"
     if refused is not None:
         return Verdict(subject, _fault_text(refused), is_good=False)
+    heard = any(isinstance(each.state.newest, Reading) for each in entries)
+    heard = heard or (inventory is not None and inventory.fault is None)
+    if not heard and not any(fault.reason in KNOWS_THE_TOKEN for fault in faults):
+        return Verdict(subject, "not tried: no call came through", is_good=False)
     if expiry is None:
         return Verdict(subject, "accepted", is_good=True)
     until = datetime.fromtimestamp(expiry, UTC)

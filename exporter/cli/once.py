@@ -18,6 +18,8 @@ from exporter.service import polled_once
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from exporter.exporter import Exporter
+
 FLAGS = (
     flags.CONFIG_FILE,
     flags.DISABLE_EXPORTER_METRICS,
@@ -52,5 +54,16 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     for chunk in exporter.exposition(openmetrics=False):
         sys.stdout.buffer.write(chunk)
-    all_answered = all(isinstance(each.state.newest, Reading) for each in exporter.entries())
-    return 0 if all_answered else SOME_FAILED
+    return 0 if _has_all(exporter) else SOME_FAILED
+
+
+def _has_all(exporter: Exporter) -> bool:
+    """Whether every bucket answered, and every listing that tells which buckets there are."""
+    listings = [
+        exporter.inventory(account.name)
+        for account in exporter.config.accounts
+        if account.discovery is not None
+    ]
+    return all(each is not None and each.fault is None for each in listings) and all(
+        isinstance(each.state.newest, Reading) for each in exporter.entries()
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter.model import Fault, Reason
+from exporter.model import Fault, Reason, pause_seconds
 from exporter.upstream.credentials import NoToken, SecretFile
 from exporter.upstream.sessions import Grant, Sessions, password_source
 from exporter.upstream.tokens import Lifetime, lifetime
@@ -35,6 +35,9 @@ MARGIN_SHARE = 0.2
 
 SHORT_WAIT = 5.0
 """The first wait after a renewal that failed for a passing reason, seconds; doubles."""
+
+SHORTEST_LIFE = 1.0
+"""What claims to live for less, seconds, is taken for a token that does not say."""
 
 UNREACHABLE = {Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.INTERNAL}
 """After these a login would only meet the same as the refresh."""
@@ -70,6 +73,7 @@ class Memory:
     session: Session | None = None
     closed: Closed | None = None
     forced_at: float = -math.inf  # monotonic seconds
+    recoveries: int = 0  # how often a login has worked again after it did not
 
 
 class Login:
@@ -128,9 +132,11 @@ class Login:
             self.memory = previous.memory
 
     def version(self) -> object:
-        """Another one after each renewal, and when the password's file changes."""
-        token = None if self.memory.session is None else self.memory.session.grant.access_token
-        return (token, self._password_version())
+        """Another one once logging in works again, and when the password's file changes.
+
+        A renewal is no news: the next token may do what the one before it might.
+        """
+        return (self.memory.recoveries, self._password_version())
 
     def expiry(self) -> float | None:
         """When the newest token ends, if it says so."""
@@ -177,12 +183,13 @@ class Login:
     def _open(self, grant: Grant) -> None:
         if self.memory.closed is not None:
             _log.info("login_recovered", account=self._account)
+            self.memory.recoveries += 1
         self.memory.session, self.memory.closed = self._new_session(grant), None
 
     def _new_session(self, grant: Grant) -> Session:
         now, life = self._clock.now(), lifetime(grant.access_token)
         left = life.remaining(now.wall)
-        if left is None:
+        if left is None or left < SHORTEST_LIFE:
             return Session(grant, life, math.inf, math.inf, math.inf)
         margin = min(LONGEST_MARGIN, left * MARGIN_SHARE)
         early = margin + self._chance.uniform(0, margin / 2)
@@ -196,7 +203,9 @@ class Login:
             facts = {"account": self._account, "reason": fault.reason.value}
             _log.error("login_failed", **facts, message=fault.message)
         times = 0 if before is None else before.times
-        if fault.reason.is_refusal:
+        if fault.reason is Reason.RATE_LIMITED:
+            wait = pause_seconds(fault.retry_after)
+        elif fault.reason.is_refusal:
             wait = self._timing.refusal_wait(times)
         else:
             wait = min(SHORT_WAIT * 2.0 ** min(times, 32), self._timing.poll_interval)

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from exporter.sharding import owner
 from tests.scrapes import Scrape
 
 if TYPE_CHECKING:
@@ -361,6 +362,30 @@ def test_once_is_code_3_when_some_failed(config: Path, scenario: str) -> None:
     page = Scrape(ended.stdout)
     assert page.value("flashback_bucket_up", bucket_id="b1") == 0
     assert len(page.all("flashback_bucket_info")) == 2
+
+
+def test_once_with_nothing_to_poll(config: Path) -> None:
+    """A shard that no bucket falls to has done its round at once."""
+    ordinal = 1 - owner("b1", 2)
+    flags = ("--shard.total=2", f"--shard.ordinal={ordinal}")
+    ended = finished("once", f"--config.file={config}", *flags)
+    assert ended.returncode == 0
+    assert Scrape(ended.stdout).value("flashback_exporter_buckets") == 0
+
+
+def test_once_is_code_3_when_discovery_failed(config: Path) -> None:
+    """Where it is not known which buckets there are, not all of them have answered."""
+    text = CONFIG.format(api="http://127.0.0.1:9").replace("buckets: [b1]", "discovery: {}")
+    config.write_text(text)
+    ended = finished("once", f"--config.file={config}")
+    assert ended.returncode == 3
+
+
+def test_live_check_does_not_call_a_token_good_that_was_not_tried(config: Path) -> None:
+    """An API that cannot be reached says nothing about the token."""
+    ended = finished("check", f"--config.file={config}", "--live")
+    assert ended.returncode == 1
+    assert "FAIL  main: token  not tried: no call came through" in ended.stdout
 
 
 def test_once_with_a_bad_configuration_is_code_1() -> None:

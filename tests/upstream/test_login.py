@@ -304,6 +304,47 @@ async def test_renewals_after_refusals_are_bounded() -> None:
     assert world.api.paths().count("refresh") == 2
 
 
+async def test_renewal_is_no_news_and_recovery_is() -> None:
+    """Refused buckets are put to the test again when logging in works again, not each hour."""
+    world = World()
+    await world.token()
+    version = world.login.version()
+    await world.clock.advance(HOUR - 200)
+    await world.token()
+    assert len(world.api.asked) == 2
+    assert world.login.version() == version
+    world.api.refuse("refresh", 401)
+    world.api.refuse("login", 401)
+    await world.clock.advance(HOUR)
+    await world.fault()
+    world.api.refusals.clear()
+    await world.clock.advance(61)
+    await world.token()
+    assert world.login.version() != version
+
+
+async def test_retry_after_of_a_refresh_is_kept_to() -> None:
+    """A 429 on a renewal keeps from the next one for as long as it says."""
+    world = World()
+    await world.token()
+    world.api.refusals["refresh"] = lambda: httpx.Response(429, headers={"Retry-After": "120"})
+    await world.clock.advance(HOUR - 280)
+    for _ in range(20):
+        await world.token()
+        await world.clock.advance(5)
+    assert world.api.paths().count("refresh") == 1
+    await world.clock.advance(25)
+    await world.token()
+    assert world.api.paths().count("refresh") == 2
+
+
+async def test_absurdly_short_life_is_no_life() -> None:
+    """A token that claims to end at once is used until it is refused."""
+    world = World(lifetime=0.000001)
+    assert await world.token() == await world.token()
+    assert world.api.paths() == ["login"]
+
+
 async def test_token_without_an_end_is_used_until_refused() -> None:
     """An opaque token is not renewed ahead of time."""
     world = World(lifetime=None)
