@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from benchmarks import load, servers
 if TYPE_CHECKING:
     from datetime import date
 
-LIBRARIES = ("aiohttp", "httpx", "httpx-aiohttp", "prometheus-client", "tenacity")
+LIBRARIES = ("aiohttp", "httpx", "isal", "prometheus-client", "tenacity")
 
 
 def description(today: date) -> dict[str, str]:
@@ -28,10 +28,17 @@ def description(today: date) -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()}, {platform.machine()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "libraries": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),
+        "libraries": ", ".join(map(_version, LIBRARIES)),
         "web server beside": _nginx_version(),
         "load": load.generator(),
     }
+
+
+def _version(library: str) -> str:
+    try:
+        return f"{library} {version(library)}"
+    except PackageNotFoundError:
+        return f"no {library}"
 
 
 def _processor() -> str:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -40,19 +41,26 @@ http {{
 START_SECONDS = 10.0
 
 
-def serve_exporter(buckets: int, pipe: Connection, *, counters: bool) -> None:
-    """The exporter's own web application, with its own counters at the page's end or without."""
+def serve_exporter(
+    buckets: int, pipe: Connection, *, counters: bool = False, anew: bool = False
+) -> None:
+    """The exporter's own web application, with its own counters at the page's end or without.
+
+    `anew`: the page is made again for each scrape, as after a poll.
+    """
     # The load breaks off its last requests.
     logging.getLogger("aiohttp.server").disabled = True
-    asyncio.run(_serve_exporter(buckets, pipe, counters=counters))
+    asyncio.run(_serve_exporter(buckets, pipe, counters=counters, anew=anew))
 
 
-async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool) -> None:
+async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool, anew: bool) -> None:
     store = sample.filled_store(buckets)
     telemetry = Telemetry("", "", runtime_metrics=True)
+    earlier = count(start=1e-6, step=1e-6)
 
     def exposition(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as Endpoints wants it
-        yield from store.page(sample.NOW.monotonic)
+        # A page that was kept is none for an earlier moment.
+        yield from store.page(sample.NOW.monotonic - (next(earlier) if anew else 0))
         if counters:
             yield telemetry.openmetrics() if openmetrics else telemetry.text()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from benchmarks.measuring import Server, Serving
 
+ABOUT_1_MB = 150  # buckets
 NO_NGINX = "nginx is not installed"
 
 
@@ -62,25 +63,33 @@ def _of_page(buckets: int, size: Size) -> list[Row]:
     page = f"serving {buckets} x {NODES} nodes"
     library, nginx = "prometheus_client's server", "nginx, from a file"
     return [
-        *_rows(page, found["here"], library, found["library"]),
-        *_rows(page, found["here"], nginx if servers.NGINX else NO_NGINX, found.get("nginx")),
+        *_rows(page, found["here"], library, found["library"], "≥ 10 x"),
+        *_rows(
+            page,
+            found["here"],
+            nginx if servers.NGINX else NO_NGINX,
+            found.get("nginx"),
+            "≥ 0.3 x" if buckets < ABOUT_1_MB else "≥ 0.9 x",
+        ),
+        *_rows(page, found["here"], "made anew for each scrape", found["anew"]),
         *_rows(page, found["here"], "with its own counters too", found["counters"]),
     ]
 
 
 def _pythons(buckets: int) -> dict[str, Serving]:
     return {
-        "here": partial(servers.serve_exporter, buckets, counters=False),
+        "here": partial(servers.serve_exporter, buckets),
+        "anew": partial(servers.serve_exporter, buckets, anew=True),
         "counters": partial(servers.serve_exporter, buckets, counters=True),
         "library": partial(servers.serve_library, buckets),
     }
 
 
-def _rows(page: str, here: Served, beside: str, base: Served | None) -> list[Row]:
+def _rows(page: str, here: Served, beside: str, base: Served | None, aim: str = "") -> list[Row]:
     per_second = None if base is None else Quantity(base.per_second, "/s")
     cpu = None if base is None else milliseconds(base.cpu_seconds)
     return [
-        Row(page, "requests", Quantity(here.per_second, "/s"), beside, per_second),
+        Row(page, "requests", Quantity(here.per_second, "/s"), beside, per_second, aim),
         Row(page, "CPU of a request", milliseconds(here.cpu_seconds), beside, cpu),
     ]
 

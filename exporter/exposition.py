@@ -50,6 +50,8 @@ def page(texts: Iterable[BucketText], monotonic: float) -> Iterator[bytes]:
     """All buckets' samples at a moment, family by family, in chunks."""
     shown = [text.at(monotonic) for text in texts]
     for position, family in enumerate(FAMILIES):
-        yield family.header
-        for start in range(0, len(shown), FRAGMENTS_PER_CHUNK):
-            yield b"".join([text[position] for text in shown[start : start + FRAGMENTS_PER_CHUNK]])
+        header = [family.header]
+        for start in range(0, len(shown) or 1, FRAGMENTS_PER_CHUNK):
+            fragments = [text[position] for text in shown[start : start + FRAGMENTS_PER_CHUNK]]
+            yield b"".join(header + fragments)
+            header = []

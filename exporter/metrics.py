@@ -69,12 +69,11 @@ class Family:
 
 def _node_gauge(name: str, help_text: str, attribute: str) -> Family:
     value_of: Callable[[Node], float | None] = attrgetter(attribute)
-    start = f"{name}{{"
 
     def lines(view: View) -> str:
         return "".join(
             [
-                f"{start}{labels}}} {value!r}\n"
+                f"{name}{{{labels}}} {value!r}\n"
                 for labels, node in view.nodes
                 if (value := value_of(node)) is not None
             ]

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import (
     answers,
+    crowd,
     document,
     load,
     machine,
@@ -61,6 +62,15 @@ def test_scrape_is_compared_with_the_client_library() -> None:
     ]
 
 
+def test_crowd_is_polled_scraped_and_measured() -> None:
+    """The whole service runs with more buckets and with fewer, and every poll succeeds."""
+    rows = crowd.compare(crowd.Size(buckets=6, fewer=3, seconds=0.1))
+    figures = {row.what: row.here.value for row in rows}
+    assert figures["failures"] == 0
+    assert figures["start to first poll"] > 0
+    assert [row.beside for row in rows if row.beside] == ["3 buckets"] * 2
+
+
 def test_client_library_shows_the_same_samples() -> None:
     """What stands beside a scrape shows exactly the samples of the exporter's page."""
     page = b"".join(sample.filled_store(BUCKETS).page(sample.NOW.monotonic))
@@ -76,6 +86,7 @@ def test_serving_is_compared_with_other_servers(monkeypatch: pytest.MonkeyPatch)
     assert [beside for what, beside in shown(rows) if what == "requests"] == [
         "prometheus_client's server",
         "nginx is not installed",
+        "made anew for each scrape",
         "with its own counters too",
     ]
 
@@ -133,7 +144,7 @@ def test_document_names_the_machine_but_not_its_place() -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["nonsense"], "no such benchmark: nonsense; there are answer, poll, scrape, serve"),
+        (["nonsense"], "no such benchmark: nonsense; there are answer, poll, scrape, crowd, serve"),
         (["--write", "poll"], "--write is for a full run"),
         (["--write", "--quick"], "--write is for a full run"),
     ],

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from exporter.model import BucketKey, Instant, Timing
 from exporter.store import Store
 from tests.fakes import NOON, after, bucket, failure, node, reading
+
+if TYPE_CHECKING:
+    import pytest
 
 TIMING = Timing()
 START = Instant(NOON, 1000.0)
@@ -38,6 +42,31 @@ def test_page_shows_every_bucket_as_of_a_moment() -> None:
     text = b"".join(store.page(START.monotonic + 350)).decode()
     assert 'flashback_bucket_up{bucket_id="b1"} 0\n' in text
     assert 'flashback_bucket_up{bucket_id="b2"} 1\n' in text
+
+
+def test_page_is_kept_until_it_would_look_another_way() -> None:
+    """An unchanged page is not made again; a poll, age and an earlier moment make it anew."""
+    store = make_store()
+    store.record(BucketKey("main", "b1"), reading(START))
+    now = START.monotonic
+    (text,) = [b"".join(store.page(now))]
+    assert list(store.page(now + 10)) == [text]
+    assert len(list(store.page(now - 1))) > 1
+    assert b"".join(store.page(now + 400)) != text
+    making = store.page(now + 399)  # before what is kept: made anew
+    next(making)
+    store.record(BucketKey("main", "b2"), reading(after(START, 400)))
+    assert list(making)
+    assert b'flashback_bucket_up{bucket_id="b2"} 1' in b"".join(store.page(now + 401))
+
+
+def test_large_page_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would take much memory is made anew each time, and is the same."""
+    monkeypatch.setattr("exporter.store.KEPT_PAGE", 100)
+    store = make_store()
+    first, second = (list(store.page(START.monotonic)) for _ in range(2))
+    assert first == second
+    assert len(first) > 1
 
 
 def test_failure_keeps_the_reading() -> None:

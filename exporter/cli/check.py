@@ -77,5 +77,6 @@ def _load_text(config: Config, asked: Demand, shard: Shard) -> str:
         ),
         ("series", f"about {asked.series}, with 6 nodes a bucket"),
         ("memory", f"about {asked.memory / 2**20:.0f} MiB"),
+        ("processor", f"about {asked.cpu:.0%} of a core"),
     )
     return "\n".join(f"  {name:<20} {text}" for name, text in rows)

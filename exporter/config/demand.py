@@ -24,7 +24,16 @@ BASE_MEMORY = 60 * 2**20
 """Bytes of a process that polls nothing."""
 
 MEMORY_PER_SERIES = 240
-"""Bytes that a series adds: its text, its values, and a share of its bucket."""
+"""Bytes that a series adds: its text, its values, and a share of its bucket.
+
+Measured, as the two below: `python -m benchmarks crowd` with 10,000 buckets of 60 series each.
+"""
+
+CPU_PER_POLL = 0.001
+"""Seconds of a core that a poll takes on a machine like the measured one, scrapes included."""
+
+BASE_CPU = 0.01
+"""The share of a core of a process that polls nothing and is scraped."""
 
 HEADROOM = 1.2
 """How much more than the bare need is advised: retries take their share."""
@@ -42,6 +51,7 @@ class Demand:
     answer_time: float  # seconds that an answer may take on average before polls fall behind
     series: int
     memory: int  # bytes
+    cpu: float  # share of a core, without TLS
 
 
 def demand(config: Config) -> Demand:
@@ -56,6 +66,7 @@ def demand(config: Config) -> Demand:
         answer_time=config.limits.max_concurrent_requests / rate if rate else math.inf,
         series=series,
         memory=BASE_MEMORY + series * MEMORY_PER_SERIES,
+        cpu=BASE_CPU + rate * CPU_PER_POLL,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -16,7 +16,7 @@ import httpx
 from exporter.model import Fault, Reason
 from exporter.upstream.events import Attempt, Call, Observer
 from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, server_message
-from exporter.upstream.transport import ACCEPT_ENCODING, Answer, Transport, Unanswered
+from exporter.upstream.transport import ACCEPT_ENCODING, URLS_KEPT, Answer, Transport, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,8 @@ REASONS = {
     429: Reason.RATE_LIMITED,
 }
 
-URLS_KEPT = 20_000
+SHORTEST_SECRET = 4
+"""What is shorter stands in any text by chance: taking it out would only show where it stood."""
 
 T = TypeVar("T")
 
@@ -74,12 +75,7 @@ class Caller:
         self._max_response_bytes = max_response_bytes
         self._clock = clock
         self._observer = observer
-        self._headers = {
-            "User-Agent": user_agent,
-            "Accept": "application/json",
-            "Accept-Encoding": ACCEPT_ENCODING,
-            "Content-Type": "application/json",
-        }
+        self._headers = lru_cache(maxsize=2)(partial(_headers, user_agent))
 
     async def attempt(
         self, inquiry: Inquiry, read: Callable[[bytes], T | Fault], token: str = ""
@@ -95,6 +91,10 @@ class Caller:
                 answer = await self._transport.send(request, max_bytes)
             status = answer.status
             result = read(answer.body) if status == OK else self._refusal(answer)
+            if isinstance(result, Fault) and _quotes(answer.body, (token, *inquiry.secrets)):
+                # Not just that much of it taken out: a secret may be cut, or written otherwise.
+                text = f"HTTP {status}: the answer quotes a secret, its text is left out"
+                result = replace(result, message=text)
         except Unanswered as error:
             status, result = error.status, error.fault
         except TimeoutError:
@@ -115,9 +115,16 @@ class Caller:
         self._observer.retrying(self._account, call)
 
     def _request(self, inquiry: Inquiry, token: str) -> httpx.Request:
-        headers = {**self._headers, "Authorization": f"Bearer {token}"} if token else self._headers
-        url = self._url(inquiry.path)
-        return httpx.Request(inquiry.method, url, headers=headers, content=inquiry.body)
+        """The request; what is the same for every bucket is not made again.
+
+        A stream in place of `content` spares httpx's own look at the body, two thirds of the cost.
+        """
+        return httpx.Request(
+            inquiry.method,
+            self._url(inquiry.path),
+            headers=self._headers(token),
+            stream=httpx.ByteStream(inquiry.body),
+        )
 
     def _refusal(self, answer: Answer) -> Fault:
         reason = REASONS.get(answer.status, Reason.UNEXPECTED_STATUS)
@@ -129,14 +136,30 @@ class Caller:
         return Fault(reason, message, retry_after)
 
 
+def _headers(user_agent: str, token: str) -> httpx.Headers:
+    """Of a request with this token, or without one where it is empty."""
+    headers = {
+        "User-Agent": user_agent,
+        "Accept": "application/json",
+        "Accept-Encoding": ACCEPT_ENCODING,
+        "Content-Type": "application/json",
+    }
+    return httpx.Headers({**headers, "Authorization": f"Bearer {token}"} if token else headers)
+
+
+def _quotes(body: bytes, secrets: tuple[str, ...]) -> bool:
+    return any(len(secret) >= SHORTEST_SECRET and secret.encode() in body for secret in secrets)
+
+
 def _presentable(fault: Fault, secrets: tuple[str, ...]) -> Fault:
     """The fault with a short message, in which a server that quotes a secret back does not show it.
 
     Cut last: half a secret would not be found.
     """
     message = fault.message
-    for secret in filter(None, secrets):
-        message = message.replace(secret, "<secret>")
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            message = message.replace(secret, "<secret>")
     return replace(fault, message=message[:MAX_MESSAGE_LENGTH])
 
 

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from exporter.model import DayStats, Fault, Node, Reason
@@ -35,6 +36,10 @@ UPTIME_ROUNDING = 0.01
 
 _KNOWN_ANSWER_FIELDS = frozenset({*ANSWER_FIELDS, "message", "error", "error_code"})
 _KNOWN_NODE_FIELDS = frozenset(NODE_FIELDS)
+_MOST = sys.float_info.max
+LONGEST_INTEGER = 400
+"""Digits; a float ends at about 309."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
@@ -84,10 +89,12 @@ def printable_line(text: str) -> str:
     return " ".join(shown.split())
 
 
+@lru_cache(maxsize=8192)  # many buckets have the same nodes: hold their names once
 def label_text(text: str) -> str:
     """`text` as a label value may carry it: short, valid Unicode, no NUL."""
-    text = text[:MAX_LABEL_LENGTH]
-    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("\ufffd", text)
+    if len(text) > MAX_LABEL_LENGTH or not (text.isascii() and text.isprintable()):
+        text = _UNPRINTABLE.sub("\ufffd", text[:MAX_LABEL_LENGTH])
+    return text
 
 
 JsonObject: TypeAlias = dict[str, object]
@@ -96,10 +103,15 @@ JsonObject: TypeAlias = dict[str, object]
 def json_object(body: bytes) -> JsonObject | None:
     """The JSON object that a body is, or None."""
     try:
-        answer = json.loads(body)
+        answer = json.loads(body, parse_int=_integer)
     except (ValueError, RecursionError):  # deep nesting raises the latter
         return None
     return answer if isinstance(answer, dict) else None
+
+
+def _integer(digits: str) -> float:
+    """One absurd number must not cost the whole answer: Python refuses integers that long."""
+    return int(digits) if len(digits) < LONGEST_INTEGER else float(digits)
 
 
 def _message(answer: JsonObject) -> str:
@@ -153,8 +165,8 @@ def _newer(first: Node, last: Node) -> Node:
 
 
 def _count_unknown_fields(found: JsonObject, known: frozenset[str], drift: Counter[Drift]) -> None:
-    unknown = len(found.keys() - known)
-    if unknown:
+    if not found.keys() <= known:
+        unknown = len(found.keys() - known)
         drift[Drift(DriftKind.UNKNOWN_FIELD, OTHER_FIELD)] += unknown
 
 
@@ -203,7 +215,7 @@ class _Row:
         return None if percent is None else min(max(0.0, percent), 100.0) / 100
 
     def latency_seconds(self, key: str) -> float | None:
-        milliseconds = self.number(key, 0.0, sys.float_info.max)
+        milliseconds = self.number(key, 0.0, _MOST)
         return None if milliseconds is None else milliseconds / 1000
 
     def number(self, key: str, least: float, most: float) -> float | None:
@@ -211,11 +223,12 @@ class _Row:
         value = self._row.get(key)
         if value is None:
             return None
-        if isinstance(value, str) and _NUMBER.fullmatch(value):
-            value = float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self._odd(DriftKind.WRONG_TYPE, key)
-            return None
+        if type(value) is not float:  # as nearly all are
+            if isinstance(value, str) and _NUMBER.fullmatch(value):
+                value = float(value)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                self._odd(DriftKind.WRONG_TYPE, key)
+                return None
         if not least <= value <= most:
             self._odd(DriftKind.OUT_OF_RANGE, key)
             return None

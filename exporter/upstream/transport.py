@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import errno
 import ssl
-import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+from multidict import CIMultiDict
+from yarl import URL
 
 from exporter.model import Fault, Reason
+from exporter.upstream.body import Body, RefusedBody
 from exporter.upstream.parsing import printable_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 KEEPALIVE_SECONDS = 90.0
 """Longer than the usual poll interval, so that a handful of buckets share a warm connection."""
@@ -29,6 +31,13 @@ ACCEPT_ENCODING = "gzip"
 
 _OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
 """What the operating system says when it is this machine that cannot make a connection."""
+
+_NOT_HTTP = (aiohttp.ClientResponseError, httpx.RemoteProtocolError, httpx.DecodingError)
+
+URLS_KEPT = 20_000
+"""How many buckets' URLs are parsed but once: parsing is a good part of making a request."""
+
+_AIOHTTPS_OWN = frozenset({"host", "content-length"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +78,12 @@ class Transport:
         response: httpx.Response | None = None
         try:
             response = await self._http.handle_async_request(request)
-            return Answer(
-                response.status_code,
-                response.headers.get("retry-after"),
-                await self._body(response, max_bytes),
-            )
+            body = await self._body(response, max_bytes)
+            return Answer(response.status_code, response.headers.get("retry-after"), body)
+        except RefusedBody as error:
+            status = None if response is None else response.status_code
+            raise Unanswered(error.fault, status) from error
         except (httpx.HTTPError, aiohttp.ClientError) as error:
-            # aiohttp's own where the answer was not HTTP: its httpx transport lets that through.
             status = None if response is None else response.status_code
             raise Unanswered(_fault(error), status) from error
         finally:
@@ -88,57 +96,12 @@ class Transport:
 
     @staticmethod
     async def _body(response: httpx.Response, max_bytes: int) -> bytes:
-        body = _Body(response, max_bytes)
+        body = Body(response.headers.get("content-encoding", ""), max_bytes)
         if not isinstance(response.stream, httpx.AsyncByteStream):
             raise TypeError("the transport's answer is no asynchronous stream")
         async for chunk in response.stream:
             body.take(chunk)
         return body.whole()
-
-
-class _Body:
-    """A body while it is read, never past its limit, neither as sent nor decompressed."""
-
-    def __init__(self, response: httpx.Response, limit: int) -> None:
-        self._status = response.status_code
-        self._limit = limit
-        self._received = 0
-        self._body = bytearray()
-        encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
-            shown = printable_line(encoding)
-            raise self._refused(
-                Reason.MALFORMED, f"the answer has an encoding not asked for: {shown}"
-            )
-        compressed = encoding not in {"identity", ""}
-        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32) if compressed else None
-
-    def take(self, chunk: bytes) -> None:
-        self._received += len(chunk)
-        if self._received > self._limit:
-            raise self._too_large()
-        if self._inflater is None:
-            self._body += chunk
-            return
-        try:
-            # A byte more than allowed is enough to know: a bomb is met while it is small.
-            self._body += self._inflater.decompress(chunk, self._limit + 1 - len(self._body))
-        except zlib.error as error:
-            raise self._refused(Reason.MALFORMED, "the answer's compression is broken") from error
-        if len(self._body) > self._limit:
-            raise self._too_large()
-
-    def whole(self) -> bytes:
-        if self._inflater is not None and self._received and not self._inflater.eof:
-            raise self._refused(Reason.CONNECT, "the answer ended before its compressed body did")
-        return bytes(self._body)
-
-    def _too_large(self) -> Unanswered:
-        message = f"the answer is larger than max_response_bytes ({self._limit})"
-        return self._refused(Reason.TOO_LARGE, message)
-
-    def _refused(self, reason: Reason, message: str) -> Unanswered:
-        return Unanswered(Fault(reason, message), self._status)
 
 
 def connections(
@@ -157,20 +120,88 @@ def connections(
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(),
         )
 
-    proxy = None if proxy_url is None else _proxy(proxy_url)
-    return AiohttpTransport(client=session, verify=context, proxy=proxy)
+    return _Connections(session, None if proxy_url is None else _proxy(proxy_url))
 
 
-def _proxy(url: str) -> httpx.Proxy:
+class _Connections(httpx.AsyncBaseTransport):
+    """httpx's seam over aiohttp's connections, without the detours of httpx_aiohttp.
+
+    Errors stay aiohttp's own, and what is the same for every request is made once.
+    """
+
+    def __init__(self, session: Callable[[], aiohttp.ClientSession], proxy: _Proxy | None) -> None:
+        self._make_session = session
+        self._session: aiohttp.ClientSession | None = None  # made where there is an event loop
+        self._proxy = _Proxy(None, None) if proxy is None else proxy
+        self._url = lru_cache(maxsize=URLS_KEPT)(URL)
+        self._headers = lru_cache(maxsize=1)(_aiohttp_headers)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The head of the answer, its body still to be read. Raises aiohttp.ClientError."""
+        if self._session is None:
+            self._session = self._make_session()
+        response = await self._session.request(
+            request.method,
+            self._url(str(request.url)),
+            headers=self._headers(tuple(request.headers.raw)),
+            data=await request.aread() or None,
+            allow_redirects=False,
+            server_hostname=request.extensions.get("sni_hostname"),
+            proxy=self._proxy.url,
+            proxy_headers=self._proxy.headers,
+        )
+        return httpx.Response(
+            response.status, headers=response.raw_headers, stream=_Arriving(response)
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class _Arriving(httpx.AsyncByteStream):
+    """A body as it arrives, as it was sent."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._response.content.readany():
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end."""
+        self._response.release()
+        await self._response.wait_for_close()
+
+
+def _aiohttp_headers(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str]:
+    """For one token: none but the URL differs between the requests of a poll's kind.
+
+    Host and Content-Length are left to aiohttp, which knows them.
+    """
+    decoded = ((name.decode("ascii"), value.decode("latin-1")) for name, value in raw)
+    return CIMultiDict(each for each in decoded if each[0].lower() not in _AIOHTTPS_OWN)
+
+
+class _Proxy(NamedTuple):
+    url: str | None
+    headers: Mapping[str, str] | None
+
+
+def _proxy(url: str) -> _Proxy:
     """The proxy, its password already in a header: aiohttp no longer wants it apart."""
     proxy = httpx.Proxy(url)
     if proxy.raw_auth is None:
-        return proxy
+        return _Proxy(str(proxy.url), proxy.headers)
     user, password = (part.decode() for part in proxy.raw_auth)
     headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}  # moved by aiohttp
-    return httpx.Proxy(proxy.url, headers=headers)
+    return _Proxy(str(proxy.url), headers)
 
 
 def _fault(error: Exception) -> Fault:
@@ -180,15 +211,13 @@ def _fault(error: Exception) -> Fault:
 
 
 def _reason(error: Exception) -> Reason:
-    """What happened, told by the causes: the httpx transport calls most of it ConnectTimeout."""
+    """What happened, told by the causes: many errors look alike until then."""
     causes = list(_causes(error))
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return Reason.TLS
     if any(isinstance(cause, OSError) and cause.errno in _OUR_OWN for cause in causes):
         return Reason.INTERNAL
-    if isinstance(
-        error, aiohttp.ClientResponseError | httpx.RemoteProtocolError | httpx.DecodingError
-    ):
+    if isinstance(error, _NOT_HTTP) and not isinstance(error, aiohttp.ClientHttpProxyError):
         return Reason.MALFORMED
     source = causes[-1] if len(causes) > 1 else error
     if isinstance(source, httpx.TimeoutException | aiohttp.ServerTimeoutError):

@@ -408,6 +408,7 @@ def test_check_tells_the_load(config: Path) -> None:
         "  time for an answer   80.00s on average with 16 at once\n"
         "  series               about 60, with 6 nodes a bucket\n"
         "  memory               about 60 MiB\n"
+        "  processor            about 1% of a core\n"
     )
 
 

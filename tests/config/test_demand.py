@@ -7,6 +7,7 @@ import math
 import pytest
 
 from exporter.config import Config, demand, shortages
+from exporter.config.demand import BASE_CPU, CPU_PER_POLL
 from tests.config.samples import ACCOUNT, good
 
 TEXT = """\
@@ -41,6 +42,7 @@ def test_demand_adds_up_over_accounts() -> None:
     assert asked.requests_per_second == pytest.approx(2)
     assert asked.answer_time == pytest.approx(8)
     assert asked.series == 70 * 60
+    assert asked.cpu == pytest.approx(BASE_CPU + 2 * CPU_PER_POLL)
 
 
 def test_buckets_to_be_found_do_not_count() -> None:

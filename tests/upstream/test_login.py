@@ -238,7 +238,7 @@ async def test_login_failure_is_logged_once_and_says_what_to_do() -> None:
     world = World()
     with capture_logs() as events:
         world.api.refusals["login"] = lambda: httpx.Response(
-            200, json={"success": True, "mfaRequired": True, "note": "s3cret"}
+            200, json={"success": True, "mfaRequired": True}
         )
         for _ in range(5):
             fault = await world.fault()

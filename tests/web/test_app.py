@@ -60,6 +60,17 @@ async def test_text_is_the_default() -> None:
     assert response.content == b"".join(exposition(openmetrics=False))
 
 
+async def test_small_pages_have_a_length_and_large_ones_are_streamed() -> None:
+    """A page is never held whole in memory beyond a bound; either way all of it arrives."""
+    large = [bytes([97 + number % 26]) * 300_000 for number in range(20)]
+    async with browsing(replace(ENDPOINTS, exposition=lambda _: iter(large))) as client:
+        streamed = await client.get("/metrics")
+    assert "Content-Length" not in streamed.headers
+    assert streamed.content == b"".join(large)
+    async with browsing() as client:
+        assert (await client.get("/metrics")).headers["Content-Length"] == "400004"
+
+
 async def test_openmetrics_on_request() -> None:
     """Who accepts OpenMetrics gets it, under its own type."""
     async with browsing() as client:

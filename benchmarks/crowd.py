@@ -1,0 +1,141 @@
+"""The whole exporter with 10,000 buckets, beside itself with 1,000, both at work at the same time.
+
+The service as the command starts it, against the fast stub, polled and scraped as in real life:
+every bucket once a minute, two scrapes with gzip every fifteen seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+
+from benchmarks import stub
+from benchmarks.measuring import process, server
+from benchmarks.table import Quantity, Row, megabytes, milliseconds
+from benchmarks.whole import INTERVAL, Figures, run
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+SCRAPE_INTERVAL = 15.0
+SPARE_SECONDS = 60.0
+STEADY = 3.0
+"""Seconds after the first round, so that what it leaves behind is not counted."""
+
+
+class Size(NamedTuple):
+    """How much is done."""
+
+    buckets: int
+    fewer: int
+    seconds: float
+
+
+FULL = Size(buckets=10_000, fewer=1_000, seconds=INTERVAL)
+QUICK = Size(buckets=20, fewer=10, seconds=1)
+
+
+def compare(size: Size) -> list[Row]:
+    """What a crowd of buckets costs, in all and per bucket."""
+    with server(stub.serve) as api, ExitStack() as stack:
+        pipes = [
+            stack.enter_context(process(partial(run, buckets, api.port)))[1]
+            for buckets in (size.buckets, size.fewer)
+        ]
+        ports: list[int] = [_received(pipe) for pipe in pipes]
+        asyncio.run(_first_rounds(ports))
+        for pipe in pipes:
+            pipe.send("begin")
+        scrapes = asyncio.run(_scraping(ports, size.seconds))
+        for pipe in pipes:
+            pipe.send("end")
+        many, few = (Figures(*_received(pipe)) for pipe in pipes)
+    return _rows(size, many, few, scrapes)
+
+
+def _rows(size: Size, many: Figures, few: Figures, first_byte: float) -> list[Row]:
+    name = f"{size.buckets:,} buckets"
+    cpu = Quantity(100 * many.cpu_share, "% of a core")
+    fewer = f"{size.fewer:,} buckets"
+
+    def alone(what: str, figure: Quantity, aim: str) -> Row:
+        return Row(name, what, figure, "", None, aim)
+
+    return [
+        alone("CPU", cpu, "≤ 20 %"),
+        alone("memory now", megabytes(many.bytes), "≤ 250 MB"),
+        alone("latest poll", milliseconds(many.late), "≤ 1 s"),
+        alone("failures", Quantity(many.failures, f"of {many.polls:,}"), "0"),
+        alone("longest hold of the loop: CPU", milliseconds(many.held), "≤ 50 ms"),
+        alone("slowest first byte of a scrape", milliseconds(first_byte), "≤ 50 ms"),
+        alone("start to first poll", milliseconds(many.first_poll), "≤ 2 s"),
+        Row(
+            name,
+            "CPU of a poll, all in",
+            milliseconds(many.cpu_share / many.rate),
+            fewer,
+            milliseconds(few.cpu_share / few.rate),
+            "≤ 1.15 x",
+        ),
+        Row(
+            name,
+            "memory per bucket",
+            Quantity(many.grown / size.buckets / 1e3, "kB"),
+            fewer,
+            Quantity(few.grown / size.fewer / 1e3, "kB"),
+            "≤ 1.15 x",
+        ),
+    ]
+
+
+async def _first_rounds(ports: list[int]) -> None:
+    """Return some seconds after all have polled each of their buckets."""
+    async with (
+        asyncio.timeout(INTERVAL + SPARE_SECONDS),
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        for port in ports:
+            ready = f"http://127.0.0.1:{port}/-/ready"
+            # Another process's event.
+            while not (await client.get(ready)).is_success:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+    await asyncio.sleep(STEADY)
+
+
+async def _scraping(ports: list[int], seconds: float) -> float:
+    """Scrape all again and again, twice each; the longest that a first byte of the first took."""
+    slowest = 0.0
+    end = time.monotonic() + seconds
+    async with httpx.AsyncClient(timeout=SPARE_SECONDS, trust_env=False) as client:
+        while True:
+            for port in ports * 2:
+                took = await _first_byte(client, f"http://127.0.0.1:{port}/metrics")
+                if port == ports[0]:
+                    slowest = max(slowest, took)
+            rest = end - time.monotonic()
+            if rest <= 0:
+                return slowest
+            await asyncio.sleep(min(SCRAPE_INTERVAL, rest))
+
+
+async def _first_byte(client: httpx.AsyncClient, url: str) -> float:
+    started = time.monotonic()
+    async with client.stream("GET", url, headers={"Accept-Encoding": "gzip"}) as response:
+        response.raise_for_status()
+        pieces = response.aiter_raw()
+        await anext(pieces)
+        took = time.monotonic() - started
+        async for _ in pieces:
+            pass
+    return took
+
+
+def _received(pipe: Connection) -> Any:  # noqa: ANN401 - what a process of ours has sent
+    if not pipe.poll(INTERVAL + SPARE_SECONDS):
+        raise TimeoutError("the exporter's process does not answer")
+    return pipe.recv()

@@ -1,0 +1,64 @@
+"""A body while it is read: never past its limit, neither as sent nor decompressed.
+
+Neither httpx nor aiohttp stops a compressed body at a limit while decompressing it.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from exporter.model import Fault, Reason
+from exporter.upstream.parsing import printable_line
+
+
+class RefusedBody(Exception):  # noqa: N818 - it names what happened, and is no bug
+    """A body cannot be used; `fault` says why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+class Body:
+    """Takes chunks as they come, gives the whole. Raises RefusedBody."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        self._limit = limit
+        self._received = 0
+        self._body = bytearray()
+        encoding = encoding.strip().lower()
+        if encoding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
+            shown = printable_line(encoding)
+            raise _refused(Reason.MALFORMED, f"the answer has an encoding not asked for: {shown}")
+        compressed = encoding not in {"identity", ""}
+        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32) if compressed else None
+
+    def take(self, chunk: bytes) -> None:
+        """Add a chunk as it was sent."""
+        self._received += len(chunk)
+        if self._received > self._limit:
+            raise self._too_large()
+        if self._inflater is None:
+            self._body += chunk
+            return
+        try:
+            # A byte more than allowed is enough to know: a bomb is met while it is small.
+            self._body += self._inflater.decompress(chunk, self._limit + 1 - len(self._body))
+        except zlib.error as error:
+            raise _refused(Reason.MALFORMED, "the answer's compression is broken") from error
+        if len(self._body) > self._limit:
+            raise self._too_large()
+
+    def whole(self) -> bytes:
+        """All of it, decompressed, once there are no more chunks."""
+        if self._inflater is not None and self._received and not self._inflater.eof:
+            raise _refused(Reason.CONNECT, "the answer ended before its compressed body did")
+        return bytes(self._body)
+
+    def _too_large(self) -> RefusedBody:
+        message = f"the answer is larger than max_response_bytes ({self._limit})"
+        return _refused(Reason.TOO_LARGE, message)
+
+
+def _refused(reason: Reason, message: str) -> RefusedBody:
+    return RefusedBody(Fault(reason, message))
