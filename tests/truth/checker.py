@@ -1,0 +1,115 @@
+"""The truth about one page after the other: each must agree with what the simulator did.
+
+Each module beside this one holds pages against one thing; here they are put together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.truth.claims import NODE_FAMILIES, Claim, claims
+from tests.truth.punctuality import Punctuality
+from tests.truth.readings import Case, Moment, Readings
+from tests.truth.reasons import unfounded
+from tests.truth.rosters import INFO, Rosters
+from tests.truth.tallies import Tallies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.truth.clock import JumpingClock
+    from tests.truth.ledger import Ledger
+    from tests.truth.pages import Page
+    from tests.truth.plan import Plan
+
+EXPIRY = "flashback_account_token_expiry_timestamp_seconds"
+RELOADED = "flashback_exporter_config_last_reload_successful"
+COUNT = "flashback_exporter_buckets"
+
+
+class Checker:
+    """Checks the pages of one exporter in their order."""
+
+    def __init__(self, ledger: Ledger, clock: JumpingClock, plan: Plan) -> None:
+        self.plan = plan
+        self.last_reload_worked = True
+        self._ledger = ledger
+        self._readings = Readings(ledger, clock)
+        self._rosters = Rosters(ledger, clock)
+        self._punctuality = Punctuality(ledger, clock)
+        self._tallies = Tallies(ledger)
+        self._identities: dict[str, tuple[str, str]] = {}
+        self._page_before = 0.0
+        self._counted_right = True
+
+    def replan(self, plan: Plan) -> None:
+        """Another configuration is at work."""
+        self.plan = plan
+        self._rosters.forget()
+
+    def findings(self, page: Page, moment: Moment) -> list[str]:
+        """Everything on a page that is not true."""
+        found = list(self._findings(page, moment))
+        self._page_before = moment.before
+        return found
+
+    def _findings(self, page: Page, moment: Moment) -> Iterator[str]:
+        yield from self._rosters.findings(page, self.plan, moment)
+        yield from self._tallies.findings(page)
+        yield from self._own_findings(page)
+        claimed = claims(page)
+        cases = self._cases(page, claimed, moment)
+        for bucket in claimed.keys() - cases.keys():
+            yield f"{bucket!r} has samples and no info: {claimed[bucket]}"
+        for bucket, case in cases.items():
+            for finding in self._of_bucket(case):
+                yield f"{bucket!r}: {finding}"
+        yield from self._punctuality.findings(page, cases, moment)
+
+    def _own_findings(self, page: Page) -> Iterator[str]:
+        """What is wrong with what the exporter says of itself."""
+        for family in page.kinds:
+            if family.startswith("flashback_node_") and family not in NODE_FAMILIES:
+                yield f"{family} is new: teach the checker what is true of it"
+        yield from self._miscounted(page)
+        if list(page.of(RELOADED).values()) != [float(self.last_reload_worked)]:
+            yield f"the last reload: {page.of(RELOADED)}"
+        for account, expiry in page.by(EXPIRY, "account").items():
+            if expiry not in self._ledger.expiries:
+                yield f"no token of {account!r} was issued that ends at {expiry}"
+
+    def _miscounted(self, page: Page) -> Iterator[str]:
+        """A number of buckets that is wrong twice in a row: one page takes a while to be made."""
+        counted = list(page.of(COUNT).values())
+        is_right = counted == [len(page.of(INFO))]
+        if not is_right and not self._counted_right:
+            yield f"{counted} buckets are counted, and there are {len(page.of(INFO))} infos"
+        self._counted_right = is_right
+
+    def _cases(self, page: Page, claimed: Mapping[str, Claim], moment: Moment) -> dict[str, Case]:
+        """What the page says of the buckets that it should know of."""
+        cases = {}
+        holders = {holder.name: holder for holder in self.plan.holders}
+        identities = {}
+        for series in page.of(INFO):
+            bucket, holder = series.label("bucket_id"), holders.get(series.label("account"))
+            if holder is None:
+                continue  # the roster's finding
+            identities[bucket] = (holder.name, holder.host)
+            if self._identities.get(bucket) != identities[bucket]:
+                self._readings.begin(bucket, self._page_before)
+                self._punctuality.begin(bucket, self._page_before)
+            cases[bucket] = Case(bucket, claimed[bucket], self.plan, holder, moment)
+        self._identities = identities
+        return cases
+
+    def _of_bucket(self, case: Case) -> Iterator[str]:
+        yield from case.claim.findings(self.plan.known_statuses)
+        yield from self._readings.findings(case)
+        made_up = self._readings.made_up(case)
+        if made_up:
+            yield f"never said of a day that was over: {made_up[:3]}"
+        since = self._readings.succeeded_at(case.bucket)
+        finding = unfounded(case, self._ledger, since)
+        if finding is not None:
+            yield finding

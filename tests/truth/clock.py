@@ -1,0 +1,65 @@
+"""A fast clock whose hands can be moved, and which remembers what they said when.
+
+Wall and monotonic time can jump together, as when a machine was suspended, or the wall clock alone,
+as when somebody sets it. Timers that are running do not notice either.
+"""
+
+from __future__ import annotations
+
+from exporter.model import Instant
+from tests.fakes import FastClock
+
+SECONDS_PER_DAY = 86400
+
+
+class JumpingClock(FastClock):
+    """A clock that runs fast, and can be moved forward or set."""
+
+    def __init__(self, wall: float, speed: float) -> None:
+        super().__init__(wall, speed)
+        self.speed = speed
+        self._slept = 0.0
+        self._offsets: list[tuple[float, float]] = [(-1.0, wall)]
+        """From which monotonic time on the wall clock was ahead of it by how much."""
+        self.jumps: list[tuple[float, float]] = []
+        """Monotonic time before and after each jump of the two clocks together."""
+
+    def now(self) -> Instant:
+        passed = self.monotonic()
+        return Instant(passed + self._offsets[-1][1], passed)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._slept
+
+    def set_wall(self, wall: float) -> None:
+        """Somebody sets the wall clock."""
+        now = self.monotonic()
+        self._offsets.append((now, wall - now))
+
+    def suspend(self, seconds: float) -> None:
+        """The machine was asleep for so long: both clocks went on, no timer did."""
+        before = self.monotonic()
+        self._slept += seconds
+        self.jumps.append((before, before + seconds))
+
+    def moments(self, wall: float) -> list[float]:
+        """The monotonic times at which the wall clock said `wall`; one may have been skipped."""
+        found = []
+        for number, (start, offset) in enumerate(self._offsets):
+            end = self._offsets[number + 1][0] if number + 1 < len(self._offsets) else float("inf")
+            if start <= wall - offset <= end:
+                found.append(wall - offset)
+        return found
+
+    def wall_at(self, monotonic: float) -> float:
+        """What the wall clock said at a monotonic time."""
+        offset = next(offset for start, offset in reversed(self._offsets) if start <= monotonic)
+        return monotonic + offset
+
+    def was_set_since(self, monotonic: float) -> bool:
+        """Whether the wall clock was set, or either jumped, since then."""
+        return self._offsets[-1][0] >= monotonic or self.jumped_since(monotonic)
+
+    def jumped_since(self, monotonic: float) -> bool:
+        """Whether both clocks jumped since then."""
+        return bool(self.jumps) and self.jumps[-1][1] >= monotonic

@@ -1,0 +1,173 @@
+"""One run from one seed: several midnights, and after each scrape the whole truth about it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from exporter import simulator
+from tests.fakes import MIDNIGHT
+from tests.truth.checker import Checker
+from tests.truth.clock import SECONDS_PER_DAY, JumpingClock
+from tests.truth.director import Director, buckets, first_plan
+from tests.truth.ledger import Watched
+from tests.truth.pages import Page, PageError, library_samples, page
+from tests.truth.stage import USER, Stage
+
+BEFORE_MIDNIGHT = 300.0
+AFTER_MIDNIGHT = 780.0
+"""Simulated seconds that are lived through around each midnight."""
+
+BETWEEN_ACTS = 25.0
+"""Simulated seconds, on average."""
+
+LONGEST_GAP = 1.0
+"""Simulated seconds between two scrapes, at most."""
+
+LIBRARY_EVERY = 50
+"""Every so many pages the client library's parsers are asked too."""
+
+RECOVERY = 1200.0
+"""Simulated seconds after which all must be well again once nothing is wrong any more."""
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    seed: int
+    scrapes: int = 0
+    samples: int = 0
+    midnights: int = 0
+    calls: int = 0
+    acts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+    journal: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        failures = ", ".join(f"{reason} {n}" for reason, n in sorted(self.failures.items()) if n)
+        acts = ", ".join(f"{act} {n}" for act, n in sorted(self.acts.items()))
+        return (
+            f"seed {self.seed}: {self.scrapes} scrapes, {self.samples} samples, {self.calls} calls,"
+            f" {self.midnights} midnights\n  failed attempts: {failures}\n  acts: {acts}"
+        )
+
+    def complaint(self) -> str:
+        """What an assertion says."""
+        happened = "\n  ".join(self.journal[-25:])
+        found = "\n".join(self.findings[:10])
+        return f"seed {self.seed}, scrape {self.scrapes}:\n{found}\nwhat happened:\n  {happened}"
+
+
+class _Run:
+    """A run while it lasts."""
+
+    def __init__(self, seed: int, stage: Stage) -> None:
+        self.outcome = Outcome(seed)
+        self._stage = stage
+        self._chance = Random(seed)
+        plan = first_plan(str(stage.directory))
+        self._checker = Checker(stage.api.ledger, stage.clock, plan)
+        self._director = Director(self._chance, stage, self._checker)
+        self._next_act = 0.0
+
+    async def through(self, midnights: int) -> None:
+        """Live through so many midnights, or until something is not true."""
+        self._director.prepare()
+        async with self._stage.serving(Random(self.outcome.seed)):
+            while self.outcome.midnights < midnights and not self.outcome.findings:
+                await self._cross()
+            if not self.outcome.findings:
+                await self._recover()
+        self._add_up()
+
+    async def _cross(self) -> None:
+        """Live through the time around a midnight."""
+        clock = self._stage.clock
+        if self.outcome.midnights:
+            self._leap()
+        end = _next_midnight(clock.wall()) + AFTER_MIDNIGHT
+        while clock.wall() < end and not self.outcome.findings:
+            if clock.monotonic() >= self._next_act:
+                await self._director.act()
+                self._next_act = clock.monotonic() + self._chance.expovariate(1 / BETWEEN_ACTS)
+            await self._look()
+            await clock.sleep(self._chance.uniform(0, LONGEST_GAP))
+        self.outcome.midnights += 1
+
+    def _leap(self) -> None:
+        """To shortly before the next midnight: the machine slept, or somebody set the clock."""
+        clock = self._stage.clock
+        ahead = _next_midnight(clock.wall()) - BEFORE_MIDNIGHT - clock.wall()
+        if self._chance.random() < 0.5:
+            clock.suspend(ahead)
+        else:
+            clock.set_wall(clock.wall() + ahead)
+
+    async def _recover(self) -> None:
+        """Once nothing is wrong any more, every bucket is well again before long."""
+        await self._director.make_good()
+        clock = self._stage.clock
+        end = clock.monotonic() + RECOVERY
+        down = {"": 0.0}
+        while down and not self.outcome.findings:
+            there = await self._look()
+            down = {} if there is None else _not_up(there)
+            if down and clock.monotonic() > end:
+                self.outcome.findings.append(f"not well {RECOVERY:.0f}s after all trouble: {down}")
+            await clock.sleep(5)
+
+    async def _look(self) -> Page | None:
+        """Scrape, and check every word."""
+        number = self.outcome.scrapes
+        openmetrics, gzip = number % 2 == 1, number % 5 == 0
+        scraped = await self._stage.scrape(openmetrics=openmetrics, gzip=gzip)
+        self.outcome.scrapes += 1
+        try:
+            seen = page(scraped.text, openmetrics=openmetrics)
+        except PageError as error:
+            self.outcome.findings.append(str(error))
+            return None
+        self.outcome.samples += sum(map(len, seen.samples.values()))
+        self.outcome.findings += self._checker.findings(seen, scraped.moment)
+        if number % LIBRARY_EVERY < 2 and seen.flat() != library_samples(
+            scraped.text, openmetrics=openmetrics
+        ):
+            self.outcome.findings.append("the client library reads another page")
+        self._last = seen
+        return seen
+
+    def _add_up(self) -> None:
+        ledger, outcome = self._stage.api.ledger, self.outcome
+        outcome.calls = sum(ledger.calls_by_kind.values())
+        outcome.acts, outcome.journal = self._director.counts, self._director.journal
+        for series, value in self._last.of("flashback_api_request_failures_total").items():
+            outcome.failures[series.label("reason")] += int(value)
+
+
+async def drive(seed: int, *, midnights: int = 3, speed: float = 60.0) -> Outcome:
+    """Live through the midnights; the run ends with the first page that is not true."""
+    clock = JumpingClock(MIDNIGHT - BEFORE_MIDNIGHT, speed)
+    rules = simulator.TokenRules(lifetime=400.0)
+    api = Watched(clock, seed=seed, buckets=buckets(), tokens=(), users=[USER], rules=rules)
+    with tempfile.TemporaryDirectory() as directory:
+        async with simulator.serve(api) as url:
+            port = int(url.rpartition(":")[2])
+            run = _Run(seed, Stage(api, clock, port, Path(directory)))
+            await run.through(midnights)
+            return run.outcome
+
+
+def _next_midnight(wall: float) -> float:
+    return (wall // SECONDS_PER_DAY + 1) * SECONDS_PER_DAY
+
+
+def _not_up(seen: Page) -> dict[str, float]:
+    """The buckets that are not up."""
+    up = seen.by("flashback_bucket_up", "bucket_id")
+    buckets_there = seen.by("flashback_bucket_info", "bucket_id")
+    return {each: up.get(each, -1.0) for each in buckets_there if up.get(each) != 1}

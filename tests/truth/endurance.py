@@ -1,0 +1,207 @@
+"""The exporter as a process of its own, polled through faults, measured and scraped meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from collections import Counter
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+import aiohttp
+import psutil
+
+from exporter import simulator
+from tests.truth.claims import claims
+from tests.truth.flatness import Measured, Sample
+from tests.truth.pages import Page, PageError, page
+from tests.truth.plan import Holder, Plan, Planned
+from tests.truth.tallies import Growth
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+ACCOUNTS, BUCKETS_EACH = 15, 100
+INTERVAL, STALE_AFTER = 5, 60
+LOOK_EVERY = 5.0  # seconds
+TROUBLE_FOR = 4.0  # seconds, on average
+CALM = 0.3
+"""The share of the time without any trouble."""
+
+PATIENCE = 60.0
+"""Seconds in which the process is up."""
+
+TROUBLE = (
+    "5xx/share=0.3",
+    "proxy-502/share=0.3",
+    "not-found/share=0.05",
+    "forbidden/share=0.05",
+    "bad-request/share=0.05",
+    "unauthorized/share=0.05",
+    "unsuccessful/share=0.3",
+    "not-json/share=0.3",
+    "wrong-shape/share=0.3",
+    "redirect/share=0.3",
+    "truncated/share=0.2",
+    "disconnect/share=0.2",
+    "hang/share=0.02",
+    "trickle/share=0.02",
+    "churn",
+    "duplicate-rows",
+    "hostile-strings/share=0.5",
+    "missing-fields",
+    "extreme-numbers",
+    "unknown-status",
+    "gzip",
+    "hundreds-of-nodes/share=0.01",
+    "huge-body/share=0.5/bucket=a1-b0",
+    "gzip-bomb/share=0.5/bucket=a2-b0",
+    "deep-json/share=0.5/bucket=a3-b0",
+    "429-storm/share=1/bucket=a4-b0",
+    "429-storm-date/share=1/bucket=a5-b0",
+)
+"""Refusals are rare, as they make the next poll wait; a 429 silences its account for a while."""
+
+
+async def soaked(
+    polls: int, seconds: float, seed: int, directory: Path, say: Callable[[str], None]
+) -> Measured:
+    """What was measured until so many polls were made, or that time has passed."""
+    api = simulator.Simulator(now=time.time, seed=seed, keep=100)
+    async with simulator.serve(api) as url:
+        config = directory / "config.yaml"
+        config.write_text(_plan().text(int(url.rpartition(":")[2])), "utf-8")
+        async with _exporter(config, directory / "log") as process, asyncio.TaskGroup() as group:
+            troubling = group.create_task(_make_trouble(api, Random(seed)))
+            try:
+                address = await _address(directory / "log", process)
+                watch = _Watch(psutil.Process(process.pid), address, say)
+                await watch.until(polls, time.monotonic() + seconds, process)
+            finally:
+                troubling.cancel()
+    return watch.measured
+
+
+class _Watch:
+    """Looks at the process and its pages again and again."""
+
+    def __init__(self, process: psutil.Process, address: str, say: Callable[[str], None]) -> None:
+        self.measured = Measured()
+        self._process = process
+        self._address = address
+        self._say = say
+        self._growth = Growth()
+
+    async def until(self, polls: int, end: float, process: Process) -> None:
+        """Until so many polls were made, the end has come, or something is not true."""
+        async with aiohttp.ClientSession(self._address, trust_env=False) as session:
+            made = 0
+            while made < polls and time.monotonic() < end and not self.measured.untrue:
+                await asyncio.sleep(LOOK_EVERY)
+                try:
+                    made = await self._look(session)
+                except (aiohttp.ClientError, psutil.NoSuchProcess) as error:
+                    self.measured.untrue.append(f"{error!r}, exit code {process.returncode}")
+
+    async def _look(self, session: aiohttp.ClientSession) -> int:
+        async with session.get("/metrics") as answer:
+            text = await answer.text()
+        try:
+            seen = page(text, openmetrics=False)
+        except PageError as error:
+            self.measured.untrue.append(str(error))
+            return 0
+        self.measured.untrue += self._untrue(seen)
+        rss, fds = self._process.memory_info().rss, self._process.num_fds()
+        sample = Sample(_polls(seen), rss, fds)
+        self.measured.samples.append(sample)
+        self.measured.failures = _failures(seen)
+        up = sum(seen.by("flashback_bucket_up", "bucket_id").values())
+        self._say(f"{sample.polls:,} polls, {rss / 2**20:.1f} MB, {fds} fds, {up:.0f} buckets up")
+        return sample.polls
+
+    def _untrue(self, seen: Page) -> Iterator[str]:
+        yield from self._growth.findings(seen)
+        claimed = claims(seen)
+        if len(claimed) != ACCOUNTS * BUCKETS_EACH:
+            yield f"there are {len(claimed)} buckets"
+        for bucket, claim in claimed.items():
+            for finding in claim.findings(Plan(()).known_statuses):
+                yield f"{bucket!r}: {finding}"
+
+
+def _plan() -> Plan:
+    """Many buckets in many accounts, polled as often as can be."""
+    return Plan(
+        tuple(
+            Holder(
+                f"a{number}",
+                {"authorization": {"credentials": f"t{number}"}},
+                tuple(Planned(f"a{number}-b{each}") for each in range(BUCKETS_EACH)),
+                None,
+                INTERVAL,
+                STALE_AFTER,
+            )
+            for number in range(ACCOUNTS)
+        ),
+        poll_timeout=2,
+        recheck_interval=10,
+        max_concurrent=64,
+    )
+
+
+@asynccontextmanager
+async def _exporter(config: Path, log: Path) -> AsyncIterator[Process]:
+    """The exporter, from its start to its end."""
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "exporter", "run", f"--config.file={config}"),
+            "--web.listen-address=127.0.0.1:0",
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _address(log: Path, process: Process) -> str:
+    """Where it listens, once it does."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            text = log.read_text("utf-8")  # noqa: ASYNC240 - a small local file
+            found = re.search(r"event=listening address=(\S+)", text)
+            if found:
+                return f"http://{found[1]}"
+            if process.returncode is not None:
+                raise RuntimeError(f"the exporter did not start: {text}")
+            await asyncio.sleep(0.1)
+
+
+async def _make_trouble(api: simulator.Simulator, chance: Random) -> None:
+    """Another mix of faults every few seconds."""
+    while True:
+        mix = chance.sample(TROUBLE, chance.randint(1, 3)) if chance.random() > CALM else []
+        api.play(",".join(mix))
+        await asyncio.sleep(chance.expovariate(1 / TROUBLE_FOR))
+
+
+def _polls(seen: Page) -> int:
+    """How many polls have ended."""
+    attempts = sum(seen.of("flashback_api_request_duration_seconds_count").values())
+    return round(attempts - sum(seen.of("flashback_api_retries_total").values()))
+
+
+def _failures(seen: Page) -> dict[str, int]:
+    reasons: Counter[str] = Counter()
+    for series, value in seen.of("flashback_api_request_failures_total").items():
+        reasons[series.label("reason")] += int(value)
+    return dict(reasons)

@@ -1,0 +1,169 @@
+"""A simulator's ledger and an exporter's page made by hand, for tests of the checker itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from exporter.simulator import CallKind, Served
+from tests.fakes import NOON
+from tests.truth.checker import Checker
+from tests.truth.clock import JumpingClock
+from tests.truth.facts import Row, facts
+from tests.truth.ledger import Ledger
+from tests.truth.pages import page
+from tests.truth.plan import Holder, Plan, Planned
+from tests.truth.readings import Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAMES = {
+    "uptime": "flashback_node_uptime_ratio",
+    "latency_average": "flashback_node_latency_average_seconds",
+    "latency_last": "flashback_node_latency_last_seconds",
+    "last_updated": "flashback_node_last_updated_timestamp_seconds",
+}
+PLAN = Plan(
+    (
+        Holder(
+            "main",
+            {"authorization": {"credentials": "t"}},
+            (Planned("b1"), Planned("b2")),
+            poll_interval=60,
+            stale_after=180,
+        ),
+    )
+)
+
+
+class StillClock(JumpingClock):
+    """A clock that a test moves."""
+
+    def __init__(self, wall: float) -> None:
+        self.passed = 1000.0
+        super().__init__(wall - self.passed, 1.0)
+
+    def monotonic(self) -> float:
+        return self.passed
+
+
+class Scene:
+    """Two buckets of two nodes, asked for once a minute, and truthful pages about them."""
+
+    def __init__(self, wall: float = NOON) -> None:
+        self.clock = StillClock(wall)
+        self.ledger = Ledger(self.clock.monotonic)
+        self.checker = Checker(self.ledger, self.clock, PLAN)
+        self.lag = 0.0
+        self.requests = 0
+        self.extra: list[str] = []
+        self.shown: dict[str, tuple[list[Row], date, float]] = {}
+        """The rows of each bucket, their day, and when they were got, Unix time."""
+
+    @property
+    def today(self) -> date:
+        """The day of the clock."""
+        return datetime.fromtimestamp(self.clock.wall(), UTC).date()
+
+    def poll(self, bucket: str, *nodes: Row, keep: bool = False, asked: date | None = None) -> None:
+        """A poll whose answer has these nodes; it is shown unless what is shown is kept."""
+        asked = asked or self.today
+        self.ledger.count_call(CallKind.STATS, bucket)
+        self.ledger.statuses[200] += 1
+        self.ledger.codes[bucket][200] = self.clock.passed
+        rows, day, _ = self.shown.get(bucket, ([], self.today, 0.0))
+        if not keep:
+            rows, day = list(nodes), asked
+        served = Served(self.clock.wall(), bucket, asked, tuple(map(dict, nodes)))
+        self.ledger.served.append(served)
+        self.clock.passed += 0.1
+        self.shown[bucket] = (rows, day, self.clock.wall())
+        self.requests += 1
+
+    def poll_all(self) -> None:
+        """A poll of each bucket that finds what is usual."""
+        for number, bucket in enumerate(("b1", "b2")):
+            self.poll(bucket, node("h1", 98 + number, self.clock.wall()), node("h2", 97.5, 0))
+
+    def look(self, edit: Callable[[str], str] = str) -> list[str]:
+        """What is found on the truthful page, or on what an edit makes of it."""
+        self.clock.passed += 0.1
+        moment = Moment(self.clock.passed, self.clock.passed + 0.1, 2.0)
+        seen = page(edit(self.text()), openmetrics=False)
+        self.clock.passed += 0.1
+        return self.checker.findings(seen, moment)
+
+    def text(self) -> str:
+        """The truthful page."""
+        families: dict[str, list[str]] = {}
+        for bucket, (rows, day, success) in self.shown.items():
+            self._add_bucket(families, bucket, day, success)
+            if self.clock.wall() < success + 180:
+                self._add_nodes(families, bucket, rows)
+        families["flashback_exporter_buckets"] = [f" {len(self.shown)}"]
+        families["flashback_exporter_poll_lag_seconds"] = [f" {self.lag}"]
+        families["flashback_exporter_config_last_reload_successful"] = [" 1"]
+        requests = f'{{account="main",call="stats",code="200"}} {self.requests}'
+        families["flashback_api_requests_total"] = [requests]
+        lines = [
+            line
+            for name, samples in families.items()
+            for line in (
+                f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}",
+                *(name + sample for sample in samples),
+            )
+        ]
+        return "\n".join([*lines, *self.extra, ""])
+
+    def _add_bucket(
+        self, families: dict[str, list[str]], bucket: str, day: date, success: float
+    ) -> None:
+        fresh = self.clock.wall() < success + 180
+        label = f'bucket_id="{bucket}"'
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        rest = f'name="{bucket}",account="main",storage_type="",region="",workspace_id=""'
+        samples = {
+            "flashback_bucket_info": f"{{{label},{rest}}} 1",
+            "flashback_bucket_up": f"{{{label}}} {int(fresh)}",
+            "flashback_bucket_failing": "" if fresh else f'{{{label},reason="overdue"}} 1',
+            "flashback_bucket_last_success_timestamp_seconds": f"{{{label}}} {success!r}",
+            "flashback_bucket_poll_duration_seconds": f"{{{label}}} {success % 1!r}",
+            "flashback_bucket_stats_day_timestamp_seconds": f"{{{label}}} {midnight}"
+            if fresh
+            else "",
+        }
+        for name, sample in samples.items():
+            families.setdefault(name, []).extend([sample] if sample else [])
+
+    def _add_nodes(self, families: dict[str, list[str]], bucket: str, rows: list[Row]) -> None:
+        said = facts(rows)
+        count = f'{{bucket_id="{bucket}"}} {len(said.nodes)}'
+        families.setdefault("flashback_bucket_nodes", []).append(count)
+        for fact in sorted(said.shown(PLAN.known_statuses)):
+            labels = f'bucket_id="{bucket}",ip="{fact.ip}",host="{fact.host}"'
+            if fact.kind == "status":
+                lines = [
+                    f'{{{labels},status="{status}"}} {int(status == fact.text)}'
+                    for status in (*PLAN.known_statuses, "UNKNOWN")
+                ]
+                families.setdefault("flashback_node_status", []).extend(lines)
+            elif fact.kind == "info":
+                line = f'{{{labels},version="{fact.text}"}} 1'
+                families.setdefault("flashback_node_info", []).append(line)
+            else:
+                families.setdefault(NAMES[fact.kind], []).append(f"{{{labels}}} {fact.value!r}")
+
+
+def node(host: str, uptime: float, updated: float) -> Row:
+    """A row of an answer."""
+    return {
+        "ip": "192.0.2.1",
+        "host": host,
+        "perc_uptime": uptime,
+        "avg_latency_ms": 20.5,
+        "version": "1.2.3",
+        "node_status": "ONLINE",
+        "last_updated": datetime.fromtimestamp(int(updated), UTC).isoformat(),
+        "last_latency_ms": 21.5,
+    }

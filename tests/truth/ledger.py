@@ -1,0 +1,222 @@
+"""What the simulator really did, indexed while it happens and stamped by the monotonic clock.
+
+The simulator's own record can be asked for anything, but only by going through all of it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict, deque
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from exporter import simulator
+from exporter.simulator import CallKind
+from tests.truth.facts import Fact, Facts, Row, clean, facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aiohttp.typedefs import Handler
+
+    from exporter.simulator import Grant, Served
+    from tests.truth.clock import JumpingClock
+
+ANSWERS_KEPT = 600
+"""Of a bucket: a few simulated hours."""
+
+LONGEST_ANSWER, LONGEST_PACKED = 2**20, 50_000
+"""Bytes as sent; what is longer is a bomb or a nuisance, and not understood here."""
+
+Span: TypeAlias = tuple[float, float]
+
+
+class Handover:
+    """An answer with nodes that left the simulator as a whole."""
+
+    def __init__(self, at: float, day: date, rows: Iterable[Row]) -> None:
+        self.at = at  # monotonic
+        self.day = day
+        self._rows = tuple(rows)
+        self._shown: dict[tuple[str, ...], frozenset[Fact]] = {}
+
+    def shown(self, known_statuses: tuple[str, ...]) -> frozenset[Fact]:
+        """What is to be exposed of it."""
+        if known_statuses not in self._shown:
+            self._shown[known_statuses] = self.facts.shown(known_statuses)
+        return self._shown[known_statuses]
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What it says."""
+        return facts(self._rows)
+
+
+class Entry(NamedTuple):
+    """A bucket in a listing."""
+
+    id: str
+    name: str
+    storage_type: str
+    region: str
+    workspace_id: str
+
+
+class Listing(NamedTuple):
+    """A list of buckets that left the simulator as a whole."""
+
+    at: float  # monotonic
+    entries: tuple[Entry, ...]
+
+
+class Ledger(simulator.Record):
+    """A record that remembers when, and finds what happened to a bucket at once."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__(keep=1000)
+        self._monotonic = monotonic
+        self.served = _Tap(self._serve)
+        self.issued = _Tap(self._issue)
+        self.asked_at: dict[str, float] = {}
+        self.codes: dict[str, dict[int, float]] = defaultdict(dict)
+        """When a status was last sent for a bucket, or for a call of another kind."""
+        self.expiries: set[float] = set()
+        self._recorded: str | None = None  # the bucket whose answer was just recorded
+        self.listings: list[Listing] = []
+        self.statuses: Counter[int] = Counter()
+        self._handovers: dict[str, deque[Handover]] = defaultdict(
+            lambda: deque(maxlen=ANSWERS_KEPT)
+        )
+
+    def count_call(self, kind: CallKind, subject: str) -> int:
+        """Note when a bucket was asked for."""
+        if kind is CallKind.STATS:
+            self.asked_at[subject] = self._monotonic()
+        return super().count_call(kind, subject)
+
+    def handovers(self, bucket: str, span: Span) -> list[Handover]:
+        """The answers for a bucket that were handed over in a span of time, newest first."""
+        kept = list(self._handovers[bucket])
+        times = [each.at for each in kept]
+        return kept[bisect_left(times, span[0]) : bisect_right(times, span[1])][::-1]
+
+    def remembers(self, bucket: str, moment: float) -> bool:
+        """Whether no answer since then was dropped from here."""
+        kept = self._handovers[bucket]
+        return len(kept) < ANSWERS_KEPT or kept[0].at < moment
+
+    def was_sent(self, key: str, codes: Iterable[int], since: float) -> bool:
+        """Whether one of these statuses was sent for a bucket, or a kind of call, since then."""
+        return any(self.codes[key].get(code, -1.0) >= since for code in codes)
+
+    def note(self, key: str, response: web.StreamResponse, day: date | None) -> None:
+        """Note an answer about a bucket's day, or of a kind of call, that is about to leave."""
+        now = self._monotonic()
+        self.codes[key][response.status] = now
+        self.statuses[response.status] += 1
+        recorded, self._recorded = self._recorded, None
+        answer = _answer(response)
+        if day is not None and recorded != key:
+            rows = answer.get("nodeStats")
+            if isinstance(rows, list) and answer.get("success") is not False:
+                # Of a shape that is wrong, and yet such that there are rows in it.
+                usable = (row for row in rows if isinstance(row, dict))
+                self._handovers[key].append(Handover(now, day, usable))
+        elif key == "bucket":
+            entries = _entries(answer)
+            if entries is not None:
+                self.listings.append(Listing(now, entries))
+
+    def _serve(self, served: Served) -> None:
+        self._recorded = served.bucket
+        handover = Handover(self._monotonic(), served.day, served.rows)
+        self._handovers[served.bucket].append(handover)
+
+    def _issue(self, grant: Grant) -> None:
+        self.expiries.add(float(grant.expires_at))
+
+
+class Watched(simulator.Simulator):
+    """A simulator that keeps a ledger."""
+
+    def __init__(self, clock: JumpingClock, **settings: Any) -> None:  # noqa: ANN401 - the simulator's
+        super().__init__(now=clock.wall, sleep=clock.sleep, **settings)
+        self.ledger = Ledger(clock.monotonic)
+        self.record = self.ledger
+
+    def app(self) -> web.Application:
+        """The API, each of its answers noted."""
+        app = super().app()
+        app.middlewares.append(self._noting)
+        return app
+
+    @web.middleware
+    async def _noting(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        parts = request.raw_path.partition("?")[0].split("/")
+        if parts[-1] == "stats":
+            self.ledger.note(unquote(parts[-2]), response, _day(await request.read()))
+        else:
+            self.ledger.note(parts[-1], response, None)
+        return response
+
+
+class _Tap(deque[Any]):
+    """A full record's place, where everything is handed on and nothing kept."""
+
+    def __init__(self, take: Callable[[Any], None]) -> None:
+        super().__init__(maxlen=0)
+        self._take = take
+
+    def append(self, item: Any, /) -> None:  # noqa: ANN401 - whatever the record keeps there
+        self._take(item)
+
+
+def _day(body: bytes) -> date | None:
+    """The day that a request asks for."""
+    try:
+        return date.fromisoformat(json.loads(body)["day"][:10])
+    except (ValueError, LookupError):
+        return None
+
+
+def _answer(response: web.StreamResponse) -> dict[str, object]:
+    """The JSON object in a 200 that is sent at once; an empty one where there is none."""
+    body = response.body if isinstance(response, web.Response) else None
+    if not isinstance(body, bytes) or response.status != web.HTTPOk.status_code:
+        return {}
+    packed = response.headers.get("Content-Encoding") == "gzip"
+    if len(body) > (LONGEST_PACKED if packed else LONGEST_ANSWER):
+        return {}
+    try:
+        answer = json.loads(gzip.decompress(body) if packed else body)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _entries(answer: dict[str, object]) -> tuple[Entry, ...] | None:
+    """The usable buckets in a listing as sent, each id once; None where it is no listing."""
+    entries = answer.get("buckets")
+    if not isinstance(entries, list) or answer.get("success") is False:
+        return None
+    found: dict[str, Entry] = {}
+    for each in entries:
+        name = each.get("id") if isinstance(each, dict) else None
+        if isinstance(name, str) and name == clean(name) and name not in {"", ".", ".."}:
+            found.setdefault(name, _entry(name, each))
+    return tuple(found.values())
+
+
+def _entry(bucket: str, fields: dict[str, object]) -> Entry:
+    texts = [
+        clean(value) if isinstance(value := fields.get(key), str) else ""
+        for key in ("name", "storageType", "region", "workspaceId")
+    ]
+    return Entry(bucket, texts[0] or bucket, *texts[1:])

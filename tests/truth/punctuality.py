@@ -1,0 +1,109 @@
+"""Whether each bucket is polled when it is due, or the lag shows that it is not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.truth.plan import REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.truth.clock import JumpingClock
+    from tests.truth.ledger import Ledger
+    from tests.truth.pages import Page
+    from tests.truth.readings import Case, Moment
+
+LAG = "flashback_exporter_poll_lag_seconds"
+PAUSED = "flashback_account_paused_until_timestamp_seconds"
+LONGEST_PAUSE = 300.0
+
+
+@dataclass(slots=True)
+class Seen:
+    """What there is to know of a bucket's polls. Monotonic seconds."""
+
+    since: float  # from when on it was known
+    ended: float = -math.inf  # a poll, as seen by its duration: not later than this
+    not_ended: float = -math.inf  # nor before this
+    duration: float | None = None
+    newest: float = -math.inf  # sign of a poll
+    allowed: float = 0.0  # seconds from that sign to the next; the most since then
+
+
+class Punctuality:
+    """Remembers when buckets were polled, and when accounts were paused."""
+
+    def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._seen: dict[str, Seen] = {}
+        self._paused_until: dict[str, float] = {}
+        self._page_before = 0.0
+        self._behind = -math.inf  # when the lag last showed that polls start late
+
+    def begin(self, bucket: str, since: float) -> None:
+        """It is polled since then (monotonic)."""
+        self._seen[bucket] = Seen(since)
+
+    def findings(self, page: Page, cases: Mapping[str, Case], moment: Moment) -> Iterator[str]:
+        """Which buckets were forgotten, and whether the lag is made up."""
+        yield from self._take_pauses(page, moment)
+        lag = next(iter(page.of(LAG).values()), math.nan)
+        if lag > moment.slack:
+            self._behind = moment.after
+        longest = 0.0
+        for bucket, case in cases.items():
+            seen = self._note(case)
+            asked = self._ledger.asked_at.get(bucket, -math.inf)
+            longest = max(longest, moment.after - max(seen.since, seen.not_ended, asked))
+            late = moment.before - self._excuse(case, seen) - seen.allowed - moment.slack
+            if late > 0 and not lag >= late:
+                yield f"{bucket!r} was due {late:.1f}s ago or before, and the lag is {lag}: {seen}"
+        if not 0 <= lag <= longest + moment.slack:
+            yield f"the lag is {lag}, no bucket has been waiting for longer than {longest:.1f}s"
+        self._page_before = moment.before
+
+    def _note(self, case: Case) -> Seen:
+        """Take in what a page says of a bucket."""
+        seen = self._seen[case.bucket]
+        if case.claim.duration != seen.duration:
+            seen.duration, seen.ended = case.claim.duration, case.moment.after
+            seen.not_ended = self._page_before
+            if "rate_limited" in case.claim.reasons:
+                self._pause(case.holder.name, case.moment.after)
+        newest = max(seen.since, seen.ended, self._ledger.asked_at.get(case.bucket, -math.inf))
+        if newest > seen.newest:
+            seen.newest, seen.allowed = newest, 0.0
+        seen.allowed = max(seen.allowed, self._allowed(case))
+        return seen
+
+    @staticmethod
+    def _allowed(case: Case) -> float:
+        """How long after a sign of one poll the next may show."""
+        wait = case.holder.poll_interval
+        if REFUSED & {*case.claim.reasons}:
+            wait = max(wait, case.plan.recheck_interval)
+        return wait + case.holder.poll_interval
+
+    def _excuse(self, case: Case, seen: Seen) -> float:
+        """From when on the next poll may be waited for: not in a pause, nor over a jump.
+
+        What is late by all that shows as lag; a machine that has caught up begins anew.
+        """
+        paused = self._paused_until.get(case.holder.name, -math.inf)
+        woke = self._clock.jumps[-1][1] if self._clock.jumps else -math.inf
+        return max(seen.newest, paused, woke, self._behind)
+
+    def _take_pauses(self, page: Page, moment: Moment) -> Iterator[str]:
+        now = self._clock.wall_at(moment.before)
+        for account, until in page.by(PAUSED, "account").items():
+            left = until - now
+            if not -moment.slack <= left <= LONGEST_PAUSE + moment.slack:
+                yield f"{account!r} is paused for {left:.1f}s"
+            self._pause(account, moment.before + left)
+
+    def _pause(self, account: str, until: float) -> None:
+        self._paused_until[account] = max(self._paused_until.get(account, -math.inf), until)

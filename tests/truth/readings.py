@@ -1,0 +1,205 @@
+"""Whether what is shown of a bucket is what the API said of it, lately enough, of the right day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.truth.claims import Claim
+    from tests.truth.clock import JumpingClock
+    from tests.truth.facts import Fact
+    from tests.truth.ledger import Handover, Ledger
+    from tests.truth.plan import Holder, Plan
+
+ROUNDING = 0.01
+"""What is lost of a time on its way through a page, seconds."""
+
+A_DAY = timedelta(days=1)
+
+
+class Moment(NamedTuple):
+    """When a page was made: between two times, on a machine that may be busy. Monotonic seconds."""
+
+    before: float
+    after: float
+    slack: float  # how long it may take from the last byte of an answer to the end of its poll
+
+
+class Case(NamedTuple):
+    """A bucket, what a page says of it, and what counts for it."""
+
+    bucket: str
+    claim: Claim
+    plan: Plan
+    holder: Holder
+    moment: Moment
+
+    def shows(self, answer: Handover) -> bool:
+        """Whether what is shown is an answer, wholly and nothing else."""
+        return (
+            answer.day == self.claim.day
+            and len(answer.facts.nodes) == self.claim.nodes
+            and self.meaning(answer) == self.claim.facts
+        )
+
+    def meaning(self, answer: Handover) -> frozenset[Fact]:
+        """What an answer shows up as."""
+        return answer.shown(self.plan.known_statuses)
+
+
+@dataclass(slots=True)
+class Shown:
+    """What the page before showed of a bucket."""
+
+    day: date | None = None
+    nodes: frozenset[tuple[str, str]] = frozenset()
+    success_at: float = 0.0  # monotonic, like the next
+    since: float = 0.0  # from when on it is polled
+
+
+class Readings:
+    """Holds what is shown of buckets against what was handed over for them."""
+
+    def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._shown: dict[str, Shown] = {}
+
+    def begin(self, bucket: str, since: float) -> None:
+        """It is polled since then (monotonic): what was known of it before is nothing any more."""
+        self._shown[bucket] = Shown(since=since)
+
+    def succeeded_at(self, bucket: str) -> float:
+        """When it was last seen to have been polled with success, monotonic; 0 if never."""
+        return self._shown[bucket].success_at
+
+    def findings(self, case: Case) -> Iterator[str]:
+        """What is not true of a bucket."""
+        if case.claim.success is None:
+            return
+        latest = case.moment.after + ROUNDING
+        ends = [end for end in self._clock.moments(case.claim.success) if end <= latest]
+        answers = [(end, answer) for end in ends for answer in self._answers(case, end)]
+        if not answers:
+            if not ends or self._ledger.remembers(case.bucket, max(ends) - 600):
+                yield f"nothing was handed over for it at its last success, {case.claim.success}"
+            return
+        # Where the wall clock was set back it said the same twice: which one it was is told by the
+        # success known before, and by the answer.
+        known = self._shown[case.bucket].success_at - ROUNDING
+        ended = min(answers, key=lambda each: (each[0] < known, each[0] - each[1].at))[0]
+        yield from self._wrong_freshness(case, ended)
+        if case.claim.nodes is not None:
+            yield from self._wrong_reading(case, answers, ended)
+
+    def made_up(self, case: Case) -> list[Fact]:
+        """Figures of the day before that no answer had for a day that was over."""
+        if not case.claim.previous_day:
+            return []
+        answers = self._ledger.handovers(case.bucket, (0, case.moment.after))
+        closed = [each for each in answers if each.day < _day(self._clock.wall_at(each.at))]
+        return sorted(
+            case.claim.previous_day - {fact for each in closed for fact in each.facts.values}
+        )
+
+    def _answers(self, case: Case, end: float) -> list[Handover]:
+        """The answers that a poll which ended then may have got."""
+        return self._ledger.handovers(case.bucket, (end - case.moment.slack, end + ROUNDING))
+
+    @staticmethod
+    def _wrong_freshness(case: Case, ended: float) -> Iterator[str]:
+        stale_at, moment = ended + case.holder.stale_after, case.moment
+        is_shown = case.claim.nodes is not None
+        if is_shown and moment.before > stale_at + ROUNDING:
+            yield f"its reading has been stale for {moment.before - stale_at:.2f}s and is shown"
+        if not is_shown and moment.after < stale_at - ROUNDING:
+            yield f"its reading is good for {stale_at - moment.after:.2f}s more and is not shown"
+
+    def _wrong_reading(
+        self, case: Case, answers: list[tuple[float, Handover]], ended: float
+    ) -> Iterator[str]:
+        before = self._shown[case.bucket]
+        if ended < before.since - ROUNDING:
+            yield f"it shows what was polled at {ended}, and is polled since {before.since}"
+        if ended < before.success_at - ROUNDING:
+            yield f"its last success went back from {before.success_at} to {ended}"
+        source = next((answer for _, answer in answers if case.shows(answer)), None)
+        if source is not None:
+            yield from self._wrong_day(case, ended)
+            yield from self._given_up(case, ended, before, source)
+        else:
+            kept = (self._kept(case, end, answer) for end, answer in answers)
+            source = next(filter(None, kept), None)
+        if source is None:
+            yield self._mismatch(case, ended)
+        else:
+            nodes = source.facts.nodes
+            self._shown[case.bucket] = Shown(case.claim.day, nodes, ended, before.since)
+
+    def _kept(self, case: Case, ended: float, confirming: Handover) -> Handover | None:
+        """Yesterday's answer that is shown, where good polls in the grace lead from it to here."""
+        into_the_day = self._clock.wall_at(ended) % 86400
+        too_late = into_the_day > case.plan.rollover_grace + case.moment.slack
+        if too_late or case.claim.day is None or confirming.day != case.claim.day + A_DAY:
+            return None
+        longest, newest = case.holder.stale_after + case.moment.slack, confirming
+        for answer in self._ledger.handovers(case.bucket, (0, confirming.at)):
+            if newest.at - answer.at > longest:
+                return None
+            newest = answer
+            if case.shows(answer):
+                return answer if _lacks(confirming, answer.facts.nodes) else None
+        return None
+
+    def _wrong_day(self, case: Case, ended: float) -> Iterator[str]:
+        """A day that was today neither when the poll began nor when it ended."""
+        longest = case.holder.poll_interval + case.moment.slack
+        if self._clock.was_set_since(ended - longest):
+            return
+        wall = self._clock.wall_at(ended)
+        if case.claim.day not in {_day(wall), _day(wall - longest)}:
+            yield f"it shows {case.claim.day}, and was polled on {_day(wall)}"
+
+    def _given_up(self, case: Case, ended: float, before: Shown, source: Handover) -> Iterator[str]:
+        """Yesterday's reading, given up in the grace for one that lacks nodes."""
+        into_the_day = self._clock.wall_at(ended) % 86400
+        if (
+            before.day is not None
+            and case.claim.day == before.day + A_DAY
+            and into_the_day < case.plan.rollover_grace - ROUNDING
+            and ended < before.success_at + case.holder.stale_after - ROUNDING
+            and _lacks(source, before.nodes)
+            and not self._clock.was_set_since(before.success_at - case.moment.slack)
+        ):
+            lost = sorted(before.nodes - source.facts.nodes)
+            yield f"yesterday's reading was given up {into_the_day:.0f}s into the day: {lost}"
+
+    def _mismatch(self, case: Case, ended: float) -> str:
+        """What is wrong with a reading that no answer accounts for."""
+        claim, now = case.claim, case.moment.before
+        answers = self._ledger.handovers(case.bucket, (0, case.moment.after))
+        answers = [answer for answer in answers if answer.day == claim.day]
+        unsaid = claim.facts - {fact for answer in answers for fact in case.meaning(answer)}
+        if unsaid:
+            return f"never said of it on {claim.day}: {sorted(unsaid)[:3]}"
+        for answer in filter(case.shows, answers):
+            ages = (
+                f"{now - answer.at:.1f}s ago, and last polled with success {now - ended:.1f}s ago"
+            )
+            return f"it shows what was said {ages}"
+        differences = [sorted(case.meaning(answer) ^ claim.facts) for answer in answers]
+        nearest = min(differences, key=len, default=[])
+        return f"it shows {claim.nodes} nodes, as no answer for {claim.day} did: {nearest[:4]}"
+
+
+def _lacks(answer: Handover, nodes: frozenset[tuple[str, str]]) -> bool:
+    """Whether an answer is empty, or lacks one of these nodes."""
+    return not answer.facts.nodes or bool(nodes - answer.facts.nodes)
+
+
+def _day(wall: float) -> date:
+    return datetime.fromtimestamp(wall, UTC).date()

@@ -1,0 +1,42 @@
+"""Whether a bucket that fails has met what its reason says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.truth.ledger import Ledger
+    from tests.truth.readings import Case
+
+CODES = {
+    "bad_request": range(400, 401),
+    "unauthorized": range(401, 402),
+    "forbidden": range(403, 404),
+    "not_found": range(404, 405),
+    "rate_limited": range(429, 430),
+    "server_error": range(500, 600),
+    "unexpected_status": range(300, 308),
+    "unsuccessful": range(200, 201),
+    "malformed": range(200, 201),
+    "too_large": range(200, 201),
+    "too_many_nodes": range(200, 201),
+}
+"""What must have been sent before a bucket can fail for a reason; the others come of silence."""
+
+NOT_HERE = {"tls", "internal"}
+"""What cannot happen against a simulator that speaks plain HTTP on the same machine."""
+
+
+def unfounded(case: Case, ledger: Ledger, since: float) -> str | None:
+    """What is wrong with the reason for which a bucket fails; `since` is its last success."""
+    for reason in case.claim.reasons:
+        if reason in NOT_HERE or (reason == "overdue" and case.claim.nodes is not None):
+            return f"it fails for {reason}"
+        needs_no_call = reason == "unauthorized" and not case.holder.has_fixed_token
+        codes = CODES.get(reason)
+        if codes is None or needs_no_call:
+            continue
+        keys = [case.bucket, *(["login", "refresh"] if case.holder.logs_in else [])]
+        if not any(ledger.was_sent(key, codes, since - case.moment.slack) for key in keys):
+            return f"it fails for {reason}, and nothing like it was sent since {since:.1f}"
+    return None

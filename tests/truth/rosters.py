@@ -1,0 +1,98 @@
+"""Whether exactly the buckets are there that the configuration and the listings name, as named."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, TypeAlias
+
+from tests.truth.pages import Page, Series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.truth.clock import JumpingClock
+    from tests.truth.ledger import Entry, Ledger, Span
+    from tests.truth.plan import Holder, Plan
+    from tests.truth.readings import Moment
+
+INFO = "flashback_bucket_info"
+COUNT = "flashback_account_discovered_buckets"
+SUCCESS = "flashback_account_discovery_last_success_timestamp_seconds"
+EARLIER = 8
+"""How many listings before an empty one may be what is still known; some are lost in reloads."""
+ROUNDING = 0.01
+
+Found: TypeAlias = "tuple[Entry, ...]"
+
+
+class Rosters:
+    """Holds the buckets of a page against the plan and the listings handed over."""
+
+    def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._before: dict[str, list[Found]] = {}
+
+    def findings(self, page: Page, plan: Plan, moment: Moment) -> Iterator[str]:
+        """Which buckets are missing, too many, or named otherwise."""
+        possible = {holder.name: self._found(page, holder, moment) for holder in plan.holders}
+        for name, options in possible.items():
+            if not options:
+                yield f"what discovery says of {name} agrees with no listing"
+        # A listing may be taken in while a page is on its way.
+        either = {
+            name: list(dict.fromkeys([*own, *self._before.get(name, [])]))
+            for name, own in possible.items()
+        }
+        self._before = possible
+        differences = [
+            _differences(page, plan, dict(zip(either, options, strict=True)))
+            for options in product(*either.values())
+        ]
+        yield from min(differences, key=len, default=[])
+        ids = [series.label("bucket_id") for series in page.of(INFO)]
+        if len(ids) != len(set(ids)):
+            yield f"several infos: {sorted({each for each in ids if ids.count(each) > 1})}"
+
+    def forget(self) -> None:
+        """Another configuration is at work: what was possible before it is not any more."""
+        self._before = {}
+
+    def _found(self, page: Page, holder: Holder, moment: Moment) -> list[Found]:
+        """What listings may have told, as far as the page says that they were taken in."""
+        count = page.by(COUNT, "account").get(holder.name)
+        success = page.by(SUCCESS, "account").get(holder.name)
+        if holder.search is None:
+            return [()] if (count, success) == (None, None) else []
+        if success is None:
+            return [()] if not count else []
+        latest = moment.after + ROUNDING
+        ends = [end for end in self._clock.moments(success) if end <= latest]
+        return [
+            entries
+            for end in ends
+            for entries in self._told((end - moment.slack, end + ROUNDING))
+            if sum(map(holder.search.admits, entries)) == count
+        ]
+
+    def _told(self, span: Span) -> Iterator[Found]:
+        """What is known after a listing of a span; an empty one is believed the second time."""
+        listings = [each for each in self._ledger.listings if each.at <= span[1]]
+        for number, listing in reversed(list(enumerate(listings))):
+            if listing.at < span[0]:
+                return
+            earlier = listings[:number][::-1]
+            if not listing.entries:
+                yield from (each.entries for each in earlier[:EARLIER] if each.entries)
+            if listing.entries or not earlier or not earlier[0].entries:
+                yield listing.entries
+
+
+def _differences(page: Page, plan: Plan, found: dict[str, Found]) -> list[str]:
+    expected = {
+        Series(INFO, tuple(sorted(labels.items()))) for labels in plan.roster(found).values()
+    }
+    there = set(page.of(INFO))
+    missing = [f"{dict(each.labels)} is not there" for each in sorted(expected - there, key=repr)]
+    surplus = [f"{dict(each.labels)} is there" for each in sorted(there - expected, key=repr)]
+    return [*missing, *surplus]

@@ -1,0 +1,71 @@
+"""`python -m tests.truth.soak`: whether memory and file descriptors stay flat over many polls.
+
+The exporter runs as its own process and in real time against a simulator in this one, which plays
+faults all along. With `--truth`, instead, run after run of the truth test from random seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random, SystemRandom
+
+import structlog
+
+from tests.truth.drive import drive
+from tests.truth.endurance import soaked
+
+MANY_POLLS = 100_000
+SECONDS_PER_MINUTE = 60.0
+
+
+def main() -> int:
+    """Do what the command line says; 1 where something is not flat or not true."""
+    parser = argparse.ArgumentParser(prog="python -m tests.truth.soak", description=__doc__)
+    parser.add_argument("--polls", type=int, default=MANY_POLLS)
+    parser.add_argument("--minutes", type=float, help="end after so long, whatever was reached")
+    parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
+    parser.add_argument("--truth", action="store_true", help="the truth test, seed after seed")
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    seconds = math.inf if given.minutes is None else given.minutes * SECONDS_PER_MINUTE
+    if given.truth:
+        return _tell_the_truth(Random(given.seed), seconds)
+    return _soak(given.polls, seconds, given.seed)
+
+
+def _soak(polls: int, seconds: float, seed: int) -> int:
+    _say(f"soak, seed {seed}: {polls:,} polls")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        measured = asyncio.run(soaked(polls, seconds, seed, Path(directory), _say))
+    if measured.samples:
+        _say(measured.table())
+    _say(f"it took {time.monotonic() - started:.0f} s")
+    findings = measured.untrue or list(measured.findings())
+    _say("\n".join(findings) or "flat and true")
+    return 1 if findings else 0
+
+
+def _tell_the_truth(chance: Random, seconds: float) -> int:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        outcome = asyncio.run(drive(chance.randrange(10**9)))
+        _say(str(outcome))
+        if outcome.findings:
+            _say(outcome.complaint())
+            return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - its output is what it is for
+
+
+if __name__ == "__main__":
+    sys.exit(main())

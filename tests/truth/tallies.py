@@ -1,0 +1,77 @@
+"""Whether counters and histograms only ever grow, and count no more than there was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.truth.ledger import Ledger
+    from tests.truth.pages import Page, Series
+
+UNDER_WAY = 20.0
+"""Answers that may have arrived before the ledger has noted that they left."""
+
+GROWING = {"counter": ("", "_total"), "histogram": ("_bucket", "_count", "_sum")}
+
+
+class Growth:
+    """Remembers every counter."""
+
+    def __init__(self) -> None:
+        self._before: dict[Series, float] = {}
+
+    def findings(self, page: Page) -> Iterator[str]:
+        """What fell or vanished, and histograms that are none."""
+        now = _growing(page)
+        for series, value in self._before.items():
+            if now.get(series, -1.0) < value:
+                yield f"{series} went from {value} to {now.get(series)}"
+        self._before.update(now)
+        yield from _crooked_histograms(page)
+
+
+class Tallies(Growth):
+    """Knows besides what there was to count."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+
+    def findings(self, page: Page) -> Iterator[str]:
+        """The same, and what was counted too often."""
+        yield from super().findings(page)
+        answers: Counter[str] = Counter()
+        for series, value in page.of("flashback_api_requests_total").items():
+            answers[series.label("code")] += int(value)
+        for code, number in answers.items():
+            sent = self._ledger.statuses[int(code)]
+            if number > sent + UNDER_WAY:
+                yield f"{number} answers with {code} are counted of {sent} that were sent"
+
+
+def _growing(page: Page) -> dict[Series, float]:
+    """Each sample that may only grow; a counter has its suffix in both formats."""
+    found: dict[Series, float] = {}
+    for family, kind in page.kinds.items():
+        for suffix in GROWING.get(kind, ()):
+            found.update(page.of(family + suffix))
+    return found
+
+
+def _crooked_histograms(page: Page) -> Iterator[str]:
+    """Histograms whose buckets fall, or whose last one is not their count."""
+    for family in (name for name, kind in page.kinds.items() if kind == "histogram"):
+        bounds: dict[str, list[tuple[float, float]]] = {}
+        for series, value in page.of(f"{family}_bucket").items():
+            rest = str([pair for pair in series.labels if pair[0] != "le"])
+            bounds.setdefault(rest, []).append((float(series.label("le")), value))
+        counts = {
+            str(list(each.labels)): value for each, value in page.of(f"{family}_count").items()
+        }
+        for rest, pairs in bounds.items():
+            numbers = [value for _, value in sorted(pairs)]
+            if numbers != sorted(numbers) or counts.get(rest) != numbers[-1]:
+                yield f"{family}{rest} is no histogram: {numbers}, count {counts.get(rest)}"

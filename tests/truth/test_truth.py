@@ -1,0 +1,22 @@
+"""The truth test: the exporter and the simulator live through midnights, and no page may lie."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+
+from tests.truth.drive import drive
+
+LEAST_SCRAPES = 100
+"""Of a run on the slowest of machines; usually it is many times as many."""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_no_page_ever_lies(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Through faults, reloads, renewals, clocks that jump and midnights, every page is true."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    outcome = await drive(seed, midnights=2)
+    with capsys.disabled():
+        print(f"\n{outcome}")  # noqa: T201 - the totals are asked for
+    assert not outcome.findings, outcome.complaint()
+    assert outcome.scrapes > LEAST_SCRAPES
