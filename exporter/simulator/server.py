@@ -113,7 +113,10 @@ class Simulator:
             headers.get("User-Agent"),
         )
         self.record.asked.append(asked)
-        return await handler(request)
+        try:
+            return await handler(request)
+        except ConnectionResetError:
+            return web.Response()  # to nobody: who asked has gone
 
     async def _stats(self, request: web.Request) -> web.StreamResponse:
         bucket, day = request.match_info["bucketId"], fields_to_day(await _fields(request))

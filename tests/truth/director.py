@@ -200,7 +200,7 @@ class Director:
     async def _break_the_file(self) -> str:
         """What cannot be used changes nothing."""
         text = self._stage.file.read_text("utf-8")
-        broken = self._chance.choice(["", text[:-5], text.replace("accounts", "acounts"), "\0"])
+        broken = self._chance.choice(["", text[:-5], text.replace("accounts", "holders"), "\0"])
         self._stage.file.write_text(broken, "utf-8")
         status, said = await self._stage.reload()
         assert status == 500, said
