@@ -6,7 +6,7 @@ by those who call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TypeVar
@@ -47,8 +47,8 @@ class Inquiry:
     call: Call
     method: str
     path: str  # behind the base URL, percent-encoded
-    body: bytes = b""
-    secrets: tuple[str, ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     size_factor: int = 1  # how many times max_response_bytes its answer may have
 
 

@@ -6,7 +6,7 @@ Each makes one attempt; when to make it, and what a failure means for the next, 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from exporter.model import Fault, Reason
@@ -32,8 +32,8 @@ NO_TOKEN = Fault(
 class Grant:
     """What a login or a refresh gives."""
 
-    access_token: str
-    refresh_token: str | None
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
 
 
 class Sessions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +46,7 @@ class Answer:
 
     status: int
     retry_after: str | None
-    body: bytes
+    body: bytes = field(repr=False)  # a listing's has keys in it
 
 
 class Unanswered(Exception):  # noqa: N818 - it names what happened, and is no bug

@@ -23,8 +23,6 @@ from tests.truth.facts import Fact, Facts, Row, clean, facts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from aiohttp.typedefs import Handler
-
     from exporter.simulator import Grant, Served
     from tests.truth.clock import JumpingClock
 
@@ -151,20 +149,17 @@ class Watched(simulator.Simulator):
         self.record = self.ledger
 
     def app(self) -> web.Application:
-        """The API, each of its answers noted."""
+        """The API, each of its answers noted when it begins to leave."""
         app = super().app()
-        app.middlewares.append(self._noting)
+        app.on_response_prepare.append(self._noting)
         return app
 
-    @web.middleware
-    async def _noting(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
+    async def _noting(self, request: web.Request, response: web.StreamResponse) -> None:
         parts = request.raw_path.partition("?")[0].split("/")
         if parts[-1] == "stats":
             self.ledger.note(unquote(parts[-2]), response, _day(await request.read()))
         else:
             self.ledger.note(parts[-1], response, None)
-        return response
 
 
 class _Tap(deque[Any]):

@@ -13,12 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.model import Fault, Reason, Timing
-from exporter.upstream.caller import Caller
+from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.credentials import NoToken, SecretFile
 from exporter.upstream.events import Call
 from exporter.upstream.login import Login
 from exporter.upstream.pace import Pace
-from exporter.upstream.transport import Transport
+from exporter.upstream.transport import Answer, Transport
 from tests.fakes import FakeClock, Recorder, jwt, settle
 
 if TYPE_CHECKING:
@@ -365,6 +365,19 @@ async def test_short_lives_are_renewed_in_time() -> None:
         assert ends > world.clock.now().wall
         await world.clock.advance(0.1)
     assert set(world.api.paths()[1:]) == {"refresh"}
+
+
+async def test_no_secret_in_what_a_debugger_shows() -> None:
+    """Neither the password nor a token stands in the repr of what holds it."""
+    world = World()
+    token = await world.token()
+    asked = Inquiry(Call.LOGIN, "POST", "/user/login", b'{"password":"s3cret"}', ("s3cret",))
+    answered = Answer(200, None, b"AKIASECRET")
+    shown = repr((world.login, world.login.memory, asked, answered))
+    assert token not in shown
+    assert "s3cret" not in shown
+    assert "AKIASECRET" not in shown
+    assert "'r1'" not in shown
 
 
 async def test_session_goes_on_after_a_reload() -> None:
