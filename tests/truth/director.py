@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 HEAVY = {"gzip-bomb", "huge-body", "deep-json", "hundreds-of-nodes"}
 """Scenarios that keep a machine busy: for one bucket at a time."""
 
+AT_MIDNIGHT = (
+    "empty-new-day/window=00:00-00:20",
+    "half-filled-new-day/window=00:00-00:20",
+    "empty-new-day",
+    "half-filled-new-day",
+    "fast-clock",
+    "slow-clock",
+    "churn",
+)
+"""Longer than any grace, and within it."""
+
+MIDNIGHT_SHARE = 0.6
+"""How often one of these is part of a trouble."""
+
 SHARES = (0.1, 0.3, 0.6, 1)
 PLAIN = tuple(f"b{number:02}" for number in range(24))
 ODD = ("a/b c", 'quo"te', "back\\slash", "é☃", "50%", "0123", "a?b#c", "{x}", "...")
@@ -27,6 +41,9 @@ FINDABLE = tuple(simulator.Bucket(f"d{number}", f"found-{number}") for number in
 OUT_OF_SIGHT = "workspace-2"
 FIRST_TOKENS = ("given-0", "file-0")
 """Of the account whose token stands in the configuration, and of the one that has a file."""
+
+FAST, SLOW = 1000.0, 0.3
+"""Requests a second; the second is too few for all polls."""
 
 STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED", "DEGRADED", "MAINTENANCE")
 
@@ -71,6 +88,7 @@ class Director:
             self._know_other_statuses: 2,
             self._change_intervals: 3,
             self._change_rules: 1,
+            self._throttle: 1,
             self._break_the_file: 2,
             self._reload_the_same: 2,
             self._go_elsewhere: 1,
@@ -104,7 +122,8 @@ class Director:
         self._stage.api.play("")
         self._stage.api.buckets = buckets()
         self._stage.api.forbidden = ()
-        self._note("make_good", await self._reload_the_same())
+        await self._apply(replace(self._checker.plan, max_per_second=FAST))
+        self._note("make_good", "")
 
     def _note(self, act: str, what: str) -> None:
         self.counts[act] += 1
@@ -113,7 +132,10 @@ class Director:
 
     async def _trouble(self) -> str:
         names = self._chance.sample(list(simulator.SCENARIOS), self._chance.randint(1, 4))
-        text = ",".join(self._limited(name) for name in names)
+        troubles = [self._limited(name) for name in names]
+        if self._chance.random() < MIDNIGHT_SHARE:
+            troubles.append(self._chance.choice(AT_MIDNIGHT))
+        text = ",".join(troubles)
         self._stage.api.play(text)
         return text
 
@@ -196,6 +218,12 @@ class Director:
         plan = replace(self._checker.plan, rollover_grace=grace, recheck_interval=recheck)
         await self._apply(plan)
         return f"grace {grace}, recheck {recheck}"
+
+    async def _throttle(self) -> str:
+        """Fewer requests than there are polls: these start late, and the lag has to show it."""
+        slow = self._checker.plan.max_per_second < FAST
+        await self._apply(replace(self._checker.plan, max_per_second=FAST if slow else SLOW))
+        return "no more" if slow else f"{SLOW} requests a second"
 
     async def _break_the_file(self) -> str:
         """What cannot be used changes nothing."""

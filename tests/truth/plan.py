@@ -104,6 +104,7 @@ class Plan:
     rollover_grace: int = 600
     max_nodes: int = 100
     max_concurrent: int = 16
+    max_per_second: float = 1000.0
 
     def text(self, port: int) -> str:
         """The file: JSON is YAML."""
@@ -114,7 +115,7 @@ class Plan:
             "max_nodes_per_bucket": self.max_nodes,
             "max_response_bytes": "1MiB",
             "max_concurrent_requests": self.max_concurrent,
-            "max_requests_per_second": 1000,
+            "max_requests_per_second": self.max_per_second,
             "known_statuses": list(self.known_statuses),
         }
         accounts = [holder.document(port) for holder in self.holders]
