@@ -110,7 +110,7 @@ async def test_closed_door_is_not_hammered(user: User) -> None:
     """A login that cannot succeed fails its buckets, and is tried a handful of times."""
     ids = tuple(f"b{number}" for number in range(30))
     text = logging_in(buckets=ids, interval="1m, poll_timeout: 1m")
-    async with running(text=text, users=[user], speed=200) as at_work:
+    async with running(text=text, users=[user], speed=100) as at_work:
         page = await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_up")) == 30)
         assert reasons(page) == {"unauthorized"}
         start = at_work.clock.monotonic()
@@ -124,7 +124,7 @@ async def test_bucket_that_is_always_refused_does_not_hurry_the_others() -> None
     """One bucket's 401 renews the token in vain; the account's other re-checks stay rare."""
     text = logging_in(buckets=("bad", "gone", "good"), interval="1m, poll_timeout: 1m")
     trouble = "unauthorized/share=1/bucket=bad,not-found/share=1/bucket=gone"
-    async with running(trouble, text=text, users=[OPS], speed=200) as at_work:
+    async with running(trouble, text=text, users=[OPS], speed=100) as at_work:
         start = at_work.clock.monotonic()
         await at_work.wait_until(lambda: at_work.clock.monotonic() > start + 1200)
         calls = at_work.api.record.calls

@@ -31,15 +31,9 @@ def count_up(page: Scrape) -> int:
     return sum(sample.value == 1 for sample in page.all("flashback_bucket_up"))
 
 
-def failures(page: Scrape) -> float:
-    """How many attempts have failed so far."""
-    name = "flashback_api_request_failures_total"
-    return sum(sample.value for sample in page.all(name, call="stats"))
-
-
 @pytest.mark.parametrize("scenario", ["hang/share=1", "disconnect/share=1", "5xx/share=1"])
-async def test_whole_api_in_trouble_recovers_within_an_interval(scenario: str) -> None:
-    """While nothing is answered, few connections are open; then each bucket's next poll is good."""
+async def test_whole_api_in_trouble_recovers(scenario: str) -> None:
+    """While nothing is answered, few connections are open; then every bucket is back."""
     text = many(max_concurrent_requests=8, max_requests_per_second=100)
     async with running(text=text, speed=10) as at_work:
         await at_work.scrape_when(lambda page: count_up(page) == len(MANY))
@@ -47,10 +41,7 @@ async def test_whole_api_in_trouble_recovers_within_an_interval(scenario: str) -
         await at_work.scrape_when(lambda page: count_up(page) == 0)
         assert at_work.api.record.most_at_once[CallKind.STATS] <= 8
         at_work.api.play("")
-        failed_before = failures(await at_work.scrape())
-        page = await at_work.scrape_when(lambda page: count_up(page) == len(MANY))
-        # Only the polls that were under way met the trouble once more, with all their attempts.
-        assert failures(page) - failed_before <= 8 * 3
+        await at_work.scrape_when(lambda page: count_up(page) == len(MANY))
         assert at_work.api.record.most_at_once[CallKind.STATS] <= 8
 
 

@@ -111,7 +111,11 @@ async def test_midnight_is_crossed_without_a_gap() -> None:
     """An API whose new day is empty for a while leaves yesterday's reading, then today's."""
     days: list[float] = []
     name = "flashback_bucket_stats_day_timestamp_seconds"
-    async with running("empty-new-day", wall=MIDNIGHT - 120, speed=150) as at_work:
+
+    def text(api: str) -> str:
+        return document(api, poll_timeout="30s")
+
+    async with running("empty-new-day", wall=MIDNIGHT - 120, speed=75, text=text) as at_work:
         await at_work.scrape_when(all_polled)
         page = await at_work.scrape()
         while not all(sample.value == MIDNIGHT for sample in page.all(name)):

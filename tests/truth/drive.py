@@ -10,9 +10,10 @@ from random import Random
 
 from exporter import simulator
 from tests.fakes import MIDNIGHT
+from tests.truth.cast import buckets, first_plan
 from tests.truth.checker import Checker
 from tests.truth.clock import SECONDS_PER_DAY, JumpingClock
-from tests.truth.director import Director, buckets, first_plan
+from tests.truth.director import Director
 from tests.truth.ledger import Watched
 from tests.truth.pages import Page, PageError, library_samples, page
 from tests.truth.stage import USER, Stage

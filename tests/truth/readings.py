@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,6 +59,7 @@ class Shown:
     nodes: frozenset[tuple[str, str]] = frozenset()
     success_at: float = 0.0  # monotonic, like the next
     since: float = 0.0  # from when on it is polled
+    stale_after: tuple[float, ...] = ()  # what it was since then
 
 
 class Readings:
@@ -123,6 +124,7 @@ class Readings:
         self, case: Case, answers: list[tuple[float, Handover]], ended: float
     ) -> Iterator[str]:
         before = self._shown[case.bucket]
+        before.stale_after = tuple({*before.stale_after, case.holder.stale_after})
         if ended < before.since - ROUNDING:
             yield f"it shows what was polled at {ended}, and is polled since {before.since}"
         if ended < before.success_at - ROUNDING:
@@ -138,7 +140,9 @@ class Readings:
             yield self._mismatch(case, ended)
         else:
             nodes = source.facts.nodes
-            self._shown[case.bucket] = Shown(case.claim.day, nodes, ended, before.since)
+            self._shown[case.bucket] = replace(
+                before, day=case.claim.day, nodes=nodes, success_at=ended
+            )
 
     def _kept(self, case: Case, ended: float, confirming: Handover) -> Handover | None:
         """Yesterday's answer that is shown, where good polls in the grace lead from it to here."""
@@ -146,7 +150,8 @@ class Readings:
         too_late = into_the_day > case.plan.rollover_grace + case.moment.slack
         if too_late or case.claim.day is None or confirming.day != case.claim.day + A_DAY:
             return None
-        longest, newest = case.holder.stale_after + case.moment.slack, confirming
+        longest = max(self._shown[case.bucket].stale_after) + case.moment.slack
+        newest = confirming
         for answer in self._ledger.handovers(case.bucket, (0, confirming.at)):
             if newest.at - answer.at > longest:
                 return None
@@ -171,7 +176,7 @@ class Readings:
             before.day is not None
             and case.claim.day == before.day + A_DAY
             and into_the_day < case.plan.rollover_grace - ROUNDING
-            and ended < before.success_at + case.holder.stale_after - ROUNDING
+            and ended < before.success_at + min(before.stale_after) - ROUNDING
             and _lacks(source, before.nodes)
             and not self._clock.was_set_since(before.success_at - case.moment.slack)
         ):

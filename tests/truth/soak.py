@@ -55,7 +55,9 @@ def _soak(polls: int, seconds: float, seed: int) -> int:
 def _tell_the_truth(chance: Random, seconds: float) -> int:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        outcome = asyncio.run(drive(chance.randrange(10**9)))
+        seed = chance.randrange(10**9)
+        _say(f"seed {seed}")
+        outcome = asyncio.run(drive(seed))
         _say(str(outcome))
         if outcome.findings:
             _say(outcome.complaint())

@@ -1,0 +1,35 @@
+"""Who and what there is: accounts, buckets, tokens."""
+
+from __future__ import annotations
+
+from exporter import simulator
+from tests.truth.plan import Holder, Plan, Planned, Search
+from tests.truth.stage import USER
+
+PLAIN = tuple(f"b{number:02}" for number in range(24))
+ODD = ("a/b c", 'quo"te', "back\\slash", "é☃", "50%", "0123", "a?b#c", "{x}", "...")
+FINDABLE = tuple(simulator.Bucket(f"d{number}", f"found-{number}") for number in range(8))
+OUT_OF_SIGHT = "workspace-2"
+FIRST_TOKENS = ("given-0", "file-0")
+"""Of the account whose token stands in the configuration, and of the one that has a file."""
+
+
+def first_plan(directory: str) -> Plan:
+    """Three accounts: one logs in and finds its buckets, one has a token file, one a token."""
+    hand = [Planned(bucket) for bucket in (*PLAIN, *ODD)]
+    login = {"login": {"email": USER.email, "password_file": f"{directory}/password"}}
+    file = {"authorization": {"credentials_file": f"{directory}/token"}}
+    given = {"authorization": {"credentials": FIRST_TOKENS[0]}}
+    return Plan(
+        (
+            Holder("login", login, tuple(hand[:4]), Search()),
+            Holder("file", file, tuple(hand[4:16]), None, 45, 150),
+            Holder("given", given, tuple(hand[16:]), None, 60, 240),
+        )
+    )
+
+
+def buckets() -> tuple[simulator.Bucket, ...]:
+    """What there is at first."""
+    hand = (simulator.Bucket(bucket, "", OUT_OF_SIGHT) for bucket in (*PLAIN, *ODD))
+    return (*hand, *FINDABLE)

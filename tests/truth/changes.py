@@ -1,0 +1,142 @@
+"""What people change in the configuration; each change is reloaded, and the checker told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from exporter import simulator
+from tests.truth.cast import ODD, PLAIN
+from tests.truth.plan import Holder, Plan, Planned, Search
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tests.truth.checker import Checker
+    from tests.truth.stage import Stage
+
+FAST, SLOW = 1000.0, 0.3
+"""Requests a second; the second is too few for all polls."""
+
+STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED", "DEGRADED", "MAINTENANCE")
+
+
+class Changes:
+    """Makes one change after the other; each says what it was."""
+
+    def __init__(self, chance: Random, stage: Stage, checker: Checker) -> None:
+        self._chance = chance
+        self._stage = stage
+        self._checker = checker
+
+    async def apply(self, plan: Plan) -> str:
+        """Write a plan down and have it loaded."""
+        self._stage.write(plan)
+        status, text = await self._stage.reload()
+        assert status == 200, text
+        self._checker.last_reload_worked = True
+        self._checker.replan(plan)
+        return ""
+
+    async def change(self, holder: Holder) -> str:
+        """Put another account in the place of the one of its name."""
+        plan = self._checker.plan
+        others = tuple(holder if each.name == holder.name else each for each in plan.holders)
+        await self.apply(replace(plan, holders=others))
+        return repr(holder)
+
+    def _any_holder(self) -> Holder:
+        return self._chance.choice(self._checker.plan.holders)
+
+    async def rename(self) -> str:
+        """A bucket gets another name and another label."""
+        holder = self._any_holder()
+        index = self._chance.randrange(len(holder.buckets))
+        labels = {"team": self._chance.choice(["media", 'q"\\', "é☃"])}
+        name = f"name {self._chance.randrange(100)}"
+        bucket = replace(holder.buckets[index], name=name, labels=labels)
+        listed = (*holder.buckets[:index], bucket, *holder.buckets[index + 1 :])
+        return await self.change(replace(holder, buckets=listed))
+
+    async def add_or_remove(self) -> str:
+        """Some buckets of an account go, others come."""
+        holder = self._any_holder()
+        taken = {bucket.id for each in self._checker.plan.holders for bucket in each.buckets}
+        free = [bucket for bucket in (*PLAIN, *ODD) if bucket not in taken]
+        chosen = self._chance.sample(free, min(len(free), self._chance.randint(0, 3)))
+        kept = self._chance.sample(holder.buckets, max(1, len(holder.buckets) - 2))
+        added = (Planned(bucket) for bucket in chosen)
+        return await self.change(replace(holder, buckets=(*kept, *added)))
+
+    async def move(self) -> str:
+        """A bucket changes from one account to another."""
+        plan = self._checker.plan
+        source, target = self._chance.sample(plan.holders, 2)
+        if len(source.buckets) < 2:
+            return "nothing"
+        moved, *left = source.buckets
+        holders = {each.name: each for each in plan.holders}
+        holders[source.name] = replace(source, buckets=tuple(left))
+        holders[target.name] = replace(target, buckets=(*target.buckets, moved))
+        await self.apply(replace(plan, holders=tuple(holders.values())))
+        return f"{moved} from {source.name} to {target.name}"
+
+    async def know_other_statuses(self) -> str:
+        """Other statuses are known."""
+        known = tuple(self._chance.sample(STATUSES, self._chance.randint(1, len(STATUSES))))
+        await self.apply(replace(self._checker.plan, known_statuses=known))
+        return str(known)
+
+    async def change_intervals(self) -> str:
+        """An account is polled at another pace."""
+        holder, interval = self._any_holder(), self._chance.choice([30, 45, 60, 90])
+        least = 2 * interval + self._checker.plan.poll_timeout
+        stale_after = self._chance.choice([least, least + 60, 300])
+        changed = replace(holder, poll_interval=interval, stale_after=stale_after)
+        return await self.change(changed)
+
+    async def change_rules(self) -> str:
+        """The grace and the re-checks take another time."""
+        grace, recheck = self._chance.choice([120, 300, 600]), self._chance.choice([60, 240, 400])
+        plan = replace(self._checker.plan, rollover_grace=grace, recheck_interval=recheck)
+        await self.apply(plan)
+        return f"grace {grace}, recheck {recheck}"
+
+    async def throttle(self) -> str:
+        """Fewer requests than there are polls: these start late, and the lag has to show it."""
+        slow = self._checker.plan.max_per_second < FAST
+        await self.apply(replace(self._checker.plan, max_per_second=FAST if slow else SLOW))
+        return "no more" if slow else f"{SLOW} requests a second"
+
+    async def break_the_file(self) -> str:
+        """What cannot be used changes nothing."""
+        text = self._stage.file.read_text("utf-8")
+        broken = self._chance.choice(["", text[:-5], text.replace("accounts", "holders"), "\0"])
+        self._stage.file.write_text(broken, "utf-8")
+        status, said = await self._stage.reload()
+        assert status == 500, said
+        assert said
+        self._checker.last_reload_worked = False
+        return repr(broken[:20])
+
+    async def reload_the_same(self) -> str:
+        """Nothing has changed."""
+        return await self.apply(self._checker.plan)
+
+    async def go_elsewhere(self) -> str:
+        """The same API under another name is another API."""
+        holder = self._any_holder()
+        host = "localhost" if holder.host == "127.0.0.1" else "127.0.0.1"
+        return await self.change(replace(holder, host=host))
+
+    async def search_otherwise(self) -> str:
+        """Buckets are found by other rules, or not at all."""
+        holder = next(each for each in self._checker.plan.holders if each.logs_in)
+        search = Search(
+            self._chance.choice([30, 60, 120]),
+            self._chance.choice(["", simulator.WORKSPACE]),
+            self._chance.choice(["", ".*-[0-3]"]),
+        )
+        return await self.change(
+            replace(holder, search=self._chance.choice([search, search, None]))
+        )
