@@ -63,3 +63,7 @@ class JumpingClock(FastClock):
     def jumped_since(self, monotonic: float) -> bool:
         """Whether both clocks jumped since then."""
         return bool(self.jumps) and self.jumps[-1][1] >= monotonic
+
+    def slept(self, start: float, end: float) -> float:
+        """How many seconds between two monotonic times both clocks jumped over."""
+        return sum(after - before for before, after in self.jumps if start < after <= end)

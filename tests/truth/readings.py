@@ -58,6 +58,8 @@ class Shown:
     day: date | None = None
     nodes: frozenset[tuple[str, str]] = frozenset()
     success_at: float = 0.0  # monotonic, like the next
+    success: float | None = None  # as the page said it, Unix time
+    slack: float = 0.0  # of the page that said it first
     since: float = 0.0  # from when on it is polled
     stale_after: tuple[float, ...] = ()  # what it was since then
 
@@ -82,6 +84,9 @@ class Readings:
         """What is not true of a bucket."""
         if case.claim.success is None:
             return
+        before = self._shown[case.bucket]
+        if before.success != case.claim.success:
+            before.success, before.slack = case.claim.success, case.moment.slack
         latest = case.moment.after + ROUNDING
         ends = [end for end in self._clock.moments(case.claim.success) if end <= latest]
         answers = [(end, answer) for end in ends for answer in self._answers(case, end)]
@@ -91,7 +96,7 @@ class Readings:
             return
         # Where the wall clock was set back it said the same twice: which one it was is told by the
         # success known before, and by the answer.
-        known = self._shown[case.bucket].success_at - ROUNDING
+        known = before.success_at - ROUNDING
         ended = min(answers, key=lambda each: (each[0] < known, each[0] - each[1].at))[0]
         yield from self._wrong_freshness(case, ended)
         if case.claim.nodes is not None:
@@ -108,8 +113,12 @@ class Readings:
         )
 
     def _answers(self, case: Case, end: float) -> list[Handover]:
-        """The answers that a poll which ended then may have got."""
-        return self._ledger.handovers(case.bucket, (end - case.moment.slack, end + ROUNDING))
+        """The answers that a poll which ended then may have got, as busy as all was then."""
+        start = end - self._shown[case.bucket].slack
+        slept = self._clock.slept(start, end)
+        if slept <= case.holder.poll_interval:  # longer than that no poll may take
+            start -= slept
+        return self._ledger.handovers(case.bucket, (start, end + ROUNDING))
 
     @staticmethod
     def _wrong_freshness(case: Case, ended: float) -> Iterator[str]:

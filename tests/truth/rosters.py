@@ -32,6 +32,8 @@ class Rosters:
         self._ledger = ledger
         self._clock = clock
         self._before: dict[str, list[Found]] = {}
+        self._successes: dict[str, tuple[float | None, float]] = {}
+        """The last success of each account as a page says it, and how busy all was then."""
 
     def findings(self, page: Page, plan: Plan, moment: Moment) -> Iterator[str]:
         """Which buckets are missing, too many, or named otherwise."""
@@ -66,14 +68,22 @@ class Rosters:
             return [()] if (count, success) == (None, None) else []
         if success is None:
             return [()] if not count else []
+        known = self._successes.get(holder.name, (None, 0.0))
+        if known[0] != success:
+            known = self._successes[holder.name] = (success, moment.slack)
         latest = moment.after + ROUNDING
         ends = [end for end in self._clock.moments(success) if end <= latest]
         return [
             entries
             for end in ends
-            for entries in self._told((end - moment.slack, end + ROUNDING))
+            for entries in self._told(self._span(end, known[1]))
             if sum(map(holder.search.admits, entries)) == count
         ]
+
+    def _span(self, end: float, slack: float) -> Span:
+        """When the listing must have been handed over that was taken in at `end`."""
+        start = end - slack
+        return (start - self._clock.slept(start, end), end + ROUNDING)
 
     def _told(self, span: Span) -> Iterator[Found]:
         """What is known after a listing of a span; an empty one is believed the second time."""
