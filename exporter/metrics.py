@@ -6,17 +6,15 @@ How the lines become a page is `exposition`'s. The exporter's own counters are i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from exporter.model import SECONDS_PER_DAY, UNKNOWN_STATUS, Bucket, BucketState, Node
+from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Node, midnight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_EPOCH = date(1970, 1, 1).toordinal()
 _POLLED = " Polled in the background, not when scraped."
 
 
@@ -44,10 +42,11 @@ class View:
         self.nodes: Sequence[tuple[str, Node]] = ()
         """The nodes that may be shown, each behind the labels of every node metric."""
         if fresh and state.stats is not None:
-            self.nodes = [(_node_labels(self.labels, node), node) for node in state.stats.nodes]
+            self.nodes = [(node_labels(self.labels, node), node) for node in state.stats.nodes]
 
 
-def _node_labels(bucket_labels: str, node: Node) -> str:
+def node_labels(bucket_labels: str, node: Node) -> str:
+    """The labels of every node metric, behind those of the node's bucket."""
     return f"{bucket_labels},{label_pair('ip', node.ip)},{label_pair('host', node.host)}"
 
 
@@ -67,19 +66,32 @@ class Family:
         return f"# HELP {self.name} {self.help}\n# TYPE {self.name} gauge\n".encode()
 
 
-def _node_gauge(name: str, help_text: str, attribute: str) -> Family:
+@dataclass(frozen=True, slots=True)
+class NodeFigure(Family):
+    """A metric that is one number of a node, None where there is none."""
+
+    value_of: Callable[[Node], float | None] = attrgetter("uptime_ratio")
+
+
+def _node_gauge(
+    name: str,
+    help_text: str,
+    attribute: str,
+    nodes_of: Callable[[View], Sequence[tuple[str, Node]]] = attrgetter("nodes"),
+) -> NodeFigure:
     value_of: Callable[[Node], float | None] = attrgetter(attribute)
 
     def lines(view: View) -> str:
         return "".join(
             [
                 f"{name}{{{labels}}} {value!r}\n"
-                for labels, node in view.nodes
+                for labels, node in nodes_of(view)
                 if (value := value_of(node)) is not None
             ]
         )
 
-    return Family(name, help_text + _POLLED, ("bucket_id", "ip", "host"), lines)
+    labels = ("bucket_id", "ip", "host")
+    return NodeFigure(name, help_text + _POLLED, labels, lines, value_of=value_of)
 
 
 @lru_cache(maxsize=64)
@@ -142,7 +154,7 @@ def _stats_day(view: View) -> float | None:
     stats = view.state.stats
     if not view.fresh or stats is None:
         return None
-    return float((stats.day.toordinal() - _EPOCH) * SECONDS_PER_DAY)
+    return midnight(stats.day)
 
 
 def _last_success(view: View) -> float | None:

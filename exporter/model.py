@@ -9,15 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_EPOCH = date(1970, 1, 1).toordinal()
+
 UNKNOWN_STATUS = "UNKNOWN"
 """What stands for a status outside of the known ones."""
 
 SECONDS_PER_DAY = 86400
+
+CLOSED_DAYS_SPREAD = 3600.0
+"""Seconds after the grace over which the calls for the closed day are spread."""
+
+
+def midnight(day: date) -> float:
+    """00:00 UTC of a day, as Unix time."""
+    return float((day.toordinal() - _EPOCH) * SECONDS_PER_DAY)
+
+
+def place_of(bucket_id: str) -> float:
+    """A bucket's place among all, from 0 to below 1: even over many, the same in every process."""
+    digest = blake2b(bucket_id.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
 
 
 class Instant(NamedTuple):
@@ -78,6 +95,15 @@ class Timing(NamedTuple):
     def in_grace_after_midnight(self, wall: float) -> bool:
         """Whether the day at `wall` (Unix time) is so young that upstream may not have it yet."""
         return wall % SECONDS_PER_DAY < self.rollover_grace
+
+    def closed_day_shown(self, day: date, bucket_id: str) -> tuple[float, float]:
+        """From when, and until before when, a day's final figures are shown; Unix time.
+
+        They are asked for once upstream has surely closed the day, a bucket at a time, and give
+        way to the next day's.
+        """
+        closed = midnight(day) + SECONDS_PER_DAY + self.rollover_grace
+        return closed + place_of(bucket_id) * CLOSED_DAYS_SPREAD, closed + SECONDS_PER_DAY
 
     def is_near_midnight(self, wall: float) -> bool:
         """Whether the clocks of both sides may disagree on which day it is."""

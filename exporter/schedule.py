@@ -6,7 +6,6 @@ Pure: it is told the time and what happened, and says what is due. All times are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from exporter.model import (
     Reason,
     Timing,
     pause_seconds,
+    place_of,
 )
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class Slot:
     @property
     def offset(self) -> float:
         """Where in its interval the bucket is due, seconds: the same in every process."""
-        digest = blake2b(self.bucket.id.encode(errors="surrogatepass"), digest_size=8).digest()
-        return int.from_bytes(digest) / 2**64 * self.timing.poll_interval
+        return place_of(self.bucket.id) * self.timing.poll_interval
 
 
 class Schedule:

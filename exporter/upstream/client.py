@@ -71,13 +71,17 @@ class Client:
     async def poll(self, bucket: Bucket) -> Outcome:
         """Ask for today's statistics of a bucket."""
         started = self._clock.now()
-        inquiry = _stats_inquiry(bucket.id, started.day)
-        result = await self._ask(inquiry, lambda body: self._stats(body, started.day))
+        result = await self.day_stats(bucket.id, started.day)
         ended = self._clock.now()
         duration = ended.monotonic - started.monotonic
         if isinstance(result, Fault):
             return Failure(result, ended, duration)
         return Reading(result, ended, duration)
+
+    async def day_stats(self, bucket_id: str, day: date) -> DayStats | Fault:
+        """Ask for the statistics of a bucket on a UTC day."""
+        inquiry = _stats_inquiry(bucket_id, day)
+        return await self._ask(inquiry, lambda body: self._stats(body, day))
 
     async def buckets(self, workspace_id: str | None) -> tuple[FoundBucket, ...] | Fault:
         """List the buckets that the account can see, in one workspace or in all."""
