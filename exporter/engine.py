@@ -14,17 +14,19 @@ import structlog
 from exporter.access import Access, Shared
 from exporter.inventory import Inventory, admitted, roster
 from exporter.journal import Journal, note_listing
-from exporter.model import Fault
+from exporter.model import Fault, Reading
 from exporter.poller import Poller
 from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from random import Random
 
     from exporter.clock import Clock
+    from exporter.closed_days import ClosedDays, Question
     from exporter.config import Account, Config
+    from exporter.history import History
     from exporter.model import Bucket, FoundBucket, Outcome
     from exporter.schedule import Schedule
     from exporter.sharding import Shard
@@ -46,6 +48,8 @@ class Engine:
         *,
         store: Store,
         schedule: Schedule,
+        closed_days: ClosedDays,
+        history: History,
         inventories: dict[str, Inventory],
         clock: Clock,
         chance: Random,
@@ -60,6 +64,8 @@ class Engine:
         self._is_retired = False
         self._store = store
         self._schedule = schedule
+        self._closed_days = closed_days
+        self._history = history
         self._inventories = inventories
         self._clock = clock
         self._progressed = progressed
@@ -75,6 +81,7 @@ class Engine:
             schedule,
             self._poll,
             self._publish,
+            self._next_question,
             max_concurrent=limits.max_concurrent_requests,
             pace=self._pace,
             clock=clock,
@@ -87,6 +94,8 @@ class Engine:
         mine = [each for each in assigned.assignments if self._shard.owns(each.bucket.id)]
         self._store.hold(mine, self.config.known_statuses, now)
         self._schedule.hold(mine, now.monotonic)
+        self._closed_days.hold(each.bucket.key for each in mine)
+        self._history.hold(each.bucket.key for each in mine)
         self._poller.wake()
         if assigned.losers:
             _log.warning(
@@ -134,7 +143,30 @@ class Engine:
     def _publish(self, bucket: Bucket, outcome: Outcome) -> None:
         before, after = self._store.record(bucket.key, outcome)
         self._journal.note_transition(bucket, before, after)
+        self._history.note(bucket.key, after)
+        if isinstance(outcome, Reading):
+            timing = self._store.timing(bucket.key)
+            self._closed_days.consider(bucket, timing, after, outcome.ended)
         self._progressed()
+
+    def _next_question(self) -> Coroutine[None, None, None] | None:
+        """The asking for the next closed day, if any is wanted."""
+        question = self._closed_days.take(self._schedule.paused(self._clock.monotonic()))
+        return None if question is None else self._ask(question)
+
+    async def _ask(self, question: Question) -> None:
+        bucket = question.bucket
+        result = await self.accesses[bucket.account].client.day_stats(bucket.id, question.day)
+        if self._is_retired:
+            return
+        now = self._clock.now()
+        if not isinstance(result, Fault):
+            if self._closed_days.answered(question):
+                self._store.record_closed_day(bucket.key, result, now)
+            return
+        self._schedule.heed(bucket.account, result, now.monotonic)
+        if self._closed_days.failed(question, now.monotonic):
+            self._journal.note_missing_day(bucket, question.day, result)
 
     async def _discover(self, account: Account) -> None:
         """List an account's buckets again and again."""

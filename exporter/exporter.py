@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from exporter.closed_days import ClosedDays
 from exporter.config import Login
 from exporter.engine import Engine
+from exporter.history import History
 from exporter.inventory import Inventory, admitted
 from exporter.journal import Journal
 from exporter.schedule import Schedule
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
     from exporter.clock import Clock
     from exporter.config import Account, Config
+    from exporter.history import PastPoll
+    from exporter.model import BucketKey, Instant
+    from exporter.schedule import Slot
     from exporter.sharding import Shard
     from exporter.store import Entry
 
@@ -42,6 +47,7 @@ class Exporter:
         *,
         shard: Shard,
         progress: Callable[[int], None] = lambda _left: None,
+        asks_closed_days: bool = True,
     ) -> None:
         self._progress = progress
         self.shard = shard
@@ -50,11 +56,15 @@ class Exporter:
         self._chance = chance
         self._store = Store()
         self._schedule = Schedule(clock.now())
+        self._closed_days = ClosedDays(are_wanted=asks_closed_days)
+        self._history = History()
         self._inventories: dict[str, Inventory] = {}
         self._journal = Journal(clock)
         self.first_round_done = asyncio.Event()
         self._changed = asyncio.Event()
         self._engine = self._new_engine(config)
+        self.config_loaded: Instant
+        """When the configuration at work was loaded."""
         self._adopt(self._engine)
         telemetry.watch(self)
 
@@ -85,6 +95,7 @@ class Exporter:
         # At once: the old engine ends a moment later, and must not take what is the new one's.
         self._engine.retire()
         self._schedule.abandon_running(self._clock.monotonic())
+        self._closed_days.abandon_running()
         self._adopt(engine)
         self._changed.set()
 
@@ -106,6 +117,14 @@ class Exporter:
     def entries(self) -> tuple[Entry, ...]:
         """Every bucket that is polled, with its state."""
         return tuple(self._store)
+
+    def slots(self) -> Iterator[Slot]:
+        """When each of them is polled next."""
+        return iter(self._schedule)
+
+    def polls(self, key: BucketKey) -> tuple[PastPoll, ...]:
+        """How a bucket's last polls went, the oldest first."""
+        return self._history.polls(key)
 
     def inventory(self, account: str) -> Inventory | None:
         """What an account's listings have told; None where none was tried."""
@@ -152,6 +171,8 @@ class Exporter:
             config,
             store=self._store,
             schedule=self._schedule,
+            closed_days=self._closed_days,
+            history=self._history,
             inventories=self._inventories,
             clock=self._clock,
             chance=self._chance,
@@ -170,7 +191,8 @@ class Exporter:
         for account in engine.config.accounts:
             self._telemetry.expect(account.name, _calls(account))
         engine.deploy()
-        self._telemetry.config_loaded(self._clock.now().wall)
+        self.config_loaded = self._clock.now()
+        self._telemetry.config_loaded(self.config_loaded.wall)
 
     def _forget_what_changed(self, before: Account, now: Account | None) -> None:
         """Another API, or another workspace, has told nothing yet; other filters change nothing."""
@@ -179,6 +201,8 @@ class Exporter:
         if now is not None and before.base_url != now.base_url:
             self._store.forget(before.name)
             self._schedule.forget(before.name)
+            self._closed_days.forget(before.name)
+            self._history.forget(before.name)
 
     def _is_first_round_done(self) -> bool:
         """Whether each bucket was polled or is paused, and each discovery tried."""

@@ -1,19 +1,23 @@
 """The rendering of the metric table: a bucket's text is made once, when its poll ends.
 
-One fragment per family, fresh and stale; a scrape only joins fragments (`page`). A gauge's lines
-are the same bytes in the text format 0.0.4 and in OpenMetrics 1.0.
+One fragment per family, fresh and stale; a scrape only joins fragments (`page`). The figures of a
+closed day are made when they come, and age by a time of their own. A gauge's lines are the same
+bytes in the text format 0.0.4 and in OpenMetrics 1.0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from exporter.metrics import FAMILIES, View
+from exporter.metrics import FAMILIES, PREVIOUS_DAY, View
 from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from exporter.metrics import Family
 
 FRAGMENTS_PER_CHUNK = 256
 """How many fragments are joined at a time: enough to be quick, few enough to be sent at once."""
@@ -46,10 +50,37 @@ def bucket_text(
     return BucketText(tuple(fresh), tuple(stale), state.fresh_until(timing))
 
 
-def page(texts: Iterable[BucketText], monotonic: float) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class ClosedDayText:
+    """The fragments of a closed day's figures, in the order of PREVIOUS_DAY."""
+
+    fragments: tuple[bytes, ...] = (b"",) * len(PREVIOUS_DAY)
+    shown_until: float = math.inf  # monotonic seconds
+
+    def at(self, monotonic: float) -> tuple[bytes, ...]:
+        """What may be shown at a moment."""
+        return self.fragments if monotonic < self.shown_until else NO_CLOSED_DAY.fragments
+
+
+NO_CLOSED_DAY = ClosedDayText()
+
+
+def closed_day_fragments(bucket: Bucket, state: BucketState) -> tuple[bytes, ...]:
+    """The exposition of the closed day that a bucket's state holds."""
+    view = View(bucket, replace(state, stats=state.previous_day), (), fresh=True)
+    return tuple(family.lines(view).encode() for family in PREVIOUS_DAY)
+
+
+def page(
+    texts: Iterable[BucketText], closed_days: Iterable[ClosedDayText], monotonic: float
+) -> Iterator[bytes]:
     """All buckets' samples at a moment, family by family, in chunks."""
-    shown = [text.at(monotonic) for text in texts]
-    for position, family in enumerate(FAMILIES):
+    yield from _joined(FAMILIES, [text.at(monotonic) for text in texts])
+    yield from _joined(PREVIOUS_DAY, [text.at(monotonic) for text in closed_days])
+
+
+def _joined(families: Sequence[Family], shown: list[tuple[bytes, ...]]) -> Iterator[bytes]:
+    for position, family in enumerate(families):
         header = [family.header]
         for start in range(0, len(shown) or 1, FRAGMENTS_PER_CHUNK):
             fragments = [text[position] for text in shown[start : start + FRAGMENTS_PER_CHUNK]]

@@ -13,9 +13,11 @@ import structlog
 from exporter.model import Failure
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from exporter.clock import Clock
     from exporter.inventory import Inventory
-    from exporter.model import Bucket, BucketState
+    from exporter.model import Bucket, BucketState, Fault
 
 LINES_PER_PERIOD = 100
 PERIOD = 60.0  # seconds
@@ -44,6 +46,13 @@ class Journal:
             _log.warning("bucket_failing", **names, **facts)
         else:
             _log.info("bucket_recovered", **names)
+
+    def note_missing_day(self, bucket: Bucket, day: date, fault: Fault) -> None:
+        """Log that the figures of a closed day could not be had; it goes on being tried."""
+        if self._has_room():
+            names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
+            facts = {"day": str(day), "reason": fault.reason.value, "message": fault.message}
+            _log.warning("closed_day_missing", **names, **facts)
 
     def _has_room(self) -> bool:
         """Whether another line may be written; says so once when it may not."""

@@ -70,22 +70,17 @@ class Family:
 class NodeFigure(Family):
     """A metric that is one number of a node, None where there is none."""
 
-    value_of: Callable[[Node], float | None] = attrgetter("uptime_ratio")
+    value_of: Callable[[Node], float | None] = lambda _node: None
 
 
-def _node_gauge(
-    name: str,
-    help_text: str,
-    attribute: str,
-    nodes_of: Callable[[View], Sequence[tuple[str, Node]]] = attrgetter("nodes"),
-) -> NodeFigure:
+def _node_gauge(name: str, help_text: str, attribute: str) -> NodeFigure:
     value_of: Callable[[Node], float | None] = attrgetter(attribute)
 
     def lines(view: View) -> str:
         return "".join(
             [
                 f"{name}{{{labels}}} {value!r}\n"
-                for labels, node in nodes_of(view)
+                for labels, node in view.nodes
                 if (value := value_of(node)) is not None
             ]
         )
@@ -262,4 +257,21 @@ FAMILIES: tuple[Family, ...] = (
         ages=False,
     ),
 )
+"""What a poll tells of nodes and buckets."""
+
+PREVIOUS_DAY: tuple[NodeFigure, ...] = (
+    _node_gauge(
+        "flashback_node_uptime_previous_day_ratio",
+        "Share of the closed UTC day before in which the node was online, 0 to 1; final.",
+        "uptime_ratio",
+    ),
+    _node_gauge(
+        "flashback_node_latency_average_previous_day_seconds",
+        "Average latency to the node over the closed UTC day before; final.",
+        "latency_average_seconds",
+    ),
+)
+"""What the final figures of a closed day tell of nodes: asked for once, shown for a day."""
+
+METRICS: tuple[Family, ...] = (*FAMILIES, *PREVIOUS_DAY)
 """Every metric of nodes and buckets, in the order of the page."""

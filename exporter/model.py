@@ -6,6 +6,7 @@ written. No library and no other room of the house is imported here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -95,6 +96,10 @@ class Timing(NamedTuple):
     def in_grace_after_midnight(self, wall: float) -> bool:
         """Whether the day at `wall` (Unix time) is so young that upstream may not have it yet."""
         return wall % SECONDS_PER_DAY < self.rollover_grace
+
+    def newest_closed_day(self, wall: float) -> date:
+        """The newest day that upstream has surely closed at a time (Unix time)."""
+        return date.fromordinal(int((wall - self.rollover_grace) // SECONDS_PER_DAY) + _EPOCH - 1)
 
     def closed_day_shown(self, day: date, bucket_id: str) -> tuple[float, float]:
         """From when, and until before when, a day's final figures are shown; Unix time.
@@ -239,6 +244,7 @@ class BucketState:
     stats: DayStats | None = None  # of the newest good poll, or kept over midnight
     last_success: Instant | None = None
     newest: Outcome | None = None
+    previous_day: DayStats | None = None  # the final figures of a closed day
 
     def after(self, outcome: Outcome, timing: Timing) -> BucketState:
         """The state once `outcome` is known.
@@ -266,6 +272,24 @@ class BucketState:
         if isinstance(self.newest, Failure):
             return self.newest.fault.reason
         return None if fresh else Reason.OVERDUE
+
+    def closed_day_wanted(self, bucket_id: str, timing: Timing, now: Instant) -> date | None:
+        """The closed day to ask for now, if any: each one once, in the bucket's own time.
+
+        A bucket of which none was ever held need not wait for that time: the day is closed.
+        """
+        day = timing.newest_closed_day(now.wall)
+        if self.previous_day is None:
+            return day
+        is_time = now.wall >= timing.closed_day_shown(day, bucket_id)[0]
+        return day if is_time and self.previous_day.day != day else None
+
+    def previous_day_until(self, bucket_id: str, timing: Timing, now: Instant) -> float:
+        """The monotonic time, seconds, from which on the closed day held here is not shown."""
+        if self.previous_day is None:
+            return math.inf
+        until = timing.closed_day_shown(self.previous_day.day, bucket_id)[1]
+        return now.monotonic + until - now.wall
 
     def _is_kept_over_midnight(self, reading: Reading, timing: Timing) -> bool:
         held = self.stats

@@ -1,7 +1,8 @@
 """Takes what is due, bounds how much of it runs at once and how fast it starts, publishes outcomes.
 
-The one loop that runs for months. What a poll is and when one is due is decided elsewhere; a poll
-that raises is a bug, and ends the loop and with it the process.
+The one loop that runs for months. What can wait is done when no poll is due. What a poll is and
+when one is due is decided elsewhere; a poll that raises is a bug, and ends the loop and with it the
+process.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from exporter.clock import Clock
     from exporter.model import Bucket, Outcome
@@ -43,6 +44,7 @@ class Poller:
         schedule: Schedule,
         poll: Callable[[Bucket], Awaitable[Outcome]],
         publish: Callable[[Bucket, Outcome], None],
+        spare: Callable[[], Coroutine[None, None, None] | None],
         *,
         max_concurrent: int,
         pace: RequestPace,
@@ -51,10 +53,13 @@ class Poller:
         self._schedule = schedule
         self._poll = poll
         self._publish = publish
+        self._spare = spare  # the next thing that can wait, if any
+        self._max_spare = max(1, max_concurrent // 2)  # the rest is for polls alone
         self._max_concurrent = max_concurrent
         self._pace = pace
         self._clock = clock
         self._running = 0
+        self._running_spare = 0
         self._is_retired = False
         self._woken = asyncio.Event()
         self._beat = clock.monotonic()
@@ -87,12 +92,17 @@ class Poller:
             if delay:
                 return min(delay, LONGEST_WAIT)
             slot = self._schedule.take_due(self._clock.monotonic())
-            if slot is None:
+            work = self._next_spare() if slot is None else self._run_poll(slot)
+            if work is None:
                 return self._until_next_due()
             self._pace.take()
             self._running += 1
-            group.create_task(self._run_poll(slot))
+            group.create_task(work)
         return LONGEST_WAIT
+
+    def _next_spare(self) -> Coroutine[None, None, None] | None:
+        work = self._spare() if self._running_spare < self._max_spare else None
+        return None if work is None else self._run_spare(work)
 
     def _until_next_due(self) -> float:
         due = self._schedule.next_due()
@@ -104,5 +114,12 @@ class Poller:
         outcome = await self._poll(slot.bucket)
         if self._schedule.hand_back(slot, outcome, self._clock.now()):
             self._publish(slot.bucket, outcome)
+        self._running -= 1
+        self.wake()
+
+    async def _run_spare(self, work: Coroutine[None, None, None]) -> None:
+        self._running_spare += 1
+        await work
+        self._running_spare -= 1
         self._running -= 1
         self.wake()

@@ -32,7 +32,7 @@ class Reloader:
         self,
         load: Callable[[], Config],
         apply: Callable[[Config], None],
-        refused: Callable[[], None],
+        refused: Callable[[str], None],
         clock: Clock,
         requested: asyncio.Event,
     ) -> None:
@@ -70,7 +70,7 @@ class Reloader:
             except (ConfigError, OSError) as error:
                 problems = str(error)
                 _log.error("config_reload_failed", problems=problems)
-                self._refused()
+                self._refused(problems)
                 return problems
             _log.info(
                 "config_reloaded", accounts=len(config.accounts), buckets=len(config.buckets())

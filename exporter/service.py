@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import disable_created_metrics
 
+from exporter.board import LiveBoard
 from exporter.config import ConfigError, signature
 from exporter.config.web_config import WebConfig, load_web_config
 from exporter.exporter import Exporter
@@ -76,9 +77,13 @@ async def serving(
     """
     telemetry = _telemetry(runtime_metrics=options.exporter_metrics)
     exporter = Exporter(load(), telemetry, clock, chance, shard=options.shard)
-    reloader = Reloader(
-        load, exporter.replace_config, telemetry.config_refused, clock, reload_requested
-    )
+    board = LiveBoard(exporter, clock)
+
+    def refused(problems: str) -> None:
+        telemetry.config_refused()
+        board.config_refused(problems)
+
+    reloader = Reloader(load, exporter.replace_config, refused, clock, reload_requested)
     endpoints = Endpoints(
         telemetry_path=options.telemetry_path,
         max_requests=options.max_requests,
@@ -86,6 +91,7 @@ async def serving(
         is_healthy=exporter.is_healthy,
         is_ready=exporter.is_ready,
         reload=reloader.reload if options.lifecycle else None,
+        board=board,
         version=VERSION,
     )
     app, guard = make_app(endpoints), _guard(options)
@@ -147,7 +153,15 @@ async def polled_once(
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
     telemetry = _telemetry(runtime_metrics=exporter_metrics)
-    exporter = Exporter(config, telemetry, clock, chance, shard=shard, progress=progress)
+    exporter = Exporter(
+        config,
+        telemetry,
+        clock,
+        chance,
+        shard=shard,
+        progress=progress,
+        asks_closed_days=False,
+    )
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(exporter.run())
         if not exporter.is_ready():  # as it is where there is nothing to poll

@@ -7,11 +7,18 @@ model's business, how it looks the exposition's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.exposition import BucketText, bucket_text, page
-from exporter.model import Bucket, BucketKey, BucketState, Instant, Outcome, Timing
+from exporter.exposition import (
+    NO_CLOSED_DAY,
+    BucketText,
+    ClosedDayText,
+    bucket_text,
+    closed_day_fragments,
+    page,
+)
+from exporter.model import Bucket, BucketKey, BucketState, DayStats, Instant, Outcome, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +44,7 @@ class Entry:
     timing: Timing
     state: BucketState
     text: BucketText
+    closed_day: ClosedDayText
 
 
 class Store:
@@ -69,9 +77,9 @@ class Store:
         for bucket, timing in buckets:
             entry = self._entries.get(bucket.key)
             if entry is None:
-                entry = self._entry(bucket, timing, BucketState(known_since=now))
+                entry = self._entry(bucket, timing, BucketState(known_since=now), now)
             elif not same_statuses or (entry.bucket, entry.timing) != (bucket, timing):
-                entry = self._entry(bucket, timing, entry.state)
+                entry = self._entry(bucket, timing, entry.state, now, entry.closed_day)
             entries[bucket.key] = entry
         self._entries = entries
         self._changed()
@@ -88,10 +96,25 @@ class Store:
         """Take in how a poll of a bucket ended; the states before and after it."""
         entry = self._entries[key]
         state = entry.state.after(outcome, entry.timing)
-        self._entries[key] = self._entry(entry.bucket, entry.timing, state)
+        self._entries[key] = self._entry(
+            entry.bucket, entry.timing, state, outcome.ended, entry.closed_day
+        )
         self._changed()
         self.unpolled.discard(key)
         return entry.state, state
+
+    def record_closed_day(self, key: BucketKey, stats: DayStats, now: Instant) -> None:
+        """Take in the final figures of a closed day of a bucket, in place of an older one's."""
+        entry = self._entries[key]
+        state = replace(entry.state, previous_day=stats)
+        until = state.previous_day_until(entry.bucket.id, entry.timing, now)
+        closed_day = ClosedDayText(closed_day_fragments(entry.bucket, state), until)
+        self._entries[key] = replace(entry, state=state, closed_day=closed_day)
+        self._changed()
+
+    def timing(self, key: BucketKey) -> Timing:
+        """What counts for a bucket that is held."""
+        return self._entries[key].timing
 
     def page(self, monotonic: float) -> Iterator[bytes]:
         """Every sample that may be shown at a moment."""
@@ -103,9 +126,10 @@ class Store:
     def _page(self, monotonic: float) -> Iterator[bytes]:
         """Make the page, and keep it if it is small and nothing changes meanwhile."""
         texts = [entry.text for entry in self]
+        closed_days = [entry.closed_day for entry in self]
         changes, size = self._changes, 0
         chunks: list[bytes] = []
-        for chunk in page(texts, monotonic):
+        for chunk in page(texts, closed_days, monotonic):
             size += len(chunk)
             if size <= KEPT_PAGE:
                 chunks.append(chunk)
@@ -113,13 +137,24 @@ class Store:
                 chunks.clear()
             yield chunk
         if size <= KEPT_PAGE and changes == self._changes:
-            ends = (text.fresh_until for text in texts if monotonic < text.fresh_until)
-            self._kept = _Page(b"".join(chunks), monotonic, min(ends, default=math.inf))
+            ends = [text.fresh_until for text in texts]
+            ends += [text.shown_until for text in closed_days]
+            until = min((end for end in ends if monotonic < end), default=math.inf)
+            self._kept = _Page(b"".join(chunks), monotonic, until)
 
     def _changed(self) -> None:
         self._changes += 1
         self._kept = None
 
-    def _entry(self, bucket: Bucket, timing: Timing, state: BucketState) -> Entry:
+    def _entry(
+        self,
+        bucket: Bucket,
+        timing: Timing,
+        state: BucketState,
+        now: Instant,
+        closed_day: ClosedDayText = NO_CLOSED_DAY,
+    ) -> Entry:
+        """The entry of a state; its closed day's text stays, its end is told by the clocks anew."""
         text = bucket_text(bucket, state, timing, self._known_statuses)
-        return Entry(bucket, timing, state, text)
+        until = state.previous_day_until(bucket.id, timing, now)
+        return Entry(bucket, timing, state, text, ClosedDayText(closed_day.fragments, until))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.cli.run import FLAGS
-from exporter.exposition import bucket_text, page
-from exporter.metrics import FAMILIES
-from exporter.model import BucketState, Instant, Reason, Timing
+from exporter.exposition import ClosedDayText, bucket_text, closed_day_fragments, page
+from exporter.metrics import METRICS as TABLE
+from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.sharding import Shard
 from exporter.telemetry import ListingView, Telemetry
 from exporter.upstream.events import Attempt, Call
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-METRICS = (ROOT / "docs" / "metrics.md").read_text()
+PAGE = (ROOT / "docs" / "metrics.md").read_text()
 START = Instant(NOON, 0.0)
+FOUND = node("h", version="1", status="ONLINE", uptime_ratio=1.0, last_updated=0.0)
+CLOSED = ClosedDayText(
+    closed_day_fragments(bucket(), BucketState(START, previous_day=DayStats(START.day, (FOUND,))))
+)
 
 
 def rows(section: str) -> Iterator[list[str]]:
     """The cells of the first table in a section of docs/metrics.md, without its head."""
-    text = METRICS.split(f"# {section}\n")[1]
+    text = PAGE.split(f"# {section}\n")[1]
     table = re.search(r"(\|.*\n)+", text)
     assert table is not None
     for line in table[0].splitlines()[2:]:
@@ -43,20 +48,19 @@ def test_bucket_metrics_are_the_table_in_the_code() -> None:
     documented = [(names(row[0])[0], names(row[1])) for row in rows("Nodes and buckets")]
     own = "<the bucket's own labels>"
     assert documented == [
-        (family.name, [label for label in family.labels if label != own]) for family in FAMILIES
+        (family.name, [label for label in family.labels if label != own]) for family in TABLE
     ]
 
 
 def test_samples_carry_the_labels_of_their_family() -> None:
     """What is documented as a family's labels is what its samples have."""
-    found = node("h", version="1", status="ONLINE", uptime_ratio=1.0, last_updated=0.0)
-    state = BucketState(START).after(reading(START, found), Timing())
+    state = BucketState(START).after(reading(START, FOUND), Timing())
     failed = state.after(failure(START), Timing())
     for text in (bucket_text(bucket(), each, Timing(), ["ONLINE"]) for each in (state, failed)):
-        for line in b"".join(page([text], 0.0)).decode().splitlines():
+        for line in b"".join(page([text], [CLOSED], 0.0)).decode().splitlines():
             if not line.startswith("#"):
                 name = line.split("{")[0]
-                (family,) = (family for family in FAMILIES if family.name == name)
+                (family,) = (family for family in TABLE if family.name == name)
                 labels = [label for label in family.labels if not label.startswith("<")]
                 assert re.findall(r'(\w+)="', line) == labels
 
@@ -121,10 +125,12 @@ def test_series_formula_counts_the_series() -> None:
     ]
     statuses = ["ONLINE", "OFFLINE", "DISCONNECTED"]
     state = BucketState(START).after(reading(START, *nodes), Timing())
+    closed = ClosedDayText(closed_day_fragments(bucket(), replace(state, previous_day=state.stats)))
     for each, extra in ((state, 6), (state.after(failure(START), Timing()), 7)):
-        text = b"".join(page([bucket_text(bucket(), each, Timing(), statuses)], 0.0)).decode()
-        series = [line for line in text.splitlines() if not line.startswith("#")]
-        assert len(series) == 6 * (5 + len(statuses) + 1) + extra
+        text = bucket_text(bucket(), each, Timing(), statuses)
+        lines = b"".join(page([text], [closed], 0.0)).decode().splitlines()
+        series = [line for line in lines if not line.startswith("#")]
+        assert len(series) == 6 * (7 + len(statuses) + 1) + extra
 
 
 def test_every_dependency_has_its_reason() -> None:

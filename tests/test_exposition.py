@@ -12,9 +12,16 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from exporter.exposition import FRAGMENTS_PER_CHUNK, BucketText, bucket_text, page
-from exporter.metrics import FAMILIES
-from exporter.model import BucketState, Instant, Outcome, Reason, Timing
+from exporter.exposition import (
+    FRAGMENTS_PER_CHUNK,
+    BucketText,
+    ClosedDayText,
+    bucket_text,
+    closed_day_fragments,
+    page,
+)
+from exporter.metrics import FAMILIES, METRICS
+from exporter.model import BucketState, DayStats, Instant, Outcome, Reason, Timing
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 
 if TYPE_CHECKING:
@@ -36,6 +43,20 @@ NODE = node(
 )
 
 
+CLOSED_DAY = ClosedDayText(
+    closed_day_fragments(
+        bucket(),
+        BucketState(
+            START,
+            previous_day=DayStats(
+                START.day, (node("h1", uptime_ratio=0.75, latency_average_seconds=0.045),)
+            ),
+        ),
+    ),
+    shown_until=START.monotonic + 1e6,
+)
+
+
 def text_of(*outcomes: Outcome, of: Bucket | None = None) -> BucketText:
     """The text of a bucket after some polls."""
     state = BucketState(START)
@@ -46,12 +67,21 @@ def text_of(*outcomes: Outcome, of: Bucket | None = None) -> BucketText:
 
 def shown(texts: Iterable[BucketText], monotonic: float = START.monotonic) -> str:
     """The page at a moment."""
-    return b"".join(page(texts, monotonic)).decode()
+    return b"".join(page(texts, [CLOSED_DAY], monotonic)).decode()
 
 
 def samples(text: str) -> list[str]:
     """The lines that are not headers."""
     return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def polled(text: str) -> list[str]:
+    """The lines of nodes that are not a closed day's."""
+    return [
+        line
+        for line in samples(text)
+        if line.startswith("flashback_node") and "_previous_day_" not in line
+    ]
 
 
 LABELS = 'bucket_id="b1",ip="192.0.2.1",host="h1"'
@@ -78,10 +108,12 @@ GOLDEN = {
             'storage_type="",region="",workspace_id=""} 1'
         )
     ],
+    "flashback_node_uptime_previous_day_ratio": [f"{{{LABELS}}} 0.75"],
+    "flashback_node_latency_average_previous_day_seconds": [f"{{{LABELS}}} 0.045"],
 }
 
 
-@pytest.mark.parametrize("name", [family.name for family in FAMILIES])
+@pytest.mark.parametrize("name", [family.name for family in METRICS])
 def test_golden_text_of_each_family(name: str) -> None:
     """Each metric looks exactly like this after a good poll."""
     text = shown([text_of(reading(START, NODE), of=bucket(team="media"))])
@@ -92,12 +124,12 @@ def test_golden_text_of_each_family(name: str) -> None:
 def test_families_are_whole_and_have_headers() -> None:
     """Every family has HELP and TYPE once, all its samples behind them, and says it is polled."""
     text = shown([text_of(reading(START, NODE)), text_of(failure(START), of=bucket("b2"))])
-    for family in FAMILIES:
+    for family in METRICS:
         header = f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n"
         assert text.count(header) == 1
         assert "Polled in the background" in family.help
     names = [line.split("{")[0] for line in samples(text)]
-    assert names == sorted(names, key=[family.name for family in FAMILIES].index)
+    assert names == sorted(names, key=[family.name for family in METRICS].index)
 
 
 def test_status_outside_the_known_ones_is_unknown() -> None:
@@ -114,7 +146,7 @@ def test_status_outside_the_known_ones_is_unknown() -> None:
 def test_values_that_are_absent_have_no_sample() -> None:
     """A node of which only the host is known has no figures, not zeros."""
     text = shown([text_of(reading(START, node()))])
-    assert not [line for line in samples(text) if line.startswith("flashback_node")]
+    assert not polled(text)
     assert 'flashback_bucket_nodes{bucket_id="b1"} 1\n' in text
 
 
@@ -156,7 +188,8 @@ def test_failing_and_stale_keeps_the_reason() -> None:
 def test_bucket_that_was_never_polled_claims_nothing() -> None:
     """Before the first poll only the name is known; never polled in time, it is overdue."""
     text = text_of()
-    assert [line.split("{")[0] for line in samples(shown([text]))] == ["flashback_bucket_info"]
+    names = [line.split("{")[0] for line in samples(shown([text]))]
+    assert [name for name in names if "_previous_day_" not in name] == ["flashback_bucket_info"]
     overdue = shown([text], START.monotonic + TIMING.stale_after)
     assert 'flashback_bucket_failing{bucket_id="b1",reason="overdue"} 1\n' in overdue
     assert 'flashback_bucket_up{bucket_id="b1"} 0\n' in overdue

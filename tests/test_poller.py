@@ -15,7 +15,7 @@ from exporter.upstream.pace import Pace
 from tests.fakes import FakeClock, bucket, failure, reading, settle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from exporter.model import Bucket
 
@@ -31,6 +31,7 @@ class Upstream:
         self.started: list[tuple[float, str]] = []
         self.published: list[tuple[str, Outcome]] = []
         self.reasons: dict[str, Reason] = {}
+        self.spares_left = self.spares_running = self.most_spares_running = 0
 
     async def poll(self, polled: Bucket) -> Outcome:
         self.started.append((self.clock.monotonic(), polled.id))
@@ -44,6 +45,18 @@ class Upstream:
 
     def publish(self, polled: Bucket, outcome: Outcome) -> None:
         self.published.append((polled.id, outcome))
+
+    def spare(self) -> Coroutine[None, None, None] | None:
+        return self.fill_in() if self.spares_left else None
+
+    async def fill_in(self) -> None:
+        """Something that can wait."""
+        self.spares_left -= 1
+        self.spares_running += 1
+        self.most_spares_running = max(self.most_spares_running, self.spares_running)
+        self.started.append((self.clock.monotonic(), "spare"))
+        await self.clock.sleep(self.seconds)
+        self.spares_running -= 1
 
 
 class Buggy(Upstream):
@@ -77,6 +90,7 @@ async def polling(
         schedule,
         upstream.poll,
         upstream.publish,
+        upstream.spare,
         max_concurrent=max_concurrent,
         pace=Pace(rate, clock),
         clock=clock,
@@ -117,6 +131,18 @@ async def test_rate_is_bounded() -> None:
         assert 10 <= len(upstream.started) <= 11
         await upstream.clock.advance(10)
     assert len({name for _, name in upstream.started}) == 20
+
+
+async def test_what_can_wait_comes_after_what_is_due() -> None:
+    """Polls that are due start first; what can wait takes half of the places at the most."""
+    upstream = Upstream(FakeClock(), seconds=1)
+    upstream.spares_left = 20
+    async with polling(upstream, 12, max_concurrent=4, rate=10):
+        await upstream.clock.advance(20)
+    names = [name for _, name in upstream.started]
+    assert names[12:] == ["spare"] * 20
+    assert upstream.most_spares_running == 2
+    assert upstream.spares_left == 0
 
 
 async def test_failing_bucket_does_not_disturb_the_others() -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.config import Config
-    from tests.scrapes import Scrape
 
 LIFECYCLE = replace(ANYWHERE, lifecycle=True)
 SUCCESSFUL = "flashback_exporter_config_last_reload_successful"
@@ -47,9 +46,10 @@ async def reload(at_work: Running) -> tuple[int, str]:
     return response.status_code, response.text
 
 
-def polls(page: Scrape) -> float:
-    """How many polls have been answered."""
-    return page.value("flashback_api_requests_total", call="stats", code="200")
+def polls(at_work: Running) -> int:
+    """How many polls have been answered; closed days are no polls."""
+    today = at_work.clock.now().day
+    return sum(served.day == today for served in at_work.api.record.served)
 
 
 async def test_new_name_touches_the_info_series_alone() -> None:
@@ -64,7 +64,7 @@ async def test_new_name_touches_the_info_series_alone() -> None:
         assert len(page.all("flashback_bucket_info", bucket_id="b1")) == 1
         nodes = "flashback_node_uptime_ratio"
         assert page.all(nodes, bucket_id="b1") == before.all(nodes, bucket_id="b1")
-        assert polls(page) == polls(before) == len(BUCKETS)
+        assert polls(at_work) == len(BUCKETS)
 
 
 async def test_buckets_come_and_go() -> None:
@@ -78,7 +78,7 @@ async def test_buckets_come_and_go() -> None:
             lambda page: page.has("flashback_node_uptime_ratio", bucket_id="b4")
         )
         assert not [sample for sample in page if sample.labels.get("bucket_id") == "b1"]
-        assert polls(page) == len(BUCKETS) + 1
+        assert polls(at_work) == len(BUCKETS) + 1
         assert page.value("flashback_exporter_buckets") == len(BUCKETS)
 
 
@@ -100,13 +100,13 @@ async def test_global_settings_count_at_once() -> None:
     """Known statuses and intervals take effect without a restart."""
     file = File()
     async with running(options=LIFECYCLE, text=file.text) as at_work:
-        before = await at_work.scrape_when(all_polled)
+        await at_work.scrape_when(all_polled)
         file.settings = {"known_statuses": "[ONLINE]", "poll_interval": "5s"}
         assert (await reload(at_work))[0] == 200
         page = await at_work.scrape()
         statuses = {sample.labels["status"] for sample in page.all("flashback_node_status")}
         assert statuses == {"ONLINE", "UNKNOWN"}
-        assert polls(page) == polls(before)
+        assert polls(at_work) == len(BUCKETS)
 
 
 async def test_broken_file_leaves_the_old_configuration_running() -> None:
@@ -224,10 +224,10 @@ async def test_changed_files_are_noticed(tmp_path: Path) -> None:
             lambda page: page.has("flashback_bucket_up", bucket_id="from-file")
         )
         tokens.write_text("- from-file\n- another\n")
-        page = await at_work.scrape_when(
+        await at_work.scrape_when(
             lambda page: page.has("flashback_bucket_up", bucket_id="another")
         )
-        assert polls(page) == len(BUCKETS) + 2
+        assert polls(at_work) == len(BUCKETS) + 2
 
 
 class Source:
@@ -237,6 +237,7 @@ class Source:
         self.config: Config | Exception = self.make("b1")
         self.applied: list[Config] = []
         self.refused = 0
+        self.problems = ""
 
     @staticmethod
     def make(bucket_id: str) -> Config:
@@ -252,8 +253,9 @@ class Source:
             raise self.config
         return self.config
 
-    def refuse(self) -> None:
+    def refuse(self, problems: str) -> None:
         self.refused += 1
+        self.problems = problems
 
 
 async def test_timer_reloads_once_per_change() -> None:
@@ -297,6 +299,7 @@ async def test_what_cannot_be_applied_is_refused(error: Exception) -> None:
     reloader = Reloader(source.load, apply, source.refuse, FakeClock(), asyncio.Event())
     assert await reloader.reload() == str(error)
     assert source.refused == 1
+    assert source.problems == str(error)
 
 
 async def test_reloads_are_serialised() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING
 
-from exporter.model import BucketKey, Instant, Timing
+from exporter.model import BucketKey, DayStats, Instant, Timing
 from exporter.store import Store
 from tests.fakes import NOON, after, bucket, failure, node, reading
 
@@ -119,3 +120,47 @@ def test_forgotten_account_is_unknown_again() -> None:
     text = b"".join(store.page(START.monotonic)).decode()
     assert "flashback_node_uptime_ratio{" not in text
     assert store.unpolled == {BucketKey("main", "b1")}
+
+
+CLOSED = DayStats(date(2024, 1, 14), (node("gone", uptime_ratio=0.75),))
+GRACE_ENDS = START.monotonic + 12 * 3600 + 600
+"""The end of the grace after the next midnight; the fakes' noon is where they start."""
+LINE = b'flashback_node_uptime_previous_day_ratio{bucket_id="b1",ip="192.0.2.1",host="gone"} 0.75\n'
+
+
+def with_closed_day() -> Store:
+    """A store that knows a closed day of b1, and nothing of today."""
+    store = make_store()
+    store.record_closed_day(BucketKey("main", "b1"), CLOSED, START)
+    return store
+
+
+def test_closed_day_is_shown_until_the_next_grace_ends() -> None:
+    """Its figures stay however long nothing can be polled, and go with the grace's last second."""
+    store = with_closed_day()
+    key = BucketKey("main", "b1")
+    store.record(key, reading(START, node("today")))
+    store.record(key, failure(after(START, 60)))
+    assert LINE in b"".join(store.page(GRACE_ENDS - 1))
+    assert LINE in b"".join(store.page(GRACE_ENDS - 0.5)), "from the page that is kept"
+    assert LINE not in b"".join(store.page(GRACE_ENDS))
+
+
+def test_closed_day_follows_the_wall_clock() -> None:
+    """Where the clock is set forward past the grace, the next poll ends what is shown."""
+    store = with_closed_day()
+    later = Instant(START.wall + 86400, START.monotonic + 60)
+    store.record(BucketKey("main", "b1"), reading(later))
+    assert LINE not in b"".join(store.page(later.monotonic))
+
+
+def test_closed_day_outlives_other_settings_but_not_another_api() -> None:
+    """A new name keeps it, a longer grace lets it stay longer, forgetting the account ends it."""
+    store = with_closed_day()
+    timing = Timing(rollover_grace=1200)
+    store.hold([(replace(bucket("b1"), name="other"), timing)], ("ONLINE",), START)
+    assert LINE in b"".join(store.page(GRACE_ENDS))
+    assert LINE not in b"".join(store.page(GRACE_ENDS + 600))
+    store.forget("main")
+    store.hold([(bucket("b1"), TIMING)], ("ONLINE",), START)
+    assert LINE not in b"".join(store.page(START.monotonic))

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from exporter.simulator.answers import Answer, json_answer, refusal
 from exporter.simulator.call import Call
 from exporter.simulator.data_trouble import HOSTILE
+from exporter.simulator.world import unix_to_day
 
 AlterAnswer: TypeAlias = Callable[[Answer, Call], Answer]
 
@@ -80,6 +81,12 @@ def refused(status: int) -> AlterAnswer:
     """One of the error forms under `status`, which is 400, 401, 403 or 404."""
     forms = error_forms(status, _MEANINGS[status])
     return lambda _answer, call: call.pick(forms, "form")
+
+
+def without_past(answer: Answer, call: Call) -> Answer:
+    """400 for every day but today."""
+    is_past = call.day is not None and call.day < unix_to_day(call.now)
+    return refusal(400, "No statistics are kept for this day") if is_past else answer
 
 
 def unsuccessful(_answer: Answer, call: Call) -> Answer:

@@ -121,6 +121,11 @@ _STATS_SCENARIOS = (
     Scenario("forbidden", "403, all bodies", share=0.3, answer=answer_trouble.refused(403)),
     Scenario("not-found", "404, all bodies", share=0.3, answer=answer_trouble.refused(404)),
     Scenario(
+        "no-past-days",
+        "400 for every day but today",
+        answer=answer_trouble.without_past,
+    ),
+    Scenario(
         "unsuccessful",
         "200 with success: false",
         share=0.3,

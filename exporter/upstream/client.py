@@ -90,31 +90,33 @@ class Client:
         return await self._ask(inquiry, listing)
 
     async def _ask(self, inquiry: Inquiry, read: Callable[[bytes], T | Fault]) -> T | Fault:
-        result: T | Fault
+        """What comes of a call: nearly always of one attempt, which has a deadline of its own."""
+        started = self._clock.monotonic()
+        token = self._credentials.at_hand()
+        made: list[tuple[str, T | Fault]] = []
+        if token is not None:
+            result = await self._caller.attempt(inquiry, read, token)
+            if not (_is_passing(result) or _is_refused(result)):
+                return result
+            made.append((token, result))
+        left = max(0.0, started + self._deadline - self._clock.monotonic())
         try:
-            async with self._clock.timeout(self._deadline):
-                result = await self._with_good_token(inquiry, read)
-                if _is_passing(result):  # else spare the library's work: a tenth of a poll's
-                    result = await self._retrying.copy()(self._again, inquiry, read, [result])
+            async with self._clock.timeout(left):
+                result = await self._retrying.copy()(self._with_good_token, inquiry, read, made)
         except TimeoutError:
             result = Fault(Reason.TIMEOUT, f"retries did not succeed within {self._deadline:g}s")
         return result
 
-    async def _again(
-        self, inquiry: Inquiry, read: Callable[[bytes], T | Fault], made: list[T | Fault]
-    ) -> T | Fault:
-        """The next attempt; the first of all has been made already."""
-        return made.pop() if made else await self._with_good_token(inquiry, read)
-
     async def _with_good_token(
-        self, inquiry: Inquiry, read: Callable[[bytes], T | Fault]
+        self,
+        inquiry: Inquiry,
+        read: Callable[[bytes], T | Fault],
+        made: list[tuple[str, T | Fault]],
     ) -> T | Fault:
+        """The next attempt, or the one in `made`, and another where its token was refused."""
         try:
-            token = await self._credentials.token()
-            result = await self._caller.attempt(inquiry, read, token)
-            if not isinstance(result, Fault) or result.reason is not Reason.UNAUTHORIZED:
-                return result
-            other = await self._credentials.renewed(token)
+            token, result = made.pop() if made else await self._attempt(inquiry, read)
+            other = await self._credentials.renewed(token) if _is_refused(result) else None
         except NoToken as error:
             self._caller.not_sent(inquiry.call, error.fault)
             return error.fault
@@ -123,6 +125,12 @@ class Client:
         self._caller.retrying(inquiry.call)
         await self._pace.turn()
         return await self._caller.attempt(inquiry, read, other)
+
+    async def _attempt(
+        self, inquiry: Inquiry, read: Callable[[bytes], T | Fault]
+    ) -> tuple[str, T | Fault]:
+        token = await self._credentials.token()
+        return token, await self._caller.attempt(inquiry, read, token)
 
     def _stats(self, body: bytes, day: date) -> DayStats | Fault:
         parsed = parse_stats(body, day, self._guard)
@@ -149,6 +157,10 @@ def _stats_inquiry(bucket_id: str, day: date) -> Inquiry:
 
 def _is_passing(result: object) -> bool:
     return isinstance(result, Fault) and result.is_passing
+
+
+def _is_refused(result: object) -> bool:
+    return isinstance(result, Fault) and result.reason is Reason.UNAUTHORIZED
 
 
 def _last_result(state: RetryCallState) -> object:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from exporter.metrics import FAMILIES
+from exporter.metrics import METRICS
 from tests.real.databases import Database, Samples, Series, prometheus
 from tests.real.programs import started, until
 from tests.scrapes import Scrape
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEMO = (sys.executable, "-m", "exporter", "demo", "--web.listen-address=127.0.0.1:0")
-NAMES = {family.name for family in FAMILIES}
+NAMES = {family.name for family in METRICS}
 
 
 @asynccontextmanager

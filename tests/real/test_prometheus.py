@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from exporter.metrics import FAMILIES
+from exporter.metrics import METRICS
 from exporter.simulator.data_trouble import HOSTILE
 from exporter.web.app import OPENMETRICS_TYPE, TEXT_TYPE
 from tests.fakes import NOON
@@ -129,7 +129,7 @@ def test_every_metric_is_there(seen: Seen, format_name: str) -> None:
     newest = seen.scrapes[format_name][-1]
     names = {series.name for series in newest.stored}
     assert names == announced(newest.exchange)
-    assert names >= {family.name for family in FAMILIES}
+    assert names >= {family.name for family in METRICS}
 
 
 def test_format_is_the_one_asked_for(seen: Seen, format_name: str) -> None:

@@ -143,6 +143,7 @@ STATUS_SHOWS = {
 """Scenarios seen in many small answers, with the statuses that they give."""
 
 OWN_TESTS = {
+    "no-past-days",
     "null-latency",
     "gzip-bomb",
     "huge-body",
@@ -179,6 +180,14 @@ async def test_status_shows_the_scenario(serving: Serving, name: str) -> None:
     async with serving(playing(name)) as client:
         answers = [await client.post(STATS, json=TODAY) for _ in range(40)]
     assert {answer.status_code for answer in answers} == STATUS_SHOWS[name]
+
+
+async def test_past_may_be_unknown(serving: Serving) -> None:
+    """An API that keeps no past refuses every day but today."""
+    async with serving(playing("no-past-days")) as client:
+        today = await client.post(STATS, json=TODAY)
+        past = await client.post(STATS, json={"day": "2024-01-14T00:00:00.000Z"})
+    assert (today.status_code, past.status_code) == (200, 400)
 
 
 async def test_a_storm_says_how_long_in_seconds(serving: Serving) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.truth.claims import NODE_FAMILIES, Claim, claims
+from tests.truth.previous_days import PreviousDays
 from tests.truth.punctuality import Punctuality
 from tests.truth.readings import Case, Moment, Readings
 from tests.truth.reasons import unfounded
@@ -35,6 +36,7 @@ class Checker:
         self.last_reload_worked = True
         self._ledger = ledger
         self._readings = Readings(ledger, clock)
+        self._previous_days = PreviousDays(ledger, clock)
         self._rosters = Rosters(ledger, clock)
         self._punctuality = Punctuality(ledger, clock)
         self._tallies = Tallies(ledger)
@@ -106,10 +108,6 @@ class Checker:
     def _of_bucket(self, case: Case) -> Iterator[str]:
         yield from case.claim.findings(self.plan.known_statuses)
         yield from self._readings.findings(case)
-        made_up = self._readings.made_up(case)
-        if made_up:
-            yield f"never said of a day that was over: {made_up[:3]}"
         since = self._readings.succeeded_at(case.bucket)
-        finding = unfounded(case, self._ledger, since)
-        if finding is not None:
-            yield finding
+        unfounded_reason = unfounded(case, self._ledger, since)
+        yield from filter(None, (self._previous_days.finding(case), unfounded_reason))

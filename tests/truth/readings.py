@@ -61,7 +61,8 @@ class Shown:
     success: float | None = None  # as the page said it, Unix time
     slack: float = 0.0  # of the page that said it first
     since: float = 0.0  # from when on it is polled
-    stale_after: tuple[float, ...] = ()  # what it was since then
+    stale_after: tuple[float, ...] = ()  # what it was since then, like the next
+    graces: tuple[float, ...] = ()
 
 
 class Readings:
@@ -102,16 +103,6 @@ class Readings:
         if case.claim.nodes is not None:
             yield from self._wrong_reading(case, answers, ended)
 
-    def made_up(self, case: Case) -> list[Fact]:
-        """Figures of the day before that no answer had for a day that was over."""
-        if not case.claim.previous_day:
-            return []
-        answers = self._ledger.handovers(case.bucket, (0, case.moment.after))
-        closed = [each for each in answers if each.day < _day(self._clock.wall_at(each.at))]
-        return sorted(
-            case.claim.previous_day - {fact for each in closed for fact in each.facts.values}
-        )
-
     def _answers(self, case: Case, end: float) -> list[Handover]:
         """The answers that a poll which ended then may have got, as busy as all was then."""
         start = end - self._shown[case.bucket].slack
@@ -134,6 +125,7 @@ class Readings:
     ) -> Iterator[str]:
         before = self._shown[case.bucket]
         before.stale_after = tuple({*before.stale_after, case.holder.stale_after})
+        before.graces = tuple({*before.graces, case.plan.rollover_grace})
         if ended < before.since - ROUNDING:
             yield f"it shows what was polled at {ended}, and is polled since {before.since}"
         if ended < before.success_at - ROUNDING:
@@ -156,7 +148,7 @@ class Readings:
     def _kept(self, case: Case, ended: float, confirming: Handover) -> Handover | None:
         """Yesterday's answer that is shown, where good polls in the grace lead from it to here."""
         into_the_day = self._clock.wall_at(ended) % 86400
-        too_late = into_the_day > case.plan.rollover_grace + case.moment.slack
+        too_late = into_the_day > max(self._shown[case.bucket].graces) + case.moment.slack
         if too_late or case.claim.day is None or confirming.day != case.claim.day + A_DAY:
             return None
         longest = max(self._shown[case.bucket].stale_after) + case.moment.slack
@@ -184,7 +176,7 @@ class Readings:
         if (
             before.day is not None
             and case.claim.day == before.day + A_DAY
-            and into_the_day < case.plan.rollover_grace - ROUNDING
+            and into_the_day < min(before.graces) - ROUNDING
             and ended < before.success_at + min(before.stale_after) - ROUNDING
             and _lacks(source, before.nodes)
             and not self._clock.was_set_since(before.success_at - case.moment.slack)

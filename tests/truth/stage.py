@@ -34,7 +34,7 @@ BEAT = 0.005
 BUSY_BEATS = 400
 """How many of these looks count."""
 
-LEAST_SLACK = 2.0
+LEAST_SLACK = 5.0
 """Simulated seconds from an answer's last byte to the end of its poll, where nothing is busy."""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.simulator import CallKind, Served
 from tests.fakes import MIDNIGHT
 from tests.truth.handmade import PLAN, Scene, node
 from tests.truth.pages import PageError
@@ -244,12 +245,52 @@ def test_day_that_is_over_is_found() -> None:
     assert scene.look()[0] == "'b1': it shows 2024-01-15, and was polled on 2024-01-16"
 
 
+UPTIME_BEFORE = "flashback_node_uptime_previous_day_ratio"
+LATENCY_BEFORE = "flashback_node_latency_average_previous_day_seconds"
+
+
+def claim_previous_day(scene: Scene, uptime: float = 0.98) -> None:
+    """Let the page show these figures of the previous day for a node of b1."""
+    labels = 'bucket_id="b1",ip="192.0.2.1",host="h1"'
+    scene.extra = [
+        f"# TYPE {UPTIME_BEFORE} gauge",
+        f"{UPTIME_BEFORE}{{{labels}}} {uptime}",
+        f"# TYPE {LATENCY_BEFORE} gauge",
+        f"{LATENCY_BEFORE}{{{labels}}} 0.0205",
+    ]
+
+
+def answer_for_yesterday(scene: Scene) -> None:
+    """Let the API answer for yesterday, after today's poll."""
+    scene.ledger.count_call(CallKind.STATS, "b1")
+    scene.ledger.statuses[200] += 1
+    scene.requests += 1
+    yesterday = scene.today - timedelta(days=1)
+    row = dict(node("h1", 98, 0))
+    scene.ledger.served.append(Served(scene.clock.wall(), "b1", yesterday, (row,)))
+
+
 def test_figures_of_the_day_before_must_be_final() -> None:
     """They are those of an answer for a day that was over when it was given."""
     scene = at_midnight()
     scene.poll_all()
-    name = "flashback_node_uptime_previous_day_ratio"
-    labels = 'bucket_id="b1",ip="192.0.2.1",host="h1"'
-    scene.extra = [f"# TYPE {name} gauge", f"{name}{{{labels}}} 0.98"]
+    claim_previous_day(scene)
     (finding,) = scene.look()
     assert "'b1': never said of a day that was over" in finding
+
+
+def test_figures_of_the_day_before_must_be_those_of_that_day() -> None:
+    """The newest closed day's are true until the next grace ends, and outdated from then on."""
+    scene = Scene()
+    scene.poll_all()
+    answer_for_yesterday(scene)
+    claim_previous_day(scene)
+    assert scene.look() == []
+    claim_previous_day(scene, uptime=0.97)
+    (finding,) = scene.look()
+    assert "never said of a day that was over" in finding
+    claim_previous_day(scene)
+    scene.clock.passed += 12 * 3600 + PLAN.rollover_grace - 60
+    assert not [each for each in scene.look() if "previous day" in each]
+    scene.clock.passed += 60
+    assert [each for each in scene.look() if "its previous day is 2024-01-14" in each]

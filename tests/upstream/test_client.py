@@ -372,3 +372,16 @@ async def test_retries_keep_to_the_shared_pace(router: respx.Router) -> None:
     world.pace.take()
     outcome = await world.poll()
     assert outcome.duration > 9
+
+
+async def test_what_came_before_a_long_sleep_is_too_late(router: respx.Router) -> None:
+    """Where the machine slept over the deadline within a poll, its answer counts as too late."""
+    world = World(router)
+
+    def sleep(_request: httpx.Request) -> httpx.Response:
+        world.clock.move_to(world.clock.monotonic() + Timing().poll_interval + 1)
+        return ok()
+
+    answers(router, sleep)
+    fault = await world.fault()
+    assert fault == Fault(Reason.TIMEOUT, "the answer was not read within 60s")

@@ -1,0 +1,116 @@
+"""Which closed day is to be asked for next, of which bucket: each once, gently again if it fails.
+
+Pure: it is told what is known of buckets as their polls end, and what came of the questions. The
+polls come first: who takes from here does so when nothing else is due.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from datetime import date
+
+    from exporter.model import Bucket, BucketKey, BucketState, Instant, Timing
+
+LONGEST_WAIT = 3600.0
+"""A day that could not be had is asked for at least this often, seconds."""
+
+
+class Question(NamedTuple):
+    """A closed day of a bucket."""
+
+    bucket: Bucket
+    timing: Timing
+    day: date
+
+
+@dataclass(slots=True)
+class _Trial:
+    """How a bucket's question has fared so far."""
+
+    question: Question
+    failures: int = 0
+    not_before: float = 0.0  # monotonic seconds
+    is_open: bool = True  # waits to be asked, or is being asked
+
+
+class ClosedDays:
+    """The questions that are open, in the order in which they came up.
+
+    There are none where they are not wanted, as in a process that ends after one round.
+    """
+
+    def __init__(self, *, are_wanted: bool = True) -> None:
+        self._are_wanted = are_wanted
+        self._trials: dict[BucketKey, _Trial] = {}
+        self._waiting: defaultdict[str, deque[_Trial]] = defaultdict(deque)  # by account
+
+    def consider(self, bucket: Bucket, timing: Timing, state: BucketState, now: Instant) -> None:
+        """A poll of a bucket ended well: its closed day may be wanted now."""
+        if not self._are_wanted:
+            return
+        day = state.closed_day_wanted(bucket.id, timing, now)
+        trial = self._trials.get(bucket.key)
+        if trial is None or trial.question.day != day:
+            if day is not None and (trial is None or not trial.is_open):
+                self._open(bucket.key, _Trial(Question(bucket, timing, day)))
+        elif not trial.is_open and now.monotonic >= trial.not_before:
+            self._open(bucket.key, trial)
+
+    def take(self, paused: Collection[str]) -> Question | None:
+        """The next question, of an account that is not paused; None where there is none."""
+        for account, waiting in self._waiting.items():
+            while waiting and account not in paused:
+                trial = waiting.popleft()
+                if self._is_current(trial.question):
+                    return trial.question
+        return None
+
+    def answered(self, question: Question) -> bool:
+        """It need not be asked again; False if nobody wants to know any more."""
+        if not self._is_current(question):
+            return False
+        del self._trials[question.bucket.key]
+        return True
+
+    def failed(self, question: Question, now: float) -> bool:
+        """It is to be asked again later; whether this was the first failure."""
+        if not self._is_current(question):
+            return False
+        trial = self._trials[question.bucket.key]
+        wait = question.timing.poll_interval * 2.0 ** min(trial.failures, 32)
+        trial.not_before = now + min(wait, max(LONGEST_WAIT, question.timing.poll_interval))
+        trial.failures += 1
+        trial.is_open = False
+        return trial.failures == 1
+
+    def hold(self, buckets: Iterable[BucketKey]) -> None:
+        """Forget what concerns other buckets."""
+        self._trials = {key: self._trials[key] for key in buckets if key in self._trials}
+
+    def forget(self, account: str) -> None:
+        """Drop the questions of an account."""
+        self.hold([key for key in self._trials if key.account != account])
+
+    def abandon_running(self) -> None:
+        """What was being asked will not be answered: it waits again."""
+        self._waiting.clear()
+        for trial in self._trials.values():
+            if trial.is_open:
+                self._wait(trial)
+
+    def _open(self, key: BucketKey, trial: _Trial) -> None:
+        trial.is_open = True
+        self._trials[key] = trial
+        self._wait(trial)
+
+    def _wait(self, trial: _Trial) -> None:
+        self._waiting[trial.question.bucket.account].append(trial)
+
+    def _is_current(self, question: Question) -> bool:
+        trial = self._trials.get(question.bucket.key)
+        return trial is not None and trial.question is question

@@ -1,0 +1,127 @@
+"""Which closed day is asked for, when, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from exporter.closed_days import LONGEST_WAIT, ClosedDays
+from exporter.model import BucketState, DayStats, Instant, Timing
+from tests.fakes import MIDNIGHT, NOON, after, bucket, reading
+
+if TYPE_CHECKING:
+    from exporter.closed_days import Question
+    from exporter.model import Bucket
+
+TIMING = Timing()
+START = Instant(NOON, 1000.0)
+YESTERDAY = date(2024, 1, 14)
+STATE = BucketState(START).after(reading(START), TIMING)
+NOBODY: frozenset[str] = frozenset()
+
+
+def considered(days: ClosedDays, of: Bucket, now: Instant = START) -> Question | None:
+    """What is to be asked after a good poll of a bucket."""
+    days.consider(of, TIMING, STATE, now)
+    return days.take(NOBODY)
+
+
+def test_each_bucket_is_asked_for_once() -> None:
+    """A good poll opens the question, further ones do not; the answer ends it."""
+    days = ClosedDays()
+    question = considered(days, bucket())
+    assert question is not None
+    assert question.day == YESTERDAY
+    assert considered(days, bucket()) is None
+    assert considered(days, bucket("b2")) is not None
+    assert days.answered(question)
+    held = replace(STATE, previous_day=DayStats(YESTERDAY, ()))
+    days.consider(bucket(), TIMING, held, after(START, 60))
+    assert days.take(NOBODY) is None
+
+
+def test_next_day_is_asked_for_in_its_own_time() -> None:
+    """With a day held the next one waits for the bucket's time after the grace."""
+    days = ClosedDays()
+    held = replace(STATE, previous_day=DayStats(YESTERDAY, ()))
+    start = TIMING.closed_day_shown(date(2024, 1, 15), "b1")[0]
+    assert MIDNIGHT + 600 <= start < MIDNIGHT + 4200
+    for wall in (MIDNIGHT + 600, start - 1):
+        days.consider(bucket(), TIMING, held, Instant(wall, 0))
+        assert days.take(NOBODY) is None
+    days.consider(bucket(), TIMING, held, Instant(start, 0))
+    question = days.take(NOBODY)
+    assert question is not None
+    assert question.day == date(2024, 1, 15)
+
+
+def test_failure_is_asked_again_ever_less_often() -> None:
+    """After a failure the next good poll asks again, then waits double up to an hour."""
+    days, now, asked = ClosedDays(), START, []
+    while now.monotonic < START.monotonic + 6 * 3600:
+        question = considered(days, bucket(), now)
+        if question is not None:
+            asked.append(now.monotonic)
+            assert days.failed(question, now.monotonic) == (len(asked) == 1)
+        now = after(now, 60)
+    waits = [later - earlier for earlier, later in pairwise(asked)]
+    assert waits[:6] == [60, 120, 240, 480, 960, 1920]
+    assert set(waits[6:]) == {LONGEST_WAIT}
+
+
+def test_paused_account_keeps_its_questions() -> None:
+    """While an account is paused others are asked, and its own questions wait."""
+    days = ClosedDays()
+    days.consider(bucket("b1", "paused"), TIMING, STATE, START)
+    days.consider(bucket("b2"), TIMING, STATE, START)
+    first = days.take({"paused"})
+    assert first is not None
+    assert first.bucket.id == "b2"
+    assert days.take({"paused"}) is None
+    assert days.take(NOBODY) is not None
+
+
+def test_what_was_being_asked_waits_again() -> None:
+    """A question whose asking was abandoned is asked once more, an answered one is not."""
+    days = ClosedDays()
+    answered, running = considered(days, bucket("b1")), considered(days, bucket("b2"))
+    assert answered is not None
+    assert running is not None
+    days.answered(answered)
+    days.abandon_running()
+    assert days.take(NOBODY) == running
+    assert days.take(NOBODY) is None
+
+
+def test_what_nobody_wants_any_more_is_not_asked() -> None:
+    """Buckets and accounts that are gone take their questions along, also those being asked."""
+    days = ClosedDays()
+    running = considered(days, bucket("b1"))
+    assert running is not None
+    days.consider(bucket("b2"), TIMING, STATE, START)
+    days.hold([])
+    assert days.take(NOBODY) is None
+    assert not days.answered(running)
+    assert not days.failed(running, 0.0)
+    days.consider(bucket("b2"), TIMING, STATE, START)
+    days.forget("main")
+    assert days.take(NOBODY) is None
+
+
+def test_day_that_failed_gives_way_to_the_next() -> None:
+    """A day that could not be had is not asked for once a newer one is closed."""
+    days = ClosedDays()
+    question = considered(days, bucket())
+    assert question is not None
+    days.failed(question, START.monotonic)
+    tomorrow = considered(days, bucket(), after(START, 86400))
+    assert tomorrow is not None
+    assert tomorrow.day == date(2024, 1, 15)
+    assert not days.answered(question)
+
+
+def test_none_is_wanted_where_the_process_ends_at_once() -> None:
+    """Told that closed days are not wanted, nothing is ever asked."""
+    assert considered(ClosedDays(are_wanted=False), bucket()) is None

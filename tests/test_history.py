@@ -1,0 +1,93 @@
+"""What is remembered of the last polls."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from exporter.history import KEPT, History, PastPoll
+from exporter.model import BucketKey, BucketState, Instant, Outcome, Reason, Timing
+from tests.fakes import NOON, after, failure, node, reading
+
+START = Instant(NOON, 1000.0)
+KEY = BucketKey("main", "b1")
+
+
+def noted(history: History, *outcomes: Outcome) -> None:
+    state = BucketState(START)
+    for outcome in outcomes:
+        state = state.after(outcome, Timing())
+        history.note(KEY, state)
+
+
+def held() -> History:
+    history = History()
+    history.hold([KEY])
+    return history
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_failures_keep_their_reason(reason: Reason) -> None:
+    """Each reason comes out as it went in."""
+    history = held()
+    noted(history, failure(START, reason))
+    assert history.polls(KEY) == (PastPoll(int(NOON), reason, 0, 0.5),)
+
+
+def test_good_polls_count_who_is_not_online() -> None:
+    """A node without a status says nothing; all others but ONLINE count."""
+    history = held()
+    nodes = [node("a", status="ONLINE"), node("b", status="OFFLINE"), node("c", status="x")]
+    noted(history, reading(START, *nodes, node("d")))
+    assert history.polls(KEY) == (PastPoll(int(NOON), None, 2, 0.25),)
+
+
+def test_only_the_last_are_kept() -> None:
+    """What is older gives way, the order stays."""
+    history = held()
+    noted(history, *(reading(after(START, 60.0 * number)) for number in range(KEPT + 5)))
+    polls = history.polls(KEY)
+    assert len(polls) == KEPT
+    assert [poll.ended for poll in polls] == [int(NOON) + 60 * (n + 5) for n in range(KEPT)]
+
+
+def test_absurd_polls_fit() -> None:
+    """Neither thousands of nodes nor a poll of a day break the record."""
+    history = held()
+    nodes = [node(f"h{number}", status="OFFLINE") for number in range(300)]
+    noted(history, reading(START, *nodes, duration=86400.0))
+    (poll,) = history.polls(KEY)
+    assert (poll.nodes_not_online, poll.duration) == (255, 65504.0)
+
+
+def test_what_is_not_held_is_not_remembered() -> None:
+    """Buckets that go are forgotten, those that stay are not, and strangers are not noted."""
+    history, other = held(), BucketKey("other", "b2")
+    noted(history, reading(START))
+    history.note(other, BucketState(START).after(reading(START), Timing()))
+    assert not history.polls(other)
+    history.hold([KEY, other])
+    assert len(history.polls(KEY)) == 1
+    history.hold([other])
+    assert not history.polls(KEY)
+
+
+def test_an_account_can_be_forgotten() -> None:
+    """Its buckets are held on, without a past."""
+    history = held()
+    noted(history, reading(START))
+    history.forget("other")
+    assert history.polls(KEY)
+    history.forget("main")
+    assert not history.polls(KEY)
+    noted(history, reading(START))
+    assert len(history.polls(KEY)) == 1
+
+
+def test_it_stays_small() -> None:
+    """A bucket's past is one string of bytes: three megabytes for ten thousand buckets."""
+    history = held()
+    noted(history, *(reading(START) for _ in range(2 * KEPT)))
+    (record,) = history._records.values()  # noqa: SLF001 - the bound is on what is kept
+    assert sys.getsizeof(record) <= 300

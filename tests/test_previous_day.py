@@ -1,0 +1,100 @@
+"""The closed day before, from the simulator's books to the page."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from exporter.model import SECONDS_PER_DAY, Instant, Timing, midnight
+from tests.fakes import MIDNIGHT, NOON
+from tests.stack import BUCKETS, document, running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+    from exporter.simulator import Simulator
+    from tests.scrapes import Scrape
+
+UPTIME = "flashback_node_uptime_previous_day_ratio"
+LATENCY = "flashback_node_latency_average_previous_day_seconds"
+FIELDS: dict[str, tuple[str, Callable[[float], float]]] = {
+    UPTIME: ("perc_uptime", lambda percent: percent / 100),
+    LATENCY: ("avg_latency_ms", lambda ms: ms / 1000),
+}
+PATIENT = partial(document, poll_timeout="50s")
+"""As configuration: a poll may take long, as the time of these tests runs so fast."""
+
+YESTERDAY = Timing().newest_closed_day(NOON)
+TODAY = Instant(NOON, 0).day
+
+
+def all_known(page: Scrape) -> bool:
+    """Whether each bucket's previous day is shown."""
+    return {each.labels["bucket_id"] for each in page.all(UPTIME)} == {*BUCKETS}
+
+
+def said(api: Simulator, name: str, day: date) -> set[tuple[str, str, str, float]]:
+    """What the simulator said of a day once it was over, as samples of a metric."""
+    field, in_base_units = FIELDS[name]
+    return {
+        (served.bucket, str(row["ip"]), str(row["host"]), in_base_units(value))
+        for served in api.record.served
+        if served.day == day and served.at >= midnight(day) + SECONDS_PER_DAY
+        for row in served.rows
+        if isinstance(value := row.get(field), int | float)
+    }
+
+
+def shown(page: Scrape, name: str) -> set[tuple[str, str, str, float]]:
+    """What a page shows of a metric."""
+    return {
+        (each.labels["bucket_id"], each.labels["ip"], each.labels["host"], each.value)
+        for each in page.all(name)
+    }
+
+
+async def test_final_figures_are_those_of_the_day_before() -> None:
+    """Right after the first good poll yesterday is asked for, once, and shown as it was said."""
+    async with running(speed=100, text=PATIENT) as stack:
+        page = await stack.scrape_when(all_known)
+        begun = stack.clock.monotonic()
+        for name in FIELDS:
+            assert shown(page, name)
+            assert shown(page, name) == said(stack.api, name, YESTERDAY)
+        await stack.wait_until(lambda: stack.clock.monotonic() > begun + 600)
+        asked = [each.bucket for each in stack.api.record.served if each.day == YESTERDAY]
+    assert sorted(asked) == sorted(BUCKETS)
+
+
+async def test_next_day_takes_over_after_the_grace() -> None:
+    """At midnight nothing changes; after the grace each bucket moves on to the day that ended."""
+    settings = partial(document, poll_interval="5m", poll_timeout="5m", stale_after="1h")
+    async with running(speed=300, wall=MIDNIGHT - 600, text=settings) as stack:
+        await stack.scrape_when(all_known)
+        grace_ends = MIDNIGHT + 600
+        page = await stack.scrape()
+        while stack.clock.wall() < grace_ends:
+            assert shown(page, UPTIME) == said(stack.api, UPTIME, YESTERDAY)
+            page = await stack.scrape()
+        page = await stack.scrape_when(lambda page: not page.all(UPTIME))
+        assert stack.clock.wall() >= grace_ends
+        while not all_known(page):
+            await asyncio.sleep(0.05)  # an hour passes in seconds
+            page = await stack.scrape()
+            assert shown(page, UPTIME) <= said(stack.api, UPTIME, TODAY)
+        assert shown(page, UPTIME) == said(stack.api, UPTIME, TODAY)
+
+
+async def test_api_without_past_days_does_no_harm() -> None:
+    """Where only today can be had, there is no sample, the buckets are up, and it asks gently."""
+    async with running("no-past-days", speed=100, text=PATIENT) as stack:
+        begun = stack.clock.monotonic()
+        await stack.wait_until(lambda: stack.clock.monotonic() > begun + 1800)
+        page = await stack.scrape()
+        refused = stack.api.record.answers[400]
+    assert not page.all(UPTIME)
+    assert not page.all(LATENCY)
+    assert {each.value for each in page.all("flashback_bucket_up")} == {1.0}
+    assert len(BUCKETS) <= refused <= 6 * len(BUCKETS), "after 0, 1, 3, 7, 15 and 31 minutes"

@@ -1,0 +1,65 @@
+"""Whether the previous day's figures are final ones, of one answer, and of the right day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from tests.truth.clock import JumpingClock
+    from tests.truth.facts import Fact
+    from tests.truth.ledger import Handover, Ledger
+    from tests.truth.readings import Case
+
+KINDS = {"uptime", "latency_average"}
+AN_HOUR = 3600.0
+"""Somebody who set the clock less than so long ago, in seconds, may have been noticed nowhere."""
+
+
+class PreviousDays:
+    """Holds the previous day's figures against what was handed over for closed days."""
+
+    def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._graces: tuple[float, ...] = ()
+
+    def finding(self, case: Case) -> str | None:
+        """What is not true of a bucket's previous day."""
+        self._graces = tuple({*self._graces, case.plan.rollover_grace})
+        claimed = case.claim.previous_day
+        if not claimed:
+            return None
+        answers = self._closed(case)
+        unsaid = claimed - {fact for answer in answers for fact in answer.facts.values}
+        if unsaid:
+            return f"never said of a day that was over: {sorted(unsaid)[:3]}"
+        days = {answer.day for answer in answers if _figures(answer) == claimed}
+        if not days:
+            return "its previous day is patched together from several answers"
+        return self._wrong_day(case, days)
+
+    def _closed(self, case: Case) -> list[Handover]:
+        """What was said of days that were over."""
+        answers = self._ledger.handovers(case.bucket, (0, case.moment.after))
+        return [each for each in answers if each.day < _day(self._clock.wall_at(each.at))]
+
+    def _wrong_day(self, case: Case, days: set[date]) -> str | None:
+        if self._clock.was_set_since(case.moment.before - AN_HOUR):
+            return None
+        right = {
+            _day(self._clock.wall_at(at) - grace) - timedelta(days=1)
+            for at in (case.moment.before, case.moment.after)
+            for grace in self._graces
+        }
+        return None if days & right else f"its previous day is {min(days)}, not {min(right)}"
+
+
+def _figures(answer: Handover) -> set[Fact]:
+    return {fact for fact in answer.facts.values if fact.kind in KINDS}
+
+
+def _day(wall: float) -> date:
+    return datetime.fromtimestamp(wall, UTC).date()
