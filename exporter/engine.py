@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -27,16 +27,35 @@ if TYPE_CHECKING:
     from exporter.closed_days import ClosedDays, Question
     from exporter.config import Account, Config
     from exporter.history import History
+    from exporter.inventory import Assignment
     from exporter.model import Bucket, FoundBucket, Outcome
     from exporter.schedule import Schedule
     from exporter.sharding import Shard
-    from exporter.store import Store
+    from exporter.store import Prepared, Store
     from exporter.upstream.events import Observer
 
 CREDENTIALS_WATCH = 2.0
 """How often it is looked whether an account has another token, seconds."""
 
 _log = structlog.get_logger()
+
+
+class Change(NamedTuple):
+    """The accounts of which another configuration invalidates what is known."""
+
+    asked_elsewhere: frozenset[str] = frozenset()  # of their buckets
+    listed_elsewhere: frozenset[str] = frozenset()  # of which buckets they have
+
+
+NO_CHANGE = Change()
+
+
+class Plan(NamedTuple):
+    """The buckets to poll, and what is made ready for them."""
+
+    mine: list[Assignment]
+    losers: tuple[Bucket, ...]  # found, but another account polls them
+    prepared: Prepared
 
 
 class Engine:
@@ -87,22 +106,41 @@ class Engine:
             clock=clock,
         )
 
-    def deploy(self) -> None:
-        """Hold and plan exactly the buckets that are known now."""
-        now = self._clock.now()
-        assigned = roster(self.config.accounts, self._inventories)
+    async def made_plan(self, change: Change = NO_CHANGE) -> Plan:
+        """The plan, made in a thread: with many buckets it takes longer than a scrape may wait."""
+        while True:
+            known = dict(self._inventories)
+            plan = await asyncio.to_thread(self.plan, change)
+            if known == self._inventories:
+                return plan
+
+    def plan(self, change: Change = NO_CHANGE) -> Plan:
+        """Which buckets there are and what is known of them, once a change has been made."""
+        listed = {
+            name: inventory
+            for name, inventory in self._inventories.items()
+            if name not in change.listed_elsewhere
+        }
+        assigned = roster(self.config.accounts, listed)
         mine = [each for each in assigned.assignments if self._shard.owns(each.bucket.id)]
-        self._store.hold(mine, self.config.known_statuses, now)
-        self._schedule.hold(mine, now.monotonic)
-        self._closed_days.hold(each.bucket.key for each in mine)
-        self._history.hold(each.bucket.key for each in mine)
+        statuses, now = self.config.known_statuses, self._clock.now()
+        prepared = self._store.prepared(mine, statuses, now, change.asked_elsewhere)
+        return Plan(mine, assigned.losers, prepared)
+
+    def deploy(self, plan: Plan) -> None:
+        """Hold and poll exactly the buckets of a plan."""
+        now = self._clock.now()
+        self._closed_days.hold(each.bucket.key for each in plan.mine)
+        self._history.hold(each.bucket.key for each in plan.mine)
+        self._store.take_in(plan.prepared, now)
+        self._schedule.hold(plan.mine, now.monotonic)
         self._poller.wake()
-        if assigned.losers:
+        if plan.losers:
             _log.warning(
                 "buckets_in_several_accounts",
-                count=len(assigned.losers),
-                bucket_id=assigned.losers[0].id,
-                ignored_in=assigned.losers[0].account,
+                count=len(plan.losers),
+                bucket_id=plan.losers[0].id,
+                ignored_in=plan.losers[0].account,
             )
 
     async def run(self) -> None:
@@ -175,11 +213,11 @@ class Engine:
             await self._wait_out_pause(account.name)
             await self._pace.turn()
             client = self.accesses[account.name].client
-            self._take_in(account, await client.buckets(discovery.workspace_id))
+            await self._take_in(account, await client.buckets(discovery.workspace_id))
             inventory = self._inventories.get(account.name, Inventory())
             await self._clock.sleep(inventory.next_wait(discovery.refresh_interval, account.timing))
 
-    def _take_in(self, account: Account, result: tuple[FoundBucket, ...] | Fault) -> None:
+    async def _take_in(self, account: Account, result: tuple[FoundBucket, ...] | Fault) -> None:
         if self._is_retired:
             return
         now = self._clock.now()
@@ -189,7 +227,10 @@ class Engine:
         if isinstance(result, Fault):
             self._schedule.heed(account.name, result, now.monotonic)
         elif after.found != before.found:
-            self.deploy()
+            plan = await self.made_plan()
+            if self._is_retired:
+                return
+            self.deploy(plan)
         note_listing(account.name, before, after, len(admitted(account, after)))
         self._progressed()
 

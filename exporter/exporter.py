@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from exporter.closed_days import ClosedDays
 from exporter.config import Login
-from exporter.engine import Engine
+from exporter.engine import Change, Engine, Plan
 from exporter.history import History
 from exporter.inventory import Inventory, admitted
 from exporter.journal import Journal
@@ -65,7 +65,7 @@ class Exporter:
         self._engine = self._new_engine(config)
         self.config_loaded: Instant
         """When the configuration at work was loaded."""
-        self._adopt(self._engine)
+        self._adopt(self._engine, self._engine.plan())
         telemetry.watch(self)
 
     @property
@@ -82,21 +82,21 @@ class Exporter:
                 await self._changed.wait()
                 running.cancel()
 
-    def replace_config(self, config: Config) -> None:
+    async def replace_config(self, config: Config) -> None:
         """Go on with another configuration; what it leaves as it was keeps all that is known of it.
 
         Raises OSError, and changes nothing, where its TLS files cannot be used.
         """
         engine = self._new_engine(config)
-        accounts = {account.name: account for account in config.accounts}
-        for before in self.config.accounts:
-            self._forget_what_changed(before, accounts.get(before.name))
+        change = _change(self.config, config)
+        plan = await engine.made_plan(change)
+        self._forget(change)
         engine.resume(self._engine)
         # At once: the old engine ends a moment later, and must not take what is the new one's.
         self._engine.retire()
         self._schedule.abandon_running(self._clock.monotonic())
         self._closed_days.abandon_running()
-        self._adopt(engine)
+        self._adopt(engine, plan)
         self._changed.set()
 
     def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
@@ -186,23 +186,22 @@ class Exporter:
         self._progress(len(self._store.unpolled))
         self.is_ready()
 
-    def _adopt(self, engine: Engine) -> None:
+    def _adopt(self, engine: Engine, plan: Plan) -> None:
         self._engine = engine
         for account in engine.config.accounts:
             self._telemetry.expect(account.name, _calls(account))
-        engine.deploy()
+        engine.deploy(plan)
         self.config_loaded = self._clock.now()
         self._telemetry.config_loaded(self.config_loaded.wall)
 
-    def _forget_what_changed(self, before: Account, now: Account | None) -> None:
-        """Another API, or another workspace, has told nothing yet; other filters change nothing."""
-        if now is None or _listed_where(before) != _listed_where(now):
-            self._inventories.pop(before.name, None)
-        if now is not None and before.base_url != now.base_url:
-            self._store.forget(before.name)
-            self._schedule.forget(before.name)
-            self._closed_days.forget(before.name)
-            self._history.forget(before.name)
+    def _forget(self, change: Change) -> None:
+        for account in change.listed_elsewhere:
+            self._inventories.pop(account, None)
+        for account in change.asked_elsewhere:
+            self._store.forget(account)
+            self._schedule.forget(account)
+            self._closed_days.forget(account)
+            self._history.forget(account)
 
     def _is_first_round_done(self) -> bool:
         """Whether each bucket was polled or is paused, and each discovery tried."""
@@ -211,6 +210,22 @@ class Exporter:
             account.discovery is None or account.name in self._inventories or account.name in paused
             for account in self.config.accounts
         ) and all(key.account in paused for key in self._store.unpolled)
+
+
+def _change(before: Config, after: Config) -> Change:
+    """What another configuration invalidates; other filters of a listing do not."""
+    accounts = {account.name: account for account in after.accounts}
+    pairs = [(account, accounts.get(account.name)) for account in before.accounts]
+    return Change(
+        asked_elsewhere=frozenset(
+            was.name for was, now in pairs if now is not None and was.base_url != now.base_url
+        ),
+        listed_elsewhere=frozenset(
+            was.name
+            for was, now in pairs
+            if now is None or _listed_where(was) != _listed_where(now)
+        ),
+    )
 
 
 def _listed_where(account: Account) -> object:

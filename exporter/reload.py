@@ -14,7 +14,7 @@ import structlog
 from exporter.config import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from exporter.clock import Clock
     from exporter.config import Config
@@ -31,7 +31,7 @@ class Reloader:
     def __init__(
         self,
         load: Callable[[], Config],
-        apply: Callable[[Config], None],
+        apply: Callable[[Config], Awaitable[None]],
         refused: Callable[[str], None],
         clock: Clock,
         requested: asyncio.Event,
@@ -66,7 +66,7 @@ class Reloader:
             try:
                 # In a thread: a large file takes a while, and scrapes and polls go on meanwhile.
                 config = await asyncio.to_thread(self._load)
-                self._apply(config)
+                await self._apply(config)
             except (ConfigError, OSError) as error:
                 problems = str(error)
                 _log.error("config_reload_failed", problems=problems)

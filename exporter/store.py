@@ -21,7 +21,7 @@ from exporter.exposition import (
 from exporter.model import Bucket, BucketKey, BucketState, DayStats, Instant, Outcome, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 
 KEPT_PAGE = 2 * 2**20
@@ -45,6 +45,13 @@ class Entry:
     state: BucketState
     text: BucketText
     closed_day: ClosedDayText
+
+
+class Prepared(NamedTuple):
+    """What a store is to hold, made ready beside it."""
+
+    known_statuses: tuple[str, ...]
+    entries: list[tuple[Entry | None, Entry]]  # as each was, and as it is to be
 
 
 class Store:
@@ -71,16 +78,41 @@ class Store:
         now: Instant,
     ) -> None:
         """Hold exactly these buckets: what is known of each stays, what is new is unknown."""
+        self.take_in(self.prepared(buckets, known_statuses, now), now)
+
+    def prepared(
+        self,
+        buckets: Iterable[tuple[Bucket, Timing]],
+        known_statuses: tuple[str, ...],
+        now: Instant,
+        forgotten: Collection[str] = (),
+    ) -> Prepared:
+        """What `take_in` is to hold, once all of the `forgotten` accounts is forgotten.
+
+        Changes nothing, so another thread may take its time for it.
+        """
         same_statuses = known_statuses == self._known_statuses
-        self._known_statuses = known_statuses
-        entries = {}
+        entries: list[tuple[Entry | None, Entry]] = []
         for bucket, timing in buckets:
-            entry = self._entries.get(bucket.key)
-            if entry is None:
-                entry = self._entry(bucket, timing, BucketState(known_since=now), now)
-            elif not same_statuses or (entry.bucket, entry.timing) != (bucket, timing):
-                entry = self._entry(bucket, timing, entry.state, now, entry.closed_day)
-            entries[bucket.key] = entry
+            held = None if bucket.account in forgotten else self._entries.get(bucket.key)
+            if held and same_statuses and (held.bucket, held.timing) == (bucket, timing):
+                entries.append((held, held))
+            else:
+                entries.append((held, _renewed(held, bucket, timing, known_statuses, now)))
+        return Prepared(known_statuses, entries)
+
+    def take_in(self, prepared: Prepared, now: Instant) -> None:
+        """Hold exactly what was prepared, with all that has become known since."""
+        self._known_statuses = prepared.known_statuses
+        entries = {}
+        for before, made in prepared.entries:
+            key = made.bucket.key
+            held = self._entries.get(key)
+            entries[key] = (
+                made
+                if held is before
+                else _renewed(held, made.bucket, made.timing, prepared.known_statuses, now)
+            )
         self._entries = entries
         self._changed()
         self.unpolled = {key for key, entry in entries.items() if entry.state.newest is None}
@@ -96,8 +128,13 @@ class Store:
         """Take in how a poll of a bucket ended; the states before and after it."""
         entry = self._entries[key]
         state = entry.state.after(outcome, entry.timing)
-        self._entries[key] = self._entry(
-            entry.bucket, entry.timing, state, outcome.ended, entry.closed_day
+        self._entries[key] = _entry(
+            entry.bucket,
+            entry.timing,
+            state,
+            self._known_statuses,
+            outcome.ended,
+            closed_day=entry.closed_day,
         )
         self._changed()
         self.unpolled.discard(key)
@@ -146,15 +183,30 @@ class Store:
         self._changes += 1
         self._kept = None
 
-    def _entry(
-        self,
-        bucket: Bucket,
-        timing: Timing,
-        state: BucketState,
-        now: Instant,
-        closed_day: ClosedDayText = NO_CLOSED_DAY,
-    ) -> Entry:
-        """The entry of a state; its closed day's text stays, its end is told by the clocks anew."""
-        text = bucket_text(bucket, state, timing, self._known_statuses)
-        until = state.previous_day_until(bucket.id, timing, now)
-        return Entry(bucket, timing, state, text, ClosedDayText(closed_day.fragments, until))
+
+def _renewed(
+    held: Entry | None,
+    bucket: Bucket,
+    timing: Timing,
+    known_statuses: tuple[str, ...],
+    now: Instant,
+) -> Entry:
+    """The entry of a bucket under other settings; of a new one nothing is known."""
+    if held is None:
+        return _entry(bucket, timing, BucketState(known_since=now), known_statuses, now)
+    return _entry(bucket, timing, held.state, known_statuses, now, closed_day=held.closed_day)
+
+
+def _entry(
+    bucket: Bucket,
+    timing: Timing,
+    state: BucketState,
+    known_statuses: tuple[str, ...],
+    now: Instant,
+    *,
+    closed_day: ClosedDayText = NO_CLOSED_DAY,
+) -> Entry:
+    """The entry of a state; its closed day's text stays, its end is told by the clocks anew."""
+    text = bucket_text(bucket, state, timing, known_statuses)
+    until = state.previous_day_until(bucket.id, timing, now)
+    return Entry(bucket, timing, state, text, ClosedDayText(closed_day.fragments, until))

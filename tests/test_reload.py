@@ -224,9 +224,7 @@ async def test_changed_files_are_noticed(tmp_path: Path) -> None:
             lambda page: page.has("flashback_bucket_up", bucket_id="from-file")
         )
         tokens.write_text("- from-file\n- another\n")
-        await at_work.scrape_when(
-            lambda page: page.has("flashback_bucket_up", bucket_id="another")
-        )
+        await at_work.scrape_when(lambda page: page.has("flashback_bucket_up", bucket_id="another"))
         assert polls(at_work) == len(BUCKETS) + 2
 
 
@@ -253,6 +251,9 @@ class Source:
             raise self.config
         return self.config
 
+    async def apply(self, config: Config) -> None:
+        self.applied.append(config)
+
     def refuse(self, problems: str) -> None:
         self.refused += 1
         self.problems = problems
@@ -261,7 +262,7 @@ class Source:
 async def test_timer_reloads_once_per_change() -> None:
     """A signature that changes leads to one reload, also where the file is broken."""
     source, clock, stamp = Source(), FakeClock(), [1]
-    reloader = Reloader(source.load, source.applied.append, source.refuse, clock, asyncio.Event())
+    reloader = Reloader(source.load, source.apply, source.refuse, clock, asyncio.Event())
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(reloader.watch(lambda: stamp[0], 30))
         await clock.advance(100)
@@ -292,7 +293,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def test_what_cannot_be_applied_is_refused(error: Exception) -> None:
     """TLS files that vanish between parsing and use leave the old configuration running."""
 
-    def apply(_config: Config) -> None:
+    async def apply(_config: Config) -> None:
         raise error
 
     source = Source()
@@ -313,7 +314,7 @@ async def test_reloads_are_serialised() -> None:
         depth[0] -= 1
         return config
 
-    reloader = Reloader(load, source.applied.append, source.refuse, FakeClock(), asyncio.Event())
+    reloader = Reloader(load, source.apply, source.refuse, FakeClock(), asyncio.Event())
     async with asyncio.TaskGroup() as group:
         for _ in range(5):
             group.create_task(reloader.reload())
