@@ -1,0 +1,238 @@
+"""One bucket: whether it is read, what its nodes do now, and what they did on closed days."""
+
+from __future__ import annotations
+
+from monitoring.boards import colours, links, panels, tables, variables
+from monitoring.boards.layout import Board, Defaults, Section, line
+from monitoring.boards.panels import Query, Text, Values
+from monitoring.boards.queries import LATENCY, Scope
+
+_ONE = Scope(buckets='bucket_id="$bucket"', nodes='bucket_id="$bucket"')
+_NODE = "{{host}} {{ip}}"
+_TO_NODE = (links.series_to_node(),)
+_UPTIME = Values("percentunit", colours.UPTIMES, low=0, high=1)
+
+
+def _reading() -> Section:
+    info = "bucket_id, name, account, storage_type, region, workspace_id"
+    return Section(
+        "Is it read?",
+        (
+            line(
+                4,
+                panels.number(
+                    Text(
+                        "Polls",
+                        "Up: the newest poll succeeded and the readings are not stale. It says"
+                        " nothing about the nodes.",
+                        alert="FlashbackBucketFailing",
+                    ),
+                    Values("short", colours.ALL_IS_GOOD, colours.UP),
+                    Query(_ONE.bucket("flashback_bucket_up")),
+                ),
+                panels.number(
+                    Text(
+                        "Why failing",
+                        "The reason of the newest failure; no data while the bucket is up.",
+                        alert="FlashbackBucketFailing",
+                    ),
+                    Values("none", ((None, colours.RED),), none="not failing"),
+                    Query(
+                        f"{_ONE.bucket('flashback_bucket_failing', keep='reason')}"
+                        f" and on (bucket_id) ({_ONE.bucket('flashback_bucket_up')} == 0)",
+                        "{{reason}}",
+                    ),
+                    name_only=True,
+                ),
+                panels.number(
+                    Text(
+                        "Nodes",
+                        "Nodes in the newest good reading; gone while it is stale.",
+                        alert="FlashbackBucketFewerNodes",
+                    ),
+                    Values("short", ((None, colours.RED), (1, colours.GREEN)), decimals=0),
+                    Query(_ONE.bucket("flashback_bucket_nodes")),
+                ),
+                panels.number(
+                    Text("Last good poll", "How long ago the bucket was last read."),
+                    Values(
+                        "s", ((None, colours.GREEN), (300, colours.ORANGE), (3600, colours.RED))
+                    ),
+                    Query(
+                        f"time() - {_ONE.bucket('flashback_bucket_last_success_timestamp_seconds')}"
+                    ),
+                ),
+                panels.number(
+                    Text(
+                        "Day of the readings",
+                        "The UTC day that the readings belong to. Just after midnight it may still"
+                        " be yesterday.",
+                    ),
+                    Values("time:YYYY-MM-DD"),
+                    Query(_ONE.bucket("flashback_bucket_stats_day_timestamp_seconds") + " * 1000"),
+                ),
+                panels.number(
+                    Text(
+                        "Worst closed day",
+                        "The worst node's uptime on the newest closed day.",
+                        alert="FlashbackNodeClosedDayUnderTarget",
+                    ),
+                    _UPTIME,
+                    Query(f"min({_ONE.newest_day()})"),
+                ),
+            ),
+            line(
+                6,
+                tables.rows(
+                    Text(
+                        "The bucket",
+                        "Its name and account; the last three are empty where it was not found by"
+                        " discovery. Your own labels are on flashback_bucket_info.",
+                    ),
+                    {
+                        "name": "Bucket",
+                        "bucket_id": "Bucket id",
+                        "account": "Account",
+                        "storage_type": "Storage",
+                        "region": "Region",
+                        "workspace_id": "Workspace",
+                    },
+                    tables.Column(
+                        "Info",
+                        f'max by ({info}) (flashback_bucket_info{{bucket_id="$bucket"}})',
+                        hidden=True,
+                    ),
+                ),
+                panels.lines(
+                    Text(
+                        "Poll duration",
+                        "How long the newest poll took, retries included.",
+                    ),
+                    Values("s", low=0),
+                    Query(_ONE.bucket("flashback_bucket_poll_duration_seconds"), "poll"),
+                ),
+            ),
+        ),
+    )
+
+
+def _nodes() -> Section:
+    status = f"{_ONE.node('flashback_node_status', keep='status')} == 1"
+    version = _ONE.node("flashback_node_info", keep="version")
+    updated = _ONE.node("flashback_node_last_updated_timestamp_seconds")
+    return Section(
+        "Nodes now",
+        (
+            line(
+                8,
+                tables.rows(
+                    Text(
+                        "Nodes",
+                        "What the newest reading says of each node. Today's uptime still changes,"
+                        " and its denominator is not documented: judge nodes by closed days.",
+                        alert="FlashbackBucketFewerNodes",
+                    ),
+                    {"host": "Host", "ip": "IP", "status": "Status", "version": "Version"},
+                    tables.Column("Is", f"max by (ip, host, status) ({status})", hidden=True),
+                    tables.Column("Runs", f"max by (ip, host, version) ({version})", hidden=True),
+                    tables.Column(
+                        "Uptime today",
+                        f"max by (ip, host) ({_ONE.node('flashback_node_uptime_ratio')})",
+                        "percentunit",
+                    ),
+                    tables.Column(
+                        "Newest closed day",
+                        f"max by (ip, host) ({_ONE.newest_day()})",
+                        "percentunit",
+                        colours.UPTIMES,
+                    ),
+                    tables.Column(
+                        "Latency",
+                        f"max by (ip, host) ({_ONE.node('flashback_node_latency_last_seconds')})",
+                        "s",
+                    ),
+                    tables.Column("Reported", f"time() - max by (ip, host) ({updated})", "s"),
+                    leads={"host": links.row_to_node()},
+                ),
+            ),
+            line(
+                8,
+                panels.states(
+                    Text(
+                        "Status",
+                        "The status of each node at each poll.",
+                        _TO_NODE,
+                        alert="FlashbackNodeDown",
+                    ),
+                    Values("short", meanings=colours.STATUSES),
+                    Query(f"max by (ip, host) ({_ONE.status_code()})", _NODE),
+                ),
+                panels.lines(
+                    Text(
+                        "Uptime of the running day",
+                        "It starts anew at 00:00 UTC. Whether it is a share of the time elapsed or"
+                        " of the whole day is not documented.",
+                        _TO_NODE,
+                    ),
+                    Values("percentunit", low=0, high=1),
+                    Query(_ONE.node("flashback_node_uptime_ratio"), _NODE),
+                ),
+            ),
+            line(
+                8,
+                panels.lines(
+                    Text("Latency, newest", "The newest measurement of each node.", _TO_NODE),
+                    Values("s", low=0),
+                    Query(_ONE.node("flashback_node_latency_last_seconds"), _NODE),
+                ),
+                panels.lines(
+                    Text("Latency, running day", "The average since 00:00 UTC.", _TO_NODE),
+                    Values("s", low=0),
+                    Query(_ONE.node("flashback_node_latency_average_seconds"), _NODE),
+                ),
+            ),
+        ),
+    )
+
+
+def _closed_days() -> Section:
+    return Section(
+        "Closed days",
+        (
+            line(
+                9,
+                panels.days(
+                    Text(
+                        "Uptime by node",
+                        "A cell is a closed day in UTC, also of nodes that are gone by now. Choose"
+                        " some weeks above; days that were backfilled are shown too.",
+                        _TO_NODE,
+                    ),
+                    _UPTIME,
+                    Query(_ONE.closed_day(), _NODE),
+                ),
+                panels.lines(
+                    Text(
+                        "Latency by node",
+                        "The average of each closed day in UTC.",
+                        _TO_NODE,
+                    ),
+                    Values("s", low=0),
+                    Query(_ONE.closed_day(LATENCY), _NODE),
+                    daily=True,
+                ),
+            ),
+        ),
+    )
+
+
+def board(_: Defaults) -> Board:
+    """A bucket's page."""
+    return Board(
+        name="bucket",
+        title="Flashback / Bucket",
+        description="One bucket: its polls, its nodes now and on closed days.",
+        variables=(variables.datasource(), variables.account(), variables.one_bucket()),
+        sections=(_reading(), _nodes(), _closed_days()),
+        since="now-7d",
+    )

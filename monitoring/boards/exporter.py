@@ -1,0 +1,218 @@
+"""The exporter's own health: polling, the API, accounts, shards, the process."""
+
+from __future__ import annotations
+
+from monitoring.boards import colours, panels, process, traffic, variables
+from monitoring.boards.layout import Board, Defaults, Section, line
+from monitoring.boards.panels import Query, Text, Values
+
+_WHO = 'job=~"$job", instance=~"$instance"'
+_API = f'{_WHO}, account=~"$account"'
+_COUNT = Values("short", low=0, decimals=0)
+_INSTANCE = "{{instance}}"
+
+
+def _own(metric: str, reduced: str = "max by (instance)") -> str:
+    return f"{reduced} ({metric}{{{_WHO}}})"
+
+
+def _account(metric: str, reduced: str = "max by (account)") -> str:
+    return f"{reduced} ({metric}{{{_API}}})"
+
+
+def _now() -> Section:
+    return Section(
+        "Now",
+        (
+            line(
+                4,
+                panels.number(
+                    Text(
+                        "Exporters",
+                        "How many exporters answered the newest scrape.",
+                        alert="FlashbackExporterDown",
+                    ),
+                    Values("short", colours.ALL_IS_GOOD, decimals=0),
+                    Query(f"count({_own('flashback_exporter_build_info')})"),
+                ),
+                panels.number(
+                    Text(
+                        "Buckets polled",
+                        "Summed over the exporters: replicas poll the same buckets, shards share"
+                        " them.",
+                    ),
+                    Values("short", decimals=0),
+                    Query(f"sum({_own('flashback_exporter_buckets')})"),
+                ),
+                panels.number(
+                    Text(
+                        "Poll lag",
+                        "How late the most overdue poll is. Over a poll interval, the exporter is"
+                        " too slow for its buckets: see docs/scaling.md.",
+                        alert="FlashbackPollLag",
+                    ),
+                    Values("s", colours.LAG),
+                    Query(f"max({_own('flashback_exporter_poll_lag_seconds')})"),
+                ),
+                panels.number(
+                    Text(
+                        "Configuration",
+                        "Whether every exporter could load its configuration when it last tried.",
+                        alert="FlashbackConfigReloadFailed",
+                    ),
+                    Values("short", colours.ALL_IS_GOOD, colours.GOOD),
+                    Query(f"min({_own('flashback_exporter_config_last_reload_successful')})"),
+                ),
+                panels.number(
+                    Text(
+                        "Paused accounts",
+                        "Accounts that a 429 has paused.",
+                        alert="FlashbackAccountRateLimited",
+                    ),
+                    Values("short", colours.NONE_IS_GOOD, decimals=0),
+                    Query(
+                        "count("
+                        + _account("flashback_account_paused_until_timestamp_seconds")
+                        + ") or vector(0)"
+                    ),
+                ),
+                panels.number(
+                    Text(
+                        "Next token to end",
+                        "Accounts that log in renew theirs long before; given tokens end for good.",
+                        alert="FlashbackTokenExpiring",
+                    ),
+                    Values("s", colours.LIFETIME),
+                    Query(
+                        "min("
+                        + _account("flashback_account_token_expiry_timestamp_seconds", "min")
+                        + ") - time()"
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+def _polling() -> Section:
+    buckets = _own("flashback_bucket_poll_duration_seconds", "max by (bucket_id)")
+    failing = _own("flashback_bucket_failing", "max by (bucket_id, reason)")
+    return Section(
+        "Polling",
+        (
+            line(
+                8,
+                panels.lines(
+                    Text(
+                        "Poll lag",
+                        "How late the most overdue poll of each exporter is.",
+                        alert="FlashbackPollLag",
+                    ),
+                    Values("s", colours.LAG, low=0),
+                    Query(_own("flashback_exporter_poll_lag_seconds"), _INSTANCE),
+                ),
+                panels.lines(
+                    Text(
+                        "Poll duration",
+                        "Over the buckets: the newest poll of each, retries included.",
+                    ),
+                    Values("s", low=0),
+                    Query(f"quantile(0.5, {buckets})", "half of the buckets"),
+                    Query(f"quantile(0.99, {buckets})", "99 in 100"),
+                    Query(f"max({buckets})", "slowest"),
+                ),
+                panels.lines(
+                    Text(
+                        "Failing buckets by reason",
+                        "By the reason of the newest failure; docs/metrics.md explains each.",
+                        alert="FlashbackAccountFailing",
+                    ),
+                    _COUNT,
+                    Query(f"count by (reason) ({failing})", "{{reason}}"),
+                    stacked=True,
+                ),
+            ),
+        ),
+    )
+
+
+def _accounts() -> Section:
+    expiry = "flashback_account_token_expiry_timestamp_seconds"
+    paused = "flashback_account_paused_until_timestamp_seconds"
+    listed = "flashback_account_discovery_last_success_timestamp_seconds"
+    return Section(
+        "Accounts",
+        (
+            line(
+                8,
+                panels.lines(
+                    Text(
+                        "Token lifetime",
+                        "Until the token of each account ends, where it says so. A saw means that"
+                        " it is renewed; a line down to 0 means that nothing does.",
+                        alert="FlashbackTokenExpiring",
+                    ),
+                    Values("s", colours.LIFETIME),
+                    Query(
+                        f"{_account(expiry, 'min by (account, instance)')} - time()",
+                        "{{account}} {{instance}}",
+                    ),
+                ),
+                panels.lines(
+                    Text(
+                        "Pauses",
+                        "How long each account is still paused after a 429; no line, no pause.",
+                        alert="FlashbackAccountRateLimited",
+                    ),
+                    Values("s", low=0),
+                    Query(
+                        f"{_account(paused, 'max by (account, instance)')} - time()",
+                        "{{account}} {{instance}}",
+                    ),
+                ),
+            ),
+            line(
+                7,
+                panels.states(
+                    Text(
+                        "Discovery",
+                        "Whether the newest listing of each account succeeded.",
+                        alert="FlashbackDiscoveryFailing",
+                    ),
+                    Values("short", colours.ALL_IS_GOOD, colours.GOOD),
+                    Query(_account("flashback_account_discovery_up"), "{{account}}"),
+                ),
+                panels.lines(
+                    Text(
+                        "Discovered buckets",
+                        "What each listing found after its filters, for the whole account.",
+                        alert="FlashbackDiscoveredBucketsFell",
+                    ),
+                    _COUNT,
+                    Query(_account("flashback_account_discovered_buckets"), "{{account}}"),
+                ),
+                panels.lines(
+                    Text("Last good listing", "How long ago each account was last listed."),
+                    Values("s", low=0),
+                    Query(f"time() - {_account(listed)}", "{{account}}"),
+                ),
+            ),
+        ),
+    )
+
+
+def board(_: Defaults) -> Board:
+    """The exporter's page."""
+    return Board(
+        name="exporter",
+        title="Flashback / Exporter",
+        description="How the exporter does: polling, the API, accounts, shards, the process.",
+        variables=(
+            variables.datasource(),
+            variables.job(),
+            variables.instance(),
+            variables.api_account(),
+        ),
+        sections=(_now(), _polling(), traffic.section(_WHO), _accounts(), *process.sections(_WHO)),
+        since="now-6h",
+    )

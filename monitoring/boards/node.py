@@ -1,0 +1,202 @@
+"""One host across buckets: does one bucket see it down, or do all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monitoring.boards import colours, links, panels, tables, variables
+from monitoring.boards.layout import Board, Defaults, Section, line
+from monitoring.boards.panels import Query, Text, Values
+from monitoring.boards.queries import LATENCY, Scope, or_zero
+
+if TYPE_CHECKING:
+    from monitoring.boards.sdk import dashboard
+
+_HOST = Scope(nodes='bucket_id=~"$bucket", host="$host"')
+_BUCKET = "{{name}} {{ip}}"
+_TO_BUCKET = (links.series_to_bucket(),)
+_UPTIME = Values("percentunit", colours.UPTIMES, low=0, high=1)
+
+_SEEN = _HOST.named(_HOST.node("flashback_node_last_updated_timestamp_seconds"))
+_DOWN = _HOST.named(_HOST.down())
+_TODAY = _HOST.named(_HOST.node("flashback_node_uptime_ratio"))
+_LAST = _HOST.named(_HOST.node("flashback_node_latency_last_seconds"))
+_AVERAGE = _HOST.named(_HOST.node("flashback_node_latency_average_seconds"))
+
+
+def _now() -> Section:
+    return Section(
+        "Now",
+        (
+            line(
+                4,
+                panels.number(
+                    Text("Buckets", "Chosen buckets that have the host in their newest reading."),
+                    Values("short", decimals=0),
+                    Query(f"count(count by (bucket_id) ({_SEEN}))"),
+                ),
+                panels.number(
+                    Text(
+                        "Down for buckets", "Buckets that see it down.", alert="FlashbackNodeDown"
+                    ),
+                    Values("short", colours.NONE_IS_GOOD, decimals=0),
+                    Query(or_zero(f"count(count by (bucket_id) ({_DOWN}))")),
+                ),
+                panels.number(
+                    Text("Latency", "The newest measurement, averaged over the buckets."),
+                    Values("s"),
+                    Query(f"avg({_LAST})"),
+                ),
+                panels.number(
+                    Text(
+                        "Worst closed day",
+                        "The lowest uptime on the newest closed day.",
+                        alert="FlashbackNodeClosedDayUnderTarget",
+                    ),
+                    _UPTIME,
+                    Query(f"min({_HOST.named(_HOST.newest_day())})"),
+                ),
+                panels.number(
+                    Text(
+                        "Oldest report",
+                        "The age of the oldest figures that the API has of it.",
+                        alert="FlashbackNodeReportOld",
+                    ),
+                    Values(
+                        "s", ((None, colours.GREEN), (900, colours.ORANGE), (3600, colours.RED))
+                    ),
+                    Query(f"time() - min({_SEEN})"),
+                ),
+                panels.number(
+                    Text("Versions", "How many different software versions run under this host."),
+                    Values("short", ((None, colours.GREEN), (2, colours.ORANGE)), decimals=0),
+                    Query(
+                        "count(count by (version) ("
+                        + _HOST.named(_HOST.node("flashback_node_info", keep="version"))
+                        + "))"
+                    ),
+                ),
+            ),
+            line(8, _table()),
+        ),
+    )
+
+
+def _table() -> dashboard.Panel:
+    keys = "bucket_id, name, ip"
+    status = _HOST.named(f"{_HOST.node('flashback_node_status', keep='status')} == 1")
+    version = _HOST.named(_HOST.node("flashback_node_info", keep="version"))
+    return tables.rows(
+        Text("By bucket", "What each bucket's newest reading says of the host."),
+        {
+            "name": "Bucket",
+            "bucket_id": "Bucket id",
+            "ip": "IP",
+            "status": "Status",
+            "version": "Version",
+        },
+        tables.Column("Is", f"max by ({keys}, status) ({status})", hidden=True),
+        tables.Column("Runs", f"max by ({keys}, version) ({version})", hidden=True),
+        tables.Column("Uptime today", f"max by ({keys}) ({_TODAY})", "percentunit"),
+        tables.Column(
+            "Newest closed day",
+            f"max by ({keys}) ({_HOST.named(_HOST.newest_day())})",
+            "percentunit",
+            colours.UPTIMES,
+        ),
+        tables.Column("Latency", f"max by ({keys}) ({_LAST})", "s"),
+        tables.Column("Reported", f"time() - max by ({keys}) ({_SEEN})", "s"),
+        leads={"name": links.row_to_bucket()},
+    )
+
+
+def _over_time() -> Section:
+    return Section(
+        "Over time",
+        (
+            line(
+                9,
+                panels.states(
+                    Text("Status by bucket", "How each bucket saw the host.", _TO_BUCKET),
+                    Values("short", meanings=colours.STATUSES),
+                    Query(_HOST.named(_HOST.status_code()), _BUCKET),
+                ),
+                panels.lines(
+                    Text(
+                        "Uptime of the running day",
+                        "Lowest, average and highest over the buckets; starts anew at 00:00 UTC.",
+                    ),
+                    Values("percentunit", low=0, high=1),
+                    Query(f"min({_TODAY})", "lowest"),
+                    Query(f"avg({_TODAY})", "average"),
+                    Query(f"max({_TODAY})", "highest"),
+                ),
+            ),
+            line(
+                8,
+                panels.lines(
+                    Text(
+                        "Latency by bucket, newest",
+                        "The newest measurement for each bucket.",
+                        _TO_BUCKET,
+                    ),
+                    Values("s", low=0),
+                    Query(_LAST, _BUCKET),
+                ),
+                panels.lines(
+                    Text(
+                        "Latency by bucket, running day", "The average since 00:00 UTC.", _TO_BUCKET
+                    ),
+                    Values("s", low=0),
+                    Query(_AVERAGE, _BUCKET),
+                ),
+            ),
+        ),
+    )
+
+
+def _closed_days() -> Section:
+    closed = _HOST.named(_HOST.closed_day(), history=True)
+    latency = _HOST.named(_HOST.closed_day(LATENCY), history=True)
+    return Section(
+        "Closed days",
+        (
+            line(
+                9,
+                panels.days(
+                    Text(
+                        "Uptime by bucket",
+                        "A cell is a closed day in UTC. All buckets red: the node. One bucket red:"
+                        " look at the bucket.",
+                        _TO_BUCKET,
+                    ),
+                    _UPTIME,
+                    Query(closed, _BUCKET),
+                ),
+                panels.lines(
+                    Text("Latency by bucket", "The average of each closed day.", _TO_BUCKET),
+                    Values("s", low=0),
+                    Query(latency, _BUCKET),
+                    daily=True,
+                ),
+            ),
+        ),
+    )
+
+
+def board(defaults: Defaults) -> Board:
+    """A node's page."""
+    return Board(
+        name="node",
+        title="Flashback / Node",
+        description="One host as all buckets see it.",
+        variables=(
+            variables.datasource(),
+            variables.account(),
+            variables.buckets(),
+            variables.host(),
+            variables.down(defaults.down),
+        ),
+        sections=(_now(), _over_time(), _closed_days()),
+        since="now-7d",
+    )

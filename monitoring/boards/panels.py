@@ -1,0 +1,223 @@
+"""What a panel looks like: one function per kind, with the house's defaults.
+
+A panel is made without place and id; `layout` gives both. What is asked is not decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from monitoring.boards import colours, links
+from monitoring.boards.sdk import (
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    statushistory,
+    timeseries,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from monitoring.boards.colours import Meanings, Steps
+
+SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One expression of a panel, and what its series are called."""
+
+    expr: str
+    legend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """How a panel's values read."""
+
+    unit: str
+    steps: Steps = colours.PLAIN
+    meanings: Meanings | None = None
+    low: float | None = None
+    high: float | None = None
+    decimals: int | None = None
+    none: str | None = None  # what stands there where there is nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a panel says of itself."""
+
+    title: str
+    description: str
+    links: tuple[dashboard.DashboardLink, ...] = ()  # from each of its series
+    alert: str = ""  # the one whose section of the runbook helps here
+
+
+def lines(
+    text: Text, values: Values, *queries: Query, daily: bool = False, stacked: bool = False
+) -> dashboard.Panel:
+    """Values over time; `daily` has one point a day."""
+    custom = timeseries.FieldConfig(
+        line_width=1,
+        fill_opacity=20 if stacked else 5,
+        show_points=common.VisibilityMode.ALWAYS if daily else common.VisibilityMode.AUTO,
+        span_nulls=False,
+        stacking=common.StackingConfig(
+            mode=common.StackingMode.NORMAL if stacked else common.StackingMode.NONE, group="A"
+        ),
+    )
+    options = timeseries.Options(legend=_legend(), tooltip=_tooltip())
+    color = dashboard.FieldColor(mode=dashboard.FieldColorModeId.PALETTE_CLASSIC)
+    made = _panel("timeseries", text, values, queries, options=options, custom=custom, color=color)
+    return _daily(made) if daily else made
+
+
+def number(text: Text, values: Values, *queries: Query, name_only: bool = False) -> dashboard.Panel:
+    """The newest value, large; `name_only` shows what the series is called instead."""
+    options = stat.Options(
+        graph_mode=common.BigValueGraphMode.NONE,
+        color_mode=common.BigValueColorMode.VALUE,
+        text_mode=common.BigValueTextMode.NAME if name_only else common.BigValueTextMode.AUTO,
+        reduce_options=_newest(),
+    )
+    return _instant(_panel("stat", text, values, queries, options=options))
+
+
+def bars(text: Text, values: Values, *queries: Query) -> dashboard.Panel:
+    """The newest value of each series, as bars."""
+    options = bargauge.Options(
+        display_mode=common.BarGaugeDisplayMode.BASIC,
+        orientation=common.VizOrientation.HORIZONTAL,
+        reduce_options=_newest(),
+    )
+    return _instant(_panel("bargauge", text, values, queries, options=options))
+
+
+def days(text: Text, values: Values, query: Query, *, since: str | None = None) -> dashboard.Panel:
+    """One coloured cell per day and series; `since` (`28d`) fixes for how long."""
+    options = statushistory.Options(
+        legend=common.VizLegendOptions(show_legend=False), tooltip=_tooltip(), per_page=30
+    )
+    made = _panel(
+        "status-history", text, values, [query], options=options, custom=statushistory.FieldConfig()
+    )
+    made.time_from = since
+    return _daily(made)
+
+
+def states(text: Text, values: Values, query: Query) -> dashboard.Panel:
+    """States over time, one row per series."""
+    options = statetimeline.Options(
+        show_value=common.VisibilityMode.NEVER,
+        merge_values=True,
+        legend=_legend(),
+        tooltip=_tooltip(),
+        per_page=30,
+    )
+    custom = statetimeline.FieldConfig(line_width=0, fill_opacity=80)
+    return _panel("state-timeline", text, values, [query], options=options, custom=custom)
+
+
+def distribution(text: Text, values: Values, query: Query) -> dashboard.Panel:
+    """A histogram's buckets over time; the query gives one series per `le`."""
+    options = heatmap.Options(
+        calculate=False,
+        color=heatmap.HeatmapColorOptions(
+            mode=heatmap.HeatmapColorMode.SCHEME, scheme="Oranges", steps=64
+        ),
+        cell_gap=1,
+        y_axis=heatmap.YAxisConfig(unit=values.unit),
+        legend=heatmap.HeatmapLegend(show=True),
+        tooltip=heatmap.HeatmapTooltip(mode=common.TooltipDisplayMode.SINGLE, y_histogram=False),
+    )
+    made = _panel("heatmap", text, values, [query], options=options, custom=heatmap.FieldConfig())
+    for target in _targets(made):
+        target.format_val = prometheus.PromQueryFormat.HEATMAP
+    return made
+
+
+def _panel(
+    kind: str,
+    text: Text,
+    values: Values,
+    queries: Sequence[Query],
+    *,
+    options: object,
+    custom: object = None,
+    color: dashboard.FieldColor | None = None,
+) -> dashboard.Panel:
+    defaults = dashboard.FieldConfig(
+        unit=values.unit,
+        min_val=values.low,
+        max_val=values.high,
+        decimals=values.decimals,
+        no_value=values.none,
+        thresholds=colours.thresholds(values.steps),
+        mappings=colours.mappings(values.meanings or {}),
+        color=color or dashboard.FieldColor(mode=dashboard.FieldColorModeId.THRESHOLDS),
+        links=list(text.links) or None,
+        custom=custom,
+    )
+    return dashboard.Panel(
+        type_val=kind,
+        title=text.title,
+        description=text.description,
+        links=[links.runbook(text.alert)] if text.alert else None,
+        datasource=SOURCE,
+        targets=[target(query, place) for place, query in enumerate(queries)],
+        options=options,
+        field_config=dashboard.FieldConfigSource(defaults=defaults),
+    )
+
+
+def target(query: Query, place: int) -> prometheus.Dataquery:
+    """A query as Grafana sends it, as the `place`-th of its panel."""
+    return prometheus.Dataquery(
+        datasource=SOURCE,
+        editor_mode=prometheus.QueryEditorMode.CODE,
+        expr=query.expr,
+        legend_format=query.legend or "__auto",
+        ref_id=chr(ord("A") + place),
+        range_val=True,
+        instant=False,
+    )
+
+
+def _targets(panel: dashboard.Panel) -> list[prometheus.Dataquery]:
+    return [each for each in panel.targets or [] if isinstance(each, prometheus.Dataquery)]
+
+
+def _instant(panel: dashboard.Panel) -> dashboard.Panel:
+    for each in _targets(panel):
+        each.range_val, each.instant = False, True
+    return panel
+
+
+def _daily(panel: dashboard.Panel) -> dashboard.Panel:
+    panel.interval = "1d"
+    return panel
+
+
+def _newest() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions(values=False, calcs=["lastNotNull"], fields="")
+
+
+def _legend(placement: Literal["bottom", "right"] = "bottom") -> common.VizLegendOptions:
+    return common.VizLegendOptions(
+        display_mode=common.LegendDisplayMode.LIST,
+        placement=common.LegendPlacement(placement),
+        show_legend=True,
+    )
+
+
+def _tooltip() -> common.VizTooltipOptions:
+    return common.VizTooltipOptions(
+        mode=common.TooltipDisplayMode.MULTI, sort=common.SortOrder.DESCENDING
+    )

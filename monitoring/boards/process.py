@@ -1,0 +1,141 @@
+"""The last part of the exporter's page: shards, configuration, and what the process uses."""
+
+from __future__ import annotations
+
+from monitoring.boards import colours, panels, tables
+from monitoring.boards.layout import Section, line
+from monitoring.boards.panels import Query, Text, Values
+
+_INSTANCE = "{{instance}}"
+_OFF = " Not there with --web.disable-exporter-metrics."
+
+
+def sections(who: str) -> tuple[Section, ...]:
+    """The sections for the exporters that these matchers choose."""
+    return _builds(who), _resources(who)
+
+
+def _builds(who: str) -> Section:
+    build = "instance, version, revision, python_version"
+    ordinal = "instance, shard_ordinal"
+    reloaded = "flashback_exporter_config_last_reload_success_timestamp_seconds"
+    return Section(
+        "Shards and configuration",
+        (
+            line(
+                8,
+                tables.rows(
+                    Text(
+                        "Exporters",
+                        "Each exporter's build, its shard, its buckets and its configuration. Every"
+                        " ordinal below the number of shards must be there, and all must agree on"
+                        " that number.",
+                    ),
+                    {
+                        "instance": "Instance",
+                        "version": "Version",
+                        "revision": "Revision",
+                        "python_version": "Python",
+                        "shard_ordinal": "Shard",
+                    },
+                    tables.Column(
+                        "Build",
+                        f"max by ({build}) (flashback_exporter_build_info{{{who}}})",
+                        hidden=True,
+                    ),
+                    tables.Column(
+                        "Ordinal",
+                        f"max by ({ordinal}) (flashback_exporter_shard_ordinal{{{who}}})",
+                        hidden=True,
+                    ),
+                    tables.Column("Shards", _own("flashback_exporter_shards", who)),
+                    tables.Column("Buckets", _own("flashback_exporter_buckets", who)),
+                    tables.Column(
+                        "Configuration",
+                        _own("flashback_exporter_config_last_reload_successful", who),
+                        meanings=colours.GOOD,
+                    ),
+                    tables.Column("Loaded", f"time() - {_own(reloaded, who)}", "s"),
+                ),
+            ),
+            line(
+                6,
+                panels.lines(
+                    Text(
+                        "Shards",
+                        "How many shards the exporters believe in, and how many different ordinals"
+                        " there are: all lines should be one.",
+                        alert="FlashbackShardMissing",
+                    ),
+                    Values("short", low=0, decimals=0),
+                    Query(_own("flashback_exporter_shards", who, "min"), "fewest believed in"),
+                    Query(_own("flashback_exporter_shards", who, "max"), "most believed in"),
+                    Query(
+                        "count("
+                        + _own("flashback_exporter_shard_ordinal", who, "max by (shard_ordinal)")
+                        + ")",
+                        "ordinals seen",
+                    ),
+                ),
+                panels.states(
+                    Text(
+                        "Configuration",
+                        "Whether the newest attempt to load it succeeded; the one before is at work"
+                        " where it did not.",
+                        alert="FlashbackConfigReloadFailed",
+                    ),
+                    Values("short", colours.ALL_IS_GOOD, colours.GOOD),
+                    Query(_own("flashback_exporter_config_last_reload_successful", who), _INSTANCE),
+                ),
+            ),
+        ),
+    )
+
+
+def _resources(who: str) -> Section:
+    cpu = f"sum by (instance) (rate(process_cpu_seconds_total{{{who}}}[$__rate_interval]))"
+    pauses = (
+        "sum by (instance, generation)"
+        f" (rate(python_gc_collections_total{{{who}}}[$__rate_interval]))"
+    )
+    return Section(
+        "Process",
+        (
+            line(
+                7,
+                panels.lines(
+                    Text("CPU", "Cores in use; one exporter uses at most about one." + _OFF),
+                    Values("short", low=0),
+                    Query(cpu, _INSTANCE),
+                ),
+                panels.lines(
+                    Text("Memory", "Resident memory." + _OFF),
+                    Values("bytes", low=0),
+                    Query(_own("process_resident_memory_bytes", who), _INSTANCE),
+                ),
+                panels.lines(
+                    Text("File descriptors", "Open ones, and how many may be open." + _OFF),
+                    Values("short", low=0, decimals=0),
+                    Query(_own("process_open_fds", who), "{{instance}} open"),
+                    Query(_own("process_max_fds", who), "{{instance}} limit"),
+                ),
+            ),
+            line(
+                6,
+                panels.lines(
+                    Text("Age", "Since each exporter was started: a fall is a restart." + _OFF),
+                    Values("s", low=0),
+                    Query(f"time() - {_own('process_start_time_seconds', who)}", _INSTANCE),
+                ),
+                panels.lines(
+                    Text("Garbage collections", "Of Python's collector, per second." + _OFF),
+                    Values("cps", low=0),
+                    Query(pauses, "{{instance}} generation {{generation}}"),
+                ),
+            ),
+        ),
+    )
+
+
+def _own(metric: str, who: str, reduced: str = "max by (instance)") -> str:
+    return f"{reduced} ({metric}{{{who}}})"

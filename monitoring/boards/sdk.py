@@ -1,0 +1,41 @@
+"""The models of Grafana's foundation SDK that the boards are made of, imported in one place.
+
+The SDK warns at import that a newer form of dashboards exists. The classic form is meant: it is the
+one that every Grafana since 9 reads, from files, from ConfigMaps and by hand.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from grafana_foundation_sdk.cog import plugins
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models import (
+        bargauge,
+        common,
+        dashboard,
+        heatmap,
+        prometheus,
+        stat,
+        statetimeline,
+        statushistory,
+        table,
+        timeseries,
+    )
+
+__all__ = [
+    "JSONEncoder",
+    "bargauge",
+    "common",
+    "dashboard",
+    "heatmap",
+    "plugins",
+    "prometheus",
+    "stat",
+    "statetimeline",
+    "statushistory",
+    "table",
+    "timeseries",
+]

@@ -1,0 +1,114 @@
+"""Tables: instant queries side by side, merged on the labels that they share.
+
+Each column is named, has a unit, and may lead elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from monitoring.boards import colours, links, panels
+from monitoring.boards.sdk import common, dashboard, prometheus, table
+
+if TYPE_CHECKING:
+    from monitoring.boards.colours import Meanings, Steps
+    from monitoring.boards.panels import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of values: what is asked, and how it reads; a hidden one only brings labels."""
+
+    title: str
+    expr: str
+    unit: str = "short"
+    steps: Steps = ()
+    meanings: Meanings = field(default_factory=dict)
+    hidden: bool = False
+
+
+def rows(
+    text: Text,
+    labels: dict[str, str],
+    *columns: Column,
+    leads: dict[str, dashboard.DashboardLink] | None = None,
+) -> dashboard.Panel:
+    """A table with a column for each label (by name: its title), then the columns of values.
+
+    `leads` has links from the cells of a label.
+    """
+    overrides = [_column(each) for each in columns if not each.hidden]
+    overrides += [_link(labels[name], link) for name, link in (leads or {}).items()]
+    return dashboard.Panel(
+        type_val="table",
+        title=text.title,
+        description=text.description,
+        links=[links.runbook(text.alert)] if text.alert else None,
+        datasource=panels.SOURCE,
+        targets=[_target(each, place) for place, each in enumerate(columns)],
+        transformations=[
+            dashboard.DataTransformerConfig(id_val="merge", options={}),
+            dashboard.DataTransformerConfig(id_val="organize", options=_order(labels, columns)),
+        ],
+        options=table.Options(show_header=True, cell_height=common.TableCellHeight.SM),
+        field_config=dashboard.FieldConfigSource(
+            defaults=dashboard.FieldConfig(
+                unit="short",
+                thresholds=colours.thresholds(((None, colours.GREY),)),
+                custom=common.TableFieldOptions(
+                    align=common.FieldTextAlignment.AUTO, filterable=True
+                ),
+            ),
+            overrides=overrides,
+        ),
+    )
+
+
+def _target(column: Column, place: int) -> prometheus.Dataquery:
+    target = panels.target(panels.Query(column.expr), place)
+    target.range_val, target.instant = False, True
+    target.format_val = prometheus.PromQueryFormat.TABLE
+    return target
+
+
+def _order(labels: dict[str, str], columns: tuple[Column, ...]) -> dict[str, object]:
+    values = [_value_field(place, len(columns)) for place in range(len(columns))]
+    shown = {name: each.title for name, each in zip(values, columns, strict=True)}
+    hidden = [name for name, each in zip(values, columns, strict=True) if each.hidden]
+    fields = [*labels, *values]
+    return {
+        "excludeByName": dict.fromkeys(["Time", *hidden], True),
+        "indexByName": {name: place for place, name in enumerate(fields)},
+        "renameByName": {**labels, **shown},
+    }
+
+
+def _value_field(place: int, count: int) -> str:
+    return "Value" if count == 1 else f"Value #{chr(ord('A') + place)}"
+
+
+def _column(column: Column) -> dashboard.DashboardFieldConfigSourceOverrides:
+    properties = [dashboard.DynamicConfigValue(id_val="unit", value=column.unit)]
+    if column.meanings:
+        found = colours.mappings(column.meanings)
+        properties.append(dashboard.DynamicConfigValue(id_val="mappings", value=found))
+    if column.steps:
+        steps, cell = colours.thresholds(column.steps), {"type": "color-text"}
+        properties.append(dashboard.DynamicConfigValue(id_val="thresholds", value=steps))
+        properties.append(dashboard.DynamicConfigValue(id_val="custom.cellOptions", value=cell))
+    return _override(column.title, properties)
+
+
+def _link(
+    title: str, link: dashboard.DashboardLink
+) -> dashboard.DashboardFieldConfigSourceOverrides:
+    return _override(title, [dashboard.DynamicConfigValue(id_val="links", value=[link])])
+
+
+def _override(
+    title: str, properties: list[dashboard.DynamicConfigValue]
+) -> dashboard.DashboardFieldConfigSourceOverrides:
+    return dashboard.DashboardFieldConfigSourceOverrides(
+        matcher=dashboard.MatcherConfig(id_val="byName", options=title), properties=properties
+    )

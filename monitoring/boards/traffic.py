@@ -1,0 +1,95 @@
+"""What the exporter asks of the API, and what comes back: a part of the exporter's page."""
+
+from __future__ import annotations
+
+from monitoring.boards import panels
+from monitoring.boards.layout import Section, line
+from monitoring.boards.panels import Query, Text, Values
+
+_RATE = Values("reqps", low=0)
+_CALL = "{{account}} {{call}}"
+
+
+def section(who: str) -> Section:
+    """The section for the exporters that these matchers choose."""
+    chosen = f'{who}, account=~"$account"'
+    seconds = "flashback_api_request_duration_seconds_bucket"
+    return Section(
+        "The API",
+        (
+            line(
+                8,
+                panels.lines(
+                    Text("Requests by code", "HTTP answers per second, whatever they said."),
+                    _RATE,
+                    Query(_rate(chosen, "flashback_api_requests_total", "code"), "{{code}}"),
+                    stacked=True,
+                ),
+                panels.lines(
+                    Text(
+                        "Failures by reason",
+                        "Attempts per second that gave no usable answer, retried ones included.",
+                    ),
+                    _RATE,
+                    Query(
+                        _rate(chosen, "flashback_api_request_failures_total", "reason"),
+                        "{{reason}}",
+                    ),
+                    stacked=True,
+                ),
+                panels.lines(
+                    Text("Requests by call", "What is asked for: stats, list, login, refresh."),
+                    _RATE,
+                    Query(_rate(chosen, "flashback_api_requests_total", "account, call"), _CALL),
+                ),
+            ),
+            line(
+                8,
+                panels.lines(
+                    Text("Retries", "Calls per second that were made once more."),
+                    _RATE,
+                    Query(_rate(chosen, "flashback_api_retries_total", "account, call"), _CALL),
+                ),
+                panels.lines(
+                    Text("Durations by call", "How long requests took, answered or not."),
+                    Values("s", low=0),
+                    *[
+                        Query(
+                            f"histogram_quantile({share}, {_rate(chosen, seconds, 'call, le')})",
+                            f"{{{{call}}}}, {name}",
+                        )
+                        for share, name in ((0.5, "half"), (0.99, "99 in 100"))
+                    ],
+                ),
+                panels.distribution(
+                    Text("Durations", "How many requests took how long."),
+                    Values("s"),
+                    Query(
+                        f"sum by (le) (increase({seconds}{{{chosen}}}[$__rate_interval]))", "{{le}}"
+                    ),
+                ),
+            ),
+            line(
+                7,
+                panels.lines(
+                    Text(
+                        "Drift",
+                        "Places in answers, per second, that differ from the API's documentation:"
+                        " what cannot be used is left out.",
+                        alert="FlashbackSchemaDrift",
+                    ),
+                    Values("cps", low=0),
+                    Query(
+                        "sum by (kind, field) (rate(flashback_api_schema_drift_total"
+                        f"{{{who}}}[$__rate_interval])) > 0",
+                        "{{kind}} {{field}}",
+                    ),
+                    stacked=True,
+                ),
+            ),
+        ),
+    )
+
+
+def _rate(chosen: str, metric: str, labels: str) -> str:
+    return f"sum by ({labels}) (rate({metric}{{{chosen}}}[$__rate_interval]))"

@@ -1,0 +1,346 @@
+"""Every expression of every dashboard, asked of a real Prometheus.
+
+It has scraped an exporter in trouble of all kinds, twice over as if there were two replicas, and
+was given closed days of the past.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+import time
+from asyncio.subprocess import PIPE, STDOUT
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from exporter.simulator import User
+from tests.monitoring.rendered import Expression, Rendered, filled, rendered
+from tests.real.databases import Database, prometheus, victoria_metrics
+from tests.real.programs import PATIENCE, until
+from tests.stack import running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.scrapes import Scrape
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DAY = 86400
+DAYS = 6
+EVERY = 1200.0  # seconds between the samples of a closed day
+JOBS = ("flashback", "replica")
+
+USER = User("ops@example.com", "correct horse")
+OUTAGE = 11 * 60
+"""A minute of the hour in which `node-outage` has a node down, for nine minutes more."""
+
+DOWN_HOST = "*-us-east-1-aws.flashback.tech"
+"""That node."""
+
+UPTIME = "flashback_node_uptime_previous_day_ratio"
+LATENCY = "flashback_node_latency_average_previous_day_seconds"
+
+FORBIDDEN, BROKEN, STORMY = "foreign", "broken", "stormy"
+CALM, STRANGE = "calm", "strange"
+SCENARIOS = ",".join(
+    [
+        "node-outage",
+        f"unknown-status/bucket={STRANGE}",
+        f"forbidden/share=1/bucket={FORBIDDEN}",
+        f"429-storm/share=1/bucket={STORMY}",
+    ]
+)
+BREAKING = f"{SCENARIOS},5xx/share=1/bucket={BROKEN}"
+"""What is played once a bucket was read that then fails."""
+
+
+def document(api: str) -> str:
+    """Accounts with tokens, with a login and discovery, and one that is told to slow down."""
+    buckets = {
+        "main": [{"id": CALM, "name": "calm and quiet"}, STRANGE],
+        "troubled": [FORBIDDEN, BROKEN],
+        "paused": [STORMY],
+    }
+    accounts: list[dict[str, object]] = [
+        {"name": name, "authorization": {"credentials": "t0"}, "buckets": entries}
+        for name, entries in buckets.items()
+    ]
+    login = {"email": USER.email, "password": USER.password}
+    accounts.append({"name": "discovered", "login": login, "discovery": {}})
+    settings = {"base_url": api, "poll_interval": "5s", "max_requests_per_second": 1000}
+    return json.dumps({"global": settings, "accounts": accounts})
+
+
+def past(page: Scrape, now: float) -> Iterator[str]:
+    """Closed days of the nodes on a page, as OpenMetrics, in the time in which they were shown."""
+    today = now - now % DAY
+    shown = [(today - DAY * back + 1800, back) for back in range(DAYS, -1, -1)]
+    moments = [
+        (at + EVERY * step, back)
+        for at, back in shown
+        for step in range(int(DAY / EVERY) - 2)
+        if at + EVERY * step < now
+    ]
+    for name, value in ((UPTIME, 1.0), (LATENCY, 0.05)):
+        yield f"# TYPE {name} gauge"
+        for place, node in enumerate(page.all("flashback_node_latency_last_seconds")):
+            labels = ",".join(f'{key}="{each}"' for key, each in node.labels.items())
+            for at, back in moments:
+                worse = 0.03 * (place % 2) + 0.001 * back
+                yield f'{name}{{{labels},job="flashback"}} {value - value * worse} {at}'
+    yield "# EOF"
+
+
+async def create_blocks(promtool: str, directory: Path, lines: Iterator[str]) -> None:
+    """Give a Prometheus that is not there yet a past."""
+    file = directory / "past.om"
+    file.write_text("\n".join(lines) + "\n")
+    command = (promtool, "tsdb", "create-blocks-from", "openmetrics", str(file))
+    process = await asyncio.create_subprocess_exec(
+        *command, str(directory / "data"), stdout=PIPE, stderr=STDOUT
+    )
+    async with asyncio.timeout(PATIENCE):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A Prometheus that scrapes an exporter, and the exporter's page."""
+
+    database: Database
+    page: Scrape
+    since: float  # Unix time at which the past ends that it was given
+
+    def board(self, uid: str) -> Board:
+        """A dashboard, ready to be asked for."""
+        (found,) = (each for each in rendered() if each.uid == uid)
+        return Board(found, self.database)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A dashboard whose variables have values."""
+
+    rendered: Rendered
+    database: Database
+
+    def values(self, bucket: str = CALM) -> dict[str, str]:
+        """A value for each variable: everything where that can be chosen."""
+        chosen = {"bucket": bucket, "host": DOWN_HOST}
+        return chosen | self.rendered.all_values() | self.rendered.first_values()
+
+    async def options(self, name: str, values: dict[str, str]) -> list[tuple[str, str]]:
+        """What a variable offers, text and value, as Grafana would find it."""
+        variable = self.rendered.variables()[name]
+        query = filled(variable["query"]["query"], values)
+        if found := re.fullmatch(r"label_values\((.+), (\w+)\)", query):
+            offered = await self.database.get(f"label/{found[2]}/values", **{"match[]": found[1]})
+            return [(each, each) for each in offered]
+        asked = query.removeprefix("query_result(").removesuffix(")")
+        pattern = variable["regex"].removeprefix("/").removesuffix("/g").replace("(?<", "(?P<")
+        data = await self.database.get("query", query=asked)
+        return [named(pattern, as_grafana_writes(each["metric"])) for each in data["result"]]
+
+    async def results(self, expression: Expression, bucket: str = CALM) -> list[float]:
+        """Every finite value that an expression gives, over the time in which it is asked."""
+        query = filled(expression.text.replace(" or vector(0)", ""), self.values(bucket))
+        if expression.instant:
+            data = await self.database.get("query", query=query)
+            points = [each["value"] for each in data["result"]]
+        else:
+            data = await self.database.get("query_range", query=query, **times(expression))
+            points = [point for each in data["result"] for point in each["values"]]
+        return [value for _, text in points if math.isfinite(value := float(text))]
+
+
+def times(expression: Expression) -> dict[str, float]:
+    """The range in which Grafana would ask: weeks by day, or the last minutes."""
+    now = time.time()
+    if expression.daily:
+        end = now - now % DAY
+        return {"start": end - 28 * DAY, "end": end, "step": DAY}
+    return {"start": now - 180, "end": now, "step": 5}
+
+
+def as_grafana_writes(metric: dict[str, str]) -> str:
+    """A result's labels in the form that a variable's pattern is matched against."""
+    return "{" + ",".join(f'{name}="{value}"' for name, value in metric.items()) + "} 1 0"
+
+
+def named(pattern: str, text: str) -> tuple[str, str]:
+    """The text and the value that a pattern with both groups finds, in whatever order."""
+    groups: dict[str, str] = {}
+    for match in re.finditer(pattern, text):
+        groups |= {name: found for name, found in match.groupdict().items() if found is not None}
+    return groups["text"], groups["value"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def watched(
+    prometheus_path: str, promtool_path: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Watched]:
+    """One exporter in trouble, scraped twice over by one Prometheus that has a past."""
+    directory = tmp_path_factory.mktemp("dashboards")
+    now = time.time()
+    async with AsyncExitStack() as stack:
+        at_work = await stack.enter_async_context(
+            running(
+                SCENARIOS,
+                wall=now - now % 3600 + OUTAGE,
+                text=document,
+                users=[USER],
+                tokens={"t0"},
+            )
+        )
+        await at_work.scrape_when(everything_polled)
+        at_work.api.play(BREAKING)
+        page = await at_work.scrape_when(broken)
+        await create_blocks(promtool_path, directory, past(page, now))
+        targets = dict.fromkeys(JOBS, at_work.address)
+        database = await stack.enter_async_context(
+            prometheus(prometheus_path, directory, targets, "1s")
+        )
+        yield Watched(database, page, now)
+
+
+def everything_polled(page: Scrape) -> bool:
+    """Whether each bucket was polled, those found included, and an account is paused."""
+    buckets = len(page.all("flashback_bucket_info"))
+    return (
+        page.has("flashback_account_discovery_up")
+        and page.has("flashback_account_paused_until_timestamp_seconds")
+        and len(page.all("flashback_bucket_up")) == buckets > 5
+    )
+
+
+def broken(page: Scrape) -> bool:
+    """Whether a bucket that was read fails by now."""
+    return page.has("flashback_bucket_failing", bucket_id=BROKEN, reason="server_error")
+
+
+BOARDS = [each.uid for each in rendered()]
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+async def test_every_expression_returns_data(watched: Watched, uid: str) -> None:
+    """Each expression of a board finds numbers; a count's 0 for nothing does not count as one.
+
+    A bucket that is up has no reason for failing: that panel is asked about one that does fail.
+    """
+    board = watched.board(uid)
+    missing = list(board.rendered.expressions())
+
+    async def ask() -> bool | None:
+        missing[:] = [
+            each
+            for each in missing
+            if not await board.results(each, BROKEN if each.panel == "Why failing" else CALM)
+        ]
+        return True if not missing else None
+
+    try:
+        await until(ask)
+    except TimeoutError:
+        pytest.fail("\n".join(f"{each.panel}: {each.text}" for each in missing))
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+async def test_every_variable_offers_something(watched: Watched, uid: str) -> None:
+    """Each variable that asks Prometheus is offered values."""
+    board = watched.board(uid)
+    for name, variable in board.rendered.variables().items():
+        if variable["type"] == "query":
+            found = await until(partial(offered, board, name))
+            assert all(text and value for text, value in found)
+
+
+async def offered(board: Board, name: str) -> list[tuple[str, str]] | None:
+    """What a variable offers, once it does."""
+    return await board.options(name, board.values()) or None
+
+
+async def test_buckets_are_chosen_by_name(watched: Watched) -> None:
+    """A bucket is shown by its name and used by its id, once however many replicas there are."""
+    board = watched.board("flashback-bucket")
+    found = await until(partial(offered, board, "bucket"))
+    assert ("calm and quiet", CALM) in found
+    assert (STRANGE, STRANGE) in found
+    assert len(set(found)) == len(found)
+
+
+async def stat(watched: Watched, uid: str, panel: str) -> float:
+    """The number that a panel shows."""
+    board = watched.board(uid)
+    (expression,) = (
+        each for each in board.rendered.expressions() if each.panel == panel and each.instant
+    )
+    (value,) = await until(partial(some, board, expression))
+    return value
+
+
+async def some(board: Board, expression: Expression) -> list[float] | None:
+    """What an expression gives, once it gives anything."""
+    return await board.results(expression) or None
+
+
+async def test_replicas_do_not_double(watched: Watched) -> None:
+    """With two jobs that show the same, buckets, nodes and failures are counted once."""
+    page = watched.page
+    buckets = page.all("flashback_bucket_info")
+    nodes = {(each.labels["ip"], each.labels["host"]) for each in page.all("flashback_node_info")}
+    failing = [each for each in page.all("flashback_bucket_up") if each.value == 0]
+    both = partial(watched.database.get, "query", query='count(up{job=~".+"}) == 2')
+
+    async def twice() -> bool | None:
+        return bool((await both())["result"]) or None
+
+    await until(twice)
+    assert await stat(watched, "flashback-overview", "Buckets") == len(buckets)
+    assert await stat(watched, "flashback-overview", "Nodes") == len(nodes)
+    assert await stat(watched, "flashback-overview", "Failing buckets") == len(failing) == 3
+
+
+async def test_cells_are_the_days_that_they_stand_at(watched: Watched) -> None:
+    """The cell of a day shows the figures of that day, though they were only known the day after.
+
+    The past that was given gets a thousandth worse with each day back.
+    """
+    board = watched.board("flashback-bucket")
+    (expression,) = (
+        each for each in board.rendered.expressions() if each.daily and UPTIME in each.text
+    )
+    query = filled(expression.text, board.values())
+    data = await watched.database.get("query_range", query=query, **times(expression))
+    today = watched.since // DAY * DAY
+    worst: dict[float, float] = {}
+    best: dict[float, float] = {}
+    for series in data["result"]:
+        for at, text in series["values"]:
+            best[at] = max(best.get(at, 0.0), float(text))
+            worst[at] = min(worst.get(at, 1.0), float(text))
+    past_days = [today - DAY * (back + 1) for back in range(1, DAYS + 1)]
+    assert set(past_days) <= set(best)
+    assert max(best) < time.time() // DAY * DAY
+    for back, day in enumerate(past_days, 1):
+        assert best[day] == pytest.approx(1.0 - 0.001 * back)
+        assert worst[day] == pytest.approx(0.97 - 0.001 * back)
+
+
+async def test_victoria_metrics_understands_every_expression(
+    victoria_metrics_path: str, tmp_path: Path
+) -> None:
+    """VictoriaMetrics, whose language is a little different, refuses no expression."""
+    async with victoria_metrics(victoria_metrics_path, tmp_path, {}, "1s") as database:
+        for board in (Board(each, database) for each in rendered()):
+            for expression in board.rendered.expressions():
+                await board.results(expression)
