@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-tools check format bench soak monitoring lock clean
+.PHONY: help demo test test-tools check format bench soak chart monitoring lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ bench: $(INSTALLED) ## Measure speed, as ratios against what runs beside it
 
 soak: $(INSTALLED) ## 100,000 polls with failures: memory and file descriptors stay flat
 	$(BIN)/python -m tests.truth.soak
+
+chart: $(INSTALLED) ## Renew what the chart makes from other files; needs Helm
+	$(BIN)/python -m tests.chart
 
 monitoring: $(INSTALLED) ## Render the rules and dashboards anew
 	$(BIN)/python -m monitoring

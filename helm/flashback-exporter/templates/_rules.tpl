@@ -1,0 +1,83 @@
+{{/*
+The rules: the very files of monitoring/rules, with `rules.settings` and `rules.alerts` applied.
+
+The files say where a setting is. A number or a duration ends its line, with the setting's name as a
+comment behind it. The others stand in the file's head, as `# name: text`, and wherever that text is.
+*/}}
+
+{{/* What a file says for a setting that is no number: (dict "name" … "value" …). */}}
+{{- define "flashback-exporter.ruleText" -}}
+{{- if eq .name "exporter_job" -}}
+{{- printf "job=%q" .value -}}
+{{- else if eq .name "down_statuses" -}}
+{{- join "|" .value -}}
+{{- else if kindIs "slice" .value -}}
+{{- join ", " .value -}}
+{{- else -}}
+{{- .value -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A file with the settings put in: (dict "text" … "settings" …). */}}
+{{- define "flashback-exporter.ruleFile" -}}
+{{- $text := .text -}}
+{{- $texts := dict -}}
+{{- range $name, $value := .settings -}}
+{{- $head := regexFind (printf "(?m)^# %s: .*$" $name) $text | trimPrefix (printf "# %s: " $name) -}}
+{{- if $head -}}
+{{- /* In two steps, so that what is put in is never replaced itself. */ -}}
+{{- $text = replace $head (printf "<%s>" $name) $text -}}
+{{- $_ := set $texts $name (include "flashback-exporter.ruleText" (dict "name" $name "value" $value)) -}}
+{{- else -}}
+{{- $text = regexReplaceAll (printf "(?m)[^ \n]+(  # %s)$" $name) $text (printf "%v${1}" $value) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $put := $texts -}}
+{{- $text = replace (printf "<%s>" $name) $put $text -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
+{{/* An alert as YAML, changed as `rules.alerts` says; nothing if it is disabled: (dict "rule" … "changes" …). */}}
+{{- define "flashback-exporter.rule" -}}
+{{- $rule := .rule -}}
+{{- $changes := dict -}}
+{{- if $rule.alert -}}
+{{- $changes = default dict (get .changes $rule.alert) -}}
+{{- end -}}
+{{- if ne (get $changes "enabled" | toString) "false" -}}
+{{- with $changes.severity -}}
+{{- $_ := set $rule.labels "severity" . -}}
+{{- end -}}
+{{- with get $changes "for" -}}
+{{- $_ := set $rule "for" . -}}
+{{- end -}}
+{{- toYaml $rule -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flashback-exporter.rules" -}}
+{{- $settings := dict "exporter_job" (include "flashback-exporter.job" .) -}}
+{{- $settings = mergeOverwrite $settings (deepCopy (default dict .Values.rules.settings)) -}}
+{{- $changes := default dict .Values.rules.alerts -}}
+groups:
+{{- range $path, $content := .Files.Glob "files/rules/*.yaml" }}
+{{- $text := include "flashback-exporter.ruleFile" (dict "text" (toString $content) "settings" $settings) }}
+{{- range $group := (fromYaml $text).groups }}
+{{- $rules := list }}
+{{- range $rule := $group.rules }}
+{{- with include "flashback-exporter.rule" (dict "rule" $rule "changes" $changes) }}
+{{- $rules = append $rules . }}
+{{- end }}
+{{- end }}
+{{- with $rules }}
+  - name: {{ $group.name }}
+    rules:
+      {{- range . }}
+      -
+        {{- . | nindent 8 }}
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

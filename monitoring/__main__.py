@@ -1,0 +1,43 @@
+"""`python -m monitoring`: writes rules and dashboards; what they are lives elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from monitoring import boards
+from monitoring.rendering import ALERTS, write
+from monitoring.settings import UNCHANGED, Choice, SettingsError, chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HERE = Path(__file__).parent
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write everything; 1 where the changes asked for make no sense."""
+    parser = argparse.ArgumentParser(prog="python -m monitoring", description=__doc__)
+    parser.add_argument("--values", type=Path, help="a file that changes settings and alerts")
+    parser.add_argument("--output", type=Path, default=HERE, help="the folder to write to")
+    asked = parser.parse_args(arguments)
+    try:
+        choice = UNCHANGED if asked.values is None else _changes(asked.values)
+    except (OSError, SettingsError, yaml.YAMLError) as error:
+        sys.stderr.write(f"{asked.values}:\n{error}\n")
+        return 1
+    write(asked.output / "rules", choice)
+    boards.render(asked.output / "dashboards")
+    return 0
+
+
+def _changes(file: Path) -> Choice:
+    return chosen(yaml.safe_load(file.read_text()) or {}, [alert.name for alert in ALERTS])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""Alerts about accounts: what concerns all buckets of one, told once instead of once per bucket."""
+
+from __future__ import annotations
+
+from monitoring.ruleset import (
+    ACCOUNT,
+    BUCKET,
+    INFO,
+    Alert,
+    Group,
+    counted,
+    promql,
+    some_buckets,
+    values_of,
+)
+
+_ACCOUNT_OF = f"* on ({BUCKET}) group_left (account) {INFO}"
+
+_FAILING = f"max by ({BUCKET}) (flashback_bucket_up) == 0"
+
+_REFUSED = f'max by ({BUCKET}) (flashback_bucket_failing{{reason="unauthorized"}})'
+
+_FOUND = "account:flashback_account_discovered_buckets:max"
+
+_FOUND_BEFORE = f"max_over_time({_FOUND}[6h])"
+
+TOKENS = (
+    Alert(
+        "FlashbackAccountUnauthorized",
+        severity="critical",
+        wait="@account_failing_for@",
+        summary="The API refuses the token of account {{ $labels.account }}",
+        description=(
+            "The API answers 401 to {{ $value | humanizePercentage }} of the buckets of account"
+            " {{ $labels.account }}, or its login is refused. Among them: "
+            + some_buckets(_REFUSED)
+            + "."
+        ),
+        expr=promql(f"""
+            count by ({ACCOUNT}) (
+              (
+                {_REFUSED}
+                and on ({BUCKET})
+                ({_FAILING})
+              )
+              {_ACCOUNT_OF}
+            )
+            / count by ({ACCOUNT}) ({INFO})
+            >= @account_failing_ratio@
+        """),
+    ),
+    Alert(
+        "FlashbackTokenExpiring",
+        severity="warning",
+        wait="@token_expiring_for@",
+        summary="The token of account {{ $labels.account }} is not renewed",
+        description=(
+            "The access token of account {{ $labels.account }} "
+            "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended"
+            "{{ end }}. No login renews it, or the login fails. Without a new token all buckets of"
+            " the account are refused."
+        ),
+        # An account that logs in by itself is spared as long as no renewal has failed.
+        expr=promql(f"""
+            (
+              min by ({ACCOUNT}) (flashback_account_token_expiry_timestamp_seconds) - time()
+              < @token_expiry_seconds@
+            )
+            unless on ({ACCOUNT}) (
+              count by ({ACCOUNT}) (flashback_api_requests_total{{call="login"}})
+              unless on ({ACCOUNT})
+              sum by ({ACCOUNT}) (
+                increase(flashback_api_request_failures_total{{call=~"login|refresh"}}[15m])
+              ) > 0
+            )
+        """),
+    ),
+)
+
+WHOLE = (
+    Alert(
+        "FlashbackAccountFailing",
+        severity="critical",
+        wait="@account_failing_for@",
+        summary="Account {{ $labels.account }} fails as a whole",
+        description=(
+            "Polls fail for {{ $value | humanizePercentage }} of the buckets of account"
+            " {{ $labels.account }}. Reasons: "
+            + values_of(
+                "reason",
+                f"count by (reason) (flashback_bucket_failing * on ({BUCKET}) group_left ()"
+                f" {INFO}{{account=%q}})",
+                "$labels.account",
+            )
+            + ". Among them: "
+            + some_buckets(_FAILING)
+            + "."
+        ),
+        # One bucket alone is a bucket's alert; a refused token is the alert before this one.
+        expr=promql(f"""
+            (
+              count by ({ACCOUNT}) (
+                (
+                  {_FAILING}
+                  unless on ({BUCKET})
+                  {_REFUSED}
+                )
+                {_ACCOUNT_OF}
+              )
+              > 1
+            )
+            / count by ({ACCOUNT}) ({INFO})
+            >= @account_failing_ratio@
+        """),
+    ),
+    Alert(
+        "FlashbackDiscoveryFailing",
+        severity="warning",
+        wait="@discovery_failing_for@",
+        summary="The buckets of account {{ $labels.account }} cannot be listed",
+        description=(
+            "Discovery fails in account {{ $labels.account }}: the buckets found before are polled"
+            " on, new ones are not seen."
+        ),
+        expr=f"max by ({ACCOUNT}) (flashback_account_discovery_up) == 0",
+    ),
+    Alert(
+        "FlashbackDiscoveredBucketsFell",
+        severity="warning",
+        wait="@discovered_buckets_for@",
+        summary=f"Discovery finds {counted('bucket')} in account {{{{ $labels.account }}}}",
+        description=(
+            f"Discovery finds {counted('bucket')} in account {{{{ $labels.account }}}}, far fewer"
+            " than in the last six hours. The others are not watched any more."
+        ),
+        # Two that become one are one bucket that was removed.
+        expr=promql(f"""
+            (
+              {_FOUND}
+              <= {_FOUND_BEFORE} *
+              @discovered_buckets_ratio@
+            )
+            and {_FOUND_BEFORE} > 0
+            and (
+              {_FOUND} == 0
+              or
+              {_FOUND_BEFORE}
+              - {_FOUND} > 1
+            )
+        """),
+    ),
+)
+
+GROUPS = (Group("flashback-accounts", (*TOKENS, *WHOLE)),)

@@ -1,0 +1,100 @@
+"""What a rule is, and how the sources write one down.
+
+Sources write settings as `@name@`; numbers and durations so at the end of a line. What the rules
+are is told in `recordings` and the `*_alerts`; how they become files in `rendering`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from textwrap import dedent
+
+AGGREGATION = "@aggregation_labels@"
+BUCKET = f"{AGGREGATION}, bucket_id"
+"""What makes a bucket one."""
+NODE = f"{AGGREGATION}, @node_labels@"
+"""What makes a node one, over all buckets of an account."""
+ACCOUNT = f"{AGGREGATION}, account"
+
+INFO = "bucket:flashback_bucket_info:max"
+"""Names and labels of each bucket, exactly once per bucket: joins cannot break."""
+
+JOINED = f"* on ({BUCKET}) group_left (@bucket_labels@) {INFO}"
+"""Gives what is known per bucket the bucket's names; the value stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A recording rule."""
+
+    name: str  # level:metric:operations
+    expr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alerting rule. Its texts are Prometheus's templates."""
+
+    name: str
+    severity: str
+    wait: str  # its `for`
+    summary: str
+    description: str
+    expr: str
+    keep_firing_for: str | None = "@keep_firing_for@"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules that are evaluated one after the other."""
+
+    name: str
+    rules: tuple[Record | Alert, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of rules."""
+
+    name: str
+    title: str
+    groups: tuple[Group, ...]
+
+
+_JOIN = r"\* on \(.+?\) group_left \(.*?\)"
+
+
+def promql(text: str) -> str:
+    """An expression, as it is indented in its source; what is joined gets a line of its own."""
+    return re.sub(
+        rf"^( *)({_JOIN}) (?={INFO})", r"\1\2\n\1  ", dedent(text).strip(), flags=re.MULTILINE
+    )
+
+
+def counted(noun: str) -> str:
+    """A text that tells the alert's value as a number of things."""
+    return f"{{{{ $value }}}} {noun}{{{{ if ne $value 1.0 }}}}s{{{{ end }}}}"
+
+
+def some_buckets(condition: str, *arguments: str) -> str:
+    """A text that names up to five of the buckets of which a condition holds, with their teams.
+
+    The condition has one series per bucket and a `%q` for each argument; the buckets are those of
+    the alert's account.
+    """
+    joined = f"({condition}) {JOINED}{{account=%q}}"
+    team = "{{ with .Labels.team }} ({{ . }}){{ end }}"
+    asked = (*arguments, "$labels.account")
+    return _listed(f"topk(5, {joined})", asked, "name", "{{ .Labels.name }}" + team)
+
+
+def values_of(label: str, query: str, *arguments: str) -> str:
+    """A text that names the values which a label has in the result of a query."""
+    return _listed(query, arguments, label, f"{{{{ .Labels.{label} }}}}")
+
+
+def _listed(query: str, arguments: tuple[str, ...], label: str, each: str) -> str:
+    asked = f'printf `{query}` {" ".join(arguments)} | query | sortByLabel "{label}"'
+    comma = "{{ if $i }}, {{ end }}"
+    return f"{{{{ range $i, $found := {asked} }}}}{comma}{each}{{{{ end }}}}"

@@ -1,0 +1,164 @@
+"""The settings of the rules: what there is to change, whether a change makes sense, how it is said.
+
+The list itself is `settings.yaml`. What the rules say with it does not live here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import jsonschema
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FILE = Path(__file__).with_name("settings.yaml")
+
+Value: TypeAlias = str | float | list[str]
+Schema: TypeAlias = dict[str, object]
+
+_LABEL: Schema = {"type": "string", "pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$"}
+_DURATION: Schema = {
+    "type": "string",
+    "pattern": "^([0-9]+(ms|[smhdwy]))+$",
+}
+
+_KINDS: dict[str, Schema] = {
+    "labels": {"type": "array", "items": _LABEL, "minItems": 1, "uniqueItems": True},
+    "statuses": {
+        "type": "array",
+        "items": {"type": "string", "pattern": "^[A-Za-z0-9 _-]+$"},
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+    "job": {"type": "string", "pattern": "^[A-Za-z0-9 ._/-]+$"},
+    "url": {"type": "string", "pattern": "^https?://[^\\s#]+$"},
+    "share": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    "number": {"type": "number", "exclusiveMinimum": 0},
+    "duration": _DURATION,
+}
+
+_MARKED = frozenset({"share", "number", "duration"})
+
+
+class SettingsError(ValueError):
+    """A file that changes what cannot be changed, or not in this way; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A line of the list."""
+
+    name: str
+    kind: str
+    default: Value
+    meaning: str
+    contains: tuple[str, ...] = ()  # what a list must not lack
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether its value ends a line, with the name as a comment behind it.
+
+        That is how the Helm chart finds it. The others are found by their default's text.
+        """
+        return self.kind in _MARKED
+
+    def text(self, value: Value) -> str:
+        """A value as rules say it."""
+        match self.kind, value:
+            case "labels", list():
+                return ", ".join(value)
+            case "statuses", list():
+                return "|".join(value)
+            case "job", _:
+                return f'job="{value}"'
+        return f"{value}  # {self.name}" if self.is_marked else str(value)
+
+    def schema(self) -> Schema:
+        """What a value may be, as JSON Schema."""
+        demands = [{"contains": {"const": each}} for each in self.contains]
+        rules = _KINDS[self.kind] | ({"allOf": demands} if demands else {})
+        return {"description": self.meaning, "default": self.default, **rules}
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What is changed about one alert."""
+
+    enabled: bool = True
+    severity: str | None = None
+    wait: str | None = None  # its `for`
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Everything that is changed; nothing by default."""
+
+    settings: Mapping[str, Value]
+    alerts: Mapping[str, Tuning]
+
+    def texts(self) -> dict[str, str]:
+        """Each setting as rules say it."""
+        return {
+            each.name: each.text(self.settings.get(each.name, each.default)) for each in SETTINGS
+        }
+
+
+def schema(alerts: Iterable[str]) -> Schema:
+    """What a file of changes may say, and the chart's values under `rules`, as JSON Schema."""
+    tuning = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "enabled": {"type": "boolean"},
+            "severity": {"type": "string", "pattern": "^[a-z][a-z0-9_-]*$"},
+            "for": _DURATION,
+        },
+    }
+    parts = {
+        "settings": {each.name: each.schema() for each in SETTINGS},
+        "alerts": dict.fromkeys(alerts, tuning),
+    }
+    return {
+        name: {"type": "object", "additionalProperties": False, "properties": properties}
+        for name, properties in parts.items()
+    }
+
+
+def chosen(changes: Mapping[str, object], alerts: Iterable[str]) -> Choice:
+    """The changes that a file asks for. Raises SettingsError."""
+    whole = {"type": "object", "additionalProperties": False, "properties": schema(alerts)}
+    validator = jsonschema.Draft7Validator(whole)
+    problems = [f"{each.json_path}: {each.message}" for each in validator.iter_errors(changes)]
+    if problems:
+        raise SettingsError("\n".join(sorted(problems)))
+    return _choice(changes)
+
+
+def _choice(changes: Mapping[str, object]) -> Choice:
+    settings, alerts = changes.get("settings", {}), changes.get("alerts", {})
+    if not isinstance(settings, dict) or not isinstance(alerts, dict):
+        raise SettingsError("settings and alerts are mappings")
+    tunings = {
+        name: Tuning(said.get("enabled", True), said.get("severity"), said.get("for"))
+        for name, said in alerts.items()
+    }
+    return Choice(settings, tunings)
+
+
+def _listed() -> tuple[Setting, ...]:
+    entries = yaml.safe_load(FILE.read_text())
+    return tuple(
+        Setting(name, **entry | {"contains": tuple(entry.get("contains", ()))})
+        for name, entry in entries.items()
+    )
+
+
+SETTINGS = _listed()
+"""Every setting, in the order of the file."""
+
+UNCHANGED = Choice({}, {})
+"""The defaults."""

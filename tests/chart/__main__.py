@@ -1,0 +1,18 @@
+"""`python -m tests.chart`: renew what is made from something else; needs Helm."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.chart.helm import Helm
+from tests.chart.renewal import documents, renders
+
+
+def main() -> None:
+    """Write every file that tests compare; review the difference."""
+    for path, text in (documents() | renders(Helm(shutil.which("helm") or "helm"))).items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Helm at work on the chart, and what it renders.
+
+What a render must have is said by tests.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "flashback-exporter"
+CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
+GOLDEN = Path(__file__).parent / "golden"
+
+OPERATOR = "monitoring.coreos.com/v1"
+KINDS = (f"{OPERATOR}/ServiceMonitor", f"{OPERATOR}/PrometheusRule")
+"""What a cluster with Prometheus's operator knows, as Helm asks for it."""
+
+RELEASE = "metrics"
+NAMESPACE = "storage"
+MINIMAL = ("--set=credentials.existingSecret=flashback", "--set=account.buckets={b1,b2}")
+
+Manifest: TypeAlias = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """Helm refused; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Helm:
+    """One of Helm's versions. Every method raises RefusedError where Helm ends with an error."""
+
+    path: str
+
+    def run(self, *arguments: str) -> str:
+        """What Helm prints, warnings of `lint` included."""
+        done = subprocess.run([self.path, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RefusedError(done.stderr + done.stdout)
+        return done.stdout
+
+    def render(self, *arguments: str, chart: Path = CHART) -> list[Manifest]:
+        """The objects of `helm template`, in the order of kind and name."""
+        command = ("template", RELEASE, str(chart), f"--namespace={NAMESPACE}", *arguments)
+        documents = [each for each in yaml.safe_load_all(self.run(*command)) if each]
+        return sorted(documents, key=lambda each: (each["kind"], each["metadata"]["name"]))
+
+
+def one(manifests: list[Manifest], kind: str) -> Manifest:
+    """The only object of a kind."""
+    (found,) = (each for each in manifests if each["kind"] == kind)
+    return found
+
+
+def pod_template(manifests: list[Manifest]) -> Manifest:
+    """The pods of the StatefulSet."""
+    template: Manifest = one(manifests, "StatefulSet")["spec"]["template"]
+    return template
+
+
+def container(manifests: list[Manifest]) -> Manifest:
+    """The exporter's container."""
+    found: Manifest = pod_template(manifests)["spec"]["containers"][0]
+    return found
+
+
+def golden_text(manifests: list[Manifest]) -> str:
+    """The objects as one YAML file, the same of every version of Helm.
+
+    Without the rules, which are files of their own.
+    """
+    shown = [
+        each | {"spec": {}} if each["kind"] == "PrometheusRule" else each for each in manifests
+    ]
+    return yaml.dump_all(
+        shown, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=100, indent=2
+    )
+
+
+def with_operator(case: Path) -> tuple[str, ...]:
+    """The arguments for a case in a cluster with the operator."""
+    return (f"--values={case}", *(f"--api-versions={kind}" for kind in KINDS))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)

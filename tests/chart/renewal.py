@@ -1,0 +1,39 @@
+"""What is made from something else in the chart, and its content as it should be.
+
+`python -m tests.chart` writes it; a test holds the files equal to it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from monitoring.rendering import ALERTS
+from monitoring.settings import schema as rules_schema
+from tests.chart.helm import CASES, CHART, GOLDEN, ROOT, golden_text, with_operator
+from tests.chart.values_schema import with_exporter, with_rules
+from tests.chart.values_table import with_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chart.helm import Helm
+
+
+def documents() -> dict[Path, str]:
+    """The chart's own files that have parts made from others."""
+    values_yaml = (CHART / "values.yaml").read_text()
+    readme, schema = CHART / "README.md", CHART / "values.schema.json"
+    merged = with_exporter(
+        with_rules(json.loads(schema.read_text()), rules_schema(each.name for each in ALERTS)),
+        json.loads((ROOT / "config.schema.json").read_text()),
+    )
+    return {
+        readme: with_table(readme.read_text(), values_yaml),
+        schema: json.dumps(merged, indent=2, ensure_ascii=False) + "\n",
+    }
+
+
+def renders(helm: Helm) -> dict[Path, str]:
+    """What the chart makes of each case."""
+    return {GOLDEN / case.name: golden_text(helm.render(*with_operator(case))) for case in CASES}

@@ -1,0 +1,142 @@
+"""The objects that the chart makes of each case, as they were reviewed.
+
+That both versions of Helm make exactly these is held by tests/real/chart.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import kubernetes_validate  # type: ignore[import-untyped] # it has no types
+import pytest
+import trustme
+import yaml
+
+from exporter.cli import flags
+from exporter.cli.run import FLAGS
+from tests.chart.helm import CASES, CHART, GOLDEN, OPERATOR, Manifest, container, one, pod_template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].strip(">=").split("-")[0]
+
+
+def manifests(case: Path) -> list[dict[str, Any]]:
+    """The objects that the chart makes of a case."""
+    return list(yaml.safe_load_all((GOLDEN / case.name).read_text()))
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_kubernetes_takes_every_object(case: Path, version: str) -> None:
+    """The oldest and the newest Kubernetes know every kind and every key of it."""
+    for manifest in manifests(case):
+        if manifest["apiVersion"] != OPERATOR:  # those are checked against the operator's models
+            kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_every_object_is_in_some_case() -> None:
+    """No template is left unreviewed."""
+    kinds = {each["kind"] for case in CASES for each in manifests(case)}
+    texts = [file.read_text() for file in (CHART / "templates").rglob("*.yaml")]
+    made = {kind for text in texts for kind in re.findall(r"^kind: (\w+)$", text, re.MULTILINE)}
+    assert kinds == made
+
+
+def laid_out(directory: Path, manifests: list[Manifest]) -> Path:
+    """The configuration and made secrets as the pod sees them, the others as any text."""
+    config = directory / "config.yaml"
+    config.write_text(one(manifests, "ConfigMap")["data"]["config.yaml"])
+    for name in re.findall(r"_file: (\S+)", config.read_text()):
+        (directory / name).write_text("secret")
+    (directory / "partner-ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
+    (directory / "partner-buckets.yaml").write_text("- 65f1c0fff0\n")
+    return config
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_exporter_takes_the_configuration(case: Path, tmp_path: Path) -> None:
+    """`check` finds nothing wrong with the rendered configuration, with the files that it names."""
+    config = laid_out(tmp_path, manifests(case))
+    environ = os.environ | {"FLASHBACK_TOKEN": "t", "PROXY_PASSWORD": "p"}
+    command = (sys.executable, "-m", "exporter", "check", f"--config.file={config}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{config}: good\n")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_exporter_takes_the_flags(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter knows each flag that it is given, and finds its shard in the pod's name."""
+    monkeypatch.setattr("socket.gethostname", lambda: "metrics-flashback-0")
+    rendered = container(manifests(case))
+    values = flags.parse(flags.parser("run", ""), FLAGS, rendered["args"], {})
+    port = {"name": "metrics", "containerPort": values["web.listen-address"][0].port}
+    assert rendered["ports"] == [port | {"protocol": "TCP"}]
+    assert values["shard.ordinal"] == 0
+    assert {"config.file", "config.auto-reload-interval", "shard.total"} <= values.given
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_number_of_shards_is_that_of_replicas(case: Path) -> None:
+    """Every pod is told how many pods there are."""
+    (stateful_set,) = (each for each in manifests(case) if each["kind"] == "StatefulSet")
+    assert f"--shard.total={stateful_set['spec']['replicas']}" in container(manifests(case))["args"]
+
+
+def is_restricted(spec: dict[str, Any]) -> bool:
+    """Whether a pod meets the restricted Pod Security Standard, and mounts no token."""
+    pod = spec["securityContext"]
+    return (
+        pod["runAsNonRoot"] is True
+        and pod["runAsUser"] > 0
+        and pod["seccompProfile"] == {"type": "RuntimeDefault"}
+        and spec["automountServiceAccountToken"] is False
+        and spec["enableServiceLinks"] is False
+        and not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
+        and not any("hostPath" in volume for volume in spec.get("volumes", []))
+        and all(is_confined(each["securityContext"]) for each in spec["containers"])
+    )
+
+
+def is_confined(context: dict[str, Any]) -> bool:
+    """Whether a container may gain nothing."""
+    return (
+        context["allowPrivilegeEscalation"] is False
+        and context["capabilities"] == {"drop": ["ALL"]}
+        and not context.get("privileged")
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_pods_are_restricted(case: Path) -> None:
+    """Every pod of the chart meets the restricted standard, the exporter's on a read-only root."""
+    found = manifests(case)
+    specs = [each["spec"] for each in found if each["kind"] == "Pod"]
+    specs.append(pod_template(found)["spec"])
+    assert all(is_restricted(spec) for spec in specs)
+    assert all(spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"] for spec in specs)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_service_and_policy_select_the_exporter_alone(case: Path) -> None:
+    """Selectors match the shards' pods, and not the pod of `helm test`."""
+    found = manifests(case)
+    labels = pod_template(found)["metadata"]["labels"].items()
+    tests = [each["metadata"]["labels"].items() for each in found if each["kind"] == "Pod"]
+    for kind, *path in (
+        ("Service", "spec", "selector"),
+        ("StatefulSet", "spec", "selector", "matchLabels"),
+        ("NetworkPolicy", "spec", "podSelector", "matchLabels"),
+        ("PodDisruptionBudget", "spec", "selector", "matchLabels"),
+    ):
+        for selector in (each for each in found if each["kind"] == kind):
+            for step in path:
+                selector = selector[step]  # noqa: PLW2901 - one step further in
+            assert selector.items() <= labels
+            assert not any(selector.items() <= each for each in tests)

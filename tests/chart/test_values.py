@@ -1,0 +1,99 @@
+"""What the chart says of itself: its values, their schema, their table, its version."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.chart.helm import CHART, ROOT
+from tests.chart.renewal import documents
+from tests.chart.values_table import documented
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+CHART_YAML = yaml.safe_load((CHART / "Chart.yaml").read_text())
+FOR_HELM = {"global", "enabled"}
+"""Keys that Helm itself puts among a dependency's values."""
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_made_parts_are_up_to_date(path: Path) -> None:
+    """The README's table is values.yaml; the schema of `config` and `rules` is their owners'."""
+    assert path.read_text() == documents()[path], "run: python -m tests.chart"
+
+
+def test_chart_is_of_the_exporter_s_version() -> None:
+    """The chart, the image that it takes and the image that it names are the package's version."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    image = f"{VALUES['image']['repository']}:{version}"
+    images = yaml.safe_load(CHART_YAML["annotations"]["artifacthub.io/images"])
+    assert (CHART_YAML["version"], CHART_YAML["appVersion"]) == (version, version)
+    assert [each["image"] for each in images] == [image]
+
+
+def test_chart_carries_the_project_s_license() -> None:
+    """The license in the chart is the project's, and the annotation names it."""
+    assert (CHART / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert CHART_YAML["annotations"]["artifacthub.io/license"] == "Apache-2.0"
+
+
+def places(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The keys that a schema lists, as paths, down to where it says nothing of keys."""
+    for name, child in schema.get("properties", {}).items():
+        yield f"{prefix}{name}"
+        yield from places(child, f"{prefix}{name}.")
+
+
+def test_schema_knows_exactly_the_documented_values() -> None:
+    """What the schema allows is documented, and the other way round."""
+    paths = {each.path for each in documented((CHART / "values.yaml").read_text())}
+    inside = {path.rpartition(".")[0] for path in paths} - {""}
+    inside |= {path.rpartition(".")[0] for path in inside} - {""}
+    free = (
+        "podSecurityContext",
+        "securityContext",
+        "resources",
+        "updateStrategy",
+        "serviceMonitor.basicAuth",
+        "rules.settings",
+        "rules.alerts",
+    )
+    allowed = {
+        path for path in places(SCHEMA) if not path.startswith(tuple(f"{each}." for each in free))
+    }
+    own = {path for path in paths | inside if not path.startswith("config.")}
+    assert allowed - FOR_HELM == own
+
+
+def closed(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - any part of a document
+    """Where a schema lists keys and allows others, too."""
+    if isinstance(schema, list):
+        for index, child in enumerate(schema):
+            yield from closed(child, f"{place}/{index}")
+    if isinstance(schema, dict):
+        # Conditions list the keys that they are about, no more.
+        lists_keys = schema.get("type") == "object" and "properties" in schema
+        if lists_keys and schema.get("additionalProperties") is not False:
+            yield place
+        for key, child in schema.items():
+            yield from closed(child, f"{place}/{key}")
+
+
+def test_schema_refuses_unknown_keys_everywhere() -> None:
+    """Wherever the schema lists keys, no other key passes."""
+    assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert list(closed(SCHEMA)) == []
+
+
+def test_table_wants_every_value_documented() -> None:
+    """A value without a comment is an error, so none is forgotten."""
+    with pytest.raises(KeyError, match=r"a\.c"):
+        documented("a:\n  # -- Known\n  b: 1\n  c: 2\n")

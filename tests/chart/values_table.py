@@ -1,0 +1,79 @@
+"""The table of values in the chart's README, made of the comments in values.yaml.
+
+A comment that begins with `# --` stands before a key and describes it and all that is under it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BEGIN = "<!-- values: made by `python -m tests.chart` from values.yaml -->\n"
+END = "<!-- end of values -->\n"
+MARK = "# -- "
+
+
+class Value(NamedTuple):
+    """A documented value, and its default as YAML would have it on a line."""
+
+    path: str
+    text: str
+    default: str
+
+
+def documented(values_yaml: str) -> list[Value]:
+    """Every documented value, in the file's order. Raises KeyError for a leaf without a comment."""
+    lines = values_yaml.splitlines()
+    root = yaml.compose(values_yaml)
+    if not isinstance(root, yaml.MappingNode):
+        raise TypeError("values.yaml must be a mapping")
+    return list(_documented(root, "", lines))
+
+
+def _documented(node: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterator[Value]:
+    for key, child in node.value:
+        path = prefix + key.value
+        text = _comment(lines, key.start_mark.line)
+        if text:
+            yield Value(path, text, json.dumps(_plain(child), ensure_ascii=False))
+        elif isinstance(child, yaml.MappingNode) and child.value:
+            yield from _documented(child, f"{path}.", lines)
+        else:
+            raise KeyError(f"{path} has no comment that begins with {MARK!r}")
+
+
+def _comment(lines: list[str], line: int) -> str:
+    """The comment right above a line; empty where it is not meant for the table."""
+    found: list[str] = []
+    while line > 0 and lines[line - 1].lstrip().startswith("#"):
+        line -= 1
+        found.insert(0, lines[line].strip())
+        if found[0].startswith(MARK):
+            return " ".join(each.removeprefix(MARK).removeprefix("# ") for each in found)
+    return ""
+
+
+def _plain(node: yaml.Node) -> object:
+    return yaml.safe_load(yaml.serialize(node))
+
+
+def table(values: list[Value]) -> str:
+    """The values as a table of Markdown."""
+    rows = [f"| `{path}` | `{default}` | {_cell(text)} |" for path, text, default in values]
+    return "\n".join(["| value | default | |", "|---|---|---|", *rows, ""])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def with_table(readme: str, values_yaml: str) -> str:
+    """The README with the table of these values between its marks."""
+    before, rest = readme.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n{table(documented(values_yaml))}\n{END}{after}"

@@ -1,0 +1,26 @@
+"""The versions of Helm, and the values that they are given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chart.helm import CASES, Helm
+from tests.real.programs import program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session", params=["helm", "helm3"])
+def helm(request: pytest.FixtureRequest) -> Helm:
+    """Each version of Helm that the chart is for."""
+    return Helm(program(request.param))
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.stem)
+def case(request: pytest.FixtureRequest) -> Path:
+    """The values of a case."""
+    path: Path = request.param
+    return path
