@@ -1,7 +1,7 @@
 """The commands. What a person types becomes options, what happens becomes an exit code.
 
 Exit codes: 0 a clean stop, 1 a bad configuration, no address to listen on, or a bug, 2 usage,
-3 some buckets failed; a second signal 128 + its number.
+3 some buckets or days failed; a second signal 128 + its number.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from exporter.cli.backfill import backfill
 from exporter.cli.check import check
 from exporter.cli.demo import demo
 from exporter.cli.once import once
@@ -24,6 +25,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str], Mapping[str, str]], int]] = {
     "run": run,
     "check": check,
     "once": once,
+    "backfill": backfill,
     "demo": demo,
     "simulate": simulate,
 }

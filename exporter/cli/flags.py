@@ -57,7 +57,7 @@ class Flag:
                 raise ValueError(f"{text!r} is neither true nor false")
             return _BOOLEANS[text]
         if self.repeatable:
-            return [self.convert(item.strip()) for item in text.split(",")]
+            return [self.convert(item.strip()) for item in text.split(",")] if text else []
         if self.choices and text not in self.choices:
             raise ValueError(f"{text!r} is none of {', '.join(self.choices)}")
         return self.convert(text)
@@ -138,7 +138,8 @@ def _ordinal(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _path_or_none(text: str) -> Path | None:
+def path_or_none(text: str) -> Path | None:
+    """The path that a text names; None where it is empty."""
     return Path(text) if text else None
 
 
@@ -178,7 +179,7 @@ WEB_CONFIG_FILE = Flag(
     "Path of a file that guards the endpoints (TLS, users), in exporter-toolkit's format.",
     "",
     "PATH",
-    convert=_path_or_none,
+    convert=path_or_none,
 )
 HEALTH_WITHOUT_AUTH = Flag(
     "web.health-without-auth",

@@ -29,10 +29,13 @@ SOME_FAILED = 3
 _log = structlog.get_logger()
 
 
-async def until_signalled(work: Coroutine[object, object, None]) -> None:
+async def until_signalled(
+    work: Coroutine[object, object, None], *, code_when_forced: int = 0
+) -> None:
     """Let `work` run until it ends or a stop signal comes; then it is cancelled and may clean up.
 
-    A second signal ends the process at once, with 128 + its number.
+    Where that takes too long the process ends all the same, with `code_when_forced`; a second
+    signal ends it at once, with 128 + its number.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -43,7 +46,7 @@ async def until_signalled(work: Coroutine[object, object, None]) -> None:
             os._exit(128 + signum)
         received.append(signum)
         _log.info("stopping", signal=signum.name)
-        last_resort = threading.Timer(PATIENCE_SECONDS, os._exit, [0])
+        last_resort = threading.Timer(PATIENCE_SECONDS, os._exit, [code_when_forced])
         last_resort.daemon = True
         last_resort.start()
         if task is not None:
@@ -57,7 +60,8 @@ async def until_signalled(work: Coroutine[object, object, None]) -> None:
         # Ours, and this is the outermost task: the stop that was asked for has happened.
         if not received:
             raise
-    _log.info("stopped")
+    if received:
+        _log.info("stopped")
 
 
 def raise_file_limit() -> None:

@@ -406,7 +406,7 @@ def test_check_tells_the_load(config: Path) -> None:
         "  buckets              1\n"
         "  requests per second  0.20 of 20 allowed\n"
         "  time for an answer   80.00s on average with 16 at once\n"
-        "  series               about 60, with 6 nodes a bucket\n"
+        "  series               about 72, with 6 nodes a bucket\n"
         "  memory               about 60 MiB\n"
         "  processor            about 1% of a core\n"
     )
@@ -421,8 +421,9 @@ def test_check_warns_where_limits_and_buckets_cannot_go_together(config: Path) -
     assert ended.returncode == 0
     assert ended.stderr == (
         f"warning: {config}: global.max_requests_per_second:"
-        " 1 buckets ask for 0.2 requests a second and 0.1 are allowed:"
-        " raise this to 1, or poll_interval from 5s to 12s\n"
+        " 1 buckets ask for 0.2 requests a second and 0.1 are allowed,"
+        " which leaves no room to catch up: raise this to 1 for polls in time from the start,"
+        " or poll_interval from 5s to 20s\n"
     )
 
 

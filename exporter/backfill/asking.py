@@ -1,0 +1,131 @@
+"""The questions of a run: every account's way to the API, how many at once, how fast.
+
+What is asked of whom is decided in `job`; pauses are `gate`'s, retries and tokens the client's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from exporter.access import Access, Shared
+from exporter.backfill.gate import Gate
+from exporter.inventory import EMPTIES_TO_BELIEVE, Inventory
+from exporter.model import DayStats, Fault
+from exporter.upstream.pace import Pace
+from exporter.upstream.parsing import Guard
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from datetime import date
+    from random import Random
+
+    from exporter.clock import Clock
+    from exporter.config import Account, Config
+    from exporter.model import Bucket
+    from exporter.upstream.client import Client
+    from exporter.upstream.events import Attempt, Call, Drift
+
+Answer: TypeAlias = DayStats | Fault
+
+T = TypeVar("T")
+
+
+class Watcher:
+    """Counts what is odd about the answers; it is the observer of every client."""
+
+    def __init__(self) -> None:
+        self.oddities = 0
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Not counted here: there is nobody to scrape it."""
+
+    def retrying(self, account: str, call: Call) -> None:
+        """Not counted here."""
+
+    def drifted(self, drift: Counter[Drift]) -> None:
+        """Count places that differ from the API's documentation."""
+        self.oddities += drift.total()
+
+
+class Asking:
+    """Asks the accounts of a configuration; `answered` is told of each day of a bucket."""
+
+    def __init__(
+        self, config: Config, clock: Clock, chance: Random, answered: Callable[[], None]
+    ) -> None:
+        limits = config.limits
+        guard = Guard(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
+        self.watcher = Watcher()
+        self._clock = clock
+        self._answered = answered
+        self._pace = Pace(limits.max_requests_per_second, clock)
+        shared = Shared(limits, guard, self._pace, clock, chance, self.watcher)
+        self._at_once = limits.max_concurrent_requests
+        self._slots = asyncio.Semaphore(self._at_once)
+        self._accesses = {account.name: Access(account, shared) for account in config.accounts}
+        self._gates = {account.name: Gate(account.name, clock) for account in config.accounts}
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """While the body runs, questions may be asked; then the connections are closed."""
+        async with AsyncExitStack() as stack:
+            for access in self._accesses.values():
+                stack.push_async_callback(access.aclose)
+            yield
+
+    async def day(
+        self, day: date, buckets: Iterable[Bucket], take: Callable[[Bucket, Answer], None]
+    ) -> None:
+        """Ask for a day of each bucket, and hand over what came of each as it comes.
+
+        Raises what `take` raises.
+        """
+        by_account: dict[str, list[Bucket]] = {}
+        for bucket in buckets:
+            by_account.setdefault(bucket.account, []).append(bucket)
+
+        async def work(waiting: Iterator[Bucket]) -> None:
+            for bucket in waiting:
+                take(bucket, await self._day_stats(bucket, day))
+                self._answered()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for asked in by_account.values():
+                    waiting = iter(asked)  # shared: each takes the next
+                    for _ in range(min(self._at_once, len(asked))):
+                        group.create_task(work(waiting))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+
+    async def inventory(self, account: Account) -> Inventory:
+        """What the account's listing tells; an empty one is asked for once more."""
+        inventory = Inventory()
+        discovery = account.discovery
+        while discovery is not None:
+            result = await self._ask(
+                account.name, lambda client: client.buckets(discovery.workspace_id)
+            )
+            inventory = inventory.after(result, self._clock.now())
+            if inventory.fault is not None or not 0 < inventory.empties < EMPTIES_TO_BELIEVE:
+                break
+        return inventory
+
+    async def _day_stats(self, bucket: Bucket, day: date) -> Answer:
+        return await self._ask(bucket.account, lambda client: client.day_stats(bucket.id, day))
+
+    async def _ask(
+        self, account: str, question: Callable[[Client], Awaitable[T | Fault]]
+    ) -> T | Fault:
+        client = self._accesses[account].client
+        return await self._gates[account].ask(lambda: question(client), self._turn)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """While the body runs, one more request may be under way."""
+        async with self._slots:
+            await self._pace.turn()
+            yield

@@ -1,0 +1,97 @@
+"""What could not be had, and why: a file for machines, a short list for people.
+
+However much fails, little is held in memory: the file is written as it happens.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+    from exporter.model import Fault
+
+LISTED = 20
+"""Lines for people; the file has the rest."""
+
+
+class Failure(NamedTuple):
+    """A day of a bucket that could not be had, or (no bucket, no day) an account's listing."""
+
+    account: str
+    bucket: str | None
+    day: date | None
+    fault: Fault
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often something failed for one reason: the first time, and the last day."""
+
+    first: Failure
+    last: date | None
+    times: int = 1
+
+
+class Failures:
+    """The failures of a run: as a JSON array in a stream, one to a line, and in short."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._stream: TextIO | None = None
+        self._separator = ""
+        self._tallies: dict[tuple[str, str | None, str], Tally] = {}
+        self._not_listed = 0
+
+    @contextmanager
+    def written_to(self, stream: TextIO) -> Iterator[None]:
+        """What fails while the body runs is written down; afterwards the array is whole."""
+        stream.write("[")
+        self._stream, self._separator = stream, "\n"
+        try:
+            yield
+        finally:
+            self._stream = None
+            stream.write("\n]\n")
+
+    def note(self, failure: Failure) -> None:
+        """One more."""
+        if self._stream is not None:
+            self._stream.write(self._separator + json.dumps(_entry(failure)))
+            self._separator = ",\n"
+        self.count += 1
+        subject = (failure.account, failure.bucket, failure.fault.reason.value)
+        tally = self._tallies.get(subject)
+        if tally is not None:
+            tally.times, tally.last = tally.times + 1, failure.day
+        elif len(self._tallies) < LISTED:
+            self._tallies[subject] = Tally(failure, failure.day)
+        else:
+            self._not_listed += 1
+
+    def lines(self) -> Iterator[str]:
+        """A line for each bucket and reason, as long as there are not too many."""
+        for tally in self._tallies.values():
+            account, bucket, day, fault = tally.first
+            what = "the listing of its buckets" if bucket is None else bucket
+            when = "" if day is None else f" on {day}"
+            if tally.times > 1:
+                when = f" on {tally.times} days from {day} to {tally.last}"
+            yield f"{account}: {what}{when}: {fault.reason.value}: {fault.message}"
+        if self._not_listed:
+            yield f"and {self._not_listed} more"
+
+
+def _entry(failure: Failure) -> dict[str, str | None]:
+    return {
+        "day": None if failure.day is None else str(failure.day),
+        "bucket": failure.bucket,
+        "account": failure.account,
+        "reason": failure.fault.reason.value,
+        "message": failure.fault.message,
+    }

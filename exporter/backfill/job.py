@@ -1,0 +1,105 @@
+"""A backfill from its order to its files, day by day.
+
+Which buckets are asked for is decided in `buckets`, what becomes of a day in `day`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.backfill.asking import Asking
+from exporter.backfill.buckets import assignments
+from exporter.backfill.day import Day, missing
+from exporter.backfill.failures import Failures
+from exporter.backfill.labels import label_suffix
+from exporter.backfill.output import FAILED, Output
+from exporter.backfill.span import days
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+    from pathlib import Path
+    from random import Random
+
+    from exporter.clock import Clock
+    from exporter.config import Config
+    from exporter.inventory import Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted: closed days from `first` to `last`, of these buckets (none: of all)."""
+
+    first: date
+    last: date
+    buckets: frozenset[str]
+    labels: Mapping[str, str]
+    output: Path
+
+
+class Progress(Protocol):
+    """Who is told how far it is."""
+
+    def begin(self, total: int) -> None:
+        """There are so many days of buckets."""
+        ...
+
+    def advance(self, number: int) -> None:
+        """So many more of them are done with."""
+        ...
+
+
+class Backfill:
+    """One run. Afterwards `failures`, `files` and `is_finished` say what came of it."""
+
+    def __init__(
+        self, config: Config, order: Order, clock: Clock, chance: Random, progress: Progress
+    ) -> None:
+        self.failures = Failures()
+        self.files = 0
+        self.is_finished = False
+        self._config = config
+        self._order = order
+        self._clock = clock
+        self._chance = chance
+        self._progress = progress
+        self._output = Output(order.output)
+        self._suffix = label_suffix(order.labels)
+
+    async def run(self) -> None:
+        """Go through the days. Raises OutputError and UnknownBucketsError."""
+        asking = Asking(self._config, self._clock, self._chance, self._advance)
+        async with asking.connected():
+            with self._output.held(self._order.labels):
+                failed = self._output.scratch / FAILED
+                try:
+                    with failed.open("w") as stream, self.failures.written_to(stream):
+                        await self._go_through_days(asking)
+                except asyncio.CancelledError:
+                    self._output.publish(failed, FAILED)
+                    raise
+                self._output.publish(failed, FAILED)
+        self.is_finished = True
+
+    async def _go_through_days(self, asking: Asking) -> None:
+        wanted = self._order.buckets
+        assigned = await assignments(self._config, wanted, asking, self.failures)
+        period = list(days(self._order.first, self._order.last))
+        self._progress.begin(len(period) * len(assigned))
+        for day in period:
+            await self._go_through(day, assigned, asking)
+
+    async def _go_through(self, day: date, assigned: list[Assignment], asking: Asking) -> None:
+        now = self._clock.now().wall
+        record = self._output.record(day)
+        asked = list(missing(day, record, assigned, now))
+        self._progress.advance(len(assigned) - len(asked))
+        if asked:
+            work = Day(day, record, asked, now, self.failures)
+            name = await work.go_through(asking, self._output, self._suffix)
+            self.files += name is not None
+
+    def _advance(self) -> None:
+        self._progress.advance(1)

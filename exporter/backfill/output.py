@@ -1,0 +1,182 @@
+"""The directory of a backfill: its files, which buckets each of them has, and what is half done.
+
+A file stands there whole or not at all. Beside the files, `answered/` remembers for each day whose
+figures are in which file, so that another run asks for the rest alone. What stands in a file is
+`dayfile`'s.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import date
+    from pathlib import Path
+
+RECORDS = "answered"
+SCRATCH = ".unfinished"
+FAILED = "failed.json"
+
+
+class OutputError(Exception):
+    """The directory cannot be used; the text says why, and what to do."""
+
+
+@dataclass(slots=True)
+class Part:
+    """What one file of a day has. `until`: where it ends if that is too early; Unix time."""
+
+    buckets: list[str]
+    until: float | None = None
+
+
+@dataclass(slots=True)
+class DayRecord:
+    """What is known of a day: its files by name, and the buckets that had nothing to say."""
+
+    parts: dict[str, Part] = field(default_factory=dict)
+    without_figures: list[str] = field(default_factory=list)
+
+    def since(self) -> dict[str, float]:
+        """From when on a bucket's samples are missing, for each that has answered; or inf."""
+        answered: dict[str, float] = {}
+        for part in self.parts.values():
+            end = math.inf if part.until is None else part.until
+            for bucket in part.buckets:
+                answered[bucket] = max(answered.get(bucket, end), end)
+        whole = dict.fromkeys(self.without_figures, math.inf)
+        return answered | whole
+
+
+class Output:
+    """A directory that is held by one run. Raises OutputError."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.scratch = directory / SCRATCH
+        self._records = directory / RECORDS
+
+    @contextmanager
+    def held(self, labels: Mapping[str, str]) -> Iterator[None]:
+        """While the body runs nobody else writes here; what is half done goes before and after."""
+        with self._told_plainly(), self._locked():
+            try:
+                self._clear()
+                self.scratch.mkdir()
+                self._hold_to(labels)
+                yield
+            finally:
+                shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def free_name(self, day: date) -> str:
+        """The name of a day's next file."""
+        number, name = 1, f"{day}.om"
+        while (self._directory / name).exists():
+            number += 1
+            name = f"{day}.{number}.om"
+        return name
+
+    def record(self, day: date) -> DayRecord:
+        """What is known of a day; a file that is gone tells nothing any more."""
+        written = self._read(self._record_file(day))
+        if written is None:
+            return DayRecord()
+        parts = {
+            name: Part(part["buckets"], part["until"])
+            for name, part in written["files"].items()
+            if (self._directory / name).exists()
+        }
+        return DayRecord(parts, written["without_figures"])
+
+    def remember(self, day: date, record: DayRecord) -> None:
+        """Write down what is known of a day. Comes before the file of which it tells appears."""
+        files = {
+            name: {"until": part.until, "buckets": part.buckets}
+            for name, part in record.parts.items()
+        }
+        written = {"files": files, "without_figures": record.without_figures}
+        self._write(self._record_file(day), written)
+
+    def publish(self, file: Path, name: str) -> None:
+        """Let a whole file, safe on disk, appear under its name."""
+        file.replace(self._directory / name)
+        _sync_directory(self._directory)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._records.mkdir(parents=True, exist_ok=True)
+        with (self._records / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"{self._directory}: another backfill writes here: wait for it, or name"
+                    " another directory by --output"
+                ) from error
+            yield
+
+    def _clear(self) -> None:
+        """Remove what an earlier run left half done, since it was killed."""
+        if self.scratch.exists():
+            shutil.rmtree(self.scratch)
+
+    def _hold_to(self, labels: Mapping[str, str]) -> None:
+        """All files of a directory have the same labels: they are parts of the same series."""
+        file = self._records / "labels.json"
+        before = self._read(file)
+        if before is None:
+            self._write(file, labels)
+        elif before != dict(labels):
+            given = " ".join(f"--label {name}={value}" for name, value in before.items())
+            raise OutputError(
+                f"{self._directory}: its files were written with"
+                f" {given or 'no --label'}: do the same, or name another directory by --output"
+            )
+
+    def _record_file(self, day: date) -> Path:
+        return self._records / f"{day}.json"
+
+    def _read(self, file: Path) -> Any:  # noqa: ANN401 - JSON
+        try:
+            return json.loads(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise OutputError(
+                f"{file}: this is not what was written there: remove it, and the files of the"
+                " day, and they are made again"
+            ) from error
+
+    def _write(self, file: Path, content: object) -> None:
+        """All of it or nothing."""
+        unfinished = self.scratch / file.name
+        with unfinished.open("w", encoding="utf-8") as stream:
+            json.dump(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(file)
+        _sync_directory(file.parent)
+
+    @contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            where = error.filename or self._directory
+            raise OutputError(f"{where}: cannot be used: {error.strerror}") from error
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,171 @@
+"""`flashback-exporter backfill`: closed days of the past as files that a database imports."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from random import Random
+from typing import TYPE_CHECKING, NoReturn
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from exporter.backfill import (
+    Backfill,
+    Order,
+    OutputError,
+    UnknownBucketsError,
+    extra_label,
+    first_moment_to_ask,
+)
+from exporter.cli import flags
+from exporter.cli.process import (
+    SOME_FAILED,
+    complaint,
+    raise_file_limit,
+    until_signalled,
+)
+from exporter.clock import SystemClock
+from exporter.config import ConfigError, load
+from exporter.logs import configure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from exporter.cli.flags import Values
+    from exporter.clock import Clock
+    from exporter.config import Config
+
+USAGE = 2
+"""Exit code for what was asked wrongly, as argparse has it."""
+
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text) if text else None
+    except ValueError:
+        day = date.min
+    if text and str(day) != text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2024-01-15")
+    return day
+
+
+def _label(text: str) -> tuple[str, str]:
+    try:
+        return extra_label(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+FROM = flags.Flag("from", "The first day, UTC, as 2024-01-01.", "", "DATE", convert=_day)
+TO = flags.Flag("to", "The last day; it must be closed.", "", "DATE", convert=_day)
+BUCKET = flags.Flag(
+    "bucket", "Only the bucket of this id; all without it. Repeatable.", "", "ID", repeatable=True
+)
+LABEL = flags.Flag(
+    "label",
+    "A label for every series, such as job=flashback; give those that a scrape adds. Repeatable.",
+    "",
+    "NAME=VALUE",
+    convert=_label,
+    repeatable=True,
+)
+OUTPUT = flags.Flag("output", "Directory for the files.", "", "DIR", convert=flags.path_or_none)
+FLAGS = (flags.CONFIG_FILE, FROM, TO, BUCKET, LABEL, OUTPUT, *flags.LOG_FLAGS)
+
+_DESCRIPTION = """\
+Asks for closed days of each bucket and writes one OpenMetrics file per day, for
+`promtool tsdb create-blocks-from openmetrics`. What could not be had is listed, also in
+failed.json beside the files; run it again, and it asks for what is missing. --from, --to
+and --output are needed. Exit code 3 if anything is missing in the end.
+"""
+
+
+def backfill(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Write the files that are missing; the exit code."""
+    parser = flags.parser("backfill", _DESCRIPTION)
+    values = flags.parse(parser, FLAGS, arguments, environ)
+    order = _order(values, parser)
+    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    raise_file_limit()
+    try:
+        config = load(values[flags.CONFIG_FILE.name], environ)
+    except ConfigError as error:
+        return complaint(error)
+    clock = SystemClock()
+    if fault := _too_early(order, config, clock):
+        parser.error(fault)
+    return _done(config, order, clock)
+
+
+def _done(config: Config, order: Order, clock: Clock) -> int:
+    """Do it, and say what came of it; the exit code."""
+    chance = Random()  # noqa: S311 - jitter, no secret
+    try:
+        with _bar() as bar:
+            work = Backfill(config, order, clock, chance, bar)
+            asyncio.run(until_signalled(work.run(), code_when_forced=SOME_FAILED))
+    except UnknownBucketsError as error:
+        complaint(error)
+        return SOME_FAILED if error.may_pass else USAGE
+    except (ConfigError, OutputError) as error:
+        return complaint(error)
+    for line in work.failures.lines():
+        print(f"failed: {line}", file=sys.stderr)  # noqa: T201 - the command's output
+    failed = f", failed: {work.failures.count}" if work.failures.count else ""
+    ended = "" if work.is_finished else ", stopped before the end: run it again to go on"
+    print(f"{order.output}: files written: {work.files}{failed}{ended}")  # noqa: T201 - the command's output
+    return SOME_FAILED if failed or ended else 0
+
+
+class _Bar:
+    """The progress on a terminal."""
+
+    def __init__(self, bar: tqdm[NoReturn]) -> None:
+        self._bar = bar
+
+    def begin(self, total: int) -> None:
+        """Show how much there is."""
+        self._bar.reset(total)
+
+    def advance(self, number: int) -> None:
+        """Show that so much more of it is done."""
+        self._bar.update(number)
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    """A bar that only a terminal shows, above which the log is written."""
+    with logging_redirect_tqdm(), tqdm(unit=" days of buckets", leave=False, disable=None) as bar:
+        yield _Bar(bar)
+
+
+def _order(values: Values, parser: argparse.ArgumentParser) -> Order:
+    """What the flags ask for; a mistake ends the program as argparse does."""
+    for flag in (FROM, TO, OUTPUT):
+        if values[flag.name] is None:
+            parser.error(f"--{flag.name} is needed")
+    first, last = values[FROM.name], values[TO.name]
+    if first > last:
+        parser.error(f"--from {first} is after --to {last}")
+    labels = dict(values[LABEL.name])
+    if len(labels) < len(values[LABEL.name]):
+        parser.error("--label: a name is there twice")
+    return Order(first, last, frozenset(values[BUCKET.name]), labels, values[OUTPUT.name])
+
+
+def _too_early(order: Order, config: Config, clock: Clock) -> str | None:
+    """Why the last day cannot be had yet, if so."""
+    now = clock.now()
+    if order.last > now.day:
+        return f"--to {order.last}: this day has not come yet"
+    grace = max(account.timing.rollover_grace for account in config.accounts)
+    moment = first_moment_to_ask(order.last, grace)
+    if now.wall >= moment:
+        return None
+    at = datetime.fromtimestamp(moment, UTC)
+    when = f"it can be had from {at:%Y-%m-%d %H:%M} UTC on"
+    return f"--to {order.last}: this day is not closed yet: {when}"

@@ -1,0 +1,171 @@
+"""A backfill against the simulator over real sockets, and its files as tests read them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from exporter import simulator
+from exporter.backfill import Backfill, Order
+from exporter.config import parse
+from exporter.metrics import PREVIOUS_DAY
+from exporter.simulator import Scenario, Trouble, World
+from tests.fakes import NOON, FastClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from exporter.backfill import Failures
+
+UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
+
+BEFORE, CLOSED, YESTERDAY = date(2024, 1, 12), date(2024, 1, 13), date(2024, 1, 14)
+"""At NOON the first two have been shown to their ends, the last is being shown."""
+
+NO_ROWS = Scenario("no-rows", "an answer without nodes", rows=lambda _rows, _call: [])
+
+Figures = dict[int, float]
+"""The values of a series by Unix time."""
+
+
+def without_rows(*buckets: str) -> tuple[Trouble, ...]:
+    """These buckets have no nodes on any day."""
+    return (Trouble(NO_ROWS, 1.0, frozenset(buckets)),)
+
+
+def document(api: str, *, buckets: str = "[b1, b2, b3]", discovery: str = "") -> str:
+    """A configuration with one account, whose time-outs stand a clock that runs fast."""
+    lines = [
+        "global:",
+        f"  base_url: {api}",
+        "  poll_interval: 2h",
+        "  poll_timeout: 1h",
+        "  max_requests_per_second: 1000",
+        "accounts:",
+        "  - name: main",
+        "    authorization: {credentials: s3cret-token}",
+        f"    buckets: {buckets}",
+    ]
+    return "\n".join([*lines, f"    discovery: {discovery}"] if discovery else lines)
+
+
+class Steps:
+    """Progress that is counted."""
+
+    def __init__(self) -> None:
+        self.total = self.done = 0
+
+    def begin(self, total: int) -> None:
+        self.total = total
+
+    def advance(self, number: int) -> None:
+        self.done += number
+
+
+class Desk:
+    """A directory that backfills write to, and the simulator that they ask."""
+
+    def __init__(self, api: simulator.Simulator, url: str, clock: FastClock, output: Path) -> None:
+        self.api = api
+        self.clock = clock
+        self.output = output
+        self._url = url
+
+    def job(
+        self,
+        first: date = BEFORE,
+        last: date = CLOSED,
+        *,
+        buckets: tuple[str, ...] = (),
+        labels: Mapping[str, str] | None = None,
+        text: Callable[[str], str] = document,
+        steps: Steps | None = None,
+    ) -> Backfill:
+        """A run that has not begun."""
+        config = parse(text(self._url), path=Path("config.yaml"), environ={})
+        order = Order(first, last, frozenset(buckets), labels or {}, self.output)
+        return Backfill(config, order, self.clock, Random(0), steps or Steps())
+
+    async def run(self, *days: date, **how: Any) -> Failures:  # noqa: ANN401 - as for `job`
+        """What has failed once a run is over."""
+        job = self.job(*days, **how)
+        await job.run()
+        assert job.is_finished
+        return job.failures
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Return when something has come to hold."""
+        async with asyncio.timeout(60):
+            while not holds():  # noqa: ASYNC110 - what it waits for is behind sockets
+                await asyncio.sleep(0.001)
+
+    def files(self) -> list[str]:
+        """What lies there for a database."""
+        return sorted(each.name for each in self.output.glob("*.om"))
+
+    def series(self, *files: str) -> dict[tuple[str, str, str], Figures]:
+        """The samples of these files by metric, bucket and ip; one that is there twice fails."""
+        found: defaultdict[tuple[str, str, str], Figures] = defaultdict(dict)
+        for file in files:
+            for name, labels, value, at in samples((self.output / file).read_text()):
+                figures = found[name, labels["bucket_id"], labels["ip"]]
+                assert at not in figures
+                figures[at] = value
+        return dict(found)
+
+    def buckets(self, file: str) -> set[str]:
+        """Of which buckets a file has samples."""
+        return {bucket for _, bucket, _ in self.series(file)}
+
+    def failed(self) -> list[dict[str, str | None]]:
+        """What stands in failed.json."""
+        found: list[dict[str, str | None]] = json.loads((self.output / "failed.json").read_bytes())
+        return found
+
+    def asked(self) -> int:
+        """How many days of buckets were asked for so far."""
+        return sum(self.api.record.calls.values())
+
+
+def samples(text: str) -> list[tuple[str, dict[str, str], float, int]]:
+    """What the client library's strict parser finds in a file."""
+    return [
+        (each.name, each.labels, each.value, int(float(each.timestamp)))
+        for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call] # the library's
+        for each in family.samples
+    ]
+
+
+def truth(bucket: str, day: date) -> dict[tuple[str, str, str], float]:
+    """The simulator's own figures of a closed day, by metric, bucket and ip."""
+    nodes = World(0).stats(bucket, day, LATER)
+    found = {(UPTIME, bucket, node.ip): node.uptime_percent / 100 for node in nodes}
+    return found | {
+        (LATENCY, bucket, node.ip): node.latency_average / 1000
+        for node in nodes
+        if node.latency_average is not None
+    }
+
+
+LATER = 1e11
+
+
+@asynccontextmanager
+async def desk(
+    directory: Path,
+    scenarios: str | tuple[Trouble, ...] = "",
+    **simulated: Any,  # noqa: ANN401 - the simulator's
+) -> AsyncIterator[Desk]:
+    """The simulator serves while the body runs, at noon and a hundred times as fast as life."""
+    clock = FastClock(NOON, 100)
+    api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
+    async with simulator.serve(api) as url:
+        yield Desk(api, url, clock, directory / "out")

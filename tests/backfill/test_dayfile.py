@@ -1,0 +1,115 @@
+"""What a day's file looks like, whatever is in it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from exporter.backfill import dayfile
+from exporter.backfill.dayfile import DayFile
+from exporter.backfill.labels import label_suffix
+from exporter.metrics import PREVIOUS_DAY
+from exporter.model import Node
+from tests.backfill.runs import LATENCY, UPTIME, samples
+from tests.fakes import node
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
+
+# What parsing and configuration let through: any text but NUL and lone surrogates.
+texts = some.text(some.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+figures = some.none() | some.floats(0, 1e300)
+nodes = some.builds(
+    Node, ip=texts, host=texts, uptime_ratio=figures, latency_average_seconds=figures
+)
+rows = some.lists(nodes, unique_by=lambda each: each.identity, max_size=5)
+buckets = some.dictionaries(texts.filter(bool), rows, max_size=5)
+suffixes = some.dictionaries(some.sampled_from(["job", "instance", "team"]), texts)
+TIMES = range(1705320000, 1705320000 + 3 * 240, 240)
+
+
+def written(
+    scratch: Path, content: dict[str, Sequence[Node]], suffix: str = "", times: range = TIMES
+) -> str:
+    """The file with these nodes of buckets."""
+    with DayFile(scratch, suffix) as file:
+        for bucket, each in content.items():
+            file.add(bucket, each, times)
+        return asyncio.run(file.joined()).read_bytes().decode()
+
+
+@settings(deadline=None)  # it writes to the disk, on a machine that may be busy
+@given(buckets, suffixes)
+def test_every_file_is_openmetrics(content: dict[str, list[Node]], extra: dict[str, str]) -> None:
+    """The client library's strict parser finds exactly what was written, in its order."""
+    with TemporaryDirectory() as scratch:
+        text = written(Path(scratch), dict(content), label_suffix(extra))
+    expected = [
+        (figure.name, {"bucket_id": bucket, "ip": each.ip, "host": each.host, **extra}, value, at)
+        for figure in PREVIOUS_DAY
+        for bucket, rows_of_bucket in content.items()
+        for each in rows_of_bucket
+        if (value := figure.value_of(each)) is not None
+        for at in TIMES
+    ]
+    assert samples(text) == expected
+    assert text.endswith("# EOF\n")
+
+
+def test_golden_file(tmp_path: Path) -> None:
+    """Metric by metric, node by node, time ascending."""
+    times = range(1705320000, 1705320000 + 2 * 240, 240)
+    content = {
+        "b1": [node("h1", uptime_ratio=1.0, latency_average_seconds=0.042)],
+        "b2": [node("h2", uptime_ratio=0.5)],
+    }
+    text = written(tmp_path, dict(content), ',job="x"', times)
+    polled = "Polled in the background, not when scraped."
+    assert text == (
+        f"# HELP {UPTIME} Share of the closed UTC day before in which the node was online,"
+        f" 0 to 1; final. {polled}\n"
+        f"# TYPE {UPTIME} gauge\n"
+        f'{UPTIME}{{bucket_id="b1",ip="192.0.2.1",host="h1",job="x"}} 1.0 1705320000\n'
+        f'{UPTIME}{{bucket_id="b1",ip="192.0.2.1",host="h1",job="x"}} 1.0 1705320240\n'
+        f'{UPTIME}{{bucket_id="b2",ip="192.0.2.1",host="h2",job="x"}} 0.5 1705320000\n'
+        f'{UPTIME}{{bucket_id="b2",ip="192.0.2.1",host="h2",job="x"}} 0.5 1705320240\n'
+        f"# HELP {LATENCY} Average latency to the node over the closed UTC day before; final."
+        f" {polled}\n"
+        f"# TYPE {LATENCY} gauge\n"
+        f'{LATENCY}{{bucket_id="b1",ip="192.0.2.1",host="h1",job="x"}} 0.042 1705320000\n'
+        f'{LATENCY}{{bucket_id="b1",ip="192.0.2.1",host="h1",job="x"}} 0.042 1705320240\n'
+        "# EOF\n"
+    )
+
+
+def test_metric_without_samples_is_not_named(tmp_path: Path) -> None:
+    """Where no node has an uptime the file has latencies alone."""
+    text = written(tmp_path, {"b1": [node(latency_average_seconds=0.5)]})
+    assert UPTIME not in text
+    assert len(samples(text)) == 3
+
+
+def test_whether_there_was_anything_is_told(tmp_path: Path) -> None:
+    """Nodes without figures, and no nodes at all, write nothing."""
+    with DayFile(tmp_path, "") as file:
+        assert not file.add("b1", [node()], TIMES)
+        assert not file.add("b1", [], TIMES)
+        assert not file.add("b1", [node(uptime_ratio=1.0)], range(0))
+        assert file.add("b1", [node(uptime_ratio=1.0)], TIMES)
+
+
+def test_large_file_is_joined_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the pieces, nothing gets lost between them."""
+    content = {
+        f"b{number}": [node(uptime_ratio=0.5, latency_average_seconds=0.1)] for number in range(50)
+    }
+    whole = written(tmp_path, dict(content))
+    monkeypatch.setattr(dayfile, "CHUNK", 7)
+    assert written(tmp_path, dict(content)) == whole

@@ -1,0 +1,82 @@
+"""When a closed day's figures were shown."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from exporter.backfill.span import STEP, days, first_moment_to_ask, sample_times, shown_until
+from exporter.model import Timing, midnight
+
+DAY = date(2024, 1, 15)
+LAST = midnight(DAY + timedelta(days=2)) + 600
+dates = some.dates(date(1971, 1, 1), date(2100, 1, 1))
+timings = some.floats(0, 7200).map(lambda grace: Timing(rollover_grace=grace))
+ids = some.text(min_size=1, max_size=30)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(dates, ids, timings)
+def test_samples_lie_where_live_polling_shows_the_day(
+    day: date, bucket: str, timing: Timing
+) -> None:
+    """From less than a step after the beginning to less than a step before the end, evenly."""
+    begin, end = timing.closed_day_shown(day, bucket)
+    times = sample_times(day, bucket, timing, -math.inf, math.inf)
+    assert begin <= times[0] < begin + STEP
+    assert end - STEP <= times[-1] < end
+    assert times.step == STEP
+    assert all(time % STEP == 0 for time in times)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(dates, ids, timings)
+def test_days_do_not_touch(day: date, bucket: str, timing: Timing) -> None:
+    """The samples of a day end before those of the next begin."""
+    first, second = (
+        sample_times(each, bucket, timing, -math.inf, math.inf)
+        for each in (day, day + timedelta(days=1))
+    )
+    assert first[-1] < second[0]
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(dates, ids, timings, some.floats(-1000, 100_000))
+def test_two_parts_are_the_whole(day: date, bucket: str, timing: Timing, after: float) -> None:
+    """Wherever a run ends, the next one goes on without a sample twice or missing."""
+    moment = midnight(day) + 86400 + after
+    parts = [
+        *sample_times(day, bucket, timing, -math.inf, moment),
+        *sample_times(day, bucket, timing, moment, math.inf),
+    ]
+    assert parts == list(sample_times(day, bucket, timing, -math.inf, math.inf))
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(dates, ids, timings)
+def test_whoever_may_be_asked_has_a_sample(day: date, bucket: str, timing: Timing) -> None:
+    """From the moment on at which a day can be had, each bucket shows it."""
+    moment = first_moment_to_ask(day, timing.rollover_grace)
+    assert len(sample_times(day, bucket, timing, -math.inf, moment)) > 0
+
+
+def test_day_can_be_had_a_while_after_its_end() -> None:
+    """The grace, the hour in which live polling asks, and one step."""
+    assert first_moment_to_ask(DAY, 600) == midnight(DAY) + 86400 + 600 + 3600 + 240
+
+
+def test_day_is_shown_until_the_next_grace_ends() -> None:
+    """For every bucket alike."""
+    assert shown_until(DAY, Timing()) == LAST
+
+
+def test_days_are_both_ends_and_all_between() -> None:
+    """A month's end is no obstacle."""
+    assert list(days(date(2024, 2, 28), date(2024, 3, 1))) == [
+        date(2024, 2, 28),
+        date(2024, 2, 29),
+        date(2024, 3, 1),
+    ]

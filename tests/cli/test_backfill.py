@@ -1,0 +1,296 @@
+"""`flashback-exporter backfill` as its users start it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import resource
+import signal
+import subprocess
+import sys
+import termios
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.test_commands import CONFIG, PATIENCE, PROGRAM, finished, line_with, started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CLOSED = str(datetime.now(UTC).date() - timedelta(days=3))
+BEFORE = str(datetime.now(UTC).date() - timedelta(days=4))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose API nobody serves."""
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIG.format(api="http://127.0.0.1:9"))
+    return file
+
+
+@pytest.fixture
+def scenario() -> str:
+    """What the simulator plays."""
+    return ""
+
+
+@pytest.fixture
+def served(config: Path, scenario: str) -> Iterator[Path]:
+    """A configuration with three buckets that the simulator serves."""
+    with started("simulate", "--address=127.0.0.1:0", f"--scenario={scenario}") as simulator:
+        api = line_with(simulator.stdout, r"API: +(\S+)")
+        config.write_text(CONFIG.format(api=api).replace("[b1]", "[b1, b2, b3]"))
+        yield config
+
+
+def flags(config: Path, first: str = BEFORE, last: str = CLOSED) -> tuple[str, ...]:
+    """The command with all that it needs."""
+    output = config.parent / "out"
+    return (
+        "backfill",
+        *(f"--config.file={config}", f"--from={first}", f"--to={last}", f"--output={output}"),
+    )
+
+
+def files(config: Path) -> list[str]:
+    """What lies in the directory."""
+    return sorted(each.name for each in (config.parent / "out").glob("*.om"))
+
+
+def test_days_are_written_and_told_of(served: Path) -> None:
+    """One file a day, a line of the log for each, a last line with the sum, and code 0."""
+    ended = finished(*flags(served), "--label=job=flashback", "--label=instance=localhost:10120")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == f"{served.parent / 'out'}: files written: 2\n"
+    assert files(served) == [f"{BEFORE}.om", f"{CLOSED}.om"]
+    for day in (BEFORE, CLOSED):
+        assert f"event=day_finished day={day} file={day}.om asked=3 with_figures=3" in ended.stderr
+    text = (served.parent / "out" / f"{CLOSED}.om").read_text()
+    assert ',job="flashback",instance="localhost:10120"} ' in text
+    assert "s3cret" not in ended.stderr + ended.stdout
+
+
+def test_environment_sets_its_flags(served: Path) -> None:
+    """Each flag has its variable; lists are by comma."""
+    with started(
+        "backfill",
+        FLASHBACK_EXPORTER_CONFIG_FILE=str(served),
+        FLASHBACK_EXPORTER_FROM=CLOSED,
+        FLASHBACK_EXPORTER_TO=CLOSED,
+        FLASHBACK_EXPORTER_BUCKET="b1,b3",
+        FLASHBACK_EXPORTER_LABEL="job=a,instance=b",
+        FLASHBACK_EXPORTER_OUTPUT=str(served.parent / "out"),
+    ) as process:
+        _, log = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, log
+    text = (served.parent / "out" / f"{CLOSED}.om").read_text()
+    assert 'bucket_id="b1"' in text
+    assert 'bucket_id="b2"' not in text
+    assert ',job="a",instance="b"} ' in text
+
+
+@pytest.mark.parametrize("scenario", ["not-found/share=1/bucket=b2"])
+def test_what_failed_is_listed_and_is_code_3(served: Path) -> None:
+    """The list is for people on standard error, and for machines in failed.json."""
+    ended = finished(*flags(served), "--log.level=error")
+    assert ended.returncode == 3
+    assert ended.stderr.startswith(
+        f"failed: main: b2 on 2 days from {BEFORE} to {CLOSED}: not_found: "
+    )
+    assert ended.stdout.endswith("files written: 2, failed: 2\n")
+    failed = json.loads((served.parent / "out" / "failed.json").read_bytes())
+    assert [each["day"] for each in failed] == [BEFORE, CLOSED]
+
+
+@pytest.mark.parametrize("scenario", ["hang/share=1/bucket=b2"])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_between_whole_files(served: Path, signum: signal.Signals) -> None:
+    """A run that is stopped leaves nothing half done, says that it is not over, and is code 3."""
+    whole = finished(*flags(served), "--bucket=b1")
+    assert whole.returncode == 0
+    with started(*flags(served), "--log.level=debug") as process:
+        unfinished = served.parent / "out" / ".unfinished"
+        while not unfinished.exists() or not any(
+            each.stat().st_size for each in unfinished.iterdir()
+        ):
+            assert process.poll() is None
+        process.send_signal(signum)
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 3
+    assert "stopped before the end: run it again to go on" in output
+    assert not unfinished.exists()
+    assert files(served) == [f"{BEFORE}.om", f"{CLOSED}.om"]
+
+
+def test_terminal_shows_progress(served: Path) -> None:
+    """On a terminal a bar counts the days of buckets, and the log stands above it."""
+    terminal, other_end = pty.openpty()
+    termios.tcsetwinsize(other_end, (24, 100))
+    command = [*PROGRAM, *flags(served)]
+    with subprocess.Popen(command, stderr=other_end, stdout=subprocess.DEVNULL) as process:
+        os.close(other_end)
+        shown = b"".join(iter(lambda: _read(terminal), b""))
+        os.close(terminal)
+    assert process.returncode == 0
+    assert b"/6 [" in shown
+    assert b"event=day_finished" in shown
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # what Linux says at the end
+        return b""
+
+
+def told(*arguments: str) -> str:
+    """What a wrong use is told; its code is 2."""
+    ended = finished(*arguments)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    return ended.stderr.split("error: ")[1]
+
+
+def test_what_is_needed_is_asked_for(config: Path) -> None:
+    """The flags without which nothing can be done are named."""
+    wanted = flags(config)
+    for name in ("from", "to", "output"):
+        rest = [each for each in wanted if not each.startswith(f"--{name}=")]
+        assert told(*rest) == f"--{name} is needed\n"
+
+
+def test_days_the_wrong_way_round_are_refused(config: Path) -> None:
+    """The message has both."""
+    assert told(*flags(config, CLOSED, BEFORE)) == f"--from {CLOSED} is after --to {BEFORE}\n"
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2024-1-5", "20240105", "2024-02-30", "2024-W03-1"])
+def test_what_is_no_day_is_refused(config: Path, text: str) -> None:
+    """There is one way to write a day."""
+    assert f"{text!r} is not a day such as 2024-01-15" in told(*flags(config, text))
+
+
+def test_day_that_is_not_closed_is_refused(config: Path) -> None:
+    """The message says from when on today can be had."""
+    today = datetime.now(UTC).date()
+    tomorrow = today + timedelta(days=1)
+    assert told(*flags(config, BEFORE, str(today))) == (
+        f"--to {today}: this day is not closed yet: it can be had from {tomorrow} 01:14 UTC on\n"
+    )
+
+
+def test_grace_counts_for_when_a_day_can_be_had(config: Path) -> None:
+    """A longer grace closes the day later, here too."""
+    config.write_text(config.read_text().replace("5s", "5s, rollover_grace: 6h"))
+    message = told(*flags(config, BEFORE, str(datetime.now(UTC).date())))
+    assert message.endswith(" 07:04 UTC on\n")
+
+
+def test_day_to_come_is_refused(config: Path) -> None:
+    """However far off it is."""
+    for day in (datetime.now(UTC).date() + timedelta(days=2), date.max):
+        expected = f"--to {day}: this day has not come yet\n"
+        assert told(*flags(config, BEFORE, str(day))) == expected
+
+
+def test_label_twice_is_refused(config: Path) -> None:
+    """Which of the two should it be?"""
+    assert told(*flags(config), "--label=a=1", "--label=a=2") == (
+        "--label: a name is there twice\n"
+    )
+
+
+def test_label_of_the_metric_is_refused(config: Path) -> None:
+    """The reason reaches the person who typed it."""
+    assert "a label ip of their own" in told(*flags(config), "--label=ip=1")
+
+
+def test_unknown_bucket_is_code_2(config: Path) -> None:
+    """It is a mistake on the command line, found before anything is asked."""
+    ended = finished(*flags(config), "--bucket=nope", "--bucket=b1")
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("--bucket: no account polls a bucket 'nope'\n")
+
+
+@pytest.mark.parametrize("scenario", ["forbidden/share=1/call=list"])
+def test_bucket_that_could_not_be_looked_for_is_code_3(served: Path) -> None:
+    """Where a listing failed, the bucket may be right."""
+    served.write_text(served.read_text() + "    discovery: {}\n")
+    assert finished(*flags(served), "--bucket=nope").returncode == 3
+
+
+def test_bad_configuration_is_code_1(config: Path) -> None:
+    """As everywhere."""
+    config.write_text("accounts: []\n")
+    assert finished(*flags(config)).returncode == 1
+
+
+def test_directory_that_cannot_be_is_code_1(served: Path) -> None:
+    """With a plain message."""
+    (served.parent / "out").write_text("in the way")
+    ended = finished(*flags(served))
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].endswith("cannot be used: Not a directory")
+
+
+def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:
+    """What cannot be written to its end is not there at all."""
+    small = (200_000, 200_000)
+    command = [*PROGRAM, *flags(served)]
+    ended = subprocess.run(
+        command,
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small),
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].endswith("cannot be used: File too large")
+    assert [each.name for each in (served.parent / "out").iterdir()] == ["answered"]
+
+
+MEASURED = """
+import resource, sys
+from exporter.cli import main
+code = main()
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(code)
+"""
+
+
+def peak(config: Path, buckets: int, days: int) -> int:
+    """The most memory that a run over so much needs."""
+    lines = config.read_text().split("    buckets:")[0] + "    buckets:\n"
+    config.write_text(lines + "".join(f"      - b{number}\n" for number in range(buckets)))
+    last = date.fromisoformat(CLOSED)
+    output = config.parent / f"{buckets}-{days}"
+    arguments = flags(config, str(last - timedelta(days=days - 1)))
+    command = [sys.executable, "-c", MEASURED, *arguments[:-1], f"--output={output}"]
+    ended = subprocess.run(command, text=True, capture_output=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    size = sum(each.stat().st_size for each in output.glob("*.om"))
+    assert size > buckets * days * 500_000
+    for each in output.glob("*.om"):
+        each.unlink()
+    return int(line_with(iter(ended.stdout.splitlines()), r"peak (\d+)"))
+
+
+def test_memory_does_not_grow_with_buckets_and_days(served: Path) -> None:
+    """A hundred times the work, and hundreds of megabytes of files, need about as much memory."""
+    served.write_text(served.read_text().replace("5s", "5s, max_requests_per_second: 1000"))
+    small = peak(served, 3, 1)
+    large = peak(served, 100, 3)
+    assert large < small * 1.25
+
+
+def test_help_says_what_it_is_for() -> None:
+    """The command is there, with its flags."""
+    ended = finished("backfill", "-h")
+    assert ended.returncode == 0
+    assert "--from DATE" in ended.stdout

@@ -1,0 +1,245 @@
+"""What real databases know after they have taken in the files of a backfill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from asyncio.subprocess import PIPE, STDOUT
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import httpx
+import pytest
+
+from exporter.backfill import first_moment_to_ask
+from exporter.metrics import PREVIOUS_DAY
+from exporter.model import Timing, midnight
+from exporter.simulator import World
+from tests.real.databases import Database, Series
+from tests.real.programs import PATIENCE, started, until
+from tests.stack import Running, document, running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+BUCKETS = ("b1", "b2", "b3")
+DAYS = 30
+STEP = 240
+UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
+JOB = "flashback"
+LATER = 1e11
+TIMING = Timing()
+
+
+def newest_day(now: float) -> date:
+    """The newest day that can be backfilled."""
+    today = datetime.fromtimestamp(now, UTC).date()
+    days = (today - timedelta(days=number) for number in range(1, 3))
+    return next(day for day in days if first_moment_to_ask(day, TIMING.rollover_grace) <= now)
+
+
+def truth(day: date) -> dict[Series, float]:
+    """The simulator's own figures of a closed day."""
+    found = {}
+    for bucket in BUCKETS:
+        for node in World(0).stats(bucket, day, LATER):
+            labels = {"bucket_id": bucket, "ip": node.ip, "host": node.host}
+            found[Series.of(UPTIME, labels)] = node.uptime_percent / 100
+            if node.latency_average is not None:
+                found[Series.of(LATENCY, labels)] = node.latency_average / 1000
+    return found
+
+
+class Past(NamedTuple):
+    """The files of a month, the exporter that goes on from there, and when it was asked."""
+
+    at_work: Running
+    files: list[Path]
+    days: list[date]
+    began: float  # Unix time
+    ended: float
+
+    def is_shown_now(self) -> bool:
+        """Whether the last day goes on live: not so just after midnight, when another one does."""
+        newest = {TIMING.newest_closed_day(moment) for moment in (self.began, self.ended)}
+        return newest == {self.days[-1]}
+
+    def expected(self) -> dict[Series, dict[float, float]]:
+        """Every sample that is to be had of these days, but for the moments of the run itself."""
+        found: dict[Series, dict[float, float]] = {}
+        for day in self.days:
+            for series, value in truth(day).items():
+                begin, end = TIMING.closed_day_shown(day, series.label("bucket_id"))
+                first = int(-(-begin // STEP) * STEP)
+                times = range(first, int(-(-min(end, self.began) // 1)), STEP)
+                found.setdefault(series, {}).update(dict.fromkeys(map(float, times), value))
+        return found
+
+
+@asynccontextmanager
+async def backfilled(directory: Path) -> AsyncIterator[Past]:
+    """The simulator and the exporter run, and the month before has been asked for."""
+    urls: list[str] = []
+
+    def text(url: str) -> str:
+        urls.append(url)
+        return document(url, buckets=BUCKETS, poll_interval="5s", max_requests_per_second="1000")
+
+    async with running(wall=time.time(), text=text) as at_work:
+        began = time.time()
+        last = newest_day(began)
+        days = [last - timedelta(days=number) for number in reversed(range(DAYS))]
+        config, output = directory / "config.yaml", directory / "out"
+        config.write_text(text(urls[0]))
+        command = (
+            *(sys.executable, "-m", "exporter", "backfill", f"--config.file={config}"),
+            *(f"--label=job={JOB}", f"--label=instance={at_work.address}"),
+            *(f"--to={last}", f"--output={output}"),
+        )
+        # Two runs, so that the last days come in two files each.
+        for wanted in ((f"--from={days[-2]}", "--bucket=b1"), (f"--from={days[0]}",)):
+            code, said = await finished(*command, *wanted)
+            assert code == 0, said
+        files = sorted(output.glob("*.om"))
+        stems = {str(day) for day in days} | {f"{day}.2" for day in days[-2:]}
+        assert {file.stem for file in files} == stems
+        yield Past(at_work, files, days, began, time.time())
+
+
+async def finished(*command: str) -> tuple[int | None, str]:
+    """The exit code of a command, and everything it says."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
+    async with asyncio.timeout(2 * PATIENCE):
+        output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+@asynccontextmanager
+async def database(log: Path, *command: str) -> AsyncIterator[tuple[Database, httpx.AsyncClient]]:
+    """A database that runs, and a client for what is not in the query API."""
+    async with started(*command, log=log) as server:
+        url = f"http://{await server.address()}"
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
+
+            async def ready() -> bool | None:
+                answer = await client.get("/api/v1/query", params={"query": "1"})
+                return answer.is_success or None
+
+            await until(ready)
+            yield Database(client, server), client
+
+
+async def shown_live(past: Past) -> dict[Series, float]:
+    """The closed day's figures on the exporter's page, once all are there."""
+
+    async def ask() -> dict[Series, float] | None:
+        page = await past.at_work.scrape()
+        found = [each for each in page if each.name in {UPTIME, LATENCY}]
+        shown = {Series.of(each.name, each.labels): each.value for each in found}
+        complete = {series.label("bucket_id") for series in shown} == set(BUCKETS)
+        return shown if complete else None
+
+    return await until(ask)
+
+
+async def matrix(database: Database, selector: str, at: float) -> dict[Series, dict[float, float]]:
+    """Every stored sample of a selector up to a moment; a series of other labels twice fails."""
+    data = await database.get("query", query=f"{selector}[40d]", time=at)
+    found = {}
+    for each in data["result"]:
+        series = Series.of(each["metric"]["__name__"], each["metric"])
+        assert series not in found
+        assert (each["metric"]["job"], bool(each["metric"]["instance"])) == (JOB, True)
+        found[series] = {float(moment): float(value) for moment, value in each["values"]}
+    return found
+
+
+async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
+    prometheus_path: str, promtool_path: str, tmp_path: Path
+) -> None:
+    """Blocks of a month hold exactly the simulator's figures, and live samples go on from there."""
+    data = tmp_path / "data"
+    async with backfilled(tmp_path) as past:
+        for number, file in enumerate(past.files):
+            # As it is, and the quick way that docs/backfill.md recommends.
+            how = ("--max-block-duration=24h",) if number % 5 else ()
+            blocks = ("tsdb", "create-blocks-from", "openmetrics", "--quiet", *how)
+            assert await finished(promtool_path, *blocks, str(file), str(data)) == (0, "")
+        live = await shown_live(past)
+        job = {"job_name": JOB, "static_configs": [{"targets": [past.at_work.address]}]}
+        scrape = tmp_path / "scrape.yml"
+        times = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+        scrape.write_text(json.dumps({"global": times, "scrape_configs": [job]}))
+        async with database(
+            tmp_path / "log",
+            prometheus_path,
+            f"--config.file={scrape}",
+            f"--storage.tsdb.path={data}",
+            "--storage.tsdb.retention.time=60d",
+            "--web.listen-address=127.0.0.1:0",
+            "--scrape.discovery-reload-interval=100ms",
+            "--log.level=debug",
+        ) as (prometheus, _):
+            selector = f'{{__name__=~"{UPTIME}|{LATENCY}"}}'
+            scraped = await until(partial(scraped_twice, prometheus))
+            stored = await matrix(prometheus, selector, scraped)
+            for day in past.days:
+                noon = midnight(day) + 1.5 * 86400
+                if noon < past.began:
+                    assert await prometheus.samples(selector, noon) == truth(day)
+            at_the_seam = await prometheus.samples(selector, past.ended)
+            log = prometheus.log()
+    expected = past.expected()
+    assert stored.keys() == expected.keys()
+    for series, history in stored.items():
+        before = {at: value for at, value in history.items() if at < past.began}
+        assert before == expected[series]
+        after = {at: value for at, value in history.items() if at > past.ended}
+        assert len(after) >= 2
+        assert set(after.values()) == {live[series]}
+        if past.is_shown_now():
+            # No start of a database, no scrape and no step of the grid takes longer.
+            assert min(after) - max(before) < STEP + 2 * PATIENCE
+            assert at_the_seam[series] == live[series]
+    assert live == truth(TIMING.newest_closed_day(past.ended))
+    assert [line for line in log.splitlines() if "level=error" in line] == []
+
+
+async def scraped_twice(prometheus: Database) -> float | None:
+    """When the second scrape was, if it has been."""
+    ups = await prometheus.history(f'up{{job="{JOB}"}}')
+    good = [at for at, value in ups.items() if value]
+    return max(good) if len(good) > 1 else None
+
+
+async def test_victoria_metrics_has_the_past(victoria_metrics_path: str, tmp_path: Path) -> None:
+    """The files are taken as they are: seconds are read as seconds, and every sample is there."""
+    async with (
+        backfilled(tmp_path) as past,
+        database(
+            tmp_path / "log",
+            victoria_metrics_path,
+            f"-storageDataPath={tmp_path / 'data'}",
+            "-httpListenAddr=127.0.0.1:0",
+            "-retentionPeriod=1y",
+            "-search.latencyOffset=1ms",
+            "-search.disableCache",
+            "-memory.allowedBytes=64MiB",
+        ) as (victoria, client),
+    ):
+        for file in past.files:
+            answer = await client.post("/api/v1/import/prometheus", content=file.read_bytes())
+            assert answer.is_success
+        await client.get("/internal/force_flush")
+        stored = await matrix(victoria, f'{{__name__=~"{UPTIME}|{LATENCY}"}}', past.ended)
+    expected = past.expected()
+    assert stored.keys() == expected.keys()
+    for series, history in stored.items():
+        before = {at: value for at, value in history.items() if at < past.began}
+        # It keeps numbers as decimal mantissas: twelve digits or more.
+        assert before == pytest.approx(expected[series], rel=1e-11, abs=0)
