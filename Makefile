@@ -29,7 +29,8 @@ check: $(INSTALLED) ## Format, lint, types, import rules, spelling
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/yamllint --strict .
-	$(BIN)/shellcheck .ci/run tests/real/install-tools
+	$(BIN)/shellcheck .ci/run tests/real/install-tools tests/real/image/make-base deploy/release/check-tag
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/codespell
 
 format: $(INSTALLED) ## Rewrite the code as `make check` wants it
@@ -53,6 +54,8 @@ lock: $(INSTALLED) ## Renew the hashed lock files from pyproject.toml
 	  --output-file requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
 	  --constraint requirements.txt --group dev --output-file requirements-dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --no-annotate --custom-compile-command 'make lock' \
+	  --constraint requirements-dev.txt --group build --output-file deploy/image/requirements-build.txt
 
 clean: ## Remove everything that these targets made
 	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,140 @@
+"""The workflows of GitHub Actions: sound, pinned, and allowed no more than each job needs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+CI, RELEASE = WORKFLOWS
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
+READS = {"contents": "read"}
+PUBLISHES = READS | {"packages": "write", "id-token": "write", "attestations": "write"}
+
+
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    """The jobs of a workflow by name."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())["jobs"]
+    return found
+
+
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    """The steps of all jobs."""
+    for job in jobs(path).values():
+        yield from job.get("steps", [])
+
+
+def by_name(path: Path) -> str:
+    """How a case is called."""
+    return path.name
+
+
+@pytest.mark.parametrize(
+    ("schema", "paths"),
+    [
+        ("vendor.github-workflows", WORKFLOWS),
+        ("custom.github-workflows-require-timeout", WORKFLOWS),
+        ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
+    ],
+)
+def test_files_keep_to_their_schema(schema: str, paths: list[Path]) -> None:
+    """GitHub's own schemas take the files, and each job has an end."""
+    command = (sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema)
+    done = subprocess.run((*command, *map(str, paths)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    """Each action of somebody else is given by its commit, with the version beside it."""
+    used = re.findall(r"\buses: (.+)", path.read_text())
+    foreign = [each for each in used if not each.startswith("./")]
+    assert foreign
+    for each in foreign:
+        assert PINNED.fullmatch(each), each
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
+def test_an_action_has_one_version(path: Path) -> None:
+    """An action that is used several times is always the same one."""
+    used = set(re.findall(r"\buses: (\S+)@", path.read_text()))
+    assert used
+    assert len(set(re.findall(r"\buses: (\S+@\S+)", path.read_text()))) == len(used)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
+def test_nothing_is_allowed_by_default(path: Path) -> None:
+    """A workflow starts with no permission, and each job says which it takes."""
+    assert yaml.safe_load(path.read_text())["permissions"] == {}
+    assert all("permissions" in job for job in jobs(path).values())
+
+
+def test_jobs_of_a_release_may_do_their_work_only() -> None:
+    """Who publishes an image may not write code, and who writes a release may publish none."""
+    assert {name: job["permissions"] for name, job in jobs(RELEASE).items()} == {
+        "test": READS,
+        "names": READS,
+        "distributions": READS | {"id-token": "write", "attestations": "write"},
+        "image": PUBLISHES,
+        "chart": PUBLISHES,
+        "pypi": {"id-token": "write"},
+        "announce": {"contents": "write"},
+    }
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
+def test_no_token_stays_in_the_work_tree(path: Path) -> None:
+    """A checkout leaves no credentials behind for the steps that follow."""
+    checkouts = [step for step in steps(path) if "actions/checkout@" in step.get("uses", "")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
+def test_commands_take_nothing_from_outside_as_code(path: Path) -> None:
+    """No expression is pasted into a script: values come by the environment."""
+    assert all("${{" not in step.get("run", "") for step in steps(path))
+
+
+def test_ci_runs_what_everybody_runs() -> None:
+    """The workflow's targets of make are those of .ci/run."""
+    targets = r"make ([a-z- ]+)$"
+    (in_workflow,) = (step["run"] for step in steps(CI) if "run" in step)
+    own = re.search(targets, (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    theirs = re.search(targets, in_workflow, re.MULTILINE)
+    assert own is not None
+    assert theirs is not None
+    assert own[1] == theirs[1]
+
+
+def test_nothing_is_released_untested() -> None:
+    """Whatever is published stands, by what it needs, on the tests of the very same commit."""
+    needs = {name: set(job.get("needs", [])) for name, job in jobs(RELEASE).items()}
+
+    def stands_on(name: str) -> set[str]:
+        return needs[name].union(*(stands_on(each) for each in needs[name]))
+
+    assert jobs(RELEASE)["test"]["uses"] == f"./{CI.relative_to(ROOT)}"
+    for name in needs.keys() - {"test", "names"}:
+        assert {"test", "names"} <= stands_on(name)
+
+
+def test_image_is_built_for_both_machines_with_its_papers() -> None:
+    """The image is for amd64 and arm64, with SBOM and provenance, from a base given by digest."""
+    (build,) = (step["with"] for step in steps(RELEASE) if "build-push-action" in str(step))
+    assert build["platforms"] == "linux/amd64,linux/arm64"
+    assert (build["sbom"], build["provenance"]) == (True, "mode=max")
+    arguments = {line.partition("=")[0] for line in build["build-args"].splitlines()}
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert {"VERSION", "REVISION", "BASE_DIGEST"} == arguments
+    assert arguments <= set(re.findall(r"^ARG (\w+)", dockerfile, re.MULTILINE))

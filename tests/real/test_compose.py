@@ -1,0 +1,46 @@
+"""What the compose files mount, as Prometheus's and Alertmanager's own tools see it.
+
+No engine for compose runs everywhere, so the services are not started here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.deploy.composed import lay_out, services
+from tests.real.programs import program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def config_file(name: str, root: Path) -> Path:
+    """The file that a service is told to read, below the folder that stands for its root."""
+    flag = "--config.file="
+    command: list[str] = services()[name]["command"]
+    (path,) = (each for each in command if each.startswith(flag))
+    return root / path.removeprefix(flag).removeprefix("/")
+
+
+def verdict(*command: str | Path) -> tuple[int, str]:
+    """A tool's exit code, and what it says."""
+    done = subprocess.run(
+        [str(each) for each in command], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_prometheus_takes_configuration_and_rules(promtool_path: str, tmp_path: Path) -> None:
+    """The configuration is sound, and the rules it names are found where they are mounted."""
+    config = config_file("prometheus", lay_out("prometheus", tmp_path))
+    code, said = verdict(promtool_path, "check", "config", config)
+    assert code == 0, said
+    assert "rules found" in said
+
+
+def test_alertmanager_takes_its_configuration(tmp_path: Path) -> None:
+    """The example configuration is sound for the program that it is mounted for."""
+    config = config_file("alertmanager", lay_out("alertmanager", tmp_path))
+    code, said = verdict(program("amtool"), "check-config", config)
+    assert code == 0, said

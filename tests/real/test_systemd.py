@@ -1,0 +1,138 @@
+"""The systemd unit: what systemd makes of it, and whether the exporter lives under its rules.
+
+No systemd runs here as process 1, so the unit is never started: its system call filter is put
+around the image instead, by podman.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter.config import load
+from exporter.config.settings import Login
+from tests.real.image.engine import engine_here
+from tests.real.programs import program
+from tests.scrapes import Scrape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.service"
+CONFIG = UNIT.with_name("config.example.yaml")
+PAGE = ROOT / "docs" / "systemd.md"
+
+ALLOWED = "SCMP_ACT_ALLOW"
+MASKED = "SCMP_CMP_MASKED_EQ"
+WRITE, EXECUTE = 2, 4  # PROT_WRITE, PROT_EXEC
+PROTECTION = 2  # which argument of mmap and mprotect says so
+EPERM = 1
+
+
+@pytest.fixture(scope="session")
+def analyze() -> str:
+    """What looks at units."""
+    return program("systemd-analyze")
+
+
+def said(*command: str) -> tuple[int, str]:
+    """A command's exit code, and what it says on both outputs."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def lines_of(text: str) -> list[tuple[str, str]]:
+    """The settings of a unit, in their order, with each that is there more than once."""
+    return re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)
+
+
+def test_unit_is_one_that_systemd_understands(analyze: str, tmp_path: Path) -> None:
+    """Nothing of the unit is unknown or ignored, once the program is where the unit says."""
+    unit = tmp_path / UNIT.name
+    path = re.search(r"^ExecStart=(\S+)", UNIT.read_text(), re.MULTILINE)
+    assert path is not None
+    unit.write_text(UNIT.read_text().replace(path[1], "/bin/true"))
+    assert said(analyze, "verify", "--man=no", str(unit)) == (0, "")
+
+
+def test_exposure_is_as_documented(analyze: str) -> None:
+    """The score that systemd gives the unit is no worse than the one that the page states."""
+    stated = re.search(r"exposure score of \*\*(\d+\.\d)\*\*", PAGE.read_text())
+    assert stated is not None
+    threshold = f"--threshold={round(float(stated[1]) * 10)}"
+    code, report = said(analyze, "security", "--offline=true", "--no-pager", threshold, str(UNIT))
+    assert code == 0, report
+
+
+def test_example_takes_its_secret_from_the_units_credential(tmp_path: Path) -> None:
+    """The example's password is the credential that the unit loads, under the same name."""
+    settings = lines_of(UNIT.read_text())
+    (name,) = (value.partition(":")[0] for key, value in settings if key == "LoadCredential")
+    (account,) = load(CONFIG, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).accounts
+    assert account.credentials == Login("ops@example.com", tmp_path / name)
+
+
+def set_members(analyze: str, name: str) -> Iterator[str]:
+    """The system calls of a set of systemd's, those of the sets in it too."""
+    code, listed = said(analyze, "--no-pager", "syscall-filter", name)
+    assert code == 0, listed
+    for word in (line.strip() for line in listed.splitlines()[1:]):
+        if word.startswith("@"):
+            yield from set_members(analyze, word)
+        elif word and not word.startswith("#"):
+            yield word
+
+
+def allowed_calls(analyze: str) -> set[str]:
+    """What is left by the unit's filters, which are read in their order."""
+    allowed: set[str] = set()
+    for value in (value for key, value in lines_of(UNIT.read_text()) if key == "SystemCallFilter"):
+        for word in value.removeprefix("~").split():
+            calls = set(set_members(analyze, word)) if word.startswith("@") else {word}
+            allowed = allowed - calls if value.startswith("~") else allowed | calls
+    return allowed
+
+
+def protecting(call: str, bits: int, value: int) -> dict[str, Any]:
+    """A rule that allows a call where these bits of the protection asked for have this value."""
+    argument = {"index": PROTECTION, "value": bits, "valueTwo": value, "op": MASKED}
+    return {"names": [call], "action": ALLOWED, "args": [argument]}
+
+
+def seccomp_profile(analyze: str) -> dict[str, Any]:
+    """The unit's SystemCallFilter and MemoryDenyWriteExecute, as podman takes them."""
+    calls = allowed_calls(analyze) - {"mmap", "mprotect", "pkey_mprotect"}
+    mmap = [protecting("mmap", WRITE | EXECUTE, value) for value in (0, WRITE, EXECUTE)]
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": EPERM,
+        "syscalls": [
+            {"names": sorted(calls), "action": ALLOWED},
+            *mmap,
+            protecting("mprotect", EXECUTE, 0),
+        ],
+    }
+
+
+async def test_exporter_lives_under_the_units_system_call_filter(
+    analyze: str, tmp_path: Path
+) -> None:
+    """With no other system call, and no memory to write and execute, it polls, serves and stops."""
+    engine = engine_here()
+    profile = tmp_path / "seccomp.json"
+    profile.write_text(json.dumps(seccomp_profile(analyze)))
+    options = (f"--security-opt=seccomp={profile}",)
+    with engine.running(engine.product(), "demo", options=options) as container:
+        await container.ready(10120)
+        page = Scrape(container.page(10120, "/metrics").output)
+        denied = container.python("import os; os.nice(1)")
+        assert container.exit_code("TERM") == 0
+    assert len(page.all("flashback_node_uptime_ratio")) == 18
+    assert page.value("process_open_fds") > 0
+    assert "PermissionError" in denied.errors
