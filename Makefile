@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-tools check format bench soak chart monitoring lock clean
+.PHONY: help demo test test-tools check format bench soak chart pictures monitoring lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ soak: $(INSTALLED) ## 100,000 polls with failures: memory and file descriptors s
 
 chart: $(INSTALLED) ## Renew what the chart makes from other files; needs Helm
 	$(BIN)/python -m tests.chart
+
+pictures: $(INSTALLED) ## Take the README's pictures anew, with a real browser
+	$(BIN)/python -m tests.real.pictures
 
 monitoring: $(INSTALLED) ## Render the rules and dashboards anew
 	$(BIN)/python -m monitoring

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from benchmarks import answers, crowd, document, machine, polling, scraping, serving
+from benchmarks import answers, changes, crowd, document, machine, polling, scraping, serving
 from benchmarks.table import rows_to_markdown
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "poll": lambda quick: polling.compare(polling.QUICK if quick else polling.FULL),
     "scrape": lambda quick: scraping.compare(scraping.QUICK if quick else scraping.FULL),
     "crowd": lambda quick: crowd.compare(crowd.QUICK if quick else crowd.FULL),
+    "changes": lambda quick: changes.compare(changes.QUICK if quick else changes.FULL),
     "serve": lambda quick: serving.compare(serving.QUICK if quick else serving.FULL),
 }
 

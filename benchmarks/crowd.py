@@ -10,20 +10,17 @@ import asyncio
 import time
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 
 from benchmarks import stub
+from benchmarks.changes import SPARE_SECONDS, first_byte, received
 from benchmarks.measuring import process, server
 from benchmarks.table import Quantity, Row, megabytes, milliseconds
 from benchmarks.whole import INTERVAL, Figures, run
 
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
 SCRAPE_INTERVAL = 15.0
-SPARE_SECONDS = 60.0
 STEADY = 3.0
 """Seconds after the first round, so that what it leaves behind is not counted."""
 
@@ -47,14 +44,14 @@ def compare(size: Size) -> list[Row]:
             stack.enter_context(process(partial(run, buckets, api.port)))[1]
             for buckets in (size.buckets, size.fewer)
         ]
-        ports: list[int] = [_received(pipe) for pipe in pipes]
+        ports: list[int] = [received(pipe) for pipe in pipes]
         asyncio.run(_first_rounds(ports))
         for pipe in pipes:
             pipe.send("begin")
         scrapes = asyncio.run(_scraping(ports, size.seconds))
         for pipe in pipes:
             pipe.send("end")
-        many, few = (Figures(*_received(pipe)) for pipe in pipes)
+        many, few = (Figures(*received(pipe)) for pipe in pipes)
     return _rows(size, many, few, scrapes)
 
 
@@ -114,28 +111,10 @@ async def _scraping(ports: list[int], seconds: float) -> float:
     async with httpx.AsyncClient(timeout=SPARE_SECONDS, trust_env=False) as client:
         while True:
             for port in ports * 2:
-                took = await _first_byte(client, f"http://127.0.0.1:{port}/metrics")
+                took = await first_byte(client, f"http://127.0.0.1:{port}/metrics")
                 if port == ports[0]:
                     slowest = max(slowest, took)
             rest = end - time.monotonic()
             if rest <= 0:
                 return slowest
             await asyncio.sleep(min(SCRAPE_INTERVAL, rest))
-
-
-async def _first_byte(client: httpx.AsyncClient, url: str) -> float:
-    started = time.monotonic()
-    async with client.stream("GET", url, headers={"Accept-Encoding": "gzip"}) as response:
-        response.raise_for_status()
-        pieces = response.aiter_raw()
-        await anext(pieces)
-        took = time.monotonic() - started
-        async for _ in pieces:
-            pass
-    return took
-
-
-def _received(pipe: Connection) -> Any:  # noqa: ANN401 - what a process of ours has sent
-    if not pipe.poll(INTERVAL + SPARE_SECONDS):
-        raise TimeoutError("the exporter's process does not answer")
-    return pipe.recv()

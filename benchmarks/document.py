@@ -35,9 +35,13 @@ the aim is an aim, not a limit that a test enforces.
 - **10,000 buckets**: the whole service, each bucket polled once a minute against a fast stub, two
   scrapes with gzip every fifteen seconds, beside the same with fewer buckets, at the same time. A
   hold is the CPU time of one turn of the event loop: what other processes take is not counted.
-- **serving**: the exporter's web application without its own counters, beside others that send the
-  same samples. A page that has not changed since the last scrape is sent as it was kept, as
-  here; "made anew" is one that has. "With its own counters too" is what the exporter serves.
+- **discovery**, **reload**: the whole service again. It starts without a bucket and finds all in
+  one listing; it reads a file that gives each bucket another name, while one scrape follows the
+  other.
+- **serving**: the exporter's web application, beside others that send the same samples. A page that
+  has not changed since the last scrape is sent as it was kept; a "changed page" is made for each
+  scrape, as after a poll. "Own counters too" is all that the exporter serves: the text of its
+  counters is kept until something is counted, what it says of its process is asked each time.
 
 ## Where this was measured
 

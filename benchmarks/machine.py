@@ -17,7 +17,7 @@ from benchmarks import load, servers
 if TYPE_CHECKING:
     from datetime import date
 
-LIBRARIES = ("aiohttp", "httpx", "isal", "prometheus-client", "tenacity")
+LIBRARIES = ("aiohttp", "httpx", "isal", "orjson", "prometheus-client", "tenacity")
 
 
 def description(today: date) -> dict[str, str]:

@@ -34,6 +34,12 @@ def answer(number: int) -> bytes:
     return json.dumps({"success": True, "nodeStats": nodes}).encode()
 
 
+def listing(buckets: int) -> bytes:
+    """What the API says of which buckets there are, with as much beside as it has for each."""
+    entries = [_entry(bucket(number)) for number in range(buckets)]
+    return json.dumps({"success": True, "buckets": entries}).encode()
+
+
 def body_to_reading(body: bytes, duration: float = 0.1) -> Reading:
     """What a good poll makes of a made-up answer."""
     stats = parse_stats(body, NOW.day, GUARD).result
@@ -56,6 +62,20 @@ def filled_store(buckets: int) -> Store:
     for polled, reading in held:
         store.record(polled.key, reading)
     return store
+
+
+def _entry(listed: Bucket) -> dict[str, object]:
+    return {
+        "id": listed.id,
+        "name": listed.name,
+        "storageType": "S3",
+        "bucket": f"{listed.name}-store",
+        "key": "AKIAIOSFODNN7EXAMPLE",
+        "endpoint": "https://s3.eu-central-1.example.net",
+        "region": "eu-central-1",
+        "workspaceId": "65f1c0ffee00000000000000",
+        "createdAt": "2024-01-15T10:30:00Z",
+    }
 
 
 def _node_stats(number: int, node: int) -> dict[str, object]:

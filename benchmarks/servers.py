@@ -14,11 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from prometheus_client import start_http_server
+from prometheus_client import disable_created_metrics, start_http_server
 
 from benchmarks import reference, sample, stub
 from benchmarks.measuring import Server
 from exporter.telemetry import Telemetry
+from exporter.upstream.events import Call
 from exporter.web.app import Endpoints, make_app
 from exporter.web.listen import ListenAddress, served
 
@@ -55,7 +56,9 @@ def serve_exporter(
 
 async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool, anew: bool) -> None:
     store = sample.filled_store(buckets)
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
     telemetry = Telemetry("", "", runtime_metrics=True)
+    telemetry.expect("main", [Call.STATS])
     earlier = count(start=1e-6, step=1e-6)
 
     def exposition(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as Endpoints wants it

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ABOUT_1_MB = 150  # buckets
 NO_NGINX = "nginx is not installed"
+WHICH = {"here": "", "counters": ", own counters too", "anew": ", changed page"}
+"""Our servers, and what is said of what they serve."""
 
 
 class Size(NamedTuple):
@@ -61,18 +63,15 @@ def _of_page(buckets: int, size: Size) -> list[Row]:
             running["nginx"] = stack.enter_context(servers.nginx(servers.NGINX, buckets))
         found = _medians(running, size)
     page = f"serving {buckets} x {NODES} nodes"
-    library, nginx = "prometheus_client's server", "nginx, from a file"
+    nginx = "nginx, from a file" if servers.NGINX else NO_NGINX
+    aim = "≥ 0.3 x" if buckets < ABOUT_1_MB else "≥ 0.9 x"
     return [
-        *_rows(page, found["here"], library, found["library"], "≥ 10 x"),
-        *_rows(
-            page,
-            found["here"],
-            nginx if servers.NGINX else NO_NGINX,
-            found.get("nginx"),
-            "≥ 0.3 x" if buckets < ABOUT_1_MB else "≥ 0.9 x",
+        *_rows(page, found["here"], "prometheus_client's server", found["library"], "≥ 10 x"),
+        *(
+            row
+            for name, which in WHICH.items()
+            for row in _rows(page, found[name], nginx, found.get("nginx"), aim, which=which)
         ),
-        *_rows(page, found["here"], "made anew for each scrape", found["anew"]),
-        *_rows(page, found["here"], "with its own counters too", found["counters"]),
     ]
 
 
@@ -85,12 +84,14 @@ def _pythons(buckets: int) -> dict[str, Serving]:
     }
 
 
-def _rows(page: str, here: Served, beside: str, base: Served | None, aim: str = "") -> list[Row]:
+def _rows(
+    page: str, here: Served, beside: str, base: Served | None, aim: str, *, which: str = ""
+) -> list[Row]:
     per_second = None if base is None else Quantity(base.per_second, "/s")
     cpu = None if base is None else milliseconds(base.cpu_seconds)
     return [
-        Row(page, "requests", Quantity(here.per_second, "/s"), beside, per_second, aim),
-        Row(page, "CPU of a request", milliseconds(here.cpu_seconds), beside, cpu),
+        Row(page, f"requests{which}", Quantity(here.per_second, "/s"), beside, per_second, aim),
+        Row(page, f"CPU of a request{which}", milliseconds(here.cpu_seconds), beside, cpu),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The fastest API that Python makes easy: any POST gets the same answer, over kept connections.
+"""The fastest API that Python makes easy: all POSTs get one answer, all GETs one listing.
 
 Its process is not measured; it only must not be what the measured ones wait for.
 """
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class _Answering(asyncio.Protocol):
     """Takes whatever ends in the one body that the contestants send for a whole request."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes, listing: bytes) -> None:
         self._answer = answer
+        self._listing = listing
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -33,25 +34,31 @@ class _Answering(asyncio.Protocol):
         if self._received.endswith(b"}"):
             self._received = b""
             self._transport.write(self._answer)
+        elif self._received.startswith(b"GET ") and self._received.endswith(b"\r\n\r\n"):
+            self._received = b""
+            self._transport.write(self._listing)
 
 
-def serve(pipe: Connection) -> None:
-    """Serve on a free loopback port until `pipe` closes."""
-    asyncio.run(_serve(pipe))
+def serve(pipe: Connection, *, listed: int = 0) -> None:
+    """Serve on a free loopback port until `pipe` closes; so many buckets are in the listing."""
+    asyncio.run(_serve(pipe, listed))
 
 
-async def _serve(pipe: Connection) -> None:
-    body = sample.answer(0)
-    head = (
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nDate: Mon, 15 Jan 2024 12:00:00 GMT\r\n\r\n"
-    )
-    answering = partial(_Answering, head.encode() + body)
+async def _serve(pipe: Connection, listed: int) -> None:
+    answering = partial(_Answering, _http(sample.answer(0)), _http(sample.listing(listed)))
     server = await asyncio.get_running_loop().create_server(
         answering, "127.0.0.1", family=socket.AF_INET
     )
     pipe.send(server.sockets[0].getsockname()[1])
     await closing(pipe)
+
+
+def _http(body: bytes) -> bytes:
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nDate: Mon, 15 Jan 2024 12:00:00 GMT\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 async def closing(pipe: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The whole service in a process of its own, with instruments: what `crowd` measures.
+"""The whole service in a process of its own, with instruments: what `crowd` and `changes` measure.
 
 The instruments are wrapped around the schedule and the event loop from outside, and cost little.
 """
@@ -21,7 +21,7 @@ from unittest.mock import patch
 import psutil
 import structlog
 
-from benchmarks import sample, stub
+from benchmarks import sample
 from exporter.clock import SystemClock
 from exporter.config import load
 from exporter.model import Failure
@@ -30,11 +30,11 @@ from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from multiprocessing.connection import Connection
 
     from exporter.config import Config
-    from exporter.model import Instant, Outcome
+    from exporter.model import Bucket, Instant, Outcome, Timing
     from exporter.schedule import Slot
 
 INTERVAL = 60.0
@@ -46,7 +46,6 @@ accounts:
     base_url: http://127.0.0.1:{port}
     authorization: {{credentials_file: token}}
     poll_interval: {interval:g}s
-    buckets: {buckets}
 """
 
 
@@ -62,14 +61,17 @@ class Figures(NamedTuple):
     polls: float
     rate: float  # polls a second
     first_poll: float  # seconds from before the configuration was read
+    planned: float  # likewise, until all buckets were known and in the schedule
 
 
 class Instruments:
     """Takes the measures while the service runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, buckets: int) -> None:
         self.began = time.monotonic()
-        self.first_poll = math.nan
+        self.first_poll = self.planned = math.nan
+        self.all_planned = asyncio.Event()
+        self._buckets = buckets
         self.base = psutil.Process().memory_info().rss
         self.restart()
 
@@ -93,11 +95,13 @@ class Instruments:
             self.polls,
             max(self.polls, 1) / seconds,
             self.first_poll,
+            self.planned,
         )
 
     def attach(self, stack: ExitStack) -> None:
         """Wrap what is measured."""
-        take_due, hand_back, run_handle = Schedule.take_due, Schedule.hand_back, Handle._run  # noqa: SLF001 - the loop tells nobody else
+        take_due, hand_back, hold = Schedule.take_due, Schedule.hand_back, Schedule.hold
+        run_handle = Handle._run  # noqa: SLF001 - the loop tells nobody else
 
         def watched_take(schedule: Schedule, now: float) -> Slot | None:
             slot = take_due(schedule, now)
@@ -112,6 +116,14 @@ class Instruments:
             self.failures += isinstance(outcome, Failure)
             return hand_back(schedule, slot, outcome, now)
 
+        def watched_hold(
+            schedule: Schedule, buckets: Collection[tuple[Bucket, Timing]], now: float
+        ) -> None:
+            hold(schedule, buckets, now)
+            if len(buckets) >= self._buckets and not self.all_planned.is_set():
+                self.planned = time.monotonic() - self.began
+                self.all_planned.set()
+
         def watched_run(handle: Handle) -> None:
             started = time.thread_time()
             run_handle(handle)
@@ -119,48 +131,68 @@ class Instruments:
 
         stack.enter_context(patch.object(Schedule, "take_due", watched_take))
         stack.enter_context(patch.object(Schedule, "hand_back", watched_back))
+        stack.enter_context(patch.object(Schedule, "hold", watched_hold))
         stack.enter_context(patch.object(Handle, "_run", watched_run))
 
 
-def run(buckets: int, api_port: int, pipe: Connection) -> None:
-    """Serve, and measure between what `pipe` says is the begin and the end."""
+def run(buckets: int, api_port: int, pipe: Connection, *, found: bool = False) -> None:
+    """Serve, and measure as `pipe` says; the buckets are listed, or found where `found`.
+
+    Told "begin" it counts from then on, "end" has the figures sent, "planned" likewise as soon as
+    all buckets are known. Told "rename" it gives each listed bucket another name.
+    """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with TemporaryDirectory() as folder, ExitStack() as stack:
-        file = _written(Path(folder), buckets, api_port)
-        instruments = Instruments()
+        Path(folder, "token").write_text("e30.e30.e30", "utf-8")
+        file = Path(folder, "config.yaml")
+        write = partial(_write, file, buckets, api_port, found=found)
+        write("bucket")
+        instruments = Instruments(buckets)
         instruments.attach(stack)
-        asyncio.run(_serve(partial(load, file, {}), instruments, pipe))
+        asyncio.run(_serve(partial(load, file, {}), instruments, write, pipe))
 
 
-def _written(folder: Path, buckets: int, api_port: int) -> Path:
-    (folder / "token").write_text("e30.e30.e30", "utf-8")
-    text = CONFIG.format(
-        rate=math.ceil(max(buckets / INTERVAL * HEADROOM, 10)),
-        port=api_port,
-        interval=INTERVAL,
-        buckets="".join(f"\n      - {sample.bucket(number).id}" for number in range(buckets)),
+def _write(file: Path, buckets: int, api_port: int, name: str, *, found: bool) -> None:
+    head = CONFIG.format(
+        rate=math.ceil(max(buckets / INTERVAL * HEADROOM, 10)), port=api_port, interval=INTERVAL
     )
-    file = folder / "config.yaml"
-    file.write_text(text, "utf-8")
-    return file
+    entries = (
+        f"\n      - {{id: {sample.bucket(number).id}, name: {name}-{number}}}"
+        for number in range(buckets)
+    )
+    source = "discovery: {}" if found else f"buckets: {''.join(entries)}"
+    file.write_text(f"{head}    {source}\n", "utf-8")
 
 
-async def _serve(source: Callable[[], Config], instruments: Instruments, pipe: Connection) -> None:
-    options = Options((ListenAddress("127.0.0.1", 0),))
+async def _serve(
+    source: Callable[[], Config],
+    instruments: Instruments,
+    write: Callable[[str], None],
+    pipe: Connection,
+) -> None:
+    options = Options((ListenAddress("127.0.0.1", 0),), lifecycle=True)
     chance = Random()  # noqa: S311 - spreads retries
     async with serving(source, options, SystemClock(), chance, asyncio.Event()) as addresses:
         pipe.send(addresses[0].port)
-        await _told(pipe)
-        instruments.restart()
-        await _told(pipe)
-        pipe.send(tuple(instruments.figures()))
-        await stub.closing(pipe)
+        while (word := await _told(pipe)) is not None:
+            if word == "begin":
+                instruments.restart()
+            elif word == "rename":
+                write("renamed")
+            else:
+                if word == "planned":
+                    await instruments.all_planned.wait()
+                pipe.send(tuple(instruments.figures()))
 
 
-async def _told(pipe: Connection) -> None:
+async def _told(pipe: Connection) -> str | None:
+    """The next word; None once the other end is gone."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(pipe.fileno(), told.set)
     await told.wait()
     loop.remove_reader(pipe.fileno())
-    pipe.recv()
+    try:
+        return str(pipe.recv())
+    except EOFError:
+        return None

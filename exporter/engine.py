@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -20,7 +21,7 @@ from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from random import Random
 
     from exporter.clock import Clock
@@ -41,10 +42,11 @@ _log = structlog.get_logger()
 
 
 class Change(NamedTuple):
-    """The accounts of which another configuration invalidates what is known."""
+    """What is about to change: the accounts of which something known is not true any more."""
 
     asked_elsewhere: frozenset[str] = frozenset()  # of their buckets
     listed_elsewhere: frozenset[str] = frozenset()  # of which buckets they have
+    listed: Mapping[str, Inventory] = MappingProxyType({})  # what is new of that
 
 
 NO_CHANGE = Change()
@@ -121,6 +123,7 @@ class Engine:
             for name, inventory in self._inventories.items()
             if name not in change.listed_elsewhere
         }
+        listed.update(change.listed)
         assigned = roster(self.config.accounts, listed)
         mine = [each for each in assigned.assignments if self._shard.owns(each.bucket.id)]
         statuses, now = self.config.known_statuses, self._clock.now()
@@ -223,14 +226,17 @@ class Engine:
         now = self._clock.now()
         before = self._inventories.get(account.name, Inventory())
         after = before.after(result, now)
-        self._inventories[account.name] = after
-        if isinstance(result, Fault):
-            self._schedule.heed(account.name, result, now.monotonic)
-        elif after.found != before.found:
-            plan = await self.made_plan()
+        plan = None
+        if after.found != before.found:
+            plan = await self.made_plan(Change(listed={account.name: after}))
             if self._is_retired:
                 return
+        # Both at once: whoever sees that it was listed sees the buckets too.
+        self._inventories[account.name] = after
+        if plan is not None:
             self.deploy(plan)
+        if isinstance(result, Fault):
+            self._schedule.heed(account.name, result, now.monotonic)
         note_listing(account.name, before, after, len(admitted(account, after)))
         self._progressed()
 

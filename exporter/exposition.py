@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from exporter.metrics import FAMILIES, PREVIOUS_DAY, View
+from exporter.metrics import FAMILIES, PREVIOUS_DAY, View, WhenStale
 from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Timing
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 FRAGMENTS_PER_CHUNK = 256
 """How many fragments are joined at a time: enough to be quick, few enough to be sent at once."""
+
+
+_NOTHING_KEPT = (None,) * len(FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,31 @@ class BucketText:
 
 
 def bucket_text(
-    bucket: Bucket, state: BucketState, timing: Timing, known_statuses: Iterable[str]
+    bucket: Bucket,
+    state: BucketState,
+    timing: Timing,
+    known_statuses: Iterable[str],
+    before: BucketText | None = None,
 ) -> BucketText:
-    """The exposition of one bucket."""
+    """The exposition of one bucket.
+
+    `before`: its text so far, if only figures and times have changed since.
+    """
     statuses = tuple(dict.fromkeys([*known_statuses, UNKNOWN_STATUS]))
     view, later = (View(bucket, state, statuses, fresh=fresh) for fresh in (True, False))
-    fresh = [family.lines(view).encode() for family in FAMILIES]
-    stale = [
-        family.lines(later).encode() if family.ages else text
-        for family, text in zip(FAMILIES, fresh, strict=True)
+    kept = _NOTHING_KEPT if before is None else before.fresh
+    fresh = [
+        family.lines(view).encode() if text is None or family.has_figures else text
+        for family, text in zip(FAMILIES, kept, strict=True)
     ]
+    stale = [_stale(family, text, later) for family, text in zip(FAMILIES, fresh, strict=True)]
     return BucketText(tuple(fresh), tuple(stale), state.fresh_until(timing))
+
+
+def _stale(family: Family, fresh: bytes, later: View) -> bytes:
+    if family.when_stale is WhenStale.OTHER:
+        return family.lines(later).encode()
+    return fresh if family.when_stale is WhenStale.SAME else b""
 
 
 @dataclass(frozen=True, slots=True)

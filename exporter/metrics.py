@@ -6,6 +6,7 @@ How the lines become a page is `exposition`'s. The exporter's own counters are i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -50,6 +51,14 @@ def node_labels(bucket_labels: str, node: Node) -> str:
     return f"{bucket_labels},{label_pair('ip', node.ip)},{label_pair('host', node.host)}"
 
 
+class WhenStale(Enum):
+    """How a metric's lines look once the readings are stale."""
+
+    GONE = auto()
+    OTHER = auto()
+    SAME = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """A metric: its name, its HELP, its labels, and the lines it has for a bucket."""
@@ -58,7 +67,8 @@ class Family:
     help: str
     labels: tuple[str, ...]
     lines: Callable[[View], str]
-    ages: bool = True  # whether it looks another way once the readings are stale
+    when_stale: WhenStale = WhenStale.OTHER
+    has_figures: bool = True  # whether more goes into it than the bucket and its nodes' features
 
     @property
     def header(self) -> bytes:
@@ -86,7 +96,9 @@ def _node_gauge(name: str, help_text: str, attribute: str) -> NodeFigure:
         )
 
     labels = ("bucket_id", "ip", "host")
-    return NodeFigure(name, help_text + _POLLED, labels, lines, value_of=value_of)
+    return NodeFigure(
+        name, help_text + _POLLED, labels, lines, when_stale=WhenStale.GONE, value_of=value_of
+    )
 
 
 @lru_cache(maxsize=64)
@@ -118,13 +130,16 @@ def _node_info_lines(view: View) -> str:
 
 
 def _bucket_gauge(
-    name: str, help_text: str, value_of: Callable[[View], float | None], *, ages: bool = True
+    name: str,
+    help_text: str,
+    value_of: Callable[[View], float | None],
+    when_stale: WhenStale = WhenStale.OTHER,
 ) -> Family:
     def lines(view: View) -> str:
         value = value_of(view)
         return "" if value is None else f"{name}{{{view.labels}}} {value!r}\n"
 
-    return Family(name, help_text + _POLLED, ("bucket_id",), lines, ages)
+    return Family(name, help_text + _POLLED, ("bucket_id",), lines, when_stale)
 
 
 def _up(view: View) -> int | None:
@@ -195,6 +210,8 @@ FAMILIES: tuple[Family, ...] = (
         "Operational status of the node: 1 for the current one, 0 for the others." + _POLLED,
         ("bucket_id", "ip", "host", "status"),
         _node_status_lines,
+        when_stale=WhenStale.GONE,
+        has_figures=False,
     ),
     _node_gauge(
         "flashback_node_last_updated_timestamp_seconds",
@@ -206,6 +223,8 @@ FAMILIES: tuple[Family, ...] = (
         "Software version that the node runs, always 1." + _POLLED,
         ("bucket_id", "ip", "host", "version"),
         _node_info_lines,
+        when_stale=WhenStale.GONE,
+        has_figures=False,
     ),
     _bucket_gauge(
         "flashback_bucket_up",
@@ -233,13 +252,13 @@ FAMILIES: tuple[Family, ...] = (
         "flashback_bucket_last_success_timestamp_seconds",
         "When the bucket was last polled with success, as Unix time.",
         _last_success,
-        ages=False,
+        when_stale=WhenStale.SAME,
     ),
     _bucket_gauge(
         "flashback_bucket_poll_duration_seconds",
         "How long the newest poll of the bucket took, retries included.",
         _poll_duration,
-        ages=False,
+        when_stale=WhenStale.SAME,
     ),
     Family(
         "flashback_bucket_info",
@@ -254,7 +273,8 @@ FAMILIES: tuple[Family, ...] = (
             "workspace_id",
         ),
         _info_lines,
-        ages=False,
+        when_stale=WhenStale.SAME,
+        has_figures=False,
     ),
 )
 """What a poll tells of nodes and buckets."""

@@ -107,8 +107,12 @@ class Timing(NamedTuple):
         They are asked for once upstream has surely closed the day, a bucket at a time, and give
         way to the next day's.
         """
-        closed = midnight(day) + SECONDS_PER_DAY + self.rollover_grace
-        return closed + place_of(bucket_id) * CLOSED_DAYS_SPREAD, closed + SECONDS_PER_DAY
+        until = self.closed_day_until(day)
+        return until - SECONDS_PER_DAY + place_of(bucket_id) * CLOSED_DAYS_SPREAD, until
+
+    def closed_day_until(self, day: date) -> float:
+        """Until before when a day's final figures are shown; Unix time."""
+        return midnight(day) + 2 * SECONDS_PER_DAY + self.rollover_grace
 
     def is_near_midnight(self, wall: float) -> bool:
         """Whether the clocks of both sides may disagree on which day it is."""
@@ -179,10 +183,18 @@ class DayStats:
     day: date
     nodes: tuple[Node, ...]
 
+    def says_the_same_of_nodes(self, other: DayStats | None) -> bool:
+        """Whether there are the same nodes in the same order, figures and times apart."""
+        return other is not None and _features(self) == _features(other)
+
     def lacks_node_of(self, other: DayStats) -> bool:
         """Whether `other` has a node that is missing here."""
         mine = {node.identity for node in self.nodes}
         return any(node.identity not in mine for node in other.nodes)
+
+
+def _features(stats: DayStats) -> list[tuple[str, str, str | None, str | None]]:
+    return [(node.ip, node.host, node.version, node.status) for node in stats.nodes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,12 +296,11 @@ class BucketState:
         is_time = now.wall >= timing.closed_day_shown(day, bucket_id)[0]
         return day if is_time and self.previous_day.day != day else None
 
-    def previous_day_until(self, bucket_id: str, timing: Timing, now: Instant) -> float:
+    def previous_day_until(self, timing: Timing, now: Instant) -> float:
         """The monotonic time, seconds, from which on the closed day held here is not shown."""
         if self.previous_day is None:
             return math.inf
-        until = timing.closed_day_shown(self.previous_day.day, bucket_id)[1]
-        return now.monotonic + until - now.wall
+        return now.monotonic + timing.closed_day_until(self.previous_day.day) - now.wall
 
     def _is_kept_over_midnight(self, reading: Reading, timing: Timing) -> bool:
         held = self.stats

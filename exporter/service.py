@@ -18,6 +18,7 @@ from exporter.board import LiveBoard
 from exporter.config import ConfigError, signature
 from exporter.config.web_config import WebConfig, load_web_config
 from exporter.exporter import Exporter
+from exporter.memory import Collector
 from exporter.reload import Reloader
 from exporter.sharding import Shard
 from exporter.telemetry import Telemetry
@@ -101,7 +102,12 @@ async def serving(
     async with served(app, options.listen_addresses, tls) as addresses:
         for address in addresses:
             _log.info("listening", address=str(address), tls=tls is not None)
-        work = [exporter.run(), reloader.run(), _watch_bucket_files(reloader, exporter)]
+        work = [
+            exporter.run(),
+            reloader.run(),
+            _watch_bucket_files(reloader, exporter),
+            Collector(clock).run(),
+        ]
         if options.auto_reload_interval:
             files = partial(_signature, exporter)
             work.append(reloader.watch(files, options.auto_reload_interval))

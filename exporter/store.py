@@ -28,12 +28,19 @@ KEPT_PAGE = 2 * 2**20
 """A page of at most so many bytes is kept until something changes: two scrapers, one rendering."""
 
 
-class _Page(NamedTuple):
+class _Page:
     """A whole page, and the span of monotonic time in which it looks like this."""
 
-    text: bytes
-    since: float
-    until: float
+    def __init__(self, chunks: list[bytes], since: float, until: float) -> None:
+        self._chunks = chunks
+        self.since = since
+        self.until = until
+
+    def text(self) -> bytes:
+        """Joined once it is asked for again: that takes as long as making, and most never are."""
+        if len(self._chunks) > 1:
+            self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,7 @@ class Store:
         """Take in how a poll of a bucket ended; the states before and after it."""
         entry = self._entries[key]
         state = entry.state.after(outcome, entry.timing)
+        same = state.stats is not None and state.stats.says_the_same_of_nodes(entry.state.stats)
         self._entries[key] = _entry(
             entry.bucket,
             entry.timing,
@@ -135,6 +143,7 @@ class Store:
             self._known_statuses,
             outcome.ended,
             closed_day=entry.closed_day,
+            before=entry.text if same else None,
         )
         self._changed()
         self.unpolled.discard(key)
@@ -144,7 +153,7 @@ class Store:
         """Take in the final figures of a closed day of a bucket, in place of an older one's."""
         entry = self._entries[key]
         state = replace(entry.state, previous_day=stats)
-        until = state.previous_day_until(entry.bucket.id, entry.timing, now)
+        until = state.previous_day_until(entry.timing, now)
         closed_day = ClosedDayText(closed_day_fragments(entry.bucket, state), until)
         self._entries[key] = replace(entry, state=state, closed_day=closed_day)
         self._changed()
@@ -157,7 +166,7 @@ class Store:
         """Every sample that may be shown at a moment."""
         kept = self._kept
         if kept is not None and kept.since <= monotonic < kept.until:
-            return iter((kept.text,))
+            return iter((kept.text(),))
         return self._page(monotonic)
 
     def _page(self, monotonic: float) -> Iterator[bytes]:
@@ -177,7 +186,7 @@ class Store:
             ends = [text.fresh_until for text in texts]
             ends += [text.shown_until for text in closed_days]
             until = min((end for end in ends if monotonic < end), default=math.inf)
-            self._kept = _Page(b"".join(chunks), monotonic, until)
+            self._kept = _Page(chunks, monotonic, until)
 
     def _changed(self) -> None:
         self._changes += 1
@@ -205,8 +214,9 @@ def _entry(
     now: Instant,
     *,
     closed_day: ClosedDayText = NO_CLOSED_DAY,
+    before: BucketText | None = None,
 ) -> Entry:
     """The entry of a state; its closed day's text stays, its end is told by the clocks anew."""
-    text = bucket_text(bucket, state, timing, known_statuses)
-    until = state.previous_day_until(bucket.id, timing, now)
+    text = bucket_text(bucket, state, timing, known_statuses, before)
+    until = state.previous_day_until(timing, now)
     return Entry(bucket, timing, state, text, ClosedDayText(closed_day.fragments, until))

@@ -1,4 +1,4 @@
-"""The exporter's own metrics: what it did, on a registry of its own.
+"""The exporter's own metrics: what it did, and how it is at the moment of a scrape.
 
 Counters accumulate here for as long as the process lives. What is known of buckets and nodes is
 not here but in `exposition`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from prometheus_client import (
@@ -29,11 +30,14 @@ from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 
 if TYPE_CHECKING:
     import collections
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import TypeAlias
 
     from prometheus_client.metrics_core import Metric
 
     from exporter.sharding import Shard
+
+    _Format: TypeAlias = Callable[[CollectorRegistry], bytes]
 
 KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
 """The HTTP statuses whose counters exist before they are seen."""
@@ -85,42 +89,46 @@ class Telemetry:
     """Counts what it is told; it is the observer of every client."""
 
     def __init__(self, version: str, revision: str, *, runtime_metrics: bool) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(_BuildInfo(version, revision))
+        self._counted = CollectorRegistry()
+        """What stays as it is until something is told here: its text is kept until then."""
+        self._asked = CollectorRegistry()
+        """What is asked at each scrape."""
+        self._kept: dict[_Format, bytes] = {}
+        self._counted.register(_BuildInfo(version, revision))
         if runtime_metrics:
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
-            GCCollector(registry=self._registry)
+            PlatformCollector(registry=self._counted)
+            ProcessCollector(registry=self._asked)
+            GCCollector(registry=self._asked)
         self._requests = Counter(
             "flashback_api_requests",
             "HTTP answers of the Flashback API, whatever they said.",
             ("account", "call", "code"),
-            registry=self._registry,
+            registry=self._counted,
         )
         self._failures = Counter(
             "flashback_api_request_failures",
             "Attempts that gave no usable answer.",
             ("account", "call", "reason"),
-            registry=self._registry,
+            registry=self._counted,
         )
         self._retries = Counter(
             "flashback_api_retries",
             "Calls that were made once more.",
             ("account", "call"),
-            registry=self._registry,
+            registry=self._counted,
         )
         self._durations = Histogram(
             "flashback_api_request_duration_seconds",
             "How long the Flashback API took for a request, answered or not.",
             ("account", "call"),
             buckets=DURATION_BUCKETS,
-            registry=self._registry,
+            registry=self._counted,
         )
         self._drift = Counter(
             "flashback_api_schema_drift",
             "Places in answers that differ from the API's documentation.",
             ("kind", "field"),
-            registry=self._registry,
+            registry=self._counted,
         )
         # Found once: looking children up is more than half of what counting costs.
         self._cells = lru_cache(maxsize=4096)(self._find_cells)
@@ -129,16 +137,17 @@ class Telemetry:
         self._reload_successful = Gauge(
             "flashback_exporter_config_last_reload_successful",
             "Whether the newest attempt to load the configuration succeeded.",
-            registry=self._registry,
+            registry=self._counted,
         )
         self._reload_success = Gauge(
             "flashback_exporter_config_last_reload_success_timestamp_seconds",
             "When a configuration was last loaded with success, as Unix time.",
-            registry=self._registry,
+            registry=self._counted,
         )
 
     def expect(self, account: str, calls: Iterable[Call]) -> None:
         """Let an account's counters start at 0 rather than when something happens."""
+        self._kept.clear()
         for call in calls:
             for code in KNOWN_CODES:
                 self._requests.labels(account, call, code)
@@ -149,19 +158,22 @@ class Telemetry:
 
     def watch(self, polling: Polling) -> None:
         """Ask `polling` at each scrape."""
-        self._registry.register(_PollingGauges(polling))
+        self._asked.register(_PollingGauges(polling))
 
     def config_loaded(self, wall: float) -> None:
         """A configuration was loaded and is at work."""
+        self._kept.clear()
         self._reload_successful.set(1)
         self._reload_success.set(wall)
 
     def config_refused(self) -> None:
         """A configuration could not be used; the one before is at work."""
+        self._kept.clear()
         self._reload_successful.set(0)
 
     def attempted(self, attempt: Attempt) -> None:
         """Count an attempt."""
+        self._kept.clear()
         requests, failures, durations = self._cells(
             attempt.account, attempt.call, attempt.status, attempt.reason
         )
@@ -174,10 +186,12 @@ class Telemetry:
 
     def retrying(self, account: str, call: Call) -> None:
         """Count a call that is made once more."""
+        self._kept.clear()
         self._retries.labels(account, call).inc()
 
     def drifted(self, drift: collections.Counter[Drift]) -> None:
         """Count places that differ from the API's documentation."""
+        self._kept.clear()
         for place, times in drift.items():
             self._drift.labels(*place).inc(times)
 
@@ -192,18 +206,27 @@ class Telemetry:
 
     def families(self) -> Iterator[Metric]:
         """Every metric as it is now."""
-        return iter(self._registry.collect())
+        return chain(self._counted.collect(), self._asked.collect())
 
     def text(self) -> bytes:
         """Every metric in the text format 0.0.4."""
-        return generate_latest(self._registry)
+        return self._counted_as(generate_latest) + generate_latest(self._asked)
 
     def openmetrics(self) -> bytes:
         """Every metric in OpenMetrics 1.0, the closing `# EOF` included."""
-        exposition: bytes = generate_openmetrics(  # type: ignore[no-untyped-call] # the library's
-            self._registry, version="1.0.0"
-        )
-        return exposition
+        counted = self._counted_as(_openmetrics)
+        return counted.removesuffix(b"# EOF\n") + _openmetrics(self._asked)
+
+    def _counted_as(self, form: _Format) -> bytes:
+        text = self._kept.get(form)
+        if text is None:
+            text = self._kept[form] = form(self._counted)
+        return text
+
+
+def _openmetrics(registry: CollectorRegistry) -> bytes:
+    text: bytes = generate_openmetrics(registry, version="1.0.0")  # type: ignore[no-untyped-call] # the library's
+    return text
 
 
 class _BuildInfo(Collector):

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import (
     answers,
+    changes,
     crowd,
     document,
     load,
@@ -71,6 +72,13 @@ def test_crowd_is_polled_scraped_and_measured() -> None:
     assert [row.beside for row in rows if row.beside] == ["3 buckets"] * 2
 
 
+def test_changes_of_all_buckets_are_measured() -> None:
+    """Discovery at the start and a reload of everything both end, and take some time."""
+    rows = changes.compare(changes.Size(buckets=6))
+    assert {row.benchmark for row in rows} == {"discovery of 6", "reload, 6 renamed"}
+    assert all(row.here.value > 0 for row in rows)
+
+
 def test_client_library_shows_the_same_samples() -> None:
     """What stands beside a scrape shows exactly the samples of the exporter's page."""
     page = b"".join(sample.filled_store(BUCKETS).page(sample.NOW.monotonic))
@@ -83,11 +91,11 @@ def test_serving_is_compared_with_other_servers(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(load, "WRK", None)
     monkeypatch.setattr(servers, "NGINX", None)
     rows = serving.compare(serving.Size(buckets=(1,), seconds=0.1, rounds=1))
-    assert [beside for what, beside in shown(rows) if what == "requests"] == [
-        "prometheus_client's server",
-        "nginx is not installed",
-        "made anew for each scrape",
-        "with its own counters too",
+    assert [each for each in shown(rows) if each[0].startswith("requests")] == [
+        ("requests", "prometheus_client's server"),
+        ("requests", "nginx is not installed"),
+        ("requests, own counters too", "nginx is not installed"),
+        ("requests, changed page", "nginx is not installed"),
     ]
 
 
@@ -144,7 +152,10 @@ def test_document_names_the_machine_but_not_its_place() -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["nonsense"], "no such benchmark: nonsense; there are answer, poll, scrape, crowd, serve"),
+        (
+            ["nonsense"],
+            "no such benchmark: nonsense; there are answer, poll, scrape, crowd, changes, serve",
+        ),
         (["--write", "poll"], "--write is for a full run"),
         (["--write", "--quick"], "--write is for a full run"),
     ],

@@ -15,6 +15,7 @@ KEY = BucketKey("main", "b1")
 
 
 def noted(history: History, *outcomes: Outcome) -> None:
+    """Note polls of the bucket that ended like this."""
     state = BucketState(START)
     for outcome in outcomes:
         state = state.after(outcome, Timing())
@@ -22,6 +23,7 @@ def noted(history: History, *outcomes: Outcome) -> None:
 
 
 def held() -> History:
+    """A history of the bucket."""
     history = History()
     history.hold([KEY])
     return history

@@ -6,12 +6,18 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.exposition import bucket_text
 from exporter.model import BucketKey, DayStats, Instant, Timing
 from exporter.store import Store
-from tests.fakes import NOON, after, bucket, failure, node, reading
+from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 
 if TYPE_CHECKING:
     import pytest
+
+    from exporter.model import Node
 
 TIMING = Timing()
 START = Instant(NOON, 1000.0)
@@ -164,3 +170,30 @@ def test_closed_day_outlives_other_settings_but_not_another_api() -> None:
     store.forget("main")
     store.hold([(bucket("b1"), TIMING)], ("ONLINE",), START)
     assert LINE not in b"".join(store.page(START.monotonic))
+
+
+FEATURES = st.sampled_from([None, "1", "ONLINE", "OFFLINE"])
+NODES = st.lists(
+    st.builds(
+        node,
+        st.sampled_from(["h1", "h2"]),
+        version=FEATURES,
+        status=FEATURES,
+        uptime_ratio=st.sampled_from([None, 0.5, 1.0]),
+    ),
+    max_size=2,
+)
+
+
+@given(st.lists(st.none() | NODES, max_size=6), st.integers(0, 120))
+def test_text_is_what_it_would_be_if_made_anew(polls: list[list[Node] | None], late: int) -> None:
+    """Whatever a bucket's polls brought, and over midnight, no old line is left in its text."""
+    store = Store()
+    start = Instant(MIDNIGHT - late, 1000.0)
+    store.hold([(bucket(), TIMING)], ("ONLINE",), start)
+    for number, nodes in enumerate(polls):
+        now = after(start, 30 * number)
+        outcome = failure(now) if nodes is None else reading(now, *nodes)
+        store.record(BucketKey("main", "b1"), outcome)
+        (entry,) = store
+        assert entry.text == bucket_text(bucket(), entry.state, TIMING, ("ONLINE",))

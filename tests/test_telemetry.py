@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import disable_created_metrics
@@ -12,6 +14,12 @@ from exporter.model import Reason
 from exporter.sharding import Shard
 from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, ListingView, Telemetry
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+COLLECTIONS = b'python_gc_collections_total{generation="2"}'
 
 
 class Polling:
@@ -134,6 +142,40 @@ def test_both_formats_say_the_same(telemetry: Telemetry) -> None:
     assert {line.split(" ")[0] for line in lines} == {
         line.split(" ")[0] for line in openmetrics.splitlines() if not line.startswith("#")
     }
+
+
+@pytest.mark.parametrize("form", [Telemetry.text, Telemetry.openmetrics])
+def test_every_event_shows_at_once(
+    telemetry: Telemetry, form: Callable[[Telemetry], bytes]
+) -> None:
+    """Text that is kept between scrapes is never older than what it tells of."""
+    events: list[Callable[[], None]] = [
+        lambda: telemetry.attempted(Attempt("main", Call.STATS, 200, None, 0.2)),
+        lambda: telemetry.retrying("main", Call.STATS),
+        lambda: telemetry.drifted(Counter({Drift(DriftKind.DUPLICATE_NODE, "ip"): 1})),
+        lambda: telemetry.expect("other", [Call.STATS]),
+        lambda: telemetry.config_loaded(1705320000.0),
+        telemetry.config_refused,
+    ]
+    seen = {form(telemetry)}
+    assert form(telemetry) in seen
+    for number, happen in enumerate(events, 1):
+        happen()
+        seen.add(form(telemetry))
+        assert len(seen) == number + 1
+
+
+def test_runtime_metrics_are_of_the_moment() -> None:
+    """What the process and the interpreter say is asked at each scrape."""
+    telemetry = Telemetry("1", "2", runtime_metrics=True)
+
+    def collections() -> float:
+        (line,) = (line for line in telemetry.text().splitlines() if line.startswith(COLLECTIONS))
+        return float(line.split()[1])
+
+    before = collections()
+    gc.collect()
+    assert collections() > before
 
 
 def test_runtime_metrics_can_be_left_out() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from exporter.config.problems import Problem
 from exporter.config.quantities import duration_text
+from exporter.model import CLOSED_DAYS_SPREAD
 
 if TYPE_CHECKING:
     from exporter.config.settings import Config
@@ -35,8 +36,15 @@ CPU_PER_POLL = 0.001
 BASE_CPU = 0.01
 """The share of a core of a process that polls nothing and is scraped."""
 
-HEADROOM = 1.2
-"""How much more than the bare need is advised: retries take their share."""
+HEADROOM = 2.0
+"""How much more than the bare need is advised.
+
+A first round, which starts at once, is then over in half an interval, before any bucket is due
+again. With less, polls after a start are late by up to (1 / headroom - 1 / 2) intervals.
+"""
+
+LEAST_HEADROOM = 1.1
+"""With less, polls that were late once, as after a start, are so for more than five intervals."""
 
 SHORTEST_ANSWER_TIME = 0.5
 """An API that may not take this long for an answer, seconds, is given too few requests at once."""
@@ -48,6 +56,7 @@ class Demand:
 
     buckets: int
     requests_per_second: float
+    closed_days_per_second: float  # on top of it, for an hour each day
     answer_time: float  # seconds that an answer may take on average before polls fall behind
     series: int
     memory: int  # bytes
@@ -58,11 +67,12 @@ def demand(config: Config) -> Demand:
     """What a process with this configuration will ask for and need, for its listed buckets."""
     buckets = len(config.buckets())
     rate = sum(len(account.buckets) / account.timing.poll_interval for account in config.accounts)
-    per_node = 5 + len(config.known_statuses) + 1
+    per_node = 7 + len(config.known_statuses) + 1
     series = buckets * (NODES_PER_BUCKET * per_node + 6)
     return Demand(
         buckets=buckets,
         requests_per_second=rate,
+        closed_days_per_second=buckets / CLOSED_DAYS_SPREAD,
         answer_time=config.limits.max_concurrent_requests / rate if rate else math.inf,
         series=series,
         memory=BASE_MEMORY + series * MEMORY_PER_SERIES,
@@ -75,15 +85,18 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
     found: list[Problem] = []
     asked = demand(config)
     allowed = config.limits.max_requests_per_second
-    if asked.requests_per_second > allowed:
-        stretch = asked.requests_per_second / allowed * HEADROOM
+    least = asked.requests_per_second * LEAST_HEADROOM + asked.closed_days_per_second
+    if least > allowed:
+        advised = max(asked.requests_per_second * HEADROOM, least)
+        stretch = advised / allowed
         shortest = min(account.timing.poll_interval for account in config.accounts)
         found.append(
             _shortage(
                 file,
                 "max_requests_per_second",
                 f"{asked.buckets} buckets ask for {asked.requests_per_second:.1f} requests a second"
-                f" and {allowed:g} are allowed: raise this to {math.ceil(allowed * stretch)},"
+                f" and {allowed:g} are allowed, which leaves no room to catch up: raise this to"
+                f" {math.ceil(advised)} for polls in time from the start,"
                 f" or poll_interval from {duration_text(shortest)}"
                 f" to {duration_text(math.ceil(shortest * stretch))}",
             )

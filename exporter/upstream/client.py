@@ -92,16 +92,30 @@ class Client:
     async def _ask(self, inquiry: Inquiry, read: Callable[[bytes], T | Fault]) -> T | Fault:
         """What comes of a call: nearly always of one attempt, which has a deadline of its own."""
         started = self._clock.monotonic()
-        token = self._credentials.at_hand()
         made: list[tuple[str, T | Fault]] = []
+        token = self._credentials.at_hand()
         if token is not None:
-            result = await self._caller.attempt(inquiry, read, token)
-            if not (_is_passing(result) or _is_refused(result)):
-                return result
-            made.append((token, result))
-        left = max(0.0, started + self._deadline - self._clock.monotonic())
+            made.append((token, await self._caller.attempt(inquiry, read, token)))
+        if not made or _is_passing(made[0][1]) or _is_refused(made[0][1]):
+            result = await self._pursued(inquiry, read, made, started + self._deadline)
+        else:
+            result = made[0][1]
+        if not isinstance(result, Fault) and self._clock.monotonic() - started > self._deadline:
+            # No timer goes off where the machine sleeps.
+            return Fault(Reason.TIMEOUT, f"the answer was not read within {self._deadline:g}s")
+        return result
+
+    async def _pursued(
+        self,
+        inquiry: Inquiry,
+        read: Callable[[bytes], T | Fault],
+        made: list[tuple[str, T | Fault]],
+        until: float,
+    ) -> T | Fault:
+        """What comes of retries and of waiting for tokens, until a monotonic time."""
+        result: T | Fault
         try:
-            async with self._clock.timeout(left):
+            async with self._clock.timeout(max(0.0, until - self._clock.monotonic())):
                 result = await self._retrying.copy()(self._with_good_token, inquiry, read, made)
         except TimeoutError:
             result = Fault(Reason.TIMEOUT, f"retries did not succeed within {self._deadline:g}s")

@@ -27,6 +27,10 @@ class NoToken(Exception):  # noqa: N818 - it names what happened, and is no bug
 class Credentials(Protocol):
     """A source of bearer tokens."""
 
+    def at_hand(self) -> str | None:
+        """The token to send now, or None where `token` must be asked."""
+        ...
+
     async def token(self) -> str:
         """The token to send now. Raises NoToken."""
         ...
@@ -52,6 +56,10 @@ class GivenToken:
 
     def __init__(self, token: str) -> None:
         self._token = token
+
+    def at_hand(self) -> str:
+        """The token to send now."""
+        return self._token
 
     async def token(self) -> str:
         """The token to send now."""
@@ -80,21 +88,21 @@ class TokenFile:
         self._file = SecretFile(path, "credentials_file")
         self._newest: str | None = None
 
+    def at_hand(self) -> str | None:
+        """The token in the file, or None where there is none in it."""
+        try:
+            return self._read()
+        except NoToken:
+            return None
+
     async def token(self) -> str:
         """The token in the file. Raises NoToken where there is no file or no token in it."""
-        token = self._file.text()
-        if not is_token(token):
-            raise _unauthorized(
-                f"{self._file.name} does not hold a bare token:"
-                " it must be one word of visible ASCII, without 'Bearer'"
-            )
-        self._newest = token
-        return token
+        return self._read()
 
     async def renewed(self, refused: str) -> str | None:
         """What the file holds by now, where that is another token."""
         self._file.forget()
-        token = await self.token()
+        token = self._read()
         return None if token == refused else token
 
     def version(self) -> object:
@@ -104,6 +112,16 @@ class TokenFile:
     def expiry(self) -> float | None:
         """When the token last read ends, if it says so."""
         return None if self._newest is None else lifetime(self._newest).expiry
+
+    def _read(self) -> str:
+        token = self._file.text()
+        if not is_token(token):
+            raise _unauthorized(
+                f"{self._file.name} does not hold a bare token:"
+                " it must be one word of visible ASCII, without 'Bearer'"
+            )
+        self._newest = token
+        return token
 
 
 class SecretFile:

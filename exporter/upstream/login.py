@@ -100,6 +100,10 @@ class Login:
         self._renewing = asyncio.Lock()
         self.memory = Memory()
 
+    def at_hand(self) -> str | None:
+        """A token that needs no renewal, or None."""
+        return self._usable_token() if self._has_good_token() else None
+
     async def token(self) -> str:
         """A token that has not ended. Raises NoToken."""
         if not self._has_good_token():

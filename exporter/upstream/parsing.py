@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+import orjson
+
 from exporter.model import DayStats, Fault, Node, Reason
 from exporter.upstream.events import ANSWER_FIELDS, NODE_FIELDS, OTHER_FIELD, Drift, DriftKind
 
@@ -89,12 +91,15 @@ def printable_line(text: str) -> str:
     return " ".join(shown.split())
 
 
-@lru_cache(maxsize=8192)  # many buckets have the same nodes: hold their names once
 def label_text(text: str) -> str:
     """`text` as a label value may carry it: short, valid Unicode, no NUL."""
     if len(text) > MAX_LABEL_LENGTH or not (text.isascii() and text.isprintable()):
         text = _UNPRINTABLE.sub("\ufffd", text[:MAX_LABEL_LENGTH])
     return text
+
+
+_shared_label_text = lru_cache(maxsize=8192)(label_text)
+"""Many buckets have the same nodes: their names are held once."""
 
 
 JsonObject: TypeAlias = dict[str, object]
@@ -103,10 +108,21 @@ JsonObject: TypeAlias = dict[str, object]
 def json_object(body: bytes) -> JsonObject | None:
     """The JSON object that a body is, or None."""
     try:
-        answer = json.loads(body, parse_int=_integer)
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        answer = _lenient(body)
+    return answer if isinstance(answer, dict) else None
+
+
+def _lenient(body: bytes) -> object:
+    """What a body means that is no JSON to the letter; None where it means nothing.
+
+    One value such as NaN, or half a character, must not cost the whole answer.
+    """
+    try:
+        return json.loads(body, parse_int=_integer)
     except (ValueError, RecursionError):  # deep nesting raises the latter
         return None
-    return answer if isinstance(answer, dict) else None
 
 
 def _integer(digits: str) -> float:
@@ -165,7 +181,7 @@ def _newer(first: Node, last: Node) -> Node:
 
 
 def _count_unknown_fields(found: JsonObject, known: frozenset[str], drift: Counter[Drift]) -> None:
-    if not found.keys() <= known:
+    if not known.issuperset(found):
         unknown = len(found.keys() - known)
         drift[Drift(DriftKind.UNKNOWN_FIELD, OTHER_FIELD)] += unknown
 
@@ -185,21 +201,22 @@ class _Row:
         ip, host = self.text("ip"), self.text("host")
         if not ip and not host:
             return None
+        # By position: names take a fifth of the time in which a row is read.
         return Node(
-            ip=ip or "",
-            host=host or "",
-            version=self.text("version"),
-            status=self.status(known_statuses),
-            uptime_ratio=self.uptime_ratio(),
-            latency_average_seconds=self.latency_seconds("avg_latency_ms"),
-            latency_last_seconds=self.latency_seconds("last_latency_ms"),
-            last_updated=self.timestamp("last_updated"),
+            ip or "",
+            host or "",
+            self.text("version"),
+            self.status(known_statuses),
+            self.uptime_ratio(),
+            self.latency_seconds("avg_latency_ms"),
+            self.latency_seconds("last_latency_ms"),
+            self.timestamp("last_updated"),
         )
 
     def text(self, key: str) -> str | None:
         value = self._row.get(key)
         if isinstance(value, str):
-            return label_text(value)
+            return _shared_label_text(value)
         if value is not None:
             self._odd(DriftKind.WRONG_TYPE, key)
         return None
@@ -212,7 +229,9 @@ class _Row:
 
     def uptime_ratio(self) -> float | None:
         percent = self.number("perc_uptime", -UPTIME_ROUNDING, 100 + UPTIME_ROUNDING)
-        return None if percent is None else min(max(0.0, percent), 100.0) / 100
+        if percent is None:
+            return None
+        return (0.0 if percent < 0 else min(percent, 100.0)) / 100
 
     def latency_seconds(self, key: str) -> float | None:
         milliseconds = self.number(key, 0.0, _MOST)

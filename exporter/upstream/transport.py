@@ -75,33 +75,40 @@ class Transport:
         """
         if self._server_name is not None:
             request.extensions["sni_hostname"] = self._server_name
-        response: httpx.Response | None = None
+        status: int | None = None
         try:
             response = await self._http.handle_async_request(request)
-            body = await self._body(response, max_bytes)
-            return Answer(response.status_code, response.headers.get("retry-after"), body)
+            status = response.status_code
+            body = await _body(response, max_bytes)
+            return Answer(status, _header(response, b"retry-after") or None, body)
         except RefusedBody as error:
-            status = None if response is None else response.status_code
             raise Unanswered(error.fault, status) from error
         except (httpx.HTTPError, aiohttp.ClientError) as error:
-            status = None if response is None else response.status_code
             raise Unanswered(_fault(error), status) from error
-        finally:
-            if response is not None:
-                await response.aclose()
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    @staticmethod
-    async def _body(response: httpx.Response, max_bytes: int) -> bytes:
-        body = Body(response.headers.get("content-encoding", ""), max_bytes)
-        if not isinstance(response.stream, httpx.AsyncByteStream):
-            raise TypeError("the transport's answer is no asynchronous stream")
-        async for chunk in response.stream:
+
+async def _body(response: httpx.Response, max_bytes: int) -> bytes:
+    """The whole body, decompressed; the stream is closed, whatever happens."""
+    stream = response.stream
+    if not isinstance(stream, httpx.AsyncByteStream):
+        raise TypeError("the transport's answer is no asynchronous stream")
+    try:
+        body = Body(_header(response, b"content-encoding"), max_bytes)
+        async for chunk in stream:
             body.take(chunk)
         return body.whole()
+    finally:
+        await stream.aclose()
+
+
+def _header(response: httpx.Response, name: bytes) -> str:
+    """A header, its values joined as httpx does it, but at half the cost; empty where it is not."""
+    values = [value for key, value in response.headers.raw if key.lower() == name]
+    return b", ".join(values).decode("latin-1")
 
 
 def connections(
@@ -148,7 +155,7 @@ class _Connections(httpx.AsyncBaseTransport):
             request.method,
             self._url(str(request.url)),
             headers=self._headers(tuple(request.headers.raw)),
-            data=await request.aread() or None,
+            data=request.read() or None,
             allow_redirects=False,
             server_hostname=request.extensions.get("sni_hostname"),
             proxy=self._proxy.url,

@@ -15,6 +15,9 @@ from aiohttp import hdrs, web
 
 from exporter.web.connection import COMMON_HEADERS
 from exporter.web.negotiation import wants_gzip, wants_openmetrics
+from exporter.web.pages import add_pages
+from exporter.web.status_api import add_status_api
+from exporter.web.turnstile import Turnstile
 
 try:
     from isal.isal_zlib import compressobj  # a fifth of the CPU, and smaller
@@ -24,6 +27,8 @@ except ImportError:  # pragma: no cover - where there is no wheel of it
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from typing import TypeAlias
+
+    from exporter.status.board import Board
 
     _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -51,6 +56,7 @@ class Endpoints:
     is_ready: Callable[[], bool]
     version: str
     reload: Callable[[], Awaitable[str | None]] | None = None  # None: not allowed
+    board: Board | None = None  # what pages and JSON say; None: there is a page of links alone
     answer_seconds: float = 60.0  # how long a client may take to read a page
 
 
@@ -62,10 +68,22 @@ def make_app(endpoints: Endpoints) -> web.Application:
     app.router.add_get("/-/ready", _probe(endpoints.is_ready, "ready"))
     for method in (hdrs.METH_POST, hdrs.METH_PUT):
         app.router.add_route(method, "/-/reload", _reload(endpoints))
-    if endpoints.telemetry_path != "/":
-        app.router.add_get("/", _front_page(endpoints))
+    _add_front(app, endpoints)
     app.on_response_prepare.append(_set_common_headers)
     return app
+
+
+def _add_front(app: web.Application, endpoints: Endpoints) -> None:
+    """What people open, and the same as JSON; no pages where the telemetry path is theirs."""
+    has_pages, board = endpoints.telemetry_path != "/", endpoints.board
+    if board is None:
+        if has_pages:
+            app.router.add_get("/", _front_page(endpoints))
+        return
+    turnstile = Turnstile(endpoints.max_requests, endpoints.answer_seconds)
+    add_status_api(app, board, turnstile)
+    if has_pages:
+        add_pages(app, board, turnstile, telemetry_path=endpoints.telemetry_path)
 
 
 class _Scrapes:

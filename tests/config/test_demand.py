@@ -7,8 +7,12 @@ import math
 import pytest
 
 from exporter.config import Config, demand, shortages
-from exporter.config.demand import BASE_CPU, CPU_PER_POLL
+from exporter.config.demand import BASE_CPU, CPU_PER_POLL, HEADROOM
+from exporter.model import Timing
+from exporter.schedule import Schedule
+from exporter.upstream.pace import Pace
 from tests.config.samples import ACCOUNT, good
+from tests.fakes import FakeClock, bucket, reading
 
 TEXT = """\
 global: {{{settings}}}
@@ -41,7 +45,7 @@ def test_demand_adds_up_over_accounts() -> None:
     assert asked.buckets == 70
     assert asked.requests_per_second == pytest.approx(2)
     assert asked.answer_time == pytest.approx(8)
-    assert asked.series == 70 * 60
+    assert asked.series == 70 * 72
     assert asked.cpu == pytest.approx(BASE_CPU + 2 * CPU_PER_POLL)
 
 
@@ -56,7 +60,7 @@ def test_buckets_to_be_found_do_not_count() -> None:
 
 def test_more_statuses_are_more_series() -> None:
     """Each known status is a series per node."""
-    assert demand(config(1, 1, "known_statuses: [A]")).series == 2 * (6 * 7 + 6)
+    assert demand(config(1, 1, "known_statuses: [A]")).series == 2 * (6 * 9 + 6)
 
 
 def test_enough_is_no_shortage() -> None:
@@ -69,8 +73,22 @@ def test_too_slow_a_rate_is_named_with_what_would_do() -> None:
     (shortage,) = shortages(config(10, 60, "max_requests_per_second: 1"), "config.yaml")
     assert str(shortage) == (
         "config.yaml: global.max_requests_per_second: 70 buckets ask for 2.0 requests a second"
-        " and 1 are allowed: raise this to 3, or poll_interval from 10s to 24s"
+        " and 1 are allowed, which leaves no room to catch up: raise this to 4 for polls in time"
+        " from the start, or poll_interval from 10s to 40s"
     )
+
+
+def test_room_to_catch_up_is_needed() -> None:
+    """A rate that is just what polls need is too low: they would be late from the start, for good.
+
+    So is one without room for the closed days, which come on top within an hour.
+    """
+    assert len(shortages(config(10, 60, "max_requests_per_second: 2.1"), "config.yaml")) == 1
+    assert not shortages(config(10, 60, "max_requests_per_second: 2.3"), "config.yaml")
+    many = ACCOUNT.replace("[65f1c0ffee]", str([f"b{number}" for number in range(3600)]))
+    rate = "global: {poll_interval: 1h, max_requests_per_second: "
+    assert len(shortages(good(f"{rate}1.5}}\n{many}"), "config.yaml")) == 1
+    assert not shortages(good(f"{rate}2.2}}\n{many}"), "config.yaml")
 
 
 def test_too_few_at_once_is_named_with_what_would_do() -> None:
@@ -85,5 +103,31 @@ def test_too_few_at_once_is_named_with_what_would_do() -> None:
 def test_advice_is_enough() -> None:
     """Following the advice leaves no shortage."""
     asked = demand(config(200, 60))
-    advised = math.ceil(asked.requests_per_second * 1.2)
+    advised = math.ceil(asked.requests_per_second * HEADROOM)
     assert not shortages(config(200, 60, f"max_requests_per_second: {advised}"), "config.yaml")
+
+
+@pytest.mark.parametrize(("headroom", "late"), [(HEADROOM, 0.5), (1.2, 20.5)])
+def test_advised_rate_keeps_the_first_rounds_apart(headroom: float, late: float) -> None:
+    """At the advised rate no poll after a start is late; with less some are, by as much as said."""
+    assert latest_poll(buckets=600, headroom=headroom) <= late
+    assert headroom == HEADROOM or latest_poll(buckets=600, headroom=headroom) > late - 1
+
+
+def latest_poll(buckets: int, headroom: float) -> float:
+    """How late a poll is in the first three intervals, beside those of the first round; seconds."""
+    clock, timing = FakeClock(), Timing()
+    pace = Pace(buckets / timing.poll_interval * headroom, clock)
+    schedule = Schedule(clock.now())
+    start, latest = clock.monotonic(), 0.0
+    schedule.hold([(bucket(f"b{number}"), timing) for number in range(buckets)], start)
+    while clock.monotonic() < start + 3 * timing.poll_interval:
+        slot = None if pace.delay() else schedule.take_due(clock.monotonic())
+        if slot is None:
+            clock.move_to(clock.monotonic() + max(pace.delay(), 0.01))
+            continue
+        pace.take()
+        if slot.due > start:
+            latest = max(latest, clock.monotonic() - slot.due)
+        schedule.hand_back(slot, reading(clock.now()), clock.now())
+    return latest

@@ -17,8 +17,19 @@ if TYPE_CHECKING:
 async def test_given_token_stays() -> None:
     """A token from the configuration is the only one there is."""
     given = GivenToken("t0")
-    assert await given.token() == "t0"
+    assert await given.token() == given.at_hand() == "t0"
     assert await given.renewed("t0") is None
+
+
+async def test_token_at_hand_is_that_of_the_file(tmp_path: Path) -> None:
+    """What can be had without waiting is the file's token, as new as the file; or nothing."""
+    file = tmp_path / "token"
+    credentials = TokenFile(file)
+    assert credentials.at_hand() is None
+    file.write_text("t1")
+    assert credentials.at_hand() == await credentials.token() == "t1"
+    file.write_text("two words")
+    assert credentials.at_hand() is None
 
 
 async def test_file_is_trimmed(tmp_path: Path) -> None:

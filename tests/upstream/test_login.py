@@ -128,6 +128,22 @@ async def test_first_token_is_by_login() -> None:
     assert world.login.expiry() == pytest.approx(world.clock.now().wall + HOUR, abs=1)
 
 
+async def test_token_is_at_hand_until_it_has_to_be_renewed() -> None:
+    """A token that is still good needs no waiting; before the first and near its end there is none.
+
+    Where it cannot be renewed it is used to its end.
+    """
+    world = World()
+    assert world.login.at_hand() is None
+    token = await world.token()
+    assert world.login.at_hand() == token
+    await world.clock.advance(HOUR - 100)
+    assert world.login.at_hand() is None
+    world.api.refuse("refresh", 500)
+    world.api.refuse("login", 500)
+    assert await world.token() == world.login.at_hand() == token
+
+
 async def test_renewal_is_in_time_and_by_refresh() -> None:
     """Some minutes before its end the token is renewed, once, with the refresh token."""
     world = World()

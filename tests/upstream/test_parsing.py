@@ -16,6 +16,7 @@ from exporter.upstream.parsing import (
     MAX_LABEL_LENGTH,
     Guard,
     Parsed,
+    json_object,
     parse_stats,
     printable_line,
     server_message,
@@ -305,6 +306,61 @@ def test_any_json_gives_honest_nodes_or_a_fault(answer: object) -> None:
         assert each.uptime_ratio is None or 0 <= each.uptime_ratio <= 1
         for seconds in (each.latency_average_seconds, each.latency_last_seconds):
             assert seconds is None or 0 <= seconds < float("inf")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "1e-999",
+        "18446744073709551616",
+        "1" * 300,
+        "-0",
+        "01",
+        "1.",
+        '{"b":1,"b":2}',
+        '"\\ud800"',
+        '"\t"',
+        "1,",
+        "[" * 200 + "]" * 200,
+    ],
+)
+def test_bodies_mean_what_pythons_own_reader_says(value: str, encoding: str) -> None:
+    """The fast reader takes and refuses what Python's does, and reads the same numbers."""
+    body = f'{{"a":{value}}}'.encode(encoding)
+    assert same(json_object(body), python_reads(body))
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_written_values_are_read_as_pythons_own_reader_reads_them(answer: dict[str, Any]) -> None:
+    """Whatever Python writes, escaped or not, is the same to both readers."""
+    for ascii_only in (True, False):
+        body = json.dumps(answer, ensure_ascii=ascii_only).encode(errors="surrogatepass")
+        assert same(json_object(body), python_reads(body))
+
+
+def python_reads(body: bytes) -> object:
+    """What json.loads makes of a body; None where it refuses it."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def same(mine: object, other: object) -> bool:
+    """Whether two values are the same where all numbers are floats."""
+    if isinstance(mine, dict) and isinstance(other, dict):
+        return mine.keys() == other.keys() and all(same(mine[key], other[key]) for key in mine)
+    if isinstance(mine, list) and isinstance(other, list):
+        return len(mine) == len(other) and all(map(same, mine, other))
+    if isinstance(mine, bool) or isinstance(other, bool):
+        return mine is other
+    if isinstance(mine, int | float) and isinstance(other, int | float):
+        return repr(float(mine)) == repr(float(other))
+    return type(mine) is type(other) and mine == other
 
 
 @given(st.binary(max_size=200))

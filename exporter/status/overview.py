@@ -1,0 +1,93 @@
+"""All buckets at one moment: counted, chosen from, put in order, a few thousand a second.
+
+It goes through them in slices, so that whoever asks can let others run in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exporter.status.standing import Standing, Tally, worst_first
+from exporter.status.view import bucket_view
+from exporter.status.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from exporter.model import Instant
+    from exporter.status.board import Board, Held, Process
+    from exporter.status.selection import Selection
+    from exporter.status.standing import Placed
+    from exporter.status.view import BucketView
+
+SLICE = 250
+"""Buckets that are gone through at a time: one or two milliseconds' work."""
+
+
+class Survey:
+    """Goes through all buckets of a board once."""
+
+    def __init__(self, board: Board, selection: Selection) -> None:
+        self._board = board
+        self._selection = selection
+        self.now: Instant = board.now()
+        self.process: Process = board.process()
+        self.tally = Tally()
+        """All buckets, whether they were asked for or not."""
+        self.matches: list[Placed] = []
+        """Those that were asked for, the worst first once the survey is over."""
+
+    def steps(self) -> Iterator[None]:
+        """Do the work, a slice at each step."""
+        held = self._board.buckets()
+        for first in range(0, len(held), SLICE):
+            self._take_in(held[first : first + SLICE])
+            yield
+        self.matches = worst_first(self.matches)
+        yield
+
+    def _take_in(self, held: Sequence[Held]) -> None:
+        monotonic, statuses = self.now.monotonic, self.process.known_statuses
+        for each in held:
+            placed = self.tally.place(each, monotonic)
+            if self._selection.admits(placed, monotonic, statuses):
+                self.matches.append(placed)
+
+    def views(self, placed: Sequence[Placed]) -> Iterator[BucketView]:
+        """What is said of some of the buckets, one after the other."""
+        plans = self._board.plans({each.held.bucket.key for each in placed})
+        for each in placed:
+            key = each.held.bucket.key
+            yield bucket_view(each, plans.get(key), self._board.polls(key), self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The answer in a sentence."""
+
+    text: str
+    short: str  # for a window's title
+    standing: Standing
+
+
+def headline(tally: Tally) -> Headline:
+    """How everything is, in one sentence: the worst that there is."""
+    failing, pending = tally.standings[Standing.FAILING], tally.standings[Standing.PENDING]
+    buckets = counted(tally.buckets, "bucket")
+    if not tally.buckets:
+        return Headline("No buckets are polled", "no buckets", Standing.PENDING)
+    if failing:
+        verb = "is" if failing == 1 else "are"
+        text = f"{failing:,} of {buckets} {verb} failing"
+        return Headline(text, f"{failing:,} failing", Standing.FAILING)
+    if pending:
+        verb = "waits" if pending == 1 else "wait"
+        text = f"{pending:,} of {buckets} {verb} for the first poll"
+        return Headline(text, f"{pending:,} waiting", Standing.PENDING)
+    if tally.not_online:
+        nodes = counted(tally.nodes, "node")
+        text = f"All buckets are up, {tally.not_online:,} of {nodes} not online"
+        return Headline(text, f"{tally.not_online:,} not online", Standing.DEGRADED)
+    text = "The bucket is up" if tally.buckets == 1 else f"All {buckets} are up"
+    return Headline(text, "all up", Standing.UP)

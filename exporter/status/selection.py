@@ -1,0 +1,113 @@
+"""Which buckets were asked for: filters, search and pages, read from a query string. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from exporter.history import is_not_online
+from exporter.status.standing import Placed, Standing, shown_nodes, status_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from exporter.model import Bucket, Node
+
+PAGE_SIZE = 50
+LONGEST_SEARCH = 256
+_MOST_DIGITS = 9
+
+NOT_ONLINE = "not-online"
+"""In place of a node's status: any but ONLINE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a query asks for. An empty text asks for all; so does what there cannot be."""
+
+    state: Standing | None = None
+    account: str = ""
+    node: str = ""  # a node's status as the metrics name it, or NOT_ONLINE
+    search: str = ""
+    page: int = 1
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Selection:
+        """What a query string says; nothing in it is an error."""
+        state, page = query.get("state", ""), query.get("page", "")
+        is_number = page.isascii() and page.isdigit() and len(page) <= _MOST_DIGITS
+        return cls(
+            state=Standing(state) if state in set(Standing) else None,
+            account=query.get("account", ""),
+            node=query.get("node", ""),
+            search=query.get("q", "").strip()[:LONGEST_SEARCH],
+            page=max(1, int(page)) if is_number else 1,
+        )
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it leaves nothing out."""
+        return replace(self, page=1) == Selection()
+
+    def query(self, page: int = 1) -> str:
+        """The query string of another page of the same."""
+        pairs = {
+            "state": self.state or "",
+            "account": self.account,
+            "node": self.node,
+            "q": self.search,
+            "page": str(page) if page > 1 else "",
+        }
+        said = {name: value for name, value in pairs.items() if value}
+        return urlencode(said, errors="replace")
+
+    def admits(self, placed: Placed, monotonic: float, known_statuses: Sequence[str]) -> bool:
+        """Whether a bucket is among those that were asked for."""
+        if self.state is not None and placed.standing is not self.state:
+            return False
+        if self.account and placed.held.bucket.account != self.account:
+            return False
+        if not (self.node or self.search):
+            return True
+        nodes = shown_nodes(placed.held, monotonic)
+        if self.node and not any(self._has_status(node, known_statuses) for node in nodes):
+            return False
+        return not self.search or self._is_found(placed, nodes)
+
+    def _has_status(self, node: Node, known: Sequence[str]) -> bool:
+        if self.node == NOT_ONLINE:
+            return is_not_online(node)
+        return status_name(node, known) == self.node
+
+    def _is_found(self, placed: Placed, nodes: Sequence[Node]) -> bool:
+        sought = self.search.casefold()
+        texts = [*_texts(placed.held.bucket), *(t for each in nodes for t in (each.ip, each.host))]
+        newest = placed.held.state.newest
+        fault = getattr(newest, "fault", None)
+        if fault is not None:
+            texts += [fault.reason, fault.message]
+        return sought in "\n".join(texts).casefold()
+
+
+def _texts(bucket: Bucket) -> Iterator[str]:
+    yield from (bucket.name, bucket.id, bucket.region, bucket.storage_type)
+    yield from bucket.labels.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of what was asked for."""
+
+    number: int  # from 1
+    count: int  # of pages, at least 1
+    matches: int
+    placed: tuple[Placed, ...]
+
+    @classmethod
+    def of(cls, matches: Sequence[Placed], number: int) -> Page:
+        """A page; one that is beyond the end is the last."""
+        count = max(1, -(-len(matches) // PAGE_SIZE))
+        number = min(number, count)
+        first = (number - 1) * PAGE_SIZE
+        return cls(number, count, len(matches), tuple(matches[first : first + PAGE_SIZE]))

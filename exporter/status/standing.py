@@ -1,0 +1,127 @@
+"""How a bucket stands, in one word, and how all of them stand together. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.history import is_not_online
+from exporter.model import UNKNOWN_STATUS, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from exporter.model import BucketState, Node, Timing
+    from exporter.status.board import Held
+
+
+class Standing(StrEnum):
+    """A bucket in one word, the worst first."""
+
+    FAILING = "failing"  # the newest poll failed, or the readings are stale
+    PENDING = "pending"  # no poll has ended yet
+    DEGRADED = "degraded"  # up, with nodes that are not online
+    UP = "up"
+
+
+class Placed(NamedTuple):
+    """A bucket in its place among all: in the order of these fields the worst comes first."""
+
+    rank: int
+    weight: int
+    name: str
+    bucket_id: str
+    held: Held
+    standing: Standing
+
+
+class DownNode(NamedTuple):
+    """A node that is not online, whichever bucket it was seen in."""
+
+    host: str
+    ip: str
+    status: str
+
+
+_STALE_RANK, _FAILING_RANK, _PENDING_RANK, _DEGRADED_RANK, _UP_RANK = range(5)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many of what there are, counted bucket by bucket."""
+
+    standings: Counter[Standing] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+    accounts: Counter[str] = field(default_factory=Counter)
+    stale: int = 0  # without any numbers, though they were polled or should have been
+    nodes: int = 0  # of which there are numbers
+    down: Counter[DownNode] = field(default_factory=Counter)  # in how many buckets each
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets were counted."""
+        return self.standings.total()
+
+    @property
+    def not_online(self) -> int:
+        """How many of the nodes are not online, each counted in each of its buckets."""
+        return self.down.total()
+
+    def place(self, held: Held, monotonic: float) -> Placed:
+        """Count a bucket as it stands at a moment."""
+        state, bucket = held.state, held.bucket
+        fresh = is_fresh(state, held.timing, monotonic)
+        reason = state.failing(fresh=fresh)
+        self.accounts[bucket.account] += 1
+        down = self._count_nodes(state) if fresh else 0
+        if reason is not None:
+            self.reasons[reason] += 1
+            self.stale += not fresh
+            rank = _FAILING_RANK if fresh and state.stats is not None else _STALE_RANK
+            standing = Standing.FAILING
+        elif state.newest is None:
+            rank, standing = _PENDING_RANK, Standing.PENDING
+        elif down:
+            rank, standing = _DEGRADED_RANK, Standing.DEGRADED
+        else:
+            rank, standing = _UP_RANK, Standing.UP
+        self.standings[standing] += 1
+        return Placed(rank, -down, bucket.name, bucket.id, held, standing)
+
+    def _count_nodes(self, state: BucketState) -> int:
+        if state.stats is None:
+            return 0
+        nodes = state.stats.nodes
+        self.nodes += len(nodes)
+        down = [node for node in nodes if is_not_online(node)]
+        for node in down:
+            self.down[DownNode(node.host, node.ip, node.status or "")] += 1
+        return len(down)
+
+
+def is_fresh(state: BucketState, timing: Timing, monotonic: float) -> bool:
+    """Whether what is held may be shown: the metrics' own rule."""
+    return monotonic < state.fresh_until(timing)
+
+
+def shown_nodes(held: Held, monotonic: float) -> tuple[Node, ...]:
+    """The nodes that may be shown at a moment."""
+    stats = held.state.stats
+    if stats is None or not is_fresh(held.state, held.timing, monotonic):
+        return ()
+    return stats.nodes
+
+
+def status_name(node: Node, known: Collection[str]) -> str:
+    """A node's status as the metrics name it; empty where it has none."""
+    if node.status is None:
+        return ""
+    return node.status if node.status in known else UNKNOWN_STATUS
+
+
+def worst_first(placed: Iterable[Placed]) -> list[Placed]:
+    """The failing without numbers, the failing with, the pending, the degraded, the rest."""
+    return sorted(placed, key=itemgetter(slice(4)))  # ids differ: nothing else is compared

@@ -1,0 +1,141 @@
+"""One bucket and everything that is said of it: what a row, its page and its JSON are made from.
+
+Pure. It decides what is shown; how it looks is decided where it is written out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.history import is_not_online
+from exporter.model import Failure
+from exporter.status.picture import Picture, picture
+from exporter.status.reasons import ADVICE, Advice
+from exporter.status.standing import is_fresh, shown_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exporter.history import PastPoll
+    from exporter.model import Bucket, BucketState, DayStats, Instant, Node, Reason, Timing
+    from exporter.status.board import Plan
+    from exporter.status.standing import Placed, Standing
+
+
+class Moment(NamedTuple):
+    """A moment as seen from another one."""
+
+    wall: float  # Unix time
+    age: float  # seconds; negative: it lies ahead
+
+
+class Trouble(NamedTuple):
+    """Why a bucket is failing."""
+
+    reason: Reason
+    advice: Advice
+    message: str  # the newest failure's, printable; empty where nothing was said
+
+
+@dataclass(frozen=True, slots=True)
+class BucketView:
+    """A bucket at one moment."""
+
+    bucket: Bucket
+    timing: Timing
+    standing: Standing
+    is_fresh: bool  # whether its numbers may be shown
+    trouble: Trouble | None
+    first_known: Moment
+    last_success: Moment | None
+    last_poll: Moment | None
+    poll_duration: float | None  # seconds
+    next_poll: Moment | None
+    plan: Plan | None
+    stats: DayStats | None  # what may be shown of the running day
+    nodes: tuple[Node, ...]  # those of `stats`, the worst first
+    not_online: int
+    previous_day: DayStats | None  # what may be shown of the closed day
+    polls: tuple[PastPoll, ...]  # the oldest first
+
+    @property
+    def title(self) -> str:
+        """What people call it: its name, or its id where that is blank."""
+        return self.bucket.name if self.bucket.name.strip() else self.bucket.id
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether there were numbers which may not be shown any more."""
+        return not self.is_fresh and self.last_success is not None
+
+    @property
+    def down(self) -> tuple[Node, ...]:
+        """The nodes that are not online: the first ones."""
+        return self.nodes[: self.not_online]
+
+    @property
+    def picture(self) -> Picture:
+        """The last polls."""
+        return picture(self.polls)
+
+    @property
+    def latencies(self) -> tuple[float, float] | None:
+        """The least and the greatest newest latency of its nodes, seconds."""
+        known = [
+            node.latency_last_seconds
+            for node in self.nodes
+            if node.latency_last_seconds is not None
+        ]
+        return (min(known), max(known)) if known else None
+
+
+def bucket_view(
+    placed: Placed, plan: Plan | None, polls: Sequence[PastPoll], now: Instant
+) -> BucketView:
+    """What is said of a bucket at a moment."""
+    held = placed.held
+    state, timing = held.state, held.timing
+    fresh = is_fresh(state, timing, now.monotonic)
+    nodes = shown_nodes(held, now.monotonic)
+    newest = state.newest
+    return BucketView(
+        bucket=held.bucket,
+        timing=timing,
+        standing=placed.standing,
+        is_fresh=fresh,
+        trouble=_trouble(state, fresh=fresh),
+        first_known=_seen(state.known_since, now),
+        last_success=None if state.last_success is None else _seen(state.last_success, now),
+        last_poll=None if newest is None else _seen(newest.ended, now),
+        poll_duration=None if newest is None else newest.duration,
+        next_poll=None if plan is None else Moment(plan.due, now.wall - plan.due),
+        plan=plan,
+        stats=state.stats if fresh else None,
+        nodes=tuple(sorted(nodes, key=_worst_first)),
+        not_online=sum(map(is_not_online, nodes)),
+        previous_day=_previous_day(state, timing, now),
+        polls=tuple(polls),
+    )
+
+
+def _seen(moment: Instant, now: Instant) -> Moment:
+    """By the monotonic clock: setting the other one makes nothing older."""
+    return Moment(moment.wall, now.monotonic - moment.monotonic)
+
+
+def _trouble(state: BucketState, *, fresh: bool) -> Trouble | None:
+    reason = state.failing(fresh=fresh)
+    if reason is None:
+        return None
+    message = state.newest.fault.message if isinstance(state.newest, Failure) else ""
+    return Trouble(reason, ADVICE[reason], message)
+
+
+def _previous_day(state: BucketState, timing: Timing, now: Instant) -> DayStats | None:
+    is_shown = now.monotonic < state.previous_day_until(timing, now)
+    return state.previous_day if is_shown else None
+
+
+def _worst_first(node: Node) -> tuple[bool, str, str]:
+    return (not is_not_online(node), node.host, node.ip)

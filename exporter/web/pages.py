@@ -1,0 +1,163 @@
+"""The pages for people: all buckets, one bucket, the words explained.
+
+They are made from a board and say nothing of their own; markup is in `templates`. Nothing in them
+comes from elsewhere, and a browser is told to accept nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from exporter.history import ONLINE_STATUS
+from exporter.model import UNKNOWN_STATUS, Reason
+from exporter.status.notices import notices
+from exporter.status.overview import Survey, headline
+from exporter.status.reasons import ADVICE
+from exporter.status.selection import NOT_ONLINE, Page, Selection
+from exporter.status.standing import Standing
+from exporter.web.assets import add_assets, load_assets
+from exporter.web.templating import pieces, template
+from exporter.web.turnstile import Turnstile, send, turned_away
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exporter.status.board import Board
+    from exporter.status.standing import Placed
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
+    " img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'",
+    hdrs.CACHE_CONTROL: "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+TEMPLATES = (
+    "base.html",
+    "parts.html",
+    "overview.html",
+    "bucket.html",
+    "no_bucket.html",
+    "help.html",
+)
+REFRESH_SECONDS = 5
+NODES_IN_A_ROW = 12
+"""Nodes of a bucket that are shown among others; its own page has all."""
+
+NODES_DOWN_SHOWN = 5
+"""Nodes not online that are named at the top, those of the most buckets first."""
+
+ACCOUNTS_SHOWN = 100
+
+
+def add_pages(
+    app: web.Application, board: Board, turnstile: Turnstile, *, telemetry_path: str
+) -> None:
+    """Serve the pages and what belongs to them."""
+    for name in TEMPLATES:
+        template(name)  # compiled now: later it would keep others waiting
+    pages = _Pages(board, turnstile, telemetry_path)
+    app.router.add_get("/", pages.overview)
+    app.router.add_get("/bucket", pages.bucket)
+    app.router.add_get("/help", pages.help)
+    add_assets(app, pages.assets)
+
+
+class _Pages:
+    """The handlers."""
+
+    def __init__(self, board: Board, turnstile: Turnstile, telemetry_path: str) -> None:
+        self._board = board
+        self._turnstile = turnstile
+        self.assets = load_assets()
+        self._site = {
+            "assets": {name: asset.path for name, asset in self.assets.items()},
+            "telemetry_path": telemetry_path,
+            "refresh_seconds": REFRESH_SECONDS,
+            "Standing": Standing,
+        }
+
+    async def overview(self, request: web.Request) -> web.StreamResponse:
+        """All buckets, the worst first; a query chooses among them."""
+        if self._turnstile.is_full():
+            return turned_away()
+        async with self._turnstile.place():
+            selection = Selection.of(request.query)
+            survey = await self._survey(selection)
+            page = Page.of(survey.matches, selection.page)
+            accounts = self._board.accounts()
+            context = {
+                "selection": selection,
+                "page": page,
+                "views": survey.views(page.placed),
+                "accounts": accounts[:ACCOUNTS_SHOWN],
+                "accounts_more": max(0, len(accounts) - ACCOUNTS_SHOWN),
+                "notices": notices(survey.process, accounts, survey.now),
+                "node_choices": _node_choices(survey.process.known_statuses),
+                "nodes_in_a_row": NODES_IN_A_ROW,
+                "nodes_down_shown": NODES_DOWN_SHOWN,
+            }
+            return await self._answer(request, "overview.html", survey, context)
+
+    async def bucket(self, request: web.Request) -> web.StreamResponse:
+        """All that is known of one bucket."""
+        if self._turnstile.is_full():
+            return turned_away()
+        async with self._turnstile.place():
+            bucket_id = request.query.get("id", "")
+            survey = await self._survey(Selection())
+            found = next((each for each in survey.matches if each.bucket_id == bucket_id), None)
+            if found is None:
+                context: dict[str, object] = {"bucket_id": bucket_id}
+                status = HTTPStatus.NOT_FOUND
+                return await self._answer(request, "no_bucket.html", survey, context, status)
+            return await self._answer(request, "bucket.html", survey, _of_bucket(survey, found))
+
+    async def help(self, request: web.Request) -> web.StreamResponse:
+        """What the words mean and what to do."""
+        survey = Survey(self._board, Selection())
+        advice = {reason: ADVICE[reason] for reason in Reason}
+        return await self._answer(request, "help.html", survey, {"advice": advice})
+
+    async def _survey(self, selection: Selection) -> Survey:
+        survey = Survey(self._board, selection)
+        for _ in survey.steps():
+            await asyncio.sleep(0)
+        return survey
+
+    async def _answer(
+        self,
+        request: web.Request,
+        name: str,
+        survey: Survey,
+        context: dict[str, object],
+        status: HTTPStatus = HTTPStatus.OK,
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers=PAGE_HEADERS)
+        response.content_type, response.charset = "text/html", "utf-8"
+        everywhere = {
+            "now": survey.now,
+            "process": survey.process,
+            "tally": survey.tally,
+            "headline": headline(survey.tally),
+        }
+        body = pieces(template(name), {**self._site, **everywhere, **context})
+        await send(request, response, body)
+        return response
+
+
+def _of_bucket(survey: Survey, found: Placed) -> dict[str, object]:
+    (view,) = survey.views([found])
+    return {"view": view}
+
+
+def _node_choices(known_statuses: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """What can be chosen as a node's status: the value in the query, and what people read."""
+    yield NOT_ONLINE, f"any but {ONLINE_STATUS}"
+    for status in (*known_statuses, UNKNOWN_STATUS):
+        yield status, status

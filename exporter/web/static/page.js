@@ -1,0 +1,101 @@
+// Refreshes the page in place: asks for the same address again and takes over what is marked
+// `data-live`. Without it the page works as well. It rests while nobody looks, goes on when the
+// exporter is back, and leaves focus, scroll position, selected text and what was unfolded alone.
+"use strict";
+
+(() => {
+  const patience = 10000;
+  const line = document.querySelector("[data-refreshing]");
+  const text = document.querySelector("[data-refresh-text]");
+  const button = document.querySelector("[data-refresh-button]");
+  const seconds = Number(document.body.dataset.refreshSeconds);
+  // Without a name and password that may stand in the address.
+  const address = new URL(location.pathname + location.search, location.origin);
+  let timer = 0;
+  let isAsking = false;
+  let paused = false;
+  let lostSince = null;
+
+  const say = (words) => {
+    if (text.textContent !== words) text.textContent = words;
+  };
+
+  const told = () => {
+    line.classList.toggle("lost", !paused && lostSince !== null);
+    button.textContent = paused ? "Go on" : "Pause";
+    if (paused) say("Refreshing is paused.");
+    else if (lostSince) say(`No answer since ${lostSince}; this is how it was. Trying again.`);
+    else say(`Refreshes every ${seconds} s.`);
+  };
+
+  const isSelecting = () => {
+    const selection = document.getSelection();
+    return selection !== null && !selection.isCollapsed;
+  };
+
+  const keyed = (root, key) =>
+    [...root.querySelectorAll("[data-key]")].find((each) => each.dataset.key === key);
+
+  const keepUnfolded = (before, after) => {
+    for (const old of before.querySelectorAll("details[data-key]")) {
+      const fresh = keyed(after, old.dataset.key);
+      if (fresh) fresh.open = old.open;
+    }
+  };
+
+  const takeOver = (page) => {
+    const focused = document.activeElement;
+    const key = focused?.closest("[data-live]") ? focused.dataset.key : undefined;
+    const { scrollX, scrollY } = window;
+    for (const before of document.querySelectorAll("[data-live]")) {
+      const after = page.getElementById(before.id);
+      if (!after) continue;
+      keepUnfolded(before, after);
+      before.replaceWith(document.adoptNode(after));
+    }
+    document.title = page.title;
+    if (key !== undefined) keyed(document, key)?.focus({ preventScroll: true });
+    window.scrollTo({ left: scrollX, top: scrollY, behavior: "instant" });
+  };
+
+  const refresh = async () => {
+    const response = await fetch(address, {
+      cache: "no-store",
+      signal: AbortSignal.timeout(patience),
+    });
+    const isPage = (response.headers.get("Content-Type") ?? "").startsWith("text/html");
+    if (!isPage || (!response.ok && response.status !== 404)) throw new Error(`${response.status}`);
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const isOther = page.documentElement.dataset.build !== document.documentElement.dataset.build;
+    if (isOther || response.status === 404) location.reload();
+    else if (!paused && !isSelecting()) takeOver(page);
+  };
+
+  const beat = async () => {
+    isAsking = true;
+    try {
+      await refresh();
+      lostSince = null;
+    } catch {
+      lostSince ??= new Date().toLocaleTimeString();
+    }
+    isAsking = false;
+    told();
+    plan(seconds * 1000);
+  };
+
+  const plan = (wait) => {
+    clearTimeout(timer);
+    if (!paused && !document.hidden && !isAsking) timer = setTimeout(beat, wait);
+  };
+
+  button.addEventListener("click", () => {
+    paused = !paused;
+    told();
+    plan(0);
+  });
+  document.addEventListener("visibilitychange", () => plan(0));
+  line.hidden = false;
+  told();
+  plan(seconds * 1000);
+})();

@@ -1,0 +1,93 @@
+"""`/api/v1/status`: what the pages say, as JSON.
+
+What it consists of is decided in `status.document`; here it is put together piece by piece, so that
+ten thousand buckets hold nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from exporter.status.document import (
+    account_object,
+    bucket_object,
+    process_object,
+    summary_object,
+)
+from exporter.status.overview import Survey
+from exporter.status.selection import Selection
+from exporter.web.turnstile import Turnstile, send, turned_away
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from exporter.status.board import Account, Board
+
+PATH = "/api/v1/status"
+HEADERS = {
+    hdrs.CACHE_CONTROL: "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+BUCKETS_AT_A_TIME = 10
+
+
+def add_status_api(app: web.Application, board: Board, turnstile: Turnstile) -> None:
+    """Serve it."""
+    app.router.add_get(PATH, _StatusApi(board, turnstile).answer)
+
+
+class _StatusApi:
+    """The handler."""
+
+    def __init__(self, board: Board, turnstile: Turnstile) -> None:
+        self._board = board
+        self._turnstile = turnstile
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """All buckets, those that a query chooses, or the one that it names."""
+        if self._turnstile.is_full():
+            return turned_away()
+        async with self._turnstile.place():
+            survey = Survey(self._board, Selection.of(request.query))
+            for _ in survey.steps():
+                await asyncio.sleep(0)
+            bucket_id = request.query.get("bucket_id")
+            if bucket_id is not None:
+                survey.matches = [each for each in survey.matches if each.bucket_id == bucket_id]
+                if not survey.matches:
+                    return _no_such_bucket()
+            response = web.StreamResponse(headers=HEADERS)
+            response.content_type, response.charset = "application/json", "utf-8"
+            await send(request, response, _document(survey, self._board.accounts()))
+            return response
+
+
+def _no_such_bucket() -> web.Response:
+    return web.json_response(
+        {"error": "no such bucket"}, status=HTTPStatus.NOT_FOUND, headers=HEADERS
+    )
+
+
+def _document(survey: Survey, accounts: Sequence[Account]) -> Iterator[bytes]:
+    """The whole document in pieces."""
+    head = process_object(survey.process, survey.now)
+    head["summary"] = summary_object(survey.tally)
+    head["accounts"] = [
+        account_object(account, survey.tally.accounts[account.name]) for account in accounts
+    ]
+    yield json.dumps(head)[:-1].encode() + b', "buckets": ['
+    gathered: list[str] = []
+    comma = ""
+    for view in survey.views(survey.matches):
+        gathered.append(comma + json.dumps(bucket_object(view)))
+        comma = ", "
+        if len(gathered) == BUCKETS_AT_A_TIME:
+            yield "".join(gathered).encode()
+            gathered = []
+    yield "".join(gathered).encode() + b"]}\n"

@@ -1,0 +1,83 @@
+"""Pages out of templates: everything is escaped, a name that is not there is a bug.
+
+How numbers and moments read is `status.words`; what a page says is decided by who renders it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from exporter.history import ONLINE_STATUS
+from exporter.status import words
+from exporter.status.picture import BAR, HEIGHT, WIDTH, poll_kind, poll_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jinja2 import Template
+
+PIECE = 16 * 1024
+"""Characters of a page that are made at a time: two or three milliseconds' work."""
+
+
+def bucket_query(bucket_id: str) -> str:
+    """The query that names a bucket, whatever characters its id has."""
+    return f"id={quote(bucket_id, safe='', errors='replace')}"
+
+
+def account_query(name: str) -> str:
+    """The query that chooses an account's buckets."""
+    return f"account={quote(name, safe='', errors='replace')}"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("exporter.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    for reading in (
+        words.counted,
+        words.latency,
+        words.percent,
+        words.relative,
+        words.rfc3339,
+        words.shown,
+        words.span,
+        words.utc,
+        account_query,
+        bucket_query,
+        poll_kind,
+        poll_words,
+    ):
+        environment.filters[reading.__name__] = reading
+    environment.globals.update(
+        picture_size={"bar": BAR, "height": HEIGHT, "width": WIDTH}, online=ONLINE_STATUS
+    )
+    return environment
+
+
+def template(name: str) -> Template:
+    """A template of this package, compiled once."""
+    return _environment().get_template(name)
+
+
+def pieces(page: Template, context: Mapping[str, object]) -> Iterator[bytes]:
+    """The page in pieces, made while they are read."""
+    gathered: list[str] = []
+    size = 0
+    for text in page.generate(context):
+        gathered.append(text)
+        size += len(text)
+        if size >= PIECE:
+            yield "".join(gathered).encode(errors="replace")
+            gathered, size = [], 0
+    yield "".join(gathered).encode(errors="replace")

@@ -1,0 +1,61 @@
+"""How many clients are served something costly at once, and for how long each.
+
+Over the limit one is turned away at once; who reads too slowly is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+class Turnstile:
+    """Lets so many in at a time (0: all), each for so many seconds."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._inside = 0
+
+    def is_full(self) -> bool:
+        """Whether the next one has to be turned away."""
+        return 0 < self._limit <= self._inside
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place for as long as the body runs; raises ConnectionAbortedError when time is up."""
+        self._inside += 1
+        try:
+            async with asyncio.timeout(self._seconds):
+                yield
+        except TimeoutError as error:
+            raise ConnectionAbortedError("the answer was not read in time") from error
+        finally:
+            self._inside -= 1
+
+
+def turned_away() -> web.Response:
+    """What they are told for whom there is no place."""
+    return web.Response(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        text="Limit of concurrent requests reached, try again later.\n",
+        headers={hdrs.RETRY_AFTER: "1"},
+    )
+
+
+async def send(request: web.Request, response: web.StreamResponse, body: Iterator[bytes]) -> None:
+    """Send a body piece by piece as it is made, compressed where the client likes that."""
+    response.enable_compression()
+    await response.prepare(request)
+    if request.method == hdrs.METH_HEAD:
+        return
+    for piece in body:
+        await response.write(piece)
+        await asyncio.sleep(0)  # a write alone does not wait while the client keeps up

@@ -1,0 +1,49 @@
+"""A real headless Chromium, and what it complained about. What pages should show is not here."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from playwright.async_api import async_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Browser, ConsoleMessage, Page
+
+ARGUMENTS = (
+    "--no-sandbox",  # tests run as root, in containers
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 60_000.0
+"""Milliseconds after which something that should have happened in a page never will."""
+
+
+@asynccontextmanager
+async def chromium(path: str) -> AsyncIterator[Browser]:
+    """A browser that runs while the body does."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+class Complaints:
+    """Everything that a page's console and its content security policy complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.all: list[str] = []
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.all.append(str(error)))
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.all.append(message.text)

@@ -1,0 +1,406 @@
+"""The pages in a real Chromium: drawn, filtered, refreshed, read by keyboard and by machines."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from axe_playwright_python import async_playwright as axe  # type: ignore[import-untyped] # so it is
+
+from exporter.config import parse
+from exporter.model import Bucket, Reason
+from exporter.simulator.data_trouble import HOSTILE
+from exporter.status.board import Account, ConfigState
+from tests.fakes import NOON, after, failure, node, reading
+from tests.real.browser import PATIENCE, Complaints, chromium
+from tests.real.pictures import SHOTS, document, take
+from tests.real.programs import program, started
+from tests.stack import all_polled, running
+from tests.status.boards import PROCESS, START, FixedBoard
+from tests.web.guarded import PASSWORD, USERS, Site, guarded
+from tests.web.test_app import ENDPOINTS, browsing
+from tests.web.test_pages import board_of, held
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from playwright.async_api import Browser, Page
+
+REFRESH = 5000
+"""Milliseconds between refreshes; tests let them pass by the page's own clock."""
+
+PHONE, DESKTOP = 390, 1280
+LOOKED_AT = ("/", "/bucket?id=down", "/bucket?id=old", "/help", "/bucket?id=gone", "/?q=none")
+NODES = (
+    node("*-aws.example", status="ONLINE", uptime_ratio=1.0, latency_last_seconds=0.05),
+    node("*-gcp.example", status="OFFLINE", uptime_ratio=0.5, version="1.2"),
+    node("*-azure.example"),
+)
+
+
+def colourful() -> FixedBoard:
+    """A board with a bucket in each state, and with trouble beside them."""
+    return FixedBoard(
+        (
+            held(Bucket("main", "up", "alpha", {"team": "media"}), reading(START, NODES[0])),
+            held(Bucket("main", "down", "beta"), reading(START, *NODES)),
+            held(Bucket("spare", "bad", "gamma"), failure(START, Reason.TLS)),
+            held(Bucket("spare", "old", "delta"), reading(after(START, -900), *NODES)),
+            held(Bucket("spare", "new", "epsilon")),
+        ),
+        about=replace(PROCESS, is_ready=False, config=ConfigState(NOON - 60, NOON, "line 3: no")),
+        known_accounts=(Account("main", token_expiry=NOON - 5), Account("spare", NOON + 20)),
+    )
+
+
+class Visit(NamedTuple):
+    """A page that was opened, and what became of it."""
+
+    page: Page
+    complaints: Complaints
+
+    async def said(self) -> str:
+        """The text that can be seen."""
+        return " ".join((await self.page.inner_text("body")).split())
+
+    async def sees(self, text: str) -> None:
+        """Wait until a text can be seen."""
+        await self.page.get_by_text(text).first.wait_for()
+
+    async def let_pass(self, milliseconds: int) -> None:
+        """Let time pass for the page's own clock."""
+        await self.page.clock.run_for(milliseconds)
+
+    async def width(self) -> int:
+        """How wide the page would like to be."""
+        width: int = await self.page.evaluate("document.documentElement.scrollWidth")
+        return width
+
+    async def clipped(self) -> list[str]:
+        """The elements out of which something sticks that cannot be seen there."""
+        found: list[str] = await self.page.evaluate(
+            "[...document.querySelectorAll('main *:not(.unseen, .unseen *, thead, thead *)')]"
+            ".filter(each => getComputedStyle(each).display !== 'inline')"
+            ".filter(each => each.clientWidth && each.scrollWidth > each.clientWidth + 1)"
+            ".map(each => each.outerHTML.slice(0, 200))"
+        )
+        return found
+
+
+@asynccontextmanager
+async def opened(browser: Browser, url: str, **settings: Any) -> AsyncIterator[Visit]:  # noqa: ANN401 - the browser's own
+    """A page in a window of its own."""
+    async with await browser.new_context(**settings) as context:
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE)
+        complaints = Complaints(page)
+        await page.clock.install()
+        await page.goto(url)
+        yield Visit(page, complaints)
+
+
+@asynccontextmanager
+async def visiting(board: FixedBoard, path: str = "/", **settings: Any) -> AsyncIterator[Visit]:  # noqa: ANN401 - the browser's own
+    """A page made from a board, in a browser of its own."""
+    async with (
+        chromium(program("chromium")) as browser,
+        browsing(replace(ENDPOINTS, board=board)) as client,
+        opened(browser, f"{client.base_url}{path}", **settings) as visit,
+    ):
+        yield visit
+
+
+async def test_a_real_exporter_is_drawn() -> None:
+    """What the exporter polls is on the page; the browser has nothing to complain about."""
+    async with (
+        running("not-found/share=1/bucket=b2") as at_work,
+        chromium(program("chromium")) as browser,
+    ):
+        await at_work.scrape_when(all_polled)
+        async with opened(browser, f"http://{at_work.address}/") as visit:
+            said = await visit.said()
+            assert await visit.page.title() == "1 failing - Flashback exporter"
+            assert await visit.page.locator(".bucket").count() == 3
+            assert "HTTP 404" in said
+            await visit.page.get_by_role("link", name="b1", exact=True).click()
+            await visit.sees("All buckets")
+            assert "*-eu-central-1-aws.flashback.tech" in await visit.said()
+            await visit.page.get_by_role("link", name="Help").click()
+            await visit.sees("What the words mean")
+            assert visit.complaints.all == []
+
+
+async def test_filters_and_search() -> None:
+    """The form leaves what was asked for, and shows all again."""
+    async with visiting(colourful()) as visit:
+        names = visit.page.locator("h3")
+        assert await names.all_inner_texts() == ["delta", "gamma", "epsilon", "beta", "alpha"]
+        await visit.page.get_by_label("Search").fill("media")
+        await visit.page.keyboard.press("Enter")
+        await visit.sees("1 of 5")
+        assert await names.all_inner_texts() == ["alpha"]
+        await visit.page.get_by_role("link", name="Show all").click()
+        await visit.page.get_by_label("State").select_option("failing")
+        await visit.page.locator("select[name=account]").select_option("spare")
+        await visit.page.get_by_role("button", name="Show").click()
+        await visit.sees("2 of 5")
+        assert await names.all_inner_texts() == ["delta", "gamma"]
+        await visit.page.get_by_role("link", name="not online").click()
+        await visit.sees("1 of 5")
+        assert await names.all_inner_texts() == ["beta"]
+        assert visit.complaints.all == []
+
+
+async def test_without_javascript() -> None:
+    """Everything but the refreshing works without it, and nothing speaks of refreshing."""
+    async with visiting(colourful(), java_script_enabled=False) as visit:
+        assert not await visit.page.get_by_role("button", name="Pause").is_visible()
+        await visit.page.locator("summary").first.click()
+        assert await visit.page.get_by_role("table").first.is_visible()
+        await visit.page.get_by_label("Search").fill("gamma")
+        await visit.page.get_by_role("button", name="Show").click()
+        await visit.sees("1 of 5")
+        await visit.page.get_by_role("link", name="gamma").click()
+        await visit.sees("Last polls")
+
+
+async def test_refreshes_in_place() -> None:
+    """New facts come without another page; focus, scroll position and what was unfolded stay."""
+    board = colourful()
+    async with visiting(board, viewport={"width": DESKTOP, "height": 400}) as visit:
+        page = visit.page
+        await page.evaluate("window.marked = true")
+        await page.locator("summary").last.click()
+        await page.get_by_role("link", name="alpha").focus()
+        await page.evaluate("window.scrollTo(0, 150)")
+        board.held = tuple(
+            replace(each, bucket=replace(each.bucket, labels={"team": "renamed"}))
+            for each in board.held[:2]
+        )
+        await visit.let_pass(REFRESH)
+        await visit.sees("All buckets are up, 1 of 4 nodes not online")
+        assert await page.locator(".bucket").count() == 2
+        assert await page.title() == "1 not online - Flashback exporter"
+        assert await page.evaluate("window.marked")
+        assert await page.evaluate("window.scrollY") == 150
+        assert await page.evaluate("document.activeElement.textContent") == "alpha"
+        opened_now = await page.locator("details").evaluate_all("all => all.map(each => each.open)")
+        assert opened_now == [False, True]
+        assert visit.complaints.all == []
+
+
+async def test_what_somebody_types_or_selects_stays() -> None:
+    """A refresh leaves the form and a selected text alone."""
+    board = colourful()
+    async with visiting(board) as visit:
+        await visit.page.get_by_label("Search").fill("half a wo")
+        await visit.page.evaluate(
+            "getSelection().selectAllChildren(document.querySelector('.message'))"
+        )
+        board.held = board.held[:1]
+        async with visit.page.expect_response("**/"):
+            await visit.let_pass(REFRESH)
+        assert await visit.page.locator(".bucket").count() == 5
+        await visit.page.evaluate("getSelection().removeAllRanges()")
+        await visit.let_pass(REFRESH)
+        await visit.sees("The bucket is up")
+        assert await visit.page.get_by_label("Search").input_value() == "half a wo"
+
+
+async def test_rests_while_paused_or_unseen() -> None:
+    """It asks for nothing while it is paused or hidden, and at once when that is over."""
+    board = colourful()
+    async with visiting(board) as visit:
+        asked: list[str] = []
+        visit.page.on("request", lambda request: asked.append(request.url))
+        await visit.page.get_by_role("button", name="Pause").click()
+        await visit.sees("Refreshing is paused.")
+        asked.clear()  # on a slow machine it may have asked before
+        await visit.let_pass(10 * REFRESH)
+        assert asked == []
+        board.held = board.held[:1]
+        await visit.page.get_by_role("button", name="Go on").click()
+        await visit.let_pass(1)
+        await visit.sees("The bucket is up")
+        hide = "Object.defineProperty(document, 'hidden', {configurable: true, value: %s});"
+        hide += "document.dispatchEvent(new Event('visibilitychange'))"
+        await visit.page.evaluate(hide % "true")
+        seen = len(asked)
+        await visit.let_pass(10 * REFRESH)
+        assert len(asked) == seen
+        board.held = board.held[:0]
+        await visit.page.evaluate(hide % "false")
+        await visit.let_pass(1)
+        await visit.sees("No buckets are polled")
+
+
+async def test_survives_the_exporters_restart(tmp_path: Path) -> None:
+    """While the exporter is gone the page says so; when it is back, so is what it says."""
+    command = (sys.executable, "-m", "exporter", "demo", "--web.listen-address")
+    log = tmp_path / "log"
+    async with chromium(program("chromium")) as browser:
+        async with started(*command, "127.0.0.1:0", log=log) as demo:
+            address = await demo.printed(r"^Metrics: +http://(\S+)/metrics$")
+            stack = opened(browser, f"http://{address}/")
+            visit = await stack.__aenter__()
+            await visit.sees("demo-media-eu")
+        await visit.page.evaluate("window.marked = true")
+        await visit.let_pass(REFRESH)
+        await visit.sees("No answer since")
+        assert "demo-media-eu" in await visit.said()
+        async with started(*command, address, log=log) as demo:
+            await demo.printed(r"^Metrics: +http://(\S+)/metrics$")
+            await visit.let_pass(REFRESH)
+            await visit.sees("Refreshes every 5 s.")
+            assert await visit.page.evaluate("window.marked")
+            await stack.__aexit__(None, None, None)
+
+
+async def test_another_build_is_loaded_anew() -> None:
+    """When the exporter comes back as another version the page does not mix old and new."""
+    board = colourful()
+    async with visiting(board) as visit:
+        await visit.page.evaluate("window.marked = true")
+        board.about = replace(PROCESS, version="9.9.9")
+        await visit.let_pass(REFRESH)
+        await visit.sees("Version: 9.9.9")
+        assert await visit.page.evaluate("window.marked") is None
+
+
+async def test_a_bucket_that_goes() -> None:
+    """The page of a bucket that is not polled any more says so."""
+    board = colourful()
+    async with visiting(board, "/bucket?id=up") as visit:
+        board.held = board.held[1:]
+        await visit.let_pass(REFRESH)
+        await visit.sees("No bucket with the id up is polled here.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+async def test_accessible(scheme: str, width: int) -> None:
+    """By machine's judgement: names, roles, contrast; with everything unfolded; and it fits."""
+    look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
+    async with (
+        chromium(program("chromium")) as browser,
+        browsing(replace(ENDPOINTS, board=colourful())) as client,
+    ):
+        for path in LOOKED_AT:
+            async with opened(browser, f"{client.base_url}{path}", **look) as visit:
+                await visit.page.evaluate(
+                    "document.querySelectorAll('details').forEach(each => { each.open = true; })"
+                )
+                results = await axe.Axe().run(visit.page)
+                assert results.violations_count == 0, results.generate_report()
+                assert await visit.width() <= width
+                assert await visit.clipped() == []
+
+
+async def test_keyboard() -> None:
+    """Tab goes through everything in the order in which it is read, each time visibly."""
+    async with visiting(colourful()) as visit:
+        page = visit.page
+        expected = await page.evaluate(
+            "[...document.querySelectorAll('a, button, input, select, summary')]"
+            ".map(each => each.outerHTML)"
+        )
+        reached = []
+        for _ in expected:
+            await page.keyboard.press("Tab")
+            here = await page.evaluate(
+                "(() => { const at = document.activeElement;"
+                " return [at.outerHTML, getComputedStyle(at).outlineStyle]; })()"
+            )
+            reached.append(here[0])
+            assert here[1] != "none", here[0]
+        assert reached == expected
+        await page.evaluate("document.activeElement.blur()")
+        await page.locator(".skip").focus()
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.id") == "main"
+        await page.locator("summary").first.focus()
+        await page.keyboard.press("Enter")
+        assert await page.get_by_role("table").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+async def test_hostile_texts_do_nothing(width: int) -> None:
+    """No text runs, loads, asks or breaks out of the layout, whatever is in it."""
+    texts = [*HOSTILE, "<img src=x onerror=alert(1)>", "x" * 5000, "\u202e" * 200, "م" * 300]
+    boards = [board_of(text) for text in texts]
+    buckets = [
+        replace(each, bucket=replace(each.bucket, id=f"{place}-{number}"))
+        for place, board in enumerate(boards)
+        for number, each in enumerate(board.held)
+    ]
+    board = replace(boards[9], held=tuple(buckets))
+    async with visiting(board, viewport={"width": width, "height": 800}) as visit:
+        dialogs: list[str] = []
+        visit.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+        await visit.page.evaluate(
+            "document.querySelectorAll('details').forEach(each => { each.open = true; })"
+        )
+        assert await visit.page.locator(".bucket").count() == len(buckets)
+        assert await visit.width() <= width
+        assert await visit.clipped() == []
+        await visit.let_pass(REFRESH)
+        await visit.sees("Refreshes every 5 s.")
+        await visit.page.get_by_role("link", name="alert(1)").first.click()
+        await visit.sees("Last polls")
+        assert await visit.width() <= width
+        assert (dialogs, visit.complaints.all) == ([], [])
+
+
+async def test_the_policy_holds() -> None:
+    """Even a script that got into the page could not run inline or reach another server."""
+    async with visiting(colourful()) as visit:
+        await visit.page.evaluate(
+            """() => {
+              const script = document.createElement("script");
+              script.textContent = "window.ran = true";
+              document.body.append(script);
+              const image = document.createElement("img");
+              image.src = "http://127.0.0.1:1/x.png";
+              document.body.append(image);
+            }"""
+        )
+        assert await visit.page.evaluate("window.ran") is None
+        refused = [text for text in visit.complaints.all if "Content Security Policy" in text]
+        assert len(refused) == 2
+
+
+async def test_behind_a_password(tmp_path: Path) -> None:
+    """Who gave name and password sees the page, and it refreshes; also with both in the address."""
+    site, board = Site(tmp_path, USERS), colourful()
+    async with (
+        chromium(program("chromium")) as browser,
+        guarded(site.guard(), replace(ENDPOINTS, board=board)) as address,
+    ):
+        known = {"http_credentials": {"username": "alice", "password": PASSWORD}}
+        user = f"alice:{PASSWORD.replace(' ', '%20')}@"
+        for url, settings in ((f"http://{address}/", known), (f"http://{user}{address}/", {})):
+            board.held = colourful().held
+            async with opened(browser, url, **settings) as visit:
+                await visit.sees("2 of 5 buckets are failing")
+                board.held = board.held[:1]
+                await visit.let_pass(REFRESH)
+                await visit.sees("The bucket is up")
+
+
+async def test_pictures_can_be_taken(tmp_path: Path) -> None:
+    """The script for the README's pictures has a sound configuration and makes its files."""
+    assert (
+        len(parse(document("http://127.0.0.1:1"), path=tmp_path / "c", environ={}).buckets()) == 10
+    )
+    board = FixedBoard((held(Bucket("main", "thumbnails", "thumbnails"), reading(START)),))
+    async with (
+        chromium(program("chromium")) as browser,
+        browsing(replace(ENDPOINTS, board=board)) as client,
+    ):
+        for shot in SHOTS:
+            await take(browser, shot, client.base_url.netloc.decode(), tmp_path)
+            assert (tmp_path / f"{shot.name}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,81 @@
+"""A board with facts of a test's choosing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from exporter.history import PastPoll
+from exporter.model import Bucket, BucketState, Instant, Timing
+from exporter.status.board import Account, ConfigState, Plan, Process
+from exporter.status.standing import Placed, Tally
+from tests.fakes import NOON
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from exporter.model import BucketKey
+
+START = Instant(NOON, 1000.0)
+STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED")
+PROCESS = Process(
+    version="1.2.3",
+    is_healthy=True,
+    is_ready=True,
+    lag=0.0,
+    shard_ordinal=0,
+    shard_total=1,
+    known_statuses=STATUSES,
+    config=ConfigState(NOON - 60),
+)
+POLLS = (PastPoll(int(NOON) - 60, None, 0, 0.25),)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBucket:
+    """A bucket with a state."""
+
+    bucket: Bucket
+    state: BucketState
+    timing: Timing = Timing()  # noqa: RUF009 - it is immutable
+
+
+@dataclass(slots=True)
+class FixedBoard:
+    """Says what it was given."""
+
+    held: tuple[HeldBucket, ...] = ()
+    moment: Instant = START
+    about: Process = PROCESS
+    known_accounts: tuple[Account, ...] = (Account("main"),)
+    planned: dict[BucketKey, Plan] = field(default_factory=dict)
+    past: tuple[PastPoll, ...] = POLLS
+
+    def now(self) -> Instant:
+        return self.moment
+
+    def process(self) -> Process:
+        return self.about
+
+    def accounts(self) -> tuple[Account, ...]:
+        return self.known_accounts
+
+    def buckets(self) -> tuple[HeldBucket, ...]:
+        return self.held
+
+    def plans(self, keys: Collection[BucketKey]) -> dict[BucketKey, Plan]:
+        default = Plan(self.moment.wall + 30)
+        return {key: self.planned.get(key, default) for key in keys}
+
+    def polls(self, key: BucketKey) -> tuple[PastPoll, ...]:
+        return self.past
+
+    def later(self, seconds: float) -> FixedBoard:
+        """The same some time later."""
+        now = Instant(self.moment.wall + seconds, self.moment.monotonic + seconds)
+        return replace(self, moment=now)
+
+
+def placed(held: HeldBucket, now: Instant = START) -> Placed:
+    """A bucket in its place."""
+    return Tally().place(held, now.monotonic)

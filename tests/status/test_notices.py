@@ -1,0 +1,51 @@
+"""What is wrong beside the buckets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exporter.model import Fault, Reason
+from exporter.status.board import Account, ConfigState, Discovery
+from exporter.status.notices import MOST_ACCOUNTS, notices
+from tests.fakes import NOON
+from tests.status.boards import PROCESS, START
+
+
+def test_nothing_wrong_is_nothing_said() -> None:
+    """A quiet exporter has no notices."""
+    quiet = Account("main", token_expiry=NOON + 1, discovery=Discovery(was_tried=True))
+    assert notices(PROCESS, [quiet, Account("b")], START) == []
+
+
+def test_trouble_of_the_exporter() -> None:
+    """A dead loop, a refused configuration and late polls are told, with what to do."""
+    config = ConfigState(NOON - 60, NOON - 5, "config.yaml:3: accounts: …\nmore")
+    process = replace(PROCESS, is_healthy=False, lag=61.0, config=config)
+    dead, refused, late = notices(process, [], START)
+    assert "has not beaten" in dead.text
+    assert refused.text == (
+        "The configuration was refused 5 s ago; the one loaded 2024-01-15 11:59:00 UTC runs on"
+    )
+    assert refused.detail == config.problems
+    assert late.text == "Polls are late by up to 1 min 1 s"
+    assert all(notice.remedy for notice in (dead, refused, late))
+
+
+def test_trouble_of_accounts() -> None:
+    """Pauses, tokens that ended and listings that fail are told."""
+    fault = Fault(Reason.FORBIDDEN, "HTTP 403: no")
+    account = Account("main", NOON + 20, NOON - 5, Discovery(was_tried=True, fault=fault))
+    paused, ended, listing = notices(PROCESS, [account], START)
+    assert paused.text == "Account main is paused: it is polled again in 20 s"
+    assert ended.text == "The token of account main ended 5 s ago"
+    assert listing.text == "Buckets of account main cannot be listed: forbidden"
+    assert listing.detail == "HTTP 403: no"
+
+
+def test_many_accounts_are_summed_up() -> None:
+    """The first few are told in full, the rest counted."""
+    accounts = [Account(f"a{number}", NOON + 20) for number in range(MOST_ACCOUNTS + 2)]
+    told = notices(PROCESS, accounts, START)
+    assert len(told) == MOST_ACCOUNTS + 1
+    assert told[-1].text == "2 more notices of accounts"
+    assert len(notices(PROCESS, accounts[:MOST_ACCOUNTS], START)) == MOST_ACCOUNTS

@@ -1,0 +1,135 @@
+"""Which buckets a query asks for."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Bucket, BucketState, Timing
+from exporter.status.selection import LONGEST_SEARCH, PAGE_SIZE, Page, Selection
+from exporter.status.standing import Standing, Tally
+from tests.fakes import after, bucket, failure, node, reading
+from tests.status.boards import START, STATUSES, HeldBucket, placed
+
+UP = HeldBucket(
+    Bucket("main", "65f1", "Media-EU", {"team": "studio"}, "S3", "eu-west"),
+    BucketState(START).after(reading(START, node("*-aws", status="ONLINE")), Timing()),
+)
+DEGRADED = HeldBucket(
+    bucket("b2", "other"),
+    BucketState(START).after(
+        reading(START, node("h", status="OFFLINE"), node("i", status="odd"), node("j")), Timing()
+    ),
+)
+FAILING = HeldBucket(bucket("b3"), BucketState(START).after(failure(START), Timing()))
+ALL = (UP, DEGRADED, FAILING)
+
+
+def chosen(query: dict[str, str], seconds: float = 0.0) -> tuple[HeldBucket, ...]:
+    """Which of the buckets a query chooses, some time later."""
+    now, selection, tally = after(START, seconds), Selection.of(query), Tally()
+    return tuple(
+        each
+        for each in ALL
+        if selection.admits(tally.place(each, now.monotonic), now.monotonic, STATUSES)
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, ALL),
+        ({"state": "up"}, (UP,)),
+        ({"state": "failing"}, (FAILING,)),
+        ({"state": "nonsense"}, ALL),
+        ({"account": "other"}, (DEGRADED,)),
+        ({"account": "nobody"}, ()),
+        ({"node": "ONLINE"}, (UP,)),
+        ({"node": "OFFLINE"}, (DEGRADED,)),
+        ({"node": "UNKNOWN"}, (DEGRADED,)),
+        ({"node": "DISCONNECTED"}, ()),
+        ({"node": "not-online"}, (DEGRADED,)),
+        ({"q": "media"}, (UP,)),
+        ({"q": " 65F1 "}, (UP,)),
+        ({"q": "studio"}, (UP,)),
+        ({"q": "eu-west"}, (UP,)),
+        ({"q": "*-aws"}, (UP,)),
+        ({"q": "192.0.2.1"}, (UP, DEGRADED)),
+        ({"q": "because of TIMEOUT"}, (FAILING,)),
+        ({"q": "name of", "state": "degraded"}, (DEGRADED,)),
+        ({"q": "\udc80"}, ()),
+        ({"page": "2"}, ALL),
+    ],
+)
+def test_filters(query: dict[str, str], expected: tuple[HeldBucket, ...]) -> None:
+    """Each filter leaves what is like that, together they leave what is like all of them."""
+    assert chosen(query) == expected
+
+
+def test_stale_nodes_are_not_found() -> None:
+    """What is not shown is not searched either."""
+    assert chosen({"q": "*-aws"}, Timing().stale_after) == ()
+    assert chosen({"node": "not-online"}, Timing().stale_after) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1", 1), ("7", 7), ("0", 1), ("-1", 1), ("x", 1), ("", 1), ("²", 1), ("9" * 5000, 1)],
+)
+def test_page_numbers(text: str, number: int) -> None:
+    """What is no page is the first one."""
+    assert Selection.of({"page": text}).page == number
+
+
+def test_searches_are_bounded() -> None:
+    """Nobody searches for a novel."""
+    assert len(Selection.of({"q": "x" * 10_000}).search) == LONGEST_SEARCH
+
+
+@given(
+    st.sampled_from([None, *Standing]),
+    st.text(max_size=20),
+    st.text(max_size=20),
+    st.integers(1, 99),
+)
+def test_queries_survive_the_way_through_an_address(
+    state: Standing | None, account: str, search: str, page: int
+) -> None:
+    """A link to another page of the same selection selects the same."""
+    selection = Selection.of({"state": state or "", "account": account, "q": search, "node": "x"})
+    query = {name: values[0] for name, values in parse_qs(selection.query(page)).items()}
+    again = Selection.of(query)
+    assert again.query(page) == selection.query(page)
+    assert again.page == page
+    assert not again.is_everything
+
+
+def test_everything_is_everything_on_any_page() -> None:
+    """Another page of all buckets leaves nothing out."""
+    assert Selection.of({"page": "3"}).is_everything
+    assert Selection().query(1) == ""
+    assert Selection().query(3) == "page=3"
+
+
+@pytest.mark.parametrize(
+    ("matches", "asked", "number", "count", "length"),
+    [
+        (0, 1, 1, 1, 0),
+        (1, 5, 1, 1, 1),
+        (PAGE_SIZE, 1, 1, 1, PAGE_SIZE),
+        (PAGE_SIZE + 1, 2, 2, 2, 1),
+        (PAGE_SIZE * 3, 2, 2, 3, PAGE_SIZE),
+    ],
+)
+def test_pages(matches: int, asked: int, number: int, count: int, length: int) -> None:
+    """Pages hold so many each; beyond the end is the last one."""
+    page = Page.of([placed(UP)] * matches, asked)
+    assert (page.number, page.count, page.matches, len(page.placed)) == (
+        number,
+        count,
+        matches,
+        length,
+    )

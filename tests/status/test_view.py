@@ -1,0 +1,123 @@
+"""What is said of one bucket."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from exporter.history import PastPoll
+from exporter.model import BucketState, DayStats, Instant, Reason, Timing
+from exporter.status.board import Plan
+from exporter.status.picture import HEIGHT, WIDTH, picture, poll_words
+from exporter.status.reasons import ADVICE
+from exporter.status.view import BucketView, bucket_view
+from tests.fakes import NOON, after, bucket, failure, node, reading
+from tests.status.boards import START, HeldBucket, placed
+
+STALE = Timing().stale_after
+
+
+def seen(state: BucketState, now: Instant = START, plan: Plan | None = None) -> BucketView:
+    """A view of a bucket in a state."""
+    return bucket_view(placed(HeldBucket(bucket(), state), now), plan, (), now)
+
+
+def test_a_failure_has_words_and_its_message() -> None:
+    """The reason's words, what to do, and what the server said."""
+    trouble = seen(BucketState(START).after(failure(START, Reason.TLS), Timing())).trouble
+    assert trouble is not None
+    assert (trouble.reason, trouble.advice, trouble.message) == (
+        Reason.TLS,
+        ADVICE[Reason.TLS],
+        "because of tls",
+    )
+
+
+def test_overdue_has_no_message() -> None:
+    """Nobody said anything where no poll failed."""
+    trouble = seen(BucketState(START), after(START, STALE)).trouble
+    assert trouble is not None
+    assert (trouble.reason, trouble.message) == (Reason.OVERDUE, "")
+
+
+def test_values_go_when_the_metrics_go() -> None:
+    """Nodes, day and latencies are there to the last moment of freshness, and not after it."""
+    state = BucketState(START).after(reading(START, node("h", latency_last_seconds=0.1)), Timing())
+    fresh = seen(state, after(START, STALE - 0.001))
+    assert (fresh.is_fresh, fresh.is_stale, len(fresh.nodes)) == (True, False, 1)
+    assert fresh.latencies == (0.1, 0.1)
+    stale = seen(state, after(START, STALE))
+    assert (stale.is_fresh, stale.is_stale, stale.nodes, stale.stats) == (False, True, (), None)
+    assert stale.latencies is None
+    assert stale.last_success is not None
+    assert stale.last_success.age == STALE
+
+
+def test_never_polled_is_not_stale() -> None:
+    """Where nothing was ever known nothing has become stale."""
+    assert not seen(BucketState(START), after(START, STALE)).is_stale
+
+
+def test_ages_do_not_follow_the_wall_clock() -> None:
+    """Setting the clock makes nothing older; the moment reads as it was noted."""
+    state = BucketState(START).after(reading(START), Timing())
+    view = seen(state, Instant(NOON + 7200, START.monotonic + 5))
+    assert view.last_success == view.last_poll == (NOON, 5.0)
+
+
+def test_the_next_poll_lies_ahead() -> None:
+    """Its age is negative until it is due; without a plan there is none."""
+    assert seen(BucketState(START), plan=Plan(NOON + 30)).next_poll == (NOON + 30, -30.0)
+    assert seen(BucketState(START)).next_poll is None
+
+
+def test_nodes_not_online_come_first() -> None:
+    """Then by host; those that say nothing are not down."""
+    nodes = [
+        node("d"),
+        node("c", status="ONLINE"),
+        node("b", status="x"),
+        node("a", status="ONLINE"),
+    ]
+    view = seen(BucketState(START).after(reading(START, *nodes), Timing()))
+    assert [each.host for each in view.nodes] == ["b", "a", "c", "d"]
+    assert [each.host for each in view.down] == ["b"]
+
+
+def test_the_closed_day_is_shown_until_the_next_one_may_be() -> None:
+    """It stands by itself: neither staleness nor nodes that are gone today change it."""
+    yesterday = DayStats(START.day - timedelta(days=1), (node("gone", uptime_ratio=0.5),))
+    state = replace(BucketState(START), previous_day=yesterday)
+    assert seen(state, after(START, STALE)).previous_day is yesterday
+    assert seen(state, after(START, 86400)).previous_day is None
+    assert seen(BucketState(START)).previous_day is None
+
+
+def test_the_picture_grows_from_the_right() -> None:
+    """The newest poll is at the right end; failures are of full height, good ones never."""
+    polls = [
+        PastPoll(int(NOON), None, 0, 0.1),
+        PastPoll(int(NOON) + 60, Reason.TIMEOUT, 0, 10.0),
+        PastPoll(int(NOON) + 120, None, 2, 0.4),
+    ]
+    shown = picture(polls)
+    assert [bar.kind for bar in shown.bars] == ["good", "failed", "degraded"]
+    assert shown.bars[-1].x + 5 == WIDTH
+    assert [bar.x for bar in shown.bars] == sorted({bar.x for bar in shown.bars})
+    small, full, large = (bar.height for bar in shown.bars)
+    assert 0 < small < large < full == HEIGHT
+    assert all(bar.y + bar.height == HEIGHT for bar in shown.bars)
+    assert list(shown.outlines()) == ["good", "failed", "degraded"]
+    assert shown.outlines()["failed"] == f"M{WIDTH - 10} {HEIGHT}v-{HEIGHT}h4v{HEIGHT}z"
+    assert shown.words == "Last 3 polls: 2 good, 1 failed (timeout 1)"
+
+
+def test_the_picture_in_words() -> None:
+    """It says the same without eyes."""
+    good = PastPoll(int(NOON), None, 0, 0.0)
+    assert picture([]).words == "No poll has ended yet"
+    assert picture([good]).words == "Last 1 poll: all good"
+    assert picture([good]).bars[0].height > 0
+    assert poll_words(good) == "good, took 0.0 ms"
+    assert poll_words(good._replace(nodes_not_online=1)) == ("good, took 0.0 ms, 1 node not online")
+    assert poll_words(good._replace(reason=Reason.TLS)) == "failed (tls) after 0.0 ms"

@@ -1,0 +1,213 @@
+"""The running exporter as pages and JSON show it, against the simulator over real sockets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter import simulator
+from exporter.board import LiveBoard
+from exporter.config import parse
+from exporter.exporter import Exporter
+from exporter.sharding import Shard
+from exporter.simulator import ACCESS_KEY_PREFIX, SECRET_PREFIX, User
+from exporter.status.board import Account, Discovery
+from exporter.telemetry import Telemetry
+from exporter.version import VERSION
+from tests.fakes import FakeClock
+from tests.stack import ANYWHERE, BUCKETS, FIELDS, Running, document, running
+from tests.web.markup import Markup
+from tests.web.test_status_api import VALIDATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PASSWORD = "pa55word-s3cret"
+PATHS = ("/", "/help", "/api/v1/status")
+LIFECYCLE = replace(ANYWHERE, lifecycle=True)
+
+
+async def status(at_work: Running, query: str = "") -> dict[str, Any]:
+    """The JSON, once it is known to be as the schema says."""
+    response = await at_work.request("GET", f"/api/v1/status{query}")
+    said: dict[str, Any] = response.json()
+    VALIDATOR.validate(said)
+    return said
+
+
+async def status_when(at_work: Running, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The first answer of which something holds."""
+    await at_work.scrape_when(lambda page: page.has("flashback_bucket_up"))
+    while not holds(said := await status(at_work)):
+        pass
+    return said
+
+
+async def page(at_work: Running, path: str = "/") -> str:
+    """What a page says."""
+    return Markup((await at_work.request("GET", path)).text).said()
+
+
+def polled(times: int) -> Callable[[dict[str, Any]], bool]:
+    """Whether each bucket was polled so often."""
+    return lambda said: all(len(bucket["polls"]) >= times for bucket in said["buckets"])
+
+
+async def test_it_says_what_the_metrics_say() -> None:
+    """The same buckets, nodes and figures, each as it was served."""
+    async with running() as at_work:
+        said = await status_when(at_work, polled(1))
+        scrape = await at_work.scrape()
+        assert {bucket["id"] for bucket in said["buckets"]} == set(BUCKETS)
+        assert said["ready"] is said["healthy"] is True
+        assert said["version"] == VERSION
+        for bucket in said["buckets"]:
+            assert bucket["state"] == "up"
+            for shown in bucket["nodes"]:
+                labels = {"bucket_id": bucket["id"], "ip": shown["ip"], "host": shown["host"]}
+                for name in FIELDS:
+                    key = name.removeprefix("flashback_node_")
+                    assert scrape.value(name, **labels) == shown[key]
+        assert "All 3 buckets are up" in await page(at_work)
+
+
+async def test_polls_are_remembered_and_planned() -> None:
+    """Each poll is one more in the picture, and the next one is due within an interval."""
+    async with running(speed=60) as at_work:
+        said = await status_when(at_work, polled(3))
+        for bucket in said["buckets"]:
+            assert [poll["reason"] for poll in bucket["polls"]] == [None] * len(bucket["polls"])
+            assert sorted(poll["ended"] for poll in bucket["polls"]) == [
+                poll["ended"] for poll in bucket["polls"]
+            ]
+            assert bucket["next_poll"] > bucket["last_poll"]
+        assert "all good" in (await at_work.request("GET", "/bucket?id=b1")).text
+
+
+async def test_failures_have_their_message() -> None:
+    """What the server said, the reason and what to do are on the pages and in the JSON."""
+    async with running("not-found/share=1/bucket=b2", speed=10) as at_work:
+        said = await status_when(at_work, polled(1))
+        (bucket,) = (await status(at_work, "?bucket_id=b2"))["buckets"]
+        assert bucket["reason"] == "not_found"
+        assert bucket["message"].startswith("HTTP 404")
+        assert said["buckets"][0]["id"] == "b2"
+        for path in ("/", "/bucket?id=b2"):
+            text = await page(at_work, path)
+            assert "not_found 404. What to do: is the id right? Was the bucket deleted?" in text
+            assert "HTTP 404" in text
+
+
+async def test_running_polls_and_pauses() -> None:
+    """A poll that hangs is running; what a 429 put off is paused, and the account says so."""
+    async with running("hang/share=1/bucket=b1") as at_work:
+        said = await status_when(
+            at_work, lambda said: any(bucket["polling"] for bucket in said["buckets"])
+        )
+        assert [each["id"] for each in said["buckets"] if each["polling"]] == ["b1"]
+
+    def one_at_a_time(api: str) -> str:
+        return document(api, max_concurrent_requests=1)
+
+    async with running("429-storm/share=1", text=one_at_a_time) as at_work:
+        await at_work.scrape_when(
+            lambda page: page.has("flashback_account_paused_until_timestamp_seconds")
+        )
+        (account,) = (await status(at_work))["accounts"]
+        assert account["paused_until"] is not None
+        assert "Account main is paused" in await page(at_work)
+        for bucket_id in BUCKETS:
+            assert ", paused" in await page(at_work, f"/bucket?id={bucket_id}")
+
+
+async def test_refused_configuration_is_told_until_it_is_mended() -> None:
+    """The problems of a file that cannot be used stand on the page, without any secret in it."""
+    broken = [False]
+
+    def text(api: str) -> str:
+        wrong = f"    authorisation: {{credentials: {PASSWORD}}}\n    buckets: []\n"
+        return document(api) + ("  - name: 'second'\n" + wrong if broken[0] else "")
+
+    async with running(options=LIFECYCLE, text=text) as at_work:
+        assert (await status(at_work))["config"]["refused"] is None
+        broken[0] = True
+        await at_work.request("POST", "/-/reload")
+        config = (await status(at_work))["config"]
+        assert config["last_reload_successful"] is False
+        assert "authorisation" in config["problems"]
+        answer = await page(at_work)
+        assert "The configuration was refused" in answer
+        assert "authorisation" in answer
+        assert PASSWORD not in answer + str(config)
+        broken[0] = False
+        await at_work.request("POST", "/-/reload")
+        assert (await status(at_work))["config"]["problems"] == ""
+        assert "refused" not in await page(at_work)
+
+
+async def test_a_reload_keeps_the_past_of_what_stays() -> None:
+    """What was polled before is in the picture still; what is new has none."""
+    buckets = ["b1", "b2"]
+
+    def text(api: str) -> str:
+        return document(api, buckets=tuple(buckets))
+
+    async with running("hang/share=1/bucket=b3", options=LIFECYCLE, text=text) as at_work:
+        await status_when(at_work, polled(1))
+        buckets[:] = ["b1", "b3"]
+        await at_work.request("POST", "/-/reload")
+        past = {each["id"]: len(each["polls"]) for each in (await status(at_work))["buckets"]}
+        assert past == {"b1": 1, "b3": 0}
+
+
+def test_before_the_first_listing() -> None:
+    """Until a listing has ended nothing is known of discovery, and that is not a failure."""
+    text = "accounts: [{name: a, authorization: {credentials: t}, discovery: {}}]"
+    config = parse(text, path=Path("config.yaml"), environ={})
+    telemetry = Telemetry("1", "2", runtime_metrics=False)
+    exporter = Exporter(config, telemetry, FakeClock(), Random(0), shard=Shard())
+    (account,) = LiveBoard(exporter, FakeClock()).accounts()
+    assert account == Account("a", discovery=Discovery(was_tried=False))
+
+
+async def test_the_closed_day_is_shown() -> None:
+    """The final figures of the day before are on the bucket's page."""
+    async with running(speed=10) as at_work:
+        said = await status_when(
+            at_work, lambda said: all(bucket["previous_day"] for bucket in said["buckets"])
+        )
+        assert {bucket["previous_day"]["day"] for bucket in said["buckets"]} == {"2024-01-14"}
+        assert "The day before 2024-01-14 (UTC), final" in await page(at_work, "/bucket?id=b1")
+
+
+@pytest.mark.parametrize("scenario", ["", "unauthorized/share=1", "hostile-message/share=1"])
+async def test_no_secret_is_on_it(scenario: str) -> None:
+    """Neither password nor token nor the keys in a listing are on any page or in the JSON."""
+    lines = (
+        "global: {base_url: '%s', poll_interval: 5s}\n"
+        "accounts:\n"
+        f"  - name: main\n    login: {{email: ops@example.com, password: {PASSWORD}}}\n"
+        "    discovery: {refresh_interval: 10s}\n"
+    )
+    found = simulator.Bucket("found-1", "found"), simulator.Bucket("found-2", "other")
+    async with running(
+        scenario,
+        speed=10,
+        text=lambda api: lines % api,
+        users=[User("ops@example.com", PASSWORD)],
+        buckets=found,
+    ) as at_work:
+        said = await status_when(at_work, lambda said: bool(said["buckets"]) and polled(1)(said))
+        shown = "".join(
+            [(await at_work.request("GET", path)).text for path in (*PATHS, "/bucket?id=found-1")]
+        )
+        sent = {asked.authorization for asked in at_work.api.record.asked if asked.authorization}
+        tokens = {each.removeprefix("Bearer ") for each in sent}
+        assert tokens
+        for secret in (PASSWORD, ACCESS_KEY_PREFIX, SECRET_PREFIX, *tokens):
+            assert secret not in shown
+        assert said["accounts"][0]["discovery"]["buckets"] == 2

@@ -1,0 +1,470 @@
+"""The pages for people, over a real socket, made from facts of the tests' choosing."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.history import PastPoll
+from exporter.model import (
+    Bucket,
+    BucketState,
+    DayStats,
+    Failure,
+    Fault,
+    Node,
+    Outcome,
+    Reason,
+    Timing,
+)
+from exporter.simulator.data_trouble import HOSTILE
+from exporter.status.board import Account, ConfigState, Discovery, Plan
+from exporter.web.listen import ListenAddress
+from exporter.web.status_api import PATH
+from tests.fakes import NOON, after, failure, node, reading
+from tests.status.boards import PROCESS, START, FixedBoard, HeldBucket
+from tests.web.guarded import ALICE, USERS, Site, browser, guarded
+from tests.web.markup import Markup
+from tests.web.raw import SCRAPE, raw
+from tests.web.test_app import ENDPOINTS, browsing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import httpx
+
+PAGES = ("/", "/bucket?id=b1", "/help")
+NODE = node("h1", status="ONLINE", version="7.7.7", uptime_ratio=0.5, latency_last_seconds=0.123)
+
+
+def held(bucket: Bucket, *outcomes: Outcome) -> HeldBucket:
+    """A bucket after some polls."""
+    state = BucketState(START)
+    for outcome in outcomes:
+        state = state.after(outcome, Timing())
+    return HeldBucket(bucket, state)
+
+
+GOOD = held(Bucket("main", "b1", "media", {"team": "studio"}), reading(START, NODE))
+BAD = held(Bucket("other", "b2", "backups"), failure(START, Reason.TLS))
+BOARD = FixedBoard((GOOD, BAD), known_accounts=(Account("main"), Account("other")))
+
+
+@asynccontextmanager
+async def visiting(
+    board: FixedBoard = BOARD, **changes: object
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of pages that are made from a board."""
+    endpoints = replace(ENDPOINTS, board=board, **changes)  # type: ignore[arg-type] # by name
+    async with browsing(endpoints) as client:
+        yield client
+
+
+async def page(path: str = "/", board: FixedBoard = BOARD) -> Markup:
+    """A page as a parser sees it."""
+    async with visiting(board) as client:
+        response = await client.get(path)
+    assert response.status_code == 200
+    return Markup(response.text)
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_headers_forbid_everything_from_elsewhere(path: str) -> None:
+    """A browser may load, run and send nothing beyond this server, nor keep or frame the page."""
+    async with visiting() as client:
+        response = await client.get(path)
+    policy = dict(
+        each.strip().split(" ", 1)
+        for each in response.headers["Content-Security-Policy"].split(";")
+    )
+    assert policy == {
+        "default-src": "'none'",
+        "style-src": "'self'",
+        "script-src": "'self'",
+        "img-src": "'self'",
+        "connect-src": "'self'",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/bucket?id=gone", "/?state=failing&q=x"])
+async def test_nothing_is_loaded_from_elsewhere(path: str) -> None:
+    """Every address on a page is relative to it, so it also works behind a proxy's prefix."""
+    async with visiting() as client:
+        markup = Markup((await client.get(path)).text)
+    assert markup.addresses()
+    assert all(address.startswith(("./", "#")) for address in markup.addresses())
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_link_leads_somewhere(path: str) -> None:
+    """Each address on a page answers."""
+    async with visiting(is_ready=lambda: True) as client:
+        for address in Markup((await client.get(path)).text).addresses():
+            if not address.startswith("#"):
+                assert (await client.get(address.removeprefix("."))).status_code == 200, address
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_head_and_other_methods(path: str) -> None:
+    """HEAD has the headers alone, and anything but reading is refused."""
+    async with visiting() as client:
+        head, post = await client.head(path), await client.post(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert (post.status_code, post.headers["Allow"]) == (405, "GET,HEAD")
+
+
+async def test_overview_says_how_everything_is() -> None:
+    """The answer, the counts, each bucket with what is wrong and what to do, the worst first."""
+    markup = await page()
+    said = markup.said()
+    assert "1 of 2 buckets is failing" in said
+    assert "1 failing 0 waiting 0 degraded 1 up 0 of 1 node not online" in said
+    assert "tls no trusted TLS connection. What to do: certificates, a proxy" in said
+    assert "Last error because of tls" in said
+    assert "Next poll in 30 s" in said
+    assert "7.7.7" in said
+    assert "50 %" in said
+    assert "123 ms" in said
+    assert said.index("backups") < said.index("media")
+    assert f"Version: {PROCESS.version}" in said
+    assert "As of 2024-01-15 12:00:00 UTC" in said
+    (picture, _) = markup.all("svg")
+    assert (picture["role"], picture["aria-label"]) == ("img", "Last 1 poll: all good")
+
+
+async def test_bucket_page_says_all_of_it() -> None:
+    """Labels, times, nodes and the closed day of one bucket, and nothing of another."""
+    yesterday = DayStats(after(START, -86400).day, (node("gone", uptime_ratio=0.25),))
+    state = replace(GOOD.state, previous_day=yesterday)
+    past = (PastPoll(int(NOON), Reason.TIMEOUT, 0, 10.0),)
+    board = FixedBoard((replace(GOOD, state=state), BAD), past=past)
+    said = (await page("/bucket?id=b1", board)).said()
+    for each in (
+        "media",
+        "studio",
+        "b1",
+        "7.7.7",
+        "gone",
+        "2024-01-14",
+        "25 %",
+        "now, took 250 ms",
+    ):
+        assert each in said
+    assert "2024-01-15 12:00:00 UTC failed (timeout) after 10 s" in said
+    assert "backups" not in said
+
+
+async def test_stale_values_are_not_shown() -> None:
+    """Where the metrics show no node any more neither do the pages, and they say why."""
+    fresh, stale = BOARD.later(299.9), BOARD.later(300)
+    for path in ("/", "/bucket?id=b1"):
+        assert "123 ms" in (await page(path, fresh)).said()
+        said = (await page(path, stale)).said()
+        assert "7.7.7" not in said
+        assert "123 ms" not in said
+        assert "Stale: the last good poll is older than 5 min" in said
+        assert "overdue stale though no poll failed" in said
+
+
+async def test_waiting_buckets() -> None:
+    """Before the first poll there is nothing to say, and that is said."""
+    board = FixedBoard((held(Bucket("main", "b1", "b1")),), past=())
+    board.about = replace(PROCESS, is_ready=False)
+    said = (await page("/", board)).said()
+    assert "1 of 1 bucket waits for the first poll" in said
+    assert "The first round is running: 0 of 1 bucket polled so far." in said
+    assert "Last good poll never" in said
+    said = (await page("/bucket?id=b1", board)).said()
+    assert "Nothing is known of the nodes yet." in said
+    assert "Newest poll none yet" in said
+
+
+async def test_no_buckets() -> None:
+    """An exporter without buckets says so."""
+    assert "No buckets are polled" in (await page("/", FixedBoard())).said()
+
+
+async def test_empty_answers() -> None:
+    """A good poll without nodes is up, and its page says that there are none."""
+    board = FixedBoard((held(Bucket("main", "b1", "b1"), reading(START)),))
+    assert "All buckets" not in (await page("/", board)).said()
+    assert "The API names no nodes for this day." in (await page("/bucket?id=b1", board)).said()
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (Plan(NOON + 90), "in 1 min"),
+        (Plan(NOON - 5), "due"),
+        (Plan(NOON, is_running=True), "running"),
+        (Plan(NOON + 20, is_paused=True), "in 20 s, paused"),
+    ],
+)
+async def test_next_polls(plan: Plan, words: str) -> None:
+    """When a bucket is polled next, or what keeps it."""
+    board = replace(BOARD, planned={GOOD.bucket.key: plan})
+    assert f"Next poll {words} " in (await page("/bucket?id=b1", board)).said()
+
+
+async def test_nodes_not_online_are_named_at_the_top() -> None:
+    """A node that is down in many buckets is told once, with in how many."""
+    down = node("h9", status="OFFLINE")
+    buckets = [held(Bucket("main", f"b{n}", f"b{n}"), reading(START, NODE, down)) for n in range(7)]
+    said = (await page("/", FixedBoard(tuple(buckets)))).said()
+    assert "All buckets are up, 7 of 14 nodes not online" in said
+    assert "OFFLINE h9 192.0.2.1 in 7 buckets" in said
+
+
+async def test_many_nodes_are_on_the_buckets_own_page() -> None:
+    """A row names the first nodes and links to the rest."""
+    nodes = [node(f"host-{number:03}", status="OFFLINE") for number in range(100)]
+    board = FixedBoard((held(Bucket("main", "b1", "b1"), reading(START, *nodes)),))
+    said = (await page("/", board)).said()
+    assert "host-011" in said
+    assert "host-012" not in said
+    assert "88 more nodes of b1" in said
+    assert "and 95 more nodes" in said
+    assert "host-099" in (await page("/bucket?id=b1", board)).said()
+
+
+async def test_filters_choose_and_stay_chosen() -> None:
+    """What was asked for is what is listed, and stands in the form; the summary is of all."""
+    markup = await page("/?state=failing&account=other&q=back&node=")
+    assert "1 of 2, the worst first" in markup.said()
+    assert [each["href"] for each in markup.all("a") if "bucket?" in each["href"]] == [
+        "./bucket?id=b2"
+    ]
+    chosen = [each["value"] for each in markup.all("option") if "selected" in each]
+    assert chosen == ["failing", "other"]
+    assert markup.all("input")[0]["value"] == "back"
+    assert "1 of 2 buckets is failing" in markup.said()
+    assert "No bucket is like that." in (await page("/?q=nonesuch")).said()
+
+
+async def test_pages_of_buckets() -> None:
+    """Fifty a page; the links keep what was asked for."""
+    buckets = [held(Bucket("main", f"b{n:03}", f"b{n:03}"), failure(START)) for n in range(120)]
+    board = FixedBoard(tuple(buckets))
+    first, second = await page("/?q=b", board), await page("/?q=b&page=2", board)
+    assert [each["href"] for each in first.all("a") if "rel" in each] == ["./?q=b&page=2"]
+    assert [each["href"] for each in second.all("a") if "rel" in each] == [
+        "./?q=b",
+        "./?q=b&page=3",
+    ]
+    assert "b049" in first.said()
+    assert "b050" not in first.said()
+    assert second.all("ol")[0]["start"] == "51"
+    assert "b119" in (await page("/?page=99", board)).said()
+
+
+async def test_unknown_bucket() -> None:
+    """A bucket that is not polled is not found, whatever its name."""
+    async with visiting() as client:
+        gone = await client.get("/bucket", params={"id": "<script>"})
+        none = await client.get("/bucket")
+    assert (gone.status_code, none.status_code) == (404, 404)
+    assert "No bucket with the id <script> is polled here." in Markup(gone.text).said()
+    assert "<script>" not in gone.text
+    assert "names no bucket" in none.text
+
+
+@pytest.mark.parametrize("bucket_id", ["a/b", "50%", 'a"b', "a b?c#d&e=f", "é😀", "+", "<x>", "'"])
+async def test_links_to_buckets_of_any_name(bucket_id: str) -> None:
+    """Whatever an id is made of, its link leads to it."""
+    board = FixedBoard((held(Bucket("main", bucket_id, "odd"), failure(START)),))
+    async with visiting(board) as client:
+        links = Markup((await client.get("/")).text).all("a")
+        (link,) = (each["href"] for each in links if each["href"].startswith("./bucket"))
+        response = await client.get(link.removeprefix("."))
+        assert response.status_code == 200
+        assert bucket_id in Markup(response.text).said()
+        json = next(
+            each["href"] for each in Markup(response.text).all("a") if "bucket_id" in each["href"]
+        )
+        answer = await client.get(json.removeprefix("."))
+    assert answer.json()["buckets"][0]["id"] == bucket_id
+
+
+async def test_notices_are_told() -> None:
+    """What is wrong beside the buckets stands above them, the words of others as they are."""
+    refused = ConfigState(NOON - 60, NOON - 5, "config.yaml:3: <b>&\nsecond line")
+    fault = Fault(Reason.FORBIDDEN, "HTTP 403")
+    accounts = (
+        Account("main", NOON + 20, NOON - 5, Discovery(was_tried=True, fault=fault)),
+        Account("new", discovery=Discovery(was_tried=False)),
+        Account("fine", None, NOON + 60, Discovery(was_tried=True, found=3, last_success=START)),
+    )
+    board = replace(BOARD, about=replace(PROCESS, config=refused), known_accounts=accounts)
+    said = (await page("/", board)).said()
+    assert "The configuration was refused 5 s ago" in said
+    assert "config.yaml:3: <b>& second line" in said
+    assert "Account main is paused: it is polled again in 20 s. What to do: fewer buckets" in said
+    assert "Buckets of account main cannot be listed: forbidden." in said
+    assert "paused, goes on in 20 s" in said
+    assert "ended 5 s ago" in said
+    assert "not yet tried" in said
+    assert "ends in 1 min 3 buckets found now" in said
+
+
+async def test_very_many_accounts() -> None:
+    """A hundred are listed; beyond that one writes the name."""
+    accounts = tuple(Account(f"a{number}") for number in range(101))
+    markup = await page("/?account=a100", replace(BOARD, known_accounts=accounts))
+    assert "1 more account, all in the JSON" in markup.said()
+    assert [each["value"] for each in markup.all("input") if each["name"] == "account"] == ["a100"]
+
+
+def board_of(text: str) -> FixedBoard:
+    """A board on which every text from elsewhere is the same."""
+    text = text[:256] or "x"
+    bucket = Bucket("a", "b1", text, {"label": text}, text, text, text)
+    nodes = reading(START, Node(text, text, text, text))
+    fault = Fault(Reason.TLS, text)
+    return FixedBoard(
+        (
+            held(bucket, nodes, Failure(fault, START, 0.5)),
+            held(replace(bucket, id=text, account=text), nodes),
+        ),
+        about=replace(PROCESS, config=ConfigState(NOON, NOON, text), known_statuses=(text,)),
+        known_accounts=(
+            Account(text, discovery=Discovery(was_tried=True, fault=fault)),
+            Account("a"),
+        ),
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/bucket?id=b1"])
+@pytest.mark.parametrize("text", [*HOSTILE, "' onload=x \"", "`x`", "</title></textarea></pre>"])
+async def test_hostile_texts_stay_texts(path: str, text: str) -> None:
+    """Whatever stands in any text from elsewhere, a page has the elements of any other page."""
+    markup, harmless = await page(path, board_of(text)), await page(path, board_of("harmless"))
+    known = {(each.name, *sorted(each.attributes)) for each in harmless.elements}
+    for element in markup.elements:
+        shape = (element.name, *sorted(set(element.attributes) - {"title"}))
+        assert shape in known or (*shape, "title") in known, element
+    assert len(markup.all("script")) == 1
+
+
+@pytest.mark.parametrize("field", ["q", "account", "state", "node", "page", "id"])
+async def test_hostile_queries_stay_texts(field: str) -> None:
+    """What somebody put into an address is shown as text or not at all."""
+    for path in ("/", "/bucket", PATH):
+        async with visiting() as client:
+            response = await client.get(path, params={field: "\"'><script>alert(1)</script>"})
+        assert "<script>" not in response.text
+
+
+async def test_long_and_turned_texts_are_spelt_out() -> None:
+    """Marks that turn text are visible, and what is very long is cut."""
+    bucket = Bucket("main", "b1", "abc\u202etxt.exe", {"long": "x" * 5000})
+    async with visiting(FixedBoard((held(bucket, failure(START)),))) as client:
+        text = (await client.get("/")).text
+    assert "abc\\u202etxt.exe" in text
+    assert "\u202e" not in text
+    assert "x" * 301 not in text
+
+
+async def test_blank_names() -> None:
+    """A bucket whose name cannot be seen goes by its id."""
+    board = FixedBoard((held(Bucket("main", "b1", " \u2003"), failure(START)),))
+    assert "b1 main" in (await page("/", board)).said()
+    assert "failing: b1" in (await page("/bucket?id=b1", board)).said()
+
+
+async def test_assets_are_kept_for_good() -> None:
+    """Style, script and icon have their types, and names that change with them."""
+    async with visiting() as client:
+        for address in Markup((await client.get("/")).text).addresses():
+            if "assets/" in address:
+                response = await client.get(address.removeprefix("."))
+                assert "immutable" in response.headers["Cache-Control"]
+                kind = response.headers["Content-Type"].split(";")[0]
+                assert kind in {"text/css", "text/javascript", "image/svg+xml"}
+                assert b"http://" not in response.content.replace(
+                    b"http://www.w3.org/2000/svg", b""
+                )
+        assert (await client.get("/assets/page.css")).status_code == 404
+        assert (await client.get("/assets/../pages.py")).status_code == 404
+
+
+async def test_no_page_where_metrics_are_the_front_page() -> None:
+    """A telemetry path of / takes the pages' place; the JSON stays."""
+    async with visiting(telemetry_path="/") as client:
+        assert (await client.get("/")).headers["Content-Type"].startswith("text/plain")
+        assert (await client.get("/bucket?id=b1")).status_code == 404
+        assert (await client.get("/help")).status_code == 404
+        assert (await client.get("/api/v1/status")).status_code == 200
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/api/v1/status"])
+async def test_the_guard_stands_before_the_pages(tmp_path: Path, path: str) -> None:
+    """Without a name and password there is no page, with them there is."""
+    site = Site(tmp_path, USERS)
+    async with (
+        guarded(site.guard(), replace(ENDPOINTS, board=BOARD)) as address,
+        browser(address) as stranger,
+        browser(address, auth=ALICE) as alice,
+    ):
+        refused = await stranger.get(path)
+        assert refused.status_code == 401
+        assert "media" not in refused.text
+        assert (await alice.get(path)).status_code == 200
+        (icon,) = (a for a in Markup((await alice.get("/")).text).addresses() if "icon" in a)
+        assert (await stranger.get(icon.removeprefix("."))).status_code == 401
+
+
+def crowd(number: int) -> FixedBoard:
+    """A board with many buckets."""
+    buckets = (Bucket("main", f"b{each}", f"b{each}") for each in range(number))
+    return FixedBoard(tuple(held(each, reading(START, NODE)) for each in buckets))
+
+
+@pytest.mark.parametrize(
+    ("path", "steps"), [("/", 20), ("/bucket?id=b9", 20), ("/?q=b1", 20), ("/api/v1/status", 520)]
+)
+async def test_others_get_their_turn_meanwhile(path: str, steps: int) -> None:
+    """However many buckets there are, the work is done in small steps."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with visiting(crowd(5000)) as client, asyncio.TaskGroup() as group:
+        task = group.create_task(others())
+        response = await client.get(path)
+        task.cancel()
+    assert response.status_code == 200
+    assert turns >= steps
+
+
+async def test_too_many_at_once_are_turned_away() -> None:
+    """Over the limit there is a 503 at once; who reads too slowly is cut off, and makes room."""
+    endpoints = replace(ENDPOINTS, board=crowd(8000), max_requests=1, answer_seconds=3.0)
+    async with browsing(endpoints) as client:
+        address = ListenAddress(client.base_url.host, client.base_url.port or 0)
+        async with raw(address, limit=1) as slow:
+            slow.send(SCRAPE.replace(b"/metrics", PATH.encode()))
+            await slow.reader.readexactly(1)
+            for path in ("/", "/bucket?id=b1", PATH):
+                turned = await client.get(path)
+                assert (turned.status_code, turned.headers["Retry-After"]) == (503, "1")
+            async with asyncio.timeout(60):
+                while (await client.get("/")).status_code != 200:
+                    pass
+            await slow.rest()
