@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from exporter.closed_days import ClosedDays
 from exporter.config import Login
 from exporter.engine import Change, Engine, Plan
+from exporter.gauges import ListingView
 from exporter.history import History
 from exporter.inventory import Inventory, admitted
 from exporter.journal import Journal
 from exporter.schedule import Schedule
 from exporter.store import Store
-from exporter.telemetry import ListingView, Telemetry
 from exporter.upstream.events import Call
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from exporter.schedule import Slot
     from exporter.sharding import Shard
     from exporter.store import Entry
+    from exporter.telemetry import Telemetry
 
 
 class Exporter:

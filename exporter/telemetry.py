@@ -1,7 +1,7 @@
-"""The exporter's own metrics: what it did, and how it is at the moment of a scrape.
+"""The exporter's own metrics: what it did, counted for as long as the process lives.
 
-Counters accumulate here for as long as the process lives. What is known of buckets and nodes is
-not here but in `exposition`.
+How the polling is at the moment of a scrape is `gauges`' to say; what is known of buckets and nodes
+is not here but in `exposition`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,17 +25,16 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
+from exporter.gauges import Polling, PollingGauges
 from exporter.model import Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 
 if TYPE_CHECKING:
     import collections
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
     from prometheus_client.metrics_core import Metric
-
-    from exporter.sharding import Shard
 
     _Format: TypeAlias = Callable[[CollectorRegistry], bytes]
 
@@ -46,43 +45,6 @@ ATTEMPT_REASONS = tuple(reason for reason in Reason if reason is not Reason.OVER
 """An attempt can fail for any reason but the one that means that there was none."""
 
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-
-class Polling(Protocol):
-    """What is asked of the polling at each scrape."""
-
-    def bucket_count(self) -> int:
-        """How many buckets this process polls."""
-        ...
-
-    @property
-    def shard(self) -> Shard:
-        """Which part of the buckets this process polls."""
-        ...
-
-    def lag(self) -> float:
-        """How late the most overdue poll is, seconds."""
-        ...
-
-    def paused_until(self) -> Mapping[str, float]:
-        """The accounts that a 429 has paused, and until when, Unix time."""
-        ...
-
-    def token_expiries(self) -> Mapping[str, float]:
-        """When the accounts' tokens end, Unix time, where they say so."""
-        ...
-
-    def listings(self) -> Mapping[str, ListingView]:
-        """The accounts whose discovery has been tried."""
-        ...
-
-
-class ListingView(NamedTuple):
-    """How the discovery of an account does."""
-
-    up: bool
-    buckets: int
-    last_success: float | None  # Unix time
 
 
 class Telemetry:
@@ -158,7 +120,7 @@ class Telemetry:
 
     def watch(self, polling: Polling) -> None:
         """Ask `polling` at each scrape."""
-        self._asked.register(_PollingGauges(polling))
+        self._asked.register(PollingGauges(polling))
 
     def config_loaded(self, wall: float) -> None:
         """A configuration was loaded and is at work."""
@@ -241,68 +203,3 @@ class _BuildInfo(Collector):
         )
         family.add_metric(self._labels, 1)
         yield family
-
-
-class _PollingGauges(Collector):
-    def __init__(self, polling: Polling) -> None:
-        self._polling = polling
-
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "flashback_exporter_buckets",
-            "Buckets that this process polls.",
-            value=self._polling.bucket_count(),
-        )
-        yield GaugeMetricFamily(
-            "flashback_exporter_poll_lag_seconds",
-            "How late the most overdue poll is; pauses and re-checks are not lag.",
-            value=self._polling.lag(),
-        )
-        shard = self._polling.shard
-        ordinal = GaugeMetricFamily(
-            "flashback_exporter_shard_ordinal",
-            "Which of the shards this process is, from 0.",
-            labels=("shard_ordinal",),
-        )
-        ordinal.add_metric((str(shard.ordinal),), shard.ordinal)
-        yield ordinal
-        yield GaugeMetricFamily(
-            "flashback_exporter_shards", "How many shards there are.", value=shard.total
-        )
-        yield _per_account(
-            "flashback_account_paused_until_timestamp_seconds",
-            "Until when a 429 has paused the account, as Unix time; absent while it is not.",
-            self._polling.paused_until(),
-        )
-        yield _per_account(
-            "flashback_account_token_expiry_timestamp_seconds",
-            "When the account's access token expires, as Unix time; absent where it does not say.",
-            self._polling.token_expiries(),
-        )
-        listings = self._polling.listings()
-        yield _per_account(
-            "flashback_account_discovery_up",
-            "Whether the newest listing of the account's buckets succeeded.",
-            {account: float(listing.up) for account, listing in listings.items()},
-        )
-        yield _per_account(
-            "flashback_account_discovered_buckets",
-            "Buckets found in the account that pass its filters, whoever polls them.",
-            {account: float(listing.buckets) for account, listing in listings.items()},
-        )
-        yield _per_account(
-            "flashback_account_discovery_last_success_timestamp_seconds",
-            "When the account's buckets were last listed with success, as Unix time.",
-            {
-                account: listing.last_success
-                for account, listing in listings.items()
-                if listing.last_success is not None
-            },
-        )
-
-
-def _per_account(name: str, help_text: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=("account",))
-    for account, value in values.items():
-        family.add_metric((account,), value)
-    return family
