@@ -29,6 +29,7 @@ TOKENS = (
         "FlashbackAccountUnauthorized",
         severity="critical",
         wait="@account_failing_for@",
+        keep_firing_for="@account_keep_firing_for@",
         summary="The API refuses the token of account {{ $labels.account }}",
         description=(
             "The API answers 401 to {{ $value | humanizePercentage }} of the buckets of account"
@@ -82,6 +83,7 @@ WHOLE = (
         "FlashbackAccountFailing",
         severity="critical",
         wait="@account_failing_for@",
+        keep_firing_for="@account_keep_firing_for@",
         summary="Account {{ $labels.account }} fails as a whole",
         description=(
             "Polls fail for {{ $value | humanizePercentage }} of the buckets of account"

@@ -72,12 +72,12 @@ def _file_text(file: File, choice: Choice) -> str:
     others = "\n".join(
         f"# {each.name}: {texts[each.name]}" for each in SETTINGS if not each.is_marked
     )
-    writer = _Writer(texts, choice.alerts)
+    writer = Writer(texts, choice.alerts)
     lines = (line for group in file.groups for line in writer.group(group))
     return _HEAD.format(title=file.title, others=others) + "".join(f"{line}\n" for line in lines)
 
 
-class _Writer:
+class Writer:
     """Makes the lines of a file."""
 
     def __init__(self, texts: Mapping[str, str], tunings: Mapping[str, Tuning]) -> None:
@@ -85,6 +85,7 @@ class _Writer:
         self._tunings = tunings
 
     def group(self, group: Group) -> Iterator[str]:
+        """The lines of a group; none where all of its alerts are left out."""
         rules = [line for rule in group.rules for line in self._rule(rule)]
         if rules:
             yield f"  - name: {group.name}"

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from exporter.metrics import METRICS
 from exporter.simulator.data_trouble import HOSTILE
-from exporter.web.app import OPENMETRICS_TYPE, TEXT_TYPE
+from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
 from tests.fakes import NOON
 from tests.real.databases import Samples, Series, prometheus
 from tests.real.everything import (

@@ -111,11 +111,14 @@ async def doubled_scrapes(database: Database, since: float) -> int:
         scrapes[labels["bucket_id"]].append((labels["job"], moments))
     assert set(scrapes) == set(IDS)
     return max(
-        sum(at >= moments[0] for at in others)
-        for shards in scrapes.values()
-        for job, moments in shards
-        for other, others in shards
-        if other != job and others[0] < moments[0]
+        (
+            sum(at >= moments[0] for at in others)
+            for shards in scrapes.values()
+            for job, moments in shards
+            for other, others in shards
+            if other != job and others[0] < moments[0]
+        ),
+        default=0,
     )
 
 

@@ -1,0 +1,238 @@
+"""The rules as they are rendered and committed: settings, form, texts, tests, the runbook."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.rendering import ALERTS, FILES, Writer, rendered
+from monitoring.ruleset import Alert, Group, Record, promql
+from monitoring.settings import SETTINGS, Setting, SettingsError, chosen, schema
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "monitoring"
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+NAMES = [alert.name for alert in ALERTS]
+
+CHANGED: dict[str, Any] = {
+    "aggregation_labels": ["cluster", "tenant"],
+    "bucket_labels": ["account", "name", "owner"],
+    "node_labels": ["ip", "host", "owner", "account"],
+    "down_statuses": ["BROKEN"],
+    "exporter_job": "monitoring/fb",
+    "runbook_url": "https://wiki.example/runbook",
+    **{
+        each.name: {"share": 0.25, "number": 4321, "duration": "77s"}[each.kind]
+        for each in SETTINGS
+        if each.is_marked
+    },
+}
+"""Another value for every setting."""
+
+
+def rules(texts: dict[str, str]) -> list[dict[str, Any]]:
+    """Every rule in some files."""
+    groups = chain.from_iterable(yaml.safe_load(text)["groups"] for text in texts.values())
+    return [rule for group in groups for rule in group["rules"]]
+
+
+RULES = rules(rendered())
+ALERTING = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+
+
+def code(expr: str) -> str:
+    """An expression without comments."""
+    return re.sub(r" *#.*", "", expr)
+
+
+def test_committed_files_are_the_code(tmp_path: Path) -> None:
+    """`python -m monitoring` writes exactly the rule files that are committed."""
+    command = (sys.executable, "-m", "monitoring", f"--output={tmp_path}")
+    subprocess.run(command, check=True, cwd=ROOT)
+    written = {file.name: file.read_text() for file in (tmp_path / "rules").iterdir()}
+    assert written == rendered()
+    assert written == {file.name: file.read_text() for file in (FOLDER / "rules").iterdir()}
+
+
+def test_changes_come_from_a_file(tmp_path: Path) -> None:
+    """What a user writes into a file is in what he gets; a mistake is an error with its place."""
+    values, output = tmp_path / "values.yaml", tmp_path / "output"
+    values.write_text(
+        "settings: {node_down_for: 3m}\nalerts: {FlashbackPollLag: {severity: page}}\n"
+    )
+    command = (sys.executable, "-m", "monitoring", f"--values={values}", f"--output={output}")
+    subprocess.run(command, check=True, cwd=ROOT)
+    texts = {file.name: file.read_text() for file in (output / "rules").iterdir()}
+    changed = {rule["alert"]: rule for rule in rules(texts) if "alert" in rule}
+    assert changed["FlashbackNodeDown"]["for"] == "3m"
+    assert changed["FlashbackPollLag"]["labels"] == {"severity": "page"}
+    values.write_text("settings: {node_down_for: soon}\n")
+    failed = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert "$.settings.node_down_for: 'soon' does not match" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"settings": {"node_down": "5m"}}, "'node_down' was unexpected"),
+        ({"settings": {"slo_target": 99.9}}, "99.9 is greater than or equal to the maximum"),
+        ({"settings": {"poll_lag_seconds": "1m"}}, "'1m' is not of type 'number'"),
+        ({"settings": {"bucket_labels": ["name", "team"]}}, "None of ['name', 'team'] are valid"),
+        ({"settings": {"aggregation_labels": []}}, "[] should be non-empty"),
+        ({"settings": {"down_statuses": ['O"']}}, "does not match"),
+        ({"settings": {"exporter_job": '"}'}}, "does not match"),
+        ({"alerts": {"FlashbackNodeDwon": {"enabled": False}}}, "'FlashbackNodeDwon' was"),
+        ({"alerts": {"FlashbackNodeDown": {"wait": "5m"}}}, "'wait' was unexpected"),
+        ({"rules": {}}, "'rules' was unexpected"),
+    ],
+)
+def test_changes_that_make_no_sense_are_refused(changes: dict[str, Any], problem: str) -> None:
+    """No change is taken in silence that does nothing, or would break a rule."""
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        chosen(changes, NAMES)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.name)
+def test_each_setting_is_used_and_can_be_found_again(setting: Setting) -> None:
+    """A setting's text stands in the rules, marked where it is a number, and is nowhere parted."""
+    text = setting.text(setting.default)
+    body = "".join(each.split("groups:\n")[1] for each in rendered().values())
+    ends = [line.endswith(text) for line in body.splitlines() if text in line]
+    assert ends
+    assert not setting.is_marked or all(ends)
+    changed = rendered(chosen({"settings": {setting.name: CHANGED[setting.name]}}, NAMES))
+    assert text not in "".join(changed.values())
+
+
+def test_no_label_or_status_is_left_behind() -> None:
+    """With other labels and statuses, rules and texts have nothing left of the default ones."""
+    text = str(rules(rendered(chosen({"settings": CHANGED}, NAMES))))
+    for word in ("namespace", "OFFLINE", "DISCONNECTED", "github.com"):
+        assert word not in text
+
+
+def test_alerts_can_be_changed_and_left_out() -> None:
+    """An alert's severity and wait are the user's, and one that is not wanted is not there."""
+    tuning = {
+        "FlashbackNodeDown": {"severity": "page", "for": "1h"},
+        "FlashbackSchemaDrift": {"enabled": False},
+    }
+    found = rules(rendered(chosen({"alerts": tuning}, NAMES)))
+    alerts = {rule["alert"]: rule for rule in found if "alert" in rule}
+    assert alerts["FlashbackNodeDown"]["for"] == "1h"
+    assert alerts["FlashbackNodeDown"]["labels"] == {"severity": "page"}
+    assert alerts.keys() == ALERTING.keys() - {"FlashbackSchemaDrift"}
+    nodes = {alert.name: {"enabled": False} for alert in ALERTS if "Node" in alert.name}
+    names = re.findall("name: (.*)", rendered(chosen({"alerts": nodes}, NAMES))[FILES[1].name])
+    assert "flashback-alerts-of-nodes" not in names
+
+
+def test_a_setting_may_not_swallow_what_follows() -> None:
+    """A number in the middle of a line would make a comment of the rest: it is refused."""
+    writer = Writer({"slo_target": "0.9  # slo_target", "keep_firing_for": "1m"}, {})
+    group = Group("g", (Record("a:b:c", promql("x > @slo_target@ and y")),))
+    with pytest.raises(ValueError, match="comment"):
+        list(writer.group(group))
+    alert = Alert("A", "info", "1m", "two  spaces", "d", "x")
+    with pytest.raises(ValueError, match="folding"):
+        list(writer.group(Group("g", (alert,))))
+
+
+def test_rules_are_named_as_prometheus_users_expect() -> None:
+    """Records are level:metric:operations, alerts CamelCase with one prefix, no name twice."""
+    records = [rule["record"] for rule in RULES if "record" in rule]
+    assert all(re.fullmatch(r"[a-z_]+:flashback_[a-z0-9_]+:[a-z0-9_]+", each) for each in records)
+    assert all(re.fullmatch(r"Flashback([A-Z][a-z]+)+", each) for each in NAMES)
+    assert len({*records, *NAMES}) == len(RULES)
+
+
+@pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
+def test_each_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(
+    alert: dict[str, Any],
+) -> None:
+    """Severity, summary, description and runbook_url are there, and `for` keeps blips out."""
+    assert alert["labels"]["severity"] in {"critical", "warning", "info"}
+    assert alert["annotations"].keys() == {"summary", "description", "runbook_url"}
+    assert alert["annotations"]["runbook_url"].endswith(f"docs/runbook.md#{alert['alert'].lower()}")
+    assert alert["for"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_nothing_rests_on_the_running_day(rule: dict[str, Any]) -> None:
+    """No rule looks at figures that start anew at midnight."""
+    words = set(re.findall(r"flashback_\w+", code(rule["expr"])))
+    assert not words & {"flashback_node_uptime_ratio", "flashback_node_latency_average_seconds"}
+
+
+def test_rules_know_only_what_there_is() -> None:
+    """Each metric in a rule or a text is documented, or recorded by another rule."""
+    documented = set(
+        re.findall(r"^\| `(\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
+    )
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    for rule in RULES:
+        texts = [code(rule["expr"]), *rule.get("annotations", {}).values()]
+        for name in re.findall(r"\b(?:\w+:)?flashback_\w+(?::\w+)?", " ".join(texts)):
+            assert name in documented | recorded, name
+
+
+def checks_in(file: Path) -> list[dict[str, Any]]:
+    """The checks of alerts in a file of promtool's."""
+    tests = yaml.safe_load(file.read_text())["tests"]
+    return [check for test in tests for check in test.get("alert_rule_test", [])]
+
+
+@pytest.mark.parametrize("alert", NAMES)
+def test_each_alert_is_tested_both_ways(alert: str) -> None:
+    """For each alert promtool is told when it fires, with labels and texts, and when not."""
+    files = (FOLDER / "tests").glob("*.yaml")
+    checks = [check for file in files for check in checks_in(file) if check["alertname"] == alert]
+    firing = [each for check in checks for each in check["exp_alerts"]]
+    assert any(not check["exp_alerts"] for check in checks)
+    assert firing
+    assert all(each["exp_labels"]["severity"] for each in firing)
+    assert all(len(each["exp_annotations"]) == 3 for each in firing)
+
+
+def test_each_alert_has_its_section_in_the_runbook() -> None:
+    """There is one section per alert, in the rules' order, with what it means, how to check, do."""
+    sections = re.split(r"^### ", RUNBOOK, flags=re.MULTILINE)[1:]
+    assert sorted(each.splitlines()[0] for each in sections) == sorted(NAMES)
+    for section in sections:
+        assert re.findall(r"^\*\*(\w+)\.\*\*", section, re.MULTILINE) == ["Means", "Check", "Do"]
+
+
+def test_links_of_the_runbook_lead_somewhere() -> None:
+    """Files and sections that the runbook and the page on alerts link to are there."""
+    for page in ("runbook.md", "alerts.md"):
+        text = (ROOT / "docs" / page).read_text()
+        for link, anchor in re.findall(r"\]\(([^)#:]+)(?:#([\w-]+))?\)", text):
+            target = ROOT / "docs" / link
+            assert target.exists(), link
+            heads = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE) if anchor else []
+            assert not anchor or anchor in [head.lower().replace(" ", "-") for head in heads]
+
+
+def test_records_in_the_documentation_are_there() -> None:
+    """Each record that a page names is recorded."""
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    for page in ("runbook.md", "alerts.md"):
+        text = (ROOT / "docs" / page).read_text()
+        assert set(re.findall(r"\b(?:node|bucket|account):\w+:\w+", text)) <= recorded
+
+
+def test_chart_offers_exactly_these_settings() -> None:
+    """The chart's schema has the settings and alerts of the rules, word for word."""
+    file = ROOT / "helm" / "flashback-exporter" / "values.schema.json"
+    offered = json.loads(file.read_text())["properties"]["rules"]["properties"]
+    for name, part in json.loads(json.dumps(schema(NAMES))).items():
+        assert offered[name] == part

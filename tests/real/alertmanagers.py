@@ -1,0 +1,177 @@
+"""Alertmanager, a Prometheus that sends alerts to it, and who receives its webhooks.
+
+The routing is the product's own example, with shorter waits and the receivers of the test.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+import yaml
+from aiohttp import web
+
+from tests.real.databases import Database
+from tests.real.programs import PATIENCE, started, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+EXAMPLE = Path(__file__).parents[2] / "monitoring" / "alertmanager.example.yaml"
+
+_WAITS = {"group_wait": "1s", "group_interval": "1s", "repeat_interval": "12h"}
+
+
+class Notice(NamedTuple):
+    """What one webhook said of one alert."""
+
+    receiver: str
+    status: str  # firing or resolved
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+    @property
+    def alert(self) -> str:
+        """The alert's name."""
+        return self.labels["alertname"]
+
+
+class Receiver:
+    """Keeps every webhook, by the last part of its path."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Answer a webhook."""
+        for alert in (await request.json())["alerts"]:
+            said = (alert["status"], alert["labels"], alert["annotations"])
+            self.notices.append(Notice(request.match_info["receiver"], *said))
+        return web.Response()
+
+    def told(self, alert: str, status: str = "firing") -> list[Notice]:
+        """What was said of an alert."""
+        return [each for each in self.notices if (each.alert, each.status) == (alert, status)]
+
+    async def hears(self, alert: str, status: str = "firing") -> Notice:
+        """The first that is said of an alert in a status, once it is."""
+
+        async def ask() -> Notice | None:
+            return next(iter(self.told(alert, status)), None)
+
+        return await until(ask)
+
+
+class Alertmanager:
+    """An Alertmanager that runs, asked over its API."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self.address = client.base_url.netloc.decode()
+
+    async def send(self, alerts: Sequence[Mapping[str, str]]) -> None:
+        """Tell it, as a Prometheus would, of alerts that fire: their labels."""
+        body = [{"labels": dict(labels)} for labels in alerts]
+        (await self._client.post("/api/v2/alerts", json=body)).raise_for_status()
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        """Every alert that it knows."""
+        answer = await self._client.get("/api/v2/alerts")
+        found: list[dict[str, Any]] = answer.raise_for_status().json()
+        return found
+
+    async def inhibited(self, alert: str) -> int | None:
+        """How many alerts of a name are inhibited now; None where there are none."""
+        found = [each for each in await self.alerts() if each["labels"]["alertname"] == alert]
+        return sum(bool(each["status"]["inhibitedBy"]) for each in found) or None
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[tuple[str, Receiver]]:
+    """Who receives webhooks, and its URL."""
+    found = Receiver()
+    app = web.Application()
+    app.router.add_post("/{receiver}", found.take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", free_port())
+        await site.start()
+        yield site.name, found
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def alertmanager(path: str, directory: Path, webhooks: str) -> AsyncIterator[Alertmanager]:
+    """An Alertmanager with the example's routing, whose webhooks go to a URL of the test."""
+    config = yaml.safe_load(EXAMPLE.read_text())
+    config["route"] |= _WAITS
+    for each in config["receivers"]:
+        each["webhook_configs"] = [{"url": f"{webhooks}/{each['name']}"}]
+    file = directory / "alertmanager.yaml"
+    file.write_text(json.dumps(config))
+    command = (
+        *(path, f"--config.file={file}", f"--storage.path={directory / 'alertmanager'}"),
+        *("--web.listen-address=127.0.0.1:0", "--cluster.listen-address="),
+    )
+    async with AsyncExitStack() as stack:
+        log = directory / "alertmanager.log"
+        server = await stack.enter_async_context(started(*command, log=log))
+        client = await stack.enter_async_context(_client(await server.address()))
+        await until(lambda: _is_there(client, "/-/ready"))
+        yield Alertmanager(client)
+
+
+@asynccontextmanager
+async def alerting_prometheus(
+    path: str, directory: Path, target: str, rules: Path, alertmanager_address: str
+) -> AsyncIterator[Database]:
+    """A Prometheus that scrapes an exporter, and evaluates rules, every second."""
+    static = [{"targets": [target]}]
+    config = {
+        "global": {
+            "scrape_interval": "1s",
+            "scrape_timeout": "1s",
+            "evaluation_interval": "1s",
+        },
+        "rule_files": [str(rules / "*.yaml")],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager_address]}]}]},
+        "scrape_configs": [{"job_name": "flashback-exporter", "static_configs": static}],
+    }
+    file = directory / "prometheus.yaml"
+    file.write_text(json.dumps(config))
+    command = (
+        *(path, f"--config.file={file}", f"--storage.tsdb.path={directory / 'prometheus'}"),
+        *("--web.listen-address=127.0.0.1:0", "--rules.alert.resend-delay=1s"),
+    )
+    async with AsyncExitStack() as stack:
+        log = directory / "prometheus.log"
+        server = await stack.enter_async_context(started(*command, log=log))
+        client = await stack.enter_async_context(_client(await server.address()))
+        await until(lambda: _is_there(client, "/-/ready"))
+        yield Database(client, server)
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _client(address: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE, trust_env=False)
+
+
+async def _is_there(client: httpx.AsyncClient, path: str) -> bool | None:
+    try:
+        answer = await client.get(path)
+    except httpx.TransportError:
+        return None
+    return answer.is_success or None

@@ -1,0 +1,293 @@
+"""From the API to a team's webhook, through the real programs, with the product's own rules.
+
+Waits are shortened by the rules' settings, as a user would change them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exporter import simulator
+from monitoring.rendering import ALERTS, write
+from monitoring.settings import chosen
+from tests.real.alertmanagers import (
+    Receiver,
+    alerting_prometheus,
+    alertmanager,
+    free_port,
+    receiver,
+)
+from tests.real.programs import program, started, until
+from tests.real.test_shards import is_ready
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from exporter.simulator.call import Call
+    from exporter.simulator.world import Row
+    from tests.real.alertmanagers import Alertmanager, Notice
+    from tests.real.databases import Database
+
+USER = simulator.User("ops@example.com", "correct horse")
+MAIN = ("b1", "b2")
+SLOW_EXPORTER = "20s"
+"""Longer than an exporter takes to start on a busy machine."""
+
+SHORT = {
+    "exporter_down_for": SLOW_EXPORTER,
+    "node_down_for": "2s",
+    "account_failing_for": "2s",
+    "token_expiring_for": "2s",
+    "bucket_failing_for": "20s",  # so long after the account's that this is there to inhibit it
+    "keep_firing_for": "1s",
+    "account_keep_firing_for": "20s",
+    "token_expiry_seconds": 600,
+}
+"""What the rules wait for, in a test."""
+
+DOWN_HOST = "*-us-east-1-aws.flashback.tech"
+
+
+def node_status(down: str) -> simulator.Trouble:
+    """All nodes are ONLINE, whatever happens in the world, but one may have another status."""
+
+    def rows(before: Sequence[Row], _call: Call) -> list[Row]:
+        return [
+            {**row, "node_status": down if row["host"] == DOWN_HOST else "ONLINE"} for row in before
+        ]
+
+    scenario = simulator.Scenario("node-status", "one node has this status", rows=rows)
+    return simulator.Trouble(scenario, 1.0)
+
+
+CALM = node_status("ONLINE")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that runs."""
+
+    api: simulator.Simulator
+    exporter: Exporter
+    database: Database
+    alerts: Alertmanager
+    receiver: Receiver
+    token: Path  # of the account `archive`
+
+    def play(self, scenarios: str = "", *more: simulator.Trouble) -> None:
+        """What the API does from now on; nothing else goes wrong."""
+        self.api.play([*(more or (CALM,)), *simulator.text_to_troubles(scenarios)])
+
+    def issue_token(self, lifetime: float) -> None:
+        """Put another token into the file of the account `archive`."""
+        self.api.desk.rules = simulator.TokenRules(lifetime=lifetime)
+        answer = self.api.desk.login(
+            {"email": USER.email, "password": USER.password}, self.api.now()
+        )
+        assert answer.grant is not None
+        self.api.desk.hand_out(answer.grant)
+        self.token.write_text(answer.grant.access_token)
+
+    async def polled(self) -> bool | None:
+        """Whether all buckets are up in Prometheus."""
+        up = await self.database.samples("sum(flashback_bucket_up)", time.time())
+        return True if set(up.values()) == {3.0} else None
+
+    async def firing_in_prometheus(self, alert: str, count: int) -> bool | None:
+        """Whether so many alerts of a name fire, whether anybody is told or not."""
+        query = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
+        return len(await self.database.samples(query, time.time())) == count or None
+
+    async def over(self, alert: str) -> None:
+        """Wait until the receiver has heard of an alert's end."""
+        await self.receiver.hears(alert, "resolved")
+
+
+class Exporter:
+    """The exporter as a process that can be killed and started again."""
+
+    def __init__(self, config: Path) -> None:
+        self.address = f"127.0.0.1:{free_port()}"
+        self._config = config
+        self._running = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Start it, and return once it has polled everything."""
+        command = (
+            *(sys.executable, "-m", "exporter", f"--config.file={self._config}"),
+            f"--web.listen-address={self.address}",
+        )
+        log = self._config.with_name("exporter.log")
+        await self._running.enter_async_context(started(*command, log=log))
+        await until(lambda: is_ready(self.address))
+
+    async def stop(self) -> None:
+        """End it."""
+        await self._running.aclose()
+        self._running = AsyncExitStack()
+
+
+def document(api: str) -> str:
+    """A configuration with two teams, and an account whose token somebody else renews."""
+    buckets = {"b1": ("media-eu", "media"), "b2": ("web", "web"), "b3": ("archive", "web")}
+    entries = {
+        bucket: {"id": bucket, "name": name, "labels": {"team": team}}
+        for bucket, (name, team) in buckets.items()
+    }
+    accounts = [
+        {
+            "name": "main",
+            "authorization": {"credentials": "t0"},
+            "buckets": [entries[each] for each in MAIN],
+        },
+        {
+            "name": "archive",
+            "authorization": {"credentials_file": "token"},
+            "buckets": [entries["b3"]],
+        },
+    ]
+    times = {
+        "poll_interval": "5s",
+        "poll_timeout": "5s",
+        "stale_after": "1m",
+        "recheck_interval": "5s",
+    }
+    return json.dumps({"global": {"base_url": api, **times}, "accounts": accounts})
+
+
+@asynccontextmanager
+async def staged(directory: Path) -> AsyncIterator[Stage]:
+    """Everything from the API to the webhooks, calm."""
+    rules = directory / "rules"
+    write(rules, chosen({"settings": SHORT}, [alert.name for alert in ALERTS]))
+    api = simulator.Simulator(now=time.time, users=[USER], tokens={"t0"})
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(simulator.serve(api))
+        webhooks, heard = await stack.enter_async_context(receiver())
+        alerts = await stack.enter_async_context(
+            alertmanager(program("prometheus-alertmanager"), directory, webhooks)
+        )
+        config = directory / "config.yaml"
+        config.write_text(document(url))
+        exporter = Exporter(config)
+        stack.push_async_callback(exporter.stop)
+        database = await stack.enter_async_context(
+            alerting_prometheus(
+                program("prometheus"), directory, exporter.address, rules, alerts.address
+            )
+        )
+        stage = Stage(api, exporter, database, alerts, heard, directory / "token")
+        stage.play()
+        stage.issue_token(3600)
+        await exporter.start()
+        await until(stage.polled)
+        yield stage
+
+
+async def node_goes_down(stage: Stage) -> None:
+    """A node is DISCONNECTED for both buckets of an account: one alert, with their names."""
+    stage.play("", limited(node_status("DISCONNECTED")))
+    notice = await stage.receiver.hears("FlashbackNodeDown")
+    assert notice.receiver == "operations"
+    assert notice.labels["host"] == DOWN_HOST
+    assert notice.labels["account"] == "main"
+    assert "is DISCONNECTED for" in notice.annotations["description"]
+    assert named(notice) <= {"media-eu (media)", "web (web)"}
+    stage.play()
+    await stage.over("FlashbackNodeDown")
+
+
+async def bucket_is_forbidden(stage: Stage) -> None:
+    """One bucket gets 403: its team hears of it, with name and reason."""
+    stage.play("forbidden/share=1/bucket=b1")
+    notice = await stage.receiver.hears("FlashbackBucketFailing")
+    assert notice.receiver == "team-media"
+    assert (notice.labels["name"], notice.labels["team"]) == ("media-eu", "media")
+    assert "Reason: forbidden." in notice.annotations["description"]
+    stage.play()
+    await stage.over("FlashbackBucketFailing")
+
+
+async def account_is_forbidden(stage: Stage) -> None:
+    """Every bucket of an account gets 403: the account's alert, and none for its buckets."""
+    stage.play("forbidden/share=1/bucket=b1/bucket=b2")
+    notice = await stage.receiver.hears("FlashbackAccountFailing")
+    assert notice.receiver == "operations"
+    assert notice.labels["account"] == "main"
+    assert named(notice) == {"media-eu (media)", "web (web)"}
+    await until(lambda: stage.firing_in_prometheus("FlashbackBucketFailing", 2))
+
+    async def all_inhibited() -> bool | None:
+        return await stage.alerts.inhibited("FlashbackBucketFailing") == len(MAIN) or None
+
+    await until(all_inhibited)
+    stage.play()
+    await stage.over("FlashbackAccountFailing")
+    await until(lambda: stage.firing_in_prometheus("FlashbackBucketFailing", 0))
+
+
+async def exporter_is_killed(stage: Stage) -> None:
+    """Nobody answers any more: one alert, until it is back."""
+    await stage.exporter.stop()
+    notice = await stage.receiver.hears("FlashbackExporterDown")
+    assert notice.receiver == "operations"
+    await stage.exporter.start()
+    await stage.over("FlashbackExporterDown")
+
+
+async def token_expires(stage: Stage) -> None:
+    """A token that nobody renews is told of before it ends, and when it is refused."""
+    stage.issue_token(30)
+    notice = await stage.receiver.hears("FlashbackTokenExpiring")
+    assert notice.receiver == "operations"
+    assert notice.labels["account"] == "archive"
+    notice = await stage.receiver.hears("FlashbackAccountUnauthorized")
+    assert notice.labels["account"] == "archive"
+    assert named(notice) == {"archive (web)"}
+    stage.issue_token(3600)
+    await stage.over("FlashbackTokenExpiring")
+    await stage.over("FlashbackAccountUnauthorized")
+
+
+def limited(trouble: simulator.Trouble) -> simulator.Trouble:
+    """The trouble for the buckets of the account `main` alone; the others are calm."""
+    rows = trouble.scenario.rows
+
+    def altered(before: Sequence[Row], call: Call) -> list[Row]:
+        return rows(before, call) if call.bucket in MAIN else CALM.scenario.rows(before, call)
+
+    scenario = simulator.Scenario("limited", trouble.scenario.description, rows=altered)
+    return simulator.Trouble(scenario, 1.0)
+
+
+def named(notice: Notice) -> set[str]:
+    """The buckets that a text names."""
+    found = notice.annotations["description"].partition("Among them: ")[2].removesuffix(".")
+    return set(found.split(", "))
+
+
+async def test_trouble_reaches_the_right_people_once_and_ends(tmp_path: Path) -> None:
+    """Each kind of trouble is one notice to its receiver, one when it is over, and no other."""
+    async with staged(tmp_path) as stage:
+        assert stage.receiver.notices == []
+        for trouble in (
+            node_goes_down,
+            bucket_is_forbidden,
+            account_is_forbidden,
+            exporter_is_killed,
+            token_expires,
+        ):
+            await trouble(stage)
+        told = [(each.alert, each.status) for each in stage.receiver.notices]
+    alerts = ["NodeDown", "BucketFailing", "AccountFailing", "ExporterDown"]
+    alerts += ["TokenExpiring", "AccountUnauthorized"]
+    expected = [
+        (f"Flashback{each}", status) for each in alerts for status in ("firing", "resolved")
+    ]
+    assert sorted(told) == sorted(expected)

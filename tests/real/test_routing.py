@@ -1,0 +1,146 @@
+"""The example for Alertmanager: who is told of what, and what silences what."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.subprocess import PIPE
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.real.alertmanagers import EXAMPLE, alertmanager, receiver
+from tests.real.programs import PATIENCE, program, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHERE = {"job": "flashback-exporter", "account": "main"}
+NODE = {**WHERE, "ip": "192.0.2.1", "host": "h"}
+BUCKET = {**WHERE, "bucket_id": "b1"}
+
+
+def labels(alert: str, where: dict[str, str], **more: str) -> dict[str, str]:
+    """What an alert carries."""
+    return {"alertname": f"Flashback{alert}"} | where | more
+
+
+@pytest.mark.parametrize(
+    ("source", "silenced", "heard"),
+    [
+        pytest.param(
+            labels("ExporterAbsent", {"job": "flashback-exporter"}),
+            [labels("ExporterDown", WHERE), labels("BucketFailing", BUCKET, namespace="any")],
+            [labels("BucketFailing", BUCKET, job="another")],
+            id="no exporter",
+        ),
+        pytest.param(
+            labels("ExporterDown", {"job": "flashback-exporter", "namespace": "one"}),
+            [
+                labels("NodeDown", NODE, namespace="one"),
+                labels("BucketFailing", BUCKET, namespace="one"),
+                labels("AccountFailing", WHERE, namespace="one"),
+            ],
+            [labels("NodeDown", NODE, namespace="two"), labels("NodeDown", NODE)],
+            id="exporter down",
+        ),
+        pytest.param(
+            labels("AccountUnauthorized", WHERE),
+            [
+                labels("BucketWithoutOnlineNodes", BUCKET),
+                labels("NodeDown", NODE),
+                labels("DiscoveryFailing", WHERE),
+            ],
+            [
+                labels("BucketFailing", BUCKET, account="other"),
+                labels("NodeDown", NODE, account="other"),
+                labels("TokenExpiring", WHERE),
+                labels("PollLag", {"job": "flashback-exporter"}),
+            ],
+            id="account unauthorized",
+        ),
+        pytest.param(
+            labels("AccountFailing", WHERE),
+            [labels("BucketFailing", BUCKET), labels("NodeReportOld", NODE)],
+            [labels("BucketFailing", BUCKET, account="other")],
+            id="account failing",
+        ),
+        pytest.param(
+            labels("NodeDown", NODE),
+            [labels("NodeReportOld", NODE), labels("NodeErrorBudgetBurnFast", NODE)],
+            [labels("NodeReportOld", NODE, host="g"), labels("BucketWithoutOnlineNodes", BUCKET)],
+            id="node down",
+        ),
+        pytest.param(
+            labels("NodeErrorBudgetBurnFast", NODE),
+            [labels("NodeErrorBudgetBurnSlow", NODE)],
+            [labels("NodeErrorBudgetBurnSlow", NODE, ip="192.0.2.2")],
+            id="budget burning",
+        ),
+        pytest.param(
+            labels("ShardMissing", {"job": "flashback-exporter"}),
+            [labels("ExporterReplicaDown", {"job": "flashback-exporter"})],
+            [labels("ExporterReplicaDown", {"job": "another"})],
+            id="shard missing",
+        ),
+    ],
+)
+async def test_what_explains_others_silences_exactly_them(
+    tmp_path: Path,
+    source: dict[str, str],
+    silenced: list[dict[str, str]],
+    heard: list[dict[str, str]],
+) -> None:
+    """The example's Alertmanager inhibits what a known cause explains, and nothing beside it."""
+    async with AsyncExitStack() as stack:
+        webhooks, _ = await stack.enter_async_context(receiver())
+        alerts = await stack.enter_async_context(
+            alertmanager(program("prometheus-alertmanager"), tmp_path, webhooks)
+        )
+        # Who is silenced is decided when somebody is told: the cause has to be known by then.
+        await alerts.send([source])
+        await alerts.send([*silenced, *heard])
+
+        async def settled() -> list[dict[str, str]] | None:
+            known = await alerts.alerts()
+            if len(known) < 1 + len(silenced) + len(heard):
+                return None
+            found = [each["labels"] for each in known if each["status"]["inhibitedBy"]]
+            return found if len(found) == len(silenced) else None
+
+        found = await until(settled)
+    assert {frozenset(each.items()) for each in found} == {
+        frozenset(each.items()) for each in silenced
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"alertname": "FlashbackBucketFailing", "team": "media"}, "team-media"),
+        ({"alertname": "FlashbackBucketWithoutOnlineNodes", "team": "web"}, "team-web"),
+        ({"alertname": "FlashbackBucketFailing", "team": "nobody"}, "operations"),
+        ({"alertname": "FlashbackNodeDown", "account": "main"}, "operations"),
+        ({"alertname": "FlashbackExporterDown", "severity": "critical"}, "operations"),
+        ({"alertname": "FlashbackSchemaDrift", "severity": "info"}, "digest"),
+    ],
+)
+async def test_example_routes_by_team(given: dict[str, str], expected: str) -> None:
+    """Each alert goes to the receiver that the example means, as amtool reads it."""
+    pairs = [f"{name}={value}" for name, value in given.items()]
+    command = ("config", "routes", "test", f"--config.file={EXAMPLE}", *pairs)
+    assert await output_of(program("amtool"), *command) == (0, expected)
+
+
+async def test_example_is_a_good_configuration() -> None:
+    """Amtool has nothing to say against the example."""
+    code, output = await output_of(program("amtool"), "check-config", str(EXAMPLE))
+    assert (code, "SUCCESS" in output) == (0, True)
+
+
+async def output_of(*command: str) -> tuple[int | None, str]:
+    """The exit code of a program, and what it prints to standard output."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    async with asyncio.timeout(PATIENCE):
+        output, _ = await process.communicate()
+    return process.returncode, output.decode().strip()

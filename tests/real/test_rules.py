@@ -1,0 +1,161 @@
+"""What promtool makes of the rules, plain and as the Helm chart renders them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.rendering import rendered
+from monitoring.settings import chosen
+from tests.chart.helm import MINIMAL, Helm, RefusedError, one
+from tests.monitoring.test_rules import CHANGED, NAMES
+from tests.real.programs import program
+
+FOLDER = Path(__file__).parents[2] / "monitoring"
+RULES = sorted((FOLDER / "rules").glob("*.yaml"))
+TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
+
+TUNED = {
+    "FlashbackSchemaDrift": {"enabled": False},
+    "FlashbackNodeDown": {"severity": "page", "for": "2m"},
+}
+
+
+@pytest.fixture(params=["helm", "helm3"])
+def helm(request: pytest.FixtureRequest) -> Helm:
+    """Each version of Helm that the chart is for."""
+    return Helm(program(request.param))
+
+
+def check(promtool: str, *arguments: str) -> None:
+    """Run promtool; anything it has to say against them fails."""
+    done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def groups_of(helm: Helm, folder: Path, **values: Any) -> list[Any]:  # noqa: ANN401 - YAML
+    """The groups of the chart's PrometheusRule, by name, with values below `rules`."""
+    file = folder / "values.json"
+    file.write_text(json.dumps({"rules": {"enabled": True, **values}}))
+    objects = helm.render(*MINIMAL, f"--values={file}")
+    return by_name(one(objects, "PrometheusRule")["spec"]["groups"])
+
+
+def by_name(groups: list[Any]) -> list[Any]:
+    """Groups in the order of their names."""
+    return sorted(groups, key=lambda group: str(group["name"]))
+
+
+def plain(**changes: Any) -> list[Any]:  # noqa: ANN401 - YAML
+    """The groups that `python -m monitoring` writes with the same changes."""
+    texts = rendered(chosen(changes, NAMES)).values()
+    return by_name([group for text in texts for group in yaml.safe_load(text)["groups"]])
+
+
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
+def test_linter_has_nothing_to_say(promtool_path: str, file: Path) -> None:
+    """Promtool accepts the committed rules with every lint it has."""
+    check(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", str(file))
+
+
+def test_changed_rules_are_good_rules(promtool_path: str, tmp_path: Path) -> None:
+    """With every setting changed, promtool still accepts them."""
+    for name, text in rendered(chosen({"settings": CHANGED}, NAMES)).items():
+        (tmp_path / name).write_text(text)
+        check(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", str(tmp_path / name))
+
+
+def test_example_is_a_good_configuration(promtool_path: str) -> None:
+    """Promtool accepts the example for Prometheus, and finds the rules that it names."""
+    check(promtool_path, "check", "config", str(FOLDER / "prometheus.example.yaml"))
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+def test_rules_do_what_they_say(promtool_path: str, file: Path) -> None:
+    """Each alert and record is what its tests say: it fires when it should, and not else."""
+    check(promtool_path, "test", "rules", str(file))
+
+
+def test_chart_changes_nothing_by_itself(helm: Helm, tmp_path: Path) -> None:
+    """Without settings the chart's rules are the plain ones."""
+    assert groups_of(helm, tmp_path) == plain()
+
+
+def test_chart_applies_settings_as_the_renderer_does(
+    helm: Helm, promtool_path: str, tmp_path: Path
+) -> None:
+    """With every setting changed, and some alerts, chart and renderer agree, and promtool too."""
+    changes = {"settings": {**CHANGED, "exporter_job": "fb"}, "alerts": TUNED}
+    found = groups_of(helm, tmp_path, **changes)
+    assert found == plain(**changes)
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": found}))
+    check(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", str(file))
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_chart_applies_each_setting_alone(tmp_path: Path, name: str) -> None:
+    """One setting changes what it should, and nothing that only looks like it."""
+    changes = {"settings": {name: "fb" if name == "exporter_job" else CHANGED[name]}}
+    assert groups_of(Helm(program("helm")), tmp_path, **changes) == plain(**changes)
+
+
+def test_changed_rules_behave(helm: Helm, promtool_path: str, tmp_path: Path) -> None:
+    """A status and a wait that the chart was told of are what the alert goes by."""
+    settings = {"down_statuses": ["BROKEN"], "aggregation_labels": ["cluster"]}
+    groups = groups_of(helm, tmp_path, settings=settings, alerts=TUNED)
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    labels = 'cluster="c",instance="i",bucket_id="b"'
+    node = f'{labels},ip="192.0.2.1",host="h"'
+    series = {
+        f'flashback_bucket_info{{{labels},name="n",account="main"}}': "1x20",
+        f'flashback_node_status{{{node},status="BROKEN"}}': "1x20",
+    }
+    alert = (
+        'ALERTS{alertname="FlashbackNodeDown",alertstate="%s",severity="page",'
+        'cluster="c",account="main",ip="192.0.2.1",host="h"}'
+    )
+    expressions = [
+        {
+            "eval_time": moment,
+            "expr": 'ALERTS{alertname="FlashbackNodeDown"}',
+            "exp_samples": [{"labels": alert % state, "value": 1}],
+        }
+        for moment, state in (("1m", "pending"), ("3m", "firing"))
+    ]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": expressions,
+    }
+    records_first = sorted((group["name"] for group in groups), key="flashback-buckets".__ne__)
+    whole = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "1m",
+        "group_eval_order": records_first,
+        "tests": [test],
+    }
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(whole))
+    check(promtool_path, "test", "rules", str(tmp_path / "test.yaml"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"settings": {"node_down": "5m"}},
+        {"settings": {"slo_target": 99.9}},
+        {"settings": {"bucket_labels": ["team"]}},
+        {"alerts": {"FlashbackNodeDwon": {"enabled": False}}},
+    ],
+)
+def test_chart_refuses_what_would_do_nothing_or_harm(
+    helm: Helm, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    """A name that does not exist, or a value that makes no sense, is an error of the chart's."""
+    with pytest.raises(RefusedError, match="values don't meet the specifications"):
+        groups_of(helm, tmp_path, **values)
