@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from benchmarks import reference, sample
 from benchmarks.measuring import costs
 from benchmarks.table import Row, megabytes, milliseconds
-from exporter.web.app import GZIP_LEVEL, gzipped
+from exporter.web.scrapes import GZIP_LEVEL, gzipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

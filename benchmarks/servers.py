@@ -73,7 +73,6 @@ async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool, ane
         exposition=exposition,
         is_healthy=lambda: True,
         is_ready=lambda: True,
-        version="",
     )
     async with served(make_app(endpoints), [ListenAddress("127.0.0.1", 0)]) as addresses:
         pipe.send(addresses[0].port)

@@ -9,15 +9,12 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.model import Failure, Reason
+from exporter.model import ONLINE_STATUS, Failure, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from exporter.model import BucketKey, BucketState, DayStats, Node, Outcome
-
-ONLINE_STATUS = "ONLINE"
-"""What the API calls a node that works."""
 
 KEPT = 30
 """Polls that are remembered of each bucket."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _EPOCH = date(1970, 1, 1).toordinal()
 
+ONLINE_STATUS = "ONLINE"
+"""What the API calls a node that works."""
+
 UNKNOWN_STATUS = "UNKNOWN"
 """What stands for a status outside of the known ones."""
 

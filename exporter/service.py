@@ -93,7 +93,6 @@ async def serving(
         is_ready=exporter.is_ready,
         reload=reloader.reload if options.lifecycle else None,
         board=board,
-        version=VERSION,
     )
     app, guard = make_app(endpoints), _guard(options)
     if guard is not None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from exporter.history import ONLINE_STATUS
-from exporter.model import UNKNOWN_STATUS, Reason
+from exporter.model import ONLINE_STATUS, UNKNOWN_STATUS, Reason
 from exporter.status.notices import notices
 from exporter.status.overview import Survey, headline
 from exporter.status.reasons import ADVICE
@@ -21,7 +20,7 @@ from exporter.status.selection import NOT_ONLINE, Page, Selection
 from exporter.status.standing import Standing
 from exporter.web.assets import add_assets, load_assets
 from exporter.web.templating import pieces, template
-from exporter.web.turnstile import Turnstile, send, turned_away
+from exporter.web.turnstile import Turnstile, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +83,8 @@ class _Pages:
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """All buckets, the worst first; a query chooses among them."""
-        if self._turnstile.is_full():
-            return turned_away()
+        if (refusal := self._turnstile.refusal()) is not None:
+            return refusal
         async with self._turnstile.place():
             selection = Selection.of(request.query)
             survey = await self._survey(selection)
@@ -106,8 +105,8 @@ class _Pages:
 
     async def bucket(self, request: web.Request) -> web.StreamResponse:
         """All that is known of one bucket."""
-        if self._turnstile.is_full():
-            return turned_away()
+        if (refusal := self._turnstile.refusal()) is not None:
+            return refusal
         async with self._turnstile.place():
             bucket_id = request.query.get("id", "")
             survey = await self._survey(Selection())

@@ -21,7 +21,7 @@ from exporter.status.document import (
 )
 from exporter.status.overview import Survey
 from exporter.status.selection import Selection
-from exporter.web.turnstile import Turnstile, send, turned_away
+from exporter.web.turnstile import Turnstile, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,8 +51,8 @@ class _StatusApi:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """All buckets, those that a query chooses, or the one that it names."""
-        if self._turnstile.is_full():
-            return turned_away()
+        if (refusal := self._turnstile.refusal()) is not None:
+            return refusal
         async with self._turnstile.place():
             survey = Survey(self._board, Selection.of(request.query))
             for _ in survey.steps():

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from exporter.history import ONLINE_STATUS
+from exporter.model import ONLINE_STATUS
 from exporter.status import words
 from exporter.status.picture import BAR, HEIGHT, WIDTH, poll_kind, poll_words
 

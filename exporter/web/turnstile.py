@@ -24,9 +24,15 @@ class Turnstile:
         self._seconds = seconds
         self._inside = 0
 
-    def is_full(self) -> bool:
-        """Whether the next one has to be turned away."""
-        return 0 < self._limit <= self._inside
+    def refusal(self) -> web.Response | None:
+        """What the next one is told if there is no place."""
+        if not 0 < self._limit <= self._inside:
+            return None
+        return web.Response(
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+            text=f"Limit of concurrent requests reached ({self._limit}), try again later.\n",
+            headers={hdrs.RETRY_AFTER: "1"},
+        )
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -39,15 +45,6 @@ class Turnstile:
             raise ConnectionAbortedError("the answer was not read in time") from error
         finally:
             self._inside -= 1
-
-
-def turned_away() -> web.Response:
-    """What they are told for whom there is no place."""
-    return web.Response(
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        text="Limit of concurrent requests reached, try again later.\n",
-        headers={hdrs.RETRY_AFTER: "1"},
-    )
 
 
 async def send(request: web.Request, response: web.StreamResponse, body: Iterator[bytes]) -> None:

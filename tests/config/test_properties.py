@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config import ConfigError, load, parse
@@ -61,7 +61,6 @@ def shown(error: ConfigError, file: Path) -> str:
     return f"{error} {error!r} {error.problems!r}"
 
 
-@settings(deadline=None)  # what counts is that there is an outcome
 @given(st.text())
 @example("\ud800")
 @example("- " * 100_000)
@@ -70,7 +69,6 @@ def test_any_text_has_an_outcome(text: str) -> None:
     outcome(text, {})
 
 
-@settings(deadline=None)
 @given(st.sampled_from(SAMPLES), st.integers(min_value=0), st.text(max_size=3), st.integers(0, 9))
 def test_any_damaged_file_has_an_outcome(sample: str, at: int, put: str, cut: int) -> None:
     """A file with a few characters put in or lost at any place has one, too."""
@@ -78,7 +76,6 @@ def test_any_damaged_file_has_an_outcome(sample: str, at: int, put: str, cut: in
     outcome(sample[:at] + put + sample[at + cut :], {"FLASHBACK_TOKEN": TOKEN})
 
 
-@settings(deadline=None)
 @given(DOCUMENTS)
 def test_any_document_has_an_outcome(document: Json) -> None:
     """Known keys in the wrong places, with values of the wrong kinds, are problems at most."""
@@ -88,7 +85,6 @@ def test_any_document_has_an_outcome(document: Json) -> None:
 BUCKET_FILES = sorted((DATA / "bad_config" / "buckets").glob("*.yaml"))
 
 
-@settings(deadline=None)
 @given(
     st.text()
     | DOCUMENTS.map(json.dumps)

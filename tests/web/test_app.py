@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from exporter.web.app import OPENMETRICS_TYPE, TEXT_TYPE, Endpoints, make_app
+from exporter.web.app import Endpoints, make_app
 from exporter.web.listen import ListenAddress, served
+from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
+from tests.status.boards import FixedBoard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -35,7 +37,7 @@ ENDPOINTS = Endpoints(
     exposition=exposition,
     is_healthy=lambda: True,
     is_ready=lambda: False,
-    version="1.2.3",
+    board=FixedBoard(),
 )
 
 
@@ -125,17 +127,6 @@ async def test_wrong_method_is_not_allowed(path: str) -> None:
         response = await client.post(path)
     assert response.status_code == 405
     assert response.headers["Allow"] == "GET,HEAD"
-
-
-async def test_front_page_links_to_the_rest() -> None:
-    """People who open the address find the way, and the version."""
-    async with browsing(replace(ENDPOINTS, telemetry_path="/m&<x>")) as client:
-        response = await client.get("/")
-        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert '<a href="/m&amp;&lt;x&gt;">Metrics</a>' in response.text
-        assert "Version: 1.2.3" in response.text
-        assert "Server" in response.headers
-        assert "aiohttp" not in response.headers["Server"]
 
 
 async def test_metrics_may_be_the_front_page() -> None:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.web.app import OPENMETRICS_TYPE, TEXT_TYPE
 from exporter.web.connection import Patience
+from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
 from tests.web.guarded import HASH, PASSWORD, USERS, Site, guarded
 from tests.web.raw import DEADLINE, raw
 from tests.web.test_app import ENDPOINTS
@@ -59,7 +59,7 @@ headers = st.lists(
     max_size=8,
 )
 HASTY = Patience(body=0.01, head=1)
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=300)
 qualities = st.sampled_from(
     ("", ";q=1", ";q=0", ";q=0.5", "; q=0.001", ";Q=0.9", ";q=2", ";q=", ";q")
 )
