@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter.config import ConfigError
+from exporter.config import ConfigError, signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,6 +42,8 @@ class Reloader:
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
         self._requested = requested
+        self._broken: ConfigError | None = None  # what the newest reload met
+        self._broken_files: object = None  # and how the files were that it named
 
     async def run(self) -> None:
         """Answer requests until cancelled."""
@@ -50,13 +52,16 @@ class Reloader:
             self._requested.clear()
             await self.reload()
 
-    async def watch(self, signature: Callable[[], object], interval: float) -> None:
-        """Reload whenever the signature of the files has changed; looked at once per interval."""
-        seen = signature()
+    async def watch(self, look: Callable[[], object], interval: float) -> None:
+        """Reload whenever what `look` sees of the files has changed; looked at once per interval.
+
+        Files that only a configuration names which could not be used are looked at, too.
+        """
+        seen = look()
         while True:
             await self._clock.sleep(interval)
-            now = signature()
-            if now != seen:
+            now = look()
+            if now != seen or self._may_be_mended():
                 await self.reload()
                 seen = now
 
@@ -68,11 +73,20 @@ class Reloader:
                 config = await asyncio.to_thread(self._load)
                 await self._apply(config)
             except (ConfigError, OSError) as error:
+                self._remember(error if isinstance(error, ConfigError) else None)
                 problems = str(error)
                 _log.error("config_reload_failed", problems=problems)
                 self._refused(problems)
                 return problems
+            self._remember(None)
             _log.info(
                 "config_reloaded", accounts=len(config.accounts), buckets=len(config.buckets())
             )
             return None
+
+    def _remember(self, broken: ConfigError | None) -> None:
+        self._broken = broken
+        self._broken_files = None if broken is None else signature(broken)
+
+    def _may_be_mended(self) -> bool:
+        return self._broken is not None and signature(self._broken) != self._broken_files

@@ -22,6 +22,8 @@ class Shard:
     total: int = 1
 
     def __post_init__(self) -> None:
+        if self.total < 1:
+            raise ValueError(f"there cannot be {self.total} shards: 1 is the least")
         if not 0 <= self.ordinal < self.total:
             raise ValueError(
                 f"shard {self.ordinal} is none of {self.total}: ordinals run from 0 to"

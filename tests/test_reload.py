@@ -11,8 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.clock import SystemClock
-from exporter.config import ConfigError, Problem, parse
+from exporter.config import ConfigError, Problem, load, parse
 from exporter.reload import Reloader
+from tests.config.samples import ACCOUNT
 from tests.fakes import FakeClock, settle
 from tests.stack import ANYWHERE, BUCKETS, Running, all_polled, document, running
 
@@ -277,6 +278,26 @@ async def test_timer_reloads_once_per_change() -> None:
         source.config = source.make("b2")
         await clock.advance(31)
         await until(lambda: len(source.applied) == 1)
+        watching.cancel()
+
+
+async def test_timer_follows_what_only_the_broken_file_names(tmp_path: Path) -> None:
+    """Once a list is mended that the old configuration does not know, one reload follows."""
+    config, mended = tmp_path / "config.yaml", tmp_path / "list.yaml"
+    config.write_text(ACCOUNT.replace("buckets: [65f1c0ffee]", "bucket_files: [list.yaml]"))
+    mended.write_text("- b1\n- b1\n")
+    source, clock, requested = Source(), FakeClock(), asyncio.Event()
+    reloader = Reloader(lambda: load(config, {}), source.apply, source.refuse, clock, requested)
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(reloader.watch(lambda: None, 30))
+        assert await reloader.reload() is not None
+        await clock.advance(100)
+        assert source.refused == 1
+        mended.write_text("- b1\n")
+        await clock.advance(31)
+        await until(lambda: len(source.applied) == 1)
+        await clock.advance(100)
+        assert (source.refused, len(source.applied)) == (1, 1)
         watching.cancel()
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.cli import flags
+from exporter.cli.advice import ended_tokens, useless_variables
+from exporter.cli.backfill import FLAGS as BACKFILL_FLAGS
 from exporter.cli.live import live_verdicts, verdict_table
+from exporter.cli.once import FLAGS as ONCE_FLAGS
 from exporter.cli.process import BAD_START, complaint
-from exporter.config import ConfigError, demand, load, shortages
+from exporter.cli.run import FLAGS as RUN_FLAGS
+from exporter.clock import SystemClock
+from exporter.config import ConfigError, audited, demand, shortages
 from exporter.logs import configure
 
 if TYPE_CHECKING:
@@ -37,12 +43,18 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     shard = flags.shard(values, parser)
     file = values[flags.CONFIG_FILE.name]
     try:
-        config = load(file, environ)
+        config, remarks = audited(file, environ)
     except ConfigError as error:
         return complaint(error)
     mine = _part(config, shard)
-    for shortage in shortages(mine, str(file)):
-        print(f"warning: {shortage}", file=sys.stderr)  # noqa: T201 - the command's output
+    warnings = (
+        *remarks,
+        *ended_tokens(config, str(file), SystemClock().now().wall),
+        *shortages(mine, str(file)),
+        *useless_variables(environ, _variables()),
+    )
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 - the command's output
     print(f"{file}: good\n{_load_text(mine, demand(mine), shard)}")  # noqa: T201 - the command's output
     if not values[LIVE.name]:
         return 0
@@ -50,6 +62,12 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     found = live_verdicts(config, shard)
     print(f"live:\n{verdict_table(found)}")  # noqa: T201 - the command's output
     return 0 if all(each.is_good for each in found) else BAD_START
+
+
+def _variables() -> set[str]:
+    """The environment variables of the commands that read a configuration."""
+    every = (*FLAGS, *RUN_FLAGS, *ONCE_FLAGS, *BACKFILL_FLAGS)
+    return {flag.variable for flag in every}
 
 
 def _part(config: Config, shard: Shard) -> Config:
@@ -73,10 +91,16 @@ def _load_text(config: Config, asked: Demand, shard: Shard) -> str:
         ),
         (
             "time for an answer",
-            f"{asked.answer_time:.2f}s on average with {limits.max_concurrent_requests} at once",
+            _answer_time_text(asked, limits.max_concurrent_requests),
         ),
         ("series", f"about {asked.series}, with 6 nodes a bucket"),
         ("memory", f"about {asked.memory / 2**20:.0f} MiB"),
         ("processor", f"about {asked.cpu:.0%} of a core"),
     )
     return "\n".join(f"  {name:<20} {text}" for name, text in rows)
+
+
+def _answer_time_text(asked: Demand, at_once: int) -> str:
+    if math.isinf(asked.answer_time):
+        return "known once buckets are found: none is listed"
+    return f"{asked.answer_time:.2f}s on average with {at_once} at once"

@@ -100,7 +100,9 @@ async def _serve(
 
 
 def _announce(api: str, addresses: Sequence[ListenAddress], telemetry_path: str) -> None:
-    lines = [f"Simulated API:  {api}"]
+    has_page = telemetry_path != "/"  # otherwise the metrics are in its place
+    lines = [f"Page:           http://{address}/" for address in addresses if has_page]
     lines += [f"Metrics:        http://{address}{telemetry_path}" for address in addresses]
+    lines += [f"Simulated API:  {api} (log in as {USER.email}, password {USER.password})"]
     lines += ["Stop with Ctrl-C."]
     print("\n".join(lines), flush=True)  # noqa: T201 - for the person who looks

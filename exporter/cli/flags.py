@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from exporter.config.quantities import duration
 from exporter.logs import FORMATS, LEVELS
@@ -89,7 +89,13 @@ def _address(text: str) -> ListenAddress:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+TAKEN_PATHS = ("/-/", "/api/", "/assets/", "/bucket", "/help")
+"""What the exporter's other pages begin with."""
+
+
 def _url_path(text: str) -> str:
+    if text.startswith(TAKEN_PATHS):
+        raise argparse.ArgumentTypeError(f"{text!r} is taken: choose another path")
     if not text.startswith("/") or any(char in text for char in "?#{}") or not text.isprintable():
         raise argparse.ArgumentTypeError(f"{text!r} is not a path: it must start with '/'")
     return text
@@ -246,9 +252,16 @@ class Values(dict[str, Any]):
         self.given = frozenset(given)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake on one line; what there is to know besides is behind -h."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see -h)\n")
+
+
 def parser(command: str, description: str) -> argparse.ArgumentParser:
     """An empty parser for a command."""
-    return argparse.ArgumentParser(
+    return _Parser(
         prog=f"{DISTRIBUTION} {command}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,

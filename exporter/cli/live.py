@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from tqdm import tqdm
 
 from exporter.clock import SystemClock
+from exporter.inventory import admitted
 from exporter.model import Failure, Reading, Reason
 from exporter.service import polled_once
+from exporter.status.reasons import ADVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exporter.config import Config
+    from exporter.config import Account, Config
     from exporter.exporter import Exporter
+    from exporter.inventory import Inventory
     from exporter.model import Fault
     from exporter.sharding import Shard
     from exporter.store import Entry
@@ -58,7 +61,7 @@ def verdicts(exporter: Exporter) -> Iterator[Verdict]:
         inventory = exporter.inventory(account.name)
         if inventory is not None:
             fault = inventory.fault
-            text = f"{len(entries)} polled" if fault is None else _fault_text(fault)
+            text = _found_text(account, inventory) if fault is None else _fault_text(fault)
             yield Verdict(f"{account.name}: discovery", text, fault is None)
         yield from map(_bucket_verdict, entries)
 
@@ -103,5 +106,22 @@ def _bucket_verdict(entry: Entry) -> Verdict:
     return Verdict(subject, _fault_text(newest.fault), is_good=False)
 
 
+def _found_text(account: Account, inventory: Inventory) -> str:
+    found, taken = len(inventory.found), len(admitted(account, inventory))
+    text = f"{taken} polled"
+    if found and not taken:
+        text += f" of {found}: include and exclude are for whole names, as in media-.*"
+    elif not found:
+        text += ": the API lists none for this user"
+    return text
+
+
 def _fault_text(fault: Fault) -> str:
-    return f"{fault.reason.value}: {fault.message}"
+    return f"{fault.reason.value}: {fault.message}{_remedy(fault)}"
+
+
+def _remedy(fault: Fault) -> str:
+    """What to do about it, unless the message says so."""
+    if fault.reason is Reason.UNAUTHORIZED and not fault.message.startswith("HTTP"):
+        return " (are email and password right?)" if "login is refused" in fault.message else ""
+    return f" ({ADVICE[fault.reason].remedy.replace('`', '')})"

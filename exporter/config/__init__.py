@@ -2,11 +2,11 @@
 
 Text → `tree` (values with places) → `document` (what the YAML says) → `settings` (what the program
 uses); `loader` goes that way. Of the files that one names only bucket files and those for TLS are
-opened here, never those that hold tokens and passwords.
+opened here; those that hold tokens and passwords only where a person asks for it (`audited`).
 """
 
 from exporter.config.demand import Demand, demand, shortages
-from exporter.config.loader import load, parse
+from exporter.config.loader import audited, load, parse
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.settings import Account, Config, Discovery, Limits, Login, TlsConfig
 from exporter.config.signature import signature
@@ -21,6 +21,7 @@ __all__ = [
     "Login",
     "Problem",
     "TlsConfig",
+    "audited",
     "demand",
     "load",
     "parse",

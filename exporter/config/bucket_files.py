@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from exporter.config.problems import ConfigError, file_text, path_text
+from exporter.config.problems import ConfigError, file_text, path_text, quoted
 from exporter.config.syntax import decoded
 from exporter.config.targets import BUCKET_FILE
 from exporter.config.tree import Node, Tree, read
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from exporter.config.targets import BucketDocument
 
 _NO_FILE = 'there is no such file: mend the path, or write a pattern, as "buckets/*.yaml"'
+_IN_VAIN = "no file matches this by now: mend the pattern if there should be one"
+_HOME = "~ stands for no directory here: write the whole path"
+_DIRECTORY = "this is a directory: name the files in it, as {}"
 _TAKEN = "this names {file}, which {owner} names already: a bucket belongs to one account"
 
 
@@ -42,6 +45,11 @@ class BucketFile:
 def joined(directory: Path, pattern: str) -> str:
     """The pattern, from the directory on where it is relative."""
     return str(Path(glob.escape(str(directory)), pattern))
+
+
+def bucket_globs(tree: Tree, directory: Path) -> tuple[str, ...]:
+    """Every pattern of the file, each once, as long as no problem with it is known."""
+    return tuple(dict.fromkeys(joined(directory, pattern) for _, pattern in _patterns(tree)))
 
 
 def matches(patterns: Iterable[str]) -> list[Path]:
@@ -61,6 +69,13 @@ def bucket_files(tree: Tree, directory: Path, environ: Mapping[str, str]) -> lis
     ]
 
 
+def report_patterns_in_vain(tree: Tree, directory: Path, remarks: Report) -> None:
+    """Remark on each pattern that no file matches by now."""
+    for place, pattern in _patterns(tree):
+        if not set("*?[").isdisjoint(pattern) and not matches([joined(directory, pattern)]):
+            remarks.add(tree.nearest(place)[1].line, place, _IN_VAIN)
+
+
 def _owners(tree: Tree, directory: Path) -> dict[Path, Place]:
     """Each file that is there with the account that names it first."""
     owners: dict[Path, Place] = {}
@@ -68,12 +83,18 @@ def _owners(tree: Tree, directory: Path) -> dict[Path, Place]:
         account = place[:2]
         found = matches([joined(directory, pattern)])
         if not found and set("*?[").isdisjoint(pattern):
-            tree.refuse(place, _NO_FILE)
+            tree.refuse(place, _absence(directory, pattern))
         for path in found:
             if owners.setdefault(path, account) != account:
                 owner = path_text(owners[path])
                 tree.refuse(place, _TAKEN.format(file=file_text(path), owner=owner))
     return owners
+
+
+def _absence(directory: Path, pattern: str) -> str:
+    if (directory / pattern).is_dir():
+        return _DIRECTORY.format(quoted(str(Path(pattern, "*.yaml"))))
+    return _HOME if pattern.startswith("~") else _NO_FILE
 
 
 def _patterns(tree: Tree) -> Iterator[tuple[Place, str]]:

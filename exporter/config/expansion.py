@@ -6,6 +6,7 @@ Text in, text out. What a variable holds is never expanded again and never put i
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,9 +48,18 @@ def _value(name: str, default: str | None, environ: Mapping[str, str], faults: l
     if default is not None and "${" in default:
         faults.append(_NESTED)
     elif not value and default is None:
-        state = "is empty" if name in environ else "is not set"
-        faults.append(
-            f"the environment variable {name} {state}: "
-            f'set it, or give a default as in "${{{name}:-default}}"'
-        )
+        faults.append(_absent(name, environ))
     return value or default or ""
+
+
+def _absent(name: str, environ: Mapping[str, str]) -> str:
+    remedy = f'set it, or give a default as in "${{{name}:-default}}"'
+    if name in environ:
+        return f"the environment variable {name} is empty: {remedy}"
+    if close := get_close_matches(name, environ, 1, 0.85) or _other_case(name, environ):
+        remedy = f"did you mean {close[0]}?"
+    return f"the environment variable {name} is not set: {remedy}"
+
+
+def _other_case(name: str, environ: Mapping[str, str]) -> list[str]:
+    return [each for each in environ if each.upper() == name.upper()]

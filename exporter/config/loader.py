@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 
-from exporter.config.bucket_files import bucket_files, joined
+from exporter.config.bucket_files import bucket_files, bucket_globs, report_patterns_in_vain
 from exporter.config.document import Document
-from exporter.config.problems import Report
+from exporter.config.problems import Report, file_text
 from exporter.config.rules import in_force, report_broken_rules, timing
+from exporter.config.secret_files import report_secret_files
 from exporter.config.settings import Account, Config, Discovery, Limits, Login
 from exporter.config.syntax import decoded
-from exporter.config.tls import tls_config
+from exporter.config.tls import named_tls_files, tls_config
 from exporter.config.tree import read
 from exporter.config.wording import report_shape
 from exporter.model import Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -30,40 +31,83 @@ if TYPE_CHECKING:
     from exporter.config.access import AuthorizationDocument
     from exporter.config.bucket_files import BucketFile
     from exporter.config.document import AccountDocument, GlobalDocument
+    from exporter.config.problems import Problem
     from exporter.config.targets import BucketDocument, DiscoveryDocument
+    from exporter.config.tree import Tree
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """The configuration in a file. Raises ConfigError with every problem there is."""
-    report = Report(str(path))
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        report.fail(
-            None, (), f"cannot be read ({error.strerror}): name the file with --config.file"
-        )
-    config = parse(decoded(content, report), path=path, environ=environ)
+    config = parse(_text(path), path=path, environ=environ)
     return replace(config, files=(path, *config.files))
 
 
-def parse(text: str, *, path: Path, environ: Mapping[str, str]) -> Config:
+def audited(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[Problem]]:
+    """The configuration in a file, and what in it is allowed, though hardly meant.
+
+    Raises ConfigError with every problem there is, also where files with tokens and passwords are
+    not what they should be: the exporter would start without them, and wait.
+    """
+    remarks = Report(file_text(path))
+
+    def look(tree: Tree) -> None:
+        report_secret_files(tree, path.parent)
+        report_patterns_in_vain(tree, path.parent, remarks)
+
+    config = parse(_text(path), path=path, environ=environ, look=look)
+    return config, remarks.problems()
+
+
+def _text(path: Path) -> str:
+    report = Report(file_text(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        report.fail(None, (), f"cannot be read ({error.strerror}): {_remedy(path, error)}")
+    return decoded(content, report)
+
+
+def _remedy(path: Path, error: OSError) -> str:
+    """What to do about a configuration file that cannot be read."""
+    if isinstance(error, IsADirectoryError):
+        return "name the file in it with --config.file"
+    if not isinstance(error, FileNotFoundError):
+        return "let the exporter read it, or name another with --config.file"
+    others = (path.with_suffix(suffix) for suffix in (".yaml", ".yml"))
+    there = next((other for other in others if other.is_file()), None)
+    example = "" if there is None else f"={file_text(there)}, which is there"
+    return f"name the file with --config.file{example}"
+
+
+def parse(
+    text: str,
+    *,
+    path: Path,
+    environ: Mapping[str, str],
+    look: Callable[[Tree], None] = lambda _tree: None,
+) -> Config:
     """The configuration in a text. Raises ConfigError with every problem there is.
 
     `path` is the file that problems name and beside which the files that `text` names are found.
+    `look` may report more about it, after all that is wrong with the text itself.
     """
-    report = Report(str(path))
+    report = Report(file_text(path))
     tree = read(text, environ, report)
     try:
         document = Document.model_validate(tree.root.plain())
     except ValidationError as error:
         report_shape(error, tree)
+    globs = bucket_globs(tree, path.parent)
     files = bucket_files(tree, path.parent, environ)
-    report_broken_rules(tree, path.parent, files)
-    report.raise_if_any()
-    return _config(document, path.parent, files)
+    report_broken_rules(tree, path.parent, files, environ)
+    look(tree)
+    report.raise_if_any(named_tls_files(tree, path.parent), globs)
+    return _config(document, path.parent, files, globs)
 
 
-def _config(document: Document, directory: Path, files: list[BucketFile]) -> Config:
+def _config(
+    document: Document, directory: Path, files: list[BucketFile], globs: tuple[str, ...]
+) -> Config:
     defaults = document.defaults
     accounts = []
     for index, account in enumerate(document.accounts):
@@ -71,7 +115,6 @@ def _config(document: Document, directory: Path, files: list[BucketFile]) -> Con
         buckets = [*account.buckets, *(bucket for file in own for bucket in file.buckets)]
         accounts.append(_account(account, buckets, defaults, directory))
     tls_files = [file for account in accounts for file in account.tls.files()]
-    patterns = [pattern for account in document.accounts for pattern in account.bucket_files]
     return Config(
         limits=Limits(
             max_concurrent_requests=defaults.max_concurrent_requests,
@@ -82,7 +125,7 @@ def _config(document: Document, directory: Path, files: list[BucketFile]) -> Con
         known_statuses=tuple(defaults.known_statuses),
         accounts=tuple(accounts),
         files=tuple(dict.fromkeys([*(file.path for file in files), *tls_files])),
-        bucket_globs=tuple(dict.fromkeys(joined(directory, pattern) for pattern in patterns)),
+        bucket_globs=globs,
     )
 
 

@@ -41,10 +41,20 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used. Its text is one line per problem."""
+    """A configuration that cannot be used. Its text is one line per problem.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    `files` and `bucket_globs` are as in a `Config`, for those who wait until it can.
+    """
+
+    def __init__(
+        self,
+        problems: Iterable[Problem],
+        files: tuple[Path, ...] = (),
+        bucket_globs: tuple[str, ...] = (),
+    ) -> None:
         self.problems = tuple(problems)
+        self.files = files
+        self.bucket_globs = bucket_globs
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -76,10 +86,12 @@ class Report:
         own = sorted(self._problems, key=lambda problem: problem.line or 0)
         return own + [problem for part in self._parts for problem in part.problems()]
 
-    def raise_if_any(self) -> None:
+    def raise_if_any(
+        self, files: tuple[Path, ...] = (), bucket_globs: tuple[str, ...] = ()
+    ) -> None:
         """Raise a ConfigError with every problem, unless all is well."""
         if problems := self.problems():
-            raise ConfigError(problems)
+            raise ConfigError(problems, files, bucket_globs)
 
     def fail(self, line: int | None, place: Place, message: str) -> NoReturn:
         """Raise a ConfigError now: beyond this problem nothing of the file can be read."""

@@ -17,6 +17,10 @@ def regex(text: str) -> re.Pattern[str]:
     """The compiled pattern; what `re` only warns of, as `[[:alpha:]]`, is refused, too."""
     if not text:
         raise ValueError('this is empty: write a regular expression, as "media-.*", or remove it')
+    if text.startswith("*"):
+        raise ValueError(
+            'a "*" repeats what is before it, and here is nothing: write ".*" for any text'
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", FutureWarning)

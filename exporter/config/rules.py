@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from exporter.config.access import ProxyDocument, TlsDocument
-from exporter.config.document import GlobalDocument, Overrides
+from exporter.config.document import AccountDocument, GlobalDocument, Overrides
+from exporter.config.proxies import environment_fault
 from exporter.config.quantities import duration_text
 from exporter.config.repeats import report_repeats
+from exporter.config.spelling import misspelled
 from exporter.config.tls import tls_config, tls_faults
 from exporter.config.urls import is_exposed, is_https
 from exporter.model import UNKNOWN_STATUS, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from exporter.config.bucket_files import BucketFile
@@ -45,6 +47,7 @@ _TLS_WITHOUT_HTTPS = (
 )
 _CREDENTIALS = {"authorization", "login"}
 _LISTS = ("buckets", "bucket_files")
+_SOURCES = {"discovery", *_LISTS}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -76,7 +79,9 @@ def _least_stale(settings: GlobalDocument) -> float:
     return 2 * settings.poll_interval + _poll_timeout(settings)
 
 
-def report_broken_rules(tree: Tree, directory: Path, files: Sequence[BucketFile]) -> None:
+def report_broken_rules(
+    tree: Tree, directory: Path, files: Sequence[BucketFile], environ: Mapping[str, str]
+) -> None:
     """Report every rule that is broken. Comes after the problems of single values."""
     accounts = tree.children(("accounts",))
     defaults = _sound(GlobalDocument, tree.root.child("global"))
@@ -90,7 +95,9 @@ def report_broken_rules(tree: Tree, directory: Path, files: Sequence[BucketFile]
             tree.refuse(("global", key), message)
         for place, node in accounts:
             if overrides := _sound(Overrides, node):
-                _report_account(tree, place, defaults, overrides)
+                settings = in_force(defaults, overrides)
+                _report_account(tree, place, settings, overrides)
+                _report_environment(tree, place, node, settings.base_url, environ)
 
 
 def _report_unknown_status(tree: Tree) -> None:
@@ -104,13 +111,15 @@ def _report_choices(tree: Tree, place: Place, node: Node) -> None:
     if not isinstance(node.value, dict):
         return
     keys = node.value.keys()
-    if keys.isdisjoint(_CREDENTIALS):
+    intended = misspelled(keys, AccountDocument.model_fields)  # told already
+    if (keys | intended).isdisjoint(_CREDENTIALS):
         tree.refuse(place, _NO_CREDENTIALS)
     elif keys >= _CREDENTIALS:
         tree.refuse(
             (*place, "login"), "write only one of authorization and login: remove the other"
         )
-    if "discovery" not in keys and all(_is_empty(node.child(key)) for key in _LISTS):
+    empty = {key for key in _LISTS if _is_empty(node.child(key))}
+    if (keys - empty | intended).isdisjoint(_SOURCES):
         tree.refuse((*place, "buckets"), _NO_BUCKETS)
     proxy = _sound(ProxyDocument, node)
     if proxy and proxy.proxy_url and proxy.proxy_from_environment:
@@ -138,10 +147,18 @@ def _sound(model: type[M], node: Node | None) -> M | None:
         return None  # and reported, since it is part of the whole document
 
 
-def _report_account(
-    tree: Tree, place: Place, defaults: GlobalDocument, overrides: Overrides
+def _report_environment(
+    tree: Tree, place: Place, node: Node, base_url: str, environ: Mapping[str, str]
 ) -> None:
-    settings = in_force(defaults, overrides)
+    proxy = _sound(ProxyDocument, node)
+    asked = proxy is not None and proxy.proxy_from_environment and not proxy.proxy_url
+    if asked and (fault := environment_fault(base_url, environ)):
+        tree.refuse((*place, "proxy_from_environment"), fault)
+
+
+def _report_account(
+    tree: Tree, place: Place, settings: GlobalDocument, overrides: Overrides
+) -> None:
     if is_exposed(settings.base_url) and not overrides.allow_http:
         tree.refuse((*place, "base_url"), _EXPOSED)
     tls_place, tls_node = tree.nearest((*place, "tls_config"))
@@ -164,6 +181,6 @@ def _timing_faults(settings: GlobalDocument) -> dict[str, str]:
     if settings.stale_after is not None and settings.stale_after < least:
         faults["stale_after"] = (
             f"stale_after is less than 2 * poll_interval + poll_timeout ({duration_text(least)}): "
-            "change one of them"
+            "raise it to that, or shorten them"
         )
     return faults

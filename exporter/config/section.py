@@ -5,10 +5,10 @@ What the keys mean is known by who reads them. (The main configuration is read b
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.config.problems import QUOTED_LENGTH, key_text, quoted
+from exporter.config.problems import key_text, quoted
+from exporter.config.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -124,6 +124,6 @@ def _unknown_key(key: str, known: Collection[str]) -> str:
 
 
 def _one_of(word: str, known: Collection[str]) -> str:
-    if close := get_close_matches(word[:QUOTED_LENGTH], known, 1):
-        return f'did you mean "{close[0]}"?'
+    if close := meant(word, known):
+        return f'did you mean "{close}"?'
     return f"there is {', '.join(known)}"

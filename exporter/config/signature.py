@@ -13,11 +13,14 @@ from exporter.config.bucket_files import matches
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from exporter.config.problems import ConfigError
     from exporter.config.settings import Config
 
 
-def signature(config: Config) -> object:
+def signature(config: Config | ConfigError) -> object:
     """A hashable value that differs once a file was changed, replaced, added or removed.
+
+    Of a configuration that cannot be used it tells when it may have been mended.
 
     Symbolic links are followed: Kubernetes swaps them.
     """

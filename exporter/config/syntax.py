@@ -22,19 +22,32 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+_SPACE_THAT_LOOKS_PLAIN = re.compile(r"^[ \t]*[\xa0\u2000-\u200b\u202f\u3000]", re.MULTILINE)
+_CONFLICT = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+_KEY_WITHOUT_COLON = re.compile(r"\s*(- )?[\w-]+((:\S| ).*[^:\s])?\s*")
+_TAB_IN_FRONT = re.compile(r"[ -]*\t")
+_NAME = re.compile("(alias|anchor|handle) '.*?'")
+"""What PyYAML's own parser quotes where libyaml does not: it may be a part of a secret."""
+
+_TAB = "indent with spaces, not with tabs"
+_SPECIAL = "quote the value, since it starts with a special character"
+_BACKSLASH = "write a backslash twice, or put the text in single quotes"
 _REMEDIES = {
     "but found another document": "one file holds one document: remove what follows the '---'",
-    "did not find expected <document start>": "remove what follows the end of the document, '...'",
-    "tab character": "indent with spaces, not with tabs",
-    "cannot start any token": "quote the value, since it starts with a special character",
+    "tab character": _TAB,
+    "cannot start any token": _SPECIAL,
+    "expected alphabetic or numeric": _SPECIAL,
+    "expected comment or line break": _SPECIAL,
+    "undefined tag handle": _SPECIAL,
+    "entries are not allowed": "start the list on a line of its own, with '- '",
     "mapping values are not allowed": "quote a value that holds ': ', or mend the indentation",
+    "could not find expected ':'": 'write the line as "key: value", or remove it',
     "unexpected end of stream": "a quote or a bracket that is opened here is never closed",
     "did not find expected key": "mend the indentation, a quote or a bracket here",
     "did not find expected '-' indicator": "mend the indentation, or start the line with '- '",
-    "did not find expected ','": "a comma, a quote or a closing bracket is missing up to here",
-    "escape": "write a backslash twice, or put the text in single quotes",
-    "expected hex": "write a backslash twice, or put the text in single quotes",
-    "undefined alias": "an alias (*name) needs its anchor (&name) before it",
+    "escape": _BACKSLASH,
+    "expected hex": _BACKSLASH,
+    "undefined alias": "quote the value, since it starts with *; or write &name before its *name",
     "second occurrence": "give each anchor (&name) a name of its own",
 }
 """What to do about what libyaml says, by a part of its words."""
@@ -52,14 +65,24 @@ def decoded(content: bytes, report: Report) -> str:
 def compose(text: str, report: Report) -> yaml.Node | None:
     """The root of the one document in `text`; None where there is none. Reports and raises."""
     if bad := _UNPRINTABLE.search(text):
-        line = text.count("\n", 0, bad.start()) + 1
+        line = _line_at(text, bad)
         report.fail(line, (), f"the character U+{ord(bad[0]):04X} cannot stand in YAML: remove it")
+    if bad := _SPACE_THAT_LOOKS_PLAIN.search(text):
+        character = f"U+{ord(bad[0][-1]):04X}"
+        message = f"the line starts with {character}, which only looks like a space: type spaces"
+        report.fail(_line_at(text, bad), (), message)
     try:
         _check_depth(text, report)
         return yaml.compose(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
-        line = _line(error)
-        report.fail(line, (), _message(error, text, line))
+        if conflict := _CONFLICT.search(text):
+            message = "this is the mark of a merge conflict: resolve it, and remove the marks"
+            report.fail(_line_at(text, conflict), (), message)
+        report.fail(_line(error), (), _message(error, text.splitlines()))
+
+
+def _line_at(text: str, found: re.Match[str]) -> int:
+    return text.count("\n", 0, found.end() - 1) + 1
 
 
 def _check_depth(text: str, report: Report) -> None:
@@ -74,22 +97,48 @@ def _check_depth(text: str, report: Report) -> None:
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
-    """Where the trouble begins: for something never closed, where it was opened."""
+    """Where the trouble begins: for something never closed or ended, where it was opened."""
     mark = error.problem_mark
-    if "end of stream" in (error.problem or ""):
+    problem = error.problem or ""
+    if "end of stream" in problem or problem.startswith("could not find expected ':'"):
         mark = error.context_mark or mark
     return 1 if mark is None else mark.line + 1
 
 
-def _message(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
-    return f"this is not valid YAML ({error.problem}): {_remedy(error.problem or '', text, line)}"
+def _message(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
+    said = _NAME.sub(r"\1", error.problem or "")
+    return f"this is not valid YAML ({said}): {_remedy(error, lines)}"
 
 
-def _remedy(problem: str, text: str, line: int) -> str:
-    written = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
-    if problem.startswith("did not find expected ',' or") and "${" in written:
-        return 'inside {…} and […], put "${…}" in double quotes'
-    if written.lstrip(" ").startswith("\t"):
-        return _REMEDIES["tab character"]
+def _remedy(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
+    problem, line = error.problem or "", _line(error)
+    written = lines[line - 1] if line <= len(lines) else ""
+    before = lines[line - 2] if 1 < line <= len(lines) else ""
+    if problem.startswith("did not find expected ',' or"):
+        return _remedy_in_brackets(error, written)
+    if "document start" in problem:
+        return _remedy_after_the_end(lines)
+    if _TAB_IN_FRONT.match(written):
+        return _TAB
+    if written.startswith("```"):
+        return "remove the lines with ```: they are Markdown"
+    if problem.startswith("mapping values") and _KEY_WITHOUT_COLON.fullmatch(before):
+        return f"is ': ' missing after the key in line {line - 1}?"
     found = (remedy for words, remedy in _REMEDIES.items() if words in problem)
     return next(found, "mend this line or the one before")
+
+
+def _remedy_in_brackets(error: yaml.MarkedYAMLError, written: str) -> str:
+    if "${" in written:
+        return 'inside {…} and […], put "${…}" in double quotes'
+    opened = error.context_mark
+    where = (
+        "" if opened is None or opened.line + 1 == _line(error) else f" from line {opened.line + 1}"
+    )
+    return f"a comma, a quote or a closing bracket is missing{where} up to here"
+
+
+def _remedy_after_the_end(lines: list[str]) -> str:
+    if any(line.rstrip() == "..." for line in lines):
+        return "remove what follows the end of the document, '...'"
+    return 'write "key: value" lines, as config.example.yaml does'

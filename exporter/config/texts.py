@@ -35,6 +35,19 @@ _VISIBLE_ASCII = re.compile("[!-~]+")
 EMAIL_PATTERN = r"^[^\s@]+@[^\s@]+$"
 _EMAIL = re.compile(EMAIL_PATTERN)
 
+_NO_ID = re.compile(r"""://|^["'<$\u2018-\u201f]""")
+"""What is in an id only by mistake: YAML takes most texts for one."""
+
+_QUOTES = frozenset("\"'\u2018\u2019\u201c\u201d")
+_TOKEN_FAULTS = (
+    (r"(?i)bearer\s", 'write the token alone, without "Bearer" in front'),
+    (r"\$", 'a variable is written as "${NAME}": write that, or the token itself'),
+    (r"<", "this is a placeholder: write your own token in its place"),
+    (r"\{", "this is JSON: write what it holds as accessToken alone"),
+    (r"[A-Z_]+=.*[^=]", 'write the token alone, without "NAME=" in front'),
+)
+"""What no token starts with, and what to do then."""
+
 
 def label_value(text: str) -> str:
     """Any printable text, also an empty one."""
@@ -62,6 +75,10 @@ def bucket_id(text: str) -> str:
         raise ValueError(
             f"this is longer than {LABEL_VALUE_LENGTH} characters: is it a bucket's id?"
         )
+    if text.startswith(("id:", "id ")):
+        raise ValueError('this starts with "id": write "id: " with a colon and a space')
+    if _NO_ID.search(text):
+        raise ValueError("this is no bucket's id: write the id alone, without anything around it")
     return text
 
 
@@ -85,10 +102,11 @@ def token(text: str) -> str:
     stripped = text.strip()
     if not stripped:
         raise ValueError("this is empty: write the token")
-    if stripped.lower().startswith("bearer "):
-        raise ValueError('write the token alone, without "Bearer" in front')
-    if not {stripped[0], stripped[-1]}.isdisjoint("\"'"):
+    if not _QUOTES.isdisjoint({stripped[0], stripped[-1]}):
         raise ValueError("the quotes are part of the value here: write the token alone")
+    for start, fault in _TOKEN_FAULTS:
+        if re.match(start, stripped):
+            raise ValueError(fault)
     if not _VISIBLE_ASCII.fullmatch(stripped):
         raise ValueError("a token is visible ASCII without spaces: copy it once more")
     return stripped

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from exporter.config.tree import Tree
+
 
 _UNREADABLE = "this file cannot be read ({}): mend the path, or let the exporter read the file"
 _NO_CERTIFICATE = "this file holds no certificate in PEM form: name one that does"
@@ -49,6 +51,17 @@ def tls_config(document: TlsDocument | None, directory: Path) -> TlsConfig:
         key_file=key_file,
         server_name=document.server_name,
         insecure_skip_verify=document.insecure_skip_verify,
+    )
+
+
+def named_tls_files(tree: Tree, directory: Path) -> tuple[Path, ...]:
+    """Every file that a `tls_config` names, whatever is wrong with it."""
+    return tuple(
+        directory / node.value
+        for account, _ in tree.children(("accounts",))
+        for key in ("ca_file", "cert_file", "key_file")
+        for found, node in [tree.nearest((*account, "tls_config", key))]
+        if found[-1] == key and isinstance(node.value, str)
     )
 
 

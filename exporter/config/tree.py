@@ -103,6 +103,18 @@ def _line(node: yaml.Node) -> int:
     return node.start_mark.line + 1
 
 
+def _tag_fault(tag: str) -> str:
+    if tag.startswith(_YAML):
+        return f"the tag {quoted(tag.replace(_YAML, '!!'))} is not supported: remove it"
+    return "YAML takes what starts with ! for a tag: quote the value, or remove the tag"
+
+
+def _key_fault(key: yaml.Node) -> str:
+    if isinstance(key, yaml.MappingNode) and key.flow_style:
+        return "this is {{…}}: quote it, or fill in the template that it is from"
+    return "a key must be a text, not a list or a mapping: mend the indentation or the brackets"
+
+
 class _Builder:
     """Walks YAML nodes, and stops where aliases make them endless."""
 
@@ -115,8 +127,7 @@ class _Builder:
     def node(self, node: yaml.Node, line: int, place: Place) -> Node:
         """The node of the tree for `node`, which stands at `place`."""
         if node.tag not in _TAGS:
-            tag = quoted(node.tag.replace(_YAML, "!!"))
-            self._report.add(line, place, f"the tag {tag} is not supported: remove it")
+            self._report.add(line, place, _tag_fault(node.tag))
         if not isinstance(node, yaml.CollectionNode):
             return self._scalar(node, line, place)
         with self._inside(node, line, place):
@@ -180,7 +191,7 @@ class _Builder:
         for key, value in node.value:
             name = _MERGE if key.tag == _MERGE else key.value
             if not isinstance(key, yaml.ScalarNode):
-                self._report.add(_line(key), place, "a key must be a text, not a list or a mapping")
+                self._report.add(_line(key), place, _key_fault(key))
             elif name in entries:
                 line = _line(entries[name][0])
                 message = f"{key_text(key.value)} stands in line {line} already: remove one of them"

@@ -15,6 +15,9 @@ PROXY_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://([^\s?#/]*@)?[^\s?#/@]+/*$"
 HOST_PATTERN = "^[A-Za-z0-9_.:-]+$"
 _BASE_FORM = "https://host[:port][/path]"
 _PROXY_FORM = "http://[user:password@]host[:port], special characters in the password as %40"
+_CALL = re.compile(r"[{}]|/stats/*$|/user/(login|refresh)/*$")
+"""In a path: what the exporter itself puts behind the base URL."""
+
 _HOST_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
 
@@ -27,12 +30,16 @@ def base_url(text: str) -> str:
     _check_parts(parts, _BASE_FORM)
     if "?" in text or "#" in text:
         raise ValueError('this URL goes on after its path: leave out what follows "?" or "#"')
+    if _CALL.search(parts.path):
+        raise ValueError(f"this is the URL of a single call: leave out its path, as {_BASE_FORM}")
     return text.rstrip("/")
 
 
 def proxy_url(text: str) -> str:
     """An http(s) URL of a proxy, perhaps with a user and a password, and nothing after the port."""
     parts = _parts(text, _PROXY_FORM)
+    if parts.scheme.startswith("socks"):
+        raise ValueError(f"SOCKS is not spoken here: name an HTTP proxy, as {_PROXY_FORM}")
     _check_parts(parts, _PROXY_FORM)
     if parts.path.strip("/") or "?" in text or "#" in text:
         raise ValueError(f"this URL goes on after host and port: write it as {_PROXY_FORM}")
@@ -51,15 +58,20 @@ def _parts(text: str, form: str) -> SplitResult:
         raise ValueError("this URL holds white space or a control character: remove it")
     try:
         parts = urlsplit(text)
-        _ = parts.port  # raises where it is no port
     except ValueError:
         raise ValueError(f"this is not a URL: write it as {form}") from None
+    try:
+        _ = parts.port  # raises where it is no port
+    except ValueError:
+        raise ValueError(
+            f"the port of this URL is no number up to 65535: write it as {form}"
+        ) from None
     return parts
 
 
 def _check_parts(parts: SplitResult, form: str) -> None:
     if parts.scheme not in {"http", "https"}:
-        raise ValueError("this URL must start with https:// (or http://)")
+        raise ValueError(f"this URL does not start with http:// or https://: write it as {form}")
     if not parts.hostname:
         raise ValueError(f"this URL has no host: write it as {form}")
     if not _is_host(parts.hostname):

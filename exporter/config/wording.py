@@ -6,12 +6,13 @@ no value that the file does not show, gets into them.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+import re
 from typing import TYPE_CHECKING
 
 from exporter.config.document import MAPPINGS, keys
-from exporter.config.problems import QUOTED_LENGTH, key_text, quoted
+from exporter.config.problems import key_text, quoted
 from exporter.config.quantities import duration_text
+from exporter.config.spelling import meant, misspelled
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -41,9 +42,16 @@ _WORDS = {
 }
 """Our words by pydantic's kind of error; `greater_than_equal` and `less_than` bound durations."""
 
+_PLACEHOLDER = re.compile(r"\{(value|in_seconds|kind|ge|lt)\}")
+_COLLECTIONS = {"model_type", "dict_type", "list_type"}
+
+_BARE_VALUE = "this has no value: write one, in single quotes if it starts with #, & or !"
+
 _NOTHING: dict[Place, str] = {
     ("model_type",): "the file is empty: start with accounts, as config.example.yaml does",
     ("model_type", "discovery"): 'this has no value: write "{}" for all buckets, or remove it',
+    ("string_type", "credentials"): _BARE_VALUE,
+    ("string_type", "password"): _BARE_VALUE,
 }
 """What to do where nothing is written, by pydantic's kind of error and the key, if special."""
 
@@ -54,6 +62,17 @@ _EXAMPLES = {
     "name": 'add "name: main", or any other name',
 }
 """What to do about each required key that is missing."""
+
+_INSTEAD = {
+    "accounts": 'start each entry with "- "',
+    "authorization": 'write "{credentials_file: token}"',
+    "bucket_files": 'write "[buckets/*.yaml]"',
+    "buckets": 'write each id on a line of its own, after "- "',
+    "discovery": 'write "{}" for all buckets',
+    "labels": 'write "{team: media}"',
+    "login": 'write "{email: ops@example.com, password_file: password}"',
+}
+"""What to write in place of a value of the wrong kind, by its key."""
 
 
 def report_shape(error: ValidationError, tree: Tree, *, within: str = "") -> None:
@@ -67,10 +86,17 @@ def report_shape(error: ValidationError, tree: Tree, *, within: str = "") -> Non
         if details["type"] == "extra_forbidden":
             tree.report.add(node.line, found[:-1], _unknown_key(found, within))
         elif details["type"] == "missing":
-            key = str(place[-1])
-            tree.report.add(node.line, found, f'the key "{key}" is missing: {_EXAMPLES[key]}')
+            _report_missing(str(place[-1]), found, tree)
         elif not tree.report.has(found):
             tree.report.add(node.line, found, _message(details, node))
+
+
+def _report_missing(key: str, mapping: Place, tree: Tree) -> None:
+    node = tree.nearest(mapping)[1]
+    above = next((step for step in reversed(mapping) if isinstance(step, str)), "")
+    there = node.value if isinstance(node.value, dict) else {}
+    if above not in MAPPINGS or key not in misspelled(there, keys(above)):
+        tree.report.add(node.line, mapping, f'the key "{key}" is missing: {_EXAMPLES[key]}')
 
 
 def _message(details: ErrorDetails, node: Node) -> str:
@@ -79,13 +105,26 @@ def _message(details: ErrorDetails, node: Node) -> str:
         return _NOTHING.get(key, "this has no value: give it one, or remove it")
     context = details.get("ctx", {})
     words = _WORDS.get(details["type"]) or str(context["error"])
-    bounds = {key: duration_text(context[key]) for key in ("ge", "lt") if key in context}
-    return words.format(
-        value=quoted(node.written),
-        in_seconds=quoted(f"{node.written}s"),
-        kind=_kind(node),
-        **bounds,
-    )
+    bounds: tuple[str, ...] = ("ge", "lt")
+    values = {key: duration_text(context[key]) for key in bounds if key in context}
+    values["value"] = quoted(node.written)
+    values["in_seconds"] = quoted(f"{node.written}s")
+    values["kind"] = _kind(node)
+    said = _PLACEHOLDER.sub(lambda found: values[found[1]], words)
+    return said + _example(details["type"], details["loc"], node)
+
+
+def _example(kind: str, place: Place, node: Node) -> str:
+    """What to write in place of a value that should have had others in it."""
+    if kind not in _COLLECTIONS:
+        return ""
+    key = next((step for step in reversed(place) if isinstance(step, str)), "")
+    start = node.written.partition(":")[0].partition(" ")[0]
+    if key in MAPPINGS and start in keys(key):
+        return f': is ": " missing after "{start}"?'
+    if not place and kind == "list_type":  # of all roots only a bucket file's is a list
+        return ": if this is no file with buckets, leave it out of bucket_files"
+    return f": {_INSTEAD[key]}" if place[-1:] == (key,) and key in _INSTEAD else ""
 
 
 def _kind(node: Node) -> str:
@@ -108,6 +147,10 @@ def _remedy(key: str, above: str) -> str:
     homes = [f'under "{home}"' if home else "at the top" for home in MAPPINGS if key in keys(home)]
     if homes:
         return f"it belongs {' or '.join(homes)}"
-    if close := get_close_matches(key[:QUOTED_LENGTH], known, 1):
-        return f'did you mean "{close[0]}"?'
+    if close := meant(key, known):
+        return f'did you mean "{close}"?'
+    if (above, key) == ("authorization", "type"):
+        return "remove it, since every token is sent as Bearer"
+    if key.startswith("x-"):
+        return "put the anchor (&name) where its value is used first"
     return f"the keys here are {', '.join(known)}"

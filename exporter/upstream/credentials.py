@@ -125,10 +125,13 @@ class TokenFile:
 
 
 class SecretFile:
-    """A file that holds one secret; white space around it is no part of it."""
+    """A file that holds one secret; white space around it is no part of it.
+
+    It is called by its key: in a hurry people write the secret itself in place of a path.
+    """
 
     def __init__(self, path: Path, key: str) -> None:
-        self.name = f"{key} {path.name}"
+        self.name = key
         self._path = path
         self._seen: object = None
         self._text = ""

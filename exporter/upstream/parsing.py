@@ -216,7 +216,8 @@ class _Row:
     def text(self, key: str) -> str | None:
         value = self._row.get(key)
         if isinstance(value, str):
-            return _shared_label_text(value)
+            # Cut before it is kept: what is cut off would be held as long as what is not.
+            return _shared_label_text(value[:MAX_LABEL_LENGTH])
         if value is not None:
             self._odd(DriftKind.WRONG_TYPE, key)
         return None

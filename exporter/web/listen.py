@@ -51,7 +51,10 @@ class ListenAddress:
         """From `:port`, `host:port` or `[::1]:port`. Raises ValueError."""
         host, colon, port = text.rpartition(":")
         if not colon or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
-            raise ValueError(f"{text!r} is not ':port', 'host:port' or '[IPv6]:port'")
+            hint = f": did you mean ':{text}'?" if text.isdecimal() else ""
+            raise ValueError(f"{text!r} is not ':port', 'host:port' or '[IPv6]:port'{hint}")
+        if "/" in host:
+            raise ValueError(f"{text!r}: leave out what is before the host, as in 'host:{port}'")
         bracketed = host.startswith("[") and host.endswith("]")
         if ":" in host and not bracketed:
             raise ValueError(f"{text!r}: put an IPv6 address in brackets: '[{host}]:{port}'")

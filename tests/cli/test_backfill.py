@@ -153,7 +153,7 @@ def told(*arguments: str) -> str:
     ended = finished(*arguments)
     assert ended.returncode == 2
     assert ended.stdout == ""
-    return ended.stderr.split("error: ")[1]
+    return ended.stderr.split("error: ")[1].replace(" (see -h)", "")
 
 
 def test_what_is_needed_is_asked_for(config: Path) -> None:

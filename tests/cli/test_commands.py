@@ -266,6 +266,17 @@ def test_demo_shows_life() -> None:
         assert process.wait(PATIENCE) == 0
 
 
+def test_demo_says_first_where_its_page_is() -> None:
+    """The page comes before the metrics; where these are in its place, they come alone."""
+    with started("demo", ANY_PORT) as process:
+        page = line_with(process.stdout, r"^Page: +(http://\S+/)$")
+        assert line_with(process.stdout, r"^Metrics: +(\S+)$") == f"{page}metrics"
+        assert httpx.get(page, trust_env=False).status_code == 200
+    with started("demo", ANY_PORT, "--web.telemetry-path=/") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Metrics: ")
+
+
 def test_demo_takes_a_free_port_unless_told_otherwise() -> None:
     """Two demos can run side by side; an address that was asked for is not swapped silently."""
     with started("demo") as first, started("demo") as second:

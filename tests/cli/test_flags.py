@@ -145,7 +145,7 @@ def test_usage_errors_say_what_and_where(
     ("arguments", "message"),
     [
         (["--shard.ordinal=3", "--shard.total=3"], "shard 3 is none of 3"),
-        (["--shard.total=0"], "is none of 0"),
+        (["--shard.total=0"], "there cannot be 0 shards"),
         (["--shard.ordinal=one"], "'one' is not a whole number"),
     ],
 )
@@ -188,3 +188,12 @@ def test_simulator_flags() -> None:
     for mistake in ("--start=25:00", "--speed=0", "--speed=fast", "--scenario=chrun", "--seed=-1"):
         with pytest.raises(SystemExit):
             simulated(mistake)
+
+
+@pytest.mark.parametrize("path", ["/-/healthy", "/api/v1/status", "/bucket", "/help"])
+def test_path_of_another_page_is_refused(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The metrics cannot be where something else is; a mistake is told on one line."""
+    with pytest.raises(SystemExit):
+        parsed(f"--web.telemetry-path={path}")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'{path}' is taken: choose another path" in line

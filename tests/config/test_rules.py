@@ -68,12 +68,12 @@ def test_ids_are_compared_as_they_are_used() -> None:
 
 def test_missing_choices_are_told_beside_other_problems() -> None:
     """An account of which nothing is right is told all that it lacks."""
-    text = "accounts:\n  - proxy_url: x\n    discover: {}\n    buckets: []\n"
+    text = "accounts:\n  - proxy_url: x\n    colour: {}\n    buckets: []\n"
     assert [problem.split(": ")[:3] for problem in problems(text)] == [
-        ["2", "accounts[0].proxy_url", "this URL must start with https:// (or http://)"],
+        ["2", "accounts[0].proxy_url", "this URL does not start with http:// or https://"],
         ["2", "accounts[0]", 'the key "name" is missing'],
         ["2", "accounts[0]", 'one of the keys "authorization" and "login" is missing'],
-        ["3", "accounts[0]", 'the key "discover" is unknown here'],
+        ["3", "accounts[0]", 'the key "colour" is unknown here'],
         ["4", "accounts[0].buckets", "this account polls nothing"],
     ]
 

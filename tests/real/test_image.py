@@ -96,7 +96,7 @@ def test_mounted_configuration_is_found(engine: Engine, image: str, tmp_path: Pa
     config.write_text(
         "accounts:\n"
         "  - name: main\n"
-        "    authorization: {credentials_file: /run/secrets/token}\n"
+        "    authorization: {credentials: t}\n"
         "    buckets: [b1]\n"
     )
     mount = f"--volume={config}:/etc/flashback-exporter/config.yaml:ro"

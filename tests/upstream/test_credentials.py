@@ -81,10 +81,10 @@ async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_p
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "credentials_file token cannot be read: No such file or directory"),
-        (b"", "credentials_file token is empty: write the secret into it"),
-        (b" \n", "credentials_file token is empty: write the secret into it"),
-        (b"\xff\xfe", "credentials_file token cannot be read: it is not UTF-8"),
+        (None, "credentials_file cannot be read: No such file or directory"),
+        (b"", "credentials_file is empty: write the secret into it"),
+        (b" \n", "credentials_file is empty: write the secret into it"),
+        (b"\xff\xfe", "credentials_file cannot be read: it is not UTF-8"),
         (b"Bearer s3cret", "does not hold a bare token"),
         (b"s3cret\ns3cret", "does not hold a bare token"),
         ("s3crét".encode(), "does not hold a bare token"),

@@ -292,7 +292,7 @@ async def test_missing_password_file_is_unauthorized(tmp_path: Path) -> None:
     world = World(SecretFile(tmp_path / "password", "password_file"))
     fault = await world.fault()
     assert fault.reason is Reason.UNAUTHORIZED
-    assert "password_file password cannot be read" in fault.message
+    assert "password_file cannot be read" in fault.message
     assert not world.api.asked
     assert [(attempt.call, attempt.status) for attempt in world.seen.attempts] == [
         (Call.LOGIN, None)

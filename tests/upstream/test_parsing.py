@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import date
 from typing import Any
 
@@ -192,6 +193,20 @@ def test_duplicates_count_after_cutting() -> None:
     long = "x" * MAX_LABEL_LENGTH
     parsed = parse(rows({"host": long + "1"}, {"host": long + "2"}))
     assert only_node(parsed).host == long
+
+
+def test_what_is_cut_off_is_not_held() -> None:
+    """Names of a megabyte, another in each answer, cost no more than what is shown of them."""
+    texts = 20
+    tracemalloc.start()
+    try:
+        for number in range(texts):
+            row = {"ip": "198.51.100.7", "host": f"{number} " + "x" * 2**20}
+            only_node(parse(rows(row)))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < texts * 2**20 / 4
 
 
 def test_text_becomes_a_valid_label_value() -> None:

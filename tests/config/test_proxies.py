@@ -1,0 +1,51 @@
+"""A proxy of the environment that could not be used is told with the configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.config.proxies import environment_fault
+from tests.config.samples import ACCOUNT, good, problems
+
+HTTPS = "https://api.example.com"
+ASKING = f"{ACCOUNT}    proxy_from_environment: true\n"
+SOCKS = "socks5://ops:hunter2@proxy.example.com"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"https_proxy": ""},
+        {"https_proxy": "", "HTTPS_PROXY": SOCKS},
+        {"https_proxy": "proxy.example.com:3128"},
+        {"HTTPS_PROXY": "http://ops:p%40ss@proxy.example.com:3128"},
+        {"http_proxy": SOCKS},
+        {"https_proxy": SOCKS, "no_proxy": ".example.com"},
+        {"HTTPS_PROXY": SOCKS, "NO_PROXY": "*"},
+    ],
+)
+def test_sound_or_unused_proxy_is_no_fault(environ: dict[str, str]) -> None:
+    """Only the variable for the URL's own scheme counts, unless no_proxy excepts the host."""
+    assert environment_fault(HTTPS, environ) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "proxy"),
+    [
+        ("https_proxy", SOCKS),
+        ("HTTPS_PROXY", "http://:3128"),
+        ("https_proxy", "http://[::1"),
+        ("https_proxy", "proxy.example.com:99999"),
+    ],
+)
+def test_proxy_of_no_use_is_told_by_its_variable(name: str, proxy: str) -> None:
+    """The message stands at the key that asks for it, names the variable and shows no value."""
+    (problem,) = problems(ASKING, {name: proxy})
+    assert f"5: accounts[0].proxy_from_environment: the environment variable {name}" in problem
+    assert proxy not in problem
+
+
+def test_environment_does_not_matter_to_who_does_not_ask() -> None:
+    """Without proxy_from_environment the variables may hold anything."""
+    assert good(ACCOUNT, {"https_proxy": SOCKS}).accounts[0].proxy_url is None

@@ -1,0 +1,376 @@
+"""What a hurried person gets wrong, through the commands: each time one line with place and remedy.
+
+Mistakes in the file are in tests/data/mistakes, each with its text beside it; more of them, without
+the commands, are in tests/data/bad_config.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import shutil
+import socket
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter import cli, simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MISTAKES = Path(__file__).parent / "data" / "mistakes"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"
+SECRETS = ("hunter2", "eyJ", "s3cret")
+ENVIRON = {"FLASHBACK_TOKEN": TOKEN, "https_proxy": "socks5://ops:hunter2@proxy.example.com"}
+CONFIG = """\
+global: {base_url: "http://127.0.0.1:9", poll_interval: 5s}
+accounts:
+  - name: main
+    authorization: {credentials_file: token}
+    buckets: [b1]
+"""
+
+
+class Desk:
+    """A directory with files in it, and the commands, typed there."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], directory: Path
+    ) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self.directory = directory
+
+    def write(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text, encoding="utf-8")
+
+    def said(self, *words: str) -> tuple[int, str, str]:
+        """The exit code of a command, and what it says on either stream."""
+        self._monkeypatch.setattr(sys, "argv", ["flashback-exporter", *words])
+        try:
+            code = cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        told = self._capsys.readouterr()
+        assert not [secret for secret in SECRETS if secret in told.out + told.err]
+        return code, told.out, told.err
+
+
+@pytest.fixture
+def desk(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Desk:
+    """A copy of the mistakes, with a sound configuration and its token beside them."""
+    directory = tmp_path / "desk"
+    shutil.copytree(MISTAKES, directory)
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(directory)
+    desk = Desk(monkeypatch, capsys, directory)
+    desk.write("config.yaml", CONFIG)
+    return desk
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MISTAKES.glob("*.yaml")))
+def test_mistake_in_the_file_is_told(desk: Desk, name: str) -> None:
+    """`check` ends with 1 and says where, what and what to do, without a secret."""
+    code, _, told = desk.said("check", f"--config.file={name}.yaml")
+    assert told == (MISTAKES / f"{name}.txt").read_text(encoding="utf-8")
+    assert code == 1
+    assert all(line.count(": ") >= 2 for line in told.splitlines())
+
+
+@pytest.mark.parametrize("command", ["run", "check", "once"])
+def test_every_command_tells_the_same(desk: Desk, command: str) -> None:
+    """The file is judged in one place, whichever command reads it."""
+    code, told, errors = desk.said(command, "--config.file=bucket_for_buckets.yaml")
+    assert (code, told) == (1, "")
+    assert errors == (MISTAKES / "bucket_for_buckets.txt").read_text(encoding="utf-8")
+
+
+def test_every_expected_text_has_its_file() -> None:
+    """No expectation outlives the file that it is about."""
+    texts = {path.stem for path in MISTAKES.glob("*.txt")}
+    assert texts == {path.stem for path in MISTAKES.glob("*.yaml")}
+
+
+FILES = {
+    "no-such-file.yaml": "cannot be read (No such file or directory): "
+    "name the file with --config.file",
+    "other.yaml": "cannot be read (No such file or directory): "
+    "name the file with --config.file=other.yml, which is there",
+    "secrets": "cannot be read (Is a directory): name the file in it with --config.file",
+    "unreadable.yaml": "cannot be read (Input/output error): "
+    "let the exporter read it, or name another with --config.file",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_that_cannot_be_read(desk: Desk, name: str) -> None:
+    """Missing, a directory, unreadable: each has a remedy of its own."""
+    desk.write("other.yml", CONFIG)
+    (desk.directory / "unreadable.yaml").symlink_to("/proc/self/mem")
+    assert desk.said("run", f"--config.file={name}") == (1, "", f"{name}: {FILES[name]}\n")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + CONFIG.encode(),
+        CONFIG.replace("\n", "\r\n").encode(),
+        b"---\n" + CONFIG.encode(),
+        CONFIG.replace("[b1]", "[123456789]").encode(),
+        CONFIG.replace("name: main", "name:\tmain").encode(),
+        CONFIG.encode() + b"# x\n" * 100_000,
+        CONFIG.replace('"http://127.0.0.1:9"', "HTTPS://Backend.flashback.tech/").encode(),
+    ],
+    ids=["mark", "crlf", "dashes", "number", "tab", "huge", "slash"],
+)
+def test_what_only_looks_like_a_mistake(desk: Desk, content: bytes) -> None:
+    """Marks and line ends of Windows, numbers for ids, a slash after the URL: all that is fine."""
+    (desk.directory / "config.yaml").write_bytes(content)
+    code, told, errors = desk.said("check")
+    assert (code, errors) == (0, "")
+    assert told.startswith("config.yaml: good\n")
+
+
+FLAGS = {
+    ("run", "--web.listen-address=10120"): "--web.listen-address: '10120' is not",
+    ("run", "--web.listen-address=::1:10120"): "put an IPv6 address in brackets: '[::1]:10120'",
+    ("run", "--web.listen-address=:99999"): "--web.listen-address: ':99999' is not",
+    ("run", "--web.listen-adress=:10120"): "--web.listen-adress=:10120",
+    ("run", "--config.auto-reload-interval=30"): "'30' is not a duration such as 30s",
+    ("run", "--log.level=warning"): "--log.level: invalid choice: 'warning'",
+    ("run", "--shard.ordinal=3", "--shard.total=3"): "ordinals run from 0 to 2",
+    ("run", "--shard.ordinal=auto"): "the host name 'laptop' does not end in an ordinal",
+    ("run", "check"): "unrecognized arguments: check",
+    ("backfill", "--from=2024-01-01"): "--to is needed",
+    ("backfill", "--from=01.01.2024"): "'01.01.2024' is not a day such as 2024-01-15",
+    ("backfill", "--label=job"): "--label: write it as name=value",
+}
+
+
+@pytest.mark.parametrize("words", FLAGS, ids=" ".join)
+def test_flag_that_is_wrong(
+    desk: Desk, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A usage error is code 2, and its last line names the flag and what it takes."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "laptop")
+    code, told, errors = desk.said(*words)
+    assert (code, told) == (2, "")
+    assert FLAGS[words] in errors.splitlines()[-1]
+
+
+def test_port_in_use(desk: Desk) -> None:
+    """The address is named, and the flag that chooses another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, _, errors = desk.said("run", f"--web.listen-address={address}")
+    assert code == 1
+    assert errors.splitlines()[-1] == (
+        f"cannot listen on {address}: address already in use; choose another --web.listen-address"
+    )
+
+
+def test_web_configuration_with_a_password_in_clear_text(desk: Desk) -> None:
+    """The user is named, and how to make a hash; the password is not shown."""
+    desk.write("web.yml", "basic_auth_users:\n  prometheus: hunter2\n")
+    code, _, errors = desk.said("run", "--web.config.file=web.yml")
+    assert code == 1
+    assert errors == (
+        "web.yml:2: basic_auth_users.prometheus: this is not a bcrypt hash: "
+        "make one with htpasswd -nBC 10\n"
+    )
+
+
+def jwt(expiry: float) -> str:
+    """A token that says when it ends."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": expiry}).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2lnbmF0dXJl"
+
+
+def warned(desk: Desk) -> list[str]:
+    """What `check` warns of; the file is good all the same."""
+    code, told, errors = desk.said("check")
+    assert code == 0
+    assert told.startswith("config.yaml: good\n")
+    return errors.splitlines()
+
+
+@pytest.mark.parametrize(
+    "text", [CONFIG, CONFIG.replace("credentials_file: token", "credentials: ${T}")]
+)
+def test_token_that_has_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A token that says it is over is warned of, since whoever renews it may be late."""
+    monkeypatch.setenv("T", jwt(1_700_000_000))
+    desk.write("config.yaml", text.replace("${T}", '"${T}"'))
+    desk.write("token", jwt(1_700_000_000))
+    assert warned(desk) == [
+        (
+            "warning: config.yaml: accounts[0].authorization: by its own word the token ended at "
+            "2023-11-14 22:13:20 UTC: is it renewed in time?"
+        )
+    ]
+
+
+def test_token_that_goes_on(desk: Desk) -> None:
+    """A token with time left is nothing to warn of, nor is a login."""
+    desk.write("token", jwt(time.time() + 3600))
+    assert warned(desk) == []
+    login = "login: {email: ops@example.com, password_file: password}"
+    desk.write("config.yaml", CONFIG.replace("authorization: {credentials_file: token}", login))
+    assert warned(desk) == []
+
+
+def test_pattern_that_matches_nothing(desk: Desk) -> None:
+    """Files may come later, so it is a warning, with the place of the pattern."""
+    desk.write("config.yaml", CONFIG + "    bucket_files: [lists/*.yaml]\n")
+    assert warned(desk) == [
+        (
+            "warning: config.yaml:6: accounts[0].bucket_files[0]: "
+            "no file matches this by now: mend the pattern if there should be one"
+        )
+    ]
+
+
+def test_variable_that_sets_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt one is told with the right one; those that Kubernetes makes are not."""
+    monkeypatch.setenv("FLASHBACK_EXPORTER_WEB_LISTEN_ADRESS", ":1")
+    monkeypatch.setenv("FLASHBACK_EXPORTER_PORT_10120_TCP_ADDR", "10.0.0.1")
+    monkeypatch.setenv("FLASHBACK_EXPORTER_SERVICE_HOST", "10.0.0.1")
+    assert warned(desk) == [
+        (
+            "warning: environment: FLASHBACK_EXPORTER_WEB_LISTEN_ADRESS: "
+            "this sets nothing: did you mean FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS?"
+        )
+    ]
+
+
+def test_load_of_an_account_whose_buckets_are_found(desk: Desk) -> None:
+    """Where nothing is listed, `check` says that it cannot know yet, not a number of no meaning."""
+    desk.write("config.yaml", CONFIG.replace("buckets: [b1]", "discovery: {}"))
+    _, told, _ = desk.said("check")
+    assert "  time for an answer   known once buckets are found: none is listed\n" in told
+    assert "inf" not in told
+
+
+@contextmanager
+def served(api: simulator.Simulator) -> Iterator[str]:
+    """The URL of a simulator that runs beside the command."""
+    url: list[str] = []
+    up, down = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with simulator.serve(api) as address:
+            url.append(address)
+            up.set()
+            await asyncio.to_thread(down.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=[serve()])
+    thread.start()
+    up.wait()
+    try:
+        yield url[0]
+    finally:
+        down.set()
+        thread.join()
+
+
+LIVE = {
+    "unauthorized/share=1": "FAIL  main: token  unauthorized: HTTP 401",
+    "forbidden/share=1": "(the token's user cannot see the bucket's workspace)",
+    "not-found/share=1": "(is the id right? Was the bucket deleted?)",
+}
+
+
+@pytest.mark.parametrize("scenario", LIVE)
+def test_refusal_is_told_with_a_remedy(desk: Desk, scenario: str) -> None:
+    """`check --live` says for each bucket what came of it, and what to do then."""
+    with served(simulator.Simulator(now=time.time, scenarios=scenario)) as url:
+        desk.write("config.yaml", CONFIG.replace("http://127.0.0.1:9", url))
+        code, told, _ = desk.said("check", "--live")
+    assert code == 1
+    assert LIVE[scenario] in told
+
+
+LOGIN = CONFIG.replace(
+    "authorization: {credentials_file: token}",
+    "login: {email: ops@example.com, password_file: password}",
+)
+USERS = {
+    "MFA": (
+        simulator.User("ops@example.com", "hunter2", mfa=simulator.Mfa.CHALLENGED),
+        "where MFA is on",
+    ),
+    "another password": (
+        simulator.User("ops@example.com", "s3cret"),
+        "the login is refused: HTTP 401",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", USERS)
+def test_login_that_gives_no_token(desk: Desk, case: str) -> None:
+    """An account with MFA, and one with another password, are told apart."""
+    user, words = USERS[case]
+    with served(simulator.Simulator(now=time.time, users=[user])) as url:
+        desk.write("config.yaml", LOGIN.replace("http://127.0.0.1:9", url))
+        code, told, _ = desk.said("check", "--live")
+    assert code == 1
+    assert words in told
+
+
+def test_clocks_that_disagree(desk: Desk) -> None:
+    """An API for which the day asked for has not come yet answers 400: the clocks are named."""
+    with served(simulator.Simulator(now=lambda: time.time() - 2 * 86_400)) as url:
+        desk.write("config.yaml", CONFIG.replace("http://127.0.0.1:9", url))
+        code, told, _ = desk.said("check", "--live")
+    assert code == 1
+    assert "bad_request: HTTP 400" in told
+    assert "the clocks disagree" in told
+
+
+PLACES = {
+    "http://127.0.0.1:9": "Cannot connect to host 127.0.0.1:9",
+    "https://no-such-host.invalid": "Cannot connect to host no-such-host.invalid:443",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("key", ["base_url", "proxy_url"])
+def test_host_that_is_not_there(desk: Desk, place: str, key: str) -> None:
+    """A wrong name or port, of the API or of the proxy, is named."""
+    text = CONFIG.replace("http://127.0.0.1:9", place)
+    if key == "proxy_url":
+        text = CONFIG.replace("127.0.0.1:9", "127.0.0.1:1") + f"    proxy_url: {place}\n"
+    desk.write("config.yaml", text)
+    code, told, _ = desk.said("check", "--live")
+    assert code == 1
+    assert PLACES[place].removeprefix("Cannot connect to host ") in told
+    assert "(look at the network)" in told
+
+
+def test_filters_that_let_nothing_through(desk: Desk) -> None:
+    """A pattern of a shell in place of a regular expression shows in what discovery comes to."""
+    with served(simulator.Simulator(now=time.time, buckets=("b1", "b2"))) as url:
+        text = CONFIG.replace("http://127.0.0.1:9", url)
+        desk.write("config.yaml", text.replace("buckets: [b1]", "discovery: {include: [media-*]}"))
+        code, told, _ = desk.said("check", "--live")
+    assert code == 0
+    assert "0 polled of 2: include and exclude are for whole names, as in media-.*" in told
+
+
+def test_user_without_buckets(desk: Desk) -> None:
+    """Another user's credentials show in that discovery finds nothing."""
+    with served(simulator.Simulator(now=time.time, buckets=())) as url:
+        text = CONFIG.replace("http://127.0.0.1:9", url)
+        desk.write("config.yaml", text.replace("buckets: [b1]", "discovery: {}"))
+        _, told, _ = desk.said("check", "--live")
+    assert "0 polled: the API lists none for this user" in told
