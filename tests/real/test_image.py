@@ -94,10 +94,7 @@ def test_mounted_configuration_is_found(engine: Engine, image: str, tmp_path: Pa
     """`check` takes the file that is mounted at the image's own path, without a flag."""
     config = tmp_path / "config.yaml"
     config.write_text(
-        "accounts:\n"
-        "  - name: main\n"
-        "    authorization: {credentials: t}\n"
-        "    buckets: [b1]\n"
+        "accounts:\n  - name: main\n    authorization: {credentials: t}\n    buckets: [b1]\n"
     )
     mount = f"--volume={config}:/etc/flashback-exporter/config.yaml:ro"
     answer = engine.answered(image, "check", options=(mount,))

@@ -16,7 +16,7 @@ import psutil
 
 from exporter import simulator
 from tests.truth.claims import claims
-from tests.truth.flatness import Measured, Sample
+from tests.truth.flatness import MEGABYTE, Measured, Sample
 from tests.truth.pages import Page, PageError, page
 from tests.truth.plan import Holder, Plan, Planned
 from tests.truth.tallies import Growth
@@ -32,6 +32,9 @@ LOOK_EVERY = 5.0  # seconds
 TROUBLE_FOR = 4.0  # seconds, on average
 CALM = 0.3
 """The share of the time without any trouble."""
+
+WITNESS = "in-use"
+"""The file in which the process says how much memory it has in use."""
 
 PATIENCE = 60.0
 """Seconds in which the process is up."""
@@ -76,11 +79,11 @@ async def soaked(
     async with simulator.serve(api) as url:
         config = directory / "config.yaml"
         config.write_text(_plan().text(int(url.rpartition(":")[2])), "utf-8")
-        async with _exporter(config, directory / "log") as process, asyncio.TaskGroup() as group:
+        async with _exporter(config, directory) as process, asyncio.TaskGroup() as group:
             troubling = group.create_task(_make_trouble(api, Random(seed)))
             try:
                 address = await _address(directory / "log", process)
-                watch = _Watch(psutil.Process(process.pid), address, say)
+                watch = _Watch(psutil.Process(process.pid), directory / WITNESS, address, say)
                 await watch.until(polls, time.monotonic() + seconds, process)
             finally:
                 troubling.cancel()
@@ -90,9 +93,16 @@ async def soaked(
 class _Watch:
     """Looks at the process and its pages again and again."""
 
-    def __init__(self, process: psutil.Process, address: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        process: psutil.Process,
+        witness: Path,
+        address: str,
+        say: Callable[[str], None],
+    ) -> None:
         self.measured = Measured()
         self._process = process
+        self._witness = witness
         self._address = address
         self._say = say
         self._growth = Growth()
@@ -117,12 +127,19 @@ class _Watch:
             self.measured.untrue.append(str(error))
             return 0
         self.measured.untrue += self._untrue(seen)
-        rss, fds = self._process.memory_info().rss, self._process.num_fds()
-        sample = Sample(_polls(seen), rss, fds)
+        sample = Sample(
+            _polls(seen),
+            self._process.memory_info().rss,
+            int(self._witness.read_text("ascii")),
+            self._process.num_fds(),
+            len(seen.by("flashback_node_uptime_previous_day_ratio", "bucket_id")),
+        )
         self.measured.samples.append(sample)
         self.measured.failures = _failures(seen)
         up = sum(seen.by("flashback_bucket_up", "bucket_id").values())
-        self._say(f"{sample.polls:,} polls, {rss / 2**20:.1f} MB, {fds} fds, {up:.0f} buckets up")
+        memory = f"{sample.in_use / MEGABYTE:.1f} of {sample.rss / MEGABYTE:.1f} MB in use"
+        days = f"{sample.closed_days} closed days"
+        self._say(f"{sample.polls:,} polls, {memory}, {sample.fds} fds, {up:.0f} up, {days}")
         return sample.polls
 
     def _untrue(self, seen: Page) -> Iterator[str]:
@@ -156,11 +173,12 @@ def _plan() -> Plan:
 
 
 @asynccontextmanager
-async def _exporter(config: Path, log: Path) -> AsyncIterator[Process]:
-    """The exporter, from its start to its end."""
-    with log.open("wb") as output:
+async def _exporter(config: Path, directory: Path) -> AsyncIterator[Process]:
+    """The exporter, from its start to its end, with its log and its witness in a directory."""
+    with (directory / "log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "exporter", "run", f"--config.file={config}"),
+            *(sys.executable, "-m", "tests.truth.witness", str(directory / WITNESS)),
+            *("run", f"--config.file={config}"),
             "--web.listen-address=127.0.0.1:0",
             stdout=output,
             stderr=output,
