@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# What it takes to run the exporter, and what it takes to work on it.
+RUNS := $(VENV)/.runs
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help demo test test-tools check format bench soak chart pictures monitoring lock clean
@@ -11,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(INSTALLED) ## Run the exporter against the built-in simulator: no account, no configuration
+demo: $(RUNS) ## Run the exporter against the built-in simulator: no account, no configuration
 	$(BIN)/flashback-exporter demo
 
 test: $(INSTALLED) ## Run all tests, with branch coverage
@@ -63,8 +66,12 @@ lock: $(INSTALLED) ## Renew the hashed lock files from pyproject.toml
 clean: ## Remove everything that these targets made
 	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
-$(INSTALLED): requirements-dev.txt pyproject.toml
+$(RUNS): requirements.txt deploy/image/requirements-build.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements.txt -r deploy/image/requirements-build.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(INSTALLED): $(RUNS) requirements-dev.txt
+	$(PIP) --require-hashes -r requirements-dev.txt
 	touch $@

@@ -68,7 +68,7 @@ class Running:
 
     async def scrape_when(self, holds: Callable[[Scrape], bool]) -> Scrape:
         """The first page of which something holds."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not holds(page := await self.scrape()):
                 pass
         return page

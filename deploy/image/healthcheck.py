@@ -56,7 +56,7 @@ def _is_healthy_over_tls(host: str, port: int) -> bool:
     connection = http.client.HTTPSConnection(host, port, timeout=SECONDS, context=_tls())
     try:
         connection.connect()
-    except ssl.SSLEOFError:
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return True  # TLS 1.2: it hangs up on who shows no certificate
     try:
         return _says_so(connection)

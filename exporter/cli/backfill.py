@@ -67,7 +67,7 @@ BUCKET = flags.Flag(
 )
 LABEL = flags.Flag(
     "label",
-    "A label for every series, such as job=flashback; give those that a scrape adds. Repeatable.",
+    "A label for every series, as job=flashback-exporter; give those of the scrape. Repeatable.",
     "",
     "NAME=VALUE",
     convert=_label,

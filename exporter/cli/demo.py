@@ -35,6 +35,7 @@ FLAGS = (
 )
 
 ANY_FREE_PORT = ListenAddress("127.0.0.1", 0)
+_EVERY = {"::", "0.0.0.0"}  # noqa: S104 - to tell them from others
 
 _DESCRIPTION = """\
 Runs the exporter against a simulator of Flashback's API: no account, no configuration.
@@ -100,9 +101,16 @@ async def _serve(
 
 
 def _announce(api: str, addresses: Sequence[ListenAddress], telemetry_path: str) -> None:
+    bases = dict.fromkeys(map(_base_url, addresses))
     has_page = telemetry_path != "/"  # otherwise the metrics are in its place
-    lines = [f"Page:           http://{address}/" for address in addresses if has_page]
-    lines += [f"Metrics:        http://{address}{telemetry_path}" for address in addresses]
+    lines = [f"Page:           {base}/" for base in bases if has_page]
+    lines += [f"Metrics:        {base}{telemetry_path}" for base in bases]
     lines += [f"Simulated API:  {api} (log in as {USER.email}, password {USER.password})"]
     lines += ["Stop with Ctrl-C."]
     print("\n".join(lines), flush=True)  # noqa: T201 - for the person who looks
+
+
+def _base_url(address: ListenAddress) -> str:
+    """What a browser on this machine can open: every address is no address to go to."""
+    host = "localhost" if address.host in _EVERY else address.host
+    return f"http://{replace(address, host=host)}"

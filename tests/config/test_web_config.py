@@ -6,6 +6,7 @@ import re
 import shutil
 import ssl
 import subprocess
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,8 @@ def test_openssl_knows_every_name() -> None:
         context.set_ciphers(name)
         assert name in {cipher["name"] for cipher in context.get_ciphers()}
     for curve in terms.CURVES.values():
-        context.set_ecdh_curve(curve)
+        with suppress(ValueError) if curve == "X25519" else nullcontext():  # not on Debian 12
+            context.set_ecdh_curve(curve)
 
 
 def test_promtool_accepts_what_is_accepted_here(tmp_path: Path) -> None:

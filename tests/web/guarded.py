@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -103,9 +104,13 @@ def reload(guard: Guard) -> None:
     guard.reload_if_changed()
 
 
+ROOMY = replace(ENDPOINTS, max_requests=0)
+"""None is turned away: a place is free only a moment after its page was read."""
+
+
 @asynccontextmanager
 async def guarded(
-    guard: Guard, endpoints: Endpoints = ENDPOINTS, patience: Patience = PATIENCE
+    guard: Guard, endpoints: Endpoints = ROOMY, patience: Patience = PATIENCE
 ) -> AsyncIterator[ListenAddress]:
     """The endpoints behind a guard; gives where they are served."""
     app = make_app(endpoints)

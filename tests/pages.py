@@ -1,0 +1,116 @@
+"""The pages of the documentation as what stands in them: examples, words in code marks, plain text.
+
+The changelog is none: it speaks of what was. What must be true of the others is said by tests.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trustme
+from markdown_it import MarkdownIt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from markdown_it.token import Token
+
+ROOT = Path(__file__).parents[1]
+PAGES = (
+    *(page for page in sorted(ROOT.glob("*.md")) if page.name != "CHANGELOG.md"),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    ROOT / "helm" / "flashback-exporter" / "README.md",
+)
+HASH = "$2y$10$" + "abcdefghijklmnopqrstu" + "." * 32  # of no password
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A block of code. `kind` is what its fence says, and of YAML more exactly what it is for."""
+
+    page: str
+    line: int
+    kind: str
+    text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        """Where it stands."""
+        return f"{self.page}:{self.line}"
+
+
+YAML_KINDS = {
+    "accounts": "configuration",
+    "tls_server_config": "web configuration",
+    "scrape_configs": "prometheus",
+    "rule_files": "prometheus",
+    "groups": "rules",
+    "modules": "json_exporter",
+    "providers": "provisioning",
+}
+"""What a YAML example is for, by a key that nothing else has; all others are the chart's values."""
+
+
+def examples(*kinds: str) -> list[Example]:
+    """The blocks of code of every page, in their order; with `kinds` only those of these kinds."""
+    return [example for example in _examples() if not kinds or example.kind in kinds]
+
+
+def code_words() -> Iterator[tuple[str, str]]:
+    """Each page's name with each text that stands in code marks in it."""
+    for page in PAGES:
+        for token in _tokens(page):
+            for child in token.children or ():
+                if child.type == "code_inline":
+                    yield _name(page), child.content
+
+
+def page_texts() -> Iterator[tuple[str, str]]:
+    """Each page's name with its whole text."""
+    for page in PAGES:
+        yield _name(page), page.read_text()
+
+
+def _examples() -> Iterator[Example]:
+    for page in PAGES:
+        for token in _tokens(page):
+            if token.type in {"fence", "code_block"}:
+                assert token.map is not None
+                yield Example(_name(page), token.map[0] + 1, _kind(token), token.content)
+
+
+def _kind(token: Token) -> str:
+    """Indented blocks are shell, or YAML where they begin like it, or drawn with arrows."""
+    text = token.content
+    if "─→" in text:
+        return "text"
+    if token.type == "code_block":
+        language = "yaml" if re.match(r"\w+: ", text) else "sh"
+    else:
+        language = token.info.strip() or "samples"
+    if language != "yaml":
+        return language
+    top = re.findall(r"^(\w+):", text, re.MULTILINE)
+    return next((YAML_KINDS[key] for key in top if key in YAML_KINDS), "values")
+
+
+def _tokens(page: Path) -> list[Token]:
+    return MarkdownIt("commonmark").enable("table").parse(page.read_text())
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def guard_in(folder: Path, example: Example) -> Path:
+    """An example of a web configuration as a file, with the files that it names beside it."""
+    authority = trustme.CA()
+    server = authority.issue_cert("localhost")
+    server.private_key_pem.write_to_path(folder / "server.key")
+    server.cert_chain_pems[0].write_to_path(folder / "server.pem")
+    authority.cert_pem.write_to_path(folder / "clients.pem")
+    file = folder / "web.yaml"
+    file.write_text(example.text.replace("$2y$10$…", HASH))
+    return file

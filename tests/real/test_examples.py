@@ -1,0 +1,115 @@
+"""The examples of the pages that only a real program can judge: promtool, Helm, systemd."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.chart.helm import CHART, MINIMAL, Helm
+from tests.pages import ROOT, Example, code_words, examples, guard_in
+from tests.real.programs import program
+from tests.shell_lines import commands
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.service"
+OF_UPGRADES = {"--reuse-values", "--reset-then-reuse-values"}
+"""Flags of `helm upgrade` that `helm template` does not have: they say which values stay."""
+
+
+def by_place(*kinds: str) -> pytest.MarkDecorator:
+    """Makes a test of each example of some kinds."""
+    return pytest.mark.parametrize("example", examples(*kinds), ids=str)
+
+
+def accepted(*command: str) -> None:
+    """Fails with what a program says where it finds something wrong."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session", params=["helm", "helm3"])
+def helm(request: pytest.FixtureRequest) -> Helm:
+    """Each version of Helm that the chart is for."""
+    return Helm(program(request.param))
+
+
+@by_place("prometheus")
+def test_prometheus_takes_the_configuration(
+    example: Example, promtool_path: str, tmp_path: Path
+) -> None:
+    """With the rules beside it where it names them."""
+    shutil.copytree(ROOT / "monitoring" / "rules", tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "prometheus.yml"
+    file.write_text(example.text)
+    accepted(promtool_path, "check", "config", str(file))
+
+
+@by_place("rules")
+def test_prometheus_takes_the_rules(example: Example, promtool_path: str, tmp_path: Path) -> None:
+    """Without a warning."""
+    file = tmp_path / "rules.yaml"
+    file.write_text(example.text)
+    accepted(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", str(file))
+
+
+@by_place("web configuration")
+def test_toolkit_takes_the_web_configuration(
+    example: Example, promtool_path: str, tmp_path: Path
+) -> None:
+    """One file serves this exporter and those in Go, but for what their older versions lack."""
+    file = guard_in(tmp_path, example)
+    known = re.sub(r"^ *client_allowed_sans:.*\n", "", file.read_text(), flags=re.MULTILINE)
+    file.write_text(known)
+    accepted(promtool_path, "check", "web-config", str(file))
+
+
+@by_place("values")
+def test_chart_renders_with_the_values(example: Example, helm: Helm, tmp_path: Path) -> None:
+    """Each example of values makes a StatefulSet, on top of the least that the chart needs."""
+    file = tmp_path / "values.yaml"
+    file.write_text(example.text)
+    least = () if "config" in yaml.safe_load(example.text) else MINIMAL
+    assert "StatefulSet" in kinds(helm, *least, f"--values={file}")
+
+
+def helm_flags() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Where it stands, and what follows the chart in each command of Helm's that makes objects."""
+    for example in examples("sh"):
+        for words in commands(example.text):
+            if words[:2] in (["helm", "install"], ["helm", "upgrade"]):
+                yield str(example), tuple(word for word in words[4:] if word not in OF_UPGRADES)
+    for page, code in code_words():
+        if re.match("--(set|api-versions) ?", code) and " " in code:
+            yield page, tuple(commands(code)[0])
+
+
+@pytest.mark.parametrize(("place", "arguments"), list(helm_flags()))
+def test_chart_renders_with_the_flags(place: str, arguments: tuple[str, ...], helm: Helm) -> None:
+    """Helm knows each flag of a command, the chart each value; what it leaves out is the least."""
+    polls = any(argument.startswith("account.") for argument in arguments)
+    assert "StatefulSet" in kinds(helm, *(() if polls else MINIMAL), *arguments), place
+
+
+def kinds(helm: Helm, *arguments: str) -> set[str]:
+    """What kinds of objects the chart makes."""
+    text = helm.run("template", "flashback", str(CHART), *arguments)
+    return {each["kind"] for each in yaml.safe_load_all(text) if each}
+
+
+@by_place("ini")
+def test_systemd_takes_the_drop_in(example: Example, tmp_path: Path) -> None:
+    """A unit with these lines at its end has nothing unknown or ignored."""
+    unit = tmp_path / UNIT.name
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.MULTILINE)
+    unit.write_text(f"{text}\n{example.text}")
+    command = (program("systemd-analyze"), "verify", "--man=no", str(unit))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -1,0 +1,141 @@
+"""What the pages show works: each example is run or checked by its kind.
+
+What only a real program can judge is in tests/real/test_examples.py. What is not judged here or
+there is listed with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import jsonschema
+import promql_parser
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.config import parse
+from exporter.config.web_config import load_web_config
+from exporter.metrics import METRICS
+from tests.pages import ROOT, Example, examples, guard_in, page_texts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHECKED_KINDS = {
+    "configuration": "here",
+    "ini": "tests/real/test_examples.py",
+    "json": "here, and docs/status.md's by its schema in tests/web/test_status_api.py",
+    "json_exporter": "tests/real/test_coming_from.py",
+    "prometheus": "tests/real/test_examples.py",
+    "promql": "here",
+    "rules": "tests/real/test_examples.py",
+    "samples": "here",
+    "sh": "here, and command by command in tests/test_page_commands.py",
+    "values": "here by the schema, in tests/real/test_examples.py by Helm",
+    "web configuration": "here, and in tests/real/test_examples.py by promtool",
+}
+"""Who checks the examples of a kind."""
+
+UNCHECKED_KINDS = {
+    "text": "a formula or a drawing: nothing to run",
+    "provisioning": "only Grafana reads it, and there is none; it is YAML",
+}
+
+
+def by_place(*kinds: str) -> pytest.MarkDecorator:
+    """Makes a test of each example of some kinds."""
+    return pytest.mark.parametrize("example", examples(*kinds), ids=str)
+
+
+def test_every_kind_of_example_is_checked_or_says_why_not() -> None:
+    """No example is of a kind that nobody looks at, and no kind is listed in vain."""
+    kinds = {example.kind for example in examples()}
+    assert kinds == CHECKED_KINDS.keys() | UNCHECKED_KINDS.keys()
+
+
+@by_place("configuration")
+def test_configurations_are_good(example: Example, tmp_path: Path) -> None:
+    """The loader takes each example of a configuration as it is."""
+    assert parse(example.text, path=tmp_path / "config.yaml", environ={}).accounts
+
+
+@by_place("values")
+def test_values_are_the_charts(example: Example) -> None:
+    """The chart's schema knows every value of the examples."""
+    schema = json.loads((ROOT / "helm/flashback-exporter/values.schema.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(yaml.safe_load(example.text))
+
+
+@by_place("web configuration")
+def test_web_configurations_are_good(example: Example, tmp_path: Path) -> None:
+    """The guard takes each example as it is, with real keys, certificates and a whole hash."""
+    config = load_web_config(guard_in(tmp_path, example))
+    assert config.tls is not None
+    assert config.users
+
+
+@by_place("promql")
+def test_expressions_parse(example: Example) -> None:
+    """Each example of an expression is one; the names in it are checked with all others."""
+    promql_parser.parse(example.text)
+
+
+@by_place("json", "provisioning")
+def test_data_are_readable(example: Example) -> None:
+    """Each example of JSON or of another program's YAML is at least that."""
+    assert yaml.safe_load(example.text)
+    if example.kind == "json":
+        json.loads(example.text)
+
+
+@by_place("samples")
+def test_samples_have_the_labels_of_their_family(example: Example) -> None:
+    """A page that is shown could be the exporter's: names and labels are those of the code."""
+    own = {"team"}
+    labels = {family.name: set(family.labels) for family in METRICS}
+    for family in text_string_to_metric_families(example.text):
+        for sample in family.samples:
+            missing = labels[sample.name] ^ sample.labels.keys()
+            assert {label for label in missing if not label.startswith("<")} <= own, sample
+
+
+@by_place("sh")
+def test_shell_is_shell(example: Example) -> None:
+    """A shell understands each example of commands."""
+    shell = ("/bin/sh", "-n")
+    done = subprocess.run(shell, input=example.text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+OTHER_EXPORTERS = {"flashback_json", "flashback_cron"}
+"""How the metrics begin that docs/coming-from.md gets out of other programs."""
+
+
+def recorded() -> set[str]:
+    """What the recording rules make."""
+    rules = yaml.safe_load((ROOT / "monitoring/rules/flashback-recording.yaml").read_text())
+    return {rule["record"] for group in rules["groups"] for rule in group["rules"]}
+
+
+def test_records_that_pages_name_exist() -> None:
+    """A recorded series anywhere in a page is one that the rules make."""
+    for page, text in page_texts():
+        for name in re.findall(r"\b\w+:flashback_\w+:\w+", text):
+            assert name in recorded(), f"{page}: {name}"
+
+
+def test_metrics_that_pages_name_exist() -> None:
+    """A metric anywhere in a page is one of docs/metrics.md, which a test holds to the code."""
+    table = (ROOT / "docs" / "metrics.md").read_text()
+    known = set(re.findall(r"^\| `(flashback_\w+)`", table, re.MULTILINE))
+    known |= {f"{name}_{part}" for name in known for part in ("bucket", "count", "sum")}
+    known |= {part for record in recorded() for part in record.split(":")}
+    for page, text in page_texts():
+        for name in re.findall(r"\bflashback_[a-z0-9_]+", text):
+            is_start = name.endswith("_") and any(each.startswith(name) for each in known)
+            is_other = page == "docs/coming-from.md" and name.startswith(tuple(OTHER_EXPORTERS))
+            assert name in known or is_start or is_other, f"{page}: {name}"

@@ -1,0 +1,166 @@
+"""The commands that pages show are ones that work: programs, flags, targets, files.
+
+Nothing is run. Of other people's programs each is listed with the reason, or with who runs it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.cli import COMMANDS, flags
+from exporter.cli.backfill import FLAGS as BACKFILL_FLAGS
+from exporter.cli.check import FLAGS as CHECK_FLAGS
+from exporter.cli.demo import FLAGS as DEMO_FLAGS
+from exporter.cli.once import FLAGS as ONCE_FLAGS
+from exporter.cli.run import FLAGS as RUN_FLAGS
+from exporter.cli.simulate import FLAGS as SIMULATE_FLAGS
+from tests.pages import ROOT, code_words, examples, page_texts
+from tests.shell_lines import commands
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FLAGS = {
+    "run": RUN_FLAGS,
+    "check": CHECK_FLAGS,
+    "once": ONCE_FLAGS,
+    "backfill": BACKFILL_FLAGS,
+    "demo": DEMO_FLAGS,
+    "simulate": SIMULATE_FLAGS,
+}
+IMAGE = re.compile(r"ghcr\.io/flashback-exporter/flashback-exporter:")
+FOLDERS = r"benchmarks|deploy|docs|exporter|helm|monitoring|tests|\.github"
+SOURCE = re.compile(rf"(\./)?({FOLDERS})/[^<…]+|[\w-]+\.txt|config\.\w+\.(yaml|json)")
+
+OTHER_PROGRAMS = {
+    "cosign": "takes an image that was released",
+    "cp": "every system has it",
+    "curl": "what it asks for is asked for in tests of its own; the script by test_coming_from.py",
+    "date": "run with its script by tests/real/test_coming_from.py",
+    "docker": "takes Docker; the image is built and run by tests/real/test_image.py",
+    "gh": "takes an image that was released",
+    "helm": "tests/real/test_examples.py",
+    "install": "writes to the system's folders; which files it takes is checked here",
+    "jq": "run with its script by tests/real/test_coming_from.py",
+    "kubectl": "takes a cluster",
+    "mv": "every system has it",
+    "pip": "takes a package index; which files it takes is checked here",
+    "promtool": "tests/real/test_backfill.py",
+    "sudo": "takes the right to be root",
+    "systemctl": "takes a system that was booted by systemd",
+}
+"""Commands of examples that are no part of this project, and why they are not run here."""
+
+
+def shell_commands() -> Iterator[tuple[str, list[str]]]:
+    """Where it stands, and each command of the shell examples."""
+    for example in examples("sh"):
+        for words in commands(example.text):
+            yield str(example), words
+
+
+def own_arguments(words: list[str]) -> list[str] | None:
+    """What follows the exporter's name in a command, also inside of a container."""
+    for index, word in enumerate(words):
+        is_started = index == 0 or words[index - 1] == "--"
+        if is_started and Path(word).name == "flashback-exporter":
+            return words[index + 1 :]
+        if words[:2] == ["docker", "run"] and IMAGE.match(word):
+            return words[index + 1 :]
+    return None
+
+
+def own_commands() -> Iterator[tuple[str, list[str]]]:
+    """Where it stands, and the arguments of each command of the exporter's, in blocks and lines."""
+    for place, words in shell_commands():
+        arguments = own_arguments(words)
+        if arguments is not None:
+            yield place, arguments
+    for page, code in code_words():
+        if code.startswith("flashback-exporter ") and "[" not in code:
+            (words,) = commands(code)
+            yield page, words[1:]
+
+
+def test_every_command_is_ours_or_listed() -> None:
+    """A page names no program that is neither checked nor excused, and none is excused in vain."""
+    own = {"flashback-exporter", "make", "python", "python3"}
+    named = {Path(words[0]).name for _, words in shell_commands()}
+    assert named - own == OTHER_PROGRAMS.keys()
+
+
+@pytest.mark.parametrize(("place", "arguments"), list(own_commands()))
+def test_own_commands_have_the_flags_that_pages_give_them(
+    place: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The parser takes each command line of the exporter's, name, flags and values."""
+    command, *rest = arguments if arguments and arguments[0] in COMMANDS else ["run", *arguments]
+    if rest == ["--version"]:
+        return
+    try:
+        flags.parse(flags.parser(command, ""), FLAGS[command], rest, {})
+    except SystemExit:
+        pytest.fail(f"{place}: {capsys.readouterr().err}")
+
+
+def test_every_command_is_known_with_its_flags() -> None:
+    """No command was forgotten above."""
+    assert FLAGS.keys() == COMMANDS.keys()
+
+
+def test_flags_and_variables_that_pages_name_exist() -> None:
+    """A flag in code marks, or a variable anywhere, is one of the program's."""
+    known = {flag.name: flag.variable for each in FLAGS.values() for flag in each}
+    for page, code in code_words():
+        for name in re.findall(r"^--((?:config|log|shard|web)\.[a-z.-]+)", code):
+            assert name in known, f"{page}: --{name}"
+    for page, text in page_texts():
+        for variable in re.findall(r"FLASHBACK_EXPORTER_[A-Z_]*[A-Z]", text):
+            assert variable in known.values(), f"{page}: {variable}"
+
+
+def test_targets_that_pages_name_exist() -> None:
+    """Each `make` of a page has its target."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {(place, words[1]) for place, words in shell_commands() if words[0] == "make"}
+    named |= {
+        (page, target)
+        for page, code in code_words()
+        for target in re.findall(r"^make ([\w-]+)", code)
+    }
+    assert named
+    assert [each for each in named if each[1] not in targets] == []
+
+
+def test_modules_that_pages_run_exist() -> None:
+    """Each `python -m` of a page names a module, which knows the flags that it is given."""
+    named = [(page, words) for page, code in code_words() for words in commands_in(code)]
+    for place, words in [*shell_commands(), *named]:
+        if Path(words[0]).name in {"python", "python3"}:
+            dash, module, *arguments = words[1:]
+            assert dash == "-m", place
+            folder = ROOT / module.replace(".", "/")
+            program = folder / "__main__.py" if folder.is_dir() else folder.with_suffix(".py")
+            for flag in (each for each in arguments if each.startswith("--")):
+                assert f'"{flag}"' in program.read_text(), f"{place}: {module} {flag}"
+            assert program.exists() or module == "venv", f"{place}: {module}"
+
+
+def commands_in(code: str) -> list[list[str]]:
+    """The commands in code marks that run a module."""
+    return commands(code) if re.match(r"\S*python3? -m ", code) else []
+
+
+def test_files_that_pages_name_exist() -> None:
+    """Each path into the source, in code marks or in a command, leads to a file or folder."""
+    named = [(page, code) for page, code in code_words() if " " not in code]
+    named += [(place, word) for place, words in shell_commands() for word in words]
+    found = [(place, word) for place, word in named if SOURCE.fullmatch(word)]
+    assert found
+    for place, word in found:
+        pattern = word.split("::")[0].removeprefix("./").rstrip("/")
+        assert list(ROOT.glob(pattern)), f"{place}: {word}"
