@@ -29,7 +29,8 @@ ADDRESS = replace(
 FLAGS = (ADDRESS, *flags.SIMULATOR_FLAGS, *flags.LOG_FLAGS)
 
 _DESCRIPTION = """\
-Serves a simulation of Flashback's API. Any bucket id exists and any token is accepted.
+Serves a simulation of Flashback's API. Any bucket id exists and any token is accepted;
+to try a login and discovery, use the API that `demo` prints.
 """
 
 
