@@ -102,7 +102,10 @@ class Poller:
 
     def _next_spare(self) -> Coroutine[None, None, None] | None:
         work = self._spare() if self._running_spare < self._max_spare else None
-        return None if work is None else self._run_spare(work)
+        if work is None:
+            return None
+        self._running_spare += 1
+        return self._run_spare(work)
 
     def _until_next_due(self) -> float:
         due = self._schedule.next_due()
@@ -118,7 +121,6 @@ class Poller:
         self.wake()
 
     async def _run_spare(self, work: Coroutine[None, None, None]) -> None:
-        self._running_spare += 1
         await work
         self._running_spare -= 1
         self._running -= 1

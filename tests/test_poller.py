@@ -133,11 +133,12 @@ async def test_rate_is_bounded() -> None:
     assert len({name for _, name in upstream.started}) == 20
 
 
-async def test_what_can_wait_comes_after_what_is_due() -> None:
+@pytest.mark.parametrize("rate", [10, 1000])
+async def test_what_can_wait_comes_after_what_is_due(rate: float) -> None:
     """Polls that are due start first; what can wait takes half of the places at the most."""
     upstream = Upstream(FakeClock(), seconds=1)
     upstream.spares_left = 20
-    async with polling(upstream, 12, max_concurrent=4, rate=10):
+    async with polling(upstream, 12, max_concurrent=4, rate=rate):
         await upstream.clock.advance(20)
     names = [name for _, name in upstream.started]
     assert names[12:] == ["spare"] * 20
