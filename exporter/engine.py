@@ -112,15 +112,18 @@ class Engine:
         """The plan, made in a thread: with many buckets it takes longer than a scrape may wait."""
         while True:
             known = dict(self._inventories)
-            plan = await asyncio.to_thread(self.plan, change)
+            plan = await asyncio.to_thread(self.plan, known, change)
             if known == self._inventories:
                 return plan
 
-    def plan(self, change: Change = NO_CHANGE) -> Plan:
-        """Which buckets there are and what is known of them, once a change has been made."""
+    def plan(self, known: Mapping[str, Inventory], change: Change = NO_CHANGE) -> Plan:
+        """Which buckets there are and what is known of them, once a change has been made.
+
+        `known`: the listings, which nobody changes meanwhile: this may run in a thread.
+        """
         listed = {
             name: inventory
-            for name, inventory in self._inventories.items()
+            for name, inventory in known.items()
             if name not in change.listed_elsewhere
         }
         listed.update(change.listed)

@@ -66,7 +66,7 @@ class Exporter:
         self._engine = self._new_engine(config)
         self.config_loaded: Instant
         """When the configuration at work was loaded."""
-        self._adopt(self._engine, self._engine.plan())
+        self._adopt(self._engine, self._engine.plan(self._inventories))
         telemetry.watch(self)
 
     @property
