@@ -296,8 +296,9 @@ class BucketState:
         day = timing.newest_closed_day(now.wall)
         if self.previous_day is None:
             return day
-        is_time = now.wall >= timing.closed_day_shown(day, bucket_id)[0]
-        return day if is_time and self.previous_day.day != day else None
+        if self.previous_day.day == day:
+            return None
+        return day if now.wall >= timing.closed_day_shown(day, bucket_id)[0] else None
 
     def previous_day_until(self, timing: Timing, now: Instant) -> float:
         """The monotonic time, seconds, from which on the closed day held here is not shown."""
