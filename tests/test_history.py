@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import tracemalloc
 
 import pytest
 
@@ -89,7 +89,14 @@ def test_an_account_can_be_forgotten() -> None:
 
 def test_it_stays_small() -> None:
     """A bucket's past is one string of bytes: three megabytes for ten thousand buckets."""
-    history = held()
-    noted(history, *(reading(START) for _ in range(2 * KEPT)))
-    (record,) = history._records.values()  # noqa: SLF001 - the bound is on what is kept
-    assert sys.getsizeof(record) <= 300
+    history, keys = History(), [BucketKey("main", f"b{number}") for number in range(100)]
+    history.hold(keys)
+    state = BucketState(START).after(reading(START), Timing())
+    tracemalloc.start()
+    for _ in range(2 * KEPT):
+        for key in keys:
+            history.note(key, state)
+    held_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(history.polls(keys[0])) == KEPT
+    assert held_bytes <= 300 * len(keys)
