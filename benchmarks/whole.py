@@ -23,6 +23,7 @@ import structlog
 
 from benchmarks import sample
 from exporter.clock import SystemClock
+from exporter.closed_days import ClosedDays
 from exporter.config import load
 from exporter.model import Failure
 from exporter.schedule import Schedule
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from multiprocessing.connection import Connection
 
+    from exporter.closed_days import Question
     from exporter.config import Config
     from exporter.model import Bucket, Instant, Outcome, Timing
     from exporter.schedule import Slot
@@ -71,6 +73,8 @@ class Instruments:
         self.began = time.monotonic()
         self.first_poll = self.planned = math.nan
         self.all_planned = asyncio.Event()
+        self.settled = asyncio.Event()
+        """Since the restart there was a moment in which nothing was due, not even a closed day."""
         self._buckets = buckets
         self.base = psutil.Process().memory_info().rss
         self.restart()
@@ -80,6 +84,7 @@ class Instruments:
         self.started, self.cpu_started = time.monotonic(), time.process_time()
         self.late = self.held = 0.0
         self.polls = self.failures = 0
+        self.settled.clear()
 
     def figures(self) -> Figures:
         """What was found since the last restart."""
@@ -101,6 +106,7 @@ class Instruments:
     def attach(self, stack: ExitStack) -> None:
         """Wrap what is measured."""
         take_due, hand_back, hold = Schedule.take_due, Schedule.hand_back, Schedule.hold
+        take_question = ClosedDays.take
         run_handle = Handle._run  # noqa: SLF001 - the loop tells nobody else
 
         def watched_take(schedule: Schedule, now: float) -> Slot | None:
@@ -115,6 +121,12 @@ class Instruments:
             self.polls += 1
             self.failures += isinstance(outcome, Failure)
             return hand_back(schedule, slot, outcome, now)
+
+        def watched_question(days: ClosedDays, paused: Collection[str]) -> Question | None:
+            question = take_question(days, paused)
+            if question is None:
+                self.settled.set()
+            return question
 
         def watched_hold(
             schedule: Schedule, buckets: Collection[tuple[Bucket, Timing]], now: float
@@ -132,6 +144,7 @@ class Instruments:
         stack.enter_context(patch.object(Schedule, "take_due", watched_take))
         stack.enter_context(patch.object(Schedule, "hand_back", watched_back))
         stack.enter_context(patch.object(Schedule, "hold", watched_hold))
+        stack.enter_context(patch.object(ClosedDays, "take", watched_question))
         stack.enter_context(patch.object(Handle, "_run", watched_run))
 
 
@@ -139,7 +152,8 @@ def run(buckets: int, api_port: int, pipe: Connection, *, found: bool = False) -
     """Serve, and measure as `pipe` says; the buckets are listed, or found where `found`.
 
     Told "begin" it counts from then on, "end" has the figures sent, "planned" likewise as soon as
-    all buckets are known. Told "rename" it gives each listed bucket another name.
+    all buckets are known, "settled" as soon as nothing is left to ask for but what is due each
+    minute. Told "rename" it gives each listed bucket another name.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with TemporaryDirectory() as folder, ExitStack() as stack:
@@ -182,6 +196,8 @@ async def _serve(
             else:
                 if word == "planned":
                     await instruments.all_planned.wait()
+                elif word == "settled":
+                    await instruments.settled.wait()
                 pipe.send(tuple(instruments.figures()))
 
 

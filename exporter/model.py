@@ -135,11 +135,11 @@ class Bucket:
     storage_type: str = ""  # this and the next two: empty where discovery does not tell
     region: str = ""
     workspace_id: str = ""
+    key: BucketKey = field(init=False, repr=False, compare=False)
+    """What stays the same over a reload. Made once: all that know the bucket share it."""
 
-    @property
-    def key(self) -> BucketKey:
-        """What stays the same over a reload."""
-        return BucketKey(self.account, self.id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", BucketKey(self.account, self.id))
 
 
 class BucketKey(NamedTuple):

@@ -25,7 +25,7 @@ from benchmarks import (
     servers,
     serving,
 )
-from benchmarks.__main__ import main
+from benchmarks.command import main
 from benchmarks.measuring import server
 from benchmarks.table import Quantity, Row, rows_to_markdown
 

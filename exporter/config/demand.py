@@ -24,14 +24,14 @@ NODES_PER_BUCKET = 6
 BASE_MEMORY = 60 * 2**20
 """Bytes of a process that polls nothing."""
 
-MEMORY_PER_SERIES = 265
+MEMORY_PER_SERIES = 260
 """Bytes that a series adds: its text, its values, and a share of its bucket.
 
 Measured, as the two below: `python -m benchmarks crowd` with 10,000 buckets of 72 series each.
 """
 
-CPU_PER_POLL = 0.0014
-"""Seconds of a core that a poll takes on a machine like the measured one, scrapes included."""
+CPU_PER_REQUEST = 0.0009
+"""Seconds of a core per request for a day, on a machine like the measured one; scrapes included."""
 
 BASE_CPU = 0.01
 """The share of a core of a process that polls nothing and is scraped."""
@@ -60,7 +60,7 @@ class Demand:
     answer_time: float  # seconds that an answer may take on average before polls fall behind
     series: int
     memory: int  # bytes
-    cpu: float  # share of a core, without TLS
+    cpu: float  # share of a core, without TLS, while closed days are asked for
 
 
 def demand(config: Config) -> Demand:
@@ -69,14 +69,15 @@ def demand(config: Config) -> Demand:
     rate = sum(len(account.buckets) / account.timing.poll_interval for account in config.accounts)
     per_node = 7 + len(config.known_statuses) + 1
     series = buckets * (NODES_PER_BUCKET * per_node + 6)
+    closed_days = buckets / CLOSED_DAYS_SPREAD
     return Demand(
         buckets=buckets,
         requests_per_second=rate,
-        closed_days_per_second=buckets / CLOSED_DAYS_SPREAD,
+        closed_days_per_second=closed_days,
         answer_time=config.limits.max_concurrent_requests / rate if rate else math.inf,
         series=series,
         memory=BASE_MEMORY + series * MEMORY_PER_SERIES,
-        cpu=BASE_CPU + rate * CPU_PER_POLL,
+        cpu=BASE_CPU + (rate + closed_days) * CPU_PER_REQUEST,
     )
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from exporter.config import Config, demand, shortages
-from exporter.config.demand import BASE_CPU, CPU_PER_POLL, HEADROOM
+from exporter.config.demand import BASE_CPU, CPU_PER_REQUEST, HEADROOM
 from exporter.model import Timing
 from exporter.schedule import Schedule
 from exporter.upstream.pace import Pace
@@ -46,7 +46,9 @@ def test_demand_adds_up_over_accounts() -> None:
     assert asked.requests_per_second == pytest.approx(2)
     assert asked.answer_time == pytest.approx(8)
     assert asked.series == 70 * 72
-    assert asked.cpu == pytest.approx(BASE_CPU + 2 * CPU_PER_POLL)
+    closed_days = 70 / 3600
+    assert asked.closed_days_per_second == pytest.approx(closed_days)
+    assert asked.cpu == pytest.approx(BASE_CPU + (2 + closed_days) * CPU_PER_REQUEST)
 
 
 def test_buckets_to_be_found_do_not_count() -> None:
