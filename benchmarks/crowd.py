@@ -17,13 +17,13 @@ import httpx
 from benchmarks import stub
 from benchmarks.changes import SPARE_SECONDS, first_byte, received
 from benchmarks.measuring import process, server
+from benchmarks.scraping import SCRAPE_INTERVAL
 from benchmarks.table import Quantity, Row, megabytes, milliseconds
 from benchmarks.whole import INTERVAL, Figures, run
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-SCRAPE_INTERVAL = 15.0
 STEADY = 3.0
 """Seconds after what a start brings, so that what it leaves behind is not counted."""
 

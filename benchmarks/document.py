@@ -31,7 +31,8 @@ the aim is an aim, not a limit that a test enforces.
   rendering. The clients beside it make the same POST and decode the JSON, no more.
 - **scrape**: all bytes of the page at a moment. The client library shows the same samples from a
   custom collector. Gzip is level 1 here (isal's where it is installed);
-  the library's own server uses level 9.
+  the library's own server uses level 9. All servers scrape one state: what one more costs is its
+  scrapes.
 - **10,000 buckets**: the whole service, each bucket polled once a minute against a fast stub, two
   scrapes with gzip every fifteen seconds, beside the same with fewer buckets, at the same time. A
   hold is the CPU time of one turn of the event loop: what other processes take is not counted.
@@ -42,8 +43,9 @@ the aim is an aim, not a limit that a test enforces.
   other.
 - **serving**: the exporter's web application, beside others that send the same samples. A page that
   has not changed since the last scrape is sent as it was kept; a "changed page" is made for each
-  scrape, as after a poll. "Own counters too" is all that the exporter serves: the text of its
-  counters is kept until something is counted, what it says of its process is asked each time.
+  scrape, as after a poll, for which nginx has no counterpart. "Own counters too" is all that the
+  exporter serves: the text of its counters is kept until something is counted, that of its process
+  for a hundredth of a second; how the polling is, is asked each time.
 
 ## Where this was measured
 

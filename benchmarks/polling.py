@@ -107,7 +107,7 @@ async def exporter_polls(url: str) -> AsyncIterator[Poll]:
 
 
 def _client(url: str, transport: Transport, clock: Clock) -> Client:
-    telemetry = Telemetry("", "", runtime_metrics=False)
+    telemetry = Telemetry("", "", runtime_metrics=False, clock=clock)
     caller = Caller(
         "main",
         url,

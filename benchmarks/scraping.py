@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from benchmarks import reference, sample
 from benchmarks.measuring import costs
-from benchmarks.table import Row, megabytes, milliseconds
+from benchmarks.table import Quantity, Row, megabytes, milliseconds
 from exporter.web.scrapes import GZIP_LEVEL, gzipped
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     Encoding: TypeAlias = Callable[[Iterable[bytes]], Iterator[bytes]]
 
 AIM = "≤ 1/100"
+SCRAPE_INTERVAL = 15.0
+"""How often a server scrapes, seconds."""
+
 LIBRARY = "prometheus_client"
 
 
@@ -52,6 +55,7 @@ def compare(size: Size) -> list[Row]:
         _cpu_row(name, "OpenMetrics", cost["page"], LIBRARY, cost["OpenMetrics"], aim=AIM),
         _cpu_row(name, "text, gzip", cost["page, gzip"], level_1, cost["level 1"]),
         _cpu_row(name, "text, gzip", cost["page, gzip"], level_9, cost["level 9"]),
+        Row(name, "one more server, each 15 s: CPU", _share(cost["page, gzip"]), "", None, "≤ 1 %"),
         _memory_row(name, "text", cost["page"], LIBRARY, cost["library"]),
         _memory_row(name, "text, gzip", cost["page, gzip"], level_9, cost["level 9"]),
     ]
@@ -72,6 +76,11 @@ def _contestants(buckets: int) -> dict[str, Preparation]:
 def _cpu_row(name: str, what: str, page: Cost, beside: str, base: Cost, *, aim: str = "") -> Row:
     here, there = milliseconds(page.cpu_seconds), milliseconds(base.cpu_seconds)
     return Row(name, f"{what}: CPU", here, beside, there, aim)
+
+
+def _share(page: Cost) -> Quantity:
+    """Of a core, for a page per scrape interval."""
+    return Quantity(100 * page.cpu_seconds / SCRAPE_INTERVAL, "% of a core")
 
 
 def _memory_row(name: str, what: str, page: Cost, beside: str, base: Cost) -> Row:

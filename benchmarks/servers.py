@@ -18,14 +18,18 @@ from prometheus_client import disable_created_metrics, start_http_server
 
 from benchmarks import reference, sample, stub
 from benchmarks.measuring import Server
+from exporter.clock import SystemClock
+from exporter.sharding import Shard
 from exporter.telemetry import Telemetry
 from exporter.upstream.events import Call
 from exporter.web.app import Endpoints, make_app
 from exporter.web.listen import ListenAddress, served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from multiprocessing.connection import Connection
+
+    from exporter.gauges import ListingView
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 NGINX_CONF = """\
@@ -40,6 +44,30 @@ http {{
 }}
 """
 START_SECONDS = 10.0
+
+
+class _AtRest:
+    """A polling that is in time, of one account with a token that ends."""
+
+    shard = Shard()
+
+    def __init__(self, buckets: int) -> None:
+        self._buckets = buckets
+
+    def bucket_count(self) -> int:
+        return self._buckets
+
+    def lag(self) -> float:
+        return 0.0
+
+    def paused_until(self) -> Mapping[str, float]:
+        return {}
+
+    def token_expiries(self) -> Mapping[str, float]:
+        return {"main": sample.NOW.wall}
+
+    def listings(self) -> Mapping[str, ListingView]:
+        return {}
 
 
 def serve_exporter(
@@ -57,8 +85,9 @@ def serve_exporter(
 async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool, anew: bool) -> None:
     store = sample.filled_store(buckets)
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    telemetry = Telemetry("", "", runtime_metrics=True)
+    telemetry = Telemetry("", "", runtime_metrics=True, clock=SystemClock())
     telemetry.expect("main", [Call.STATS])
+    telemetry.watch(_AtRest(buckets))
     earlier = count(start=1e-6, step=1e-6)
 
     def exposition(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as Endpoints wants it

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from exporter.metrics import FAMILIES, PREVIOUS_DAY, View, WhenStale
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
     from exporter.metrics import Family
 
-FRAGMENTS_PER_CHUNK = 256
-"""How many fragments are joined at a time: enough to be quick, few enough to be sent at once."""
+BUCKETS_PER_CHUNK = 256
+"""How many buckets' lines are joined at a time: enough to be quick, few enough to send at once."""
 
 
 _NOTHING_KEPT = (None,) * len(FAMILIES)
@@ -89,17 +91,32 @@ def closed_day_fragments(bucket: Bucket, state: BucketState) -> tuple[bytes, ...
 
 
 def page(
-    texts: Iterable[BucketText], closed_days: Iterable[ClosedDayText], monotonic: float
+    texts: Sequence[BucketText], closed_days: Sequence[ClosedDayText], monotonic: float
+) -> bytes:
+    """All buckets' samples at a moment, family by family."""
+    chunks = _chunks(texts, closed_days, monotonic, max(len(texts), 1))
+    return b"".join(chain.from_iterable(chunks))
+
+
+def page_in_chunks(
+    texts: Sequence[BucketText], closed_days: Sequence[ClosedDayText], monotonic: float
 ) -> Iterator[bytes]:
-    """All buckets' samples at a moment, family by family, in chunks."""
-    yield from _joined(FAMILIES, [text.at(monotonic) for text in texts])
-    yield from _joined(PREVIOUS_DAY, [text.at(monotonic) for text in closed_days])
+    """The same, made while it is read: for a page that takes long, or much memory."""
+    return map(b"".join, _chunks(texts, closed_days, monotonic, BUCKETS_PER_CHUNK))
 
 
-def _joined(families: Sequence[Family], shown: list[tuple[bytes, ...]]) -> Iterator[bytes]:
-    for position, family in enumerate(families):
-        header = [family.header]
-        for start in range(0, len(shown) or 1, FRAGMENTS_PER_CHUNK):
-            fragments = [text[position] for text in shown[start : start + FRAGMENTS_PER_CHUNK]]
-            yield b"".join(header + fragments)
-            header = []
+def _chunks(
+    texts: Sequence[BucketText],
+    closed_days: Sequence[ClosedDayText],
+    monotonic: float,
+    buckets_per_chunk: int,
+) -> Iterator[Iterable[bytes]]:
+    """What is to be joined: of each family its header, and each bucket's fragment."""
+    for families, aging in ((FAMILIES, texts), (PREVIOUS_DAY, closed_days)):
+        shown = [text.at(monotonic) for text in aging]
+        for position, family in enumerate(families):
+            yield (family.header,)
+            fragment = itemgetter(position)
+            for start in range(0, len(shown), buckets_per_chunk):
+                # Looked up by and by: ten thousand buckets' fragments lie far apart in memory.
+                yield map(fragment, shown[start : start + buckets_per_chunk])

@@ -76,7 +76,7 @@ async def serving(
     configuration cannot, and ListenError where it cannot listen. A bug in a background task cancels
     the body and is raised.
     """
-    telemetry = _telemetry(runtime_metrics=options.exporter_metrics)
+    telemetry = _telemetry(clock, runtime_metrics=options.exporter_metrics)
     exporter = Exporter(load(), telemetry, clock, chance, shard=options.shard)
     board = LiveBoard(exporter, clock)
 
@@ -157,7 +157,7 @@ async def polled_once(
 
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
-    telemetry = _telemetry(runtime_metrics=exporter_metrics)
+    telemetry = _telemetry(clock, runtime_metrics=exporter_metrics)
     exporter = Exporter(
         config,
         telemetry,
@@ -175,7 +175,7 @@ async def polled_once(
     return exporter
 
 
-def _telemetry(*, runtime_metrics: bool) -> Telemetry:
+def _telemetry(clock: Clock, *, runtime_metrics: bool) -> Telemetry:
     # No _created series: the client library has only a global switch.
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    return Telemetry(VERSION, revision(), runtime_metrics=runtime_metrics)
+    return Telemetry(VERSION, revision(), runtime_metrics=runtime_metrics, clock=clock)

@@ -17,6 +17,7 @@ from exporter.exposition import (
     bucket_text,
     closed_day_fragments,
     page,
+    page_in_chunks,
 )
 from exporter.model import Bucket, BucketKey, BucketState, DayStats, Instant, Outcome, Timing
 
@@ -25,22 +26,15 @@ if TYPE_CHECKING:
 
 
 KEPT_PAGE = 2 * 2**20
-"""A page of at most so many bytes is kept until something changes: two scrapers, one rendering."""
+"""A page of at most about so many bytes is made in one go, and kept until something changes."""
 
 
-class _Page:
+class _Page(NamedTuple):
     """A whole page, and the span of monotonic time in which it looks like this."""
 
-    def __init__(self, chunks: list[bytes], since: float, until: float) -> None:
-        self._chunks = chunks
-        self.since = since
-        self.until = until
-
-    def text(self) -> bytes:
-        """Joined once it is asked for again: that takes as long as making, and most never are."""
-        if len(self._chunks) > 1:
-            self._chunks = [b"".join(self._chunks)]
-        return self._chunks[0]
+    text: bytes
+    since: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,8 @@ class Store:
     def __init__(self) -> None:
         self._known_statuses: tuple[str, ...] = ()
         self._entries: dict[BucketKey, Entry] = {}
-        self._changes = 0
+        self._page_size = math.inf
+        """Bytes of a page as it was last made; until then it may be of any size."""
         self._kept: _Page | None = None
         self.unpolled: set[BucketKey] = set()
         """The buckets of which no poll has ended yet."""
@@ -121,7 +116,7 @@ class Store:
                 else _renewed(held, made.bucket, made.timing, prepared.known_statuses, now)
             )
         self._entries = entries
-        self._changed()
+        self._kept, self._page_size = None, math.inf
         self.unpolled = {key for key, entry in entries.items() if entry.state.newest is None}
 
     def forget(self, account: str) -> None:
@@ -129,7 +124,7 @@ class Store:
         self._entries = {
             key: entry for key, entry in self._entries.items() if key.account != account
         }
-        self._changed()
+        self._kept = None
 
     def record(self, key: BucketKey, outcome: Outcome) -> tuple[BucketState, BucketState]:
         """Take in how a poll of a bucket ended; the states before and after it."""
@@ -145,7 +140,7 @@ class Store:
             closed_day=entry.closed_day,
             before=entry.text if same else None,
         )
-        self._changed()
+        self._kept = None
         self.unpolled.discard(key)
         return entry.state, state
 
@@ -156,7 +151,7 @@ class Store:
         until = state.previous_day_until(entry.timing, now)
         closed_day = ClosedDayText(closed_day_fragments(entry.bucket, state), until)
         self._entries[key] = replace(entry, state=state, closed_day=closed_day)
-        self._changed()
+        self._kept = None
 
     def timing(self, key: BucketKey) -> Timing:
         """What counts for a bucket that is held."""
@@ -166,31 +161,25 @@ class Store:
         """Every sample that may be shown at a moment."""
         kept = self._kept
         if kept is not None and kept.since <= monotonic < kept.until:
-            return iter((kept.text(),))
-        return self._page(monotonic)
-
-    def _page(self, monotonic: float) -> Iterator[bytes]:
-        """Make the page, and keep it if it is small and nothing changes meanwhile."""
+            return iter((kept.text,))
         texts = [entry.text for entry in self]
         closed_days = [entry.closed_day for entry in self]
-        changes, size = self._changes, 0
-        chunks: list[bytes] = []
-        for chunk in page(texts, closed_days, monotonic):
-            size += len(chunk)
-            if size <= KEPT_PAGE:
-                chunks.append(chunk)
-            else:
-                chunks.clear()
-            yield chunk
-        if size <= KEPT_PAGE and changes == self._changes:
-            ends = [text.fresh_until for text in texts]
-            ends += [text.shown_until for text in closed_days]
-            until = min((end for end in ends if monotonic < end), default=math.inf)
-            self._kept = _Page(chunks, monotonic, until)
+        if self._page_size > KEPT_PAGE:
+            return self._measured(page_in_chunks(texts, closed_days, monotonic))
+        text = page(texts, closed_days, monotonic)
+        self._page_size = len(text)
+        ends = [each.fresh_until for each in texts]
+        ends += [each.shown_until for each in closed_days]
+        until = min((end for end in ends if monotonic < end), default=math.inf)
+        self._kept = _Page(text, monotonic, until)
+        return iter((text,))
 
-    def _changed(self) -> None:
-        self._changes += 1
-        self._kept = None
+    def _measured(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            yield chunk
+        self._page_size = size
 
 
 def _renewed(

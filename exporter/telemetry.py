@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from exporter.clock import Clock
+
     _Format: TypeAlias = Callable[[CollectorRegistry], bytes]
 
 KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
@@ -44,23 +46,31 @@ KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
 ATTEMPT_REASONS = tuple(reason for reason in Reason if reason is not Reason.OVERDUE)
 """An attempt can fail for any reason but the one that means that there was none."""
 
+RUNTIME_KEPT = 0.01
+"""How long the process's own metrics are kept, seconds: Linux counts its CPU time in such steps."""
+
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Telemetry:
     """Counts what it is told; it is the observer of every client."""
 
-    def __init__(self, version: str, revision: str, *, runtime_metrics: bool) -> None:
+    def __init__(self, version: str, revision: str, *, runtime_metrics: bool, clock: Clock) -> None:
+        self._clock = clock
         self._counted = CollectorRegistry()
-        """What stays as it is until something is told here: its text is kept until then."""
+        """What stays as it is until something is told here."""
+        self._runtime = CollectorRegistry()
+        """What the process and the interpreter say of themselves, which takes a while."""
         self._asked = CollectorRegistry()
         """What is asked at each scrape."""
-        self._kept: dict[_Format, bytes] = {}
+        self._counted_text = _KeptText(self._counted)
+        self._runtime_text = _KeptText(self._runtime)
+        self._runtime_text_until = clock.monotonic()
         self._counted.register(_BuildInfo(version, revision))
         if runtime_metrics:
             PlatformCollector(registry=self._counted)
-            ProcessCollector(registry=self._asked)
-            GCCollector(registry=self._asked)
+            ProcessCollector(registry=self._runtime)
+            GCCollector(registry=self._runtime)
         self._requests = Counter(
             "flashback_api_requests",
             "HTTP answers of the Flashback API, whatever they said.",
@@ -109,7 +119,7 @@ class Telemetry:
 
     def expect(self, account: str, calls: Iterable[Call]) -> None:
         """Let an account's counters start at 0 rather than when something happens."""
-        self._kept.clear()
+        self._counted_text.drop()
         for call in calls:
             for code in KNOWN_CODES:
                 self._requests.labels(account, call, code)
@@ -124,18 +134,18 @@ class Telemetry:
 
     def config_loaded(self, wall: float) -> None:
         """A configuration was loaded and is at work."""
-        self._kept.clear()
+        self._counted_text.drop()
         self._reload_successful.set(1)
         self._reload_success.set(wall)
 
     def config_refused(self) -> None:
         """A configuration could not be used; the one before is at work."""
-        self._kept.clear()
+        self._counted_text.drop()
         self._reload_successful.set(0)
 
     def attempted(self, attempt: Attempt) -> None:
         """Count an attempt."""
-        self._kept.clear()
+        self._counted_text.drop()
         requests, failures, durations = self._cells(
             attempt.account, attempt.call, attempt.status, attempt.reason
         )
@@ -148,12 +158,12 @@ class Telemetry:
 
     def retrying(self, account: str, call: Call) -> None:
         """Count a call that is made once more."""
-        self._kept.clear()
+        self._counted_text.drop()
         self._retries.labels(account, call).inc()
 
     def drifted(self, drift: collections.Counter[Drift]) -> None:
         """Count places that differ from the API's documentation."""
-        self._kept.clear()
+        self._counted_text.drop()
         for place, times in drift.items():
             self._drift.labels(*place).inc(times)
 
@@ -168,22 +178,41 @@ class Telemetry:
 
     def families(self) -> Iterator[Metric]:
         """Every metric as it is now."""
-        return chain(self._counted.collect(), self._asked.collect())
+        registries = (self._counted, self._runtime, self._asked)
+        return chain.from_iterable(registry.collect() for registry in registries)
 
     def text(self) -> bytes:
         """Every metric in the text format 0.0.4."""
-        return self._counted_as(generate_latest) + generate_latest(self._asked)
+        return b"".join(self._parts(generate_latest))
 
     def openmetrics(self) -> bytes:
         """Every metric in OpenMetrics 1.0, the closing `# EOF` included."""
-        counted = self._counted_as(_openmetrics)
-        return counted.removesuffix(b"# EOF\n") + _openmetrics(self._asked)
+        *parts, last = self._parts(_openmetrics)
+        return b"".join(part.removesuffix(b"# EOF\n") for part in parts) + last
 
-    def _counted_as(self, form: _Format) -> bytes:
-        text = self._kept.get(form)
+    def _parts(self, form: _Format) -> tuple[bytes, ...]:
+        now = self._clock.monotonic()
+        if now >= self._runtime_text_until:
+            self._runtime_text.drop()
+            self._runtime_text_until = now + RUNTIME_KEPT
+        return self._counted_text.of(form), self._runtime_text.of(form), form(self._asked)
+
+
+class _KeptText:
+    """The text of a registry in the formats in which it was wanted, until it is dropped."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._texts: dict[_Format, bytes] = {}
+
+    def of(self, form: _Format) -> bytes:
+        text = self._texts.get(form)
         if text is None:
-            text = self._kept[form] = form(self._counted)
+            text = self._texts[form] = form(self._registry)
         return text
+
+    def drop(self) -> None:
+        self._texts.clear()
 
 
 def _openmetrics(registry: CollectorRegistry) -> bytes:

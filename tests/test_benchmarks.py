@@ -58,6 +58,7 @@ def test_scrape_is_compared_with_the_client_library() -> None:
         "OpenMetrics: CPU",
         "text, gzip: CPU",
         "text, gzip: CPU",
+        "one more server, each 15 s: CPU",
         "text: peak memory",
         "text, gzip: peak memory",
     ]

@@ -168,7 +168,7 @@ def test_before_the_first_listing() -> None:
     """Until a listing has ended nothing is known of discovery, and that is not a failure."""
     text = "accounts: [{name: a, authorization: {credentials: t}, discovery: {}}]"
     config = parse(text, path=Path("config.yaml"), environ={})
-    telemetry = Telemetry("1", "2", runtime_metrics=False)
+    telemetry = Telemetry("1", "2", runtime_metrics=False, clock=FakeClock())
     exporter = Exporter(config, telemetry, FakeClock(), Random(0), shard=Shard())
     (account,) = LiveBoard(exporter, FakeClock()).accounts()
     assert account == Account("a", discovery=Discovery(was_tried=False))

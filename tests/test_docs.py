@@ -16,7 +16,7 @@ from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.sharding import Shard
 from exporter.telemetry import Telemetry
 from exporter.upstream.events import Attempt, Call
-from tests.fakes import NOON, bucket, failure, node, reading
+from tests.fakes import NOON, FakeClock, bucket, failure, node, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_samples_carry_the_labels_of_their_family() -> None:
     state = BucketState(START).after(reading(START, FOUND), Timing())
     failed = state.after(failure(START), Timing())
     for text in (bucket_text(bucket(), each, Timing(), ["ONLINE"]) for each in (state, failed)):
-        for line in b"".join(page([text], [CLOSED], 0.0)).decode().splitlines():
+        for line in page([text], [CLOSED], 0.0).decode().splitlines():
             if not line.startswith("#"):
                 name = line.split("{")[0]
                 (family,) = (family for family in TABLE if family.name == name)
@@ -89,7 +89,7 @@ class Polling:
 
 def test_own_metrics_are_the_registry() -> None:
     """The page lists exactly the exporter's own metrics, with types and labels."""
-    telemetry = Telemetry("1", "2", runtime_metrics=False)
+    telemetry = Telemetry("1", "2", runtime_metrics=False, clock=FakeClock())
     telemetry.expect("main", [Call.STATS])
     telemetry.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
     telemetry.watch(Polling())
@@ -129,7 +129,7 @@ def test_series_formula_counts_the_series() -> None:
     closed = ClosedDayText(closed_day_fragments(bucket(), replace(state, previous_day=state.stats)))
     for each, extra in ((state, 6), (state.after(failure(START), Timing()), 7)):
         text = bucket_text(bucket(), each, Timing(), statuses)
-        lines = b"".join(page([text], [closed], 0.0)).decode().splitlines()
+        lines = page([text], [closed], 0.0).decode().splitlines()
         series = [line for line in lines if not line.startswith("#")]
         assert len(series) == 6 * (7 + len(statuses) + 1) + extra
 

@@ -13,19 +13,20 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from exporter.exposition import (
-    FRAGMENTS_PER_CHUNK,
+    BUCKETS_PER_CHUNK,
     BucketText,
     ClosedDayText,
     bucket_text,
     closed_day_fragments,
     page,
+    page_in_chunks,
 )
 from exporter.metrics import FAMILIES, METRICS
 from exporter.model import BucketState, DayStats, Instant, Outcome, Reason, Timing
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from exporter.model import Bucket
 
@@ -65,9 +66,9 @@ def text_of(*outcomes: Outcome, of: Bucket | None = None) -> BucketText:
     return bucket_text(of or bucket(), state, TIMING, KNOWN)
 
 
-def shown(texts: Iterable[BucketText], monotonic: float = START.monotonic) -> str:
+def shown(texts: Sequence[BucketText], monotonic: float = START.monotonic) -> str:
     """The page at a moment."""
-    return b"".join(page(texts, [CLOSED_DAY], monotonic)).decode()
+    return page(texts, [CLOSED_DAY], monotonic).decode()
 
 
 def samples(text: str) -> list[str]:
@@ -203,11 +204,16 @@ def test_stats_day_is_that_of_the_reading_shown() -> None:
     assert line in shown([text])
 
 
-def test_many_buckets_are_all_on_the_page() -> None:
-    """The page is whole also where it is joined in several chunks."""
-    count = 2 * FRAGMENTS_PER_CHUNK + 1
-    text = shown(text_of(reading(START), of=bucket(f"b{number}")) for number in range(count))
-    assert sum(line.startswith("flashback_bucket_up{") for line in samples(text)) == count
+@pytest.mark.parametrize("count", [0, 1, 2 * BUCKETS_PER_CHUNK + 1])
+def test_page_in_chunks_is_the_same_page(count: int) -> None:
+    """However it is made, the page is whole; no chunk has more fragments than it may."""
+    texts = [text_of(reading(START), of=bucket(f"b{number}")) for number in range(count)]
+    closed_days = [CLOSED_DAY] * count
+    whole = page(texts, closed_days, START.monotonic)
+    chunks = list(page_in_chunks(texts, closed_days, START.monotonic))
+    assert b"".join(chunks) == whole
+    assert sum(line.startswith("flashback_bucket_up{") for line in samples(whole.decode())) == count
+    assert max(chunk.count(b"flashback_bucket_up{") for chunk in chunks) <= BUCKETS_PER_CHUNK
 
 
 LABEL_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

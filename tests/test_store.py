@@ -56,15 +56,29 @@ def test_page_is_kept_until_it_would_look_another_way() -> None:
     store = make_store()
     store.record(BucketKey("main", "b1"), reading(START))
     now = START.monotonic
-    (text,) = [b"".join(store.page(now))]
-    assert list(store.page(now + 10)) == [text]
-    assert len(list(store.page(now - 1))) > 1
+    first = b"".join(store.page(now))
+    (text,) = store.page(now)
+    assert text == first
+    (again,) = store.page(now + 10)
+    assert again is text
+    (earlier,) = store.page(now - 1)
+    assert earlier == text
+    assert earlier is not text
     assert b"".join(store.page(now + 400)) != text
-    making = store.page(now + 399)  # before what is kept: made anew
-    next(making)
     store.record(BucketKey("main", "b2"), reading(after(START, 400)))
-    assert list(making)
     assert b'flashback_bucket_up{bucket_id="b2"} 1' in b"".join(store.page(now + 401))
+
+
+def test_page_being_made_in_chunks_is_of_its_moment() -> None:
+    """What is recorded while a page is read is on the next one, and on no part of this one."""
+    store = make_store()
+    before = b"".join(store.page(START.monotonic))
+    store.hold([(bucket(each), TIMING) for each in ("b1", "b2")], ("ONLINE",), START)
+    making = store.page(START.monotonic)
+    chunks = [next(making)]
+    store.record(BucketKey("main", "b2"), reading(START))
+    assert b"".join([*chunks, *making]) == before
+    assert b"".join(store.page(START.monotonic)) != before
 
 
 def test_large_page_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from exporter.model import Reason
 from exporter.sharding import Shard
 from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, Telemetry
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
+from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ class Polling:
 def telemetry() -> Telemetry:
     """A fresh one, as the composition root makes it."""
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    made = Telemetry("1.2.3", "abc", runtime_metrics=False)
+    made = Telemetry("1.2.3", "abc", runtime_metrics=False, clock=FakeClock())
     made.expect("main", [Call.STATS])
     made.watch(Polling())
     return made
@@ -167,8 +168,9 @@ def test_every_event_shows_at_once(
 
 
 def test_runtime_metrics_are_of_the_moment() -> None:
-    """What the process and the interpreter say is asked at each scrape."""
-    telemetry = Telemetry("1", "2", runtime_metrics=True)
+    """What the process and the interpreter say is asked again once a hundredth second is over."""
+    clock = FakeClock()
+    telemetry = Telemetry("1", "2", runtime_metrics=True, clock=clock)
 
     def collections() -> float:
         (line,) = (line for line in telemetry.text().splitlines() if line.startswith(COLLECTIONS))
@@ -176,15 +178,18 @@ def test_runtime_metrics_are_of_the_moment() -> None:
 
     before = collections()
     gc.collect()
+    assert collections() == before
+    clock.move_to(clock.monotonic() + 0.01)
     assert collections() > before
 
 
 def test_runtime_metrics_can_be_left_out() -> None:
     """The client library's own metrics are there unless switched off."""
-    with_them = Telemetry("1", "2", runtime_metrics=True).text().decode()
+    clock = FakeClock()
+    with_them = Telemetry("1", "2", runtime_metrics=True, clock=clock).text().decode()
     assert "python_info{" in with_them
     assert "process_resident_memory_bytes " in with_them
     assert "python_gc_objects_collected_total{" in with_them
-    without = Telemetry("1", "2", runtime_metrics=False).text().decode()
+    without = Telemetry("1", "2", runtime_metrics=False, clock=clock).text().decode()
     assert "python_info" not in without
     assert "process_" not in without
