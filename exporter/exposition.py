@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 BUCKETS_PER_CHUNK = 256
 """How many buckets' lines are joined at a time: enough to be quick, few enough to send at once."""
+
+CHUNK_BYTES = 2**20
+"""They are not joined where they would make more than this, as with very many nodes in each."""
 
 
 _NOTHING_KEPT = (None,) * len(FAMILIES)
@@ -94,29 +97,27 @@ def page(
     texts: Sequence[BucketText], closed_days: Sequence[ClosedDayText], monotonic: float
 ) -> bytes:
     """All buckets' samples at a moment, family by family."""
-    chunks = _chunks(texts, closed_days, monotonic, max(len(texts), 1))
-    return b"".join(chain.from_iterable(chunks))
+    return b"".join(chain.from_iterable(_columns(texts, closed_days, monotonic)))
 
 
 def page_in_chunks(
     texts: Sequence[BucketText], closed_days: Sequence[ClosedDayText], monotonic: float
 ) -> Iterator[bytes]:
     """The same, made while it is read: for a page that takes long, or much memory."""
-    return map(b"".join, _chunks(texts, closed_days, monotonic, BUCKETS_PER_CHUNK))
+    for fragments in _columns(texts, closed_days, monotonic):
+        # Looked up by and by: ten thousand buckets' fragments lie far apart in memory.
+        while some := tuple(islice(fragments, BUCKETS_PER_CHUNK)):
+            if sum(map(len, some)) <= CHUNK_BYTES:
+                yield b"".join(some)
+            else:
+                yield from some
 
 
-def _chunks(
-    texts: Sequence[BucketText],
-    closed_days: Sequence[ClosedDayText],
-    monotonic: float,
-    buckets_per_chunk: int,
-) -> Iterator[Iterable[bytes]]:
-    """What is to be joined: of each family its header, and each bucket's fragment."""
+def _columns(
+    texts: Sequence[BucketText], closed_days: Sequence[ClosedDayText], monotonic: float
+) -> Iterator[Iterator[bytes]]:
+    """Of each family its header, and each bucket's fragment."""
     for families, aging in ((FAMILIES, texts), (PREVIOUS_DAY, closed_days)):
         shown = [text.at(monotonic) for text in aging]
         for position, family in enumerate(families):
-            yield (family.header,)
-            fragment = itemgetter(position)
-            for start in range(0, len(shown), buckets_per_chunk):
-                # Looked up by and by: ten thousand buckets' fragments lie far apart in memory.
-                yield map(fragment, shown[start : start + buckets_per_chunk])
+            yield chain((family.header,), map(itemgetter(position), shown))

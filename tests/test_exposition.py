@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from exporter.exposition import (
     BUCKETS_PER_CHUNK,
+    CHUNK_BYTES,
     BucketText,
     ClosedDayText,
     bucket_text,
@@ -214,6 +215,17 @@ def test_page_in_chunks_is_the_same_page(count: int) -> None:
     assert b"".join(chunks) == whole
     assert sum(line.startswith("flashback_bucket_up{") for line in samples(whole.decode())) == count
     assert max(chunk.count(b"flashback_bucket_up{") for chunk in chunks) <= BUCKETS_PER_CHUNK
+
+
+def test_chunks_of_buckets_with_many_nodes_are_small() -> None:
+    """What a scrape takes at a time depends on its bytes: no chunk is much more than a megabyte."""
+    nodes = [node(f"n{number}", uptime_ratio=1.0) for number in range(200)]
+    text = text_of(reading(START, *nodes))
+    texts, closed_days = [text] * 250, [CLOSED_DAY] * 250
+    chunks = list(page_in_chunks(texts, closed_days, START.monotonic))
+    assert b"".join(chunks) == page(texts, closed_days, START.monotonic)
+    assert sum(map(len, chunks)) > 3 * CHUNK_BYTES
+    assert max(map(len, chunks)) <= CHUNK_BYTES
 
 
 LABEL_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
