@@ -16,6 +16,7 @@ from exporter.cli.process import complaint, until_signalled
 from exporter.cli.simulate import scenarios_text, simulated
 from exporter.clock import SystemClock
 from exporter.config import parse
+from exporter.config.web_config import load_web_config
 from exporter.logs import configure
 from exporter.service import serving
 from exporter.web.listen import ListenAddress, ListenError
@@ -96,12 +97,19 @@ async def _serve(
                 raise
             free = replace(options, listen_addresses=(fallback,))
             addresses = await stack.enter_async_context(start(free))
-        _announce(url, addresses, options.telemetry_path)
+        scheme = "https" if _has_tls(options) else "http"
+        _announce(url, [_base_url(scheme, each) for each in addresses], options.telemetry_path)
         await asyncio.Event().wait()
 
 
-def _announce(api: str, addresses: Sequence[ListenAddress], telemetry_path: str) -> None:
-    bases = dict.fromkeys(map(_base_url, addresses))
+def _has_tls(options: Options) -> bool:
+    """Whether a web configuration, which is at work by now, asks for TLS."""
+    file = options.web_config_file
+    return file is not None and load_web_config(file).tls is not None
+
+
+def _announce(api: str, urls: Sequence[str], telemetry_path: str) -> None:
+    bases = dict.fromkeys(urls)
     has_page = telemetry_path != "/"  # otherwise the metrics are in its place
     lines = [f"Page:           {base}/" for base in bases if has_page]
     lines += [f"Metrics:        {base}{telemetry_path}" for base in bases]
@@ -110,7 +118,7 @@ def _announce(api: str, addresses: Sequence[ListenAddress], telemetry_path: str)
     print("\n".join(lines), flush=True)  # noqa: T201 - for the person who looks
 
 
-def _base_url(address: ListenAddress) -> str:
+def _base_url(scheme: str, address: ListenAddress) -> str:
     """What a browser on this machine can open: every address is no address to go to."""
     host = "localhost" if address.host in _EVERY else address.host
-    return f"http://{replace(address, host=host)}"
+    return f"{scheme}://{replace(address, host=host)}"

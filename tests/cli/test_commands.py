@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+import trustme
 
 from exporter.sharding import owner
 from tests.scrapes import Scrape
@@ -275,6 +277,21 @@ def test_demo_says_first_where_its_page_is() -> None:
     with started("demo", "--web.listen-address=:0", "--web.telemetry-path=/") as process:
         assert process.stdout is not None
         assert re.match(r"Metrics: +http://localhost:\d+/$", process.stdout.readline())
+
+
+def test_demo_says_where_its_page_is_under_tls(tmp_path: Path) -> None:
+    """With TLS in a web configuration the printed address is one that answers."""
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "pair"
+    )
+    web = tmp_path / "web.yml"
+    web.write_text("tls_server_config: {cert_file: pair, key_file: pair}\n")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    with started("demo", ANY_PORT, f"--web.config.file={web}") as process:
+        page = line_with(process.stdout, r"^Page: +(https://\S+/)$")
+        assert httpx.get(page, trust_env=False, verify=trust).status_code == 200
 
 
 def test_demo_takes_a_free_port_unless_told_otherwise() -> None:
