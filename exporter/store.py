@@ -7,7 +7,8 @@ model's business, how it looks the exposition's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.exposition import (
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 KEPT_PAGE = 2 * 2**20
-"""A page of at most about so many bytes is made in one go, and kept until something changes."""
+"""A page of at most so many bytes, headers aside, is made in one go, and kept until it changes."""
 
 
 class _Page(NamedTuple):
@@ -46,6 +47,12 @@ class Entry:
     state: BucketState
     text: BucketText
     closed_day: ClosedDayText
+    size: int = field(init=False)
+    """Bytes that it has on a page, fresh."""
+
+    def __post_init__(self) -> None:
+        fragments = chain(self.text.fresh, self.closed_day.fragments)
+        object.__setattr__(self, "size", sum(map(len, fragments)))
 
 
 class Prepared(NamedTuple):
@@ -61,8 +68,8 @@ class Store:
     def __init__(self) -> None:
         self._known_statuses: tuple[str, ...] = ()
         self._entries: dict[BucketKey, Entry] = {}
-        self._page_size = math.inf
-        """Bytes of a page as it was last made; until then it may be of any size."""
+        self._size = 0
+        """Bytes that all entries have on a page, fresh."""
         self._kept: _Page | None = None
         self.unpolled: set[BucketKey] = set()
         """The buckets of which no poll has ended yet."""
@@ -115,23 +122,21 @@ class Store:
                 if held is before
                 else _renewed(held, made.bucket, made.timing, prepared.known_statuses, now)
             )
-        self._entries = entries
-        self._kept, self._page_size = None, math.inf
+        self._replace_all(entries)
         self.unpolled = {key for key, entry in entries.items() if entry.state.newest is None}
 
     def forget(self, account: str) -> None:
         """Drop all that is known of an account's buckets."""
-        self._entries = {
-            key: entry for key, entry in self._entries.items() if key.account != account
-        }
-        self._kept = None
+        self._replace_all(
+            {key: entry for key, entry in self._entries.items() if key.account != account}
+        )
 
     def record(self, key: BucketKey, outcome: Outcome) -> tuple[BucketState, BucketState]:
         """Take in how a poll of a bucket ended; the states before and after it."""
         entry = self._entries[key]
         state = entry.state.after(outcome, entry.timing)
         same = state.stats is not None and state.stats.says_the_same_of_nodes(entry.state.stats)
-        self._entries[key] = _entry(
+        after = _entry(
             entry.bucket,
             entry.timing,
             state,
@@ -140,7 +145,7 @@ class Store:
             closed_day=entry.closed_day,
             before=entry.text if same else None,
         )
-        self._kept = None
+        self._replace(key, after)
         self.unpolled.discard(key)
         return entry.state, state
 
@@ -150,8 +155,7 @@ class Store:
         state = replace(entry.state, previous_day=stats)
         until = state.previous_day_until(entry.timing, now)
         closed_day = ClosedDayText(closed_day_fragments(entry.bucket, state), until)
-        self._entries[key] = replace(entry, state=state, closed_day=closed_day)
-        self._kept = None
+        self._replace(key, replace(entry, state=state, closed_day=closed_day))
 
     def timing(self, key: BucketKey) -> Timing:
         """What counts for a bucket that is held."""
@@ -164,22 +168,24 @@ class Store:
             return iter((kept.text,))
         texts = [entry.text for entry in self]
         closed_days = [entry.closed_day for entry in self]
-        if self._page_size > KEPT_PAGE:
-            return self._measured(page_in_chunks(texts, closed_days, monotonic))
+        if self._size > KEPT_PAGE:
+            return page_in_chunks(texts, closed_days, monotonic)
         text = page(texts, closed_days, monotonic)
-        self._page_size = len(text)
         ends = [each.fresh_until for each in texts]
         ends += [each.shown_until for each in closed_days]
         until = min((end for end in ends if monotonic < end), default=math.inf)
         self._kept = _Page(text, monotonic, until)
         return iter((text,))
 
-    def _measured(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        size = 0
-        for chunk in chunks:
-            size += len(chunk)
-            yield chunk
-        self._page_size = size
+    def _replace(self, key: BucketKey, entry: Entry) -> None:
+        self._size += entry.size - self._entries[key].size
+        self._entries[key] = entry
+        self._kept = None
+
+    def _replace_all(self, entries: dict[BucketKey, Entry]) -> None:
+        self._size = sum(entry.size for entry in entries.values())
+        self._entries = entries
+        self._kept = None
 
 
 def _renewed(

@@ -69,11 +69,12 @@ def test_page_is_kept_until_it_would_look_another_way() -> None:
     assert b'flashback_bucket_up{bucket_id="b2"} 1' in b"".join(store.page(now + 401))
 
 
-def test_page_being_made_in_chunks_is_of_its_moment() -> None:
+def test_page_being_made_in_chunks_is_of_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is recorded while a page is read is on the next one, and on no part of this one."""
     store = make_store()
+    store.record(BucketKey("main", "b1"), failure(START))
+    monkeypatch.setattr("exporter.store.KEPT_PAGE", 0)
     before = b"".join(store.page(START.monotonic))
-    store.hold([(bucket(each), TIMING) for each in ("b1", "b2")], ("ONLINE",), START)
     making = store.page(START.monotonic)
     chunks = [next(making)]
     store.record(BucketKey("main", "b2"), reading(START))
@@ -88,6 +89,33 @@ def test_large_page_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (list(store.page(START.monotonic)) for _ in range(2))
     assert first == second
     assert len(first) > 1
+
+
+def test_page_is_kept_as_long_as_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is made in one go is told by what it holds now, whatever it once held."""
+    store = make_store()
+    nodes = [node(f"n{number}", uptime_ratio=0.5) for number in range(60)]
+    now, key = START.monotonic, BucketKey("main", "b1")
+    headers = len(b"".join(Store().page(now)))
+    monkeypatch.setattr("exporter.store.KEPT_PAGE", 2000)
+
+    def is_whole() -> bool:
+        chunks = list(store.page(now))
+        assert (len(chunks) == 1) == (sum(map(len, chunks)) - headers <= 2000)
+        return len(chunks) == 1
+
+    assert is_whole()
+    store.record(key, reading(START, *nodes))
+    assert not is_whole()
+    store.record(key, reading(START, node(uptime_ratio=0.5)))
+    assert is_whole()
+    store.record_closed_day(key, DayStats(date(2024, 1, 14), tuple(nodes * 3)), START)
+    assert not is_whole()
+    store.hold([(bucket("b2"), TIMING)], ("ONLINE",), START)
+    assert is_whole()
+    store.record(BucketKey("main", "b2"), reading(START, *nodes))
+    store.forget("main")
+    assert is_whole()
 
 
 def test_failure_keeps_the_reading() -> None:
