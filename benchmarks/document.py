@@ -35,7 +35,8 @@ the aim is an aim, not a limit that a test enforces.
   scrapes.
 - **10,000 buckets**: the whole service, each bucket polled once a minute against a fast stub, two
   scrapes with gzip every fifteen seconds, beside the same with fewer buckets, at the same time. A
-  hold is the CPU time of one turn of the event loop: what other processes take is not counted.
+  hold is the CPU time of one turn of the event loop: neither what other processes take is counted,
+  nor the waiting for a thread that prepares a reload; the first byte of a scrape has both in it.
   Once a day, within its first hours or after a start, each bucket is asked for its closed day as
   well; after a start as fast as `max_requests_per_second` allows, here twice the steady rate.
 - **discovery**, **reload**: the whole service again. It starts without a bucket and finds all in
