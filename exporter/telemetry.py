@@ -7,7 +7,7 @@ is not here but in `exposition`.
 from __future__ import annotations
 
 import platform
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 if TYPE_CHECKING:
     import collections
     from collections.abc import Callable, Iterable, Iterator
+    from functools import _lru_cache_wrapper
     from typing import TypeAlias
 
     from prometheus_client.metrics_core import Metric
@@ -63,8 +64,8 @@ class Telemetry:
         """What the process and the interpreter say of themselves, which takes a while."""
         self._asked = CollectorRegistry()
         """What is asked at each scrape."""
-        self._counted_text = _KeptText(self._counted)
-        self._runtime_text = _KeptText(self._runtime)
+        self._counted_text = _kept_text(self._counted)
+        self._runtime_text = _kept_text(self._runtime)
         self._runtime_text_until = clock.monotonic()
         self._counted.register(_BuildInfo(version, revision))
         if runtime_metrics:
@@ -119,7 +120,7 @@ class Telemetry:
 
     def expect(self, account: str, calls: Iterable[Call]) -> None:
         """Let an account's counters start at 0 rather than when something happens."""
-        self._counted_text.drop()
+        self._counted_text.cache_clear()
         for call in calls:
             for code in KNOWN_CODES:
                 self._requests.labels(account, call, code)
@@ -134,18 +135,18 @@ class Telemetry:
 
     def config_loaded(self, wall: float) -> None:
         """A configuration was loaded and is at work."""
-        self._counted_text.drop()
+        self._counted_text.cache_clear()
         self._reload_successful.set(1)
         self._reload_success.set(wall)
 
     def config_refused(self) -> None:
         """A configuration could not be used; the one before is at work."""
-        self._counted_text.drop()
+        self._counted_text.cache_clear()
         self._reload_successful.set(0)
 
     def attempted(self, attempt: Attempt) -> None:
         """Count an attempt."""
-        self._counted_text.drop()
+        self._counted_text.cache_clear()
         requests, failures, durations = self._cells(
             attempt.account, attempt.call, attempt.status, attempt.reason
         )
@@ -158,12 +159,12 @@ class Telemetry:
 
     def retrying(self, account: str, call: Call) -> None:
         """Count a call that is made once more."""
-        self._counted_text.drop()
+        self._counted_text.cache_clear()
         self._retries.labels(account, call).inc()
 
     def drifted(self, drift: collections.Counter[Drift]) -> None:
         """Count places that differ from the API's documentation."""
-        self._counted_text.drop()
+        self._counted_text.cache_clear()
         for place, times in drift.items():
             self._drift.labels(*place).inc(times)
 
@@ -193,26 +194,14 @@ class Telemetry:
     def _parts(self, form: _Format) -> tuple[bytes, ...]:
         now = self._clock.monotonic()
         if now >= self._runtime_text_until:
-            self._runtime_text.drop()
+            self._runtime_text.cache_clear()
             self._runtime_text_until = now + RUNTIME_KEPT
-        return self._counted_text.of(form), self._runtime_text.of(form), form(self._asked)
+        return self._counted_text(form), self._runtime_text(form), form(self._asked)
 
 
-class _KeptText:
-    """The text of a registry in the formats in which it was wanted, until it is dropped."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        self._texts: dict[_Format, bytes] = {}
-
-    def of(self, form: _Format) -> bytes:
-        text = self._texts.get(form)
-        if text is None:
-            text = self._texts[form] = form(self._registry)
-        return text
-
-    def drop(self) -> None:
-        self._texts.clear()
+def _kept_text(registry: CollectorRegistry) -> _lru_cache_wrapper[bytes]:
+    """The text of a registry in the formats in which it was wanted, until that is cleared."""
+    return cache(lambda form: form(registry))
 
 
 def _openmetrics(registry: CollectorRegistry) -> bytes:
