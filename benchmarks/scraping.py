@@ -31,6 +31,7 @@ AIM = "≤ 1/100"
 SCRAPE_INTERVAL = 15.0
 """How often a server scrapes, seconds."""
 
+_MORE = f"one more server, each {SCRAPE_INTERVAL:g} s: CPU"
 LIBRARY = "prometheus_client"
 
 
@@ -55,7 +56,7 @@ def compare(size: Size) -> list[Row]:
         _cpu_row(name, "OpenMetrics", cost["page"], LIBRARY, cost["OpenMetrics"], aim=AIM),
         _cpu_row(name, "text, gzip", cost["page, gzip"], level_1, cost["level 1"]),
         _cpu_row(name, "text, gzip", cost["page, gzip"], level_9, cost["level 9"]),
-        Row(name, "one more server, each 15 s: CPU", _share(cost["page, gzip"]), "", None, "≤ 1 %"),
+        Row(name, _MORE, _share(cost["page, gzip"]), "", None, "≤ 1 %"),
         _memory_row(name, "text", cost["page"], LIBRARY, cost["library"]),
         _memory_row(name, "text, gzip", cost["page, gzip"], level_9, cost["level 9"]),
     ]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 from datetime import date
 from functools import partial
+from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -28,6 +35,8 @@ from benchmarks import (
 from benchmarks.command import main
 from benchmarks.measuring import server
 from benchmarks.table import Quantity, Row, rows_to_markdown
+
+ROOT = Path(__file__).parents[1]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,6 +132,29 @@ def test_failed_requests_are_no_figures(printed: str) -> None:
     """Errors are answered fast: they must not be counted."""
     with pytest.raises(load.BadLoadError):
         load.printed_to_requests(printed)
+
+
+def test_what_is_measured_loads_what_users_have() -> None:
+    """Libraries load optional parts where they find them; none but the locked ones may count."""
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("COV")}
+    printed = subprocess.check_output(
+        [sys.executable, "-m", "tests.loaded"], cwd=ROOT, env=environ, text=True
+    )
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    # setuptools loads itself where a virtual environment has it.
+    allowed = {_canonical(name) for name in (*locked, "flashback-exporter", "setuptools")}
+    distributions = packages_distributions()
+    loaded = {
+        _canonical(distribution)
+        for module in json.loads(printed)
+        for distribution in distributions.get(module, ())
+    }
+    assert "aiohttp" in loaded
+    assert loaded <= allowed
+
+
+def _canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def test_table_shows_ratios() -> None:

@@ -1,0 +1,29 @@
+"""What a process that is measured has loaded. Imports nothing but that."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from benchmarks.measuring import process
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+
+def tell(pipe: Connection) -> None:
+    """Send the names of the top-level modules of the whole service."""
+    import_module("exporter.service")
+    loaded = (
+        name.split(".")[0] for name, module in sys.modules.items() if hasattr(module, "__name__")
+    )
+    pipe.send(sorted(set(loaded)))
+
+
+if __name__ == "__main__":
+    from tests.loaded import tell as target
+
+    with process(target) as (_, pipe):
+        print(json.dumps(pipe.recv()))  # noqa: T201 - for the test that runs this
