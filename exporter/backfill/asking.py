@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from exporter.access import Access, Shared
 from exporter.backfill.gate import Gate
+from exporter.backfill.places import Places
 from exporter.inventory import EMPTIES_TO_BELIEVE, Inventory
-from exporter.model import DayStats, Fault
+from exporter.model import DayStats, Fault, pause_seconds
 from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
 
@@ -64,9 +65,12 @@ class Asking:
         self._pace = Pace(limits.max_requests_per_second, clock)
         shared = Shared(limits, guard, self._pace, clock, chance, self.watcher)
         self._at_once = limits.max_concurrent_requests
-        self._slots = asyncio.Semaphore(self._at_once)
+        self._places = Places(self._at_once)
         self._accesses = {account.name: Access(account, shared) for account in config.accounts}
-        self._gates = {account.name: Gate(account.name, clock) for account in config.accounts}
+        self._gates = {
+            account.name: Gate(account.name, pause_seconds(account.timing.poll_interval), clock)
+            for account in config.accounts
+        }
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -81,25 +85,23 @@ class Asking:
     ) -> None:
         """Ask for a day of each bucket, and hand over what came of each as it comes.
 
-        Raises what `take` raises.
+        An empty answer may be a fault upstream: when all have been asked it is asked for once more,
+        and what comes then counts. Raises what `take` raises.
         """
-        by_account: dict[str, list[Bucket]] = {}
-        for bucket in buckets:
-            by_account.setdefault(bucket.account, []).append(bucket)
+        empty: list[Bucket] = []
 
-        async def work(waiting: Iterator[Bucket]) -> None:
-            for bucket in waiting:
-                take(bucket, await self._day_stats(bucket, day))
-                self._answered()
+        def take_first(bucket: Bucket, answer: Answer) -> None:
+            if isinstance(answer, DayStats) and not answer.nodes:
+                empty.append(bucket)
+            else:
+                take_last(bucket, answer)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for asked in by_account.values():
-                    waiting = iter(asked)  # shared: each takes the next
-                    for _ in range(min(self._at_once, len(asked))):
-                        group.create_task(work(waiting))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
+        def take_last(bucket: Bucket, answer: Answer) -> None:
+            take(bucket, answer)
+            self._answered()
+
+        await self._ask_each(day, buckets, take_first)
+        await self._ask_each(day, empty, take_last)
 
     async def inventory(self, account: Account) -> Inventory:
         """What the account's listing tells; an empty one is asked for once more."""
@@ -114,6 +116,27 @@ class Asking:
                 break
         return inventory
 
+    async def _ask_each(
+        self, day: date, buckets: Iterable[Bucket], take: Callable[[Bucket, Answer], None]
+    ) -> None:
+        by_account: dict[str, list[Bucket]] = {}
+        for bucket in buckets:
+            by_account.setdefault(bucket.account, []).append(bucket)
+
+        async def work(waiting: Iterator[Bucket]) -> None:
+            for bucket in waiting:
+                take(bucket, await self._day_stats(bucket, day))
+                await asyncio.sleep(0)  # an account that was given up answers without a wait
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for asked in by_account.values():
+                    waiting = iter(asked)  # shared: each takes the next
+                    for _ in range(min(self._at_once, len(asked))):
+                        group.create_task(work(waiting))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+
     async def _day_stats(self, bucket: Bucket, day: date) -> Answer:
         return await self._ask(bucket.account, lambda client: client.day_stats(bucket.id, day))
 
@@ -121,11 +144,12 @@ class Asking:
         self, account: str, question: Callable[[Client], Awaitable[T | Fault]]
     ) -> T | Fault:
         client = self._accesses[account].client
-        return await self._gates[account].ask(lambda: question(client), self._turn)
+        gate = self._gates[account]
+        return await gate.ask(lambda: question(client), lambda: self._turn(account))
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """While the body runs, one more request may be under way."""
-        async with self._slots:
+    async def _turn(self, account: str) -> AsyncIterator[None]:
+        """While the body runs, one more request of the account may be under way."""
+        async with self._places.place(account):
             await self._pace.turn()
             yield

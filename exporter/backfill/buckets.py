@@ -58,22 +58,21 @@ async def assignments(
 
 
 async def _inventories(config: Config, asking: Asking, failures: Failures) -> dict[str, Inventory]:
+    accounts = [account for account in config.accounts if account.discovery is not None]
     async with asyncio.TaskGroup() as group:
-        tasks = {
-            account.name: group.create_task(_inventory(account, asking, failures))
-            for account in config.accounts
-            if account.discovery is not None
-        }
-    return {name: task.result() for name, task in tasks.items()}
+        tasks = [group.create_task(asking.inventory(account)) for account in accounts]
+    inventories = [task.result() for task in tasks]
+    for account, inventory in zip(accounts, inventories, strict=True):
+        _note(account, inventory, failures)  # not in the group: a full disk is no group of errors
+    return {
+        account.name: inventory for account, inventory in zip(accounts, inventories, strict=True)
+    }
 
 
-async def _inventory(account: Account, asking: Asking, failures: Failures) -> Inventory:
-    inventory = await asking.inventory(account)
+def _note(account: Account, inventory: Inventory, failures: Failures) -> None:
     if inventory.fault is not None:
         failures.note(Failure(account.name, None, None, inventory.fault))
-    else:
-        polled = len(admitted(account, inventory))
-        log = _log.info if polled else _log.warning
-        facts = {"found": len(inventory.found), "polled": polled}
-        log("buckets_discovered", account=account.name, **facts)
-    return inventory
+        return
+    polled = len(admitted(account, inventory))
+    log = _log.info if polled else _log.warning
+    log("buckets_discovered", account=account.name, found=len(inventory.found), polled=polled)

@@ -15,6 +15,7 @@ from exporter.backfill.failures import Failure
 from exporter.backfill.output import DayRecord, Output, Part
 from exporter.backfill.span import sample_times, shown_until
 from exporter.model import Fault
+from exporter.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -91,19 +92,21 @@ class Day:
             return
         _, timing, since = self._asked[bucket.id]
         times = sample_times(self._day, bucket.id, timing, since, self._now)
-        has_figures = file.add(bucket.id, answer.nodes, times)
-        (self._with_figures if has_figures else self._record.without_figures).append(bucket.id)
+        if file.add(bucket.id, answer.nodes, times):
+            self._with_figures.append(bucket.id)
+        elif shown_until(self._day, timing) <= self._now:  # before, figures may still come
+            self._record.without_figures.append(bucket.id)
 
     async def _publish(self, file: DayFile, output: Output) -> str | None:
         """Let the file appear, and first of all remember what it has."""
         if not self._with_figures:
-            output.remember(self._day, self._record)
+            await in_thread(lambda: output.remember(self._day, self._record))
             return None
         whole = await file.joined()
         name = output.free_name(self._day)
         ends = max(shown_until(self._day, each.timing) for each in self._asked.values())
         until = None if self._now >= ends else self._now
         self._record.parts[name] = Part(self._with_figures, until)
-        output.remember(self._day, self._record)
-        output.publish(whole, name)
+        await in_thread(lambda: output.remember(self._day, self._record))
+        await in_thread(lambda: output.publish(whole, name))
         return name

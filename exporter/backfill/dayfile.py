@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from exporter.metrics import PREVIOUS_DAY, NodeFigure, label_pair, node_labels
+from exporter.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -92,4 +93,5 @@ class DayFile:
 async def _synced(file: BinaryIO) -> None:
     """Wait for the disk, and let signals be heard meanwhile."""
     file.flush()
-    await asyncio.to_thread(os.fsync, file.fileno())
+    descriptor = file.fileno()
+    await in_thread(lambda: os.fsync(descriptor))

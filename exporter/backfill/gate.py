@@ -7,7 +7,10 @@ is not known here.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import nullcontext
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -20,28 +23,35 @@ if TYPE_CHECKING:
 
     from exporter.clock import Clock
 
-SPEAKING = frozenset(
-    {
-        Reason.BAD_REQUEST,
-        Reason.FORBIDDEN,
-        Reason.NOT_FOUND,
-        Reason.UNSUCCESSFUL,
-        Reason.TOO_LARGE,
-        Reason.TOO_MANY_NODES,
-    }
-)
-"""After these the API is there, and has let the account in."""
 
-TROUBLE = frozenset(
-    {Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.INTERNAL}
-)
-"""What is rarely about one bucket when it comes again and again."""
+class Silence(IntEnum):
+    """What may keep a whole account from its answers, by how far its requests get."""
 
-TROUBLES_IN_A_ROW = 5
-"""So many without an answer between them are a reason to wait."""
+    TROUBLE = 0  # nobody there, or nobody who can answer
+    QUOTA = 1  # there, but too much was asked
+    REFUSAL = 2  # there, and asks who we are
 
-REFUSALS_IN_A_ROW = 3
-"""So many 401 without an answer between them, each after a renewal, are the end."""
+
+SILENCES = {
+    Reason.CONNECT: Silence.TROUBLE,
+    Reason.TLS: Silence.TROUBLE,
+    Reason.TIMEOUT: Silence.TROUBLE,
+    Reason.SERVER_ERROR: Silence.TROUBLE,  # also a proxy's, in front of an API that is down
+    Reason.INTERNAL: Silence.TROUBLE,
+    Reason.RATE_LIMITED: Silence.QUOTA,
+    Reason.UNAUTHORIZED: Silence.REFUSAL,
+}
+"""Any other reason is an answer: the API is there, has let the account in, and says something of
+one bucket, be it a status or a body that nobody expected."""
+
+TROUBLE_ROUNDS = 5
+"""So many rounds of trouble without an answer between them are a reason to wait."""
+
+REFUSAL_ROUNDS = 3
+"""So many rounds of 401 without an answer between them, each after a renewal, are the end."""
+
+TIMES_ASKED = 2
+"""How often one question is asked before its failure stands, where no pause asks for more."""
 
 TROUBLE_PAUSE = 30.0  # seconds
 TROUBLE_PATIENCE = 300.0
@@ -55,15 +65,36 @@ T = TypeVar("T")
 _log = structlog.get_logger()
 
 
-class Gate:
-    """Lets the questions of one account through."""
+@dataclass(slots=True)
+class Spell:
+    """A silence that goes on.
 
-    def __init__(self, account: str, clock: Clock) -> None:
+    A round is whatever was under way when its first failure arrived: twenty requests that fail
+    together are one round, not twenty.
+    """
+
+    since: float  # monotonic seconds
+    rounds: int = 0
+    sent: int = 0  # requests sent when the newest round's first failure arrived
+
+    def note(self, number: int, sent: int) -> None:
+        """The request of this number has failed; `sent` were sent by now."""
+        if number > self.sent:
+            self.rounds += 1
+            self.sent = sent
+
+
+class Gate:
+    """Lets the questions of one account through. `refusal_pause`: seconds after a round of 401."""
+
+    def __init__(self, account: str, refusal_pause: float, clock: Clock) -> None:
         self._account = account
+        self._refusal_pause = refusal_pause
         self._clock = clock
         self._open_at = clock.monotonic()
-        self._silent_since: float | None = None  # monotonic seconds; None: the newest was an answer
-        self._in_a_row = 0
+        self._spells: dict[Silence, Spell] = {}
+        self._sent = 0  # requests
+        self._sent_before_answer = 0  # how many of them when the newest answer arrived
         self._is_wary = False
         self._alone = asyncio.Lock()
         self._dead_end: Fault | None = None
@@ -73,22 +104,33 @@ class Gate:
         question: Callable[[], Awaitable[T | Fault]],
         turn: Callable[[], AbstractAsyncContextManager[None]],
     ) -> T | Fault:
-        """What comes of a question, asked again after each pause that it led to.
+        """What comes of a question, asked again where the failure may be the whole account's.
 
-        It is asked inside a `turn`, which may have to be waited for. After a pause one is asked at
-        a time until there is an answer. An account that is given up is not asked any more.
+        It is asked inside a `turn`, which may have to be waited for. After a failure that may be
+        the account's, one is asked at a time until there is an answer. An account that is given up
+        is not asked any more, and takes no turn.
         """
-        while True:
-            async with self._alone if self._is_wary else nullcontext():
+        times = 0
+        while self._dead_end is None:
+            alone = self._is_wary
+            async with self._alone if alone else nullcontext():
                 await self._opened()
+                if self._dead_end is not None:
+                    break
                 async with turn():
-                    if self._dead_end is not None:
-                        return self._dead_end
-                    if self._wait():  # that began while the turn was waited for
+                    if not self._is_open(alone=alone):  # closed while the turn was waited for
                         continue
+                    self._sent += 1
+                    number = self._sent
                     result = await question()
-                if not self._is_to_be_asked_again(result):
-                    return result
+            times += 1
+            if not self._is_to_be_asked_again(result, number, times):
+                return result
+        return self._dead_end
+
+    def _is_open(self, *, alone: bool) -> bool:
+        may_go = alone or not self._is_wary
+        return may_go and not self._wait() and self._dead_end is None
 
     def _wait(self) -> float:
         """Seconds until somebody may go through."""
@@ -98,32 +140,48 @@ class Gate:
         while wait := self._wait():
             await self._clock.sleep(wait)
 
-    def _is_to_be_asked_again(self, result: object) -> bool:
-        if not isinstance(result, Fault) or result.reason in SPEAKING:
-            self._silent_since, self._in_a_row, self._is_wary = None, 0, False
+    def _is_to_be_asked_again(self, result: object, number: int, times: int) -> bool:
+        silence = SILENCES.get(result.reason) if isinstance(result, Fault) else None
+        if not isinstance(result, Fault) or silence is None:
+            self._spells.clear()
+            self._sent_before_answer, self._is_wary = self._sent, False
             return False
-        if self._silent_since is None:
-            self._silent_since = self._clock.monotonic()
-        self._in_a_row += 1
-        if result.reason is Reason.RATE_LIMITED:
-            return self._pause(result, pause_seconds(result.retry_after), QUOTA_PATIENCE)
-        if result.reason in TROUBLE and self._in_a_row >= TROUBLES_IN_A_ROW:
-            return self._pause(result, TROUBLE_PAUSE, TROUBLE_PATIENCE)
-        if result.reason is Reason.UNAUTHORIZED and self._in_a_row >= REFUSALS_IN_A_ROW:
-            self._give_up(result)
-        return False
+        if silence is not Silence.QUOTA and number <= self._sent_before_answer:
+            return False  # others were answered meanwhile: it is about this bucket
+        spell = self._spell(silence)
+        spell.note(number, self._sent)
+        self._is_wary = True
+        if silence is Silence.QUOTA:
+            return self._pause(result, spell, pause_seconds(result.retry_after), QUOTA_PATIENCE)
+        if silence is Silence.REFUSAL:
+            return self._refused(result, spell) and times < TIMES_ASKED
+        if spell.rounds < TROUBLE_ROUNDS:
+            return times < TIMES_ASKED
+        return self._pause(result, spell, TROUBLE_PAUSE, TROUBLE_PATIENCE)
 
-    def _pause(self, fault: Fault, seconds: float, patience: float) -> bool:
+    def _spell(self, silence: Silence) -> Spell:
+        """The silence of this kind; those of kinds that do not get as far have ended."""
+        for kind in [kind for kind in self._spells if kind < silence]:
+            del self._spells[kind]
+        return self._spells.setdefault(silence, Spell(self._clock.monotonic()))
+
+    def _refused(self, fault: Fault, spell: Spell) -> bool:
+        """Wait for another token; False where that has been done often enough."""
+        if spell.rounds >= REFUSAL_ROUNDS:
+            self._give_up(fault)
+            return False
+        return self._pause(fault, spell, self._refusal_pause, math.inf)
+
+    def _pause(self, fault: Fault, spell: Spell, seconds: float, patience: float) -> bool:
         """Let nobody through for a while; False where that has been done for long enough."""
         now = self._clock.monotonic()
-        if self._silent_since is not None and now - self._silent_since >= patience:
+        if now - spell.since >= patience:
             self._give_up(fault)
             return False
         if now >= self._open_at:
             facts = {"account": self._account, "seconds": seconds, "reason": fault.reason.value}
             _log.warning("account_paused", **facts, message=fault.message)
         self._open_at = max(self._open_at, now + seconds)
-        self._is_wary = True
         return True
 
     def _give_up(self, fault: Fault) -> None:

@@ -6,6 +6,7 @@ Which buckets are asked for is decided in `buckets`, what becomes of a day in `d
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ from exporter.backfill.failures import Failures
 from exporter.backfill.labels import label_suffix
 from exporter.backfill.output import FAILED, Output
 from exporter.backfill.span import days
+from exporter.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,15 +74,17 @@ class Backfill:
         """Go through the days. Raises OutputError and UnknownBucketsError."""
         asking = Asking(self._config, self._clock, self._chance, self._advance)
         async with asking.connected():
-            with self._output.held(self._order.labels):
+            with ExitStack() as stack:
+                held = self._output.held(self._order.labels)
+                await in_thread(lambda: stack.enter_context(held))
                 failed = self._output.scratch / FAILED
                 try:
                     with failed.open("w") as stream, self.failures.written_to(stream):
                         await self._go_through_days(asking)
                 except asyncio.CancelledError:
-                    self._output.publish(failed, FAILED)
+                    self._output.put(failed, FAILED)
                     raise
-                self._output.publish(failed, FAILED)
+                self._output.put(failed, FAILED)
         self.is_finished = True
 
     async def _go_through_days(self, asking: Asking) -> None:
@@ -93,7 +97,7 @@ class Backfill:
 
     async def _go_through(self, day: date, assigned: list[Assignment], asking: Asking) -> None:
         now = self._clock.now().wall
-        record = self._output.record(day)
+        record = await in_thread(lambda: self._output.record(day))
         asked = list(missing(day, record, assigned, now))
         self._progress.advance(len(assigned) - len(asked))
         if asked:

@@ -7,6 +7,7 @@ figures are in which file, so that another run asks for the rest alone. What sta
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -14,7 +15,11 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, FiniteFloat, TypeAdapter
+
+from exporter.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +29,14 @@ if TYPE_CHECKING:
 RECORDS = "answered"
 SCRATCH = ".unfinished"
 FAILED = "failed.json"
+
+REMEDIES = dict.fromkeys(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    "make room, and run it again: it goes on where it stopped",
+)
+OTHER_REMEDY = "put that right, or name another directory by --output"
+
+T = TypeVar("T")
 
 
 class OutputError(Exception):
@@ -56,8 +69,30 @@ class DayRecord:
         return answered | whole
 
 
+class WrittenPart(BaseModel):
+    """A `Part` as JSON."""
+
+    until: FiniteFloat | None
+    buckets: list[str]
+
+
+class WrittenRecord(BaseModel):
+    """A `DayRecord` as JSON."""
+
+    files: dict[str, WrittenPart]
+    without_figures: list[str]
+
+
+_RECORD = TypeAdapter(WrittenRecord)
+_LABELS = TypeAdapter(dict[str, str])
+
+
 class Output:
-    """A directory that is held by one run. Raises OutputError."""
+    """A directory that is held by one run. Raises OutputError.
+
+    What reads, and what waits for the disk, may block: `record`, `remember` and `publish` are for
+    a thread.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -86,15 +121,16 @@ class Output:
 
     def record(self, day: date) -> DayRecord:
         """What is known of a day; a file that is gone tells nothing any more."""
-        written = self._read(self._record_file(day))
+        remedy = "remove it, and the files of the day, and they are made again"
+        written = self._read(self._record_file(day), _RECORD, remedy)
         if written is None:
             return DayRecord()
         parts = {
-            name: Part(part["buckets"], part["until"])
-            for name, part in written["files"].items()
+            name: Part(part.buckets, part.until)
+            for name, part in written.files.items()
             if (self._directory / name).exists()
         }
-        return DayRecord(parts, written["without_figures"])
+        return DayRecord(parts, written.without_figures)
 
     def remember(self, day: date, record: DayRecord) -> None:
         """Write down what is known of a day. Comes before the file of which it tells appears."""
@@ -106,14 +142,21 @@ class Output:
         self._write(self._record_file(day), written)
 
     def publish(self, file: Path, name: str) -> None:
-        """Let a whole file, safe on disk, appear under its name."""
-        file.replace(self._directory / name)
+        """Let a whole file, safe on disk, appear under its name, and stay there."""
+        self.put(file, name)
         _sync_directory(self._directory)
+
+    def put(self, file: Path, name: str) -> None:
+        """Let a file appear of which the next run makes another: the disk is not waited for."""
+        file.replace(self._directory / name)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self._records.mkdir(parents=True, exist_ok=True)
-        with (self._records / "lock").open("w") as lock:
+        # Also where a FIFO lies in its place this does not wait for another end.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        lock = os.open(self._records / "lock", flags, 0o666)
+        try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -122,6 +165,8 @@ class Output:
                     " another directory by --output"
                 ) from error
             yield
+        finally:
+            os.close(lock)
 
     def _clear(self) -> None:
         """Remove what an earlier run left half done, since it was killed."""
@@ -131,11 +176,16 @@ class Output:
     def _hold_to(self, labels: Mapping[str, str]) -> None:
         """All files of a directory have the same labels: they are parts of the same series."""
         file = self._records / "labels.json"
-        before = self._read(file)
+        remedy = (
+            "remove it and give the --label flags with which the files there were written,"
+            " or name another directory by --output"
+        )
+        before = self._read(file, _LABELS, remedy)
         if before is None:
             self._write(file, labels)
         elif before != dict(labels):
             given = " ".join(f"--label {name}={value}" for name, value in before.items())
+            given = given if given.isprintable() else repr(given)
             raise OutputError(
                 f"{self._directory}: its files were written with"
                 f" {given or 'no --label'}: do the same, or name another directory by --output"
@@ -144,16 +194,18 @@ class Output:
     def _record_file(self, day: date) -> Path:
         return self._records / f"{day}.json"
 
-    def _read(self, file: Path) -> Any:  # noqa: ANN401 - JSON
+    @staticmethod
+    def _read(file: Path, shape: TypeAdapter[T], remedy: str) -> T | None:
         try:
-            return json.loads(file.read_bytes())
+            return shape.validate_json(read_file(file), strict=True)
         except FileNotFoundError:
             return None
+        except PermissionError:
+            raise  # told like any other place where this user may not go
+        except OSError as error:
+            raise OutputError(f"{file}: cannot be read: {error.strerror}: {remedy}") from error
         except ValueError as error:
-            raise OutputError(
-                f"{file}: this is not what was written there: remove it, and the files of the"
-                " day, and they are made again"
-            ) from error
+            raise OutputError(f"{file}: this is not what was written there: {remedy}") from error
 
     def _write(self, file: Path, content: object) -> None:
         """All of it or nothing."""
@@ -170,8 +222,11 @@ class Output:
         try:
             yield
         except OSError as error:
-            where = error.filename or self._directory
-            raise OutputError(f"{where}: cannot be used: {error.strerror}") from error
+            where = error.filename2 or error.filename or self._directory
+            remedy = REMEDIES.get(error.errno or 0, OTHER_REMEDY)
+            raise OutputError(
+                f"{where}: cannot be used: {error.strerror or error}: {remedy}"
+            ) from error
 
 
 def _sync_directory(directory: Path) -> None:

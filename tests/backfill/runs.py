@@ -18,12 +18,15 @@ from exporter.backfill import Backfill, Order
 from exporter.config import parse
 from exporter.metrics import PREVIOUS_DAY
 from exporter.simulator import Scenario, Trouble, World
-from tests.fakes import NOON, FastClock
+from tests.fakes import NOON, FakeClock, FastClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from exporter.backfill import Failures
+    from exporter.config import Config
+    from exporter.simulator.call import Call
+    from exporter.simulator.world import Row
 
 UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
 
@@ -39,6 +42,20 @@ Figures = dict[int, float]
 def without_rows(*buckets: str) -> tuple[Trouble, ...]:
     """These buckets have no nodes on any day."""
     return (Trouble(NO_ROWS, 1.0, frozenset(buckets)),)
+
+
+def without_rows_at_first(*buckets: str) -> tuple[Trouble, ...]:
+    """These buckets have no nodes when they are asked for the first time."""
+    asked: set[str] = set()
+
+    def rows(found: Sequence[Row], call: Call) -> list[Row]:
+        if call.bucket in asked:
+            return list(found)
+        asked.add(call.bucket)
+        return []
+
+    scenario = Scenario("no-rows-at-first", "no nodes at first", rows=rows)
+    return (Trouble(scenario, 1.0, frozenset(buckets)),)
 
 
 def document(api: str, *, buckets: str = "[b1, b2, b3]", discovery: str = "") -> str:
@@ -73,7 +90,13 @@ class Steps:
 class Desk:
     """A directory that backfills write to, and the simulator that they ask."""
 
-    def __init__(self, api: simulator.Simulator, url: str, clock: FastClock, output: Path) -> None:
+    def __init__(
+        self,
+        api: simulator.Simulator,
+        url: str,
+        clock: FastClock | FakeClock,
+        output: Path,
+    ) -> None:
         self.api = api
         self.clock = clock
         self.output = output
@@ -90,9 +113,12 @@ class Desk:
         steps: Steps | None = None,
     ) -> Backfill:
         """A run that has not begun."""
-        config = parse(text(self._url), path=Path("config.yaml"), environ={})
         order = Order(first, last, frozenset(buckets), labels or {}, self.output)
-        return Backfill(config, order, self.clock, Random(0), steps or Steps())
+        return Backfill(self.config(text), order, self.clock, Random(0), steps or Steps())
+
+    def config(self, text: Callable[[str], str] = document) -> Config:
+        """A configuration that asks the simulator."""
+        return parse(text(self._url), path=Path("config.yaml"), environ={})
 
     async def run(self, *days: date, **how: Any) -> Failures:  # noqa: ANN401 - as for `job`
         """What has failed once a run is over."""
@@ -162,10 +188,14 @@ LATER = 1e11
 async def desk(
     directory: Path,
     scenarios: str | tuple[Trouble, ...] = "",
+    *,
+    clock: FastClock | FakeClock | None = None,
     **simulated: Any,  # noqa: ANN401 - the simulator's
 ) -> AsyncIterator[Desk]:
     """The simulator serves while the body runs, at noon and a hundred times as fast as life."""
-    clock = FastClock(NOON, 100)
-    api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
+    time = clock or FastClock(NOON, 100)
+    api = simulator.Simulator(
+        now=lambda: time.now().wall, scenarios=scenarios, keep=100_000, **simulated
+    )
     async with simulator.serve(api) as url:
-        yield Desk(api, url, clock, directory / "out")
+        yield Desk(api, url, time, directory / "out")

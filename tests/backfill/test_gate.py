@@ -10,9 +10,10 @@ import pytest
 
 from exporter.backfill.gate import (
     QUOTA_PATIENCE,
-    REFUSALS_IN_A_ROW,
+    REFUSAL_ROUNDS,
+    SILENCES,
     TROUBLE_PATIENCE,
-    TROUBLES_IN_A_ROW,
+    TROUBLE_ROUNDS,
     Gate,
 )
 from exporter.model import Fault, Reason
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 ANSWER = "an answer"
+REFUSED = Fault(Reason.UNAUTHORIZED, "HTTP 401")
+NOBODY = Fault(Reason.CONNECT, "nobody there")
+REFUSAL_PAUSE = 60
 
 
 def limited(retry_after: float | None = None) -> Fault:
@@ -34,7 +38,7 @@ class Api:
 
     def __init__(self, says: Callable[[int], str | Fault]) -> None:
         self.clock = FakeClock()
-        self.gate = Gate("main", self.clock)
+        self.gate = Gate("main", REFUSAL_PAUSE, self.clock)
         self.says = says
         self.asked: list[float] = []
         self.at_once = self.most_at_once = 0
@@ -110,35 +114,106 @@ async def test_endless_429_ends() -> None:
     [Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.INTERNAL],
 )
 async def test_trouble_that_goes_on_is_waited_out(reason: Reason) -> None:
-    """One after another fails: then it waits, and what had its turn is asked again."""
+    """Round after round fails: then it waits, and what had its turn is asked again."""
     fault = Fault(reason, "nobody there")
-    api = Api(lambda number: fault if number <= TROUBLES_IN_A_ROW + 1 else ANSWER)
-    for _ in range(TROUBLES_IN_A_ROW - 1):
-        assert await api.ask(within=1) == [fault]
-    began = api.clock.monotonic() - 1000
-    assert await api.ask() == [ANSWER]
-    assert api.asked[-3:] == [began, began + 31, began + 62]
+    api = Api(lambda number: fault if number <= 5 + 5 else ANSWER)
+    assert await api.ask(5) == [fault] * 3 + [ANSWER] * 2
+    # Five together are one round, then each goes alone, then there are pauses.
+    assert api.asked == [0] * 5 + [1, 2, 3, 4] + [35, 66, 67]
 
 
 async def test_trouble_without_end_gives_the_account_up() -> None:
     """After some minutes without one answer the rest is not asked any more."""
-    fault = Fault(Reason.CONNECT, "nobody there")
-    api = Api(lambda _number: fault)
-    results = await api.ask(TROUBLES_IN_A_ROW * 3)
+    api = Api(lambda _number: NOBODY)
+    results = await api.ask(TROUBLE_ROUNDS * 3)
     assert all(isinstance(each, Fault) and each.reason is Reason.CONNECT for each in results)
     assert api.asked[-1] <= TROUBLE_PATIENCE + 60
     asked = len(api.asked)
-    assert await api.ask() != [fault]
+    assert await api.ask() != [NOBODY]
     assert len(api.asked) == asked
 
 
+async def test_burst_of_trouble_is_one_round() -> None:
+    """Many requests that fail together are no reason to wait: the next one may be answered."""
+    api = Api(lambda number: NOBODY if number <= 16 else ANSWER)
+    assert await api.ask(16) == [ANSWER] * 16
+    assert api.asked == [0] * 16 + list(range(1, 17))
+
+
+async def test_quota_does_not_use_up_the_patience_with_trouble() -> None:
+    """What has been over quota for long may be in trouble for as long as anybody."""
+    api = Api(lambda number: limited(300) if number <= 5 else NOBODY if number <= 10 else ANSWER)
+    assert ANSWER in await api.ask(8)
+
+
 async def test_refused_token_gives_the_account_up() -> None:
-    """A few 401 in a row are the end: the client has renewed the token each time."""
-    fault = Fault(Reason.UNAUTHORIZED, "HTTP 401")
-    api = Api(lambda _number: fault)
+    """Rounds of 401 in a row, a pause between them, are the end: each had a renewal."""
+    api = Api(lambda _number: REFUSED)
+    results = await api.ask(5)
+    assert api.asked == [0] * 5 + [61, 122]
+    assert results[0] == REFUSED
+    assert await api.ask() != [REFUSED]
+    assert len(api.asked) == 5 + REFUSAL_ROUNDS - 1
+
+
+async def test_burst_of_refusals_is_one_round() -> None:
+    """Twenty refused together are asked again once the pause is over, and nothing is lost."""
+    api = Api(lambda number: REFUSED if number <= 20 else ANSWER)
+    assert await api.ask(20) == [ANSWER] * 20
+    assert api.asked == [0] * 20 + list(range(61, 81))
+
+
+@pytest.mark.parametrize("answer", sorted(set(Reason) - SILENCES.keys() - {Reason.OVERDUE}))
+async def test_refusal_after_answers_is_the_first(answer: Reason) -> None:
+    """An answer of any kind ends the silence, be it a status that nobody expected."""
+    said = Fault(answer, "something")
+    says: list[str | Fault] = [said, said, REFUSED, REFUSED, said, REFUSED, REFUSED, ANSWER]
+    api = Api(lambda number: says[number - 1])
+    assert [(await api.ask(within=200))[0] for _ in range(6)] == [
+        *(said, said, REFUSED, said, REFUSED, ANSWER)
+    ]
+
+
+@pytest.mark.parametrize("other", [NOBODY, limited(5)])
+async def test_refusals_count_though_there_is_other_trouble_between(other: Fault) -> None:
+    """A token is no better for it that the API could not be asked in between."""
+    api = Api(lambda number: REFUSED if number % 2 else other)
+    await api.ask(10)
+    assert len(api.asked) < 20
+    (result,) = await api.ask()
+    assert isinstance(result, Fault)
+    assert result.reason is Reason.UNAUTHORIZED
+    assert result.message.startswith("not asked")
+
+
+@pytest.mark.parametrize("fault", [REFUSED, NOBODY])
+async def test_failure_beside_an_answer_is_its_buckets_own(fault: Fault) -> None:
+    """Where others are answered meanwhile, it neither counts nor is it asked again."""
+    api = Api(lambda number: fault if number % 2 == 0 else ANSWER)
     for _ in range(10):
-        await api.ask(within=1)
-    assert len(api.asked) == REFUSALS_IN_A_ROW
+        assert await api.ask(2, within=1) == [ANSWER, fault]
+    assert len(api.asked) == 20
+
+
+async def test_one_refused_bucket_among_good_ones_does_not_end_the_account() -> None:
+    """Refused when it goes alone, twice: it has failed, and the next bucket is let in."""
+    api = Api(lambda number: REFUSED if number in {1, 2, 4, 5} else ANSWER)
+    results = [(await api.ask(within=200))[0] for _ in range(4)]
+    assert results == [REFUSED, ANSWER, REFUSED, ANSWER]
+
+
+async def test_account_that_is_given_up_takes_no_turns() -> None:
+    """Turns are for those who ask: nobody else waits for them on its account."""
+    api = Api(lambda _number: REFUSED)
+    await api.ask(3)
+
+    @asynccontextmanager
+    async def none_left() -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    api.turn = none_left  # type: ignore[method-assign] # a stand-in of a stand-in
+    assert len(await api.ask(3)) == 3
 
 
 @pytest.mark.parametrize(
@@ -147,6 +222,7 @@ async def test_refused_token_gives_the_account_up() -> None:
         Fault(Reason.NOT_FOUND, "HTTP 404"),
         Fault(Reason.BAD_REQUEST, "HTTP 400"),
         Fault(Reason.MALFORMED, "no JSON"),
+        Fault(Reason.UNEXPECTED_STATUS, "HTTP 422"),
     ],
 )
 async def test_what_concerns_a_bucket_is_no_reason_to_wait(fault: Fault) -> None:
@@ -158,10 +234,10 @@ async def test_what_concerns_a_bucket_is_no_reason_to_wait(fault: Fault) -> None
 
 
 async def test_answer_between_starts_the_count_anew() -> None:
-    """Trouble that comes now and then never pauses anybody."""
+    """Trouble that comes now and then never pauses anybody, and costs one more request at most."""
     fault = Fault(Reason.TIMEOUT, "no answer")
-    api = Api(lambda number: ANSWER if number % TROUBLES_IN_A_ROW == 0 else fault)
+    api = Api(lambda number: ANSWER if number % 3 == 0 else fault)
     for _ in range(40):
-        await api.ask(within=1)
+        await api.ask(within=2)
     await settle()
-    assert len(api.asked) == 40
+    assert len(api.asked) == 60

@@ -235,7 +235,60 @@ def test_directory_that_cannot_be_is_code_1(served: Path) -> None:
     (served.parent / "out").write_text("in the way")
     ended = finished(*flags(served))
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].endswith("cannot be used: Not a directory")
+    assert ended.stderr.splitlines()[-1].endswith(
+        "cannot be used: Not a directory: put that right, or name another directory by --output"
+    )
+
+
+def test_record_of_another_shape_is_code_1_and_one_line(served: Path) -> None:
+    """No traceback: where, what, and what to do."""
+    answered = served.parent / "out" / "answered"
+    answered.mkdir(parents=True)
+    (answered / f"{BEFORE}.json").write_text("[" * 100_000)
+    ended = finished(*flags(served), "--log.level=error")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"{answered / BEFORE}.json: this is not what was written there:"
+        " remove it, and the files of the day, and they are made again\n"
+    )
+
+
+HUNG_DISK = """
+import itertools, os, sys, threading
+from exporter.cli import main
+number = itertools.count(1)
+real = os.fsync
+def sync(descriptor):
+    if next(number) < {first}:
+        return real(descriptor)
+    print("hanging", file=sys.stderr, flush=True)
+    threading.Event().wait()
+os.fsync = sync
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(1, id="while the directory is taken"),
+        pytest.param(3, id="while a day's file is made"),
+        pytest.param(4, id="while its record is written"),
+        pytest.param(6, id="while it appears"),
+    ],
+)
+def test_disk_that_hangs_does_not_hold_up_a_stop(served: Path, first: int) -> None:
+    """Nothing is waited for: the run ends in its own way, with its last line."""
+    command = [sys.executable, "-c", HUNG_DISK.format(first=first), *flags(served)]
+    with subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        line_with(process.stderr, "(hanging)")
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 3
+    assert "stopped before the end: run it again to go on" in output
 
 
 def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:
@@ -253,7 +306,9 @@ def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:
         env={name: value for name, value in os.environ.items() if "COV" not in name},
     )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].endswith("cannot be used: File too large")
+    assert ended.stderr.splitlines()[-1].endswith(
+        "cannot be used: File too large: make room, and run it again: it goes on where it stopped"
+    )
     assert [each.name for each in (served.parent / "out").iterdir()] == ["answered"]
 
 

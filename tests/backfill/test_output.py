@@ -1,0 +1,169 @@
+"""The directory of a backfill: what it remembers, and what it says where it cannot be used."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.backfill.output import DayRecord, Output, OutputError, Part
+from exporter.files import CONFIG_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+DAY = date(2024, 1, 13)
+
+SHAPES = {
+    "a list": b"[]",
+    "null": b"null",
+    "cut off": b"{",
+    "nothing": b"",
+    "missing keys": b"{}",
+    "no without_figures": b'{"files": {}}',
+    "files is a list": b'{"files": [], "without_figures": []}',
+    "file is null": b'{"files": {"a.om": null}, "without_figures": []}',
+    "no until": b'{"files": {"a.om": {"buckets": []}}, "without_figures": []}',
+    "until is text": b'{"files": {"a.om": {"until": "1", "buckets": []}}, "without_figures": []}',
+    "until is no number": b'{"files": {"a.om": {"until": NaN, "buckets": []}},'
+    b' "without_figures": []}',
+    "buckets is text": b'{"files": {"a.om": {"until": 1, "buckets": "b1"}}, "without_figures": []}',
+    "bucket is a number": b'{"files": {}, "without_figures": [1]}',
+    "deep": b"[" * 100_000,
+    "deep inside": b'{"files": {}, "without_figures": ' + b"[" * 100_000,
+    "not UTF-8": b'{"files": {}, "without_figures": ["\xff"]}',
+    "long number": b"9" * 10_000,
+}
+
+
+def held(output: Path, labels: Mapping[str, str] | None = None) -> str:
+    """What is said when the directory is taken and the day's record read; it is one line."""
+    directory = Output(output)
+    with pytest.raises(OutputError) as told, directory.held(labels or {}):
+        directory.record(DAY)
+    message = str(told.value)
+    assert message.isprintable()
+    return message
+
+
+def answered(output: Path) -> Path:
+    """A place for records."""
+    directory = output / "answered"
+    directory.mkdir(parents=True)
+    return directory
+
+
+def test_record_says_what_was_remembered(tmp_path: Path) -> None:
+    """Files that are there, their buckets and ends, and who had nothing."""
+    output = Output(tmp_path)
+    record = DayRecord({"a.om": Part(["b1", 'b"2'], 17.5), "b.om": Part(["b3"])}, ["b4"])
+    (tmp_path / "a.om").touch()
+    with output.held({}):
+        output.remember(DAY, record)
+        assert output.record(DAY) == DayRecord({"a.om": record.parts["a.om"]}, ["b4"])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_record_of_another_shape_is_a_clear_error(tmp_path: Path, shape: str) -> None:
+    """It is not guessed at: the message says where, what and what to do."""
+    (answered(tmp_path) / f"{DAY}.json").write_bytes(SHAPES[shape])
+    assert held(tmp_path) == (
+        f"{tmp_path}/answered/{DAY}.json: this is not what was written there: remove it, and the"
+        " files of the day, and they are made again"
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"[" * 100_000, b'{"job": 1}', b'{"job": null}', b"\xff"]
+)
+def test_labels_of_another_shape_are_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    """Their file is needed to tell whether the flags are the same as before."""
+    (answered(tmp_path) / "labels.json").write_bytes(content)
+    message = held(tmp_path)
+    assert message.startswith(f"{tmp_path}/answered/labels.json: this is not what was written")
+    assert message.endswith(
+        ": remove it and give the --label flags with which the files there were written, or name"
+        " another directory by --output"
+    )
+
+
+@pytest.mark.parametrize("name", [f"{DAY}.json", "labels.json"])
+def test_what_is_no_regular_file_is_a_clear_error(tmp_path: Path, name: str) -> None:
+    """Nothing hangs on a FIFO, and nothing reads without end."""
+    file = answered(tmp_path) / name
+    os.mkfifo(file)
+    assert held(tmp_path).startswith(f"{file}: cannot be read: it is not a regular file: remove it")
+    file.unlink()
+    file.mkdir()
+    assert held(tmp_path).startswith(f"{file}: cannot be read: Is a directory: remove it")
+    file.rmdir()
+    with file.open("wb") as stream:
+        stream.truncate(CONFIG_LIMIT + 1)
+    assert held(tmp_path).startswith(f"{file}: cannot be read: it is larger than 64 MiB: remove it")
+
+
+def test_labels_are_told_on_one_line(tmp_path: Path) -> None:
+    """Whatever somebody wrote into their file."""
+    (answered(tmp_path) / "labels.json").write_text(json.dumps({"job": "a\n\x1b[2Jb"}))
+    assert r"'--label job=a\n\x1b[2Jb': do the same" in held(tmp_path)
+
+
+def test_lock_that_is_a_fifo_does_not_hang(tmp_path: Path) -> None:
+    """It locks as well as a file does."""
+    os.mkfifo(answered(tmp_path) / "lock")
+    with Output(tmp_path).held({}):
+        assert "another backfill writes here" in held(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["answered", "answered/lock", ".unfinished"])
+def test_what_is_in_the_way_is_named(tmp_path: Path, name: str) -> None:
+    """A file where a directory should be, or the other way round."""
+    answered(tmp_path)
+    if name == "answered/lock":
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / "answered").rmdir()
+        (tmp_path / name).touch()
+    message = held(tmp_path)
+    assert message.startswith(f"{tmp_path / name}: cannot be used: ")
+    assert message.endswith(": put that right, or name another directory by --output")
+
+
+def test_scratch_that_is_a_link_is_named(tmp_path: Path) -> None:
+    """Nothing outside of the directory is removed for it."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".unfinished").symlink_to(tmp_path / "elsewhere")
+    assert "Cannot call rmtree on a symbolic link: put that right" in held(tmp_path / "out")
+    assert (tmp_path / "elsewhere").exists()
+
+
+def test_name_that_is_too_long_is_told(tmp_path: Path) -> None:
+    """The system refuses it when the directory is made."""
+    assert "cannot be used: File name too long" in held(tmp_path / ("x" * 256))
+
+
+def test_what_a_file_cannot_replace_is_named(tmp_path: Path) -> None:
+    """The place is named, not the scratch file that should go there."""
+    output, file = Output(tmp_path), tmp_path / "whole"
+    (tmp_path / "failed.json").mkdir()
+    file.touch()
+    with pytest.raises(OutputError) as told, output.held({}):
+        output.put(file, "failed.json")
+    assert str(told.value).startswith(f"{tmp_path}/failed.json: cannot be used: Is a directory: ")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_says_what_to_do(tmp_path: Path, number: int) -> None:
+    """Where the error names no file, the directory is named."""
+    with pytest.raises(OutputError) as told, Output(tmp_path).held({}):
+        raise OSError(number, os.strerror(number))
+    assert str(told.value) == (
+        f"{tmp_path}: cannot be used: {os.strerror(number)}:"
+        " make room, and run it again: it goes on where it stopped"
+    )
