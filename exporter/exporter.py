@@ -83,11 +83,15 @@ class Exporter:
                 await self._changed.wait()
                 running.cancel()
 
-    async def replace_config(self, config: Config) -> None:
-        """Go on with another configuration; what it leaves as it was keeps all that is known of it.
+    async def replace_config(self, config: Config) -> bool:
+        """Go on with a configuration; what it leaves as it was keeps all that is known of it.
 
-        Raises OSError, and changes nothing, where its TLS files cannot be used.
+        False, and everything runs on, where it is the same as the one at work, down to the content
+        of its TLS files. Raises OSError, and changes nothing, where those cannot be used.
         """
+        if config == self.config:
+            self._note_loaded()
+            return False
         engine = self._new_engine(config)
         change = _change(self.config, config)
         plan = await engine.made_plan(change)
@@ -99,6 +103,7 @@ class Exporter:
         self._closed_days.abandon_running()
         self._adopt(engine, plan)
         self._changed.set()
+        return True
 
     def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
         """Everything that may be shown now."""
@@ -192,6 +197,9 @@ class Exporter:
         for account in engine.config.accounts:
             self._telemetry.expect(account.name, _calls(account))
         engine.deploy(plan)
+        self._note_loaded()
+
+    def _note_loaded(self) -> None:
         self.config_loaded = self._clock.now()
         self._telemetry.config_loaded(self.config_loaded.wall)
 

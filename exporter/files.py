@@ -20,16 +20,20 @@ SECRET_LIMIT = 2**20
 CONFIG_LIMIT = 64 * 2**20
 """Bytes of any other file: configuration, bucket files, certificates."""
 
-Fingerprint: TypeAlias = tuple[int, int, int, int]
+Fingerprint: TypeAlias = tuple[int, ...]
 
 
 def read_file(path: Path, limit: int = CONFIG_LIMIT) -> bytes:
     """The whole content of a regular file. Symbolic links are followed, as Kubernetes needs.
 
     Raises OSError, whose `strerror` says what is wrong, also for what is no regular file, such as
-    a FIFO or a device, and for more than `limit` bytes.
+    a FIFO or a device, for more than `limit` bytes, and for a name that no file can have.
     """
-    _require_regular(os.stat(path).st_mode, path)  # noqa: PTH116 - opening a device may have effects
+    try:
+        found = os.stat(path)  # noqa: PTH116 - opening a device may have effects
+    except ValueError as error:  # a NUL character
+        raise FileNotFoundError(errno.ENOENT, "no file can have this name", str(path)) from error
+    _require_regular(found.st_mode, path)
     # Without O_NONBLOCK, a FIFO that takes the file's place now would hang the open.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as stream:  # noqa: PTH123 - of a descriptor
@@ -41,12 +45,15 @@ def read_file(path: Path, limit: int = CONFIG_LIMIT) -> bytes:
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
-    """A value that changes when the file is changed or replaced; None while there is none."""
+    """A value that changes when the file, or who may read it, is changed, or when it is replaced.
+
+    None while there is none.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat
-    except OSError:
+    except (OSError, ValueError):
         return None
-    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 def _require_regular(mode: int, path: Path) -> None:

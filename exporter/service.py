@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,21 +15,23 @@ import structlog
 from prometheus_client import disable_created_metrics
 
 from exporter.board import LiveBoard
-from exporter.config import ConfigError, signature
+from exporter.clock import SystemClock
+from exporter.config import ConfigError
 from exporter.config.web_config import WebConfig, load_web_config
 from exporter.exporter import Exporter
 from exporter.memory import Collector
-from exporter.reload import Reloader
+from exporter.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.sharding import Shard
 from exporter.telemetry import Telemetry
+from exporter.threads import BlockingCalls
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
-from exporter.web.guard import Guard
+from exporter.web.guard import Guard, hanging
 from exporter.web.listen import ListenAddress, served
 from exporter.web.settings import GuardError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
     from random import Random
 
@@ -70,21 +72,25 @@ async def serving(
 ) -> AsyncIterator[tuple[ListenAddress, ...]]:
     """The exporter polls and serves while the body runs; gives the addresses it listens on.
 
-    `load` gives its configuration, once at the start and whenever `reload_requested` is set.
+    `load` gives its configuration, once at the start and whenever `reload_requested` is set; it is
+    called in a thread. How long files may take is real time, whatever `clock` says.
 
-    Raises what `load` raises, OSError where TLS files cannot be used, GuardError where the web
-    configuration cannot, and ListenError where it cannot listen. A bug in a background task cancels
-    the body and is raised.
+    Raises ConfigError where `load` does or takes too long, OSError where TLS files cannot be used,
+    GuardError where the web configuration cannot, and ListenError where it cannot listen. A bug in
+    a background task cancels the body and is raised.
     """
     telemetry = _telemetry(clock, runtime_metrics=options.exporter_metrics)
-    exporter = Exporter(load(), telemetry, clock, chance, shard=options.shard)
+    files = ConfigFiles(load, SystemClock())
+    config = await files.load()
+    exporter = Exporter(config, telemetry, clock, chance, shard=options.shard)
+    files.note_at_work(config)
     board = LiveBoard(exporter, clock)
 
     def refused(problems: str) -> None:
         telemetry.config_refused()
         board.config_refused(problems)
 
-    reloader = Reloader(load, exporter.replace_config, refused, clock, reload_requested)
+    reloader = Reloader(files, exporter.replace_config, refused, clock, reload_requested)
     endpoints = Endpoints(
         telemetry_path=options.telemetry_path,
         max_requests=options.max_requests,
@@ -94,7 +100,7 @@ async def serving(
         reload=reloader.reload if options.lifecycle else None,
         board=board,
     )
-    app, guard = make_app(endpoints), _guard(options)
+    app, guard = make_app(endpoints), await _guard(options)
     if guard is not None:
         guard.protect(app)
     tls = None if guard is None else guard.tls
@@ -104,12 +110,12 @@ async def serving(
         work = [
             exporter.run(),
             reloader.run(),
-            _watch_bucket_files(reloader, exporter),
+            # Whether or not the rest is watched:
+            reloader.watch(BUCKET_FILES_WATCH, everything=False),
             Collector(clock).run(),
         ]
         if options.auto_reload_interval:
-            files = partial(_signature, exporter)
-            work.append(reloader.watch(files, options.auto_reload_interval))
+            work.append(reloader.watch(options.auto_reload_interval, everything=True))
         if guard is not None:
             work.append(guard.watch(clock))
         async with asyncio.TaskGroup() as group:
@@ -121,27 +127,23 @@ async def serving(
                     task.cancel()
 
 
-def _guard(options: Options) -> Guard | None:
-    file = options.web_config_file
+async def _guard(options: Options) -> Guard | None:
+    file, clock = options.web_config_file, SystemClock()
     if file is None:
         return None
-
-    def read() -> WebConfig:
-        try:
-            return load_web_config(file)
-        except ConfigError as error:
-            raise GuardError(str(error)) from error
-
-    return Guard(read, health_without_auth=options.health_without_auth)
+    read = partial(_web_config, file)
+    make = partial(Guard, read, clock, health_without_auth=options.health_without_auth)
+    try:
+        return await BlockingCalls(clock, READ_SECONDS).run(make)
+    except TimeoutError as error:
+        raise GuardError(hanging(str(file), READ_SECONDS)) from error
 
 
-def _watch_bucket_files(reloader: Reloader, exporter: Exporter) -> Coroutine[None, None, None]:
-    """Bucket files are read again when they change, whether or not the rest is watched."""
-    return reloader.watch(lambda: signature(replace(exporter.config, files=())), BUCKET_FILES_WATCH)
-
-
-def _signature(exporter: Exporter) -> object:
-    return signature(exporter.config)
+def _web_config(file: Path) -> WebConfig:
+    try:
+        return load_web_config(file)
+    except ConfigError as error:
+        raise GuardError(str(error)) from error
 
 
 async def polled_once(

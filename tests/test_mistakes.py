@@ -231,6 +231,7 @@ def test_token_that_goes_on(desk: Desk) -> None:
 
 def test_pattern_that_matches_nothing(desk: Desk) -> None:
     """Files may come later, so it is a warning, with the place of the pattern."""
+    (desk.directory / "lists").mkdir()
     desk.write("config.yaml", CONFIG + "    bucket_files: [lists/*.yaml]\n")
     assert warned(desk) == [
         (

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
 from exporter.clock import SystemClock
-from exporter.config import ConfigError, Problem, load, parse
-from exporter.reload import Reloader
+from exporter.config import ConfigError, load
+from exporter.reload import READ_SECONDS, ConfigFiles, Reloader
 from tests.config.samples import ACCOUNT
 from tests.fakes import FakeClock, settle
 from tests.stack import ANYWHERE, BUCKETS, Running, all_polled, document, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from exporter.config import Config
 
 LIFECYCLE = replace(ANYWHERE, lifecycle=True)
+LOADED = "flashback_exporter_config_last_reload_success_timestamp_seconds"
 SUCCESSFUL = "flashback_exporter_config_last_reload_successful"
 
 
@@ -162,6 +164,7 @@ async def test_reload_cuts_off_running_polls_and_makes_them_again() -> None:
             while sum(at_work.api.record.calls.values()) < len(BUCKETS):
                 await settle()
         at_work.api.play("")
+        file.edits = [("- 'b1'", "- {id: b1, name: renamed}")]
         assert (await reload(at_work))[0] == 200
         page = await at_work.scrape_when(all_polled)
         assert len(page.all("flashback_node_uptime_ratio")) == 6 * len(BUCKETS)
@@ -229,113 +232,171 @@ async def test_changed_files_are_noticed(tmp_path: Path) -> None:
         assert polls(at_work) == len(BUCKETS) + 2
 
 
-class Source:
-    """A configuration that a test replaces, and what became of it."""
+async def test_bucket_files_of_the_same_content_stop_no_poll(tmp_path: Path) -> None:
+    """A list that is written anew again and again must not keep slow polls from their end."""
+    bucket_list = tmp_path / "list.yaml"
+    bucket_list.write_text("- from-file\n")
+    file = File()
+    file.edits.append(("    buckets:\n", "    bucket_files: [list.yaml]\n    buckets:\n"))
+    path = tmp_path / "config.yaml"
+    async with running("hang/share=1", text=file.text, path=path) as at_work:
+        calls = at_work.api.record.calls
+        await at_work.wait_until(lambda: sum(calls.values()) == len(BUCKETS) + 1)
+        before = (await at_work.scrape()).value(LOADED)
+        bucket_list.write_text("# the same\n- from-file\n")
+        await at_work.scrape_when(lambda page: page.value(LOADED) != before)
+        await settle()
+        assert sum(calls.values()) == len(BUCKETS) + 1
 
-    def __init__(self) -> None:
-        self.config: Config | Exception = self.make("b1")
+
+class Source:
+    """A configuration file that a test replaces, and what became of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "config.yaml"
+        self.write("buckets: [b1]")
         self.applied: list[Config] = []
         self.refused = 0
         self.problems = ""
 
-    @staticmethod
-    def make(bucket_id: str) -> Config:
-        """A configuration with one bucket."""
-        return parse(
-            document("http://127.0.0.1:1", buckets=(bucket_id,)),
-            path=Path("config.yaml"),
-            environ={},
-        )
+    def write(self, buckets: str) -> None:
+        """Another way to say which buckets there are."""
+        self.file.write_text(ACCOUNT.replace("buckets: [65f1c0ffee]", buckets))
 
-    def load(self) -> Config:
-        if isinstance(self.config, Exception):
-            raise self.config
-        return self.config
+    def files(self) -> ConfigFiles:
+        return ConfigFiles(lambda: load(self.file, {}), SystemClock())
 
-    async def apply(self, config: Config) -> None:
+    async def apply(self, config: Config) -> bool:
         self.applied.append(config)
+        return True
 
     def refuse(self, problems: str) -> None:
         self.refused += 1
         self.problems = problems
 
+    def reloader(self, files: ConfigFiles, clock: FakeClock) -> Reloader:
+        return Reloader(files, self.apply, self.refuse, clock, asyncio.Event())
 
-async def test_timer_reloads_once_per_change() -> None:
-    """A signature that changes leads to one reload, also where the file is broken."""
-    source, clock, stamp = Source(), FakeClock(), [1]
-    reloader = Reloader(source.load, source.apply, source.refuse, clock, asyncio.Event())
+
+async def test_timer_reloads_once_per_change(tmp_path: Path) -> None:
+    """A file that changes leads to one reload, also where it is broken."""
+    source, clock = Source(tmp_path), FakeClock()
+    files = source.files()
+    files.note_at_work(await files.load())
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(reloader.watch(lambda: stamp[0], 30))
-        await clock.advance(100)
-        assert source.applied == []
-        stamp[0] = 2
-        source.config = ConfigError([Problem("config.yaml", 1, "", "broken")])
-        await clock.advance(31)
-        await until(lambda: source.refused == 1)
-        await clock.advance(100)
-        assert source.refused == 1
-        stamp[0] = 3
-        source.config = source.make("b2")
-        await clock.advance(31)
-        await until(lambda: len(source.applied) == 1)
+        watching = group.create_task(source.reloader(files, clock).watch(30, everything=True))
+        assert not await files.have_changed(everything=True)
+        source.write("buckets: [b1")
+        await looked(clock, lambda: source.refused == 1)
+        assert not await files.have_changed(everything=True)
+        source.write("buckets: [b2]")
+        await looked(clock, lambda: len(source.applied) == 1)
+        assert not await files.have_changed(everything=True)
         watching.cancel()
+    assert (source.refused, len(source.applied)) == (1, 1)
+
+
+async def test_change_between_loading_and_the_first_look_is_noticed(tmp_path: Path) -> None:
+    """What is compared is how the files were before they were read."""
+    source, clock = Source(tmp_path), FakeClock()
+    files = source.files()
+    files.note_at_work(await files.load())
+    source.write("buckets: [changed-before-anybody-looked]")
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(source.reloader(files, clock).watch(30, everything=True))
+        await looked(clock, lambda: len(source.applied) == 1)
+        watching.cancel()
+
+
+async def test_change_while_files_are_read_is_noticed(tmp_path: Path) -> None:
+    """A file that is written anew after it was read, and before the load ends, counts."""
+    source = Source(tmp_path)
+
+    def read_then_change() -> Config:
+        config = load(source.file, {})
+        source.write("buckets: [written-meanwhile]")
+        return config
+
+    files = ConfigFiles(read_then_change, SystemClock())
+    files.note_at_work(await files.load())
+    assert await files.have_changed(everything=True)
 
 
 async def test_timer_follows_what_only_the_broken_file_names(tmp_path: Path) -> None:
-    """Once a list is mended that the old configuration does not know, one reload follows."""
-    config, mended = tmp_path / "config.yaml", tmp_path / "list.yaml"
-    config.write_text(ACCOUNT.replace("buckets: [65f1c0ffee]", "bucket_files: [list.yaml]"))
-    mended.write_text("- b1\n- b1\n")
-    source, clock, requested = Source(), FakeClock(), asyncio.Event()
-    reloader = Reloader(lambda: load(config, {}), source.apply, source.refuse, clock, requested)
+    """Once a list is fixed that the old configuration does not know, one reload follows."""
+    source, clock, bucket_list = Source(tmp_path), FakeClock(), tmp_path / "list.yaml"
+    source.write("bucket_files: [list.yaml]")
+    bucket_list.write_text("- b1\n- b1\n")
+    files = source.files()
+    reloader = source.reloader(files, clock)
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(reloader.watch(lambda: None, 30))
+        watching = group.create_task(reloader.watch(30, everything=False))
         assert await reloader.reload() is not None
-        await clock.advance(100)
-        assert source.refused == 1
-        mended.write_text("- b1\n")
-        await clock.advance(31)
-        await until(lambda: len(source.applied) == 1)
-        await clock.advance(100)
-        assert (source.refused, len(source.applied)) == (1, 1)
+        assert not await files.have_changed(everything=False)
+        bucket_list.write_text("- b1\n")
+        await looked(clock, lambda: len(source.applied) == 1)
+        assert not await files.have_changed(everything=False)
         watching.cancel()
+    assert (source.refused, len(source.applied)) == (1, 1)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for the thread in which a configuration is loaded."""
-    clock = SystemClock()
-    async with asyncio.timeout(20):
+async def test_files_that_hang_are_refused_and_hold_nothing_up() -> None:
+    """The deadline passes, the old configuration runs on, and the text says what to look at."""
+    clock, free = FakeClock(), threading.Event()
+
+    def hang() -> Config:
+        free.wait()
+        raise ConfigError([])
+
+    files = ConfigFiles(hang, clock)
+    source_refused: list[str] = []
+
+    async def apply(_config: Config) -> bool:
+        return True
+
+    reloader = Reloader(files, apply, source_refused.append, clock, asyncio.Event())
+    reloading = asyncio.create_task(reloader.reload())
+    async with asyncio.timeout(60):
+        while not reloading.done():
+            await clock.advance(READ_SECONDS)
+    free.set()
+    assert "is the mount hanging?" in (await reloading or "")
+    assert source_refused == [await reloading]
+
+
+async def looked(clock: FakeClock, holds: Callable[[], bool]) -> None:
+    """Let the watch look at the files until something has come of it; threads take their time."""
+    async with asyncio.timeout(60):
         while not holds():
-            await clock.sleep(0.001)
-    await settle()
+            await clock.advance(30)
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), ConfigError([])])
-async def test_what_cannot_be_applied_is_refused(error: Exception) -> None:
+async def test_what_cannot_be_applied_is_refused(error: Exception, tmp_path: Path) -> None:
     """TLS files that vanish between parsing and use leave the old configuration running."""
 
-    async def apply(_config: Config) -> None:
+    async def apply(_config: Config) -> bool:
         raise error
 
-    source = Source()
-    reloader = Reloader(source.load, apply, source.refuse, FakeClock(), asyncio.Event())
+    source = Source(tmp_path)
+    reloader = Reloader(source.files(), apply, source.refuse, FakeClock(), asyncio.Event())
     assert await reloader.reload() == str(error)
     assert source.refused == 1
     assert source.problems == str(error)
 
 
-async def test_reloads_are_serialised() -> None:
+async def test_reloads_are_serialised(tmp_path: Path) -> None:
     """Two reloads at once are made one after the other."""
-    source, depth, deepest = Source(), [0], [0]
+    source, depth, deepest = Source(tmp_path), [0], [0]
 
-    def load() -> Config:
+    def counted() -> Config:
         depth[0] += 1
         deepest[0] = max(deepest[0], depth[0])
-        config = source.load()
+        config = load(source.file, {})
         depth[0] -= 1
         return config
 
-    reloader = Reloader(load, source.apply, source.refuse, FakeClock(), asyncio.Event())
+    reloader = source.reloader(ConfigFiles(counted, SystemClock()), FakeClock())
     async with asyncio.TaskGroup() as group:
         for _ in range(5):
             group.create_task(reloader.reload())

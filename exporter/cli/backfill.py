@@ -26,6 +26,7 @@ from exporter.cli.process import (
     SOME_FAILED,
     complaint,
     raise_file_limit,
+    read_or_give_up,
     until_signalled,
 )
 from exporter.clock import SystemClock
@@ -92,7 +93,7 @@ def backfill(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
     try:
-        config = load(values[flags.CONFIG_FILE.name], environ)
+        config = read_or_give_up(load, values[flags.CONFIG_FILE.name], environ)
     except ConfigError as error:
         return complaint(error)
     clock = SystemClock()

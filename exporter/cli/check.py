@@ -12,7 +12,7 @@ from exporter.cli.advice import ended_tokens, useless_variables
 from exporter.cli.backfill import FLAGS as BACKFILL_FLAGS
 from exporter.cli.live import live_verdicts, verdict_table
 from exporter.cli.once import FLAGS as ONCE_FLAGS
-from exporter.cli.process import BAD_START, complaint
+from exporter.cli.process import BAD_START, complaint, read_or_give_up
 from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, audited, demand, shortages
@@ -43,7 +43,7 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     shard = flags.shard(values, parser)
     file = values[flags.CONFIG_FILE.name]
     try:
-        config, remarks = audited(file, environ)
+        config, remarks = read_or_give_up(audited, file, environ)
     except ConfigError as error:
         return complaint(error)
     mine = _part(config, shard)

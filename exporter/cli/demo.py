@@ -15,9 +15,10 @@ from exporter.cli import flags
 from exporter.cli.process import complaint, until_signalled
 from exporter.cli.simulate import scenarios_text, simulated
 from exporter.clock import SystemClock
-from exporter.config import parse
+from exporter.config import ConfigError, parse
 from exporter.config.web_config import load_web_config
 from exporter.logs import configure
+from exporter.reload import read_in_time
 from exporter.service import serving
 from exporter.web.listen import ListenAddress, ListenError
 from exporter.web.settings import GuardError
@@ -72,7 +73,7 @@ def demo(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         api = simulated(values, users=[USER], buckets=BUCKETS)
         asyncio.run(until_signalled(_serve(api, flags.options(values), fallback)))
-    except (GuardError, ListenError) as error:
+    except (ConfigError, GuardError, ListenError) as error:
         return complaint(error)
     return 0
 
@@ -97,15 +98,17 @@ async def _serve(
                 raise
             free = replace(options, listen_addresses=(fallback,))
             addresses = await stack.enter_async_context(start(free))
-        scheme = "https" if _has_tls(options) else "http"
+        scheme = "https" if await _has_tls(options) else "http"
         _announce(url, [_base_url(scheme, each) for each in addresses], options.telemetry_path)
         await asyncio.Event().wait()
 
 
-def _has_tls(options: Options) -> bool:
+async def _has_tls(options: Options) -> bool:
     """Whether a web configuration, which is at work by now, asks for TLS."""
     file = options.web_config_file
-    return file is not None and load_web_config(file).tls is not None
+    if file is None:
+        return False
+    return (await read_in_time(SystemClock(), partial(load_web_config, file))).tls is not None
 
 
 def _announce(api: str, urls: Sequence[str], telemetry_path: str) -> None:

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from exporter.cli import flags
-from exporter.cli.process import SOME_FAILED, complaint
+from exporter.cli.process import SOME_FAILED, complaint, read_or_give_up
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
 from exporter.logs import configure
@@ -40,7 +40,7 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     shard = flags.shard(values, parser)
     configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:
-        config = load(values[flags.CONFIG_FILE.name], environ)
+        config = read_or_give_up(load, values[flags.CONFIG_FILE.name], environ)
     except ConfigError as error:
         return complaint(error)
     exporter = asyncio.run(

@@ -8,12 +8,18 @@ import resource
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from exporter.clock import SystemClock
+from exporter.reload import read_in_time
+
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PATIENCE_SECONDS = 4.5
@@ -62,6 +68,14 @@ async def until_signalled(
             raise
     if received:
         _log.info("stopped")
+
+
+def read_or_give_up(read: Callable[..., T], *arguments: object) -> T:
+    """What `read` makes of a configuration's files. Raises ConfigError, also where they hang.
+
+    In a thread, so that Ctrl-C ends the command at once.
+    """
+    return asyncio.run(read_in_time(SystemClock(), partial(read, *arguments)))
 
 
 def raise_file_limit() -> None:

@@ -9,7 +9,7 @@ from exporter.config.demand import Demand, demand, shortages
 from exporter.config.loader import audited, load, parse
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.settings import Account, Config, Discovery, Limits, Login, TlsConfig
-from exporter.config.signature import signature
+from exporter.config.sources import Sources
 
 __all__ = [
     "Account",
@@ -20,11 +20,11 @@ __all__ = [
     "Limits",
     "Login",
     "Problem",
+    "Sources",
     "TlsConfig",
     "audited",
     "demand",
     "load",
     "parse",
     "shortages",
-    "signature",
 ]

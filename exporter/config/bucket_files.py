@@ -1,4 +1,4 @@
-"""The files that `bucket_files` names: which ones there are, and what stands in them.
+"""The files that `bucket_files` names: whose they are, and what stands in them.
 
 Each has a report of its own within that of the configuration file. Read here, and only once a
 load; what their entries may say is in `targets`, what they may not repeat in `rules`.
@@ -6,23 +6,25 @@ load; what their entries may say is in `targets`, what they may not repeat in `r
 
 from __future__ import annotations
 
-import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from exporter.config.patterns import ListingError, Pattern, is_directory
 from exporter.config.problems import ConfigError, file_text, path_text, quoted
+from exporter.config.sources import unreadable
 from exporter.config.syntax import decoded
 from exporter.config.targets import BUCKET_FILE
 from exporter.config.tree import Node, Tree, read
 from exporter.config.wording import report_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from exporter.config.problems import Place, Report
+    from exporter.config.sources import Sources
     from exporter.config.targets import BucketDocument
 
 _NO_FILE = 'there is no such file: mend the path, or write a pattern, as "buckets/*.yaml"'
@@ -42,72 +44,69 @@ class BucketFile:
     buckets: list[BucketDocument]
 
 
-def joined(directory: Path, pattern: str) -> str:
-    """The pattern, from the directory on where it is relative."""
-    return str(Path(glob.escape(str(directory)), pattern))
-
-
-def bucket_globs(tree: Tree, directory: Path) -> tuple[str, ...]:
-    """Every pattern of the file, each once, as long as no problem with it is known."""
-    return tuple(dict.fromkeys(joined(directory, pattern) for _, pattern in _patterns(tree)))
-
-
-def matches(patterns: Iterable[str]) -> list[Path]:
-    """The files there are by now, each once, by name. A `*` stands for no hidden file."""
-    found = {path for pattern in patterns for path in glob.glob(pattern)}  # noqa: PTH207 - its * does
-    return [path for path in map(Path, sorted(found)) if not path.is_dir()]
-
-
-def bucket_files(tree: Tree, directory: Path, environ: Mapping[str, str]) -> list[BucketFile]:
+def bucket_files(
+    tree: Tree, directory: Path, environ: Mapping[str, str], sources: Sources
+) -> list[BucketFile]:
     """What the files of all accounts hold, in the order of the accounts and of the names."""
-    found = _owners(tree, directory)
+    found = _owners(tree, directory, sources)
     return [
-        _bucket_file(path, account, tree.report.part(file_text(path)), environ)
+        _bucket_file(path, account, tree.report.part(file_text(path)), environ, sources)
         for account, _ in tree.children(("accounts",))
         for path in sorted(found, key=str)
         if found[path] == account
     ]
 
 
-def report_patterns_in_vain(tree: Tree, directory: Path, remarks: Report) -> None:
-    """Remark on each pattern that no file matches by now."""
-    for place, pattern in _patterns(tree):
-        if not set("*?[").isdisjoint(pattern) and not matches([joined(directory, pattern)]):
+def report_patterns_in_vain(tree: Tree, directory: Path, sources: Sources, remarks: Report) -> None:
+    """Remark on each pattern that no file matched. Comes after the files were read."""
+    for place, pattern in _patterns(tree, directory):
+        if sources.listings[pattern] == ():
             remarks.add(tree.nearest(place)[1].line, place, _IN_VAIN)
 
 
-def _owners(tree: Tree, directory: Path) -> dict[Path, Place]:
+def _owners(tree: Tree, directory: Path, sources: Sources) -> dict[Path, Place]:
     """Each file that is there with the account that names it first."""
     owners: dict[Path, Place] = {}
-    for place, pattern in _patterns(tree):
+    for place, pattern in _patterns(tree, directory):
         account = place[:2]
-        found = matches([joined(directory, pattern)])
-        if not found and set("*?[").isdisjoint(pattern):
-            tree.refuse(place, _absence(directory, pattern))
-        for path in found:
+        for path in _found(tree, place, pattern, sources):
             if owners.setdefault(path, account) != account:
                 owner = path_text(owners[path])
                 tree.refuse(place, _TAKEN.format(file=file_text(path), owner=owner))
     return owners
 
 
-def _absence(directory: Path, pattern: str) -> str:
-    if (directory / pattern).is_dir():
-        return _DIRECTORY.format(quoted(str(Path(pattern, "*.yaml"))))
-    return _HOME if pattern.startswith("~") else _NO_FILE
+def _found(tree: Tree, place: Place, pattern: Pattern, sources: Sources) -> tuple[Path, ...]:
+    try:
+        found = sources.files(pattern)
+    except ListingError as error:
+        tree.refuse(place, str(error))
+        return ()
+    if not found and pattern.is_plain:
+        tree.refuse(place, _absence(pattern))
+    return found
 
 
-def _patterns(tree: Tree) -> Iterator[tuple[Place, str]]:
-    for account, _ in tree.children(("accounts",)):
-        for place, node in tree.children((*account, "bucket_files")):
-            if isinstance(node.value, str) and not tree.report.has(place):
-                yield place, node.value
+def _absence(pattern: Pattern) -> str:
+    if is_directory(pattern.path):
+        return _DIRECTORY.format(quoted(str(Path(pattern.text, "*.yaml"))))
+    return _HOME if pattern.text.startswith("~") else _NO_FILE
+
+
+def _patterns(tree: Tree, directory: Path) -> list[tuple[Place, Pattern]]:
+    """Those with which no other problem is known, each with its place."""
+    return [
+        (place, Pattern(directory, node.value))
+        for account, _ in tree.children(("accounts",))
+        for place, node in tree.children((*account, "bucket_files"))
+        if isinstance(node.value, str) and not tree.report.has(place)
+    ]
 
 
 def _bucket_file(
-    path: Path, account: Place, report: Report, environ: Mapping[str, str]
+    path: Path, account: Place, report: Report, environ: Mapping[str, str], sources: Sources
 ) -> BucketFile:
-    tree = _tree(path, report, environ)
+    tree = _tree(path, report, environ, sources)
     try:
         buckets = BUCKET_FILE.validate_python(tree.root.plain())
     except ValidationError as error:
@@ -116,12 +115,12 @@ def _bucket_file(
     return BucketFile(path, account, tree, buckets)
 
 
-def _tree(path: Path, report: Report, environ: Mapping[str, str]) -> Tree:
+def _tree(path: Path, report: Report, environ: Mapping[str, str], sources: Sources) -> Tree:
     """The file's tree, an empty one where it cannot be read."""
     try:
-        return read(decoded(path.read_bytes(), report), environ, report)
+        return read(decoded(sources.read_bucket_file(path), report), environ, report)
     except OSError as error:
-        report.add(None, (), f"cannot be read ({error.strerror}): let the exporter read it")
+        report.add(None, (), unreadable(error, "let the exporter read it"))
     except ConfigError:
         pass  # the report has it, and goes on with the other files
     return Tree(Node(1, None), report)

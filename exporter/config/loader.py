@@ -5,19 +5,20 @@ Each step reports to one `Report`; a configuration comes out only when nothing w
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
 from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 
-from exporter.config.bucket_files import bucket_files, bucket_globs, report_patterns_in_vain
+from exporter.config.bucket_files import bucket_files, report_patterns_in_vain
 from exporter.config.document import Document
-from exporter.config.problems import Report, file_text
+from exporter.config.problems import ConfigError, Report, file_text
 from exporter.config.rules import in_force, report_broken_rules, timing
 from exporter.config.secret_files import report_secret_files
 from exporter.config.settings import Account, Config, Discovery, Limits, Login
+from exporter.config.sources import Sources, unreadable
 from exporter.config.syntax import decoded
-from exporter.config.tls import named_tls_files, tls_config
+from exporter.config.tls import system_authorities, tls_config
 from exporter.config.tree import read
 from exporter.config.wording import report_shape
 from exporter.model import Bucket
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """The configuration in a file. Raises ConfigError with every problem there is."""
-    config = parse(_text(path), path=path, environ=environ)
-    return replace(config, files=(path, *config.files))
+    return _read(path, environ)
 
 
 def audited(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[Problem]]:
@@ -50,20 +50,46 @@ def audited(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[Proble
     """
     remarks = Report(file_text(path))
 
-    def look(tree: Tree) -> None:
+    def look(tree: Tree, sources: Sources) -> None:
         report_secret_files(tree, path.parent)
-        report_patterns_in_vain(tree, path.parent, remarks)
+        report_patterns_in_vain(tree, path.parent, sources, remarks)
 
-    config = parse(_text(path), path=path, environ=environ, look=look)
-    return config, remarks.problems()
+    return _read(path, environ, look=look), remarks.problems()
 
 
-def _text(path: Path) -> str:
+def parse(text: str, *, path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration in a text. Raises ConfigError with every problem there is.
+
+    `path` is the file that problems name and beside which the files that `text` names are found.
+    """
+    return _read(path, environ, text)
+
+
+def _read(
+    path: Path,
+    environ: Mapping[str, str],
+    text: str | None = None,
+    look: Callable[[Tree, Sources], None] = lambda _tree, _sources: None,
+) -> Config:
+    """The configuration in a file, or in a text in its place.
+
+    `look` may report more about it, after all that is wrong with the text itself.
+    """
+    sources = Sources()
+    try:
+        text = _text(path, sources) if text is None else text
+        return _parsed(text, path, environ, sources, look)
+    except ConfigError as error:
+        error.sources = sources
+        raise
+
+
+def _text(path: Path, sources: Sources) -> str:
     report = Report(file_text(path))
     try:
-        content = path.read_bytes()
+        content = sources.read_config(path)
     except OSError as error:
-        report.fail(None, (), f"cannot be read ({error.strerror}): {_remedy(path, error)}")
+        report.fail(None, (), unreadable(error, _remedy(path, error)))
     return decoded(content, report)
 
 
@@ -74,39 +100,34 @@ def _remedy(path: Path, error: OSError) -> str:
     if not isinstance(error, FileNotFoundError):
         return "let the exporter read it, or name another with --config.file"
     others = (path.with_suffix(suffix) for suffix in (".yaml", ".yml"))
-    there = next((other for other in others if other.is_file()), None)
+    # Path.is_file raises where the longer name is too long.
+    there = next((other for other in others if os.path.isfile(other)), None)  # noqa: PTH113
     example = "" if there is None else f"={file_text(there)}, which is there"
     return f"name the file with --config.file{example}"
 
 
-def parse(
+def _parsed(
     text: str,
-    *,
     path: Path,
     environ: Mapping[str, str],
-    look: Callable[[Tree], None] = lambda _tree: None,
+    sources: Sources,
+    look: Callable[[Tree, Sources], None],
 ) -> Config:
-    """The configuration in a text. Raises ConfigError with every problem there is.
-
-    `path` is the file that problems name and beside which the files that `text` names are found.
-    `look` may report more about it, after all that is wrong with the text itself.
-    """
     report = Report(file_text(path))
     tree = read(text, environ, report)
     try:
         document = Document.model_validate(tree.root.plain())
     except ValidationError as error:
         report_shape(error, tree)
-    globs = bucket_globs(tree, path.parent)
-    files = bucket_files(tree, path.parent, environ)
-    report_broken_rules(tree, path.parent, files, environ)
-    look(tree)
-    report.raise_if_any(named_tls_files(tree, path.parent), globs)
-    return _config(document, path.parent, files, globs)
+    files = bucket_files(tree, path.parent, environ, sources)
+    report_broken_rules(tree, path.parent, files, environ, sources)
+    look(tree, sources)
+    report.raise_if_any()
+    return _config(document, path.parent, files, sources)
 
 
 def _config(
-    document: Document, directory: Path, files: list[BucketFile], globs: tuple[str, ...]
+    document: Document, directory: Path, files: list[BucketFile], sources: Sources
 ) -> Config:
     defaults = document.defaults
     accounts = []
@@ -114,7 +135,6 @@ def _config(
         own = [file for file in files if file.account == ("accounts", index)]
         buckets = [*account.buckets, *(bucket for file in own for bucket in file.buckets)]
         accounts.append(_account(account, buckets, defaults, directory))
-    tls_files = [file for account in accounts for file in account.tls.files()]
     return Config(
         limits=Limits(
             max_concurrent_requests=defaults.max_concurrent_requests,
@@ -124,8 +144,8 @@ def _config(
         ),
         known_statuses=tuple(defaults.known_statuses),
         accounts=tuple(accounts),
-        files=tuple(dict.fromkeys([*(file.path for file in files), *tls_files])),
-        bucket_globs=globs,
+        tls_digests=(system_authorities(), *sources.tls_digests.values()),
+        sources=sources,
     )
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from exporter.config.sources import Sources
+
 Place: TypeAlias = tuple[str | int, ...]
 """The way from the root of the document to a value: keys and list indices."""
 
@@ -43,18 +45,12 @@ class Problem:
 class ConfigError(Exception):
     """A configuration that cannot be used. Its text is one line per problem.
 
-    `files` and `bucket_globs` are as in a `Config`, for those who wait until it can.
+    `sources` are the files that were read, as in a `Config`, for those who wait until it can be.
     """
 
-    def __init__(
-        self,
-        problems: Iterable[Problem],
-        files: tuple[Path, ...] = (),
-        bucket_globs: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        self.files = files
-        self.bucket_globs = bucket_globs
+        self.sources: Sources | None = None
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -86,12 +82,10 @@ class Report:
         own = sorted(self._problems, key=lambda problem: problem.line or 0)
         return own + [problem for part in self._parts for problem in part.problems()]
 
-    def raise_if_any(
-        self, files: tuple[Path, ...] = (), bucket_globs: tuple[str, ...] = ()
-    ) -> None:
+    def raise_if_any(self) -> None:
         """Raise a ConfigError with every problem, unless all is well."""
         if problems := self.problems():
-            raise ConfigError(problems, files, bucket_globs)
+            raise ConfigError(problems)
 
     def fail(self, line: int | None, place: Place, message: str) -> NoReturn:
         """Raise a ConfigError now: beyond this problem nothing of the file can be read."""

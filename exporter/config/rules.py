@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from exporter.config.bucket_files import BucketFile
     from exporter.config.problems import Place
+    from exporter.config.sources import Sources
     from exporter.config.tree import Node, Tree
 
 _EXPOSED = (
@@ -80,7 +81,11 @@ def _least_stale(settings: GlobalDocument) -> float:
 
 
 def report_broken_rules(
-    tree: Tree, directory: Path, files: Sequence[BucketFile], environ: Mapping[str, str]
+    tree: Tree,
+    directory: Path,
+    files: Sequence[BucketFile],
+    environ: Mapping[str, str],
+    sources: Sources,
 ) -> None:
     """Report every rule that is broken. Comes after the problems of single values."""
     accounts = tree.children(("accounts",))
@@ -89,7 +94,7 @@ def report_broken_rules(
     _report_unknown_status(tree)
     for place, node in accounts:
         _report_choices(tree, place, node)
-        _report_tls_files(tree, place, node, directory)
+        _report_tls_files(tree, place, node, directory, sources)
     if defaults is not None:
         for key, message in _timing_faults(defaults).items():
             tree.refuse(("global", key), message)
@@ -131,9 +136,11 @@ def _is_empty(node: Node | None) -> bool:
     return node is None or node.value == []
 
 
-def _report_tls_files(tree: Tree, place: Place, node: Node, directory: Path) -> None:
+def _report_tls_files(
+    tree: Tree, place: Place, node: Node, directory: Path, sources: Sources
+) -> None:
     if document := _sound(TlsDocument, node.child("tls_config")):
-        for key, fault in tls_faults(tls_config(document, directory)).items():
+        for key, fault in tls_faults(tls_config(document, directory), sources.read_tls).items():
             tree.refuse((*place, "tls_config", key), fault)
 
 

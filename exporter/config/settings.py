@@ -6,7 +6,7 @@ belongs to `document`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from exporter.config.sources import Sources
     from exporter.model import Bucket, Timing
 
 
@@ -89,8 +90,10 @@ class Config:
     limits: Limits
     known_statuses: tuple[str, ...]
     accounts: tuple[Account, ...]
-    files: tuple[Path, ...]  # read or named: the configuration itself, bucket files, TLS's
-    bucket_globs: tuple[str, ...]  # where bucket files are, or may appear
+    tls_digests: tuple[str, ...] = field(repr=False)
+    """Of the certificates and keys: with others it is another configuration."""
+    sources: Sources = field(repr=False, compare=False)
+    """The files that it comes from, whose content counts and not when it was written."""
 
     def buckets(self) -> tuple[Bucket, ...]:
         """Every listed bucket, in the order of the accounts."""

@@ -6,19 +6,19 @@ The proof is OpenSSL's own: a context that takes them. It is not kept, since fil
 from __future__ import annotations
 
 import ssl
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.config.access import TlsDocument
 from exporter.config.settings import TlsConfig
+from exporter.config.sources import unreadable
+from exporter.files import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-    from exporter.config.tree import Tree
-
-
-_UNREADABLE = "this file cannot be read ({}): mend the path, or let the exporter read the file"
+_REMEDY = "mend the path, or let the exporter read the file"
 _NO_CERTIFICATE = "this file holds no certificate in PEM form: name one that does"
 _NO_KEY = "this file holds no private key in PEM form: name one that does"
 _OTHER_KEY = "this is not the key to the certificate in cert_file: name the one that is"
@@ -54,47 +54,45 @@ def tls_config(document: TlsDocument | None, directory: Path) -> TlsConfig:
     )
 
 
-def named_tls_files(tree: Tree, directory: Path) -> tuple[Path, ...]:
-    """Every file that a `tls_config` names, whatever is wrong with it."""
-    return tuple(
-        directory / node.value
-        for account, _ in tree.children(("accounts",))
-        for key in ("ca_file", "cert_file", "key_file")
-        for found, node in [tree.nearest((*account, "tls_config", key))]
-        if found[-1] == key and isinstance(node.value, str)
-    )
+def system_authorities() -> str:
+    """A digest of the system's bundle, which a context reads when it is made; empty without one."""
+    bundle = ssl.get_default_verify_paths().cafile
+    try:
+        return sha256(read_file(Path(bundle))).hexdigest() if bundle else ""
+    except OSError:
+        return ""
 
 
-def tls_faults(tls: TlsConfig) -> dict[str, str]:
+def tls_faults(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
     """What keeps the files from being used, by the key that names the file."""
+    named = {"ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file}
     faults = {
         key: fault
-        for key, path in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file))
-        if path and (fault := _certificate_fault(path))
+        for key, path in named.items()
+        if path and (fault := _file_fault(path, read, has_certificates=key != "key_file"))
     }
-    if tls.key_file and (fault := _reading_fault(tls.key_file)):
-        faults["key_file"] = fault
     if tls.cert_file and tls.key_file and faults.keys().isdisjoint({"cert_file", "key_file"}):
         faults.update(_pair_faults(tls.cert_file, tls.key_file))
     return faults
 
 
-def _certificate_fault(path: Path) -> str | None:
-    if fault := _reading_fault(path):
-        return fault
+def _file_fault(path: Path, read: Callable[[Path], bytes], *, has_certificates: bool) -> str | None:
     try:
-        _context().load_verify_locations(path)
-    except ssl.SSLError:
+        content = read(path)
+    except OSError as error:
+        return f"this file {unreadable(error, _REMEDY)}"
+    if has_certificates and not _holds_certificates(content):
         return _NO_CERTIFICATE
     return None
 
 
-def _reading_fault(path: Path) -> str | None:
+def _holds_certificates(pem: bytes) -> bool:
+    """Whether OpenSSL finds any. What stands between them, in whatever encoding, is left out."""
     try:
-        path.read_bytes()
-    except OSError as error:
-        return _UNREADABLE.format(error.strerror)
-    return None
+        _context().load_verify_locations(cadata=pem.decode("ascii", errors="ignore"))
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def _pair_faults(cert_file: Path, key_file: Path) -> Iterator[tuple[str, str]]:
@@ -107,6 +105,8 @@ def _pair_faults(cert_file: Path, key_file: Path) -> Iterator[tuple[str, str]]:
         yield _REFUSALS.get(error.reason or "", ("key_file", _NO_KEY))
     except _LockedError:
         yield "key_file", _LOCKED_KEY
+    except OSError as error:  # gone since it was read
+        yield "cert_file", f"this file {unreadable(error, _REMEDY)}"
 
 
 def _context() -> ssl.SSLContext:

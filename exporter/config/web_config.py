@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from exporter.config import web_terms as terms
 from exporter.config.problems import Problem, Report, path_text
 from exporter.config.section import Section
+from exporter.config.sources import unreadable
 from exporter.config.syntax import compose
 from exporter.config.tree import read
+from exporter.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,10 +87,9 @@ def load_web_config(path: Path) -> WebConfig:
 
 def _text(path: Path, report: Report) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_file(path).decode("utf-8-sig")
     except OSError as error:
-        remedy = "name the file with --web.config.file"
-        report.fail(None, (), f"cannot be read ({error.strerror}): {remedy}")
+        report.fail(None, (), unreadable(error, "name the file with --web.config.file"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         report.fail(line, (), "this is not UTF-8: save the file in that encoding")

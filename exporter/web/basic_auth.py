@@ -1,7 +1,7 @@
 """Who may come in with a name and a password (RFC 7617), from bcrypt hashes.
 
-A check takes tens of milliseconds on purpose: it runs in a thread, one at a time, and what was
-right once is remembered. How a request is refused is not decided here.
+A check takes tens of milliseconds on purpose: it runs in a thread of its own, one at a time, and
+what was right once is remembered. How a request is refused is not decided here.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import bcrypt
 
+from exporter.threads import BlockingCalls
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from typing import TypeAlias
+
+    from exporter.clock import Clock
 
     Check: TypeAlias = Callable[[bytes, bytes], bool]
 
@@ -28,6 +33,9 @@ REMEMBERED = 100
 
 MAX_WAITING = 100
 """How many requests of one host may wait for a check: more are turned away."""
+
+CHECK_SECONDS = 30.0
+"""How long a check may take, on a machine however busy."""
 
 PASSWORD_LENGTH = 72
 """What bcrypt looks at of a password, in bytes."""
@@ -40,16 +48,23 @@ class TooManyWaitingError(Exception):
 class BasicAuth:
     """The users and what is known of their passwords. `check` is bcrypt's comparison."""
 
-    def __init__(self, users: Mapping[str, str], check: Check = bcrypt.checkpw) -> None:
+    def __init__(
+        self, users: Mapping[str, str], clock: Clock, check: Check = bcrypt.checkpw
+    ) -> None:
         self._hashes = {name.encode(): given.encode() for name, given in users.items()}
         self._check = check
         self._secret = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._one_check = asyncio.Semaphore(1)
+        # Who goes away lets the next one in; the check that nobody waits for any more ends first.
+        self._checks = BlockingCalls(clock, CHECK_SECONDS)
         self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
 
     async def admits(self, authorization: str, host: str) -> bool:
-        """Whether a header names a user and their password. Raises TooManyWaitingError."""
+        """Whether a header names a user and their password.
+
+        Raises TooManyWaitingError, and TimeoutError where a check takes too long.
+        """
         given = _name_and_password(authorization)
         if given is None:
             return False
@@ -63,7 +78,7 @@ class BasicAuth:
     async def _fits(self, name: bytes, password: bytes, mark: bytes) -> bool:
         known = name in self._hashes
         against = self._hashes[name] if known else self._decoy(name)
-        fits = await asyncio.to_thread(self._check, password[:PASSWORD_LENGTH], against)
+        fits = await self._checks.run(partial(self._check, password[:PASSWORD_LENGTH], against))
         if fits and known:
             self._right[mark] = None
             if len(self._right) > REMEMBERED:

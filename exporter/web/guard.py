@@ -7,6 +7,7 @@ next request, and what cannot be used is refused once while the old rules stay i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import bcrypt
 import structlog
 from aiohttp import hdrs, web
 
+from exporter.threads import BlockingCalls
 from exporter.web.basic_auth import BasicAuth, TooManyWaitingError
 from exporter.web.settings import GuardError
 from exporter.web.tls import (
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 CHECK_SECONDS = 5.0
 """How often the files are looked at."""
 
+READ_SECONDS = 5.0
+"""How long a look may take: on a file system that hangs it has no end."""
+
 HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 
 _ONLY_AT_A_START = "TLS is switched on and off only at a start: restart the exporter"
@@ -56,12 +61,14 @@ class _Rules:
 class Guard:
     """Protects an application. `read` gives the settings as they are now, or raises GuardError.
 
-    The constructor raises GuardError where they cannot be used.
+    The constructor raises GuardError where they cannot be used; it reads files, and so may block.
+    `clock` bounds what is done in threads.
     """
 
     def __init__(
         self,
         read: Callable[[], GuardSettings],
+        clock: Clock,
         *,
         health_without_auth: bool = False,
         check: Check = bcrypt.checkpw,
@@ -69,6 +76,8 @@ class Guard:
         self._read = read
         self._open_paths = HEALTH_PATHS if health_without_auth else frozenset()
         self._check = check
+        self._clock = clock
+        self._files = BlockingCalls(clock, READ_SECONDS)
         rules = self._current()
         context = _context(rules)
         self.tls = None if context is None else renewable(context)
@@ -85,36 +94,44 @@ class Guard:
     async def watch(self, clock: Clock) -> None:
         """Follow the settings until cancelled."""
         while True:
-            self.reload_if_changed()
+            await self.reload_if_changed()
             await clock.sleep(CHECK_SECONDS)
 
-    def reload_if_changed(self) -> None:
+    async def reload_if_changed(self) -> None:
         """Take up what changed, once two looks in a row see the same: files change one by one."""
-        before, self._seen = self._seen, self._look()
+        before, self._seen = self._seen, await self._look()
         if self._seen != before or self._seen == self._acted_on:
             return
         self._acted_on = self._seen
         try:
-            self._take_up(self._seen)
+            await self._take_up(self._seen)
         except GuardError as error:
             _log.error("web_config_refused", error=str(error))
+        except TimeoutError:  # as if the look had hung: once files can be read, they count anew
+            self._acted_on = self._seen = self._hanging()
+            _log.error("web_config_refused", error=self._seen)
         else:
             _log.info("web_config_reloaded", file=self._settings.file)
 
-    def _look(self) -> _Rules | str:
+    async def _look(self) -> _Rules | str:
         try:
-            return self._current()
+            return await self._files.run(self._current)
         except GuardError as error:
             return str(error)
+        except TimeoutError:
+            return self._hanging()
+
+    def _hanging(self) -> str:
+        return hanging(self._settings.file, READ_SECONDS)
 
     def _current(self) -> _Rules:
         settings = self._read()
         return _Rules(settings, None if settings.tls is None else read_material(settings.tls))
 
-    def _take_up(self, seen: _Rules | str) -> None:
+    async def _take_up(self, seen: _Rules | str) -> None:
         if isinstance(seen, str):
             raise GuardError(seen)
-        context = _context(seen)
+        context = await self._files.run(partial(_context, seen))
         if (context is None) != (self.tls is None):
             raise GuardError(f"{seen.settings.file}: tls_server_config: {_ONLY_AT_A_START}")
         if self.tls is not None and context is not None:
@@ -125,7 +142,7 @@ class Guard:
 
     def _made_auth(self) -> BasicAuth | None:
         users = self._settings.users
-        return BasicAuth(users, self._check) if users else None
+        return BasicAuth(users, self._clock, self._check) if users else None
 
     @web.middleware
     async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -135,7 +152,7 @@ class Guard:
             authorization = request.headers.get(hdrs.AUTHORIZATION, "")
             try:
                 admitted = await self._auth.admits(authorization, request.remote or "")
-            except TooManyWaitingError:
+            except (TooManyWaitingError, TimeoutError):
                 return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
             if not admitted:
                 return _refusal(HTTPStatus.UNAUTHORIZED)
@@ -155,6 +172,12 @@ class Guard:
             # Made under older rules: the next request has to prove itself under the newer.
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()
+
+
+def hanging(file: str, seconds: float) -> str:
+    """What is wrong where a web configuration cannot be read in time."""
+    what = f"this, or a file that it names, could not be read within {seconds:g}s"
+    return f"{file}: {what}: is the mount hanging?"
 
 
 def _context(rules: _Rules) -> ssl.SSLContext | None:

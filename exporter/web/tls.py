@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporter.files import read_file
 from exporter.web.settings import GuardError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _content(pem: Pem) -> bytes:
     if not isinstance(pem.source, Path):
         return pem.source.encode()
     try:
-        return pem.source.read_bytes()
+        return read_file(pem.source)
     except OSError as error:
         remedy = "mend the path, or who may read it"
         message = f"{pem.place}: {pem.source} cannot be read ({error.strerror}): {remedy}"

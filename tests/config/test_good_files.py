@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from pydantic import SecretStr
 
 from exporter.config import Config, Discovery, Login, TlsConfig, load
 from exporter.config.document import MAPPINGS, keys
+from exporter.config.patterns import Pattern
 from exporter.model import Bucket, Timing
 from tests.config.samples import DATA, ENVIRON, TOKEN
 
@@ -47,20 +47,20 @@ def test_minimal_file_takes_every_default() -> None:
     assert account.tls == TlsConfig(None, None, None, None, insecure_skip_verify=False)
     assert (account.proxy_url, account.proxy_from_environment) == (None, False)
     assert account.discovery is None
-    assert (minimal.files, minimal.bucket_globs) == ((GOOD / "minimal.yaml",), ())
+    assert minimal.sources.config.keys() == {GOOD / "minimal.yaml"}
+    assert minimal.sources.tls == {}
+    assert minimal.sources.listings == {}
     assert minimal.buckets() == (Bucket("main", "65f1c0ffee", "65f1c0ffee"),)
 
 
 def test_windows_file_is_the_same() -> None:
     """A byte order mark, CRLF and document markers change nothing."""
-    minimal = config("minimal")
-    assert replace(config("windows"), files=minimal.files) == minimal
+    assert config("windows") == config("minimal")
 
 
 def test_mappings_without_entries_are_empty() -> None:
     """`global:` and `labels:` with nothing after them stand for no entries."""
-    minimal = config("minimal")
-    assert replace(config("empty_mappings"), files=minimal.files) == minimal
+    assert config("empty_mappings") == config("minimal")
 
 
 def test_scalars_keep_their_literal_text() -> None:
@@ -171,10 +171,14 @@ def test_bucket_files_come_after_the_account_s_own() -> None:
     ]
     assert main.buckets[1] == Bucket("main", "0123", "65f1c0ffee", {"team": "media"})
     assert later.buckets == ()
-    names = ("bucket_files", "buckets/ap", "buckets/eu", "buckets/us")
-    assert loaded.files == tuple(GOOD / f"{name}.yaml" for name in names)
+    names = ("ap", "eu", "us")
+    files = tuple(GOOD / "buckets" / f"{name}.yaml" for name in names)
+    assert loaded.sources.bucket_files.keys() == set(files)
     patterns = ("buckets/*.yaml", "buckets/eu.yaml", "later/*.yaml", "later/[ab]?.yaml")
-    assert loaded.bucket_globs == tuple(str(GOOD / pattern) for pattern in patterns)
+    found = (files, files[1:2], (), ())
+    assert loaded.sources.listings == {
+        Pattern(GOOD, pattern): paths for pattern, paths in zip(patterns, found, strict=True)
+    }
 
 
 def test_way_to_the_api_is_read() -> None:

@@ -57,4 +57,4 @@ def test_password_shows_in_no_repr(keys: str) -> None:
 
 def test_text_names_no_file_of_its_own() -> None:
     """A configuration that was not read from a file does not claim to have been."""
-    assert good(ACCOUNT).files == ()
+    assert not good(ACCOUNT).sources.config

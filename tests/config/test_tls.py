@@ -63,7 +63,7 @@ def test_usable_files_are_named(pems: Path) -> None:
     config = load(path, ENVIRON)
     expected = (pems / "ca.pem", pems / "ec.pem", pems / "ec.key")
     assert config.accounts[0].tls == TlsConfig(*expected, None, insecure_skip_verify=False)
-    assert config.files == (path, *expected)
+    assert config.sources.tls.keys() == set(expected)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from exporter.web.connection import Patience
 from exporter.web.guard import Guard
 from exporter.web.listen import ListenAddress, served
 from exporter.web.settings import GuardError
+from tests.fakes import FakeClock
 from tests.web.test_app import ENDPOINTS
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Site:
             raise GuardError(str(error)) from error
 
     def guard(self) -> Guard:
-        return Guard(self.read)
+        return Guard(self.read, FakeClock())
 
     def client_context(self, cert: trustme.LeafCert | None = None) -> ssl.SSLContext:
         """What a client knows of the server, and shows it."""
@@ -98,10 +99,10 @@ class Site:
         return context
 
 
-def reload(guard: Guard) -> None:
+async def reload(guard: Guard) -> None:
     """Two looks, since it takes two that see the same."""
-    guard.reload_if_changed()
-    guard.reload_if_changed()
+    await guard.reload_if_changed()
+    await guard.reload_if_changed()
 
 
 ROOMY = replace(ENDPOINTS, max_requests=0)

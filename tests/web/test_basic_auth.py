@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.web import basic_auth
 from exporter.web.basic_auth import BasicAuth, TooManyWaitingError
+from tests.fakes import FakeClock
 
 USERS = {"alice": "hash of a", "bob": "hash of b", "zoë": "hash of z"}
 HOST = "192.0.2.1"
@@ -65,21 +66,21 @@ class Checks:
 )
 async def test_only_a_name_with_its_password_comes_in(authorization: str, admitted: bool) -> None:  # noqa: FBT001 - expected
     """Anything but a user with the right password is turned away."""
-    assert await BasicAuth(USERS, Checks()).admits(authorization, HOST) is admitted
+    assert await BasicAuth(USERS, FakeClock(), Checks()).admits(authorization, HOST) is admitted
 
 
 @pytest.mark.parametrize("password", ["a", "b", "z"])
 async def test_no_password_opens_for_a_stranger(password: str) -> None:
     """A name that is nobody's is refused, though its password is checked against a user's hash."""
     checks = Checks()
-    assert not await BasicAuth(USERS, checks).admits(header("mallory", password), HOST)
+    assert not await BasicAuth(USERS, FakeClock(), checks).admits(header("mallory", password), HOST)
     assert checks.total == 1
 
 
 async def test_strangers_cost_as_much_as_users() -> None:
     """One name is always checked against one and the same hash: its time says nothing of it."""
     checks = Checks()
-    auth = BasicAuth(USERS, checks)
+    auth = BasicAuth(USERS, FakeClock(), checks)
     for password in "vwxy":
         await auth.admits(header("mallory", password), HOST)
     assert len({against for _, against in checks.asked}) == 1
@@ -91,7 +92,7 @@ async def test_strangers_cost_as_much_as_users() -> None:
 async def test_what_was_right_is_not_checked_again() -> None:
     """A scrape costs no bcrypt once its password is known; a wrong one costs one each time."""
     checks = Checks()
-    auth = BasicAuth(USERS, checks)
+    auth = BasicAuth(USERS, FakeClock(), checks)
     for _ in range(50):
         assert await auth.admits(header("alice", "a"), HOST)
     assert checks.total == 1
@@ -104,7 +105,7 @@ async def test_what_was_right_is_not_checked_again() -> None:
 async def test_what_comes_at_once_is_checked_once() -> None:
     """Scrapes that arrive together wait for the one check of their password."""
     checks = Checks()
-    auth = BasicAuth(USERS, checks)
+    auth = BasicAuth(USERS, FakeClock(), checks)
     answers = await asyncio.gather(*(auth.admits(header("alice", "a"), HOST) for _ in range(40)))
     assert all(answers)
     assert checks.total == 1
@@ -114,7 +115,7 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The combinations used longest ago are forgotten."""
     monkeypatch.setattr(basic_auth, "REMEMBERED", 2)
     checks = Checks()
-    auth = BasicAuth(USERS, checks)
+    auth = BasicAuth(USERS, FakeClock(), checks)
     a, b, z = header("alice", "a"), header("bob", "b"), header("zoë", "z")
     for authorization in (a, b, a, z, a):
         assert await auth.admits(authorization, HOST)
@@ -127,7 +128,7 @@ async def test_one_hosts_guesses_do_not_hold_the_others_up() -> None:
     """While a host waits for many checks, another's is the next but one."""
     checks = Checks()
     checks.may_answer.clear()
-    auth = BasicAuth(USERS, checks)
+    auth = BasicAuth(USERS, FakeClock(), checks)
     async with asyncio.TaskGroup() as group:
         guesses = [
             group.create_task(auth.admits(header("alice", f"guess {number}"), "198.51.100.1"))
@@ -148,7 +149,7 @@ async def test_a_host_can_have_only_so_many_waiting(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(basic_auth, "MAX_WAITING", 2)
     checks = Checks()
     checks.may_answer.clear()
-    auth = BasicAuth(USERS, checks)
+    auth = BasicAuth(USERS, FakeClock(), checks)
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(auth.admits(header("alice", "a"), HOST)) for _ in range(2)]
         await asyncio.sleep(0)
@@ -165,7 +166,7 @@ async def test_a_host_can_have_only_so_many_waiting(monkeypatch: pytest.MonkeyPa
 async def test_every_password_is_one_to_bcrypt(password: bytes) -> None:
     """Odd bytes and great length do; of a long password 72 bytes count, as in Go."""
     made = bcrypt.hashpw(password[:72], bcrypt.gensalt(4)).decode()
-    auth = BasicAuth({"alice": made})
+    auth = BasicAuth({"alice": made}, FakeClock())
     assert await auth.admits(header("alice", password), HOST)
     assert not await auth.admits(header("alice", password[:-1][:70]), HOST)
 
@@ -173,4 +174,4 @@ async def test_every_password_is_one_to_bcrypt(password: bytes) -> None:
 @given(st.one_of(st.text(), st.text().map(lambda text: f"Basic {text}")))
 def test_any_header_is_survived(authorization: str) -> None:
     """No header raises, and none that was not made for it comes in."""
-    assert not asyncio.run(BasicAuth(USERS, Checks()).admits(authorization, HOST))
+    assert not asyncio.run(BasicAuth(USERS, FakeClock(), Checks()).admits(authorization, HOST))

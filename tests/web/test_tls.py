@@ -140,8 +140,8 @@ async def test_a_name_that_is_no_longer_allowed_is_refused(tmp_path: Path) -> No
     async with guarded(guard) as address, browser(address, context) as client:
         assert (await client.get("/metrics")).status_code == 200
         site.write(text.replace("[prometheus]", "[alertmanager]"))
-        guard.reload_if_changed()
-        guard.reload_if_changed()
+        await guard.reload_if_changed()
+        await guard.reload_if_changed()
         assert (await client.get("/metrics")).status_code == 403
 
 
