@@ -9,7 +9,7 @@ import logging
 import pytest
 import structlog
 
-from exporter.logs import configure
+from exporter.logs import LONGEST_VALUE, configure
 
 
 def lines(level: str, log_format: str) -> list[str]:
@@ -56,3 +56,58 @@ def test_errors_carry_their_traceback_on_the_same_line() -> None:
         logging.getLogger("aiohttp.server").exception("Error handling request")
     (line,) = stream.getvalue().splitlines()
     assert "ValueError: invalid literal" in line
+
+
+ODD = {
+    "NUL": "\0",
+    "ESC": "\x1b[2J",
+    "CR": "\r",
+    "LF": "\n",
+    "TAB": "\t",
+    "DEL": "\x7f",
+    "NEL": "\x85",
+    "CSI": "\x9b31m",
+    "line separators": "\u2028\u2029",
+    "marks of direction": "\u200e\u200f\u061c",
+    "embeddings and overrides": "\u202a\u202b\u202c\u202d\u202e",
+    "isolates": "\u2066\u2067\u2068\u2069",
+    "lone surrogates": "\ud800 \udfff",
+    "tags": "\U000e0041",
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+def test_no_character_breaks_or_turns_a_line(log_format: str, odd: str) -> None:
+    """Whatever a name or a message holds, its line is one, and can be seen and written."""
+    stream = io.StringIO()
+    configure("info", log_format, stream)
+    text = f"a{odd}b"
+    structlog.get_logger().info("found", bare=text, quoted=f"{text} =", listed=[text])
+    logging.getLogger("some.library").warning("careful: %s", text)
+    ours, foreign = stream.getvalue().removesuffix("\n").split("\n")
+    for line in (ours, foreign):
+        assert line.isprintable()
+        assert line.encode()
+    if log_format == "json":
+        assert json.loads(ours)["bare"] == text
+        assert json.loads(foreign)["event"] == f"careful: {text}"
+
+
+def test_logfmt_spells_out_what_cannot_be_seen() -> None:
+    """A character without a shape of its own is there as its number."""
+    stream = io.StringIO()
+    configure("info", "logfmt", stream)
+    structlog.get_logger().info("found", name="a\u202eb\x1b", tag="\U000e0041")
+    assert stream.getvalue().endswith(" event=found name=a\\u202eb\\u001b tag=\\U000e0041\n")
+
+
+def test_very_long_value_loses_its_middle() -> None:
+    """A line stays of a size that a log takes as one, with the end of a traceback."""
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    structlog.get_logger().info("found", name="begin" + "x" * 2 * LONGEST_VALUE + "end")
+    name = json.loads(stream.getvalue())["name"]
+    assert len(name) == LONGEST_VALUE + 1
+    assert name.startswith("begin")
+    assert name.endswith("end")

@@ -32,6 +32,7 @@ from exporter.cli.process import (
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
 from exporter.logs import configure
+from exporter.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -115,7 +116,7 @@ def _done(config: Config, order: Order, clock: Clock) -> int:
     except (ConfigError, OutputError) as error:
         return complaint(error)
     for line in work.failures.lines():
-        print(f"failed: {line}", file=sys.stderr)  # noqa: T201 - the command's output
+        print(f"failed: {printable(line)}", file=sys.stderr)  # noqa: T201 - the command's output
     failed = f", failed: {work.failures.count}" if work.failures.count else ""
     ended = "" if work.is_finished else ", stopped before the end: run it again to go on"
     print(f"{order.output}: files written: {work.files}{failed}{ended}")  # noqa: T201 - the command's output

@@ -17,6 +17,7 @@ from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, audited, demand, shortages
 from exporter.logs import configure
+from exporter.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +55,7 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         *useless_variables(environ, _variables()),
     )
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 - the command's output
+        print(f"warning: {printable(str(warning))}", file=sys.stderr)  # noqa: T201 - the command's output
     print(f"{file}: good\n{_load_text(mine, demand(mine), shard)}")  # noqa: T201 - the command's output
     if not values[LIVE.name]:
         return 0

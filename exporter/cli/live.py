@@ -12,8 +12,10 @@ from tqdm import tqdm
 from exporter.clock import SystemClock
 from exporter.inventory import admitted
 from exporter.model import Failure, Reading, Reason
+from exporter.printable import printable
 from exporter.service import polled_once
 from exporter.status.reasons import ADVICE
+from exporter.status.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,11 +69,12 @@ def verdicts(exporter: Exporter) -> Iterator[Verdict]:
 
 
 def verdict_table(found: list[Verdict]) -> str:
-    """The verdicts for people, one a line."""
-    width = max((len(each.subject) for each in found), default=0)
+    """The verdicts for people, one a line, whatever names and messages of the API hold."""
+    rows = [(each.is_good, shown(each.subject), printable(each.text)) for each in found]
+    width = max((len(subject) for _, subject, _ in rows), default=0)
     return "\n".join(
-        f"  {'ok  ' if each.is_good else 'FAIL'}  {each.subject:<{width}}  {each.text}"
-        for each in found
+        f"  {'ok  ' if is_good else 'FAIL'}  {subject:<{width}}  {text}"
+        for is_good, subject, text in rows
     )
 
 

@@ -15,6 +15,7 @@ import structlog
 
 from exporter.clock import SystemClock
 from exporter.reload import read_in_time
+from exporter.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -85,6 +86,7 @@ def raise_file_limit() -> None:
 
 
 def complaint(error: Exception) -> int:
-    """Tell a person what must be mended; the exit code."""
-    print(error, file=sys.stderr)  # noqa: T201 - for the person who started the program
+    """Tell a person what to do something about; the exit code."""
+    text = "\n".join(map(printable, str(error).split("\n")))
+    print(text, file=sys.stderr)  # noqa: T201 - for the person who started the program
     return BAD_START

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from exporter.printable import printable
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 LONGEST_TEXT = 300
 """Characters of a name, a label or a message that are shown."""
@@ -69,15 +71,8 @@ def latency(seconds: float) -> str:
 
 
 def shown(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Text from elsewhere so that all of it can be seen: what has no shape of its own is spelt out.
-
-    Control characters, lone surrogates and marks that turn the direction of text are among these.
-    """
-    if len(text) > longest:
-        text = f"{text[:longest]}…"
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    """The beginning of a text from elsewhere, so that all of it can be seen."""
+    return printable(f"{text[:longest]}…" if len(text) > longest else text)
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.test_commands import CONFIG, PATIENCE, PROGRAM, finished, line_with, started
+from tests.cli.test_commands import (
+    CONFIG,
+    LIVE_API,
+    LIVE_CONFIG,
+    PATIENCE,
+    PROGRAM,
+    finished,
+    line_with,
+    started,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +114,21 @@ def test_what_failed_is_listed_and_is_code_3(served: Path) -> None:
     assert ended.stdout.endswith("files written: 2, failed: 2\n")
     failed = json.loads((served.parent / "out" / "failed.json").read_bytes())
     assert [each["day"] for each in failed] == [BEFORE, CLOSED]
+
+
+def test_odd_names_of_what_failed_are_spelt_out(config: Path) -> None:
+    """Of an id that the API made up, nothing reaches the terminal but what can be seen."""
+    api = LIVE_API.format(scenario="not-found/share=1", password="s3cret-password")
+    api = api.replace("closed", "\\x1b[2J\\u202e")
+    with started(program=(sys.executable, "-c", api)) as simulator:
+        text = LIVE_CONFIG.format(api=line_with(simulator.stdout, r"API: +(\S+)"))
+        config.write_text(text.split("    buckets:")[0])
+        ended = finished(*flags(config))
+        live = finished("check", f"--config.file={config}", "--live")
+    assert "failed: main: \\u001b[2J\\u202e on 2 days" in ended.stderr
+    assert "main: \\u001b[2J\\u202e  not_found" in live.stdout
+    for line in f"{ended.stderr}{live.stdout}".split("\n"):
+        assert line.isprintable()
 
 
 @pytest.mark.parametrize("scenario", ["hang/share=1/bucket=b2"])
