@@ -109,7 +109,7 @@ def test_own_commands_have_the_flags_that_pages_give_them(
 
 def test_every_command_is_known_with_its_flags() -> None:
     """No command was forgotten above."""
-    assert FLAGS.keys() == COMMANDS.keys()
+    assert FLAGS.keys() == set(COMMANDS)
 
 
 def test_flags_and_variables_that_pages_name_exist() -> None:

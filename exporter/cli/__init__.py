@@ -9,33 +9,31 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from importlib import import_module
 
-from exporter.cli.backfill import backfill
-from exporter.cli.check import check
-from exporter.cli.demo import demo
-from exporter.cli.once import once
-from exporter.cli.run import run
-from exporter.cli.simulate import simulate
+from exporter.cli.signals import STOP_SIGNALS, catch
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+COMMANDS = ("run", "check", "once", "backfill", "demo", "simulate")
+"""Each is a function in a module of its name."""
 
-COMMANDS: Mapping[str, Callable[[Sequence[str], Mapping[str, str]], int]] = {
-    "run": run,
-    "check": check,
-    "once": once,
-    "backfill": backfill,
-    "demo": demo,
-    "simulate": simulate,
+_KEPT_SIGNALS = {
+    "run": (signal.SIGHUP, *STOP_SIGNALS),
+    "demo": STOP_SIGNALS,
+    "simulate": STOP_SIGNALS,
 }
+"""What a command acts on as soon as it can, however early it comes."""
 
 
 def main() -> int:
     """Run the command that the arguments name, `run` where they name none; the exit code."""
     words = sys.argv[1:]
     command = words.pop(0) if words and words[0] in COMMANDS else "run"
+    if command in _KEPT_SIGNALS:
+        catch(*_KEPT_SIGNALS[command])
     try:
-        return COMMANDS[command](words, os.environ)
+        # Imported only now: it takes most of a second, in which signals are to be kept already.
+        module = import_module(f"exporter.cli.{command}")
+        code: int = getattr(module, command)(words, os.environ)
     except KeyboardInterrupt:  # where no handler turns Ctrl-C into a clean stop
         return 128 + signal.SIGINT
+    return code

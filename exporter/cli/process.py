@@ -1,28 +1,30 @@
-"""The process around a command: signals that end it, complaints that a person can act on."""
+"""The process around a command: signals that end it, what a person is to act on."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import resource
+import select
 import signal
 import sys
-import threading
+import time
 from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from exporter.cli.signals import STOP_SIGNALS, catch
 from exporter.clock import SystemClock
-from exporter.reload import read_in_time
 from exporter.printable import printable
+from exporter.reload import read_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PATIENCE_SECONDS = 4.5
 """How long a stop may take. What cannot be cancelled, such as a name look-up that hangs in the C
 library, must not keep the process alive for longer than supervisors wait."""
@@ -37,30 +39,30 @@ _log = structlog.get_logger()
 
 
 async def until_signalled(
-    work: Coroutine[object, object, None], *, code_when_forced: int = 0
+    work: Coroutine[object, object, None],
+    *,
+    code_when_forced: int = 0,
+    hung_up: Callable[[], None] = lambda: None,
 ) -> None:
     """Let `work` run until it ends or a stop signal comes; then it is cancelled and may clean up.
 
     Where that takes too long the process ends all the same, with `code_when_forced`; a second
-    signal ends it at once, with 128 + its number.
+    signal ends it at once, with 128 + its number. `hung_up` is called for each SIGHUP, if that is
+    caught.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     received: list[signal.Signals] = []
 
     def stop(signum: signal.Signals) -> None:
-        if received:
-            os._exit(128 + signum)
         received.append(signum)
         _log.info("stopping", signal=signum.name)
-        last_resort = threading.Timer(PATIENCE_SECONDS, os._exit, [code_when_forced])
-        last_resort.daemon = True
-        last_resort.start()
         if task is not None:
             task.cancel()
 
-    for signum in STOP_SIGNALS:
-        loop.add_signal_handler(signum, stop, signum)
+    reader = catch(*STOP_SIGNALS)
+    act = partial(_act_on_signals, reader, loop, stop, hung_up, code_when_forced)
+    Thread(target=act, daemon=True).start()
     try:
         await work
     except asyncio.CancelledError:
@@ -77,6 +79,39 @@ def read_or_give_up(read: Callable[..., T], *arguments: object) -> T:
     In a thread, so that Ctrl-C ends the command at once.
     """
     return asyncio.run(read_in_time(SystemClock(), partial(read, *arguments)))
+def _act_on_signals(
+    reader: int,
+    loop: asyncio.AbstractEventLoop,
+    stop: Callable[[signal.Signals], None],
+    hung_up: Callable[[], None],
+    code_when_forced: int,
+) -> None:
+    """Pass signals on to the loop, and end the process where that does not help.
+
+    In a thread, so that it works whatever holds the loop up.
+    """
+    deadline: float | None = None
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not select.select([reader], [], [], left)[0]:
+            os._exit(code_when_forced)
+        for number in os.read(reader, 64):
+            if number == signal.SIGHUP:
+                _tell(loop, hung_up)
+            elif number in STOP_SIGNALS:
+                is_first = deadline is None
+                if not is_first or not _tell(loop, partial(stop, signal.Signals(number))):
+                    os._exit(128 + number)
+                deadline = time.monotonic() + PATIENCE_SECONDS
+
+
+def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
+    """Let the loop call it soon; False where the loop has ended."""
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        return False
+    return True
 
 
 def raise_file_limit() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import textwrap
 from dataclasses import replace
 from functools import partial
@@ -51,16 +50,15 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     raise_file_limit()
     try:
         source = partial(load, values[flags.CONFIG_FILE.name], environ)
-        asyncio.run(until_signalled(_serve(source, options)))
+        hung_up = asyncio.Event()
+        work = _serve(source, options, hung_up)
+        asyncio.run(until_signalled(work, hung_up=hung_up.set))
     except (ConfigError, GuardError, ListenError) as error:
         return complaint(error)
     return 0
 
 
-async def _serve(source: Callable[[], Config], options: Options) -> None:
+async def _serve(source: Callable[[], Config], options: Options, hung_up: asyncio.Event) -> None:
     chance = Random()  # noqa: S311 - jitter, no secret
-    hung_up = asyncio.Event()
-    # Before the file is read: a change that is signalled meanwhile is not lost.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
     async with serving(source, options, SystemClock(), chance, hung_up):
         await asyncio.Event().wait()
