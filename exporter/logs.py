@@ -1,12 +1,17 @@
-"""How events become lines on standard error: logfmt or JSON, one line each.
+"""How events become lines on standard error (logfmt or JSON, one line each), and are written there.
 
-Who logs calls `structlog.get_logger()` and gives an event's name and its facts as keywords.
+Who logs calls `structlog.get_logger()` and gives an event's name and its facts as keywords. Nobody
+waits for whoever reads the lines.
 """
 
 from __future__ import annotations
 
+import io
 import logging
-import sys
+import os
+import select
+from collections import deque
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -22,8 +27,11 @@ FORMATS = ("logfmt", "json")
 LONGEST_VALUE = 16_384
 """Characters of a value in a line; of a longer one the middle is left out."""
 
+QUEUE_LIMIT = 1_048_576
+"""Characters that may wait for being written: some thousands of lines."""
 
-def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
+
+def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) -> None:
     """Send every event of `level` and above to `stream`, the libraries' too."""
     shared: list[Callable[..., Any]] = [
         structlog.processors.add_log_level,
@@ -82,3 +90,93 @@ def _renderer(log_format: str) -> Callable[..., Any]:
     if log_format == "json":
         return structlog.processors.JSONRenderer(sort_keys=False)
     return structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"])
+
+
+class BackgroundStream(io.TextIOBase):
+    """A text stream such as standard error, written to by a thread: nobody waits for its reader.
+
+    At most `limit` characters wait, and the last that was taken in. What comes then is dropped, as
+    is what cannot be written, and its lines are counted. Any thread may write.
+    """
+
+    def __init__(self, stream: TextIO, limit: int = QUEUE_LIMIT) -> None:
+        super().__init__()
+        self._stream = stream
+        # Not through its buffer: the interpreter aborts at its end if a thread hangs in that.
+        self._file = stream.fileno()
+        self._limit = limit
+        self._waiting: deque[str] = deque()
+        self._size = 0
+        self._dropped_lines = 0
+        self._changed = Condition()
+        Thread(target=self._write_all, daemon=True).start()
+
+    def dropped_lines(self) -> int:
+        """How many lines nobody will ever see."""
+        return self._dropped_lines
+
+    def write(self, text: str, /) -> int:
+        """Hand `text` over to the thread, or drop it."""
+        with self._changed:
+            if self._size >= self._limit:
+                self._dropped_lines += text.count("\n")
+            elif text:
+                self._waiting.append(text)
+                self._size += len(text)
+                self._changed.notify_all()
+        return len(text)
+
+    def drain(self, seconds: float | None = None) -> None:
+        """Wait until nothing waits for being written any more; at most for `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, seconds)
+
+    def flush(self) -> None:
+        """Nothing: who writes a line and flushes must not wait."""
+
+    def isatty(self) -> bool:
+        """Whether the stream beneath is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The file beneath, whose size a progress bar asks for."""
+        return self._file
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # a stream's is set once, too
+        """The encoding of the stream beneath."""
+        return self._stream.encoding
+
+    def _write_all(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                text = self._waiting[0]
+            is_written = self._write_now(text)
+            with self._changed:
+                self._waiting.popleft()
+                self._size -= len(text)
+                if not is_written:
+                    self._dropped_lines += text.count("\n")
+                self._changed.notify_all()
+
+    def _write_now(self, text: str) -> bool:
+        """Write it, however long that takes; whether all of it could be."""
+        left = memoryview(text.encode(self.encoding, "backslashreplace"))
+        try:
+            while left:
+                left = left[self._write_some(left) :]
+        except (
+            OSError
+        ):  # the reader has gone, or the disk is full: the next line may have more luck
+            return False
+        return True
+
+    def _write_some(self, data: memoryview) -> int:
+        try:
+            return os.write(self._file, data)
+        except BlockingIOError:  # whoever shares the file has made it one that never blocks
+            room = select.poll()
+            room.register(self._file, select.POLLOUT)
+            room.poll()
+            return 0

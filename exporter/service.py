@@ -69,17 +69,20 @@ async def serving(
     clock: Clock,
     chance: Random,
     reload_requested: asyncio.Event,
+    *,
+    dropped_lines: Callable[[], int] = lambda: 0,
 ) -> AsyncIterator[tuple[ListenAddress, ...]]:
     """The exporter polls and serves while the body runs; gives the addresses it listens on.
 
     `load` gives its configuration, once at the start and whenever `reload_requested` is set; it is
     called in a thread. How long files may take is real time, whatever `clock` says.
+    `dropped_lines` counts the lines of the log that nobody took.
 
     Raises ConfigError where `load` does or takes too long, OSError where TLS files cannot be used,
     GuardError where the web configuration cannot, and ListenError where it cannot listen. A bug in
     a background task cancels the body and is raised.
     """
-    telemetry = _telemetry(clock, runtime_metrics=options.exporter_metrics)
+    telemetry = _telemetry(clock, dropped_lines, runtime_metrics=options.exporter_metrics)
     files = ConfigFiles(load, SystemClock())
     config = await files.load()
     exporter = Exporter(config, telemetry, clock, chance, shard=options.shard)
@@ -154,12 +157,13 @@ async def polled_once(
     exporter_metrics: bool = True,
     shard: Shard = WHOLE,
     progress: Callable[[int], None] = lambda _left: None,
+    dropped_lines: Callable[[], int] = lambda: 0,
 ) -> Exporter:
     """An exporter after its first round, at rest; `progress` is told how many polls are left.
 
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
-    telemetry = _telemetry(clock, runtime_metrics=exporter_metrics)
+    telemetry = _telemetry(clock, dropped_lines, runtime_metrics=exporter_metrics)
     exporter = Exporter(
         config,
         telemetry,
@@ -177,7 +181,11 @@ async def polled_once(
     return exporter
 
 
-def _telemetry(clock: Clock, *, runtime_metrics: bool) -> Telemetry:
+def _telemetry(
+    clock: Clock, dropped_lines: Callable[[], int], *, runtime_metrics: bool
+) -> Telemetry:
     # No _created series: the client library has only a global switch.
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    return Telemetry(VERSION, revision(), runtime_metrics=runtime_metrics, clock=clock)
+    telemetry = Telemetry(VERSION, revision(), runtime_metrics=runtime_metrics, clock=clock)
+    telemetry.watch_log(dropped_lines)
+    return telemetry

@@ -21,7 +21,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
@@ -133,6 +133,10 @@ class Telemetry:
         """Ask `polling` at each scrape."""
         self._asked.register(PollingGauges(polling))
 
+    def watch_log(self, dropped_lines: Callable[[], int]) -> None:
+        """Ask at each scrape how many lines of the log were dropped."""
+        self._asked.register(_DroppedLines(dropped_lines))
+
     def config_loaded(self, wall: float) -> None:
         """A configuration was loaded and is at work."""
         self._counted_text.cache_clear()
@@ -221,3 +225,15 @@ class _BuildInfo(Collector):
         )
         family.add_metric(self._labels, 1)
         yield family
+
+
+class _DroppedLines(Collector):
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "flashback_exporter_log_lines_dropped",
+            "Lines of the log that nobody took in time; the log never holds up the exporter.",
+            value=self._count(),
+        )

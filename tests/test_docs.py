@@ -93,6 +93,7 @@ def test_own_metrics_are_the_registry() -> None:
     telemetry.expect("main", [Call.STATS])
     telemetry.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
     telemetry.watch(Polling())
+    telemetry.watch_log(lambda: 0)
     in_code = {}
     for family in telemetry.families():
         suffix = "_total" if family.type == "counter" else ""

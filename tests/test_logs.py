@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
+import os
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
-from exporter.logs import LONGEST_VALUE, configure
+from exporter.logs import LONGEST_VALUE, BackgroundStream, configure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
 
 
 def lines(level: str, log_format: str) -> list[str]:
@@ -111,3 +118,86 @@ def test_very_long_value_loses_its_middle() -> None:
     assert len(name) == LONGEST_VALUE + 1
     assert name.startswith("begin")
     assert name.endswith("end")
+
+
+class Pipe:
+    """A pipe that takes little, its writing end as a stream."""
+
+    def __init__(self) -> None:
+        self.reader, writer = os.pipe()
+        self.room = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        self.stream: TextIO = os.fdopen(writer, "w", encoding="utf-8")
+
+    def read(self, length: int) -> str:
+        """So many bytes, waited for."""
+        found = b""
+        while len(found) < length:
+            found += os.read(self.reader, length - len(found))
+        return found.decode()
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    """A pipe of which nobody reads unless a test does."""
+    made = Pipe()
+    yield made
+    # The writing end stays open: a thread may be writing to it.
+    os.close(made.reader)
+
+
+def test_lines_arrive_in_order(pipe: Pipe) -> None:
+    """What is written is what is read, and nothing is left when it has been drained."""
+    stream = BackgroundStream(pipe.stream)
+    for number in range(100):
+        print(number, file=stream)
+    stream.drain()
+    text = "".join(f"{number}\n" for number in range(100))
+    assert pipe.read(len(text)) == text
+    assert stream.dropped_lines() == 0
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_what_nobody_takes_is_dropped_and_counted(pipe: Pipe, *, blocking: bool) -> None:
+    """Writing never waits: what exceeds the limit is lost, the rest comes once somebody reads."""
+    os.set_blocking(pipe.stream.fileno(), blocking)
+    line = "x" * 99 + "\n"
+    stream = BackgroundStream(pipe.stream, limit=2 * pipe.room)
+    written = 0
+    while stream.dropped_lines() < 5:
+        stream.write(line)
+        written += 1
+    stream.drain(0)
+    taken = written - stream.dropped_lines()
+    assert pipe.read(taken * len(line)) == line * taken
+    stream.drain()
+    stream.write("and on\n")
+    assert pipe.read(7) == "and on\n"
+    assert stream.dropped_lines() == 5
+
+
+def test_lines_count_as_dropped_where_the_reader_has_gone() -> None:
+    """The thread outlives what it cannot write."""
+    pipe = Pipe()
+    os.close(pipe.reader)
+    stream = BackgroundStream(pipe.stream)
+    for number in range(1, 4):
+        stream.write("lost\n")
+        stream.drain()
+        assert stream.dropped_lines() == number
+
+
+def test_one_text_may_exceed_the_limit(pipe: Pipe) -> None:
+    """A long text, such as every problem of a configuration, is not lost for its length."""
+    stream = BackgroundStream(pipe.stream, limit=10)
+    stream.write("x" * 10_000)
+    assert pipe.read(10_000) == "x" * 10_000
+
+
+def test_what_an_encoding_lacks_is_spelt_out() -> None:
+    """No text stops the thread, whatever the terminal's encoding."""
+    reader, writer = os.pipe()
+    stream = BackgroundStream(os.fdopen(writer, "w", encoding="ascii"))
+    stream.write("\u00e9\ud800\n")
+    stream.drain()
+    assert os.read(reader, 100) == b"\\xe9\\ud800\n"
+    os.close(reader)

@@ -52,6 +52,7 @@ def telemetry() -> Telemetry:
     made = Telemetry("1.2.3", "abc", runtime_metrics=False, clock=FakeClock())
     made.expect("main", [Call.STATS])
     made.watch(Polling())
+    made.watch_log(lambda: 7)
     return made
 
 
@@ -106,11 +107,12 @@ def test_attempts_are_counted_once_each(telemetry: Telemetry) -> None:
 
 
 def test_gauges_are_asked_at_each_scrape(telemetry: Telemetry) -> None:
-    """Buckets, lag and pauses are as they are now."""
+    """Buckets, lag, pauses and lines that were dropped are as they are now."""
     assert value(telemetry, "flashback_exporter_buckets") == 3
     assert value(telemetry, "flashback_exporter_poll_lag_seconds") == 1.5
     assert value(telemetry, "flashback_exporter_shard_ordinal", shard_ordinal="1") == 1
     assert value(telemetry, "flashback_exporter_shards") == 3
+    assert value(telemetry, "flashback_exporter_log_lines_dropped_total") == 7
     paused = "flashback_account_paused_until_timestamp_seconds"
     assert value(telemetry, paused, account="main") == 1705320030
     expiry = "flashback_account_token_expiry_timestamp_seconds"

@@ -27,11 +27,11 @@ from exporter.cli.process import (
     complaint,
     raise_file_limit,
     read_or_give_up,
+    start_log,
     until_signalled,
 )
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
-from exporter.logs import configure
 from exporter.printable import printable
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from exporter.cli.flags import Values
     from exporter.clock import Clock
     from exporter.config import Config
+    from exporter.logs import BackgroundStream
 
 USAGE = 2
 """Exit code for what was asked wrongly, as argparse has it."""
@@ -91,7 +92,7 @@ def backfill(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = flags.parser("backfill", _DESCRIPTION)
     values = flags.parse(parser, FLAGS, arguments, environ)
     order = _order(values, parser)
-    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
     try:
         config = read_or_give_up(load, values[flags.CONFIG_FILE.name], environ)
@@ -100,10 +101,10 @@ def backfill(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     clock = SystemClock()
     if fault := _too_early(order, config, clock):
         parser.error(fault)
-    return _done(config, order, clock)
+    return _done(config, order, clock, log)
 
 
-def _done(config: Config, order: Order, clock: Clock) -> int:
+def _done(config: Config, order: Order, clock: Clock, log: BackgroundStream) -> int:
     """Do it, and say what came of it; the exit code."""
     chance = Random()  # noqa: S311 - jitter, no secret
     try:
@@ -117,6 +118,7 @@ def _done(config: Config, order: Order, clock: Clock) -> int:
         return complaint(error)
     for line in work.failures.lines():
         print(f"failed: {printable(line)}", file=sys.stderr)  # noqa: T201 - the command's output
+    log.drain()  # not bounded in time, as it is more than a log
     failed = f", failed: {work.failures.count}" if work.failures.count else ""
     ended = "" if work.is_finished else ", stopped before the end: run it again to go on"
     print(f"{order.output}: files written: {work.files}{failed}{ended}")  # noqa: T201 - the command's output

@@ -12,11 +12,16 @@ from exporter.cli.advice import ended_tokens, useless_variables
 from exporter.cli.backfill import FLAGS as BACKFILL_FLAGS
 from exporter.cli.live import live_verdicts, verdict_table
 from exporter.cli.once import FLAGS as ONCE_FLAGS
-from exporter.cli.process import BAD_START, complaint, read_or_give_up
+from exporter.cli.process import (
+    BAD_START,
+    LOG_SECONDS,
+    complaint,
+    read_or_give_up,
+    start_log,
+)
 from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, audited, demand, shortages
-from exporter.logs import configure
 from exporter.printable import printable
 
 if TYPE_CHECKING:
@@ -59,8 +64,9 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     print(f"{file}: good\n{_load_text(mine, demand(mine), shard)}")  # noqa: T201 - the command's output
     if not values[LIVE.name]:
         return 0
-    configure("error", "logfmt")
+    log = start_log("error", "logfmt")
     found = live_verdicts(config, shard)
+    log.drain(LOG_SECONDS)  # a bar on the same terminal, and what was logged, come first
     print(f"live:\n{verdict_table(found)}")  # noqa: T201 - the command's output
     return 0 if all(each.is_good for each in found) else BAD_START
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from exporter import simulator
 from exporter.cli import flags
-from exporter.cli.process import complaint, until_signalled
+from exporter.cli.process import complaint, start_log, until_signalled
 from exporter.cli.simulate import scenarios_text, simulated
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, parse
 from exporter.config.web_config import load_web_config
-from exporter.logs import configure
 from exporter.reload import read_in_time
 from exporter.service import serving
 from exporter.web.listen import ListenAddress, ListenError
@@ -26,6 +25,7 @@ from exporter.web.settings import GuardError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from exporter.logs import BackgroundStream
     from exporter.service import Options
 
 DEMO_ADDRESS = replace(flags.LISTEN_ADDRESS, default="127.0.0.1:10120")
@@ -68,18 +68,21 @@ def demo(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run simulator and exporter until a signal comes; the exit code."""
     parser = flags.parser("demo", _DESCRIPTION + scenarios_text())
     values = flags.parse(parser, FLAGS, arguments, environ)
-    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT
     try:
         api = simulated(values, users=[USER], buckets=BUCKETS)
-        asyncio.run(until_signalled(_serve(api, flags.options(values), fallback)))
+        asyncio.run(until_signalled(_serve(api, flags.options(values), fallback, log)))
     except (ConfigError, GuardError, ListenError) as error:
         return complaint(error)
     return 0
 
 
 async def _serve(
-    api: simulator.Simulator, options: Options, fallback: ListenAddress | None
+    api: simulator.Simulator,
+    options: Options,
+    fallback: ListenAddress | None,
+    log: BackgroundStream,
 ) -> None:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(simulator.serve(api))
@@ -90,6 +93,7 @@ async def _serve(
             clock=SystemClock(api.now),
             chance=Random(),  # noqa: S311 - jitter, no secret
             reload_requested=asyncio.Event(),
+            dropped_lines=log.dropped_lines,
         )
         try:
             addresses = await stack.enter_async_context(start(options))

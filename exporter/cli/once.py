@@ -8,10 +8,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from exporter.cli import flags
-from exporter.cli.process import SOME_FAILED, complaint, read_or_give_up
+from exporter.cli.process import SOME_FAILED, complaint, read_or_give_up, start_log
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
-from exporter.logs import configure
 from exporter.model import Reading
 from exporter.service import polled_once
 
@@ -38,7 +37,7 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = flags.parser("once", _DESCRIPTION)
     values = flags.parse(parser, FLAGS, arguments, environ)
     shard = flags.shard(values, parser)
-    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:
         config = read_or_give_up(load, values[flags.CONFIG_FILE.name], environ)
     except ConfigError as error:
@@ -50,6 +49,7 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             Random(),  # noqa: S311 - jitter, no secret
             shard=shard,
             exporter_metrics=not values[flags.DISABLE_EXPORTER_METRICS.name],
+            dropped_lines=log.dropped_lines,
         )
     )
     for chunk in exporter.exposition(openmetrics=False):

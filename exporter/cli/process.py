@@ -1,8 +1,9 @@
-"""The process around a command: signals that end it, what a person is to act on."""
+"""The process around a command: signals that end it, its log, what a person is to act on."""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import resource
 import select
@@ -10,13 +11,15 @@ import signal
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import structlog
 
 from exporter.cli.signals import STOP_SIGNALS, catch
 from exporter.clock import SystemClock
+from exporter.logs import BackgroundStream, configure
 from exporter.printable import printable
 from exporter.reload import read_in_time
 
@@ -29,6 +32,9 @@ PATIENCE_SECONDS = 4.5
 """How long a stop may take. What cannot be cancelled, such as a name look-up that hangs in the C
 library, must not keep the process alive for longer than supervisors wait."""
 
+LOG_SECONDS = 1.0
+"""How long the end of the process waits for whoever reads the log."""
+
 BAD_START = 1
 """Exit code for a bad configuration or an address that cannot be listened on."""
 
@@ -36,6 +42,23 @@ SOME_FAILED = 3
 """Exit code for a command that did what it could, though some buckets failed."""
 
 _log = structlog.get_logger()
+
+
+def start_log(level: str, log_format: str) -> BackgroundStream:
+    """Send the log to standard error, and all that is written there through a thread.
+
+    When the process ends, what has not been written yet has `LOG_SECONDS` to get out.
+    """
+    stream = BackgroundStream(_standard_error())
+    sys.stderr = stream
+    atexit.register(stream.drain, LOG_SECONDS)
+    configure(level, log_format, stream)
+    return stream
+
+
+def _standard_error() -> TextIO:
+    """The stream of that name; where it is closed, one that takes everything."""
+    return sys.stderr or Path(os.devnull).open("w", encoding="utf-8")
 
 
 async def until_signalled(

@@ -10,10 +10,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from exporter.cli import flags
-from exporter.cli.process import complaint, raise_file_limit, until_signalled
+from exporter.cli.process import complaint, raise_file_limit, start_log, until_signalled
 from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
-from exporter.logs import configure
 from exporter.service import Options, serving
 from exporter.version import version_text
 from exporter.web.listen import ListenError
@@ -21,6 +20,8 @@ from exporter.web.settings import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from exporter.logs import BackgroundStream
 
 FLAGS = (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.SHARD_FLAGS, *flags.LOG_FLAGS)
 
@@ -46,19 +47,26 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--version", action="version", version=version_text())
     values = flags.parse(parser, FLAGS, arguments, environ)
     options = replace(flags.options(values), shard=flags.shard(values, parser))
-    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
     try:
         source = partial(load, values[flags.CONFIG_FILE.name], environ)
         hung_up = asyncio.Event()
-        work = _serve(source, options, hung_up)
+        work = _serve(source, options, hung_up, log)
         asyncio.run(until_signalled(work, hung_up=hung_up.set))
     except (ConfigError, GuardError, ListenError) as error:
         return complaint(error)
     return 0
 
 
-async def _serve(source: Callable[[], Config], options: Options, hung_up: asyncio.Event) -> None:
+async def _serve(
+    source: Callable[[], Config],
+    options: Options,
+    hung_up: asyncio.Event,
+    log: BackgroundStream,
+) -> None:
     chance = Random()  # noqa: S311 - jitter, no secret
-    async with serving(source, options, SystemClock(), chance, hung_up):
+    async with serving(
+        source, options, SystemClock(), chance, hung_up, dropped_lines=log.dropped_lines
+    ):
         await asyncio.Event().wait()

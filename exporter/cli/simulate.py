@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from exporter import simulator
 from exporter.cli import flags
-from exporter.cli.process import complaint, until_signalled
-from exporter.logs import configure
+from exporter.cli.process import complaint, start_log, until_signalled
 from exporter.web.listen import ListenError, cannot_listen
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def simulate(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Serve the simulated API until a signal comes; the exit code."""
     parser = flags.parser("simulate", _DESCRIPTION + scenarios_text())
     values = flags.parse(parser, FLAGS, arguments, environ)
-    configure(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:
         asyncio.run(until_signalled(_serve(simulated(values), values[ADDRESS.name])))
     except ListenError as error:

@@ -1,13 +1,17 @@
-"""The process around a command: signals at any moment, what it prints."""
+"""The process around a command: a log that nobody reads, signals at any moment."""
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import httpx
 import psutil
 import pytest
 
@@ -16,10 +20,20 @@ from tests.cli.test_commands import (
     CONFIG,
     PATCHED_DEMO,
     PATIENCE,
+    PROGRAM,
     finished,
     line_with,
+    listening,
     started,
+    started_with_a_stuck_scrape,
 )
+from tests.scrapes import Scrape
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+DROPPED = "flashback_exporter_log_lines_dropped_total"
 
 SIGNAL_AT_IMPORT = """
 import os, sys
@@ -50,6 +64,31 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture
+def broken() -> str:
+    """A configuration with so many problems that the log has much to say."""
+    return "accounts:\n" + "".join(f"  - {{unknown_{number}: 1}}\n" for number in range(200))
+
+
+@contextmanager
+def unread(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Standard error of a process takes no more, as with a terminal that is stopped."""
+    assert process.stderr is not None
+    # Opened anew, so that it is not the process's own writes that do not block.
+    pipe = os.open(f"/proc/{process.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        while select.select([], [pipe], [], 0)[1]:
+            os.write(pipe, b"\n" * select.PIPE_BUF)
+        yield
+    finally:
+        os.close(pipe)
+
+
+def scrape(base: str) -> Scrape:
+    """The metrics now."""
+    return Scrape(httpx.get(base + "/metrics", trust_env=False, timeout=PATIENCE).text)
+
+
 def taken(pid: int) -> None:
     """Wait until no signal is pending for a process any more."""
     while True:
@@ -57,6 +96,51 @@ def taken(pid: int) -> None:
         pending = [line for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
         if not any(int(line.split()[1], 16) for line in pending):
             return
+
+
+def test_log_that_nobody_reads_holds_nothing_up(config: Path, broken: str) -> None:
+    """Scrapes, health and SIGTERM work on; what is dropped in the end is counted."""
+    with started(f"--config.file={config}", ANY_PORT, "--log.level=debug") as process:
+        base = listening(process)
+        with unread(process):
+            assert scrape(base).value(DROPPED) == 0
+            config.write_text(broken)
+            while not scrape(base).value(DROPPED):
+                process.send_signal(signal.SIGHUP)
+            assert httpx.get(base + "/-/healthy", trust_env=False).status_code == 200
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+
+
+def test_second_signal_ends_it_while_nobody_reads_the_log() -> None:
+    """While a scrape holds up the stop and the log is stuck, a second signal ends the process."""
+    with started_with_a_stuck_scrape() as process, unread(process):
+        process.terminate()
+        taken(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 128 + signal.SIGINT
+
+
+def test_log_whose_reader_has_gone_counts_as_dropped(config: Path) -> None:
+    """The exporter goes on without a reader of its log, and says how much nobody saw."""
+    with started(f"--config.file={config}", ANY_PORT) as process:
+        base = listening(process)
+        assert process.stderr is not None
+        process.stderr.close()
+        while not scrape(base).value(DROPPED):
+            process.send_signal(signal.SIGHUP)
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def test_closed_standard_error_is_no_hindrance() -> None:
+    """A program that is started without a standard error works, without a log."""
+    program = ("sh", "-c", 'exec "$@" 2>&-', "sh", *PROGRAM)
+    with started("demo", ANY_PORT, program=program) as process:
+        base = line_with(process.stdout, r"Metrics: +(\S+)/metrics")
+        assert scrape(base).value(DROPPED) == 0
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("how", [BUSY, BLOCKED])
