@@ -74,12 +74,12 @@ class Access:
         )
 
     def resume(self, previous: Access) -> None:
-        """Go on with the login of an access to the same account, if it still is the same login."""
+        """Go on with the tokens of an access to the same account, if they still are the same."""
         same_user = (self.account.base_url, self.account.credentials) == (
             previous.account.base_url,
             previous.account.credentials,
         )
-        if same_user and isinstance(self.credentials, Login):
+        if same_user:
             self.credentials.resume(previous.credentials)
 
     async def aclose(self) -> None:
@@ -90,13 +90,13 @@ class Access:
 def _credentials(account: config.Account, caller: Caller, shared: Shared) -> Credentials:
     given = account.credentials
     if isinstance(given, Path):
-        return TokenFile(given)
+        return TokenFile(given, shared.clock)
     if not isinstance(given, config.Login):
         return GivenToken(given.get_secret_value())
     return Login(
         account.name,
         given.email,
-        SecretFile(given.password, "password_file")
+        SecretFile(given.password, "password_file", shared.clock)
         if isinstance(given.password, Path)
         else given.password.get_secret_value(),
         caller=caller,

@@ -1,4 +1,4 @@
-"""One configuration at work: its polls, its listings, and the watch over its tokens.
+"""One configuration at work: its polls, its listings, its tokens.
 
 It writes into a store and a schedule that outlive it: a reload puts another engine in its place.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from exporter.sharding import Shard
     from exporter.store import Prepared, Store
     from exporter.upstream.events import Observer
-
-CREDENTIALS_WATCH = 2.0
-"""How often it is looked whether an account has another token, seconds."""
 
 _log = structlog.get_logger()
 
@@ -95,9 +93,6 @@ class Engine:
         self._pace = Pace(limits.max_requests_per_second, clock)
         shared = Shared(limits, guard, self._pace, clock, chance, observer)
         self.accesses = {account.name: Access(account, shared) for account in config.accounts}
-        self._versions = {
-            name: access.credentials.version() for name, access in self.accesses.items()
-        }
         self._poller = Poller(
             schedule,
             self._poll,
@@ -156,7 +151,8 @@ class Engine:
                 stack.push_async_callback(access.aclose)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._poller.run())
-                group.create_task(self._watch_credentials())
+                for name, access in self.accesses.items():
+                    group.create_task(access.credentials.run(partial(self._recheck, name)))
                 for account in self.config.accounts:
                     if account.discovery is not None:
                         group.create_task(self._discover(account))
@@ -167,15 +163,14 @@ class Engine:
         self._poller.retire()
 
     def resume(self, previous: Engine) -> None:
-        """Go on with the logins of another engine, and with what it knew of the tokens."""
+        """Go on with the tokens of another engine."""
         for name, access in self.accesses.items():
             before = previous.accesses.get(name)
             if before is None:
                 continue
             access.resume(before)
-            # Another token of the same account is news: its refused buckets are put to the test.
-            same = before.account.credentials == access.account.credentials
-            self._versions[name] = previous._versions[name] if same else object()
+            if before.account.credentials != access.account.credentials:
+                self._recheck(name)
 
     def is_alive(self) -> bool:
         """Whether the poll loop beats."""
@@ -249,13 +244,7 @@ class Engine:
         if until is not None:
             await self._clock.sleep(until - now)
 
-    async def _watch_credentials(self) -> None:
-        """Put refused buckets to the test at once when their account has another token."""
-        while not self._is_retired:
-            for name, access in self.accesses.items():
-                version = access.credentials.version()
-                if version != self._versions[name]:
-                    self._versions[name] = version
-                    self._schedule.hurry(name, self._clock.monotonic())
-                    self._poller.wake()
-            await self._clock.sleep(CREDENTIALS_WATCH)
+    def _recheck(self, account: str) -> None:
+        """Poll the refused buckets of an account at once: what was refused may be granted now."""
+        self._schedule.hurry(account, self._clock.monotonic())
+        self._poller.wake()

@@ -263,8 +263,19 @@ async def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "Basic" not in proxy.heads[0]
 
 
+async def test_token_of_the_same_file_goes_on(tmp_path: Path) -> None:
+    """After a reload the token in memory is at hand, unless another file is named."""
+    (tmp_path / "token").write_text("t1")
+    named = [replace(ACCOUNT, credentials=tmp_path / name) for name in ("token", "token", "other")]
+    first, same, other = (Access(account, shared(FakeClock())) for account in named)
+    assert await first.credentials.token() == "t1"
+    for successor, at_hand in ((same, "t1"), (other, None)):
+        successor.resume(first)
+        assert successor.credentials.at_hand() == at_hand
+
+
 def test_credentials_follow_the_settings(tmp_path: Path) -> None:
-    """A token, a file and a login each become what they are, and only a login goes on."""
+    """A token, a file and a login each become what they are, and the same login goes on."""
     login = config.Login("ops@example.com", SecretStr("pw"))
     in_file = config.Login("ops@example.com", tmp_path / "password")
     kinds: list[tuple[SecretStr | Path | config.Login, type]] = [

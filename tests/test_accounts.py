@@ -177,6 +177,47 @@ async def test_swapped_secret_is_followed_without_a_failed_reading(tmp_path: Pat
             assert not page.has("flashback_bucket_failing")
 
 
+@pytest.mark.parametrize("key", ["credentials_file", "password_file"])
+async def test_unusable_secret_file_holds_up_nobody_else(tmp_path: Path, key: str) -> None:
+    """A FIFO in place of a secret fails its account's buckets, with what to do, and no others."""
+    secret = tmp_path / "secret"
+    os.mkfifo(secret)
+    accesses = {
+        "credentials_file": f"authorization: {{credentials_file: {secret}}}",
+        "password_file": f"login: {{email: ops@example.com, password_file: {secret}}}",
+    }
+
+    def text(api: str) -> str:
+        return (
+            f"global: {{base_url: '{api}', poll_interval: 5s}}\naccounts:\n"
+            f"  - {{name: bad, {accesses[key]}, buckets: [b1, b2]}}\n"
+            "  - {name: good, authorization: {credentials: t0}, buckets: [b3]}\n"
+        )
+
+    async with running(text=text, users=[OPS], tokens={"t0", "t1"}) as at_work:
+        page = await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_up")) == 3)
+        assert up(page) == {"b3"}
+        assert reasons(page) == {"unauthorized"}
+        shown = (await at_work.request("GET", "/api/v1/status")).text
+        assert f"{key} cannot be read: it is not a regular file; name a regular" in shown
+        secret.unlink()
+        secret.write_text("t1" if key == "credentials_file" else PASSWORD)
+        await at_work.scrape_when(lambda page: up(page) == {"b1", "b2", "b3"})
+
+
+async def test_hanging_login_is_made_once_for_all() -> None:
+    """Forty buckets that wait for a login which never answers lead to a few attempts a minute."""
+    ids = tuple(f"b{number}" for number in range(40))
+    text = logging_in(buckets=ids, interval="5s")
+    async with running("hang/call=login/share=1", text=text, users=[OPS], speed=10) as at_work:
+        await at_work.scrape_when(lambda page: reasons(page) == {"timeout"})
+        start = at_work.clock.monotonic()
+        await at_work.wait_until(lambda: at_work.clock.monotonic() > start + 60)
+        assert 1 <= at_work.api.record.calls_by_kind[CallKind.LOGIN] <= 10
+        at_work.api.play("")
+        await at_work.scrape_when(lambda page: up(page) == set(ids))
+
+
 DISCOVERED = (
     simulator.Bucket("d1", "media-eu"),
     simulator.Bucket("d2", "media-test"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import re
 import shutil
 import socket
 import sys
@@ -21,6 +23,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter import cli, simulator
+from exporter.cli.advice import ended_tokens
+from exporter.config import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,6 +233,13 @@ def test_token_that_goes_on(desk: Desk) -> None:
     assert warned(desk) == []
 
 
+def test_token_that_was_taken_away_meanwhile(desk: Desk) -> None:
+    """A token file that is gone by the time its token is judged is nothing to warn of."""
+    config = load(desk.directory / "config.yaml", {})
+    (desk.directory / "token").unlink(missing_ok=True)
+    assert list(ended_tokens(config, "config.yaml", time.time())) == []
+
+
 def test_pattern_that_matches_nothing(desk: Desk) -> None:
     """Files may come later, so it is a warning, with the place of the pattern."""
     (desk.directory / "lists").mkdir()
@@ -282,6 +293,26 @@ def served(api: simulator.Simulator) -> Iterator[str]:
     finally:
         down.set()
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("fifo", "it is not a regular file"),
+        ("/dev/zero", "it is not a regular file"),
+        ("large", "it is larger than 1 MiB"),
+    ],
+)
+@pytest.mark.parametrize("key", ["credentials_file", "password_file"])
+def test_secret_file_that_would_never_end(desk: Desk, file: str, words: str, key: str) -> None:
+    """What would hang or fill the memory is told like any other mistake."""
+    os.mkfifo(desk.directory / "fifo")
+    desk.write("large", "x" * (2**20 + 1))
+    text = CONFIG if key == "credentials_file" else LOGIN
+    desk.write("config.yaml", re.sub(f"{key}: \\w+", f"{key}: {file}", text))
+    code, _, told = desk.said("check")
+    assert code == 1
+    assert f"{key}: this file cannot be read ({words}): name a regular file" in told
 
 
 LIVE = {

@@ -75,10 +75,21 @@ class Asking:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """While the body runs, questions may be asked; then the connections are closed."""
-        async with AsyncExitStack() as stack:
-            for access in self._accesses.values():
-                stack.push_async_callback(access.aclose)
-            yield
+        try:
+            async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+                for access in self._accesses.values():
+                    stack.push_async_callback(access.aclose)
+                running = [
+                    group.create_task(access.credentials.run(lambda: None))
+                    for access in self._accesses.values()
+                ]
+                try:
+                    yield
+                finally:
+                    for task in running:
+                        task.cancel()
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
 
     async def day(
         self, day: date, buckets: Iterable[Bucket], take: Callable[[Bucket, Answer], None]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exporter.cli.flags import ENVIRONMENT_PREFIX
 from exporter.config import Login, Problem
+from exporter.files import SECRET_LIMIT, read_file
 from exporter.status.words import utc
 from exporter.upstream.tokens import lifetime
 
@@ -27,11 +28,16 @@ def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:
 
 
 def _token(account: Account) -> str:
-    """The token that is given; empty where the account logs in for one."""
+    """The token that is given; empty where the account logs in for one, or there is none."""
     given = account.credentials
     if isinstance(given, Login):
         return ""
-    return given.read_text("utf-8").strip() if isinstance(given, Path) else given.get_secret_value()
+    if not isinstance(given, Path):
+        return given.get_secret_value()
+    try:
+        return read_file(given, SECRET_LIMIT).decode().strip()
+    except (OSError, UnicodeDecodeError):  # since it was checked
+        return ""
 
 
 def useless_variables(environ: Mapping[str, str], known: Collection[str]) -> Iterator[Problem]:

@@ -102,6 +102,8 @@ def read_or_give_up(read: Callable[..., T], *arguments: object) -> T:
     In a thread, so that Ctrl-C ends the command at once.
     """
     return asyncio.run(read_in_time(SystemClock(), partial(read, *arguments)))
+
+
 def _act_on_signals(
     reader: int,
     loop: asyncio.AbstractEventLoop,

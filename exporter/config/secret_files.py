@@ -1,7 +1,7 @@
 """The files that hold tokens and passwords, as a person who checks a configuration wants them seen.
 
-Who polls reads them anew each time, and goes on where one is not there yet. Nothing of what they
-hold is kept or put into a message, nor are their names: people write the secret itself there.
+Who polls follows them when they change, and goes on where one is not there yet. Nothing of what
+they hold is kept or put into a message, nor are their names: people write the secret itself there.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.config.texts import password, token
+from exporter.files import SECRET_LIMIT, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +38,14 @@ def report_secret_files(tree: Tree, directory: Path) -> None:
 
 def _fault(path: Path, accepted: Callable[[str], str]) -> str | None:
     try:
-        _check(path.read_text("utf-8").strip(), accepted)
+        _check(read_file(path, SECRET_LIMIT).decode().strip(), accepted)
     except FileNotFoundError:
         return "there is no such file: write the secret into a file, and its path here"
     except OSError as error:
-        return f"this file cannot be read ({error.strerror}): mend the path or the permissions"
+        return (
+            f"this file cannot be read ({error.strerror}):"
+            " name a regular file of at most 1 MiB that the exporter may read"
+        )
     except UnicodeDecodeError:
         return "this file is not UTF-8: save it in that encoding"
     except ValueError as error:

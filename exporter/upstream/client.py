@@ -118,7 +118,10 @@ class Client:
             async with self._clock.timeout(max(0.0, until - self._clock.monotonic())):
                 result = await self._retrying.copy()(self._with_good_token, inquiry, read, made)
         except TimeoutError:
-            result = Fault(Reason.TIMEOUT, f"retries did not succeed within {self._deadline:g}s")
+            text = (
+                f"no answer within {self._deadline:g}s, retries and the wait for a token included"
+            )
+            result = Fault(Reason.TIMEOUT, text)
         return result
 
     async def _with_good_token(

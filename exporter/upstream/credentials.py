@@ -6,14 +6,25 @@ for another token.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Protocol
 
+from exporter.files import SECRET_LIMIT, fingerprint, read_file
 from exporter.model import Fault, Reason
+from exporter.threads import BlockingCalls
 from exporter.upstream.tokens import is_token, lifetime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from exporter.clock import Clock
+    from exporter.files import Fingerprint
+
+FILE_WATCH = 2.0
+"""How often it is looked whether a secret's file has changed, seconds."""
+
+FILE_DEADLINE = 5.0
+"""How long a look at a secret's file may take, seconds: a dead network mount never answers."""
 
 
 class NoToken(Exception):  # noqa: N818 - it names what happened, and is no bug
@@ -26,6 +37,17 @@ class NoToken(Exception):  # noqa: N818 - it names what happened, and is no bug
 
 class Credentials(Protocol):
     """A source of bearer tokens."""
+
+    async def run(self, news: Callable[[], None]) -> None:
+        """Do what tokens need in the background, until cancelled.
+
+        `news` is called whenever what was refused before may be granted now.
+        """
+        ...
+
+    def resume(self, previous: object) -> None:
+        """Go on with what other credentials know; they are of the same user or file."""
+        ...
 
     def at_hand(self) -> str | None:
         """The token to send now, or None where `token` must be asked."""
@@ -42,10 +64,6 @@ class Credentials(Protocol):
         """
         ...
 
-    def version(self) -> object:
-        """A value that is another one once another token may be had."""
-        ...
-
     def expiry(self) -> float | None:
         """When the newest token ends, Unix time, if it says so."""
         ...
@@ -56,6 +74,12 @@ class GivenToken:
 
     def __init__(self, token: str) -> None:
         self._token = token
+
+    async def run(self, news: Callable[[], None]) -> None:
+        """Nothing to do."""
+
+    def resume(self, previous: object) -> None:
+        """Nothing to go on with."""
 
     def at_hand(self) -> str:
         """The token to send now."""
@@ -69,103 +93,126 @@ class GivenToken:
         """Never another one."""
         return None
 
-    def version(self) -> object:
-        """Always the same."""
-        return None
-
     def expiry(self) -> float | None:
         """When the token ends, if it says so."""
         return lifetime(self._token).expiry
 
 
 class TokenFile:
-    """A file with a token in it, read again whenever it is another file or has changed.
+    """A file with a token in it. The token is in memory, and followed when the file changes."""
 
-    Kubernetes swaps a symbolic link: what counts is the file that the path leads to.
-    """
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._file = SecretFile(path, "credentials_file", clock)
 
-    def __init__(self, path: Path) -> None:
-        self._file = SecretFile(path, "credentials_file")
-        self._newest: str | None = None
+    async def run(self, news: Callable[[], None]) -> None:
+        """Follow the file until cancelled."""
+        await self._file.watch(news)
+
+    def resume(self, previous: object) -> None:
+        """Go on with what is known of the same file."""
+        if isinstance(previous, TokenFile):
+            self._file = previous._file  # noqa: SLF001 - of the same class
 
     def at_hand(self) -> str | None:
-        """The token in the file, or None where there is none in it."""
-        try:
-            return self._read()
-        except NoToken:
-            return None
+        """The token that the file held when it was last looked at, if it was a token."""
+        content = self._file.content
+        return content if isinstance(content, str) and is_token(content) else None
 
     async def token(self) -> str:
         """The token in the file. Raises NoToken where there is no file or no token in it."""
-        return self._read()
+        content = self._file.content
+        return self._token(await self._file.update() if content is None else content)
 
     async def renewed(self, refused: str) -> str | None:
-        """What the file holds by now, where that is another token."""
-        self._file.forget()
-        token = self._read()
+        """What the file holds by now, whatever it looks like, where that is another token."""
+        token = self._token(await self._file.update(anew=True))
         return None if token == refused else token
 
-    def version(self) -> object:
-        """The state of the file."""
-        return self._file.version()
-
     def expiry(self) -> float | None:
-        """When the token last read ends, if it says so."""
-        return None if self._newest is None else lifetime(self._newest).expiry
+        """When the token in the file ends, if it says so."""
+        token = self.at_hand()
+        return None if token is None else lifetime(token).expiry
 
-    def _read(self) -> str:
-        token = self._file.text()
-        if not is_token(token):
-            raise _unauthorized(
-                f"{self._file.name} does not hold a bare token:"
-                " it must be one word of visible ASCII, without 'Bearer'"
+    def _token(self, content: str | Fault) -> str:
+        if isinstance(content, Fault):
+            raise NoToken(content)
+        if not is_token(content):
+            raise NoToken(
+                _unauthorized(
+                    f"{self._file.name} does not hold a bare token:"
+                    " it must be one word of visible ASCII, without 'Bearer'"
+                )
             )
-        self._newest = token
-        return token
+        return content
 
 
 class SecretFile:
     """A file that holds one secret; white space around it is no part of it.
 
+    `content` is what was found when it was last looked at: the secret, or why there is none; None
+    before the first look. While a look hangs, a secret in memory stays good. Kubernetes swaps a
+    symbolic link: what counts is the file that the path leads to.
+
     It is called by its key: in a hurry people write the secret itself in place of a path.
     """
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, path: Path, key: str, clock: Clock) -> None:
         self.name = key
+        self.content: str | Fault | None = None
         self._path = path
-        self._seen: object = None
-        self._text = ""
+        self._clock = clock
+        self._calls = BlockingCalls(clock, FILE_DEADLINE)
+        self._seen: Fingerprint | None = None
 
-    def version(self) -> object:
-        """A value that changes when the file does; None while there is none."""
+    async def watch(self, news: Callable[[], None]) -> None:
+        """Look at the file again and again until cancelled; `news` is called for another secret.
+
+        The first look reads it whatever it looks like: a reload reads all files again.
+        """
+        known, anew = self.content, True
+        while True:
+            content = await self.update(anew=anew)
+            if isinstance(content, str) and content != known:
+                news()
+            known, anew = content, False
+            await self._clock.sleep(FILE_WATCH)
+
+    async def update(self, *, anew: bool = False) -> str | Fault:
+        """The content, read again if the file has changed, or `anew`; never on the event loop."""
         try:
-            found = os.stat(self._path)  # noqa: PTH116 - half the cost of Path.stat, at every poll
-        except OSError:
-            return None
-        return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+            self._seen, content = await self._calls.run(self._read if anew else self._look)
+        except TimeoutError:
+            hangs = self._unreadable(f"no answer within {FILE_DEADLINE:g}s")
+            content = self.content if isinstance(self.content, str) else hangs
+        self.content = content
+        return content
 
-    def text(self) -> str:
-        """What the file holds now. Raises NoToken where that is nothing."""
-        version = self.version()
-        if version is None or version != self._seen:
-            self._text = self._read()
-            self._seen = version
-        if not self._text:
-            raise _unauthorized(f"{self.name} is empty: write the secret into it")
-        return self._text
+    def _look(self) -> tuple[Fingerprint | None, str | Fault]:
+        """May block, like all that follows."""
+        unchanged = self._seen is not None and fingerprint(self._path) == self._seen
+        if unchanged and isinstance(self.content, str):
+            return self._seen, self.content
+        return self._read()
 
-    def forget(self) -> None:
-        """Read the file next time, whatever it looks like."""
-        self._seen = None
+    def _read(self) -> tuple[Fingerprint | None, str | Fault]:
+        found = fingerprint(self._path)  # before reading: what changes meanwhile is read again
+        return found, self._text()
 
-    def _read(self) -> str:
+    def _text(self) -> str | Fault:
         try:
-            return self._path.read_text("utf-8").strip()
+            text = read_file(self._path, SECRET_LIMIT).decode().strip()
         except OSError as error:
-            raise _unauthorized(f"{self.name} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise _unauthorized(f"{self.name} cannot be read: it is not UTF-8") from error
+            return self._unreadable(error.strerror)
+        except UnicodeDecodeError:
+            return self._unreadable("it is not UTF-8")
+        return text or _unauthorized(f"{self.name} is empty: write the secret into it")
+
+    def _unreadable(self, why: str | None) -> Fault:
+        return _unauthorized(
+            f"{self.name} cannot be read: {why};"
+            " name a regular UTF-8 file of at most 1 MiB that the exporter may read"
+        )
 
 
-def _unauthorized(message: str) -> NoToken:
-    return NoToken(Fault(Reason.UNAUTHORIZED, message))
+def _unauthorized(message: str) -> Fault:
+    return Fault(Reason.UNAUTHORIZED, message)

@@ -1,7 +1,8 @@
 """A login that renews itself: one renewal at a time, in time, and never against a closed door.
 
 Access tokens expire after one hour. A refresh is tried first, a login where that is refused. A
-renewal that fails is not repeated by each poll: the account waits, ever longer, so that nobody's
+renewal belongs to the account, not to the poll that asked for it: it goes on when that poll has
+ended. One that fails is not repeated by each poll: the account waits, ever longer, so that nobody's
 account gets locked.
 """
 
@@ -9,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from exporter.model import Fault, Reason, pause_seconds
 from exporter.upstream.credentials import NoToken, SecretFile
-from exporter.upstream.sessions import Grant, Sessions, password_source
+from exporter.upstream.events import Call
+from exporter.upstream.sessions import Grant, Sessions
 from exporter.upstream.tokens import Lifetime, lifetime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from exporter.clock import Clock
@@ -50,6 +53,7 @@ class Session:
     """Tokens, and when they are of no more use; infinite where the token does not say."""
 
     grant: Grant
+    came_by: Call  # a login or a refresh
     life: Lifetime
     renew_at: float  # monotonic seconds
     ends_at: float  # likewise
@@ -63,7 +67,7 @@ class Closed:
     fault: Fault
     until: float  # monotonic seconds
     times: int  # in a row
-    password: object  # the version of the password that it failed with
+    password: str | Fault | None = field(repr=False)  # that it failed with
 
 
 @dataclass(slots=True)
@@ -72,8 +76,8 @@ class Memory:
 
     session: Session | None = None
     closed: Closed | None = None
-    forced_at: float = -math.inf  # monotonic seconds
-    recoveries: int = 0  # how often a login has worked again after it did not
+    refused_at: dict[Call, float] = field(default_factory=dict)
+    """When a token that came by this call was last renewed because it was refused; monotonic."""
 
 
 class Login:
@@ -92,115 +96,148 @@ class Login:
         chance: Random,
     ) -> None:
         self._account = account
-        self._file = password if isinstance(password, SecretFile) else None
-        self._sessions = Sessions(email, password_source(password), caller=caller, pace=pace)
+        self._password = password
+        self._sessions = Sessions(email, caller=caller, pace=pace)
         self._timing = timing
         self._clock = clock
         self._chance = chance
-        self._renewing = asyncio.Lock()
         self.memory = Memory()
+        self._wanted = asyncio.Event()  # a renewal, by somebody
+        self._ended = asyncio.Event()  # the next renewal to end; it then gives way to another
+        self._another_password = asyncio.Event()
 
-    def at_hand(self) -> str | None:
-        """A token that needs no renewal, or None."""
-        return self._usable_token() if self._has_good_token() else None
+    async def run(self, news: Callable[[], None]) -> None:
+        """Renew whenever that is wanted, until cancelled.
 
-    async def token(self) -> str:
-        """A token that has not ended. Raises NoToken."""
-        if not self._has_good_token():
-            async with self._renewing:
-                if not self._has_good_token():
-                    await self._renew()
-                return self._usable_token()
-        return self._usable_token()
-
-    async def renewed(self, refused: str) -> str | None:
-        """Another token than the refused one.
-
-        One is fetched for that once per poll interval, or per life of a token if that is shorter.
+        `news` is called once logging in works again and for another password. A renewal is no
+        news: the next token may do what the one before it might.
         """
-        async with self._renewing:
-            session = self.memory.session
-            if session is not None and session.grant.access_token == refused:
-                now = self._clock.monotonic()
-                if now - self.memory.forced_at < min(self._timing.poll_interval, session.span):
-                    return None
-                self.memory.forced_at = now
-                self.memory.session = replace(session, renew_at=now, ends_at=now)
-            if not self._has_good_token():
-                await self._renew()
-            return self._usable_token()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew_when_wanted(news))
+            if isinstance(self._password, SecretFile):
+                group.create_task(self._password.watch(lambda: self._try_password(news)))
 
     def resume(self, previous: object) -> None:
         """Go on with the session, or the wait, of another login of the same user."""
         if isinstance(previous, Login):
             self.memory = previous.memory
+            self._password = previous._password  # noqa: SLF001 - of the same class
 
-    def version(self) -> object:
-        """Another one once logging in works again, and when the password's file changes.
+    def at_hand(self) -> str | None:
+        """The token until it ends, or None. Nobody waits for a renewal before that."""
+        session, now = self.memory.session, self._clock.monotonic()
+        if session is None or now >= session.ends_at:
+            return None
+        if now >= session.renew_at:
+            self._wanted.set()
+        return session.grant.access_token
 
-        A renewal is no news: the next token may do what the one before it might.
+    async def token(self) -> str:
+        """A token that has not ended. Raises NoToken.
+
+        May wait as long as a renewal takes: whoever cannot gives up waiting, not the renewal.
         """
-        return (self.memory.recoveries, self._password_version())
+        if self._closed() is not None:
+            self._wanted.set()  # for when the wait is over
+        while (token := self.at_hand()) is None:
+            closed = self._closed()
+            if closed is not None:
+                raise NoToken(closed.fault)
+            self._wanted.set()
+            await self._ended.wait()
+        return token
+
+    async def renewed(self, refused: str) -> str | None:
+        """Another token than the refused one. Raises NoToken.
+
+        One that came by a login is renewed by a refresh, one that came by a refresh by a login:
+        each once per poll interval, or per life of a token if that is shorter.
+        """
+        session = self.memory.session
+        if session is not None and self.at_hand() == refused and not self._give_up(session):
+            return None
+        return await self.token()
 
     def expiry(self) -> float | None:
         """When the newest token ends, if it says so."""
         return None if self.memory.session is None else self.memory.session.life.expiry
 
-    def _has_good_token(self) -> bool:
-        now, session = self._clock.monotonic(), self.memory.session
-        if session is None or now >= session.ends_at:
+    def _give_up(self, session: Session) -> bool:
+        """End a session whose token is refused; False where that was done a moment ago."""
+        now = self._clock.monotonic()
+        before = self.memory.refused_at.get(session.came_by, -math.inf)
+        if now - before < min(self._timing.poll_interval, session.span):
             return False
-        return now < session.renew_at or self._is_closed()
+        self.memory.refused_at[session.came_by] = now
+        grant = session.grant
+        if session.came_by is Call.REFRESH:  # what it gives is refused: only a login can help
+            grant = replace(grant, refresh_token=None)
+        self.memory.session = replace(session, grant=grant, renew_at=now, ends_at=now)
+        return True
 
-    def _usable_token(self) -> str:
-        session = self.memory.session
-        if session is not None and self._clock.monotonic() < session.ends_at:
-            return session.grant.access_token
-        if self.memory.closed is None:
-            raise RuntimeError("a renewal left neither a session nor a fault")
-        raise NoToken(self.memory.closed.fault)
-
-    def _is_closed(self) -> bool:
+    def _closed(self) -> Closed | None:
+        """The failure after which nobody may try again yet."""
         closed = self.memory.closed
-        return (
-            closed is not None
-            and self._clock.monotonic() < closed.until
-            and closed.password == self._password_version()
-        )
+        if closed is None or self._clock.monotonic() >= closed.until:
+            return None
+        return closed if closed.password == self._known_password() else None
 
-    async def _renew(self) -> None:
-        if self._is_closed():
-            return
+    def _known_password(self) -> str | Fault | None:
+        return self._password if isinstance(self._password, str) else self._password.content
+
+    async def _newest_password(self) -> str | Fault:
+        if isinstance(self._password, str):
+            return self._password
+        return await self._password.update()
+
+    def _try_password(self, news: Callable[[], None]) -> None:
+        self._another_password.set()
+        news()
+
+    async def _renew_when_wanted(self, news: Callable[[], None]) -> None:
+        while True:
+            await self._wanted.wait()
+            while (closed := self._closed()) is not None:
+                wait = closed.until - self._clock.monotonic()
+                await self._clock.wait(self._another_password, wait)
+                self._another_password.clear()
+            await self._renew(news)
+            self._wanted.clear()
+            self._ended.set()
+            self._ended = asyncio.Event()
+
+    async def _renew(self, news: Callable[[], None]) -> None:
+        """Try a refresh and, where it says no, a login: three attempts at the most."""
+        password, came_by = self._known_password(), Call.REFRESH
         result = await self._refreshed()
         if result is None or (isinstance(result, Fault) and result.reason not in UNREACHABLE):
-            result = await self._sessions.log_in()
+            password, came_by = await self._newest_password(), Call.LOGIN
+            result = await self._sessions.log_in(password)
         if isinstance(result, Fault):
-            self._close(result)
-        else:
-            self._open(result)
+            self._close(result, password)
+            return
+        recovered = self.memory.closed is not None
+        self.memory.session, self.memory.closed = self._new_session(result, came_by), None
+        if recovered:
+            _log.info("login_recovered", account=self._account)
+            news()
 
     async def _refreshed(self) -> Grant | Fault | None:
         """What a refresh gives; None where there is nothing to refresh with."""
         held = None if self.memory.session is None else self.memory.session.grant.refresh_token
         return None if held is None else await self._sessions.refresh(held)
 
-    def _open(self, grant: Grant) -> None:
-        if self.memory.closed is not None:
-            _log.info("login_recovered", account=self._account)
-            self.memory.recoveries += 1
-        self.memory.session, self.memory.closed = self._new_session(grant), None
-
-    def _new_session(self, grant: Grant) -> Session:
+    def _new_session(self, grant: Grant, came_by: Call) -> Session:
         now, life = self._clock.now(), lifetime(grant.access_token)
         left = life.remaining(now.wall)
         if left is None or left < SHORTEST_LIFE:
-            return Session(grant, life, math.inf, math.inf, math.inf)
+            return Session(grant, came_by, life, math.inf, math.inf, math.inf)
         margin = min(LONGEST_MARGIN, left * MARGIN_SHARE)
         early = margin + self._chance.uniform(0, margin / 2)
         ends_at = now.monotonic + left
-        return Session(grant, life, ends_at - early, ends_at, left)
+        return Session(grant, came_by, life, ends_at - early, ends_at, left)
 
-    def _close(self, fault: Fault) -> None:
+    def _close(self, fault: Fault, password: str | Fault | None) -> None:
         """Let nobody try again for a while, longer each time."""
         before = self.memory.closed
         if before is None or before.fault.reason is not fault.reason:
@@ -214,7 +251,4 @@ class Login:
         else:
             wait = min(SHORT_WAIT * 2.0 ** min(times, 32), self._timing.poll_interval)
         until = self._clock.monotonic() + wait
-        self.memory.closed = Closed(fault, until, times + 1, self._password_version())
-
-    def _password_version(self) -> object:
-        return None if self._file is None else self._file.version()
+        self.memory.closed = Closed(fault, until, times + 1, password)

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 
 from exporter.model import Fault, Reason
 from exporter.upstream.caller import Caller, Inquiry
-from exporter.upstream.credentials import NoToken, SecretFile
 from exporter.upstream.events import Call
 from exporter.upstream.parsing import json_object, server_message
 from exporter.upstream.tokens import is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from exporter.upstream.pace import Pace
 
 NO_TOKEN = Fault(
@@ -39,23 +36,21 @@ class Grant:
 class Sessions:
     """The calls of one user."""
 
-    def __init__(
-        self, email: str, password: Callable[[], str], *, caller: Caller, pace: Pace
-    ) -> None:
+    def __init__(self, email: str, *, caller: Caller, pace: Pace) -> None:
         self._email = email
-        self._password = password
         self._caller = caller
         self._pace = pace
         # The vendor's client writes the first, its documentation the second.
         self._spellings = ["refresh_token", "refreshToken"]
 
-    async def log_in(self) -> Grant | Fault:
-        """A session for e-mail and password. A refusal in any form is UNAUTHORIZED."""
-        try:
-            password = self._password()
-        except NoToken as error:
-            self._caller.not_sent(Call.LOGIN, error.fault)
-            return error.fault
+    async def log_in(self, password: str | Fault) -> Grant | Fault:
+        """A session for e-mail and password. A refusal in any form is UNAUTHORIZED.
+
+        Nothing is sent where a fault says why there is no password.
+        """
+        if isinstance(password, Fault):
+            self._caller.not_sent(Call.LOGIN, password)
+            return password
         result = await self._ask(Call.LOGIN, {"email": self._email, "password": password}, password)
         if isinstance(result, Fault) and result.reason.is_refusal:
             return Fault(Reason.UNAUTHORIZED, f"the login is refused: {result.message}")
@@ -78,11 +73,6 @@ class Sessions:
         body = json.dumps(fields).encode()
         inquiry = Inquiry(call, "POST", f"/user/{call.value}", body, (secret,))
         return await self._caller.attempt(inquiry, grant)
-
-
-def password_source(password: str | SecretFile) -> Callable[[], str]:
-    """How to get at the password each time; it raises NoToken where that is impossible."""
-    return password.text if isinstance(password, SecretFile) else lambda: password
 
 
 def grant(body: bytes) -> Grant | Fault:

@@ -17,7 +17,7 @@ from exporter.backfill import Failures, OutputError, UnknownBucketsError
 from exporter.backfill.asking import Asking
 from exporter.backfill.buckets import assignments
 from exporter.model import SECONDS_PER_DAY, Timing
-from exporter.simulator import CallKind
+from exporter.simulator import CallKind, User
 from tests.backfill.runs import (
     BEFORE,
     CLOSED,
@@ -50,6 +50,20 @@ def shown(day: date, bucket: str, until: float = LATER) -> list[int]:
 
 def _is_time(at: int, begin: float, end: float, until: float) -> bool:
     return at % 240 == 0 and begin <= at < min(end, until)
+
+
+async def test_account_that_logs_in_does_so_once(tmp_path: Path) -> None:
+    """The token of a backfill comes from a login as well as a given one."""
+    user = User("ops@example.com", "s3cret")
+
+    def text(api: str) -> str:
+        given = "authorization: {credentials: s3cret-token}"
+        return document(api).replace(given, "login: {email: ops@example.com, password: s3cret}")
+
+    async with desk(tmp_path, users=[user]) as at_work:
+        failures = await at_work.run(BEFORE, CLOSED, text=text)
+        assert (at_work.files(), failures.count) == (BOTH, 0)
+        assert at_work.api.record.calls_by_kind[CallKind.LOGIN] == 1
 
 
 async def test_each_day_has_a_file_with_the_figures_of_every_bucket(tmp_path: Path) -> None:

@@ -320,8 +320,8 @@ async def test_refused_token_is_read_again_and_the_call_made_once_more(
         return httpx.Response(401)
 
     route = answers(router, refuse, ok())
-    world = World(router, credentials=TokenFile(file))
-    assert isinstance(await world.poll(), Reading)
+    world = World(router, credentials=TokenFile(file, FakeClock()))
+    assert isinstance(await world.client.poll(bucket()), Reading)
     assert route.calls.last.request.headers["Authorization"] == "Bearer new"
     assert world.seen.retries == [("main", Call.STATS)]
 
@@ -331,17 +331,47 @@ async def test_refused_token_is_not_sent_twice(router: respx.Router, tmp_path: P
     file = tmp_path / "token"
     file.write_text("same")
     route = answers(router, httpx.Response(401), httpx.Response(401))
-    assert (await World(router, credentials=TokenFile(file)).fault()).reason is Reason.UNAUTHORIZED
+    world = World(router, credentials=TokenFile(file, FakeClock()))
+    outcome = await world.client.poll(bucket())
+    assert isinstance(outcome, Failure)
+    assert outcome.fault.reason is Reason.UNAUTHORIZED
     assert route.call_count == 1
+
+
+class NoTokenYet(GivenToken):
+    """Credentials whose token takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__(TOKEN)
+        self.came = asyncio.Event()
+
+    def at_hand(self) -> str | None:  # type: ignore[override] # nobody has it
+        return None
+
+    async def token(self) -> str:
+        await self.came.wait()
+        return TOKEN
+
+
+async def test_wait_for_a_token_ends_with_the_poll(router: respx.Router) -> None:
+    """A poll that got no token within its interval says so, and nothing was sent."""
+    route = answers(router, ok())
+    outcome = await World(router, credentials=NoTokenYet()).poll()
+    assert isinstance(outcome, Failure)
+    text = "no answer within 60s, retries and the wait for a token included"
+    assert outcome.fault == Fault(Reason.TIMEOUT, text)
+    assert outcome.duration == 60
+    assert not route.called
 
 
 async def test_missing_token_sends_nothing(router: respx.Router, tmp_path: Path) -> None:
     """Without a token the API is not asked, and the bucket is unauthorized."""
     route = answers(router, ok())
-    world = World(router, credentials=TokenFile(tmp_path / "token"))
-    fault = await world.fault()
-    assert fault.reason is Reason.UNAUTHORIZED
-    assert "No such file" in fault.message
+    world = World(router, credentials=TokenFile(tmp_path / "token", FakeClock()))
+    outcome = await world.client.poll(bucket())
+    assert isinstance(outcome, Failure)
+    assert outcome.fault.reason is Reason.UNAUTHORIZED
+    assert "No such file" in outcome.fault.message
     assert not route.called
     assert world.seen.attempts == [Attempt("main", Call.STATS, None, Reason.UNAUTHORIZED, None)]
 

@@ -2,16 +2,93 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.files import SECRET_LIMIT
 from exporter.model import Reason
-from exporter.upstream.credentials import GivenToken, NoToken, TokenFile
+from exporter.upstream.credentials import (
+    FILE_DEADLINE,
+    FILE_WATCH,
+    GivenToken,
+    NoToken,
+    SecretFile,
+    TokenFile,
+)
+from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable
+
+
+class Followed:
+    """A token file that is followed, with time in the test's hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.clock = FakeClock()
+        self.credentials = TokenFile(path, self.clock)
+        self.news = 0
+
+    def note_news(self) -> None:
+        """What is called for another token."""
+        self.news += 1
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Let the file be looked at again and again until something holds."""
+        async with asyncio.timeout(20):
+            while not holds():
+                await self.clock.advance(FILE_WATCH / 10)
+                await asyncio.sleep(0.001)  # for the thread that looks
+
+
+@asynccontextmanager
+async def following(path: Path) -> AsyncIterator[Followed]:
+    """A token file that is followed while the body runs."""
+    followed = Followed(path)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(followed.credentials.run(followed.note_news))
+        yield followed
+        running.cancel()
+
+
+class Mounted(type(Path())):  # type: ignore[misc]
+    """A file on a mount that can hang: whoever looks at it then waits."""
+
+    answers: threading.Event
+    threads: set[int]
+
+    def __fspath__(self) -> str:
+        self.threads.add(threading.get_ident())
+        self.answers.wait()
+        return str(self)
+
+
+def mounted(path: Path, text: str = "t1") -> Mounted:
+    """A file with a text, on a mount that answers."""
+    path.write_text(text)
+    file = Mounted(path)
+    file.answers, file.threads = threading.Event(), set()
+    file.answers.set()
+    return file
+
+
+def token_file(path: Path) -> TokenFile:
+    """A token file that nobody follows."""
+    return TokenFile(path, FakeClock())
+
+
+async def refusal(credentials: TokenFile) -> str:
+    """Why there is no token."""
+    with pytest.raises(NoToken) as caught:
+        await credentials.token()
+    assert caught.value.fault.reason is Reason.UNAUTHORIZED
+    return caught.value.fault.message
 
 
 async def test_given_token_stays() -> None:
@@ -19,34 +96,66 @@ async def test_given_token_stays() -> None:
     given = GivenToken("t0")
     assert await given.token() == given.at_hand() == "t0"
     assert await given.renewed("t0") is None
+    await given.run(lambda: None)
 
 
-async def test_token_at_hand_is_that_of_the_file(tmp_path: Path) -> None:
-    """What can be had without waiting is the file's token, as new as the file; or nothing."""
-    file = tmp_path / "token"
-    credentials = TokenFile(file)
+async def test_token_is_read_once_and_then_at_hand(tmp_path: Path) -> None:
+    """The first who needs it waits for the file, the others have what is in memory."""
+    file = mounted(tmp_path / "token")
+    credentials = TokenFile(file, FakeClock())
     assert credentials.at_hand() is None
-    file.write_text("t1")
+    assert await credentials.token() == "t1"
+    looked = file.threads.copy()
     assert credentials.at_hand() == await credentials.token() == "t1"
-    file.write_text("two words")
-    assert credentials.at_hand() is None
+    assert file.threads == looked
+    assert threading.get_ident() not in looked
 
 
 async def test_file_is_trimmed(tmp_path: Path) -> None:
     """White space around the token, such as a trailing newline, is no part of it."""
     file = tmp_path / "token"
     file.write_text("  t1\r\n\n")
-    assert await TokenFile(file).token() == "t1"
+    assert await token_file(file).token() == "t1"
 
 
-async def test_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
-    """A token written over the old one is taken at the next poll."""
+async def test_file_is_followed(tmp_path: Path) -> None:
+    """A token written over the old one is taken up, and is news."""
     file = tmp_path / "token"
     file.write_text("t1")
-    credentials = TokenFile(file)
-    assert await credentials.token() == "t1"
-    file.write_text("t2-longer")
-    assert await credentials.token() == "t2-longer"
+    async with following(file) as followed:
+        await followed.until(lambda: followed.credentials.at_hand() == "t1")
+        news = followed.news
+        file.write_text("t2-longer")
+        await followed.until(lambda: followed.credentials.at_hand() == "t2-longer")
+        await followed.until(lambda: followed.news == news + 1)
+
+
+async def test_file_written_anew_with_the_same_token_is_no_news(tmp_path: Path) -> None:
+    """Only another token is: what a rewrite looks like is not what it says."""
+    file = tmp_path / "token"
+    file.write_text("t1\n")
+    async with following(file) as followed:
+        await followed.until(lambda: followed.news == 1)
+        for text in ("t1", " t1 "):
+            (tmp_path / "new").write_text(text)
+            (tmp_path / "new").replace(file)
+            await followed.clock.advance(FILE_WATCH)
+            assert await followed.credentials.renewed("t1") is None
+            await followed.clock.advance(FILE_WATCH)
+        file.write_text("t2")
+        await followed.until(lambda: followed.credentials.at_hand() == "t2")
+        await followed.until(lambda: followed.news == 2)
+
+
+async def test_another_token_that_a_refusal_brought_is_news(tmp_path: Path) -> None:
+    """The poll that was refused has it at once, what else was refused follows."""
+    file = tmp_path / "token"
+    file.write_text("t1")
+    async with following(file) as followed:
+        await followed.until(lambda: followed.news == 1)
+        file.write_text("t2")
+        assert await followed.credentials.renewed("t1") == "t2"
+        await followed.until(lambda: followed.news == 2)
 
 
 async def test_swapped_link_is_followed(tmp_path: Path) -> None:
@@ -58,11 +167,11 @@ async def test_swapped_link_is_followed(tmp_path: Path) -> None:
     data = tmp_path / "..data"
     data.symlink_to("first")
     (tmp_path / "token").symlink_to("..data/token")
-    credentials = TokenFile(tmp_path / "token")
-    assert await credentials.token() == "first"
-    (tmp_path / "..new").symlink_to("second")
-    (tmp_path / "..new").replace(data)
-    assert await credentials.token() == "second"
+    async with following(tmp_path / "token") as followed:
+        await followed.until(lambda: followed.credentials.at_hand() == "first")
+        (tmp_path / "..new").symlink_to("second")
+        (tmp_path / "..new").replace(data)
+        await followed.until(lambda: followed.credentials.at_hand() == "second")
 
 
 async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_path: Path) -> None:
@@ -70,7 +179,7 @@ async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_p
     file = tmp_path / "token"
     file.write_text("t1")
     os.utime(file, (1, 1))
-    credentials = TokenFile(file)
+    credentials = token_file(file)
     assert await credentials.token() == "t1"
     assert await credentials.renewed("t1") is None
     file.write_text("t2")
@@ -88,8 +197,12 @@ async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_p
         (b"Bearer s3cret", "does not hold a bare token"),
         (b"s3cret\ns3cret", "does not hold a bare token"),
         ("s3crét".encode(), "does not hold a bare token"),
+        (
+            b"s3cr" * SECRET_LIMIT,
+            "credentials_file cannot be read: it is larger than 1 MiB; name a",
+        ),
     ],
-    ids=["missing", "empty", "blank", "binary", "bearer", "two lines", "not ASCII"],
+    ids=["missing", "empty", "blank", "binary", "bearer", "two lines", "not ASCII", "large"],
 )
 async def test_unusable_file_is_unauthorized(
     tmp_path: Path, content: bytes | None, message: str
@@ -98,21 +211,105 @@ async def test_unusable_file_is_unauthorized(
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(NoToken) as caught:
-        await TokenFile(file).token()
-    assert caught.value.fault.reason is Reason.UNAUTHORIZED
-    assert message in caught.value.fault.message
-    assert "s3cr" not in caught.value.fault.message
+    said = await refusal(token_file(file))
+    assert message in said
+    assert "s3cr" not in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("path", ["fifo", "/dev/zero", "."])
+async def test_what_is_no_regular_file_is_unauthorized(tmp_path: Path, path: str) -> None:
+    """A FIFO without a writer, a device without an end and a directory are refused at once."""
+    os.mkfifo(tmp_path / "fifo")
+    said = await refusal(token_file(tmp_path / path))
+    assert said.startswith("credentials_file cannot be read: ")
+    assert said.endswith("; name a regular UTF-8 file of at most 1 MiB that the exporter may read")
+
+
+async def test_mount_that_hangs_costs_no_token_that_is_in_memory(tmp_path: Path) -> None:
+    """The token stays good, a refused one is all there is, and both are followed afterwards."""
+    file = mounted(tmp_path / "token")
+    async with following(file) as followed:
+        await followed.until(lambda: followed.news == 1)
+        credentials = followed.credentials
+        file.answers.clear()
+        renewal = asyncio.ensure_future(credentials.renewed("t1"))
+        await followed.clock.advance(10 * FILE_DEADLINE)
+        assert await renewal is None
+        assert credentials.at_hand() == await credentials.token() == "t1"
+        (tmp_path / "token").write_text("t2")
+        file.answers.set()
+        await followed.until(lambda: credentials.at_hand() == "t2")
+
+
+async def test_mount_that_hangs_from_the_start_is_unauthorized(tmp_path: Path) -> None:
+    """The first who need the token wait for a moment, the others not at all, in one thread."""
+    file = mounted(tmp_path / "token")
+    file.answers.clear()
+    async with following(file) as followed:
+        first = [asyncio.ensure_future(refusal(followed.credentials)) for _ in range(5)]
+        await followed.clock.advance(FILE_DEADLINE)
+        hangs = f"credentials_file cannot be read: no answer within {FILE_DEADLINE:g}s; name a"
+        for each in first:
+            assert (await each).startswith(hangs)
+        assert (await refusal(followed.credentials)).startswith(hangs)
+        await followed.clock.advance(10 * FILE_DEADLINE)
+        assert len(file.threads) == 1
+        file.answers.set()
+        await followed.until(lambda: followed.credentials.at_hand() == "t1")
+
+
+async def test_one_hanging_mount_does_not_hold_up_another_file(tmp_path: Path) -> None:
+    """Each account's file is followed for itself."""
+    dead = mounted(tmp_path / "dead")
+    dead.answers.clear()
+    (tmp_path / "token").write_text("t1")
+    async with following(dead), following(tmp_path / "token") as followed:
+        await followed.until(lambda: followed.news == 1)
+        (tmp_path / "token").write_text("t2")
+        await followed.until(lambda: followed.credentials.at_hand() == "t2")
+        dead.answers.set()
+
+
+async def test_successor_goes_on_with_the_token_and_reads_the_file_again(tmp_path: Path) -> None:
+    """After a reload the same token is no news, and a change that looks like none is found."""
+    file = tmp_path / "token"
+    file.write_text("t1")
+    os.utime(file, (1, 1))
+    before = token_file(file)
+    assert await before.token() == "t1"
+    async with following(file) as followed:
+        followed.credentials.resume(before)
+        assert followed.credentials.at_hand() == "t1"
+        file.write_text("t2")
+        os.utime(file, (1, 1))
+        await followed.until(lambda: followed.credentials.at_hand() == "t2")
+        await followed.until(lambda: followed.news == 1)
+        followed.credentials.resume(GivenToken("other"))
+        assert followed.credentials.at_hand() == "t2"
 
 
 async def test_file_that_comes_back_is_read(tmp_path: Path) -> None:
-    """A file that was missing or empty for a while is used as soon as it is whole again."""
+    """A file that vanishes or is empty for a while is used, and is news, once it is whole again."""
     file = tmp_path / "token"
-    credentials = TokenFile(file)
-    with pytest.raises(NoToken):
-        await credentials.token()
-    file.write_text("")
-    with pytest.raises(NoToken):
-        await credentials.token()
-    file.write_text("t1")
-    assert await credentials.token() == "t1"
+    async with following(file) as followed:
+        assert "No such file" in await refusal(followed.credentials)
+        for text in ("t1", "t1"):
+            news = followed.news
+            file.write_text(text)
+            await followed.until(lambda: followed.credentials.at_hand() == "t1")
+            await followed.until(lambda news=news: followed.news == news + 1)  # type: ignore[misc] # bound now
+            file.unlink()
+            await followed.until(lambda: followed.credentials.at_hand() is None)
+            assert "No such file" in await refusal(followed.credentials)
+
+
+async def test_fault_is_looked_into_though_the_file_looks_the_same(tmp_path: Path) -> None:
+    """What made a file unusable, such as its permissions, need not show in its time stamp."""
+    file = tmp_path / "password"
+    secret = SecretFile(file, "password_file", FakeClock())
+    for content in (b"\xff\xff", b"pw"):
+        file.write_bytes(content)
+        os.utime(file, (1, 1))
+        await secret.update()
+    assert secret.content == "pw"

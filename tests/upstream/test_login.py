@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,15 @@ from structlog.testing import capture_logs
 
 from exporter.model import Fault, Reason, Timing
 from exporter.upstream.caller import Caller, Inquiry
-from exporter.upstream.credentials import NoToken, SecretFile
+from exporter.upstream.credentials import FILE_WATCH, NoToken, SecretFile
 from exporter.upstream.events import Call
 from exporter.upstream.login import Login
 from exporter.upstream.pace import Pace
 from exporter.upstream.transport import Answer, Transport
-from tests.fakes import FakeClock, Recorder, jwt, settle
+from tests.fakes import FakeClock, Recorder, jwt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 HOUR = 3600
@@ -35,6 +36,7 @@ class Api:
         self.clock = clock
         self.lifetime = lifetime
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.times: list[float] = []
         self.issued = 0
         self.refusals: dict[str, Callable[[], httpx.Response]] = {}
         self.seconds = 0.0
@@ -43,6 +45,7 @@ class Api:
     async def answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/user/")
         self.asked.append((path, json.loads(request.content)))
+        self.times.append(self.clock.monotonic())
         await self.clock.sleep(self.seconds)
         if path in self.refusals:
             return self.refusals[path]()
@@ -58,6 +61,15 @@ class Api:
         """Answer a call like this from now on."""
         self.refusals[path] = lambda: httpx.Response(status, json={"success": False, **body})
 
+    def accept(self, password: str) -> None:
+        """Refuse logins with any other password."""
+
+        def check() -> httpx.Response:
+            right = self.asked[-1][1]["password"] == password
+            return httpx.Response(200, json={"accessToken": jwt(n=1)} if right else {})
+
+        self.refusals["login"] = check
+
     def paths(self) -> list[str]:
         """The calls so far."""
         return [path for path, _ in self.asked]
@@ -66,15 +78,19 @@ class Api:
 class World:
     """A login at an API, with time in the test's hand."""
 
-    def __init__(
-        self, password: str | SecretFile = "s3cret", lifetime: float | None = HOUR
-    ) -> None:
+    def __init__(self, password: str | Path, lifetime: float | None) -> None:
         self.clock = FakeClock()
         self.api = Api(self.clock, lifetime)
         self.seen = Recorder()
-        self.login = self.make_login(password)
+        self.news = 0
+        self.password = (
+            password
+            if isinstance(password, str)
+            else SecretFile(password, "password_file", self.clock)
+        )
+        self.login = self.make_login()
 
-    def make_login(self, password: str | SecretFile = "s3cret") -> Login:
+    def make_login(self) -> Login:
         """Another login of the same user."""
         caller = Caller(
             "main",
@@ -89,13 +105,17 @@ class World:
         return Login(
             "main",
             "ops@example.com",
-            password,
+            self.password,
             caller=caller,
             timing=Timing(),
             pace=Pace(1000, self.clock),
             clock=self.clock,
             chance=Random(0),
         )
+
+    def note_news(self) -> None:
+        """What the login calls when refused buckets should be asked for again."""
+        self.news += 1
 
     async def token(self, login: Login | None = None) -> str:
         """The token of the moment."""
@@ -113,311 +133,450 @@ class World:
             await self.token()
         return caught.value.fault
 
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for a thread that reads a file, while the clock stands still."""
+        async with asyncio.timeout(20):
+            while not holds():
+                await self.clock.advance(0)
+                await asyncio.sleep(0.001)
+
     async def _given(self, work: Any) -> Any:  # noqa: ANN401 - whatever the work gives
         task = asyncio.ensure_future(work)
         await self.clock.advance(self.api.seconds + 0.01)
+        await self.until(task.done)
         return await task
+
+
+@asynccontextmanager
+async def working(
+    password: str | Path = "s3cret", lifetime: float | None = HOUR
+) -> AsyncIterator[World]:
+    """A login that renews while the body runs."""
+    world = World(password, lifetime)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(world.login.run(world.note_news))
+        yield world
+        running.cancel()
 
 
 async def test_first_token_is_by_login() -> None:
     """E-mail and password are sent once, and the token says when it ends."""
-    world = World()
-    token = await world.token()
-    assert await world.token() == token
-    assert world.api.asked == [("login", {"email": "ops@example.com", "password": "s3cret"})]
-    assert world.login.expiry() == pytest.approx(world.clock.now().wall + HOUR, abs=1)
+    async with working() as world:
+        token = await world.token()
+        assert await world.token() == token
+        assert world.api.asked == [("login", {"email": "ops@example.com", "password": "s3cret"})]
+        assert world.login.expiry() == pytest.approx(world.clock.now().wall + HOUR, abs=1)
 
 
-async def test_token_is_at_hand_until_it_has_to_be_renewed() -> None:
-    """A token that is still good needs no waiting; before the first and near its end there is none.
-
-    Where it cannot be renewed it is used to its end.
-    """
-    world = World()
-    assert world.login.at_hand() is None
-    token = await world.token()
-    assert world.login.at_hand() == token
-    await world.clock.advance(HOUR - 100)
-    assert world.login.at_hand() is None
-    world.api.refuse("refresh", 500)
-    world.api.refuse("login", 500)
-    assert await world.token() == world.login.at_hand() == token
+async def test_token_serves_until_it_ends_while_it_is_renewed() -> None:
+    """Nobody waits for a renewal while the token is good; before the first and after it all do."""
+    async with working() as world:
+        assert world.login.at_hand() is None
+        token = await world.token()
+        world.api.seconds = 150.0
+        await world.clock.advance(HOUR - 200)
+        assert await world.login.token() == world.login.at_hand() == token
+        await world.clock.advance(5)
+        assert world.api.paths() == ["login", "refresh"]
+        assert world.login.at_hand() == token
+        await world.clock.advance(200)
+        assert world.login.at_hand() is None
 
 
 async def test_renewal_is_in_time_and_by_refresh() -> None:
     """Some minutes before its end the token is renewed, once, with the refresh token."""
-    world = World()
-    first = await world.token()
-    await world.clock.advance(HOUR - 460)
-    assert await world.token() == first
-    await world.clock.advance(170)
-    second = await world.token()
-    assert second != first
-    assert world.api.asked[1:] == [("refresh", {"refresh_token": "r1"})]
+    async with working() as world:
+        first = await world.token()
+        await world.clock.advance(HOUR - 460)
+        assert await world.token() == first
+        await world.clock.advance(170)
+        assert await world.token() == first
+        assert await world.token() != first
+        assert world.api.asked[1:] == [("refresh", {"refresh_token": "r1"})]
 
 
 @pytest.mark.parametrize("rotates", [True, False])
 async def test_refresh_token_is_taken_over_or_kept(rotates: bool) -> None:  # noqa: FBT001 - a case
     """A new refresh token replaces the old one; without a new one the old one is used again."""
-    world = World()
-    world.api.rotates = rotates
-    for _ in range(3):
-        await world.token()
-        await world.clock.advance(HOUR - 200)
-    refreshes = [body["refresh_token"] for path, body in world.api.asked if path == "refresh"]
-    assert refreshes == (["r1", "r2"] if rotates else ["r1", "r1"])
+    async with working() as world:
+        world.api.rotates = rotates
+        for _ in range(3):
+            await world.token()
+            await world.clock.advance(HOUR - 200)
+        refreshes = [body["refresh_token"] for path, body in world.api.asked if path == "refresh"]
+        assert refreshes == (["r1", "r2"] if rotates else ["r1", "r1"])
 
 
 async def test_one_renewal_for_all_who_wait() -> None:
     """However many polls need a token at once, one login is made."""
-    world = World()
-    world.api.seconds = 1.0
-    tasks = [asyncio.ensure_future(world.login.token()) for _ in range(50)]
-    await world.clock.advance(2)
-    assert len({await task for task in tasks}) == 1
-    assert world.api.paths() == ["login"]
+    async with working() as world:
+        world.api.seconds = 1.0
+        tasks = [asyncio.ensure_future(world.login.token()) for _ in range(50)]
+        await world.clock.advance(2)
+        assert len({await task for task in tasks}) == 1
+        assert world.api.paths() == ["login"]
 
 
 async def test_refused_refresh_falls_back_to_login() -> None:
     """A refresh token that is not accepted any more leads to a login in the same renewal."""
-    world = World()
-    await world.token()
-    world.api.refuse("refresh", 401)
-    await world.clock.advance(HOUR - 200)
-    await world.token()
-    assert world.api.paths() == ["login", "refresh", "login"]
+    async with working() as world:
+        await world.token()
+        world.api.refuse("refresh", 401)
+        await world.clock.advance(HOUR - 200)
+        await world.token()
+        assert world.api.paths() == ["login", "refresh", "login"]
 
 
 async def test_other_spelling_of_the_refresh_is_survived_and_remembered() -> None:
     """Where the client's spelling is refused the documentation's is tried, and used from then."""
-    world = World()
-    await world.token()
+    async with working() as world:
+        await world.token()
 
-    def picky() -> httpx.Response:
-        if "refreshToken" not in world.api.asked[-1][1]:
-            return httpx.Response(400, json={"success": False})
-        return httpx.Response(200, json={"success": True, "accessToken": jwt(n=99)})
+        def picky() -> httpx.Response:
+            if "refreshToken" not in world.api.asked[-1][1]:
+                return httpx.Response(400, json={"success": False})
+            now = world.clock.now().wall
+            return httpx.Response(200, json={"accessToken": jwt(iat=now, exp=now + HOUR)})
 
-    world.api.refusals["refresh"] = picky
-    await world.clock.advance(HOUR - 200)
-    await world.token()
-    assert await world.renewed(jwt(n=99)) is not None
-    spellings = [[*body] for path, body in world.api.asked if path == "refresh"]
-    assert spellings == [["refresh_token"], ["refreshToken"], ["refreshToken"]]
+        world.api.refusals["refresh"] = picky
+        for _ in range(2):
+            await world.clock.advance(HOUR - 200)
+            await world.token()
+        spellings = [[*body] for path, body in world.api.asked if path == "refresh"]
+        assert spellings == [["refresh_token"], ["refreshToken"], ["refreshToken"]]
 
 
 async def test_unreachable_api_is_not_tried_twice_and_the_old_token_serves() -> None:
     """While renewing fails for a passing reason, a token that has not ended is still used."""
-    world = World()
-    first = await world.token()
-    world.api.refuse("refresh", 429)
-    await world.clock.advance(HOUR - 200)
-    assert await world.token() == first
-    assert await world.token() == first
-    assert world.api.paths() == ["login", "refresh"]
-    await world.clock.advance(201)
-    assert (await world.fault()).reason is Reason.RATE_LIMITED
+    async with working() as world:
+        first = await world.token()
+        world.api.refuse("refresh", 429)
+        await world.clock.advance(HOUR - 200)
+        assert await world.token() == first
+        assert await world.token() == first
+        assert world.api.paths() == ["login", "refresh"]
+        await world.clock.advance(201)
+        assert (await world.fault()).reason is Reason.RATE_LIMITED
 
 
 async def test_refused_login_is_not_hammered() -> None:
     """A wrong password is tried once per re-check, ever more rarely, however many polls ask."""
-    world = World()
-    world.api.refuse("login", 401, message="Invalid credentials")
-    times = []
-    start = world.clock.monotonic()
-    for _ in range(200):
-        before = len(world.api.asked)
-        fault = await world.fault()
-        assert fault.reason is Reason.UNAUTHORIZED
-        assert fault.message == "the login is refused: HTTP 401: Invalid credentials"
-        if len(world.api.asked) > before:
-            times.append(round(world.clock.monotonic() - start))
-        await world.clock.advance(5)
-    gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert gaps == pytest.approx([60, 120, 240, 300], abs=6)
+    async with working() as world:
+        world.api.refuse("login", 401, message="Invalid credentials")
+        for _ in range(200):
+            fault = await world.fault()
+            assert fault.reason is Reason.UNAUTHORIZED
+            assert fault.message == "the login is refused: HTTP 401: Invalid credentials"
+            await world.clock.advance(5)
+        gaps = [later - earlier for earlier, later in pairwise(world.api.times)]
+        assert gaps == pytest.approx([60, 120, 240, 300], abs=0.1)
+
+
+async def test_login_that_nobody_asks_for_is_not_tried_again() -> None:
+    """After a refusal the next attempt is for those who asked while it was waited out."""
+    async with working() as world:
+        world.api.refuse("login", 401)
+        await world.fault()
+        await world.clock.advance(1000)
+        assert world.api.paths() == ["login"]
+        await world.fault()
+        await world.fault()
+        await world.clock.advance(1000)
+        assert world.api.paths() == ["login"] * 3
 
 
 async def test_unreachable_login_is_tried_again_within_an_interval() -> None:
     """After a passing fault the waits are short, and no longer than a poll interval."""
-    world = World()
-    world.api.refuse("login", 503)
-    assert (await world.fault()).reason is Reason.SERVER_ERROR
-    for _ in range(6):
-        await world.fault()
-        await world.clock.advance(61)
-    del world.api.refusals["login"]
-    await world.token()
+    async with working() as world:
+        world.api.refuse("login", 503)
+        assert (await world.fault()).reason is Reason.SERVER_ERROR
+        for _ in range(6):
+            await world.fault()
+            await world.clock.advance(61)
+        del world.api.refusals["login"]
+        await world.token()
 
 
 async def test_login_failure_is_logged_once_and_says_what_to_do() -> None:
     """One line when logging in begins to fail, one when it works again, never the password."""
-    world = World()
-    with capture_logs() as events:
-        world.api.refusals["login"] = lambda: httpx.Response(
-            200, json={"success": True, "mfaRequired": True}
-        )
-        for _ in range(5):
-            fault = await world.fault()
-            await world.clock.advance(400)
-        del world.api.refusals["login"]
-        await world.token()
-    assert [event["event"] for event in events] == ["login_failed", "login_recovered"]
-    assert events[0]["message"] == f"the login is refused: {fault.message.split(': ', 1)[1]}"
-    assert "without MFA" in fault.message
-    assert "s3cret" not in repr(events)
+    async with working() as world:
+        with capture_logs() as events:
+            world.api.refusals["login"] = lambda: httpx.Response(
+                200, json={"success": True, "mfaRequired": True}
+            )
+            for _ in range(5):
+                fault = await world.fault()
+                await world.clock.advance(400)
+            del world.api.refusals["login"]
+            await world.token()
+        assert [event["event"] for event in events] == ["login_failed", "login_recovered"]
+        assert events[0]["message"] == f"the login is refused: {fault.message.split(': ', 1)[1]}"
+        assert "without MFA" in fault.message
+        assert "s3cret" not in repr(events)
 
 
 async def test_changed_password_file_is_tried_at_once(tmp_path: Path) -> None:
-    """Whoever mends the password need not wait for the next re-check."""
+    """Whoever corrects the password need not wait for the next re-check."""
     file = tmp_path / "password"
     file.write_text("wrong\n")
-    world = World(SecretFile(file, "password_file"))
+    async with working(file) as world:
+        world.api.accept("right-one")
+        await world.fault()
+        await world.fault()
+        await world.until(lambda: world.news == 1)
+        file.write_text("right-one\n")
+        await world.clock.advance(FILE_WATCH)
+        await world.until(lambda: world.news > 1)
+        assert await world.token() == jwt(n=1)
+        assert [body["password"] for _, body in world.api.asked] == ["wrong", "right-one"]
 
-    def check() -> httpx.Response:
-        right = world.api.asked[-1][1]["password"] == "right-one"
-        return httpx.Response(200, json={"accessToken": jwt(n=1)}) if right else httpx.Response(401)
 
-    world.api.refusals["login"] = check
-    await world.fault()
-    await world.fault()
-    version = world.login.version()
-    file.write_text("right-one\n")
-    assert world.login.version() != version
-    assert await world.token() == jwt(n=1)
-    assert [body["password"] for _, body in world.api.asked] == ["wrong", "right-one"]
+async def test_password_file_with_the_same_password_is_no_news(tmp_path: Path) -> None:
+    """A file written anew with what it held does not lead to another login before its time."""
+    file = tmp_path / "password"
+    file.write_text("wrong\n")
+    async with working(file) as world:
+        world.api.refuse("login", 401)
+        await world.fault()
+        await world.until(lambda: world.news == 1)
+        file.unlink()
+        file.write_text("wrong")
+        assert isinstance(world.password, SecretFile)
+        assert await world.password.update() == "wrong"
+        await world.fault()
+        assert world.api.paths() == ["login"]
+        assert world.news == 1
+
+
+async def test_password_that_changes_during_the_login_is_tried_next(tmp_path: Path) -> None:
+    """What is refused is the password that was sent, not what the file holds by then."""
+    file = tmp_path / "password"
+    file.write_text("wrong")
+    async with working(file) as world:
+        world.api.accept("right-one")
+        world.api.seconds = 9.0
+        waiting = asyncio.ensure_future(world.login.token())
+        await world.until(lambda: len(world.api.asked) == 1)
+        await world.until(lambda: world.news == 1)
+        file.write_text("right-one")
+        await world.clock.advance(FILE_WATCH)
+        await world.until(lambda: world.news > 1)
+        await world.clock.advance(9)
+        await world.until(lambda: len(world.api.asked) == 2)
+        await world.clock.advance(9)
+        assert await waiting
+        assert [body["password"] for _, body in world.api.asked] == ["wrong", "right-one"]
 
 
 async def test_missing_password_file_is_unauthorized(tmp_path: Path) -> None:
     """Without a password nothing is sent, and the fault names the file."""
-    world = World(SecretFile(tmp_path / "password", "password_file"))
-    fault = await world.fault()
-    assert fault.reason is Reason.UNAUTHORIZED
-    assert "password_file cannot be read" in fault.message
-    assert not world.api.asked
-    assert [(attempt.call, attempt.status) for attempt in world.seen.attempts] == [
-        (Call.LOGIN, None)
-    ]
+    async with working(tmp_path / "password") as world:
+        fault = await world.fault()
+        assert fault.reason is Reason.UNAUTHORIZED
+        assert "password_file cannot be read" in fault.message
+        assert not world.api.asked
+        assert [(attempt.call, attempt.status) for attempt in world.seen.attempts] == [
+            (Call.LOGIN, None)
+        ]
 
 
 async def test_refused_token_is_renewed_once_for_all() -> None:
     """A 401 leads to one renewal, and whoever comes later with the same token gets its fruit."""
-    world = World()
-    first = await world.token()
-    world.api.seconds = 1.0
-    tasks = [asyncio.ensure_future(world.login.renewed(first)) for _ in range(20)]
-    await world.clock.advance(2)
-    assert len({await task for task in tasks}) == 1
-    assert world.api.paths() == ["login", "refresh"]
+    async with working() as world:
+        first = await world.token()
+        world.api.seconds = 1.0
+        tasks = [asyncio.ensure_future(world.login.renewed(first)) for _ in range(20)]
+        await world.clock.advance(2)
+        assert len({await task for task in tasks}) == 1
+        assert world.api.paths() == ["login", "refresh"]
 
 
 async def test_renewals_after_refusals_are_bounded() -> None:
-    """Where the API refuses every token, one renewal per interval is made, not one per poll."""
-    world = World()
-    token = await world.token()
-    for _ in range(20):
-        token = await world.renewed(token) or token
-        await world.clock.advance(6)
-    assert world.api.paths().count("refresh") == 2
+    """Where the API refuses every token, one refresh and one login are made per interval."""
+    async with working() as world:
+        token = await world.token()
+        for _ in range(20):
+            token = await world.renewed(token) or token
+            await world.clock.advance(6)
+        assert world.api.paths() == ["login", "refresh", "login", "refresh", "login"]
+
+
+async def test_refused_token_of_a_refresh_leads_to_a_login() -> None:
+    """A refresh that gives what the API refuses is not tried again: the next token is a login's."""
+    async with working() as world:
+        first = await world.token()
+        second = await world.renewed(first)
+        assert second is not None
+        third = await world.renewed(second)
+        assert third not in {None, first, second}
+        assert world.api.paths() == ["login", "refresh", "login"]
+        assert await world.token() == third
+
+
+async def test_refused_token_of_a_renewal_in_time_leads_to_a_login() -> None:
+    """So it is where nobody refused the token before it, and where the login fails at first."""
+    async with working() as world:
+        await world.token()
+        await world.clock.advance(HOUR - 200)
+        await world.token()
+        refreshed = await world.token()
+        world.api.refuse("login", 503)
+        with pytest.raises(NoToken):
+            await world.renewed(refreshed)
+        world.api.refusals.clear()
+        await world.clock.advance(60)
+        assert await world.token() != refreshed
+        assert world.api.paths() == ["login", "refresh", "login", "login"]
 
 
 async def test_renewal_is_no_news_and_recovery_is() -> None:
     """Refused buckets are put to the test again when logging in works again, not each hour."""
-    world = World()
-    await world.token()
-    version = world.login.version()
-    await world.clock.advance(HOUR - 200)
-    await world.token()
-    assert len(world.api.asked) == 2
-    assert world.login.version() == version
-    world.api.refuse("refresh", 401)
-    world.api.refuse("login", 401)
-    await world.clock.advance(HOUR)
-    await world.fault()
-    world.api.refusals.clear()
-    await world.clock.advance(61)
-    await world.token()
-    assert world.login.version() != version
+    async with working() as world:
+        await world.token()
+        await world.clock.advance(HOUR - 200)
+        await world.token()
+        assert len(world.api.asked) == 2
+        assert world.news == 0
+        world.api.refuse("refresh", 401)
+        world.api.refuse("login", 401)
+        await world.clock.advance(HOUR)
+        await world.fault()
+        world.api.refusals.clear()
+        await world.clock.advance(61)
+        await world.token()
+        assert world.news == 1
 
 
 async def test_retry_after_of_a_refresh_is_kept_to() -> None:
     """A 429 on a renewal keeps from the next one for as long as it says."""
-    world = World()
-    await world.token()
-    world.api.refusals["refresh"] = lambda: httpx.Response(429, headers={"Retry-After": "120"})
-    await world.clock.advance(HOUR - 280)
-    for _ in range(20):
+    async with working() as world:
         await world.token()
-        await world.clock.advance(5)
-    assert world.api.paths().count("refresh") == 1
-    await world.clock.advance(25)
-    await world.token()
-    assert world.api.paths().count("refresh") == 2
+        world.api.refusals["refresh"] = lambda: httpx.Response(429, headers={"Retry-After": "120"})
+        await world.clock.advance(HOUR - 280)
+        for _ in range(20):
+            await world.token()
+            await world.clock.advance(5)
+        assert world.api.paths().count("refresh") == 1
+        await world.clock.advance(25)
+        await world.token()
+        assert world.api.paths().count("refresh") == 2
 
 
 async def test_absurdly_short_life_is_no_life() -> None:
     """A token that claims to end at once is used until it is refused."""
-    world = World(lifetime=0.000001)
-    assert await world.token() == await world.token()
-    assert world.api.paths() == ["login"]
+    async with working(lifetime=0.000001) as world:
+        assert await world.token() == await world.token()
+        assert world.api.paths() == ["login"]
 
 
 async def test_token_without_an_end_is_used_until_refused() -> None:
     """An opaque token is not renewed ahead of time."""
-    world = World(lifetime=None)
-    first = await world.token()
-    await world.clock.advance(100_000)
-    assert await world.token() == first
-    assert world.login.expiry() is None
-    assert await world.renewed(first) != first
+    async with working(lifetime=None) as world:
+        first = await world.token()
+        await world.clock.advance(100_000)
+        assert await world.token() == first
+        assert world.login.expiry() is None
+        assert await world.renewed(first) != first
 
 
 async def test_short_lives_are_renewed_in_time() -> None:
     """A token of two seconds is renewed before its end, every time."""
-    world = World(lifetime=2.0)
-    for _ in range(200):
-        await world.token()
-        ends = world.login.expiry()
-        assert ends is not None
-        assert ends > world.clock.now().wall
-        await world.clock.advance(0.1)
-    assert set(world.api.paths()[1:]) == {"refresh"}
+    async with working(lifetime=2.0) as world:
+        for _ in range(200):
+            await world.token()
+            ends = world.login.expiry()
+            assert ends is not None
+            assert ends > world.clock.now().wall
+            await world.clock.advance(0.1)
+        assert set(world.api.paths()[1:]) == {"refresh"}
 
 
 async def test_no_secret_in_what_a_debugger_shows() -> None:
     """Neither the password nor a token stands in the repr of what holds it."""
-    world = World()
-    token = await world.token()
-    asked = Inquiry(Call.LOGIN, "POST", "/user/login", b'{"password":"s3cret"}', ("s3cret",))
-    answered = Answer(200, None, b"AKIASECRET")
-    shown = repr((world.login, world.login.memory, asked, answered))
-    assert token not in shown
-    assert "s3cret" not in shown
-    assert "AKIASECRET" not in shown
-    assert "'r1'" not in shown
+    async with working() as world:
+        token = await world.token()
+        asked = Inquiry(Call.LOGIN, "POST", "/user/login", b'{"password":"s3cret"}', ("s3cret",))
+        answered = Answer(200, None, b"AKIASECRET")
+        shown = repr((world.login, world.login.memory, asked, answered))
+        assert token not in shown
+        assert "s3cret" not in shown
+        assert "AKIASECRET" not in shown
+        assert "'r1'" not in shown
 
 
 async def test_session_goes_on_after_a_reload() -> None:
     """Another login of the same user takes the session over, and its wait after a refusal."""
-    world = World()
-    token = await world.token()
-    successor = world.make_login()
-    successor.resume(world.login)
-    assert await world.token(successor) == token
-    assert world.api.paths() == ["login"]
-    successor.resume(object())
-    assert await world.token(successor) == token
+    async with working() as world:
+        token = await world.token()
+        successor = world.make_login()
+        successor.resume(world.login)
+        assert await world.token(successor) == token
+        assert world.api.paths() == ["login"]
+        successor.resume(object())
+        assert await world.token(successor) == token
 
 
-async def test_cancelled_renewal_leaves_no_lock() -> None:
-    """A stop in the middle of a login does not keep the next one out."""
-    world = World()
-    world.api.seconds = 5.0
-    task = asyncio.ensure_future(world.login.token())
-    await settle()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await world.token()
+async def test_poll_that_gives_up_waiting_does_not_end_the_renewal() -> None:
+    """A login that is slower than the polls that wait for it is made once, and serves the next."""
+    async with working() as world:
+        world.api.seconds = 9.0
+        for _ in range(4):
+            task = asyncio.ensure_future(world.login.token())
+            await world.clock.advance(2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await world.clock.advance(2)
+        assert world.login.at_hand() is not None
+        assert world.api.paths() == ["login"]
+
+
+async def test_hanging_login_is_tried_ever_more_rarely() -> None:
+    """A login that never answers is given up after poll_timeout, once for all who wait for it."""
+    async with working() as world:
+        world.api.seconds = 1000.0
+        reasons = set()
+        for _ in range(60):
+            tasks = [asyncio.ensure_future(world.login.token()) for _ in range(5)]
+            await world.clock.advance(1)
+            for task in tasks:
+                task.cancel()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+            reasons |= {each.fault.reason for each in done if isinstance(each, NoToken)}
+        assert reasons == {Reason.TIMEOUT}
+        assert [round(time - world.api.times[0]) for time in world.api.times] == [0, 15, 35]
+
+
+async def test_renewal_of_three_slow_attempts_succeeds() -> None:
+    """Each attempt of a renewal has poll_timeout for itself: both spellings, then the login."""
+    async with working() as world:
+        await world.token()
+        await world.clock.advance(HOUR + 1)
+        world.api.seconds = 9.0
+        world.api.refuse("refresh", 400)
+        polls = [asyncio.ensure_future(world.login.token()) for _ in range(3)]
+        await world.clock.advance(28)
+        assert len({await poll for poll in polls}) == 1
+        assert world.api.paths() == ["login", "refresh", "refresh", "login"]
+
+
+async def test_renewal_that_a_reload_cuts_off_is_made_again() -> None:
+    """The successor of a login that was stopped in the middle of a renewal renews by itself."""
+    async with working() as world:
+        token = await world.token()
+        await world.clock.advance(HOUR + 1)
+        world.api.seconds = 5.0
+        waiting = asyncio.ensure_future(world.login.token())
+        await world.clock.advance(2)
+        waiting.cancel()
+        successor = world.make_login()
+        successor.resume(world.login)
+        world.api.seconds = 0.0
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(successor.run(world.note_news))
+            assert await world.token(successor) != token
+            running.cancel()
+        assert world.news == 0
 
 
 @pytest.mark.parametrize(
@@ -433,6 +592,6 @@ async def test_cancelled_renewal_leaves_no_lock() -> None:
 )
 async def test_every_odd_answer_is_a_fault(response: httpx.Response, reason: Reason) -> None:
     """Whatever a login answers, it gives a token or a fault with a reason."""
-    world = World()
-    world.api.refusals["login"] = lambda: response
-    assert (await world.fault()).reason is reason
+    async with working() as world:
+        world.api.refusals["login"] = lambda: response
+        assert (await world.fault()).reason is reason

@@ -1,0 +1,227 @@
+"""Polls and the login that they share, over many minutes: how often it is tried, and who notices.
+
+The schedule, the poller, the client and the login are the exporter's own; the API is hand-made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from random import Random
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
+from exporter.poller import Poller
+from exporter.schedule import Schedule
+from exporter.upstream.caller import Caller
+from exporter.upstream.client import Client
+from exporter.upstream.login import Login
+from exporter.upstream.pace import Pace
+from exporter.upstream.parsing import Guard
+from exporter.upstream.transport import Transport
+from tests.fakes import FakeClock, Recorder, bucket
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HOUR = 3600.0
+
+
+class Api:
+    """Logins, refreshes and statistics; what it says no to, and how slowly, is a test's."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.seconds = {"login": 0.2, "refresh": 0.2, "stats": 0.1}
+        self.refused = {"login": 0, "refresh": 0}  # with this status; 0: they are granted
+        self.called: list[tuple[float, str]] = []
+        self.bad_tokens: set[str] = set()
+        self.gives_bad_tokens: set[str] = set()  # the calls whose tokens are refused afterwards
+        self._issued = 0
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        call = request.url.path.rsplit("/", 1)[1]
+        self.called.append((self.clock.monotonic(), call))
+        await self.clock.sleep(self.seconds[call])
+        if call == "stats":
+            refused = request.headers["Authorization"].removeprefix("Bearer ") in self.bad_tokens
+            return httpx.Response(401 if refused else 200, content=b'{"nodeStats": []}')
+        return httpx.Response(self.refused[call]) if self.refused[call] else self._grant(call)
+
+    def revoke(self) -> None:
+        """Refuse every token that was given so far."""
+        self.bad_tokens |= {f"token-{number}" for number in range(self._issued + 1)}
+
+    def times(self, call: str) -> list[float]:
+        """When a call was made, seconds after the first of its kind."""
+        times = [time for time, each in self.called if each == call]
+        return [time - times[0] for time in times]
+
+    def _grant(self, call: str) -> httpx.Response:
+        self._issued += 1
+        token = f"token-{self._issued}"
+        if call in self.gives_bad_tokens:
+            self.bad_tokens.add(token)
+        body = {"accessToken": token, "refreshToken": f"refresh-{self._issued}"}
+        return httpx.Response(200, content=json.dumps(body))
+
+
+class World:
+    """An account's buckets, polled as the exporter does it."""
+
+    def __init__(self, count: int, timing: Timing) -> None:
+        self.clock = FakeClock()
+        self.api = Api(self.clock)
+        self.newest: dict[str, Outcome] = {}
+        self.failures: list[Failure] = []
+        pace, seen = Pace(1000, self.clock), Recorder()
+        caller = Caller(
+            "main",
+            "https://api.example",
+            transport=Transport(httpx.MockTransport(self.api.answer)),
+            timeout=timing.poll_timeout,
+            max_response_bytes=10_000,
+            user_agent="test",
+            clock=self.clock,
+            observer=seen,
+        )
+        self.login = Login(
+            "main",
+            "ops@example.com",
+            "s3cret",
+            caller=caller,
+            timing=timing,
+            pace=pace,
+            clock=self.clock,
+            chance=Random(0),
+        )
+        client = Client(
+            caller,
+            self.login,
+            guard=Guard(frozenset(), 10),
+            deadline=timing.poll_interval,
+            pace=pace,
+            clock=self.clock,
+            chance=Random(0),
+            observer=seen,
+        )
+        self.schedule = Schedule(self.clock.now())
+        buckets = [(bucket(f"b{number}"), timing) for number in range(count)]
+        self.schedule.hold(buckets, self.clock.monotonic())
+        self.poller = Poller(
+            self.schedule,
+            client.poll,
+            self._publish,
+            lambda: None,
+            max_concurrent=16,
+            pace=pace,
+            clock=self.clock,
+        )
+
+    def recheck(self) -> None:
+        """What the engine does when a login has news."""
+        self.schedule.hurry("main", self.clock.monotonic())
+        self.poller.wake()
+
+    def up(self) -> int:
+        """How many buckets' newest polls were good."""
+        return sum(isinstance(outcome, Reading) for outcome in self.newest.values())
+
+    def _publish(self, polled: Bucket, outcome: Outcome) -> None:
+        self.newest[polled.id] = outcome
+        if isinstance(outcome, Failure):
+            self.failures.append(outcome)
+
+
+@asynccontextmanager
+async def polling(count: int, timing: Timing | None = None) -> AsyncIterator[World]:
+    """So many buckets are polled while the body runs."""
+    world = World(count, timing or Timing())
+    async with asyncio.TaskGroup() as group:
+        running = [
+            group.create_task(each) for each in (world.login.run(world.recheck), world.poller.run())
+        ]
+        yield world
+        for task in running:
+            task.cancel()
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+async def test_refused_login_is_rechecked_at_the_promised_times(count: int) -> None:
+    """After one interval, then at doubling ones up to recheck_interval, however many buckets."""
+    async with polling(count) as world:
+        world.api.refused["login"] = 401
+        await world.clock.advance(1100)
+        minutes = [time / 60 for time in world.api.times("login")]
+        assert minutes == pytest.approx([0, 1, 3, 7, 12, 17], abs=0.1)
+        assert {each.fault.reason for each in world.failures} == {Reason.UNAUTHORIZED}
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+async def test_login_that_works_again_is_noticed_by_all_buckets(count: int) -> None:
+    """With the attempt that succeeds every bucket is polled, and goes on at its interval."""
+    async with polling(count) as world:
+        world.api.refused["login"] = 401
+        await world.clock.advance(170)
+        assert world.up() == 0
+        world.api.refused["login"] = 0
+        await world.clock.advance(20)
+        assert world.up() == count
+        assert len(world.api.times("login")) == 3
+        await world.clock.advance(120)
+        assert len(world.api.times("stats")) >= 2 * count
+
+
+async def test_hanging_login_is_tried_a_few_times_a_minute() -> None:
+    """However many polls wait for it and give up, each attempt has its whole time."""
+    async with polling(60, Timing(poll_interval=10, poll_timeout=10)) as world:
+        world.api.seconds["login"] = 1e6
+        await world.clock.advance(60)
+        assert world.api.times("login") == pytest.approx([0, 15, 35, 55], abs=0.1)
+        assert {each.fault.reason for each in world.failures} == {Reason.TIMEOUT}
+        world.api.seconds["login"] = 0.2
+        await world.clock.advance(30)
+        assert world.up() == 60
+
+
+async def test_login_slower_than_its_polls_gets_through() -> None:
+    """A refresh that fails slowly and a slow login together take longer than any poll may."""
+    async with polling(20, Timing(poll_interval=10, poll_timeout=10)) as world:
+        await world.clock.advance(15)
+        assert world.up() == 20
+        world.api.revoke()
+        world.api.seconds |= {"login": 8.0, "refresh": 8.0}
+        world.api.refused["refresh"] = 401
+        await world.clock.advance(40)
+        assert world.up() == 20
+        assert (len(world.api.times("refresh")), len(world.api.times("login"))) == (1, 2)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+async def test_refresh_whose_tokens_are_refused_leads_to_a_login(count: int) -> None:
+    """It costs a poll at the most, and the account goes on with the login's token."""
+    async with polling(count) as world:
+        await world.clock.advance(100)
+        assert world.up() == count
+        world.api.revoke()
+        world.api.gives_bad_tokens = {"refresh"}
+        await world.clock.advance(200)
+        assert world.up() == count
+        assert (len(world.api.times("refresh")), len(world.api.times("login"))) == (1, 2)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+async def test_api_that_refuses_every_token_is_not_hammered(count: int) -> None:
+    """One refresh and one login per interval are the most that is made of it."""
+    async with polling(count) as world:
+        world.api.gives_bad_tokens = {"login", "refresh"}
+        await world.clock.advance(HOUR)
+        for call in ("login", "refresh"):
+            times = world.api.times(call)[1:]  # the first login was for the first token
+            assert all(later - earlier >= 59 for earlier, later in pairwise(times))
+        assert {each.fault.reason for each in world.failures} == {Reason.UNAUTHORIZED}
