@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from exporter import config
@@ -14,6 +14,7 @@ from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken, SecretFile, TokenFile
 from exporter.upstream.login import Login
+from exporter.upstream.resolver import Resolver
 from exporter.upstream.transport import Transport, connections
 from exporter.version import VERSION
 
@@ -36,6 +37,7 @@ class Shared:
     clock: Clock
     chance: Random
     observer: Observer
+    resolver: Resolver = field(default_factory=Resolver)
 
 
 class Access:
@@ -46,8 +48,12 @@ class Access:
     """
 
     def __init__(self, account: config.Account, shared: Shared) -> None:
+        proxy = proxy_url(account)
         http = connections(
-            shared.limits.max_concurrent_requests, _tls_context(account.tls), proxy_url(account)
+            shared.limits.max_concurrent_requests,
+            _tls_context(account.tls),
+            proxy,
+            shared.resolver,
         )
         self.account = account
         self._transport = Transport(http, account.tls.server_name)
@@ -61,6 +67,8 @@ class Access:
             clock=shared.clock,
             observer=shared.observer,
         )
+        self._secrets = caller.secrets
+        self._secrets.hold("proxy", unquote(urlsplit(proxy or "").password or ""))
         self.credentials = _credentials(account, caller, shared)
         self.client = Client(
             caller,
@@ -75,6 +83,7 @@ class Access:
 
     def resume(self, previous: Access) -> None:
         """Go on with the tokens of an access to the same account, if they still are the same."""
+        self._secrets.take_over(previous._secrets)
         same_user = (self.account.base_url, self.account.credentials) == (
             previous.account.base_url,
             previous.account.credentials,

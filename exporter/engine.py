@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from exporter.sharding import Shard
     from exporter.store import Prepared, Store
     from exporter.upstream.events import Observer
+    from exporter.upstream.resolver import Resolver
 
 _log = structlog.get_logger()
 
@@ -75,6 +76,7 @@ class Engine:
         observer: Observer,
         journal: Journal,
         shard: Shard,
+        resolver: Resolver,
         progressed: Callable[[], None],
     ) -> None:
         self.config = config
@@ -91,7 +93,7 @@ class Engine:
         limits = config.limits
         guard = Guard(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
         self._pace = Pace(limits.max_requests_per_second, clock)
-        shared = Shared(limits, guard, self._pace, clock, chance, observer)
+        shared = Shared(limits, guard, self._pace, clock, chance, observer, resolver)
         self.accesses = {account.name: Access(account, shared) for account in config.accounts}
         self._poller = Poller(
             schedule,

@@ -18,6 +18,7 @@ from exporter.journal import Journal
 from exporter.schedule import Schedule
 from exporter.store import Store
 from exporter.upstream.events import Call
+from exporter.upstream.resolver import Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +62,7 @@ class Exporter:
         self._history = History()
         self._inventories: dict[str, Inventory] = {}
         self._journal = Journal(clock)
+        self._resolver = Resolver()
         self.first_round_done = asyncio.Event()
         self._changed = asyncio.Event()
         self._engine = self._new_engine(config)
@@ -185,6 +187,7 @@ class Exporter:
             observer=self._telemetry,
             journal=self._journal,
             shard=self.shard,
+            resolver=self._resolver,
             progressed=self._progressed,
         )
 

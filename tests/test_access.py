@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
@@ -24,6 +26,7 @@ from exporter.upstream.credentials import GivenToken, TokenFile
 from exporter.upstream.login import Login
 from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
+from exporter.upstream.resolver import Resolver
 from tests.fakes import FakeClock, Recorder
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ ACCOUNT = Account(
     buckets=(),
     discovery=None,
 )
-GOOD = {"success": True, "nodeStats": []}
+GOOD: dict[str, object] = {"success": True, "nodeStats": []}
 
 
 class Authority:
@@ -92,10 +95,12 @@ async def tls_api(context: ssl.SSLContext) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def polled(account: Account) -> Outcome:
-    """How one poll of an account ends."""
+async def polled(account: Account, previous: Access | None = None) -> Outcome:
+    """How one poll of an account ends; after a reload, where there was an access before."""
     clock = FakeClock()
     access = Access(account, shared(clock))
+    if previous is not None:
+        access.resume(previous)
     try:
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             task = group.create_task(access.client.poll(Bucket("main", "b1", "b1")))
@@ -173,18 +178,46 @@ def shared(clock: FakeClock) -> Shared:
     return Shared(limits, guard, Pace(1000, clock), clock, Random(0), Recorder())
 
 
+async def test_accounts_share_one_look_up_of_a_name() -> None:
+    """Accounts of one API do not look its name up each for itself: a dead one costs one thread."""
+    asked, end = [], threading.Event()
+
+    def hang(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        end.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    clock = FakeClock()
+    for_all = replace(shared(clock), resolver=Resolver(hang))
+    accesses = [Access(replace(FAR, name=name), for_all) for name in ("a", "b", "c")]
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        polls = [group.create_task(each.client.poll(Bucket("a", "b1", "b1"))) for each in accesses]
+        await clock.advance(Timing().poll_timeout)
+    end.set()
+    for each in accesses:
+        await each.aclose()
+    outcomes = [each.result() for each in polls]
+    assert [isinstance(each, Failure) and each.fault.reason for each in outcomes] == [
+        Reason.TIMEOUT
+    ] * 3
+    assert asked == ["api.example"]
+
+
 class Proxy:
     """A proxy that answers everything itself, and keeps the heads of what it was asked."""
 
     def __init__(self) -> None:
         self.heads: list[str] = []
         self.url = ""
+        self.status = "200 OK"
+        self.answer: dict[str, object] = GOOD
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
-            body = json.dumps(GOOD).encode()
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            body = json.dumps(self.answer).encode()
+            lines = [f"Content-Length: {len(body)}", "Connection: close"]
+            head = "\r\n".join([f"HTTP/1.1 {self.status}", *lines, "", ""])
             writer.write(head.encode() + body)
             await writer.drain()
         finally:
@@ -212,6 +245,22 @@ async def test_proxy_is_asked_with_its_own_password() -> None:
     assert head.startswith("POST http://api.example:8080/bucket/b1/stats HTTP/1.1\r\n")
     assert "proxy-authorization: basic dxnlcjpwyxnz" in head.lower()
     assert "authorization: bearer t0" in head.lower()
+
+
+async def test_proxy_that_quotes_its_password_is_not_repeated() -> None:
+    """Nor is it after a reload that took the password out of the configuration."""
+    async with proxying() as proxy:
+        proxy.status = "403 Forbidden"
+        proxy.answer = {"message": "user:pa$$word may not"}
+        url = SecretStr(proxy.url.replace("//", "//user:pa%24%24word@"))
+        account = replace(FAR, proxy_url=url)
+        outcome = await polled(account)
+        assert isinstance(outcome, Failure)
+        assert "quotes a secret" in outcome.fault.message
+        access = Access(account, shared(FakeClock()))
+        outcome = await polled(replace(FAR, proxy_url=SecretStr(proxy.url)), access)
+        assert isinstance(outcome, Failure)
+        assert "quotes a secret" in outcome.fault.message
 
 
 async def test_proxy_of_the_environment_only_where_asked_for(

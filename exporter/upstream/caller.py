@@ -16,7 +16,15 @@ import httpx
 from exporter.model import Fault, Reason
 from exporter.upstream.events import Attempt, Call, Observer
 from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, server_message
-from exporter.upstream.transport import ACCEPT_ENCODING, URLS_KEPT, Answer, Transport, Unanswered
+from exporter.upstream.secrets import Secrets
+from exporter.upstream.transport import (
+    ACCEPT_ENCODING,
+    FRESH_CONNECTION,
+    URLS_KEPT,
+    Answer,
+    Transport,
+    Unanswered,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +39,11 @@ REASONS = {
     401: Reason.UNAUTHORIZED,
     403: Reason.FORBIDDEN,
     404: Reason.NOT_FOUND,
+    # No answer: the server closes a connection on which it has waited for a request in vain. It
+    # may be said at the very moment in which one is on its way.
+    408: Reason.CONNECT,
     429: Reason.RATE_LIMITED,
 }
-
-SHORTEST_SECRET = 4
-"""What is shorter stands in any text by chance: taking it out would only show where it stood."""
 
 T = TypeVar("T")
 
@@ -50,6 +58,7 @@ class Inquiry:
     body: bytes = field(default=b"", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     size_factor: int = 1  # how many times max_response_bytes its answer may have
+    fresh_connection: bool = False  # whether it must not go over one that was kept
 
 
 class Caller:
@@ -76,12 +85,14 @@ class Caller:
         self._clock = clock
         self._observer = observer
         self._headers = lru_cache(maxsize=2)(partial(_headers, user_agent))
+        self.secrets = Secrets()
 
     async def attempt(
         self, inquiry: Inquiry, read: Callable[[bytes], T | Fault], token: str = ""
     ) -> T | Fault:
         """What `read` makes of the body of a 200, or why there is none."""
         request = self._request(inquiry, token)
+        self._hold_secrets(inquiry, token)
         started = self._clock.monotonic()
         status: int | None = None
         result: T | Fault
@@ -91,16 +102,12 @@ class Caller:
                 answer = await self._transport.send(request, max_bytes)
             status = answer.status
             result = read(answer.body) if status == OK else self._refusal(answer)
-            if isinstance(result, Fault) and _quotes(answer.body, (token, *inquiry.secrets)):
-                # Not just that much of it taken out: a secret may be cut, or written otherwise.
-                text = f"HTTP {status}: the answer quotes a secret, its text is left out"
-                result = replace(result, message=text)
+            if isinstance(result, Fault):
+                result = self._presentable(result, answer.status)
         except Unanswered as error:
             status, result = error.status, error.fault
         except TimeoutError:
             result = Fault(Reason.TIMEOUT, f"no answer within {self._timeout:g}s")
-        if isinstance(result, Fault):
-            result = _presentable(result, (token, *inquiry.secrets))
         reason = result.reason if isinstance(result, Fault) else None
         seconds = self._clock.monotonic() - started
         self._observer.attempted(Attempt(self._account, inquiry.call, status, reason, seconds))
@@ -124,7 +131,25 @@ class Caller:
             self._url(inquiry.path),
             headers=self._headers(token),
             stream=httpx.ByteStream(inquiry.body),
+            extensions={FRESH_CONNECTION: inquiry.fresh_connection},
         )
+
+    def _hold_secrets(self, inquiry: Inquiry, token: str) -> None:
+        """Know what is sent before it can be quoted."""
+        self.secrets.hold("access token", token)
+        for secret in inquiry.secrets:
+            self.secrets.hold(inquiry.call, secret)
+
+    def _presentable(self, fault: Fault, status: int) -> Fault:
+        """The fault with a short message, left out where it quotes a secret.
+
+        Not just that much of it taken out: a secret may be cut, or written otherwise. What is too
+        long is cut last: half a secret would not be found.
+        """
+        message = fault.message
+        if self.secrets.are_quoted_in(message):
+            message = f"HTTP {status}: the answer quotes a secret, its text is left out"
+        return replace(fault, message=message[:MAX_MESSAGE_LENGTH])
 
     def _refusal(self, answer: Answer) -> Fault:
         reason = REASONS.get(answer.status, Reason.UNEXPECTED_STATUS)
@@ -145,22 +170,6 @@ def _headers(user_agent: str, token: str) -> httpx.Headers:
         "Content-Type": "application/json",
     }
     return httpx.Headers({**headers, "Authorization": f"Bearer {token}"} if token else headers)
-
-
-def _quotes(body: bytes, secrets: tuple[str, ...]) -> bool:
-    return any(len(secret) >= SHORTEST_SECRET and secret.encode() in body for secret in secrets)
-
-
-def _presentable(fault: Fault, secrets: tuple[str, ...]) -> Fault:
-    """The fault with a short message, in which a server that quotes a secret back does not show it.
-
-    Cut last: half a secret would not be found.
-    """
-    message = fault.message
-    for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET:
-            message = message.replace(secret, "<secret>")
-    return replace(fault, message=message[:MAX_MESSAGE_LENGTH])
 
 
 def retry_after_seconds(header: str | None, wall: float) -> float | None:

@@ -6,6 +6,7 @@ outcome, is decided elsewhere; a single attempt is made in `caller`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
@@ -113,10 +114,19 @@ class Client:
         until: float,
     ) -> T | Fault:
         """What comes of retries and of waiting for tokens, until a monotonic time."""
+        results: list[T | Fault] = []
+
+        async def attempt(inquiry: Inquiry) -> T | Fault:
+            if len(results) == MAX_ATTEMPTS - 1 and _is_unconnected(results[-1]):
+                # Two may have met kept connections that were dead already; the last must not.
+                inquiry = replace(inquiry, fresh_connection=True)
+            results.append(await self._with_good_token(inquiry, read, made))
+            return results[-1]
+
         result: T | Fault
         try:
             async with self._clock.timeout(max(0.0, until - self._clock.monotonic())):
-                result = await self._retrying.copy()(self._with_good_token, inquiry, read, made)
+                result = await self._retrying.copy()(attempt, inquiry)
         except TimeoutError:
             text = (
                 f"no answer within {self._deadline:g}s, retries and the wait for a token included"
@@ -174,6 +184,10 @@ def _stats_inquiry(bucket_id: str, day: date) -> Inquiry:
 
 def _is_passing(result: object) -> bool:
     return isinstance(result, Fault) and result.is_passing
+
+
+def _is_unconnected(result: object) -> bool:
+    return isinstance(result, Fault) and result.reason is Reason.CONNECT
 
 
 def _is_refused(result: object) -> bool:

@@ -72,7 +72,11 @@ class Sessions:
         await self._pace.turn()
         body = json.dumps(fields).encode()
         inquiry = Inquiry(call, "POST", f"/user/{call.value}", body, (secret,))
-        return await self._caller.attempt(inquiry, grant)
+        result = await self._caller.attempt(inquiry, grant)
+        if isinstance(result, Grant):
+            self._caller.secrets.hold("access token", result.access_token)
+            self._caller.secrets.hold(Call.REFRESH, result.refresh_token or "")
+        return result
 
 
 def grant(body: bytes) -> Grant | Fault:

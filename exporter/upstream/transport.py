@@ -1,4 +1,4 @@
-"""How HTTP is spoken to an API: connections, redirects refused, bytes limited, errors named.
+"""How HTTP is spoken to an API: connections, redirects refused, bytes limited.
 
 One request in, one complete answer out, or `Unanswered`. What an answer means, when to ask again
 and how long to wait are not decided here. Every network library's error ends in this module.
@@ -6,8 +6,6 @@ and how long to wait are not decided here. Every network library's error ends in
 
 from __future__ import annotations
 
-import errno
-import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,25 +15,27 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
-from exporter.model import Fault, Reason
 from exporter.upstream.body import Body, RefusedBody
-from exporter.upstream.parsing import printable_line
+from exporter.upstream.library_errors import LIBRARY_ERRORS, library_fault
+from exporter.upstream.pool import FRESH_WANTED, Pool
+from exporter.upstream.resolver import Resolver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from exporter.model import Fault
 
 KEEPALIVE_SECONDS = 90.0
 """Longer than the usual poll interval, so that a handful of buckets share a warm connection."""
 
 ACCEPT_ENCODING = "gzip"
 
-_OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
-"""What the operating system says when it is this machine that cannot make a connection."""
-
-_NOT_HTTP = (aiohttp.ClientResponseError, httpx.RemoteProtocolError, httpx.DecodingError)
-
 URLS_KEPT = 20_000
 """How many buckets' URLs are parsed but once: parsing is a good part of making a request."""
+
+FRESH_CONNECTION = "fresh_connection"
+"""The extension of a request that must not use a kept connection."""
 
 _AIOHTTPS_OWN = frozenset({"host", "content-length"})
 
@@ -81,10 +81,11 @@ class Transport:
             status = response.status_code
             body = await _body(response, max_bytes)
             return Answer(status, _header(response, b"retry-after") or None, body)
+        # From None: a traceback would show the library's error, and with it what was received.
         except RefusedBody as error:
-            raise Unanswered(error.fault, status) from error
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
-            raise Unanswered(_fault(error), status) from error
+            raise Unanswered(error.fault, status) from None
+        except LIBRARY_ERRORS as error:
+            raise Unanswered(library_fault(error), status) from None
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -112,18 +113,25 @@ def _header(response: httpx.Response, name: bytes) -> str:
 
 
 def connections(
-    limit: int, context: ssl.SSLContext, proxy_url: str | None = None
+    limit: int,
+    context: ssl.SSLContext,
+    proxy_url: str | None = None,
+    resolver: Resolver | None = None,
 ) -> httpx.AsyncBaseTransport:
-    """An httpx transport over aiohttp's connection pool, of at most `limit` connections.
+    """An httpx transport over a pool of at most `limit` connections.
 
     Nothing of the environment is used: no proxy, no netrc, no cookies. It opens nothing before the
     first request.
     """
+    resolver = resolver or Resolver()
 
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=limit, ssl=context, keepalive_timeout=KEEPALIVE_SECONDS
+            connector=Pool(
+                limit=limit,
+                ssl=context,
+                keepalive_timeout=KEEPALIVE_SECONDS,
+                resolver=resolver,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -148,19 +156,23 @@ class _Connections(httpx.AsyncBaseTransport):
         self._headers = lru_cache(maxsize=1)(_aiohttp_headers)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The head of the answer, its body still to be read. Raises aiohttp.ClientError."""
+        """The head of the answer, its body still to be read. Raises what is in LIBRARY_ERRORS."""
         if self._session is None:
             self._session = self._make_session()
-        response = await self._session.request(
-            request.method,
-            self._url(str(request.url)),
-            headers=self._headers(tuple(request.headers.raw)),
-            data=request.read() or None,
-            allow_redirects=False,
-            server_hostname=request.extensions.get("sni_hostname"),
-            proxy=self._proxy.url,
-            proxy_headers=self._proxy.headers,
-        )
+        outer = FRESH_WANTED.set(request.extensions.get(FRESH_CONNECTION, False))
+        try:
+            response = await self._session.request(
+                request.method,
+                self._url(str(request.url)),
+                headers=self._headers(tuple(request.headers.raw)),
+                data=request.read() or None,
+                allow_redirects=False,
+                server_hostname=request.extensions.get("sni_hostname"),
+                proxy=self._proxy.url,
+                proxy_headers=self._proxy.headers,
+            )
+        finally:
+            FRESH_WANTED.reset(outer)
         return httpx.Response(
             response.status, headers=response.raw_headers, stream=_Arriving(response)
         )
@@ -209,30 +221,3 @@ def _proxy(url: str) -> _Proxy:
     user, password = (part.decode() for part in proxy.raw_auth)
     headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}  # moved by aiohttp
     return _Proxy(str(proxy.url), headers)
-
-
-def _fault(error: Exception) -> Fault:
-    reason = _reason(error)
-    said = printable_line(str(error)) or type(error).__name__
-    return Fault(reason, said)
-
-
-def _reason(error: Exception) -> Reason:
-    """What happened, told by the causes: many errors look alike until then."""
-    causes = list(_causes(error))
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return Reason.TLS
-    if any(isinstance(cause, OSError) and cause.errno in _OUR_OWN for cause in causes):
-        return Reason.INTERNAL
-    if isinstance(error, _NOT_HTTP) and not isinstance(error, aiohttp.ClientHttpProxyError):
-        return Reason.MALFORMED
-    source = causes[-1] if len(causes) > 1 else error
-    if isinstance(source, httpx.TimeoutException | aiohttp.ServerTimeoutError):
-        return Reason.TIMEOUT
-    return Reason.CONNECT
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__

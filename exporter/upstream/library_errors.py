@@ -1,0 +1,118 @@
+"""What a network library's error means: a reason, and a fixed sentence for people.
+
+The one place where that is decided. An error's own text may quote what was received, tokens among
+it, so none is ever used: a sentence holds only what is ours (host and port of the configuration)
+or stands in a fixed list (of the operating system's errors, OpenSSL's reasons, HTTP's statuses).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import aiohttp
+import httpx
+from aiohttp import http_exceptions
+
+from exporter.model import Fault, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIBRARY_ERRORS = (httpx.HTTPError, aiohttp.ClientError, http_exceptions.HttpProcessingError)
+"""What a request may raise that says something of the other side or of the way there."""
+
+_OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
+"""What the operating system says when it is this machine that cannot make a connection."""
+
+
+_NOT_HTTP = Fault(
+    Reason.MALFORMED, "the answer is not valid HTTP: its head, its length or its chunks are broken"
+)
+
+_ON_A_CONNECTION = (
+    (aiohttp.ClientResponseError, _NOT_HTTP),
+    (http_exceptions.HttpProcessingError, _NOT_HTTP),
+    (httpx.RemoteProtocolError, _NOT_HTTP),
+    (httpx.DecodingError, _NOT_HTTP),
+    (
+        aiohttp.ClientPayloadError,
+        Fault(Reason.CONNECT, "the connection closed before the whole answer had come"),
+    ),
+    (
+        aiohttp.ServerDisconnectedError,
+        Fault(Reason.CONNECT, "the server closed the connection before it answered"),
+    ),
+)
+
+
+def library_fault(error: Exception) -> Fault:
+    """The fault that one of LIBRARY_ERRORS is, told by its causes: many look alike until then."""
+    causes = list(_causes(error))
+    return _tls_fault(causes) or _connect_fault(causes) or _answer_fault(causes)
+
+
+def _tls_fault(causes: list[BaseException]) -> Fault | None:
+    """What OpenSSL says, in its own fixed words; a name in them is the one that we asked for."""
+    for cause in reversed(causes):
+        # By getattr: what libraries made of these errors, or made themselves, lacks the words.
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            said = getattr(cause, "verify_message", None)
+            message = "the server's certificate is not trusted"
+        elif isinstance(cause, ssl.SSLError):
+            said = getattr(cause, "reason", None)
+            message = "the TLS connection failed"
+        else:
+            continue
+        return Fault(Reason.TLS, f"{message}: {said}" if said else message)
+    return None
+
+
+def _connect_fault(causes: list[BaseException]) -> Fault | None:
+    """Why no connection could be made; None where there was one."""
+    number = _error_number(causes)
+    why = "" if number is None else f": {os.strerror(number)}"
+    if number in _OUR_OWN:
+        return Fault(Reason.INTERNAL, f"this machine could not make a connection{why}")
+    error = causes[0]
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        message = f"the proxy refused to connect to the API: HTTP {error.status}"
+    elif isinstance(error, aiohttp.ClientConnectorDNSError):
+        said = error.os_error.strerror if isinstance(error.os_error, socket.gaierror) else None
+        message = f"the name {error.host} could not be resolved" + (f": {said}" if said else why)
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        proxy = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+        message = f"no connection to {proxy}{error.host}:{error.port}{why}"
+    else:
+        return None
+    return Fault(Reason.CONNECT, message)
+
+
+def _answer_fault(causes: list[BaseException]) -> Fault:
+    """What went wrong on a connection."""
+    error, source = causes[0], causes[-1]
+    for kind, fault in _ON_A_CONNECTION:
+        if isinstance(error, kind):
+            return fault
+    if isinstance(source, httpx.TimeoutException | aiohttp.ServerTimeoutError):
+        return Fault(Reason.TIMEOUT, "no answer in time")
+    number = _error_number(causes)
+    why = f" ({type(error).__name__})" if number is None else f": {os.strerror(number)}"
+    return Fault(Reason.CONNECT, f"the connection failed{why}")
+
+
+def _error_number(causes: list[BaseException]) -> int | None:
+    """The operating system's number for what happened; a failed name has one of another list."""
+    for cause in causes:
+        if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno:
+            return cause.errno
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

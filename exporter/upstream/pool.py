@@ -1,0 +1,113 @@
+"""Which connections are used again: those on which nothing has come since the last answer.
+
+aiohttp takes any that is still open. An answer that nobody asked for would then be read as that to
+the next request, and from there on each answer would belong to the request before it.
+"""
+
+from __future__ import annotations
+
+import select
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+FRESH_WANTED: ContextVar[bool] = ContextVar("FRESH_WANTED", default=False)
+"""Whether the request that is being sent must not use a kept connection."""
+
+_PROBE = b"HTTP/1.1 204 \r\n\r\n"
+_PROBED = (204, "", ())
+
+
+class Pool(aiohttp.TCPConnector):
+    """aiohttp's pool, out of which a connection is taken only if nothing has come on it."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        super().__init__(**settings)
+        # Not public, but the one place that aiohttp has for it; tests/upstream/test_pool.py tells.
+        self._factory = cast("partial[ResponseHandler]", partial(WatchedConnection, self._loop))
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    ) -> Connection:
+        """A connection that is fit for a request. Those kept ones that are not are closed.
+
+        All of them are not fit where a fresh one is wanted: it is after two had closed under
+        a request, and the others have been kept for as long.
+        """
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            watched = connection.protocol
+            if not isinstance(watched, WatchedConnection):
+                raise TypeError("aiohttp did not make the connection as it was told to")
+            if not watched.was_used or (not FRESH_WANTED.get() and watched.is_fit()):
+                watched.is_idle = False
+                connection.add_callback(watched.give_back)
+                return connection
+            connection.close()
+
+
+class WatchedConnection(ResponseHandler):
+    """aiohttp's side of a connection, which ends it once something comes unasked."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.was_used = False
+        self.is_idle = False
+
+    def is_fit(self) -> bool:
+        """Whether nothing has come since the last answer."""
+        return not self.should_close and not self._is_readable() and self._is_between_answers()
+
+    def give_back(self) -> None:
+        """End a request: its answer is whole, or the connection is about to be closed."""
+        self.was_used = self.is_idle = True
+
+    def data_received(self, data: bytes) -> None:
+        """Hand over what came in answer to a request, and nothing else."""
+        if self.is_idle and data:
+            self.abort()
+            return
+        super().data_received(data)
+        if self.is_idle and self.should_close:  # more came than the answer that has just ended
+            self.abort()
+        error, body = self.exception(), self._payload
+        if error is not None and body is not None and not body.is_eof():
+            # aiohttp tells only those who wait for a head; a body's reader would wait for ever.
+            body.set_exception(error)
+
+    def _is_readable(self) -> bool:
+        """Whether something has come that the event loop has not read yet, an end included."""
+        transport = self.transport
+        socket = None if transport is None else transport.get_extra_info("socket")
+        if socket is None:
+            return True
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _is_between_answers(self) -> bool:
+        """Whether the last answer ended with the last byte that came.
+
+        The parser does not say whether it has begun another one. If it has not, an answer that it
+        is given now comes out as it went in.
+        """
+        if self._parser is None:
+            return False
+        try:
+            messages, _, _ = self._parser.feed_data(_PROBE)
+        except HttpProcessingError:
+            return False
+        return [(each.code, each.reason, each.raw_headers) for each, _ in messages] == [_PROBED]

@@ -1,0 +1,139 @@
+"""Broken answers to each call, and everything that the program shows of them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from contextlib import asynccontextmanager
+from datetime import date
+from itertools import cycle
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from exporter.backfill import Backfill, Order
+from exporter.cli.live import verdict_table, verdicts
+from exporter.config import parse
+from exporter.logs import configure
+from exporter.service import polled_once, serving
+from exporter.upstream.events import Call
+from tests.backfill.runs import Steps
+from tests.fakes import NOON, FastClock
+from tests.stack import ANYWHERE
+from tests.upstream import scripted
+from tests.upstream.test_broken_answers import MARK, whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from exporter.config import Config
+
+PATHS = ("/", "/bucket?account=main&id=b2", "/api/v1/status", "/metrics")
+CALLS = {"/user/login": Call.LOGIN, "/user/refresh": Call.REFRESH, "/bucket": Call.LIST}
+
+
+def ways(call: Call) -> Iterator[bytes]:
+    """An answer with its framing broken, in one way after the other, for ever."""
+    answer = whole(call, in_chunks=False)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return cycle(
+        [
+            answer.replace(b"Content-Length: ", b"Content-Length: 1"),  # too long
+            re.sub(rb"Content-Length: \d+", b"Content-Length: 9", answer),  # too short
+            head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + body,
+            head.partition(b"\r\n")[2] + b"\r\n\r\n" + body,
+            head + body,
+            head[:-10],
+            body,
+        ]
+    )
+
+
+class Api:
+    """An API whose answers to some calls are broken; the others are good, or refuse the token."""
+
+    def __init__(self, broken: frozenset[Call]) -> None:
+        self.broken = broken
+        self.ways = {call: ways(call) for call in broken}
+        self.broken_sent = 0
+
+    async def answer(self, asked: scripted.Client) -> None:
+        call = CALLS.get(asked.path.partition("?")[0], Call.STATS)
+        if call in self.broken:
+            self.broken_sent += 1
+            await asked.send(next(self.ways[call]))
+            raise ConnectionResetError
+        if call is Call.STATS:
+            await asked.send(scripted.http(b"{}", status="401 Unauthorized"))
+        else:
+            await asked.send(whole(call, in_chunks=False))
+
+
+def config(url: str) -> Config:
+    """An account that logs in, finds buckets, and has one by name."""
+    text = (
+        f"global: {{base_url: '{url}', poll_interval: 5s, max_requests_per_second: 1000}}\n"
+        "accounts:\n  - name: main\n"
+        f"    login: {{email: ops@example.com, password: {MARK}-password}}\n"
+        "    discovery: {refresh_interval: 10s}\n    buckets: [b2]\n"
+    )
+    return parse(text, path=Path("config.yaml"), environ={})
+
+
+@pytest.fixture(
+    params=[{Call.LOGIN}, {Call.LIST, Call.STATS}, {Call.REFRESH}],
+    ids=lambda calls: " and ".join(sorted(calls)),
+)
+async def api(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Api, str]]:
+    """An API with broken answers to these calls, and its URL."""
+    api = Api(frozenset(request.param))
+    async with scripted.scripted(api.answer) as server:
+        yield api, server.url
+
+
+@asynccontextmanager
+async def exporter(url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the exporter at work."""
+    clock = FastClock(NOON, speed=100)
+    work = serving(lambda: config(url), ANYWHERE, clock, Random(0), asyncio.Event())
+    async with (
+        work as (address,),
+        httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+async def test_neither_pages_nor_the_log_show_what_was_received(
+    api: tuple[Api, str], log_format: str
+) -> None:
+    """Live, no page and no line of the log has a secret in it, however the answers break."""
+    asked, url = api
+    log = io.StringIO()
+    configure("debug", log_format, log)
+    shown: list[str] = []
+    async with exporter(url) as client, asyncio.timeout(60):
+        while asked.broken_sent < 8 or "failing" not in "".join(shown[-len(PATHS) :]):
+            shown += [(await client.get(path)).text for path in PATHS]
+    assert "bucket_failing" in log.getvalue()
+    assert [text for text in (*shown, log.getvalue()) if MARK in text] == []
+
+
+async def test_commands_do_not_show_what_was_received(api: tuple[Api, str], tmp_path: Path) -> None:
+    """Neither `check --live` nor the failures of a backfill have a secret in them."""
+    _, url = api
+    clock = FastClock(NOON, speed=20)
+    polled = await polled_once(config(url), clock, Random(0))
+    table = verdict_table(list(verdicts(polled)))
+    assert "FAIL" in table
+    day = date(2024, 1, 13)
+    order = Order(day, day, frozenset(), {}, tmp_path)
+    backfill = Backfill(config(url), order, clock, Random(0), Steps())
+    await backfill.run()
+    failed = "\n".join(backfill.failures.lines())
+    assert "main" in failed
+    assert MARK not in table + failed + (tmp_path / "failed.json").read_text()

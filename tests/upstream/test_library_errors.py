@@ -1,0 +1,180 @@
+"""What is said of a library's error: a fixed sentence, and nothing that was received."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import aiohttp
+import httpx
+import pytest
+import trustme
+from aiohttp import http_exceptions
+
+from exporter.model import Fault, Reason
+from exporter.upstream.library_errors import library_fault
+from exporter.upstream.resolver import Resolver
+from exporter.upstream.transport import Transport, Unanswered, connections
+from tests.upstream import scripted
+from tests.upstream.scripted import http, request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET = "Xyz9q-received"
+
+
+async def said(url: str, *, proxy: str | None = None, resolver: Resolver | None = None) -> Fault:
+    """The fault of a request."""
+    transport = Transport(connections(4, ssl.create_default_context(), proxy, resolver))
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(Unanswered) as caught:
+                await transport.send(request(url), 1000)
+    finally:
+        await transport.aclose()
+    return caught.value.fault
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port: int = unused.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_refused_connection(host: str) -> None:
+    """Where nobody listens, the message says where, and what the system says of it."""
+    port = free_port()
+    message = f"no connection to {host}:{port}: Connection refused"
+    assert await said(f"http://{host}:{port}") == Fault(Reason.CONNECT, message)
+
+
+async def test_name_that_does_not_resolve() -> None:
+    """The message names the host, and has the resolver's own words for what is wrong."""
+
+    def unknown(*_arguments: object, **_settings: object) -> list[tuple[object, ...]]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    assert await said("http://api.example", resolver=Resolver(unknown)) == Fault(
+        Reason.CONNECT, "the name api.example could not be resolved: Name or service not known"
+    )
+
+
+async def test_certificate_that_is_not_trusted() -> None:
+    """OpenSSL's reason is said, and no name out of the certificate."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA(organization_name=SECRET).issue_cert(f"{SECRET}.example").configure_cert(server)
+    async with scripted.scripted(lambda _: None, server) as listening:
+        fault = await said(listening.url)
+    assert fault.reason is Reason.TLS
+    assert fault.message.startswith("the server's certificate is not trusted: ")
+    assert "certificate" in fault.message.partition(": ")[2]
+    assert SECRET not in fault.message
+
+
+async def test_server_that_speaks_no_tls() -> None:
+    """What such a server sends is not said, only that it is not TLS."""
+
+    async def plain(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SECRET.encode() * 100)
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        fault = await said(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert fault.reason in {Reason.TLS, Reason.CONNECT}  # it may reset before it is heard
+    assert SECRET not in fault.message
+
+
+async def test_proxy_that_refuses() -> None:
+    """The proxy's status is said, and neither its reason phrase nor its headers."""
+
+    async def refuse(asked: scripted.Client) -> None:
+        await asked.send(http(SECRET.encode(), f"X: {SECRET}", status=f"407 {SECRET}"))
+
+    async with scripted.scripted(refuse) as proxy:
+        fault = await said("https://api.example", proxy=proxy.url)
+    message = "the proxy refused to connect to the API: HTTP 407"
+    assert fault == Fault(Reason.CONNECT, message)
+
+
+async def test_proxy_that_is_not_there() -> None:
+    """It is the proxy to which there is no connection."""
+    port = free_port()
+    fault = await said("https://api.example", proxy=f"http://user:{SECRET}@127.0.0.1:{port}")
+    message = f"no connection to the proxy 127.0.0.1:{port}: Connection refused"
+    assert fault == Fault(Reason.CONNECT, message)
+
+
+async def test_answers_that_do_not_come() -> None:
+    """A connection that closes too early says how far it came."""
+
+    def sends(sent: bytes) -> Callable[[scripted.Client], object]:
+        async def script(asked: scripted.Client) -> None:
+            await asked.send(sent)
+            raise ConnectionResetError
+
+        return script
+
+    for sent, message in (
+        (b"", "the server closed the connection before it answered"),
+        (http(b"whole")[:-1], "the connection closed before the whole answer had come"),
+    ):
+        async with scripted.scripted(sends(sent)) as server:
+            assert await said(server.url) == Fault(Reason.CONNECT, message)
+
+
+def caused(error: Exception, *causes: Exception) -> Exception:
+    """An error with its causes, one the cause of the other."""
+    for effect, cause in zip((error, *causes), causes, strict=False):
+        effect.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (
+            aiohttp.ClientOSError(errno.ECONNRESET, SECRET),
+            Fault(Reason.CONNECT, "the connection failed: Connection reset by peer"),
+        ),
+        (
+            caused(httpx.ConnectError(SECRET), OSError(errno.EMFILE, SECRET)),
+            Fault(
+                Reason.INTERNAL,
+                "this machine could not make a connection: Too many open files",
+            ),
+        ),
+        (
+            caused(aiohttp.ClientOSError(1, SECRET), ssl.SSLError(1, SECRET)),
+            Fault(Reason.TLS, "the TLS connection failed"),
+        ),
+        (
+            http_exceptions.BadStatusLine(SECRET),
+            Fault(
+                Reason.MALFORMED,
+                "the answer is not valid HTTP: its head, its length or its chunks are broken",
+            ),
+        ),
+        (
+            aiohttp.SocketTimeoutError(SECRET),
+            Fault(Reason.TIMEOUT, "no answer in time"),
+        ),
+        (
+            aiohttp.ClientConnectionError(SECRET),
+            Fault(Reason.CONNECT, "the connection failed (ClientConnectionError)"),
+        ),
+        (
+            httpx.ReadError(SECRET),
+            Fault(Reason.CONNECT, "the connection failed (ReadError)"),
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_each_kind_has_its_sentence(error: Exception, fault: Fault) -> None:
+    """The text of an error is never used: facts of our own, or the name of its kind, are."""
+    assert library_fault(error) == fault

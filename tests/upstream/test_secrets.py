@@ -1,0 +1,124 @@
+"""Which texts quote a secret."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Fault, Reason
+from exporter.upstream.caller import Caller, Inquiry
+from exporter.upstream.events import Call
+from exporter.upstream.pace import Pace
+from exporter.upstream.parsing import server_message
+from exporter.upstream.secrets import KEPT, SHORTEST_SECRET, Secrets
+from exporter.upstream.sessions import Sessions
+from exporter.upstream.transport import Transport
+from tests.fakes import FakeClock, Recorder
+
+SECRET = 'pass word\tätsch"\\0123456789'
+
+
+def holding(*secrets: str) -> Secrets:
+    """Secrets of one kind."""
+    held = Secrets()
+    for secret in secrets:
+        held.hold("token", secret)
+    return held
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRET,
+        f"HTTP 403: you sent {json.dumps({'password': SECRET})}",
+        f"you sent {json.dumps({'password': SECRET}, ensure_ascii=False)}, didn't you?",
+        server_message(json.dumps({"message": f"wrong: {SECRET}"}).encode()),
+        server_message(json.dumps({"message": json.dumps({"password": SECRET})}).encode()),
+        f"cut: {SECRET[:12]}",
+    ],
+)
+def test_a_secret_is_found(text: str) -> None:
+    """As it is, as it was sent, as messages are made to fit a line, and cut at the end."""
+    assert holding(SECRET).are_quoted_in(text)
+
+
+@pytest.mark.parametrize("text", ["", "HTTP 403: no", "pass", SECRET[5:], SECRET[:7], "a: b"])
+def test_other_texts_quote_none(text: str) -> None:
+    """Short pieces stand in any text by chance, and so do short secrets."""
+    assert not holding(SECRET, "a", "").are_quoted_in(text)
+
+
+def test_old_ones_are_known_for_a_while() -> None:
+    """A token that was renewed may be quoted late; in the end the oldest is dropped."""
+    tokens = [f"token-{number}" for number in range(KEPT + 1)]
+    held = holding(*tokens, tokens[-1])
+    assert not held.are_quoted_in(tokens[0])
+    assert all(held.are_quoted_in(token) for token in tokens[1:])
+
+
+def test_what_was_held_before_a_reload_is_held_after_it() -> None:
+    """The newer ones come last: they are not dropped for what came before."""
+    before, after = holding(*(f"old-{number}" for number in range(KEPT))), holding("newest")
+    before.hold("password", "passw0rd")
+    after.take_over(before)
+    assert all(after.are_quoted_in(each) for each in ("old-3", "newest", "passw0rd"))
+    assert not after.are_quoted_in("old-0")
+
+
+TOKENS = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=SHORTEST_SECRET)
+
+
+@given(TOKENS, st.text(max_size=100), st.text(max_size=100))
+def test_any_token_in_any_message_is_found(token: str, before: str, after: str) -> None:
+    """What stands in an answer's message is found in what is made of that message."""
+    body = json.dumps({"message": f"{before} {token} {after}"}).encode()
+    assert holding(token).are_quoted_in(server_message(body)[:1000])
+
+
+class Api:
+    """An API that gives tokens in turn, and quotes in its message what it is told to quote."""
+
+    def __init__(self) -> None:
+        self.granted = 0
+        self.quote = ""
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/stats"):
+            body = {"success": False, "message": f"not for {self.quote}"}
+            return httpx.Response(403, json=body)
+        self.granted += 1
+        tokens = {
+            "accessToken": f"access-{self.granted}",
+            "refreshToken": f"refresh-{self.granted}",
+        }
+        return httpx.Response(200, json={"success": True, **tokens})
+
+
+async def test_every_secret_of_the_account_is_kept_from_its_messages() -> None:
+    """An answer may quote another secret than that of its own request, also an old one."""
+    api, clock = Api(), FakeClock()
+    caller = Caller(
+        "main",
+        "https://api.example",
+        transport=Transport(httpx.MockTransport(api.answer)),
+        timeout=10,
+        max_response_bytes=1000,
+        user_agent="test",
+        clock=clock,
+        observer=Recorder(),
+    )
+    sessions = Sessions("me", caller=caller, pace=Pace(1000, clock))
+    await sessions.log_in("passw0rd")
+    await sessions.refresh("refresh-1")
+    for quoted in ("passw0rd", "access-1", "access-2", "refresh-1", "refresh-2", "nobody"):
+        api.quote = quoted
+        inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
+        fault = await caller.attempt(inquiry, lambda _: Fault(Reason.MALFORMED, ""), "access-2")
+        assert isinstance(fault, Fault)
+        is_shown = quoted == "nobody"
+        text = "not for nobody" if is_shown else "the answer quotes a secret, its text is left out"
+        assert fault.message == f"HTTP 403: {text}"
