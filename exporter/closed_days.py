@@ -58,7 +58,8 @@ class ClosedDays:
         if trial is None or trial.question.day != day:
             if day is not None and (trial is None or not trial.is_open):
                 self._open(bucket.key, _Trial(Question(bucket, timing, day)))
-        elif not trial.is_open and now.monotonic >= trial.not_before:
+        elif not trial.is_open and now.monotonic >= trial.not_before - timing.poll_interval / 2:
+            # With the poll that is nearest: with the next one every wait would be longer by one.
             self._open(bucket.key, trial)
 
     def take(self, paused: Collection[str]) -> Question | None:
@@ -78,7 +79,7 @@ class ClosedDays:
         return True
 
     def failed(self, question: Question, now: float) -> bool:
-        """It is to be asked again later; whether this was the first failure."""
+        """It failed or was empty, and is to be asked again later; whether for the first time."""
         if not self._is_current(question):
             return False
         trial = self._trials[question.bucket.key]
@@ -91,6 +92,11 @@ class ClosedDays:
     def hold(self, buckets: Iterable[BucketKey]) -> None:
         """Forget what concerns other buckets."""
         self._trials = {key: self._trials[key] for key in buckets if key in self._trials}
+        waiting = [trial for trials in self._waiting.values() for trial in trials]
+        self._waiting.clear()
+        for trial in waiting:
+            if self._is_current(trial.question):
+                self._wait(trial)
 
     def forget(self, account: str) -> None:
         """Drop the questions of an account."""

@@ -202,7 +202,9 @@ class Engine:
             return
         now = self._clock.now()
         if not isinstance(result, Fault):
-            if self._closed_days.answered(question):
+            if not result.nodes:  # upstream may not have them yet: asked again, ever more rarely
+                self._closed_days.failed(question, now.monotonic)
+            elif self._closed_days.answered(question):
                 self._store.record_closed_day(bucket.key, result, now)
             return
         self._schedule.heed(bucket.account, result, now.monotonic)

@@ -230,7 +230,7 @@ def _change(before: Config, after: Config) -> Change:
     pairs = [(account, accounts.get(account.name)) for account in before.accounts]
     return Change(
         asked_elsewhere=frozenset(
-            was.name for was, now in pairs if now is not None and was.base_url != now.base_url
+            was.name for was, now in pairs if now is None or was.base_url != now.base_url
         ),
         listed_elsewhere=frozenset(
             was.name

@@ -63,9 +63,13 @@ class Schedule:
             slots[bucket.key] = slot
         self._slots = slots
         self._queue(slot for slot in slots.values() if not slot.is_running)
+        ended = [name for name, until in self._paused_until.items() if until <= now]
+        for name in ended:
+            del self._paused_until[name]
 
     def forget(self, account: str) -> None:
-        """Drop the plans of an account."""
+        """Drop the plans of an account, and its pause."""
+        self._paused_until.pop(account, None)
         self._slots = {key: slot for key, slot in self._slots.items() if key.account != account}
 
     def abandon_running(self, now: float) -> None:

@@ -76,7 +76,7 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    scenarios: str = "",
+    scenarios: str | tuple[simulator.Trouble, ...] = "",
     *,
     wall: float = NOON,
     speed: float = 1.0,

@@ -71,6 +71,25 @@ def test_failure_is_asked_again_ever_less_often() -> None:
     assert set(waits[6:]) == {LONGEST_WAIT}
 
 
+def test_next_try_comes_with_the_poll_that_is_nearest() -> None:
+    """A poll that ends a moment before the wait does is not skipped: the wait would double."""
+    days = ClosedDays()
+    question = considered(days, bucket())
+    assert question is not None
+    days.failed(question, START.monotonic + 1)
+    assert considered(days, bucket(), after(START, 60)) is not None
+
+
+def test_questions_of_buckets_that_come_and_go_are_dropped() -> None:
+    """However long it takes until one is asked, no more wait than there are buckets."""
+    days = ClosedDays()
+    for number in range(1000):
+        days.consider(bucket(f"b{number}"), TIMING, STATE, START)
+        days.hold([bucket(f"b{number}").key])
+    waiting = iter(lambda: days.take(NOBODY), None)
+    assert [question.bucket.id for question in waiting] == ["b999"]
+
+
 def test_paused_account_keeps_its_questions() -> None:
     """While an account is paused others are asked, and its own questions wait."""
     days = ClosedDays()

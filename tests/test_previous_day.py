@@ -7,14 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.model import SECONDS_PER_DAY, Instant, Timing, midnight
+from exporter.simulator import Scenario, Trouble
 from tests.fakes import MIDNIGHT, NOON
 from tests.stack import BUCKETS, document, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     from exporter.simulator import Simulator
+    from exporter.simulator.call import Call
+    from exporter.simulator.world import Row
     from tests.scrapes import Scrape
 
 UPTIME = "flashback_node_uptime_previous_day_ratio"
@@ -66,6 +69,24 @@ async def test_final_figures_are_those_of_the_day_before() -> None:
         await stack.wait_until(lambda: stack.clock.monotonic() > begun + 600)
         asked = [each.bucket for each in stack.api.record.served if each.day == YESTERDAY]
     assert sorted(asked) == sorted(BUCKETS)
+
+
+async def test_empty_answer_is_asked_again_before_it_is_believed() -> None:
+    """A day without nodes may be a fault upstream: its figures are shown once they come."""
+    asked: set[str] = set()
+
+    def rows(found: Sequence[Row], call: Call) -> list[Row]:
+        if call.day != YESTERDAY or call.bucket in asked:
+            return list(found)
+        asked.add(call.bucket)
+        return []
+
+    empty_at_first = Trouble(Scenario("empty-at-first", "no nodes at first", rows=rows), 1.0)
+    async with running((empty_at_first,), speed=100, text=PATIENT) as stack:
+        page = await stack.scrape_when(all_known)
+        answers = [each.rows for each in stack.api.record.served if each.day == YESTERDAY]
+    assert shown(page, UPTIME) == said(stack.api, UPTIME, YESTERDAY)
+    assert answers.count(()) == len(BUCKETS)
 
 
 async def test_next_day_takes_over_after_the_grace() -> None:

@@ -287,6 +287,15 @@ def test_abandoned_polls_are_due_at_once() -> None:
     assert schedule.take_due(START.monotonic + 3) is None
 
 
+def test_forgotten_account_starts_without_its_pause() -> None:
+    """Another API knows nothing of what the one before asked for."""
+    schedule = Schedule(START)
+    schedule.heed("main", failure(START, Reason.RATE_LIMITED, 300).fault, START.monotonic)
+    assert schedule.paused(START.monotonic) != {}
+    schedule.forget("main")
+    assert schedule.paused(START.monotonic) == {}
+
+
 def test_forgotten_account_starts_anew() -> None:
     """What is held again after it was forgotten is due at once."""
     schedule = make_schedule("b1")
