@@ -7,7 +7,8 @@ by those who call.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_tz
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -44,6 +45,8 @@ REASONS = {
     408: Reason.CONNECT,
     429: Reason.RATE_LIMITED,
 }
+
+LEAP_SECOND = 60
 
 T = TypeVar("T")
 
@@ -179,7 +182,20 @@ def retry_after_seconds(header: str | None, wall: float) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdigit():
         return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - wall)
-    except (ValueError, OverflowError):
+    moment = _http_date(text)
+    return None if moment is None else max(0.0, moment - wall)
+
+
+def _http_date(text: str) -> float | None:
+    """The Unix time of a date in any of RFC 9110's three forms.
+
+    It is UTC where it names no zone, as in asctime's form, or one that means none (`-0000`).
+    """
+    parsed = parsedate_tz(text)
+    if parsed is None or not 0 <= parsed[5] <= LEAP_SECOND:
         return None
+    try:
+        minute = datetime(*parsed[:5], tzinfo=UTC)
+    except ValueError:
+        return None
+    return minute.timestamp() + parsed[5] - (parsed[9] or 0)

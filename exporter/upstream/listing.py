@@ -25,6 +25,8 @@ def listing(body: bytes) -> tuple[FoundBucket, ...] | Fault:
         bucket_id = entry.get("id") if isinstance(entry, dict) else None
         if isinstance(bucket_id, str) and _can_be_asked_for(bucket_id):
             found.setdefault(bucket_id, _found(bucket_id, entry))
+    if entries and not found:
+        return Fault(Reason.MALFORMED, "no entry of the listing has an id that can be used")
     return tuple(found.values())
 
 

@@ -12,7 +12,7 @@ import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,6 +33,9 @@ MAX_MESSAGE_LENGTH = 200
 
 _MESSAGE_LENGTH_READ = 2000
 
+ROWS_PER_NODE = 10
+"""Rows that are read for each node allowed, duplicates and unusable rows included."""
+
 UPTIME_ROUNDING = 0.01
 """By how much, in percent, an uptime may miss 0 to 100 and still be taken for 0 or 100."""
 
@@ -42,8 +45,14 @@ _MOST = sys.float_info.max
 LONGEST_INTEGER = 400
 """Digits; a float ends at about 309."""
 
+LONGEST_DATE = 64
+"""Characters; a date-time with nine digits of a second and an offset has 35."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_LEAP_SECOND = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)60((?:\.\d+)?(?:Z|[+-]\d\d:\d\d))", re.ASCII
+)
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -73,11 +82,8 @@ def parse_stats(body: bytes, day: date, guard: Guard) -> Parsed:
     if fault is not None:
         return Parsed(fault, drift)
     _count_unknown_fields(answer, _KNOWN_ANSWER_FIELDS, drift)
-    nodes = _nodes(answer["nodeStats"], guard.known_statuses, drift)
-    if len(nodes) > guard.max_nodes:
-        message = f"{len(nodes)} nodes are more than max_nodes_per_bucket ({guard.max_nodes})"
-        return Parsed(Fault(Reason.TOO_MANY_NODES, message), drift)
-    return Parsed(DayStats(day, nodes), drift)
+    nodes = _nodes(answer["nodeStats"], guard, drift)
+    return Parsed(nodes if isinstance(nodes, Fault) else DayStats(day, nodes), drift)
 
 
 def server_message(body: bytes) -> str:
@@ -153,15 +159,17 @@ def _success_fault(answer: JsonObject, drift: Counter[Drift]) -> Fault | None:
     return Fault(Reason.MALFORMED, "the answer has no list nodeStats")
 
 
-def _nodes(
-    rows: object, known_statuses: Collection[str], drift: Counter[Drift]
-) -> tuple[Node, ...]:
+def _nodes(rows: object, guard: Guard, drift: Counter[Drift]) -> tuple[Node, ...] | Fault:
+    """The nodes, or a fault as soon as there are too many: the rest is not read."""
     nodes: dict[tuple[str, str], Node] = {}
-    for row in rows if isinstance(rows, list) else ():
+    most_rows = guard.max_nodes * ROWS_PER_NODE
+    for number, row in enumerate(rows if isinstance(rows, list) else ()):
+        if number == most_rows:
+            return _too_many(f"more than {most_rows} rows, {ROWS_PER_NODE} for each of", guard)
         if not isinstance(row, dict):
             drift[Drift(DriftKind.WRONG_TYPE, "nodeStats")] += 1
             continue
-        node = _Row(row, drift).node(known_statuses)
+        node = _Row(row, drift).node(guard.known_statuses)
         if node is None:
             drift[Drift(DriftKind.MISSING_FIELD, "ip")] += 1
             continue
@@ -169,8 +177,15 @@ def _nodes(
         if rival is not None:
             drift[Drift(DriftKind.DUPLICATE_NODE, "ip")] += 1
             node = _newer(rival, node)
+        elif len(nodes) == guard.max_nodes:
+            return _too_many("more nodes than", guard)
         nodes[node.identity] = node
     return tuple(nodes.values())
+
+
+def _too_many(what: str, guard: Guard) -> Fault:
+    message = f"the answer has {what} max_nodes_per_bucket ({guard.max_nodes})"
+    return Fault(Reason.TOO_MANY_NODES, message)
 
 
 def _newer(first: Node, last: Node) -> Node:
@@ -273,7 +288,24 @@ class _Row:
 
 
 def _moment(value: object) -> datetime | None:
+    """The moment that an RFC 3339 date-time names; naive where it has no offset."""
+    if not isinstance(value, str) or len(value) > LONGEST_DATE:
+        return None
     try:
-        return datetime.fromisoformat(value) if isinstance(value, str) else None
+        return datetime.fromisoformat(value)
     except ValueError:
+        return _unusual_moment(value.upper())
+
+
+def _unusual_moment(text: str) -> datetime | None:
+    """What RFC 3339 allows and Python does not read: a lower-case `z`, and a leap second.
+
+    Unix time has no leap seconds: it is the first moment after it.
+    """
+    leap = _LEAP_SECOND.fullmatch(text)
+    try:
+        if leap is None:
+            return datetime.fromisoformat(text)
+        return datetime.fromisoformat(f"{leap[1]}59{leap[2]}") + timedelta(seconds=1)
+    except (ValueError, OverflowError):
         return None

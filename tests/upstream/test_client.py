@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -276,6 +277,30 @@ async def test_retry_after_in_both_forms(
     headers = {} if header is None else {"Retry-After": header}
     answers(router, httpx.Response(429, headers=headers))
     assert (await World(router).fault()).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Mon, 15 Jan 2024 12:01:00 GMT",
+        "Mon, 15 Jan 2024 12:01:00 -0000",
+        "Monday, 15-Jan-24 12:01:00 GMT",
+        "Mon Jan 15 12:01:00 2024",
+        "Mon, 15 Jan 2024 12:00:60 GMT",
+    ],
+)
+async def test_dates_without_a_zone_are_utc(
+    router: respx.Router, header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All forms of RFC 9110, wherever the machine stands, a leap second too."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    try:
+        answers(router, httpx.Response(429, headers={"Retry-After": header}))
+        assert (await World(router).fault()).retry_after == 60
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_unusable_body_is_a_failure_of_its_own(router: respx.Router) -> None:

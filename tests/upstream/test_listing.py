@@ -52,6 +52,13 @@ def test_entries_that_cannot_be_asked_for_are_left_out(bucket_id: object) -> Non
     assert [each.id for each in found({**ENTRY, "id": bucket_id}, ENTRY, "entry", None)] == ["b1"]
 
 
+def test_listing_without_any_usable_id_is_malformed() -> None:
+    """Taken for an empty one it would drop every bucket of the account."""
+    result = listing(json.dumps({"success": True, "buckets": [{"_id": "b1"}, 5]}).encode())
+    assert isinstance(result, Fault)
+    assert result.reason is Reason.MALFORMED
+
+
 def test_each_id_counts_once() -> None:
     """Of two entries with one id the first counts."""
     assert [each.name for each in found(ENTRY, {**ENTRY, "name": "again"})] == ["media-eu"]
@@ -76,6 +83,6 @@ def test_what_is_no_listing_is_a_fault(body: bytes, reason: Reason) -> None:
 @given(st.lists(st.dictionaries(st.sampled_from([*ENTRY]), st.text() | st.integers() | st.none())))
 def test_any_entries_are_survived(entries: list[dict[str, object]]) -> None:
     """No listing raises, and every id that comes out is usable and unique."""
-    ids = [each.id for each in found(*entries)]
+    ids = [each.id for each in found(ENTRY, *entries)]
     assert len(ids) == len(set(ids))
     assert all(ids)

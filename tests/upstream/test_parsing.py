@@ -277,6 +277,48 @@ def test_too_many_nodes_are_refused() -> None:
     assert isinstance(parse(rows(*[ROW] * 11)).result, DayStats)
 
 
+@pytest.mark.parametrize("row", [ROW, {}, 5], ids=repr)
+def test_rows_are_read_up_to_a_limit(row: object) -> None:
+    """Duplicates, and rows that name no node, cannot keep the event loop busy for long."""
+    assert isinstance(parse(rows(*[row] * 100)).result, DayStats)
+    parsed = parse(rows(*[row] * 1_000))
+    assert fault(parsed).reason is Reason.TOO_MANY_NODES
+    assert parsed.drift.total() <= 100
+
+
+def test_nothing_is_read_after_too_many_nodes() -> None:
+    """What stands behind them is not even counted as drift."""
+    hosts = [{"host": f"h{number}"} for number in range(11)]
+    assert not parse(rows(*hosts, 5, 5, 5)).drift
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("2024-01-15t10:30:00z", 1705314600.0),
+        ("2024-01-15T10:29:60Z", 1705314600.0),
+        ("2024-01-15T11:29:60.5+01:00", 1705314600.5),
+        ("2024-01-15T10:30:00.123456789Z", 1705314600.123456),
+        ("2024-01-15T10:30:00-00:00", 1705314600.0),
+    ],
+)
+def test_dates_are_what_rfc_3339_allows(date: str, expected: float) -> None:
+    """A lower-case `z`, a leap second, more digits than a microsecond has."""
+    parsed = parse(rows({**ROW, "last_updated": date}))
+    assert isinstance(parsed.result, DayStats)
+    assert parsed.result.nodes[0].last_updated == expected
+    assert not parsed.drift
+
+
+@pytest.mark.parametrize("date", ["9999-12-31T23:59:60Z", "2024-13-15T10:29:60Z", "2" * 100])
+def test_what_is_no_date_is_drift(date: str) -> None:
+    """And raises nothing."""
+    parsed = parse(rows({**ROW, "last_updated": date}))
+    assert isinstance(parsed.result, DayStats)
+    assert parsed.result.nodes[0].last_updated is None
+    assert parsed.drift.total() == 1
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
