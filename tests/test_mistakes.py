@@ -25,6 +25,7 @@ import pytest
 from exporter import cli, simulator
 from exporter.cli.advice import ended_tokens
 from exporter.config import load
+from exporter.logs import BackgroundStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +47,10 @@ class Desk:
     """A directory with files in it, and the commands, typed there."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], directory: Path
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], directory: Path
     ) -> None:
         self._monkeypatch = monkeypatch
-        self._capsys = capsys
+        self._capfd = capfd
         self.directory = directory
 
     def write(self, name: str, text: str) -> None:
@@ -57,19 +58,23 @@ class Desk:
 
     def said(self, *words: str) -> tuple[int, str, str]:
         """The exit code of a command, and what it says on either stream."""
-        self._monkeypatch.setattr(sys, "argv", ["flashback-exporter", *words])
-        try:
-            code = cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        told = self._capsys.readouterr()
+        with self._monkeypatch.context() as patched:
+            patched.setattr(sys, "argv", ["flashback-exporter", *words])
+            patched.setattr(sys, "stderr", sys.stderr)  # a command puts its log in front of it
+            try:
+                code = cli.main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
+            if isinstance(sys.stderr, BackgroundStream):
+                sys.stderr.drain()
+        told = self._capfd.readouterr()
         assert not [secret for secret in SECRETS if secret in told.out + told.err]
         return code, told.out, told.err
 
 
 @pytest.fixture
 def desk(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Desk:
     """A copy of the mistakes, with a sound configuration and its token beside them."""
     directory = tmp_path / "desk"
@@ -77,7 +82,7 @@ def desk(
     for name, value in ENVIRON.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(directory)
-    desk = Desk(monkeypatch, capsys, directory)
+    desk = Desk(monkeypatch, capfd, directory)
     desk.write("config.yaml", CONFIG)
     return desk
 
@@ -370,8 +375,8 @@ def test_clocks_that_disagree(desk: Desk) -> None:
 
 
 PLACES = {
-    "http://127.0.0.1:9": "Cannot connect to host 127.0.0.1:9",
-    "https://no-such-host.invalid": "Cannot connect to host no-such-host.invalid:443",
+    "http://127.0.0.1:9": "127.0.0.1:9",
+    "https://no-such-host.invalid": "no-such-host.invalid",
 }
 
 
@@ -385,7 +390,7 @@ def test_host_that_is_not_there(desk: Desk, place: str, key: str) -> None:
     desk.write("config.yaml", text)
     code, told, _ = desk.said("check", "--live")
     assert code == 1
-    assert PLACES[place].removeprefix("Cannot connect to host ") in told
+    assert PLACES[place] in told
     assert "(look at the network)" in told
 
 
