@@ -56,6 +56,10 @@ def _builds(who: str) -> Section:
                         meanings=colours.GOOD,
                     ),
                     tables.Column("Loaded", f"time() - {_own(reloaded, who)}", "s"),
+                    tables.Column(
+                        "Log lines dropped",
+                        _own("flashback_exporter_log_lines_dropped_total", who),
+                    ),
                 ),
             ),
             line(
