@@ -58,6 +58,22 @@ def test_directory_is_called_one(tmp_path: Path) -> None:
         read_file(tmp_path)
 
 
+def test_name_that_no_file_can_have_is_that_of_none() -> None:
+    """YAML can write a NUL character."""
+    with pytest.raises(FileNotFoundError, match="no file can have this name"):
+        read_file(Path("x\0y"))
+    assert fingerprint(Path("x\0y")) is None
+
+
+def test_fingerprint_changes_with_who_may_read(tmp_path: Path) -> None:
+    """A file that may be read again has not been written anew."""
+    file = tmp_path / "file"
+    file.touch()
+    before = fingerprint(file)
+    file.chmod(0o604)
+    assert fingerprint(file) != before
+
+
 def test_fingerprint_changes_with_the_file(tmp_path: Path) -> None:
     """A file that is written anew, replaced or removed has another one."""
     file = tmp_path / "file"

@@ -66,6 +66,21 @@ socket.getaddrinfo = slow
 sys.exit(main())
 """
 
+HANGING_MOUNT = """
+import os
+import sys
+import threading
+from exporter.cli import main
+real = os.open
+def hang(path, *args, **kwargs):
+    if str(path).endswith("config.yaml"):
+        print("reading", file=sys.stderr, flush=True)
+        threading.Event().wait()
+    return real(path, *args, **kwargs)
+os.open = hang
+sys.exit(main())
+"""
+
 CONFIG = """\
 global: {{base_url: {api}, poll_interval: 5s}}
 accounts:
@@ -232,6 +247,26 @@ def test_name_lookup_that_hangs_does_not_hold_up_the_stop(config: Path) -> None:
         line_with(process.stderr, "(looking up)")
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "signum", "code"),
+    [
+        ("run", signal.SIGTERM, 0),
+        ("run", signal.SIGINT, 0),
+        ("check", signal.SIGINT, 130),
+        ("once", signal.SIGINT, 130),
+    ],
+)
+def test_signal_ends_a_start_whose_files_hang(
+    config: Path, command: str, signum: signal.Signals, code: int
+) -> None:
+    """A mount that does not answer keeps no command from its end."""
+    program = (sys.executable, "-c", HANGING_MOUNT)
+    with started(command, f"--config.file={config}", program=program) as process:
+        line_with(process.stderr, "(reading)")
+        process.send_signal(signum)
+        assert process.wait(PATIENCE) == code
 
 
 def test_run_is_implied_and_environment_counts(config: Path) -> None:

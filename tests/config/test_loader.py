@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from exporter.config import ConfigError, load
-from tests.config.samples import ACCOUNT, TOKEN, good
+from exporter.files import CONFIG_LIMIT
+from tests.config.samples import ACCOUNT, TOKEN, good, written
 
 
 def test_missing_file_is_a_problem(tmp_path: Path) -> None:
@@ -26,6 +28,64 @@ def test_directory_is_a_problem(tmp_path: Path) -> None:
     """A directory in the place of the file is reported the same way."""
     with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
         load(tmp_path, {})
+
+
+@pytest.mark.parametrize("length", [253, 300])
+def test_name_that_is_too_long_is_a_problem(tmp_path: Path, length: int) -> None:
+    """Also one to which no suffix fits, when another file is looked for."""
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / ("x" * length), {})
+    reason = "No such file or directory" if length == 253 else "File name too long"
+    assert f"cannot be read ({reason}): " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_pipe_is_a_problem_and_hangs_nothing(tmp_path: Path) -> None:
+    """A shell's <(…) is one, and so is /dev/stdin of many programs."""
+    os.mkfifo(tmp_path / "config.yaml")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "config.yaml", {})
+    assert str(caught.value) == (
+        f"{tmp_path}/config.yaml: cannot be read (it is not a regular file): "
+        "save it as a file and name that; pipes, as of <(…), and devices are not read"
+    )
+
+
+def test_file_over_the_limit_is_a_problem(tmp_path: Path) -> None:
+    """No device or runaway generator fills the memory."""
+    path = tmp_path / "config.yaml"
+    path.touch()
+    os.truncate(path, CONFIG_LIMIT + 1)
+    with pytest.raises(ConfigError, match=r"\(it is larger than 64 MiB\): make it smaller"):
+        load(path, {})
+
+
+def test_equal_content_makes_equal_configurations(tmp_path: Path) -> None:
+    """With regular expressions, secrets and labels in it, and whenever it was written."""
+    text = (
+        ACCOUNT.replace("credentials_file: token", f"credentials: {TOKEN}")
+        + "    proxy_url: http://ops:s3cr3t@proxy.example.com\n"
+        "    discovery: {include: [media-.*]}\n"
+        "    bucket_files: ['list*.yaml']\n"
+    )
+    path = written(tmp_path, text, list1="- {id: one, labels: {team: media}}")
+    before = load(path, {})
+    written(
+        tmp_path, f"# the same\n{text}", list1="- {id: one, labels: {team: media}} # ", list2=""
+    )
+    assert load(path, {}) == before
+    written(tmp_path, text.replace("s3cr3t", "other"))
+    assert load(path, {}) != before
+
+
+def test_other_authorities_of_the_system_make_another_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL reads them when a connection's context is made, and a reload reads them anew."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.pem"))
+    before = good(ACCOUNT)
+    (tmp_path / "bundle.pem").write_text("others")
+    assert good(ACCOUNT) != before
 
 
 def test_credentials_file_stands_beside_the_config_file() -> None:

@@ -129,9 +129,36 @@ def test_directory_found_by_a_wildcard_need_not_have_what_follows(tmp_path: Path
     assert [bucket.id for bucket in load(file, ENVIRON).buckets()] == ["one"]
 
 
-@pytest.mark.parametrize("name", ["x" * 256, f"{'x' * 256}/*.yaml"])
+def test_directory_that_a_wildcard_found_and_denies_access_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the tests run as root, who may list everything."""
+    for team in ("a", "b"):
+        (tmp_path / team).mkdir()
+        (tmp_path / team / "list1.yaml").write_text(f"- {team}")
+    listed = os.listdir
+
+    def deny(directory: Path) -> list[str]:
+        if directory == tmp_path / "b":
+            raise PermissionError(13, "Permission denied", str(directory))
+        return listed(directory)
+
+    monkeypatch.setattr(os, "listdir", deny)
+    assert pattern(tmp_path, "'*/list?.yaml'") == (
+        f"the directory {tmp_path / 'b'} cannot be read (Permission denied):"
+        " let the exporter list it, or fix the path"
+    )
+
+
+LONG = "x" * 256
+
+
+@pytest.mark.parametrize(
+    "name", [LONG, f"{LONG}/list.yaml", f"{LONG}/*.yaml", f"*/{LONG}", f"*/{LONG}/*.yaml"]
+)
 def test_name_that_is_too_long_is_a_problem_with_a_place(tmp_path: Path, name: str) -> None:
-    """And no traceback."""
+    """And no traceback, be it before a wildcard, after one or without."""
+    (tmp_path / "a").mkdir()
     assert "(File name too long)" in pattern(tmp_path, f"'{name}'")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,6 +84,45 @@ def test_unusable_pair_is_a_problem(pems: Path, cert: str, key: str, line: int, 
     """The key that names the culprit has the problem."""
     (problem,) = load_problems(config_file(pems, {"cert_file": cert, "key_file": key}))
     assert problem.startswith(f"config.yaml:{line}: accounts[0].tls_config.{fault}")
+
+
+@pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
+def test_pipe_is_a_problem_and_hangs_nothing(pems: Path, tmp_path: Path, key: str) -> None:
+    """Neither here nor in OpenSSL, which would open the file itself."""
+    os.mkfifo(tmp_path / "fifo")
+    files = {
+        "ca_file": f"{pems}/ca.pem",
+        "cert_file": f"{pems}/ec.pem",
+        "key_file": f"{pems}/ec.key",
+    }
+    path = config_file(tmp_path, files | {key: "fifo"})
+    (problem,) = load_problems(path)
+    assert f"accounts[0].tls_config.{key}: this file cannot be read (it is not a" in problem
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "ca.pem/x"])
+def test_name_of_no_file_is_a_problem(pems: Path, name: str) -> None:
+    """However the operating system calls it."""
+    (problem,) = load_problems(config_file(pems, {"ca_file": name}))
+    assert problem.startswith("config.yaml:6: accounts[0].tls_config.ca_file: this file cannot")
+
+
+def test_certificates_stand_between_other_text(pems: Path, tmp_path: Path) -> None:
+    """In whatever encoding: bundles have headings."""
+    heading = "Autorité, é\n".encode("latin-1")
+    (tmp_path / "bundle.pem").write_bytes(heading + (pems / "ca.pem").read_bytes())
+    assert load(config_file(tmp_path, {"ca_file": "bundle.pem"}), ENVIRON).accounts
+
+
+def test_other_content_makes_another_configuration(pems: Path, tmp_path: Path) -> None:
+    """The paths alone do not tell; the same content, written anew, does not count."""
+    path, file = config_file(tmp_path, {"ca_file": "copy.pem"}), tmp_path / "copy.pem"
+    file.write_bytes((pems / "ca.pem").read_bytes())
+    before = load(path, ENVIRON)
+    file.write_bytes((pems / "ca.pem").read_bytes())
+    assert load(path, ENVIRON) == before
+    file.write_bytes((pems / "ec.pem").read_bytes())
+    assert load(path, ENVIRON) != before
 
 
 def test_files_are_tried_beside_other_problems(pems: Path) -> None:

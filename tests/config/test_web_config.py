@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import ssl
@@ -46,7 +47,12 @@ def test_no_error_shows_a_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("", "Is a directory"), ("web.yaml", "No such file or directory")]
+    ("path", "reason"),
+    [
+        ("", "Is a directory"),
+        ("web.yaml", "No such file or directory"),
+        ("x" * 300, "File name too long"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, path: str, reason: str) -> None:
     """It is reported without a line."""
@@ -55,6 +61,13 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, path: str, reas
     assert str(caught.value) == (
         f"{tmp_path / path}: cannot be read ({reason}): name the file with --web.config.file"
     )
+
+
+def test_pipe_is_a_problem_and_hangs_nothing(tmp_path: Path) -> None:
+    """Whoever would read it had to wait for somebody to write."""
+    os.mkfifo(tmp_path / "web.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be read \(it is not a regular file\): save it"):
+        load_web_config(tmp_path / "web.yaml")
 
 
 def test_defaults_are_the_toolkits() -> None:

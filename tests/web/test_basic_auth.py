@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.threads import in_thread
 from exporter.web import basic_auth
 from exporter.web.basic_auth import BasicAuth, TooManyWaitingError
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, settle
 
 USERS = {"alice": "hash of a", "bob": "hash of b", "zoë": "hash of z"}
 HOST = "192.0.2.1"
@@ -160,6 +161,36 @@ async def test_a_host_can_have_only_so_many_waiting(monkeypatch: pytest.MonkeyPa
         assert await other
         assert all([await task for task in waiting])
     assert not await auth.admits(header("alice", "b"), HOST)
+
+
+async def test_who_goes_away_does_not_start_another_check() -> None:
+    """One check runs at a time, also where its client does not wait for it."""
+    checks = Checks()
+    checks.may_answer.clear()
+    auth = BasicAuth(USERS, FakeClock(), checks)
+    for number in range(5):
+        gone = asyncio.create_task(auth.admits(header("alice", f"guess {number}"), HOST))
+        while not checks.total:  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0)
+        await settle()
+        await in_thread(lambda: None)
+        gone.cancel()
+    assert checks.total == 1
+    checks.may_answer.set()
+    assert await auth.admits(header("alice", "a"), HOST)
+
+
+async def test_check_without_an_end_is_given_up() -> None:
+    """No request waits for ever."""
+    checks, clock = Checks(), FakeClock()
+    checks.may_answer.clear()
+    waiting = asyncio.create_task(
+        BasicAuth(USERS, clock, checks).admits(header("alice", "a"), HOST)
+    )
+    await clock.advance(basic_auth.CHECK_SECONDS)
+    with pytest.raises(TimeoutError):
+        await waiting
+    checks.may_answer.set()
 
 
 @pytest.mark.parametrize("password", [b"a\0b", b"\xff\xfe", "pässwörd".encode(), b"x" * 100, b":"])

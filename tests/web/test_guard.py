@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import ssl
+import threading
+from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import httpx
@@ -12,7 +14,7 @@ import trustme
 from structlog.testing import capture_logs
 
 from exporter.web import basic_auth
-from exporter.web.guard import CHECK_SECONDS, Guard
+from exporter.web.guard import CHECK_SECONDS, READ_SECONDS, Guard
 from tests.fakes import FakeClock, settle
 from tests.web.guarded import (
     ALICE,
@@ -30,6 +32,8 @@ from tests.web.guarded import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from exporter.config.web_config import WebConfig
 
 HEADERS = """\
 http_server_config:
@@ -298,3 +302,79 @@ async def test_it_looks_at_its_files_from_time_to_time(tmp_path: Path) -> None:
             while guard.tls.newest is context:  # a look ends when its thread has read the files
                 await clock.advance(CHECK_SECONDS)
         watching.cancel()
+
+
+async def test_files_that_hang_are_told_once_and_taken_up_when_they_answer(tmp_path: Path) -> None:
+    """The loop serves on under the old rules meanwhile."""
+    site, clock, free = Site(tmp_path, USERS), FakeClock(), threading.Event()
+    hangs: list[bool] = []
+
+    def read() -> WebConfig:
+        if hangs:
+            free.wait()
+        return site.read()
+
+    guard = Guard(read, clock)
+    hangs.append(True)
+    async with guarded(guard) as address, browser(address, auth=ALICE) as client:
+        with capture_logs() as events:
+            for _ in range(3):
+                look = asyncio.create_task(guard.reload_if_changed())
+                await clock.advance(READ_SECONDS)
+                await look
+                assert (await client.get("/metrics", auth=None)).status_code == 401
+            (refusal,) = refusals(events)
+            assert refusal == (
+                f"{site.path}: this, or a file that it names, could not be read within 5s: "
+                "is the mount hanging?"
+            )
+            site.write(USERS + HEADERS)
+            free.set()
+            await reload(guard)
+        assert (await client.get("/metrics")).headers["X-Frame-Options"] == "deny"
+
+
+async def test_certificate_that_hangs_in_openssl_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL opens the file itself, a moment after it was looked at."""
+    site, clock = Site(tmp_path, TLS), FakeClock()
+    guard, begun, free = Guard(site.read, clock), threading.Event(), threading.Event()
+    assert guard.tls
+    before = guard.tls.newest
+    load = ssl.SSLContext.load_cert_chain
+
+    def hang(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
+        begun.set()
+        free.wait()
+        load(*arguments, **options)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", hang)
+    site.issue()
+    await guard.reload_if_changed()
+    with capture_logs() as events:
+        look = asyncio.create_task(guard.reload_if_changed())
+        while not begun.is_set():  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0)
+        await clock.advance(READ_SECONDS)
+        await look
+        assert "could not be read within 5s" in str(refusals(events))
+        free.set()
+        await reload(guard)
+        assert guard.tls.newest is not before
+
+
+async def test_password_is_checked_though_all_threads_of_asyncio_hang(tmp_path: Path) -> None:
+    """Name resolution uses them up where nobody answers it."""
+    guard, free = Site(tmp_path, USERS).guard(), threading.Event()
+    loop = asyncio.get_running_loop()
+    hanging = [loop.run_in_executor(None, free.wait) for _ in range(100)]
+    try:
+        async with (
+            guarded(guard) as address,
+            browser(address, auth=ALICE) as client,
+        ):
+            assert (await client.get("/metrics")).status_code == 200
+    finally:
+        free.set()
+        await asyncio.gather(*hanging)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from exporter.web.settings import GuardError
 from exporter.web.tls import has_allowed_name
-from tests.web.guarded import LONG_AGO, MUTUAL_TLS, TLS, Site, browser, guarded
+from tests.web.guarded import LONG_AGO, MUTUAL_TLS, TLS, Site, browser, guarded, reload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,8 +141,7 @@ async def test_a_name_that_is_no_longer_allowed_is_refused(tmp_path: Path) -> No
     async with guarded(guard) as address, browser(address, context) as client:
         assert (await client.get("/metrics")).status_code == 200
         site.write(text.replace("[prometheus]", "[alertmanager]"))
-        await guard.reload_if_changed()
-        await guard.reload_if_changed()
+        await reload(guard)
         assert (await client.get("/metrics")).status_code == 403
 
 
@@ -253,6 +253,18 @@ def no_ca(site: Site) -> None:
     (site.directory / "clients.pem").write_text("é nothing\n", encoding="utf-8")
 
 
+def fifo_for_certificate(site: Site) -> None:
+    """A pipe, which would hang until somebody writes."""
+    (site.directory / "server.pem").unlink()
+    os.mkfifo(site.directory / "server.pem")
+
+
+def device_for_ca(site: Site) -> None:
+    """A device without an end."""
+    (site.directory / "clients.pem").unlink()
+    (site.directory / "clients.pem").symlink_to("/dev/zero")
+
+
 def empty_ca(site: Site) -> None:
     """Nothing in the place of the CA."""
     (site.directory / "clients.pem").write_bytes(b"")
@@ -261,6 +273,7 @@ def empty_ca(site: Site) -> None:
 CERT = "2: tls_server_config.cert_file: {d}/server.pem"
 KEY = "3: tls_server_config.key_file: {d}/server.key"
 CA = "5: tls_server_config.client_ca_file: {d}/clients.pem"
+NOT_REGULAR = "cannot be read (it is not a regular file): mend the path, or who may read it"
 UNREADABLE = "cannot be read (No such file or directory): mend the path, or who may read it"
 NO_CERTIFICATES = "holds no certificates in PEM form: write them"
 
@@ -270,6 +283,8 @@ NO_CERTIFICATES = "holds no certificates in PEM form: write them"
     [
         (missing, f"{CERT} {UNREADABLE}"),
         (missing_key, f"{KEY} {UNREADABLE}"),
+        (fifo_for_certificate, f"{CERT} {NOT_REGULAR}"),
+        (device_for_ca, f"{CA} {NOT_REGULAR}"),
         (key_for_certificate, f"{CERT} {NO_CERTIFICATES}"),
         (half_a_certificate, f"{CERT} {NO_CERTIFICATES}"),
         (half_a_key, f"{KEY} holds no key in PEM form: write one"),
@@ -298,6 +313,18 @@ def test_what_stands_in_the_file_itself_is_named_too(tmp_path: Path) -> None:
         site.guard()
     place = f"{site.path}:5: tls_server_config.client_ca"
     assert str(caught.value) == f"{place}: this holds no certificates in PEM form: write them"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("x" * 300, "File name too long"), (r"x\0y", "no file can have this name")]
+)
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str, reason: str) -> None:
+    """It is an error at the key that says it."""
+    site = Site(tmp_path, TLS.replace("server.pem", f'"{name}"'))
+    with pytest.raises(GuardError) as caught:
+        site.guard()
+    assert str(caught.value).startswith(f"{site.path}:2: tls_server_config.cert_file: ")
+    assert f"cannot be read ({reason}): " in str(caught.value)
 
 
 @pytest.mark.parametrize(
