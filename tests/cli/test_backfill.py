@@ -303,11 +303,8 @@ sys.exit(main())
 )
 def test_disk_that_hangs_does_not_hold_up_a_stop(served: Path, first: int) -> None:
     """Nothing is waited for: the run ends in its own way, with its last line."""
-    command = [sys.executable, "-c", HUNG_DISK.format(first=first), *flags(served)]
-    with subprocess.Popen(
-        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stderr is not None
+    program = (sys.executable, "-c", HUNG_DISK.format(first=first))
+    with started(*flags(served), program=program) as process:
         line_with(process.stderr, "(hanging)")
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=PATIENCE)
