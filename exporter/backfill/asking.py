@@ -67,10 +67,7 @@ class Asking:
         self._at_once = limits.max_concurrent_requests
         self._places = Places(self._at_once)
         self._accesses = {account.name: Access(account, shared) for account in config.accounts}
-        self._gates = {
-            account.name: Gate(account.name, pause_seconds(account.timing.poll_interval), clock)
-            for account in config.accounts
-        }
+        self._gates = {each.name: _gate(each, clock) for each in config.accounts}
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -164,3 +161,9 @@ class Asking:
         async with self._places.place(account):
             await self._pace.turn()
             yield
+
+
+def _gate(account: Account, clock: Clock) -> Gate:
+    """Refusals are put to the test again as in polling, but nobody waits for hours."""
+    timing = account.timing
+    return Gate(account.name, lambda before: pause_seconds(timing.refusal_wait(before)), clock)

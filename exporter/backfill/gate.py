@@ -48,7 +48,7 @@ TROUBLE_ROUNDS = 5
 """So many rounds of trouble without an answer between them are a reason to wait."""
 
 REFUSAL_ROUNDS = 3
-"""So many rounds of 401 without an answer between them, each after a renewal, are the end."""
+"""So many rounds of 401 without an answer between them are the end."""
 
 TIMES_ASKED = 2
 """How often one question is asked before its failure stands, where no pause asks for more."""
@@ -85,11 +85,15 @@ class Spell:
 
 
 class Gate:
-    """Lets the questions of one account through. `refusal_pause`: seconds after a round of 401."""
+    """Lets the questions of one account through.
 
-    def __init__(self, account: str, refusal_pause: float, clock: Clock) -> None:
+    `refusal_wait`: seconds until a refused account is asked again, by how many rounds there were
+    before. A round has a renewal if that is as long as the account's login waits.
+    """
+
+    def __init__(self, account: str, refusal_wait: Callable[[int], float], clock: Clock) -> None:
         self._account = account
-        self._refusal_pause = refusal_pause
+        self._refusal_wait = refusal_wait
         self._clock = clock
         self._open_at = clock.monotonic()
         self._spells: dict[Silence, Spell] = {}
@@ -170,7 +174,7 @@ class Gate:
         if spell.rounds >= REFUSAL_ROUNDS:
             self._give_up(fault)
             return False
-        return self._pause(fault, spell, self._refusal_pause, math.inf)
+        return self._pause(fault, spell, self._refusal_wait(spell.rounds - 1), math.inf)
 
     def _pause(self, fault: Fault, spell: Spell, seconds: float, patience: float) -> bool:
         """Let nobody through for a while; False where that has been done for long enough."""

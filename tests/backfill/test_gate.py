@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ANSWER = "an answer"
 REFUSED = Fault(Reason.UNAUTHORIZED, "HTTP 401")
 NOBODY = Fault(Reason.CONNECT, "nobody there")
-REFUSAL_PAUSE = 60
+REFUSAL_PAUSES = (60.0, 120.0)
 
 
 def limited(retry_after: float | None = None) -> Fault:
@@ -38,7 +38,7 @@ class Api:
 
     def __init__(self, says: Callable[[int], str | Fault]) -> None:
         self.clock = FakeClock()
-        self.gate = Gate("main", REFUSAL_PAUSE, self.clock)
+        self.gate = Gate("main", REFUSAL_PAUSES.__getitem__, self.clock)
         self.says = says
         self.asked: list[float] = []
         self.at_once = self.most_at_once = 0
@@ -147,10 +147,10 @@ async def test_quota_does_not_use_up_the_patience_with_trouble() -> None:
 
 
 async def test_refused_token_gives_the_account_up() -> None:
-    """Rounds of 401 in a row, a pause between them, are the end: each had a renewal."""
+    """Rounds of 401 in a row, ever longer pauses between them, are the end: each had a renewal."""
     api = Api(lambda _number: REFUSED)
     results = await api.ask(5)
-    assert api.asked == [0] * 5 + [61, 122]
+    assert api.asked == [0] * 5 + [61, 182]
     assert results[0] == REFUSED
     assert await api.ask() != [REFUSED]
     assert len(api.asked) == 5 + REFUSAL_ROUNDS - 1
@@ -209,7 +209,7 @@ async def test_account_that_is_given_up_takes_no_turns() -> None:
 
     @asynccontextmanager
     async def none_left() -> AsyncIterator[None]:
-        await asyncio.Event().wait()
+        raise AssertionError("it took a turn")
         yield
 
     api.turn = none_left  # type: ignore[method-assign] # a stand-in of a stand-in

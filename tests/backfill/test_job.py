@@ -301,6 +301,24 @@ async def test_account_whose_token_is_refused_is_given_up(tmp_path: Path) -> Non
         assert "s3cret" not in (at_work.output / "failed.json").read_text()
 
 
+async def test_refused_login_is_tried_in_each_round(tmp_path: Path) -> None:
+    """The rounds are as far apart as logins: none of them only repeats what the one before said."""
+    user = User("ops@example.com", "another")
+
+    def text(api: str) -> str:
+        given = "authorization: {credentials: s3cret-token}"
+        login = "login: {email: ops@example.com, password: s3cret}"
+        changed = document(api).replace(given, login)
+        return changed.replace("2h", "30s").replace("1h", "30s")
+
+    async with desk(tmp_path, users=[user]) as at_work:
+        failures = await at_work.run(BEFORE, CLOSED, text=text)
+        assert failures.count == 6
+        assert {each["reason"] for each in at_work.failed()} == {"unauthorized"}
+        assert at_work.api.record.calls_by_kind[CallKind.LOGIN] == 3
+        assert at_work.asked() == 0
+
+
 async def test_hanging_account_does_not_hold_up_another(tmp_path: Path) -> None:
     """Places that it has once given back go to those who hold fewer, and come back at once."""
     hanging = [f"h{number}" for number in range(20)]
