@@ -26,11 +26,11 @@ class Resolver(AbstractResolver):
     """Looks names up, each once at a time, however many wait for it.
 
     All accounts of a process share one, over reloads too: a name whose look-up hangs costs one
-    thread.
+    thread. `look_up` is the system's getaddrinfo where it is not given.
     """
 
-    def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:
-        self._look_up = look_up
+    def __init__(self, look_up: LookUp | None = None) -> None:
+        self._look_up = look_up or socket.getaddrinfo
         self._under_way: dict[tuple[str, int], asyncio.Future[list[ResolveResult]]] = {}
 
     async def resolve(

@@ -35,14 +35,6 @@ BEFORE = str(datetime.now(UTC).date() - timedelta(days=4))
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A configuration whose API nobody serves."""
-    file = tmp_path / "config.yaml"
-    file.write_text(CONFIG.format(api="http://127.0.0.1:9"))
-    return file
-
-
-@pytest.fixture
 def scenario() -> str:
     """What the simulator plays."""
     return ""

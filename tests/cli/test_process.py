@@ -17,7 +17,6 @@ import pytest
 
 from tests.cli.test_commands import (
     ANY_PORT,
-    CONFIG,
     PATCHED_DEMO,
     PATIENCE,
     PROGRAM,
@@ -54,14 +53,6 @@ exporter.journal.Journal.note_transition = stuck
 """
 BUSY = "while True: pass"
 BLOCKED = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A configuration whose API nobody serves."""
-    file = tmp_path / "config.yaml"
-    file.write_text(CONFIG.format(api="http://127.0.0.1:9"))
-    return file
 
 
 @pytest.fixture

@@ -1,0 +1,20 @@
+"""What the tests of several commands start from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.test_commands import CONFIG
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose API nobody serves."""
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIG.format(api="http://127.0.0.1:9"))
+    return file
