@@ -6,8 +6,10 @@ It answers what the endpoints and the metrics ask of the polling, without the we
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
+from exporter.clock import SystemClock
 from exporter.closed_days import ClosedDays
 from exporter.config import Login
 from exporter.engine import Change, Engine, Plan
@@ -17,6 +19,7 @@ from exporter.inventory import Inventory, admitted
 from exporter.journal import Journal
 from exporter.schedule import Schedule
 from exporter.store import Store
+from exporter.threads import BlockingCalls
 from exporter.upstream.events import Call
 from exporter.upstream.resolver import Resolver
 
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from exporter.sharding import Shard
     from exporter.store import Entry
     from exporter.telemetry import Telemetry
+
+
+TLS_SECONDS = 60.0
+"""How long a reload may take to make the accounts' TLS contexts; a mount that hangs has no end."""
 
 
 class Exporter:
@@ -63,6 +70,7 @@ class Exporter:
         self._inventories: dict[str, Inventory] = {}
         self._journal = Journal(clock)
         self._resolver = Resolver()
+        self._engines = BlockingCalls(SystemClock(), TLS_SECONDS)  # files take real time
         self.first_round_done = asyncio.Event()
         self._changed = asyncio.Event()
         self._engine = self._new_engine(config)
@@ -94,7 +102,7 @@ class Exporter:
         if config == self.config:
             self._note_loaded()
             return False
-        engine = self._new_engine(config)
+        engine = await self._engine_made_off_the_loop(config)
         change = _change(self.config, config)
         plan = await engine.made_plan(change)
         self._forget(change)
@@ -173,6 +181,14 @@ class Exporter:
             if account.discovery is not None
             and (inventory := self._inventories.get(account.name)) is not None
         }
+
+    async def _engine_made_off_the_loop(self, config: Config) -> Engine:
+        """Its TLS contexts are read from files, and take a while each. Raises OSError."""
+        try:
+            return await self._engines.run(partial(self._new_engine, config))
+        except TimeoutError as error:
+            message = f"tls_config: files not read within {TLS_SECONDS:g}s: is the mount hanging?"
+            raise TimeoutError(message) from error
 
     def _new_engine(self, config: Config) -> Engine:
         return Engine(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -174,7 +175,8 @@ async def test_many_reloads_lose_nothing() -> None:
     """Reloads one after the other, while polls run, leave every bucket polled and none twice."""
     file = File(poll_interval="5s", stale_after="5m")
     async with running(options=LIFECYCLE, text=file.text, speed=20) as at_work:
-        for _ in range(20):
+        for number in range(20):
+            file.edits = [("- 'b1'", f"- {{id: b1, name: name-{number}}}")]
             assert (await reload(at_work))[0] == 200
         page = await at_work.scrape_when(all_polled)
         assert len(page.all("flashback_bucket_up")) == len(BUCKETS)
@@ -247,6 +249,26 @@ async def test_bucket_files_of_the_same_content_stop_no_poll(tmp_path: Path) -> 
         await at_work.scrape_when(lambda page: page.value(LOADED) != before)
         await settle()
         assert sum(calls.values()) == len(BUCKETS) + 1
+
+
+async def test_tls_contexts_of_a_reload_are_made_off_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each reads files and takes tens of milliseconds, which no scrape may wait for."""
+    made_in: list[int] = []
+    make = ssl.create_default_context
+
+    def noted(*args: Any, **options: Any) -> ssl.SSLContext:  # noqa: ANN401 - handed on
+        made_in.append(threading.get_ident())
+        return make(*args, **options)
+
+    file = File()
+    async with running(options=LIFECYCLE, text=file.text) as at_work:
+        monkeypatch.setattr(ssl, "create_default_context", noted)
+        file.edits = [("- 'b1'", "- {id: b1, name: renamed}")]
+        assert (await reload(at_work))[0] == 200
+    assert made_in
+    assert threading.get_ident() not in made_in
 
 
 class Source:

@@ -47,11 +47,6 @@ class TlsConfig:
     server_name: str | None  # None: the host of the URL
     insecure_skip_verify: bool
 
-    def files(self) -> tuple[Path, ...]:
-        """The files that are named."""
-        named = (self.ca_file, self.cert_file, self.key_file)
-        return tuple(file for file in named if file is not None)
-
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
