@@ -18,7 +18,7 @@ from exporter.files import read_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_REMEDY = "mend the path, or let the exporter read the file"
+_REMEDY = "fix the path, or let the exporter read the file"
 _NO_CERTIFICATE = "this file holds no certificate in PEM form: name one that does"
 _NO_KEY = "this file holds no private key in PEM form: name one that does"
 _OTHER_KEY = "this is not the key to the certificate in cert_file: name the one that is"

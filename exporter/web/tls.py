@@ -95,7 +95,7 @@ def _content(pem: Pem) -> bytes:
     try:
         return read_file(pem.source)
     except OSError as error:
-        remedy = "mend the path, or who may read it"
+        remedy = "fix the path, or who may read it"
         message = f"{pem.place}: {pem.source} cannot be read ({error.strerror}): {remedy}"
         raise GuardError(message) from error
 

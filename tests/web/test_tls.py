@@ -273,8 +273,8 @@ def empty_ca(site: Site) -> None:
 CERT = "2: tls_server_config.cert_file: {d}/server.pem"
 KEY = "3: tls_server_config.key_file: {d}/server.key"
 CA = "5: tls_server_config.client_ca_file: {d}/clients.pem"
-NOT_REGULAR = "cannot be read (it is not a regular file): mend the path, or who may read it"
-UNREADABLE = "cannot be read (No such file or directory): mend the path, or who may read it"
+NOT_REGULAR = "cannot be read (it is not a regular file): fix the path, or who may read it"
+UNREADABLE = "cannot be read (No such file or directory): fix the path, or who may read it"
 NO_CERTIFICATES = "holds no certificates in PEM form: write them"
 
 
