@@ -105,10 +105,10 @@ async def test_failures_have_their_message() -> None:
 async def test_running_polls_and_pauses() -> None:
     """A poll that hangs is running; what a 429 put off is paused, and the account says so."""
     async with running("hang/share=1/bucket=b1") as at_work:
-        said = await status_when(
-            at_work, lambda said: any(bucket["polling"] for bucket in said["buckets"])
+        await status_when(
+            at_work,
+            lambda said: [each["id"] for each in said["buckets"] if each["polling"]] == ["b1"],
         )
-        assert [each["id"] for each in said["buckets"] if each["polling"]] == ["b1"]
 
     def one_at_a_time(api: str) -> str:
         return document(api, max_concurrent_requests=1)
