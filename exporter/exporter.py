@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
+    from exporter.access import TlsContexts
     from exporter.clock import Clock
     from exporter.config import Account, Config
     from exporter.history import PastPoll
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 class Exporter:
     """The polling and what it knows, without the web in front of it.
 
-    What is known outlives a reload; the engine that finds it out does not.
+    What is known outlives a reload; the engine that finds it out does not. `contexts`: prepared for
+    the accounts of the first configuration.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Exporter:
         telemetry: Telemetry,
         clock: Clock,
         chance: Random,
+        contexts: TlsContexts,
         *,
         shard: Shard,
         progress: Callable[[int], None] = lambda _left: None,
@@ -55,6 +58,7 @@ class Exporter:
         self._telemetry = telemetry
         self._clock = clock
         self._chance = chance
+        self._contexts = contexts
         self._store = Store()
         self._schedule = Schedule(clock.now())
         self._closed_days = ClosedDays(are_wanted=asks_closed_days)
@@ -66,6 +70,8 @@ class Exporter:
         self._engine = self._new_engine(config)
         self.config_loaded: Instant
         """When the configuration at work was loaded."""
+        for account in config.accounts:
+            self._expect(account)
         self._adopt(self._engine, self._engine.plan(self._inventories))
         telemetry.watch(self)
 
@@ -88,7 +94,11 @@ class Exporter:
 
         Raises OSError, and changes nothing, where its TLS files cannot be used.
         """
+        await self._contexts.prepare(config.accounts)
         engine = self._new_engine(config)
+        for account in config.accounts:
+            self._expect(account)
+            await asyncio.sleep(0)  # very many counters take a while
         change = _change(self.config, config)
         plan = await engine.made_plan(change)
         self._forget(change)
@@ -103,7 +113,7 @@ class Exporter:
     def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
         """Everything that may be shown now."""
         yield from self._store.page(self._clock.monotonic())
-        yield self._telemetry.openmetrics() if openmetrics else self._telemetry.text()
+        yield from self._telemetry.pieces(openmetrics=openmetrics)
 
     def is_healthy(self) -> bool:
         """Whether the poll loop beats."""
@@ -170,6 +180,7 @@ class Exporter:
     def _new_engine(self, config: Config) -> Engine:
         return Engine(
             config,
+            contexts=self._contexts,
             store=self._store,
             schedule=self._schedule,
             closed_days=self._closed_days,
@@ -189,11 +200,12 @@ class Exporter:
 
     def _adopt(self, engine: Engine, plan: Plan) -> None:
         self._engine = engine
-        for account in engine.config.accounts:
-            self._telemetry.expect(account.name, _calls(account))
         engine.deploy(plan)
         self.config_loaded = self._clock.now()
         self._telemetry.config_loaded(self.config_loaded.wall)
+
+    def _expect(self, account: Account) -> None:
+        self._telemetry.expect(account.name, _calls(account))
 
     def _forget(self, change: Change) -> None:
         for account in change.listed_elsewhere:
@@ -207,10 +219,11 @@ class Exporter:
     def _is_first_round_done(self) -> bool:
         """Whether each bucket was polled or is paused, and each discovery tried."""
         paused = self._schedule.paused(self._clock.monotonic())
-        return all(
+        # In this order: asked after each poll, it nearly always ends at the first bucket.
+        return all(key.account in paused for key in self._store.unpolled) and all(
             account.discovery is None or account.name in self._inventories or account.name in paused
             for account in self.config.accounts
-        ) and all(key.account in paused for key in self._store.unpolled)
+        )
 
 
 def _change(before: Config, after: Config) -> Change:
@@ -219,7 +232,7 @@ def _change(before: Config, after: Config) -> Change:
     pairs = [(account, accounts.get(account.name)) for account in before.accounts]
     return Change(
         asked_elsewhere=frozenset(
-            was.name for was, now in pairs if now is not None and was.base_url != now.base_url
+            was.name for was, now in pairs if now is None or was.base_url != now.base_url
         ),
         listed_elsewhere=frozenset(
             was.name

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import disable_created_metrics
 
+from exporter.access import TlsContexts
 from exporter.board import LiveBoard
+from exporter.clock import SystemClock
 from exporter.config import ConfigError, signature
 from exporter.config.web_config import WebConfig, load_web_config
 from exporter.exporter import Exporter
@@ -77,7 +79,9 @@ async def serving(
     the body and is raised.
     """
     telemetry = _telemetry(clock, runtime_metrics=options.exporter_metrics)
-    exporter = Exporter(load(), telemetry, clock, chance, shard=options.shard)
+    config = load()
+    contexts = await _contexts(config)
+    exporter = Exporter(config, telemetry, clock, chance, contexts, shard=options.shard)
     board = LiveBoard(exporter, clock)
 
     def refused(problems: str) -> None:
@@ -157,12 +161,12 @@ async def polled_once(
 
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
-    telemetry = _telemetry(clock, runtime_metrics=exporter_metrics)
     exporter = Exporter(
         config,
-        telemetry,
+        _telemetry(clock, runtime_metrics=exporter_metrics),
         clock,
         chance,
+        await _contexts(config),
         shard=shard,
         progress=progress,
         asks_closed_days=False,
@@ -173,6 +177,13 @@ async def polled_once(
             await exporter.first_round_done.wait()
         polling.cancel()
     return exporter
+
+
+async def _contexts(config: Config) -> TlsContexts:
+    # Files are read in real time, whatever time the polls live in.
+    contexts = TlsContexts(SystemClock())
+    await contexts.prepare(config.accounts)
+    return contexts
 
 
 def _telemetry(clock: Clock, *, runtime_metrics: bool) -> Telemetry:

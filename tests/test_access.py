@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from pydantic import SecretStr
 
 from exporter import config
-from exporter.access import Access, Shared, proxy_url
+from exporter.access import TLS_SECONDS, Access, Shared, TlsContexts, proxy_url
 from exporter.config import Account, Limits, TlsConfig
 from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
 from exporter.upstream.credentials import GivenToken, TokenFile
@@ -27,7 +29,7 @@ from exporter.upstream.parsing import Guard
 from tests.fakes import FakeClock, Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
 
 NO_TLS = TlsConfig(None, None, None, None, insecure_skip_verify=False)
@@ -95,7 +97,7 @@ async def tls_api(context: ssl.SSLContext) -> AsyncIterator[str]:
 async def polled(account: Account) -> Outcome:
     """How one poll of an account ends."""
     clock = FakeClock()
-    access = Access(account, shared(clock))
+    access = access_to(account, clock)
     try:
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             task = group.create_task(access.client.poll(Bucket("main", "b1", "b1")))
@@ -148,6 +150,73 @@ async def test_verification_can_be_switched_off(authority: Authority) -> None:
         assert await reason(replace(ACCOUNT, base_url=url, tls=careless)) is None
 
 
+async def test_accounts_with_the_same_settings_share_a_context(authority: Authority) -> None:
+    """There is one TLS context per settings, the server's name apart, and a reload keeps it."""
+    own = replace(NO_TLS, ca_file=authority.ca_file)
+    plain, named, trusting, careless = accounts = [
+        replace(ACCOUNT, tls=tls)
+        for tls in (
+            NO_TLS,
+            replace(NO_TLS, server_name="api.example"),
+            own,
+            replace(own, insecure_skip_verify=True),
+        )
+    ]
+    contexts = TlsContexts(FakeClock())
+    await contexts.prepare(accounts * 100)
+    made = [contexts.of(each) for each in accounts]
+    assert contexts.of(plain) is contexts.of(named)
+    assert len(set(map(id, made))) == 3
+    await contexts.prepare([trusting, careless, named])
+    assert contexts.of(named) is made[0]
+    assert contexts.of(trusting) is made[2]
+
+
+async def test_changed_tls_files_are_read_again(authority: Authority, tmp_path: Path) -> None:
+    """A reload trusts what a ca_file holds by then, under the same name and settings."""
+    ca_file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    account = replace(ACCOUNT, tls=replace(NO_TLS, ca_file=ca_file))
+    contexts = TlsContexts(FakeClock())
+    await contexts.prepare([account])
+    before = contexts.of(account)
+    authority.ca.cert_pem.write_to_path(ca_file)
+    await contexts.prepare([account])
+    assert contexts.of(account) is not before
+    assert contexts.of(account).get_ca_certs() != before.get_ca_certs()
+    ca_file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"ca\.pem"):
+        await contexts.prepare([account])
+
+
+async def test_tls_files_cannot_hang_the_exporter(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A FIFO is refused, and a file on a mount that hangs is given up while the loop goes on."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    contexts, clock = TlsContexts(FakeClock()), FakeClock()
+    with pytest.raises(OSError, match="regular file"):
+        await contexts.prepare([replace(ACCOUNT, tls=replace(NO_TLS, ca_file=fifo))])
+    released = Event()
+    monkeypatch.setattr("exporter.access.read_file", lambda _path: released.wait())
+    hanging = TlsContexts(clock)
+    account = replace(ACCOUNT, tls=replace(NO_TLS, ca_file=authority.ca_file))
+    async with asyncio.TaskGroup() as group:
+        preparing = group.create_task(_failure(hanging.prepare([account])))
+        await clock.advance(TLS_SECONDS)
+    released.set()
+    assert "does a mount hang?" in preparing.result()
+
+
+async def _failure(work: Awaitable[None]) -> str:
+    try:
+        await work
+    except OSError as error:
+        return str(error)
+    return ""
+
+
 def test_key_with_a_passphrase_is_an_error_and_no_prompt(
     authority: Authority, tmp_path: Path
 ) -> None:
@@ -163,7 +232,14 @@ def test_key_with_a_passphrase_is_an_error_and_no_prompt(
     )
     tls = replace(NO_TLS, cert_file=authority.cert_file, key_file=locked)
     with pytest.raises(OSError, match="passphrase"):
-        Access(replace(ACCOUNT, tls=tls), shared(FakeClock()))
+        access_to(replace(ACCOUNT, tls=tls), FakeClock())
+
+
+def access_to(account: Account, clock: FakeClock) -> Access:
+    """An account's way to the API, with nobody beside it."""
+    contexts, with_others = TlsContexts(clock), shared(clock)
+    contexts.prepare_now([account])
+    return Access(account, with_others, contexts.of(account), with_others.pace)
 
 
 def shared(clock: FakeClock) -> Shared:
@@ -248,7 +324,7 @@ def test_environments_proxy_that_cannot_be_used_is_an_error(
     with pytest.raises(
         config.ConfigError, match="environment: http_proxy: names no http"
     ) as caught:
-        Access(replace(FAR, proxy_from_environment=True), shared(FakeClock()))
+        access_to(replace(FAR, proxy_from_environment=True), FakeClock())
     assert "s3cret" not in str(caught.value)
 
 
@@ -274,11 +350,11 @@ def test_credentials_follow_the_settings(tmp_path: Path) -> None:
         (in_file, Login),
     ]
     for given, kind in kinds:
-        access = Access(replace(ACCOUNT, credentials=given), shared(FakeClock()))
+        access = access_to(replace(ACCOUNT, credentials=given), FakeClock())
         assert isinstance(access.credentials, kind)
-    first = Access(replace(ACCOUNT, credentials=login), shared(FakeClock()))
-    same = Access(replace(ACCOUNT, credentials=login), shared(FakeClock()))
-    other = Access(replace(ACCOUNT, credentials=in_file), shared(FakeClock()))
+    first = access_to(replace(ACCOUNT, credentials=login), FakeClock())
+    same = access_to(replace(ACCOUNT, credentials=login), FakeClock())
+    other = access_to(replace(ACCOUNT, credentials=in_file), FakeClock())
     assert isinstance(first.credentials, Login)
     for successor, goes_on in ((same, True), (other, False)):
         successor.resume(first)

@@ -87,6 +87,24 @@ async def test_next_day_takes_over_after_the_grace() -> None:
         assert shown(page, UPTIME) == said(stack.api, UPTIME, TODAY)
 
 
+async def test_empty_answer_is_asked_again_before_it_is_believed() -> None:
+    """A previous day without figures is asked for again, gently, until there are some to show."""
+    async with running("empty-past-days", speed=100, text=PATIENT) as stack:
+
+        def asked() -> int:
+            return sum(each.day == YESTERDAY for each in stack.api.record.served)
+
+        begun = stack.clock.monotonic()
+        await stack.wait_until(lambda: stack.clock.monotonic() > begun + 1800)
+        assert 3 * len(BUCKETS) <= asked() <= 6 * len(BUCKETS), (
+            "after 0, 1, 3, 7, 15 and 31 minutes"
+        )
+        assert not (await stack.scrape()).all(UPTIME)
+        stack.api.play("")
+        page = await stack.scrape_when(all_known)
+        assert shown(page, UPTIME) == said(stack.api, UPTIME, YESTERDAY)
+
+
 async def test_api_without_past_days_does_no_harm() -> None:
     """Where only today can be had, there is no sample, the buckets are up, and it asks gently."""
     async with running("no-past-days", speed=100, text=PATIENT) as stack:

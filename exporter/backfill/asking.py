@@ -9,7 +9,7 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from exporter.access import Access, Shared
+from exporter.access import Access, Shared, TlsContexts
 from exporter.backfill.gate import Gate
 from exporter.inventory import EMPTIES_TO_BELIEVE, Inventory
 from exporter.model import DayStats, Fault
@@ -65,7 +65,12 @@ class Asking:
         shared = Shared(limits, guard, self._pace, clock, chance, self.watcher)
         self._at_once = limits.max_concurrent_requests
         self._slots = asyncio.Semaphore(self._at_once)
-        self._accesses = {account.name: Access(account, shared) for account in config.accounts}
+        contexts = TlsContexts(clock)
+        contexts.prepare_now(config.accounts)
+        self._accesses = {
+            account.name: Access(account, shared, contexts.of(account), self._pace)
+            for account in config.accounts
+        }
         self._gates = {account.name: Gate(account.name, clock) for account in config.accounts}
 
     @asynccontextmanager
