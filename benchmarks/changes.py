@@ -1,4 +1,4 @@
-"""Very many buckets at once: found by discovery at the start, and all renamed by a reload."""
+"""Very many buckets at once: found at the start by one account or by many, renamed by a reload."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 
 from benchmarks import stub
 from benchmarks.measuring import process, server
-from benchmarks.table import Row, milliseconds
+from benchmarks.table import Row, megabytes, milliseconds
 from benchmarks.whole import Figures, run
 
 if TYPE_CHECKING:
@@ -25,10 +25,12 @@ class Size(NamedTuple):
     """How much is done."""
 
     buckets: int
+    found: int  # by many accounts together
+    accounts: int
 
 
-FULL = Size(buckets=10_000)
-QUICK = Size(buckets=20)
+FULL = Size(buckets=10_000, found=3_000, accounts=100)
+QUICK = Size(buckets=20, found=20, accounts=4)
 
 
 class Reload(NamedTuple):
@@ -42,14 +44,56 @@ class Reload(NamedTuple):
 def compare(size: Size) -> list[Row]:
     """How long it takes, and how long it holds others up."""
     with server(partial(stub.serve, listed=size.buckets)) as api:
-        with process(partial(run, size.buckets, api.port, found=True)) as (_, pipe):
-            received(pipe)
-            pipe.send("begin")  # nobody is held up before it serves
-            pipe.send("planned")
-            found = Figures(*received(pipe))
+        found = _found(size.buckets, api.port, 1)
         with process(partial(run, size.buckets, api.port)) as (_, pipe):
             reload = asyncio.run(_reloaded(pipe, received(pipe)))
-    return _rows(size, found, reload)
+    by_one, by_many = (_found_by(size, accounts) for accounts in (1, size.accounts))
+    return [*_rows(size, found, reload), *_rows_of_accounts(size, by_one, by_many)]
+
+
+def _found_by(size: Size, accounts: int) -> Figures:
+    with server(partial(stub.serve, listed=size.found, workspaces=accounts)) as api:
+        return _found(size.found, api.port, accounts)
+
+
+def _found(buckets: int, port: int, accounts: int) -> Figures:
+    """How finding so many buckets at the start went."""
+    with process(partial(run, buckets, port, finders=accounts)) as (_, pipe):
+        received(pipe)
+        pipe.send("begin")  # nobody is held up before it serves
+        pipe.send("planned")
+        return Figures(*received(pipe))
+
+
+def _rows_of_accounts(size: Size, by_one: Figures, by_many: Figures) -> list[Row]:
+    name = f"discovery of {size.found:,} in {size.accounts:,} accounts"
+    one = "one account"
+    return [
+        Row(
+            name,
+            "CPU until all are known",
+            milliseconds(by_many.planning),
+            one,
+            milliseconds(by_one.planning),
+            "≤ 3 s",
+        ),
+        Row(
+            name,
+            "longest hold of the loop: CPU",
+            milliseconds(by_many.held),
+            one,
+            milliseconds(by_one.held),
+            HOLD_AIM,
+        ),
+        Row(
+            name,
+            "memory",
+            megabytes(by_many.bytes),
+            one,
+            megabytes(by_one.bytes),
+            "≤ 20 MB more",
+        ),
+    ]
 
 
 def _rows(size: Size, found: Figures, reload: Reload) -> list[Row]:

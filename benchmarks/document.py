@@ -40,8 +40,8 @@ the aim is an aim, not a limit that a test enforces.
   Once a day, within its first hours or after a start, each bucket is asked for its closed day as
   well; after a start as fast as `max_requests_per_second` allows, here twice the steady rate.
 - **discovery**, **reload**: the whole service again. It starts without a bucket and finds all in
-  one listing; it reads a file that gives each bucket another name, while one scrape follows the
-  other.
+  one listing, or in one of each account; it reads a file that gives each bucket another name, while
+  one scrape follows the other.
 - **serving**: the exporter's web application, beside others that send the same samples. A page that
   has not changed since the last scrape is sent as it was kept; a "changed page" is made for each
   scrape, as after a poll, for which nginx has no counterpart. "Own counters too" is all that the

@@ -13,7 +13,7 @@ from exporter.store import Store
 from exporter.upstream.parsing import Guard, parse_stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
 TIMING = Timing()
@@ -34,9 +34,9 @@ def answer(number: int) -> bytes:
     return json.dumps({"success": True, "nodeStats": nodes}).encode()
 
 
-def listing(buckets: int) -> bytes:
+def listing(numbers: Iterable[int]) -> bytes:
     """What the API says of which buckets there are, with as much beside as it has for each."""
-    entries = [_entry(bucket(number)) for number in range(buckets)]
+    entries = [_entry(bucket(number)) for number in numbers]
     return json.dumps({"success": True, "buckets": entries}).encode()
 
 

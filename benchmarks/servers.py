@@ -94,7 +94,7 @@ async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool, ane
         # A page that was kept is none for an earlier moment.
         yield from store.page(sample.NOW.monotonic - (next(earlier) if anew else 0))
         if counters:
-            yield telemetry.openmetrics() if openmetrics else telemetry.text()
+            yield from telemetry.pieces(openmetrics=openmetrics)
 
     endpoints = Endpoints(
         telemetry_path="/metrics",

@@ -1,4 +1,4 @@
-"""The fastest API that Python makes easy: all POSTs get one answer, all GETs one listing.
+"""The fastest API that Python makes easy: all POSTs get one answer, all GETs a workspace's listing.
 
 Its process is not measured; it only must not be what the measured ones wait for.
 """
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from benchmarks import sample
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
 
 class _Answering(asyncio.Protocol):
     """Takes whatever ends in the one body that the contestants send for a whole request."""
 
-    def __init__(self, answer: bytes, listing: bytes) -> None:
+    def __init__(self, answer: bytes, listings: Sequence[bytes]) -> None:
         self._answer = answer
-        self._listing = listing
+        self._listings = listings
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -35,17 +36,23 @@ class _Answering(asyncio.Protocol):
             self._received = b""
             self._transport.write(self._answer)
         elif self._received.startswith(b"GET ") and self._received.endswith(b"\r\n\r\n"):
+            _, _, workspace = self._received.split(b" ", 2)[1].partition(b"workspaceId=")
             self._received = b""
-            self._transport.write(self._listing)
+            self._transport.write(self._listings[int(workspace or 0)])
 
 
-def serve(pipe: Connection, *, listed: int = 0) -> None:
-    """Serve on a free loopback port until `pipe` closes; so many buckets are in the listing."""
-    asyncio.run(_serve(pipe, listed))
+def serve(pipe: Connection, *, listed: int = 0, workspaces: int = 1) -> None:
+    """Serve on a free loopback port until `pipe` closes; so many buckets are in all listings.
+
+    The workspaces are called 0, 1, 2 and so on, and have a share each.
+    """
+    asyncio.run(_serve(pipe, listed, workspaces))
 
 
-async def _serve(pipe: Connection, listed: int) -> None:
-    answering = partial(_Answering, _http(sample.answer(0)), _http(sample.listing(listed)))
+async def _serve(pipe: Connection, listed: int, workspaces: int) -> None:
+    parts = (range(number, listed, workspaces) for number in range(workspaces))
+    listings = [_http(sample.listing(part)) for part in parts]
+    answering = partial(_Answering, _http(sample.answer(0)), listings)
     server = await asyncio.get_running_loop().create_server(
         answering, "127.0.0.1", family=socket.AF_INET
     )

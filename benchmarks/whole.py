@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from multiprocessing.connection import Connection
 
-    from exporter.closed_days import Question
     from exporter.config import Config
     from exporter.model import Bucket, Instant, Outcome, Timing
     from exporter.schedule import Slot
@@ -42,10 +41,11 @@ if TYPE_CHECKING:
 INTERVAL = 60.0
 HEADROOM = 2.0  # the first round and the second must not meet
 CONFIG = """\
-global: {{max_requests_per_second: {rate}}}
+global: {{max_requests_per_second: {rate}, base_url: "http://127.0.0.1:{port}"}}
 accounts:
-  - name: main
-    base_url: http://127.0.0.1:{port}
+"""
+ACCOUNT = """\
+  - name: account-{number}
     authorization: {{credentials_file: token}}
     poll_interval: {interval:g}s
 """
@@ -64,6 +64,7 @@ class Figures(NamedTuple):
     rate: float  # polls a second
     first_poll: float  # seconds from before the configuration was read
     planned: float  # likewise, until all buckets were known and in the schedule
+    planning: float  # CPU seconds of the process in that time
 
 
 class Instruments:
@@ -71,7 +72,8 @@ class Instruments:
 
     def __init__(self, buckets: int) -> None:
         self.began = time.monotonic()
-        self.first_poll = self.planned = math.nan
+        self._cpu_began = time.process_time()
+        self.first_poll = self.planned = self.planning = math.nan
         self.all_planned = asyncio.Event()
         self.settled = asyncio.Event()
         """Since the restart there was a moment in which nothing was due, not even a closed day."""
@@ -101,16 +103,17 @@ class Instruments:
             max(self.polls, 1) / seconds,
             self.first_poll,
             self.planned,
+            self.planning,
         )
 
     def attach(self, stack: ExitStack) -> None:
         """Wrap what is measured."""
+        self._attach_settling(stack)
         take_due, hand_back, hold = Schedule.take_due, Schedule.hand_back, Schedule.hold
-        take_question = ClosedDays.take
         run_handle = Handle._run  # noqa: SLF001 - the loop tells nobody else
 
-        def watched_take(schedule: Schedule, now: float) -> Slot | None:
-            slot = take_due(schedule, now)
+        def watched_take(schedule: Schedule, now: float, account: str) -> Slot | None:
+            slot = take_due(schedule, now, account)
             if slot is not None:
                 self.late = max(self.late, now - slot.due)
                 if math.isnan(self.first_poll):
@@ -122,18 +125,13 @@ class Instruments:
             self.failures += isinstance(outcome, Failure)
             return hand_back(schedule, slot, outcome, now)
 
-        def watched_question(days: ClosedDays, paused: Collection[str]) -> Question | None:
-            question = take_question(days, paused)
-            if question is None:
-                self.settled.set()
-            return question
-
         def watched_hold(
             schedule: Schedule, buckets: Collection[tuple[Bucket, Timing]], now: float
         ) -> None:
             hold(schedule, buckets, now)
             if len(buckets) >= self._buckets and not self.all_planned.is_set():
                 self.planned = time.monotonic() - self.began
+                self.planning = time.process_time() - self._cpu_began
                 self.all_planned.set()
 
         def watched_run(handle: Handle) -> None:
@@ -144,12 +142,29 @@ class Instruments:
         stack.enter_context(patch.object(Schedule, "take_due", watched_take))
         stack.enter_context(patch.object(Schedule, "hand_back", watched_back))
         stack.enter_context(patch.object(Schedule, "hold", watched_hold))
-        stack.enter_context(patch.object(ClosedDays, "take", watched_question))
         stack.enter_context(patch.object(Handle, "_run", watched_run))
 
+    def _attach_settling(self, stack: ExitStack) -> None:
+        due_accounts, wanted = Schedule.due_accounts, ClosedDays.wanted
+        is_due = [True]
 
-def run(buckets: int, api_port: int, pipe: Connection, *, found: bool = False) -> None:
-    """Serve, and measure as `pipe` says; the buckets are listed, or found where `found`.
+        def watched_due(schedule: Schedule, now: float) -> dict[str, float]:
+            accounts = due_accounts(schedule, now)
+            is_due[0] = bool(accounts)
+            return accounts
+
+        def watched_wanted(days: ClosedDays, paused: Collection[str]) -> dict[str, float]:
+            accounts = wanted(days, paused)
+            if not accounts and not is_due[0]:
+                self.settled.set()
+            return accounts
+
+        stack.enter_context(patch.object(Schedule, "due_accounts", watched_due))
+        stack.enter_context(patch.object(ClosedDays, "wanted", watched_wanted))
+
+
+def run(buckets: int, api_port: int, pipe: Connection, *, finders: int = 0) -> None:
+    """Serve, and measure as `pipe` says; the buckets are listed, or found by so many accounts.
 
     Told "begin" it counts from then on, "end" has the figures sent, "planned" likewise as soon as
     all buckets are known, "settled" as soon as nothing is left to ask for but what is due each
@@ -159,23 +174,25 @@ def run(buckets: int, api_port: int, pipe: Connection, *, found: bool = False) -
     with TemporaryDirectory() as folder, ExitStack() as stack:
         Path(folder, "token").write_text("e30.e30.e30", "utf-8")
         file = Path(folder, "config.yaml")
-        write = partial(_write, file, buckets, api_port, found=found)
+        write = partial(_write, file, buckets, api_port, finders=finders)
         write("bucket")
         instruments = Instruments(buckets)
         instruments.attach(stack)
         asyncio.run(_serve(partial(load, file, {}), instruments, write, pipe))
 
 
-def _write(file: Path, buckets: int, api_port: int, name: str, *, found: bool) -> None:
-    head = CONFIG.format(
-        rate=math.ceil(max(buckets / INTERVAL * HEADROOM, 10)), port=api_port, interval=INTERVAL
-    )
+def _write(file: Path, buckets: int, api_port: int, name: str, *, finders: int) -> None:
+    head = CONFIG.format(rate=math.ceil(max(buckets / INTERVAL * HEADROOM, 10)), port=api_port)
     entries = (
         f"\n      - {{id: {sample.bucket(number).id}, name: {name}-{number}}}"
         for number in range(buckets)
     )
-    source = "discovery: {}" if found else f"buckets: {''.join(entries)}"
-    file.write_text(f"{head}    {source}\n", "utf-8")
+    sources = [f'discovery: {{workspace_id: "{number}"}}' for number in range(finders)]
+    accounts = (
+        f"{ACCOUNT.format(number=number, interval=INTERVAL)}    {source}\n"
+        for number, source in enumerate(sources or [f"buckets: {''.join(entries)}"])
+    )
+    file.write_text(head + "".join(accounts), "utf-8")
 
 
 async def _serve(

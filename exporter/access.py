@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from exporter import config
+from exporter.clock import SystemClock
+from exporter.threads import BlockingCalls
 from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken, SecretFile, TokenFile
@@ -19,12 +22,18 @@ from exporter.upstream.transport import Transport, connections
 from exporter.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from random import Random
 
     from exporter.clock import Clock
     from exporter.upstream.events import Observer
-    from exporter.upstream.pace import Pace
+    from exporter.upstream.pace import Pace, Turns
     from exporter.upstream.parsing import Guard
+
+TLS_SECONDS = 30.0
+"""How long reading TLS files may take, seconds, until a mount is taken for dead."""
+
+TlsContexts: TypeAlias = "Mapping[config.TlsConfig, ssl.SSLContext]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +50,16 @@ class Shared:
 
 
 class Access:
-    """The client of one account.
+    """The client of one account, which makes its requests when it is their turn.
 
-    Raises OSError where the account's TLS files cannot be used, ConfigError where the environment's
-    proxy cannot.
+    Raises ConfigError where the environment's proxy cannot be used.
     """
 
-    def __init__(self, account: config.Account, shared: Shared) -> None:
+    def __init__(
+        self, account: config.Account, shared: Shared, context: ssl.SSLContext, turns: Turns
+    ) -> None:
         proxy = proxy_url(account)
-        http = connections(
-            shared.limits.max_concurrent_requests,
-            _tls_context(account.tls),
-            proxy,
-            shared.resolver,
-        )
+        http = connections(shared.limits.max_concurrent_requests, context, proxy, shared.resolver)
         self.account = account
         self._transport = Transport(http, account.tls.server_name)
         caller = Caller(
@@ -75,7 +80,7 @@ class Access:
             self.credentials,
             guard=shared.guard,
             deadline=account.timing.poll_interval,
-            pace=shared.pace,
+            pace=turns,
             clock=shared.clock,
             chance=shared.chance,
             observer=shared.observer,
@@ -114,6 +119,34 @@ def _credentials(account: config.Account, caller: Caller, shared: Shared) -> Cre
         clock=shared.clock,
         chance=shared.chance,
     )
+
+
+async def tls_contexts(accounts: Iterable[config.Account]) -> TlsContexts:
+    """The accounts' TLS contexts, made off the event loop.
+
+    Raises OSError where TLS files cannot be used, also where a mount under them hangs.
+    """
+    calls = BlockingCalls(SystemClock(), TLS_SECONDS)  # files take real time, whatever the polls do
+    try:
+        return await calls.run(partial(tls_contexts_now, accounts))
+    except TimeoutError as error:
+        message = f"tls_config: files not read within {TLS_SECONDS:g}s: is the mount hanging?"
+        raise TimeoutError(message) from error
+
+
+def tls_contexts_now(accounts: Iterable[config.Account]) -> TlsContexts:
+    """The same where nothing else runs: it blocks.
+
+    A context is large and slow to make: there is one for all accounts with the same settings.
+    """
+    made: dict[config.TlsConfig, ssl.SSLContext] = {}
+    contexts = {}
+    for tls in {account.tls for account in accounts}:
+        in_context = replace(tls, server_name=None)  # which is told to each connection
+        if in_context not in made:
+            made[in_context] = _tls_context(in_context)
+        contexts[tls] = made[in_context]
+    return contexts
 
 
 def _tls_context(tls: config.TlsConfig) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""Which closed day is to be asked for next, of which bucket: each once, gently again if it fails.
+"""Which closed day is to be asked for next, of which bucket: until it is known, ever less often.
 
 Pure: it is told what is known of buckets as their polls end, and what came of the questions. The
 polls come first: who takes from here does so when nothing else is due.
@@ -6,7 +6,7 @@ polls come first: who takes from here does so when nothing else is due.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,7 +33,8 @@ class _Trial:
     """How a bucket's question has fared so far."""
 
     question: Question
-    failures: int = 0
+    since: float  # when it was last opened, monotonic seconds
+    failures: int = 0  # answers without figures among them
     not_before: float = 0.0  # monotonic seconds
     is_open: bool = True  # waits to be asked, or is being asked
 
@@ -47,7 +48,7 @@ class ClosedDays:
     def __init__(self, *, are_wanted: bool = True) -> None:
         self._are_wanted = are_wanted
         self._trials: dict[BucketKey, _Trial] = {}
-        self._waiting: defaultdict[str, deque[_Trial]] = defaultdict(deque)  # by account
+        self._waiting: dict[str, deque[_Trial]] = {}  # by account
 
     def consider(self, bucket: Bucket, timing: Timing, state: BucketState, now: Instant) -> None:
         """A poll of a bucket ended well: its closed day may be wanted now."""
@@ -57,19 +58,27 @@ class ClosedDays:
         trial = self._trials.get(bucket.key)
         if trial is None or trial.question.day != day:
             if day is not None and (trial is None or not trial.is_open):
-                self._open(bucket.key, _Trial(Question(bucket, timing, day)))
+                self._open(bucket.key, _Trial(Question(bucket, timing, day), now.monotonic))
         elif not trial.is_open and now.monotonic >= trial.not_before - timing.poll_interval / 2:
             # With the poll that is nearest: with the next one every wait would be longer by one.
+            trial.since = now.monotonic
             self._open(bucket.key, trial)
 
-    def take(self, paused: Collection[str]) -> Question | None:
-        """The next question, of an account that is not paused; None where there is none."""
-        for account, waiting in self._waiting.items():
-            while waiting and account not in paused:
-                trial = waiting.popleft()
-                if self._is_current(trial.question):
-                    return trial.question
-        return None
+    def wanted(self, paused: Collection[str]) -> dict[str, float]:
+        """The accounts that have a question and are not paused, and since when."""
+        return {
+            account: waiting[0].since
+            for account, waiting in self._waiting.items()
+            if account not in paused
+        }
+
+    def take(self, account: str) -> Question:
+        """The next question of an account that has one."""
+        waiting = self._waiting[account]
+        trial = waiting.popleft()
+        if not waiting:
+            del self._waiting[account]
+        return trial.question
 
     def answered(self, question: Question) -> bool:
         """It need not be asked again; False if nobody wants to know any more."""
@@ -79,7 +88,7 @@ class ClosedDays:
         return True
 
     def failed(self, question: Question, now: float) -> bool:
-        """It failed or was empty, and is to be asked again later; whether for the first time."""
+        """It gave no figures and is to be asked again later; whether for the first time."""
         if not self._is_current(question):
             return False
         trial = self._trials[question.bucket.key]
@@ -92,11 +101,7 @@ class ClosedDays:
     def hold(self, buckets: Iterable[BucketKey]) -> None:
         """Forget what concerns other buckets."""
         self._trials = {key: self._trials[key] for key in buckets if key in self._trials}
-        waiting = [trial for trials in self._waiting.values() for trial in trials]
-        self._waiting.clear()
-        for trial in waiting:
-            if self._is_current(trial.question):
-                self._wait(trial)
+        self._queue(trial for waiting in self._waiting.values() for trial in waiting)
 
     def forget(self, account: str) -> None:
         """Drop the questions of an account."""
@@ -104,18 +109,22 @@ class ClosedDays:
 
     def abandon_running(self) -> None:
         """What was being asked will not be answered: it waits again."""
-        self._waiting.clear()
-        for trial in self._trials.values():
-            if trial.is_open:
-                self._wait(trial)
+        self._queue(trial for trial in self._trials.values() if trial.is_open)
 
     def _open(self, key: BucketKey, trial: _Trial) -> None:
         trial.is_open = True
         self._trials[key] = trial
         self._wait(trial)
 
+    def _queue(self, trials: Iterable[_Trial]) -> None:
+        """Let these wait, and no others, as far as their buckets are held."""
+        current = [trial for trial in trials if self._is_current(trial.question)]
+        self._waiting = {}
+        for trial in current:
+            self._wait(trial)
+
     def _wait(self, trial: _Trial) -> None:
-        self._waiting[trial.question.bucket.account].append(trial)
+        self._waiting.setdefault(trial.question.bucket.account, deque()).append(trial)
 
     def _is_current(self, question: Question) -> bool:
         trial = self._trials.get(question.bucket.key)

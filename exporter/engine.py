@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from exporter.access import Access, Shared
+from exporter.access import Access, Shared, TlsContexts
 from exporter.inventory import Inventory, admitted, roster
 from exporter.journal import Journal, note_listing
 from exporter.model import Fault, Reading
+from exporter.places import Places
 from exporter.poller import Poller
+from exporter.threads import in_thread
 from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from exporter.store import Prepared, Store
     from exporter.upstream.events import Observer
     from exporter.upstream.resolver import Resolver
+
+PLAN_SPACING = 0.25
+"""After a plan for what listings found, the next one waits for so long, seconds, for more."""
 
 _log = structlog.get_logger()
 
@@ -59,13 +64,23 @@ class Plan(NamedTuple):
     prepared: Prepared
 
 
+class _Arrived:
+    """What listings have found since the newest plan."""
+
+    def __init__(self) -> None:
+        self.listed: dict[str, Inventory] = {}
+        self.some = asyncio.Event()
+        self.taken_in = asyncio.Event()
+
+
 class Engine:
-    """Polls the buckets of a configuration. Raises OSError where its TLS files cannot be used."""
+    """Polls the buckets of a configuration. `contexts`: those of its accounts."""
 
     def __init__(
         self,
         config: Config,
         *,
+        contexts: TlsContexts,
         store: Store,
         schedule: Schedule,
         closed_days: ClosedDays,
@@ -92,25 +107,35 @@ class Engine:
         self._progressed = progressed
         limits = config.limits
         guard = Guard(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
-        self._pace = Pace(limits.max_requests_per_second, clock)
-        shared = Shared(limits, guard, self._pace, clock, chance, observer, resolver)
-        self.accesses = {account.name: Access(account, shared) for account in config.accounts}
+        self._places = Places(limits.max_concurrent_requests, clock)
+        self._arrived = _Arrived()
+        pace = Pace(limits.max_requests_per_second, clock)
+        shared = Shared(limits, guard, pace, clock, chance, observer, resolver)
+        self.accesses = {
+            account.name: Access(
+                account, shared, contexts[account.tls], self._places.of(account.name)
+            )
+            for account in config.accounts
+        }
         self._poller = Poller(
             schedule,
             self._poll,
             self._publish,
-            self._next_question,
-            max_concurrent=limits.max_concurrent_requests,
-            pace=self._pace,
+            self,
+            places=self._places,
+            pace=pace,
             clock=clock,
         )
 
     async def made_plan(self, change: Change = NO_CHANGE) -> Plan:
-        """The plan, made in a thread: with many buckets it takes longer than a scrape may wait."""
+        """The plan, made in a thread: with many buckets it takes longer than a scrape may wait.
+
+        Made again where other buckets were found meanwhile.
+        """
         while True:
             known = dict(self._inventories)
-            plan = await asyncio.to_thread(self.plan, known, change)
-            if known == self._inventories:
+            plan = await in_thread(partial(self.plan, known, change))
+            if _found(known) == _found(self._inventories):
                 return plan
 
     def plan(self, known: Mapping[str, Inventory], change: Change = NO_CHANGE) -> Plan:
@@ -153,6 +178,7 @@ class Engine:
                 stack.push_async_callback(access.aclose)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._poller.run())
+                group.create_task(self._take_in_listings())
                 for name, access in self.accesses.items():
                     group.create_task(access.credentials.run(partial(self._recheck, name)))
                 for account in self.config.accounts:
@@ -186,14 +212,19 @@ class Engine:
         self._journal.note_transition(bucket, before, after)
         self._history.note(bucket.key, after)
         if isinstance(outcome, Reading):
+            if after.stats is not outcome.stats:
+                self._schedule.ask_after_grace(bucket.key, outcome.ended)
             timing = self._store.timing(bucket.key)
             self._closed_days.consider(bucket, timing, after, outcome.ended)
         self._progressed()
 
-    def _next_question(self) -> Coroutine[None, None, None] | None:
-        """The asking for the next closed day, if any is wanted."""
-        question = self._closed_days.take(self._schedule.paused(self._clock.monotonic()))
-        return None if question is None else self._ask(question)
+    def background_accounts(self) -> dict[str, float]:
+        """The accounts that may be asked for a closed day, and since when that is wanted."""
+        return self._closed_days.wanted(self._schedule.paused(self._clock.monotonic()))
+
+    def background_work(self, account: str) -> Coroutine[None, None, None]:
+        """The request for the next closed day that is wanted of an account."""
+        return self._ask(self._closed_days.take(account))
 
     async def _ask(self, question: Question) -> None:
         bucket = question.bucket
@@ -201,46 +232,63 @@ class Engine:
         if self._is_retired:
             return
         now = self._clock.now()
-        if not isinstance(result, Fault):
-            if not result.nodes:  # upstream may not have them yet: asked again, ever more rarely
-                self._closed_days.failed(question, now.monotonic)
-            elif self._closed_days.answered(question):
+        if not isinstance(result, Fault) and result.has_final_figures():
+            if self._closed_days.answered(question):
                 self._store.record_closed_day(bucket.key, result, now)
             return
-        self._schedule.heed(bucket.account, result, now.monotonic)
-        if self._closed_days.failed(question, now.monotonic):
-            self._journal.note_missing_day(bucket, question.day, result)
+        # An answer without figures may only mean that upstream has not closed the day yet.
+        is_first = self._closed_days.failed(question, now.monotonic)
+        if isinstance(result, Fault):
+            self._schedule.heed(bucket.account, result, now.monotonic)
+            if is_first:
+                self._journal.note_missing_day(bucket, question.day, result)
 
     async def _discover(self, account: Account) -> None:
         """List an account's buckets again and again."""
         discovery = account.discovery
         while discovery is not None:
             await self._wait_out_pause(account.name)
-            await self._pace.turn()
-            client = self.accesses[account.name].client
-            await self._take_in(account, await client.buckets(discovery.workspace_id))
+            async with self._places.listing(account.name):
+                if account.name in self._schedule.paused(self._clock.monotonic()):
+                    continue  # since it waited for a place
+                client = self.accesses[account.name].client
+                result = await client.buckets(discovery.workspace_id)
+            await self._take_in(account, result)
             inventory = self._inventories.get(account.name, Inventory())
             await self._clock.sleep(inventory.next_wait(discovery.refresh_interval, account.timing))
 
     async def _take_in(self, account: Account, result: tuple[FoundBucket, ...] | Fault) -> None:
         if self._is_retired:
             return
-        now = self._clock.now()
         before = self._inventories.get(account.name, Inventory())
-        after = before.after(result, now)
-        plan = None
-        if after.found != before.found:
-            plan = await self.made_plan(Change(listed={account.name: after}))
-            if self._is_retired:
-                return
-        # Both at once: whoever sees that it was listed sees the buckets too.
-        self._inventories[account.name] = after
-        if plan is not None:
-            self.deploy(plan)
+        after = before.after(result, self._clock.now())
         if isinstance(result, Fault):
-            self._schedule.heed(account.name, result, now.monotonic)
+            self._schedule.heed(account.name, result, self._clock.monotonic())
+        if after.found == before.found:
+            self._inventories[account.name] = after
+        else:
+            arrived = self._arrived
+            arrived.listed[account.name] = after
+            arrived.some.set()
+            await arrived.taken_in.wait()
+        if self._is_retired:
+            return
         note_listing(account.name, before, after, len(admitted(account, after)))
         self._progressed()
+
+    async def _take_in_listings(self) -> None:
+        """Poll what listings have found, with one plan for all that has arrived meanwhile."""
+        while True:
+            await self._arrived.some.wait()
+            arrived, self._arrived = self._arrived, _Arrived()
+            plan = await self.made_plan(Change(listed=arrived.listed))
+            if self._is_retired:
+                return
+            # Both at once: whoever sees that it was listed sees the buckets too.
+            self._inventories.update(arrived.listed)
+            self.deploy(plan)
+            arrived.taken_in.set()
+            await self._clock.sleep(PLAN_SPACING)
 
     async def _wait_out_pause(self, account: str) -> None:
         now = self._clock.monotonic()
@@ -252,3 +300,8 @@ class Engine:
         """Poll the refused buckets of an account at once: what was refused may be granted now."""
         self._schedule.hurry(account, self._clock.monotonic())
         self._poller.wake()
+
+
+def _found(inventories: Mapping[str, Inventory]) -> dict[str, tuple[FoundBucket, ...]]:
+    """What of the listings a plan is made from."""
+    return {name: inventory.found for name, inventory in inventories.items()}

@@ -6,10 +6,9 @@ It answers what the endpoints and the metrics ask of the polling, without the we
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
-from exporter.clock import SystemClock
+from exporter.access import tls_contexts
 from exporter.closed_days import ClosedDays
 from exporter.config import Login
 from exporter.engine import Change, Engine, Plan
@@ -19,7 +18,6 @@ from exporter.inventory import Inventory, admitted
 from exporter.journal import Journal
 from exporter.schedule import Schedule
 from exporter.store import Store
-from exporter.threads import BlockingCalls
 from exporter.upstream.events import Call
 from exporter.upstream.resolver import Resolver
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
+    from exporter.access import TlsContexts
     from exporter.clock import Clock
     from exporter.config import Account, Config
     from exporter.history import PastPoll
@@ -37,14 +36,11 @@ if TYPE_CHECKING:
     from exporter.telemetry import Telemetry
 
 
-TLS_SECONDS = 60.0
-"""How long a reload may take to make the accounts' TLS contexts; a mount that hangs has no end."""
-
-
 class Exporter:
     """The polling and what it knows, without the web in front of it.
 
-    What is known outlives a reload; the engine that finds it out does not.
+    What is known outlives a reload; the engine that finds it out does not. `contexts`: those of
+    the accounts of the first configuration.
     """
 
     def __init__(
@@ -53,6 +49,7 @@ class Exporter:
         telemetry: Telemetry,
         clock: Clock,
         chance: Random,
+        contexts: TlsContexts,
         *,
         shard: Shard,
         progress: Callable[[int], None] = lambda _left: None,
@@ -70,12 +67,13 @@ class Exporter:
         self._inventories: dict[str, Inventory] = {}
         self._journal = Journal(clock)
         self._resolver = Resolver()
-        self._engines = BlockingCalls(SystemClock(), TLS_SECONDS)  # files take real time
         self.first_round_done = asyncio.Event()
         self._changed = asyncio.Event()
-        self._engine = self._new_engine(config)
+        self._engine = self._new_engine(config, contexts)
         self.config_loaded: Instant
         """When the configuration at work was loaded."""
+        for account in config.accounts:
+            self._expect(account)
         self._adopt(self._engine, self._engine.plan(self._inventories))
         telemetry.watch(self)
 
@@ -102,7 +100,10 @@ class Exporter:
         if config == self.config:
             self._note_loaded()
             return False
-        engine = await self._engine_made_off_the_loop(config)
+        engine = self._new_engine(config, await tls_contexts(config.accounts))
+        for account in config.accounts:
+            self._expect(account)
+            await asyncio.sleep(0)  # very many counters take a while
         change = _change(self.config, config)
         plan = await engine.made_plan(change)
         self._forget(change)
@@ -118,7 +119,7 @@ class Exporter:
     def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
         """Everything that may be shown now."""
         yield from self._store.page(self._clock.monotonic())
-        yield self._telemetry.openmetrics() if openmetrics else self._telemetry.text()
+        yield from self._telemetry.pieces(openmetrics=openmetrics)
 
     def is_healthy(self) -> bool:
         """Whether the poll loop beats."""
@@ -182,17 +183,10 @@ class Exporter:
             and (inventory := self._inventories.get(account.name)) is not None
         }
 
-    async def _engine_made_off_the_loop(self, config: Config) -> Engine:
-        """Its TLS contexts are read from files, and take a while each. Raises OSError."""
-        try:
-            return await self._engines.run(partial(self._new_engine, config))
-        except TimeoutError as error:
-            message = f"tls_config: files not read within {TLS_SECONDS:g}s: is the mount hanging?"
-            raise TimeoutError(message) from error
-
-    def _new_engine(self, config: Config) -> Engine:
+    def _new_engine(self, config: Config, contexts: TlsContexts) -> Engine:
         return Engine(
             config,
+            contexts=contexts,
             store=self._store,
             schedule=self._schedule,
             closed_days=self._closed_days,
@@ -213,14 +207,15 @@ class Exporter:
 
     def _adopt(self, engine: Engine, plan: Plan) -> None:
         self._engine = engine
-        for account in engine.config.accounts:
-            self._telemetry.expect(account.name, _calls(account))
         engine.deploy(plan)
         self._note_loaded()
 
     def _note_loaded(self) -> None:
         self.config_loaded = self._clock.now()
         self._telemetry.config_loaded(self.config_loaded.wall)
+
+    def _expect(self, account: Account) -> None:
+        self._telemetry.expect(account.name, _calls(account))
 
     def _forget(self, change: Change) -> None:
         for account in change.listed_elsewhere:
@@ -234,10 +229,11 @@ class Exporter:
     def _is_first_round_done(self) -> bool:
         """Whether each bucket was polled or is paused, and each discovery tried."""
         paused = self._schedule.paused(self._clock.monotonic())
-        return all(
+        # In this order: asked after each poll, it nearly always ends at the first bucket.
+        return all(key.account in paused for key in self._store.unpolled) and all(
             account.discovery is None or account.name in self._inventories or account.name in paused
             for account in self.config.accounts
-        ) and all(key.account in paused for key in self._store.unpolled)
+        )
 
 
 def _change(before: Config, after: Config) -> Change:

@@ -98,7 +98,11 @@ class Timing(NamedTuple):
 
     def in_grace_after_midnight(self, wall: float) -> bool:
         """Whether the day at `wall` (Unix time) is so young that upstream may not have it yet."""
-        return wall % SECONDS_PER_DAY < self.rollover_grace
+        return self.grace_left(wall) > 0
+
+    def grace_left(self, wall: float) -> float:
+        """How long the grace after midnight still lasts at `wall`, seconds; 0 if it is over."""
+        return max(0.0, self.rollover_grace - wall % SECONDS_PER_DAY)
 
     def newest_closed_day(self, wall: float) -> date:
         """The newest day that upstream has surely closed at a time (Unix time)."""
@@ -185,6 +189,13 @@ class DayStats:
 
     day: date
     nodes: tuple[Node, ...]
+
+    def has_final_figures(self) -> bool:
+        """Whether there is anything in it to show of a closed day."""
+        return any(
+            node.uptime_ratio is not None or node.latency_average_seconds is not None
+            for node in self.nodes
+        )
 
     def says_the_same_of_nodes(self, other: DayStats | None) -> bool:
         """Whether there are the same nodes in the same order, figures and times apart."""

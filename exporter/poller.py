@@ -8,13 +8,15 @@ process.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from exporter.clock import Clock
     from exporter.model import Bucket, Outcome
+    from exporter.places import Places
     from exporter.schedule import Schedule, Slot
 
 LONGEST_WAIT = 5.0
@@ -25,43 +27,54 @@ HEARTBEAT_LIMIT = 60.0
 
 
 class RequestPace(Protocol):
-    """How fast polls may start."""
+    """How fast requests may leave."""
 
     def delay(self) -> float:
-        """Seconds until one may start."""
+        """Seconds until one may leave."""
         ...
 
     def take(self) -> float:
-        """Reserve the next place."""
+        """Reserve the next turn."""
+        ...
+
+
+class Background(Protocol):
+    """What can wait until no poll is due."""
+
+    def background_accounts(self) -> dict[str, float]:
+        """The accounts that have some of it, and since when."""
+        ...
+
+    def background_work(self, account: str) -> Coroutine[None, None, None]:
+        """The next of it in an account that has some."""
         ...
 
 
 class Poller:
-    """Polls every bucket of a schedule for as long as it runs."""
+    """Polls every bucket of a schedule for as long as it runs, and hands out all places."""
 
     def __init__(
         self,
         schedule: Schedule,
         poll: Callable[[Bucket], Awaitable[Outcome]],
         publish: Callable[[Bucket, Outcome], None],
-        spare: Callable[[], Coroutine[None, None, None] | None],
+        background: Background,
         *,
-        max_concurrent: int,
+        places: Places,
         pace: RequestPace,
         clock: Clock,
     ) -> None:
         self._schedule = schedule
         self._poll = poll
         self._publish = publish
-        self._spare = spare  # the next thing that can wait, if any
-        self._max_spare = max(1, max_concurrent // 2)  # the rest is for polls alone
-        self._max_concurrent = max_concurrent
+        self._background = background
+        self._max_background = max(1, places.count // 2)  # the rest is for polls alone
+        self._places = places
         self._pace = pace
         self._clock = clock
-        self._running = 0
-        self._running_spare = 0
+        self._running: Counter[str] = Counter()  # by account, in a place or between two requests
+        self._running_background = 0
         self._is_retired = False
-        self._woken = asyncio.Event()
         self._beat = clock.monotonic()
 
     async def run(self) -> None:
@@ -69,9 +82,9 @@ class Poller:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._beat = self._clock.monotonic()
-                self._woken.clear()
+                self._places.changed.clear()
                 wait = self._start_due(group)
-                await self._clock.wait(self._woken, wait)
+                await self._clock.wait(self._places.changed, wait)
 
     def retire(self) -> None:
         """Start no more polls: another poller takes over, and this one is about to be cancelled."""
@@ -79,7 +92,7 @@ class Poller:
 
     def wake(self) -> None:
         """Look at once: something may have become due."""
-        self._woken.set()
+        self._places.changed.set()
 
     def is_alive(self) -> bool:
         """Whether the loop has beaten lately."""
@@ -87,25 +100,66 @@ class Poller:
 
     def _start_due(self, group: asyncio.TaskGroup) -> float:
         """Start what may start now; the seconds after which to look again."""
-        while self._running < self._max_concurrent and not self._is_retired:
+        while self._places.free > 0 and not self._is_retired:
             delay = self._pace.delay()
             if delay:
                 return min(delay, LONGEST_WAIT)
-            slot = self._schedule.take_due(self._clock.monotonic())
-            work = self._next_spare() if slot is None else self._run_poll(slot)
-            if work is None:
+            if not self._start_next(group):
                 return self._until_next_due()
             self._pace.take()
-            self._running += 1
-            group.create_task(work)
         return LONGEST_WAIT
 
-    def _next_spare(self) -> Coroutine[None, None, None] | None:
-        work = self._spare() if self._running_spare < self._max_spare else None
-        if work is None:
+    def _start_next(self, group: asyncio.TaskGroup) -> bool:
+        """Give a free place to whose turn it is; False if nobody wants it."""
+        now = self._clock.monotonic()
+        due = self._schedule.due_accounts(now)
+        wanted = {name: due[name] for name in due if self._running[name] < self._places.count}
+        wanted.update(self._places.wanted())
+        account = self._places.next_of(wanted)
+        other = self._next_in_background(account, wanted)
+        if other is not None:
+            self._running_background += 1
+            self._start(group, other, self._run_background(self._background.background_work(other)))
+        elif account is None:
+            return False
+        elif not self._places.grant(account):
+            slot = self._schedule.take_due(now, account)
+            if slot is None:
+                raise RuntimeError(f"nothing is due any more in account {account}")
+            self._start(group, account, self._run_poll(slot))
+        return True
+
+    def _next_in_background(self, first: str | None, wanted: Mapping[str, float]) -> str | None:
+        """The account whose background work takes the place, if not `first` gets it.
+
+        What is due comes first, but not where that would take every place for good, as with an
+        account that hangs: the last free one goes to the account whose turn it is in either way.
+        """
+        if first is not None and self._places.free > 1:
             return None
-        self._running_spare += 1
-        return self._run_spare(work)
+        if self._running_background >= self._max_background:
+            return None
+        others = {
+            name: since
+            for name, since in self._background.background_accounts().items()
+            if name not in wanted and self._running[name] < self._places.count
+        }
+        if first is None or not others:
+            return self._places.next_of(others)
+        account = self._places.next_of({first: wanted[first], **others})
+        return None if account == first else account
+
+    def _start(
+        self, group: asyncio.TaskGroup, account: str, work: Coroutine[None, None, None]
+    ) -> None:
+        self._places.take(account)
+        self._running[account] += 1
+        group.create_task(self._run(account, work))
+
+    async def _run(self, account: str, work: Coroutine[None, None, None]) -> None:
+        await work
+        self._running[account] -= 1
+        self._places.give_back(account)
 
     def _until_next_due(self) -> float:
         due = self._schedule.next_due()
@@ -115,13 +169,11 @@ class Poller:
 
     async def _run_poll(self, slot: Slot) -> None:
         outcome = await self._poll(slot.bucket)
-        if self._schedule.hand_back(slot, outcome, self._clock.now()):
-            self._publish(slot.bucket, outcome)
-        self._running -= 1
-        self.wake()
+        # Once it is retired the account may be another one: what the old one said counts no more.
+        if self._is_retired or not self._schedule.hand_back(slot, outcome, self._clock.now()):
+            return
+        self._publish(slot.bucket, outcome)
 
-    async def _run_spare(self, work: Coroutine[None, None, None]) -> None:
+    async def _run_background(self, work: Coroutine[None, None, None]) -> None:
         await work
-        self._running_spare -= 1
-        self._running -= 1
-        self.wake()
+        self._running_background -= 1

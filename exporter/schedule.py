@@ -5,9 +5,10 @@ Pure: it is told the time and what happened, and says what is due. All times are
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from exporter.model import (
     Bucket,
@@ -25,6 +26,9 @@ from exporter.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+AFTER_GRACE_SPREAD = 600.0
+"""Buckets that still show yesterday when the grace ends are asked again within so many seconds."""
+
 
 @dataclass(slots=True)
 class Slot:
@@ -35,11 +39,16 @@ class Slot:
     due: float
     refusals: int = 0  # in a row, as far as they lengthen the next wait
     is_running: bool = False
+    entry: int = 0  # the number of its valid entry among those that wait; the others are void
 
     @property
     def offset(self) -> float:
         """Where in its interval the bucket is due, seconds: the same in every process."""
         return place_of(self.bucket.id) * self.timing.poll_interval
+
+
+_Entry: TypeAlias = tuple[float, int, Slot]
+"""When a slot is due, and a number: of two that are due at once the older one comes first."""
 
 
 class Schedule:
@@ -48,7 +57,8 @@ class Schedule:
     def __init__(self, now: Instant) -> None:
         self._origin = now.monotonic - now.wall
         self._slots: dict[BucketKey, Slot] = {}
-        self._waiting: list[tuple[float, int, Slot]] = []  # a heap
+        self._waiting: list[_Entry] = []  # a heap
+        self._due: dict[str, deque[_Entry]] = {}  # by account: what was seen to be due
         self._pushed = 0
         self._paused_until: dict[str, float] = {}
 
@@ -69,8 +79,9 @@ class Schedule:
 
     def forget(self, account: str) -> None:
         """Drop the plans of an account, and its pause."""
-        self._paused_until.pop(account, None)
         self._slots = {key: slot for key, slot in self._slots.items() if key.account != account}
+        self._paused_until.pop(account, None)
+        self._queue(slot for slot in self._slots.values() if not slot.is_running)
 
     def abandon_running(self, now: float) -> None:
         """The polls that were running will not end: those buckets are due at once."""
@@ -85,17 +96,44 @@ class Schedule:
         for key, slot in self._slots.items():
             if key.account == account and slot.refusals:
                 slot.refusals = 0
-                slot.due = min(slot.due, now)
-        self._queue(slot for slot in self._slots.values() if not slot.is_running)
+                self._ask_by(slot, now)
 
-    def take_due(self, now: float) -> Slot | None:
-        """The most overdue bucket, or None. It is not due again until it is handed back."""
-        self._defer_paused(now)
-        if self._waiting and self._waiting[0][0] <= now:
-            slot = heappop(self._waiting)[2]
-            slot.is_running = True
-            return slot
-        return None
+    def ask_after_grace(self, key: BucketKey, now: Instant) -> None:
+        """Yesterday's reading of a bucket was kept: ask again soon after the grace has ended.
+
+        At a stable offset, so that many buckets are spread, and only where its next poll would come
+        after all of these times.
+        """
+        slot = self._slots.get(key)
+        if slot is None:
+            return
+        grace_ends = now.monotonic + slot.timing.grace_left(now.wall)
+        spread = min(slot.timing.poll_interval, AFTER_GRACE_SPREAD)
+        if slot.due > grace_ends + spread:
+            self._ask_by(slot, grace_ends + place_of(key.bucket_id) * spread)
+
+    def due_accounts(self, now: float) -> dict[str, float]:
+        """The accounts that have something due, each with since when the most overdue is."""
+        self._gather(now)
+        return {account: entries[0][0] for account, entries in self._due.items()}
+
+    def take_due(self, now: float, account: str | None = None) -> Slot | None:
+        """The most overdue bucket, of one account or of all; None where nothing is due.
+
+        It is not due again until it is handed back.
+        """
+        self._gather(now)
+        if account is None and self._due:
+            account = min(self._due, key=lambda name: self._due[name][0])
+        if account is None or account not in self._due:
+            return None
+        entries = self._due[account]
+        slot = entries.popleft()[2]
+        if not entries:
+            del self._due[account]
+        slot.is_running = True
+        slot.entry = 0
+        return slot
 
     def hand_back(self, slot: Slot, outcome: Outcome, now: Instant) -> bool:
         """Its poll ended like this: plan the next one. False if it is not planned any more."""
@@ -114,15 +152,16 @@ class Schedule:
             return
         until = now + pause_seconds(fault.retry_after)
         self._paused_until[account] = max(self._paused_until.get(account, 0.0), until)
+        for _, _, slot in self._due.pop(account, ()):
+            self._defer(slot)
 
     def next_due(self) -> float | None:
-        """When the next bucket is due; it may be past, and it may turn out to be paused."""
+        """When the next bucket becomes due that was not seen to be; it may prove to be paused."""
         return self._waiting[0][0] if self._waiting else None
 
     def lag(self, now: float) -> float:
         """How late the most overdue bucket is, seconds."""
-        self._defer_paused(now)
-        return max(0.0, now - self._waiting[0][0]) if self._waiting else 0.0
+        return max((now - since for since in self.due_accounts(now).values()), default=0.0)
 
     def paused(self, now: float) -> dict[str, float]:
         """The accounts that are paused, and until when."""
@@ -155,25 +194,40 @@ class Schedule:
         ahead = (slot.offset - (moment - self._origin)) % interval
         return moment + (ahead or interval)
 
-    def _defer_paused(self, now: float) -> None:
-        """Move what is due in a paused account to its first slot after the pause."""
+    def _gather(self, now: float) -> None:
+        """Sort what has become due by account; what is paused waits for the end of the pause."""
         while self._waiting and self._waiting[0][0] <= now:
-            slot = self._waiting[0][2]
-            until = self._paused_until.get(slot.bucket.account, 0.0)
-            if until <= now:
-                return
-            heappop(self._waiting)
-            slot.due = self._offset_after(slot, until)
+            entry = heappop(self._waiting)
+            _, number, slot = entry
+            if number != slot.entry:
+                continue
+            account = slot.bucket.account
+            if self._paused_until.get(account, 0.0) > now:
+                self._defer(slot)
+            else:
+                self._due.setdefault(account, deque()).append(entry)
+
+    def _defer(self, slot: Slot) -> None:
+        """Move what is due in a paused account to its first slot after the pause."""
+        slot.due = self._offset_after(slot, self._paused_until[slot.bucket.account])
+        self._push(slot)
+
+    def _ask_by(self, slot: Slot, moment: float) -> None:
+        """Let what waits be due at this moment, if it would be later."""
+        if not slot.is_running and slot.due > moment:
+            slot.due = moment
             self._push(slot)
 
     def _queue(self, slots: Iterable[Slot]) -> None:
         """Let exactly these wait."""
-        self._waiting = []
-        for slot in slots:
-            self._pushed += 1
-            self._waiting.append((slot.due, self._pushed, slot))
+        self._due = {}
+        self._waiting = [self._entry(slot) for slot in slots]
         heapify(self._waiting)
 
     def _push(self, slot: Slot) -> None:
+        heappush(self._waiting, self._entry(slot))
+
+    def _entry(self, slot: Slot) -> _Entry:
         self._pushed += 1
-        heappush(self._waiting, (slot.due, self._pushed, slot))
+        slot.entry = self._pushed
+        return slot.due, self._pushed, slot

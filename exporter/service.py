@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import disable_created_metrics
 
+from exporter.access import tls_contexts
 from exporter.board import LiveBoard
 from exporter.clock import SystemClock
 from exporter.config import ConfigError
@@ -85,7 +86,8 @@ async def serving(
     telemetry = _telemetry(clock, dropped_lines, runtime_metrics=options.exporter_metrics)
     files = ConfigFiles(load, SystemClock())
     config = await files.load()
-    exporter = Exporter(config, telemetry, clock, chance, shard=options.shard)
+    contexts = await tls_contexts(config.accounts)
+    exporter = Exporter(config, telemetry, clock, chance, contexts, shard=options.shard)
     files.note_at_work(config)
     board = LiveBoard(exporter, clock)
 
@@ -163,12 +165,12 @@ async def polled_once(
 
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
-    telemetry = _telemetry(clock, dropped_lines, runtime_metrics=exporter_metrics)
     exporter = Exporter(
         config,
-        telemetry,
+        _telemetry(clock, dropped_lines, runtime_metrics=exporter_metrics),
         clock,
         chance,
+        await tls_contexts(config.accounts),
         shard=shard,
         progress=progress,
         asks_closed_days=False,

@@ -7,9 +7,10 @@ is not here but in `exposition`.
 from __future__ import annotations
 
 import platform
-from functools import cache, lru_cache
+from copy import copy
+from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -32,14 +33,13 @@ from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 if TYPE_CHECKING:
     import collections
     from collections.abc import Callable, Iterable, Iterator
-    from functools import _lru_cache_wrapper
     from typing import TypeAlias
 
     from prometheus_client.metrics_core import Metric
 
     from exporter.clock import Clock
 
-    _Format: TypeAlias = Callable[[CollectorRegistry], bytes]
+    _Format: TypeAlias = Callable[["_Family"], bytes]
 
 KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
 """The HTTP statuses whose counters exist before they are seen."""
@@ -49,6 +49,9 @@ ATTEMPT_REASONS = tuple(reason for reason in Reason if reason is not Reason.OVER
 
 RUNTIME_KEPT = 0.01
 """How long the process's own metrics are kept, seconds: Linux counts its CPU time in such steps."""
+
+SAMPLES_PER_PIECE = 256
+"""How many samples are made into text at a time: a hundred accounts have some 10,000."""
 
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -64,8 +67,8 @@ class Telemetry:
         """What the process and the interpreter say of themselves, which takes a while."""
         self._asked = CollectorRegistry()
         """What is asked at each scrape."""
-        self._counted_text = _kept_text(self._counted)
-        self._runtime_text = _kept_text(self._runtime)
+        self._counted_text = _KeptText(self._counted)
+        self._runtime_text = _KeptText(self._runtime)
         self._runtime_text_until = clock.monotonic()
         self._counted.register(_BuildInfo(version, revision))
         if runtime_metrics:
@@ -188,27 +191,76 @@ class Telemetry:
 
     def text(self) -> bytes:
         """Every metric in the text format 0.0.4."""
-        return b"".join(self._parts(generate_latest))
+        return b"".join(self.pieces(openmetrics=False))
 
     def openmetrics(self) -> bytes:
         """Every metric in OpenMetrics 1.0, the closing `# EOF` included."""
-        *parts, last = self._parts(_openmetrics)
-        return b"".join(part.removesuffix(b"# EOF\n") for part in parts) + last
+        return b"".join(self.pieces(openmetrics=True))
 
-    def _parts(self, form: _Format) -> tuple[bytes, ...]:
+    def pieces(self, *, openmetrics: bool) -> Iterator[bytes]:
+        """The same, made while it is read: with many accounts it takes long."""
+        form = _openmetrics if openmetrics else generate_latest
         now = self._clock.monotonic()
         if now >= self._runtime_text_until:
             self._runtime_text.cache_clear()
             self._runtime_text_until = now + RUNTIME_KEPT
-        return self._counted_text(form), self._runtime_text(form), form(self._asked)
+        yield from self._counted_text.pieces(form)
+        yield from self._runtime_text.pieces(form)
+        yield from _pieces(self._asked, form)
+        if openmetrics:
+            yield b"# EOF\n"
 
 
-def _kept_text(registry: CollectorRegistry) -> _lru_cache_wrapper[bytes]:
+class _KeptText:
     """The text of a registry in the formats in which it was wanted, until that is cleared."""
-    return cache(lambda form: form(registry))
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._kept: dict[_Format, bytes] = {}
+
+    def cache_clear(self) -> None:
+        """Something in the registry has changed."""
+        self._kept = {}
+
+    def pieces(self, form: _Format) -> Iterator[bytes]:
+        """As it is, in pieces the first time."""
+        kept = self._kept  # another one once it is cleared: then what is made here is not for it
+        if form in kept:
+            yield kept[form]
+            return
+        made = []
+        for piece in _pieces(self._registry, form):
+            made.append(piece)
+            yield piece
+        kept[form] = b"".join(made)
 
 
-def _openmetrics(registry: CollectorRegistry) -> bytes:
+class _Family(NamedTuple):
+    """A registry with some samples of one metric."""
+
+    metric: Metric
+
+    def collect(self) -> Iterator[Metric]:
+        yield self.metric
+
+
+def _pieces(registry: CollectorRegistry, form: _Format) -> Iterator[bytes]:
+    for family in registry.collect():
+        samples = family.samples
+        for start in range(0, max(len(samples), 1), SAMPLES_PER_PIECE):
+            some = copy(family)
+            some.samples = samples[start : start + SAMPLES_PER_PIECE]
+            text = form(_Family(some)).removesuffix(b"# EOF\n")
+            yield text if start == 0 else _without_header(text)
+
+
+def _without_header(text: bytes) -> bytes:
+    while text.startswith(b"# "):
+        text = text.partition(b"\n")[2]
+    return text
+
+
+def _openmetrics(registry: _Family) -> bytes:
     text: bytes = generate_openmetrics(registry, version="1.0.0")  # type: ignore[no-untyped-call] # the library's
     return text
 

@@ -10,6 +10,7 @@ import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from pydantic import SecretStr
 
 from exporter import config
-from exporter.access import Access, Shared, proxy_url
+from exporter.access import Access, Shared, proxy_url, tls_contexts, tls_contexts_now
 from exporter.config import Account, Limits, TlsConfig
 from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
 from exporter.upstream.credentials import GivenToken, TokenFile
@@ -98,7 +99,7 @@ async def tls_api(context: ssl.SSLContext) -> AsyncIterator[str]:
 async def polled(account: Account, previous: Access | None = None) -> Outcome:
     """How one poll of an account ends; after a reload, where there was an access before."""
     clock = FakeClock()
-    access = Access(account, shared(clock))
+    access = access_to(account, clock)
     if previous is not None:
         access.resume(previous)
     try:
@@ -153,6 +154,53 @@ async def test_verification_can_be_switched_off(authority: Authority) -> None:
         assert await reason(replace(ACCOUNT, base_url=url, tls=careless)) is None
 
 
+async def test_accounts_with_the_same_settings_share_a_context(authority: Authority) -> None:
+    """There is one TLS context per settings, the server's name apart, and a reload keeps it."""
+    own = replace(NO_TLS, ca_file=authority.ca_file)
+    plain, named, trusting, careless = accounts = [
+        replace(ACCOUNT, tls=tls)
+        for tls in (
+            NO_TLS,
+            replace(NO_TLS, server_name="api.example"),
+            own,
+            replace(own, insecure_skip_verify=True),
+        )
+    ]
+    contexts = await tls_contexts(accounts * 100)
+    assert contexts[plain.tls] is contexts[named.tls]
+    assert len({id(contexts[each.tls]) for each in (plain, trusting, careless)}) == 3
+    assert len(set(map(id, contexts.values()))) == 3
+
+
+async def test_changed_tls_files_are_read_again(authority: Authority, tmp_path: Path) -> None:
+    """A reload trusts what a ca_file holds by then, under the same name and settings."""
+    ca_file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    account = replace(ACCOUNT, tls=replace(NO_TLS, ca_file=ca_file))
+    before = await tls_contexts([account])
+    authority.ca.cert_pem.write_to_path(ca_file)
+    after = await tls_contexts([account])
+    assert after[account.tls].get_ca_certs() != before[account.tls].get_ca_certs()
+    ca_file.unlink()
+    with pytest.raises(FileNotFoundError):
+        await tls_contexts([account])
+
+
+async def test_tls_files_cannot_hang_the_exporter(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file on a mount that hangs is given up, and the loop goes on meanwhile."""
+    released = Event()
+    monkeypatch.setattr("ssl.create_default_context", lambda **_: released.wait())
+    monkeypatch.setattr("exporter.access.TLS_SECONDS", 0.1)
+    account = replace(ACCOUNT, tls=replace(NO_TLS, ca_file=authority.ca_file))
+    try:
+        with pytest.raises(OSError, match="is the mount hanging"):
+            await tls_contexts([account])
+    finally:
+        released.set()
+
+
 def test_key_with_a_passphrase_is_an_error_and_no_prompt(
     authority: Authority, tmp_path: Path
 ) -> None:
@@ -168,7 +216,17 @@ def test_key_with_a_passphrase_is_an_error_and_no_prompt(
     )
     tls = replace(NO_TLS, cert_file=authority.cert_file, key_file=locked)
     with pytest.raises(OSError, match="passphrase"):
-        Access(replace(ACCOUNT, tls=tls), shared(FakeClock()))
+        access_to(replace(ACCOUNT, tls=tls), FakeClock())
+
+
+def access_to(account: Account, clock: FakeClock) -> Access:
+    """An account's way to the API, with nobody beside it."""
+    return access_beside(account, shared(clock))
+
+
+def access_beside(account: Account, others: Shared) -> Access:
+    """An account's way to the API, with something shared."""
+    return Access(account, others, tls_contexts_now([account])[account.tls], others.pace)
 
 
 def shared(clock: FakeClock) -> Shared:
@@ -189,7 +247,7 @@ async def test_accounts_share_one_look_up_of_a_name() -> None:
 
     clock = FakeClock()
     for_all = replace(shared(clock), resolver=Resolver(hang))
-    accesses = [Access(replace(FAR, name=name), for_all) for name in ("a", "b", "c")]
+    accesses = [access_beside(replace(FAR, name=name), for_all) for name in ("a", "b", "c")]
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         polls = [group.create_task(each.client.poll(Bucket("a", "b1", "b1"))) for each in accesses]
         await clock.advance(Timing().poll_timeout)
@@ -257,7 +315,7 @@ async def test_proxy_that_quotes_its_password_is_not_repeated() -> None:
         outcome = await polled(account)
         assert isinstance(outcome, Failure)
         assert "quotes a secret" in outcome.fault.message
-        access = Access(account, shared(FakeClock()))
+        access = access_to(account, FakeClock())
         outcome = await polled(replace(FAR, proxy_url=SecretStr(proxy.url)), access)
         assert isinstance(outcome, Failure)
         assert "quotes a secret" in outcome.fault.message
@@ -297,7 +355,7 @@ def test_environments_proxy_that_cannot_be_used_is_an_error(
     with pytest.raises(
         config.ConfigError, match="environment: http_proxy: names no http"
     ) as caught:
-        Access(replace(FAR, proxy_from_environment=True), shared(FakeClock()))
+        access_to(replace(FAR, proxy_from_environment=True), FakeClock())
     assert "s3cret" not in str(caught.value)
 
 
@@ -316,7 +374,7 @@ async def test_token_of_the_same_file_goes_on(tmp_path: Path) -> None:
     """After a reload the token in memory is at hand, unless another file is named."""
     (tmp_path / "token").write_text("t1")
     named = [replace(ACCOUNT, credentials=tmp_path / name) for name in ("token", "token", "other")]
-    first, same, other = (Access(account, shared(FakeClock())) for account in named)
+    first, same, other = (access_to(account, FakeClock()) for account in named)
     assert await first.credentials.token() == "t1"
     for successor, at_hand in ((same, "t1"), (other, None)):
         successor.resume(first)
@@ -334,11 +392,11 @@ def test_credentials_follow_the_settings(tmp_path: Path) -> None:
         (in_file, Login),
     ]
     for given, kind in kinds:
-        access = Access(replace(ACCOUNT, credentials=given), shared(FakeClock()))
+        access = access_to(replace(ACCOUNT, credentials=given), FakeClock())
         assert isinstance(access.credentials, kind)
-    first = Access(replace(ACCOUNT, credentials=login), shared(FakeClock()))
-    same = Access(replace(ACCOUNT, credentials=login), shared(FakeClock()))
-    other = Access(replace(ACCOUNT, credentials=in_file), shared(FakeClock()))
+    first = access_to(replace(ACCOUNT, credentials=login), FakeClock())
+    same = access_to(replace(ACCOUNT, credentials=login), FakeClock())
+    other = access_to(replace(ACCOUNT, credentials=in_file), FakeClock())
     assert isinstance(first.credentials, Login)
     for successor, goes_on in ((same, True), (other, False)):
         successor.resume(first)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from exporter import simulator
+from exporter.engine import NO_CHANGE, Engine
 from exporter.logs import configure
 from exporter.simulator import CallKind, Mfa, Spelling, TokenRules, User
 from tests.stack import ANYWHERE, Running, running
@@ -301,6 +303,44 @@ async def test_discovery_that_never_worked_is_tried_and_ready(scenario: str) -> 
         assert not page.has("flashback_account_discovery_last_success_timestamp_seconds")
         await at_work.scrape_when(lambda page: page.has("flashback_bucket_up"))
         assert await at_work.status("/-/ready") == 200
+
+
+async def test_listings_that_arrive_together_are_planned_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thirty accounts that find their buckets at the start lead to a few plans, not to thirty."""
+    plan, plans, answered = Engine.plan, [0], Event()
+
+    def slow_plan(self: Engine, known: Any, change: Any = NO_CHANGE) -> Any:  # noqa: ANN401 - as it is
+        plans[0] += 1
+        if change.listed:
+            answered.wait(60)
+        return plan(self, known, change)
+
+    monkeypatch.setattr(Engine, "plan", slow_plan)
+    accounts = "".join(
+        f"  - {{name: a{number}, authorization: {{credentials: t}}, discovery: {{}}}}\n"
+        for number in range(30)
+    )
+
+    def text(api: str) -> str:
+        return (
+            f"global: {{base_url: '{api}', max_requests_per_second: 1000}}\naccounts:\n{accounts}"
+        )
+
+    async with running(text=text, buckets=DISCOVERED) as at_work:
+        await at_work.wait_until(lambda: at_work.api.record.calls_by_kind[CallKind.LIST] == 30)
+        page = await at_work.scrape()
+        assert not page.has("flashback_account_discovery_up"), (
+            "listed and known at once, or neither"
+        )
+        assert page.value("flashback_exporter_buckets") == 0
+        answered.set()
+        page = await at_work.scrape_when(
+            lambda page: len(page.all("flashback_account_discovery_up")) == 30
+        )
+        assert page.value("flashback_exporter_buckets") == len(DISCOVERED)
+    assert plans[0] <= 5, "the first, one for what came first, a few for what came meanwhile"
 
 
 async def test_odd_entries_do_no_harm() -> None:

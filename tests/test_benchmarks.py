@@ -84,8 +84,12 @@ def test_crowd_is_polled_scraped_and_measured() -> None:
 
 def test_changes_of_all_buckets_are_measured() -> None:
     """Discovery at the start and a reload of everything both end, and take some time."""
-    rows = changes.compare(changes.Size(buckets=6))
-    assert {row.benchmark for row in rows} == {"discovery of 6", "reload, 6 renamed"}
+    rows = changes.compare(changes.Size(buckets=6, found=8, accounts=4))
+    assert {row.benchmark for row in rows} == {
+        "discovery of 6",
+        "reload, 6 renamed",
+        "discovery of 8 in 4 accounts",
+    }
     assert all(row.here.value > 0 for row in rows)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter import simulator
+from exporter.access import tls_contexts
 from exporter.board import LiveBoard
 from exporter.config import parse
 from exporter.exporter import Exporter
@@ -164,12 +165,13 @@ async def test_a_reload_keeps_the_past_of_what_stays() -> None:
         assert past == {"b1": 1, "b3": 0}
 
 
-def test_before_the_first_listing() -> None:
+async def test_before_the_first_listing() -> None:
     """Until a listing has ended nothing is known of discovery, and that is not a failure."""
     text = "accounts: [{name: a, authorization: {credentials: t}, discovery: {}}]"
     config = parse(text, path=Path("config.yaml"), environ={})
     telemetry = Telemetry("1", "2", runtime_metrics=False, clock=FakeClock())
-    exporter = Exporter(config, telemetry, FakeClock(), Random(0), shard=Shard())
+    contexts = await tls_contexts(config.accounts)
+    exporter = Exporter(config, telemetry, FakeClock(), Random(0), contexts, shard=Shard())
     (account,) = LiveBoard(exporter, FakeClock()).accounts()
     assert account == Account("a", discovery=Discovery(was_tried=False))
 

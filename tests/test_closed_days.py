@@ -12,6 +12,8 @@ from exporter.model import BucketState, DayStats, Instant, Timing
 from tests.fakes import MIDNIGHT, NOON, after, bucket, reading
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from exporter.closed_days import Question
     from exporter.model import Bucket
 
@@ -22,10 +24,16 @@ STATE = BucketState(START).after(reading(START), TIMING)
 NOBODY: frozenset[str] = frozenset()
 
 
+def take(days: ClosedDays, paused: Collection[str] = NOBODY) -> Question | None:
+    """The next question of an account that is not paused."""
+    account = next(iter(days.wanted(paused)), None)
+    return None if account is None else days.take(account)
+
+
 def considered(days: ClosedDays, of: Bucket, now: Instant = START) -> Question | None:
     """What is to be asked after a good poll of a bucket."""
     days.consider(of, TIMING, STATE, now)
-    return days.take(NOBODY)
+    return take(days)
 
 
 def test_each_bucket_is_asked_for_once() -> None:
@@ -39,7 +47,7 @@ def test_each_bucket_is_asked_for_once() -> None:
     assert days.answered(question)
     held = replace(STATE, previous_day=DayStats(YESTERDAY, ()))
     days.consider(bucket(), TIMING, held, after(START, 60))
-    assert days.take(NOBODY) is None
+    assert take(days) is None
 
 
 def test_next_day_is_asked_for_in_its_own_time() -> None:
@@ -50,9 +58,9 @@ def test_next_day_is_asked_for_in_its_own_time() -> None:
     assert MIDNIGHT + 600 <= start < MIDNIGHT + 4200
     for wall in (MIDNIGHT + 600, start - 1):
         days.consider(bucket(), TIMING, held, Instant(wall, 0))
-        assert days.take(NOBODY) is None
+        assert take(days) is None
     days.consider(bucket(), TIMING, held, Instant(start, 0))
-    question = days.take(NOBODY)
+    question = take(days)
     assert question is not None
     assert question.day == date(2024, 1, 15)
 
@@ -71,23 +79,39 @@ def test_failure_is_asked_again_ever_less_often() -> None:
     assert set(waits[6:]) == {LONGEST_WAIT}
 
 
-def test_next_try_comes_with_the_poll_that_is_nearest() -> None:
-    """A poll that ends a moment before the wait does is not skipped: the wait would double."""
-    days = ClosedDays()
-    question = considered(days, bucket())
-    assert question is not None
-    days.failed(question, START.monotonic + 1)
-    assert considered(days, bucket(), after(START, 60)) is not None
+def test_waits_are_those_of_polls_although_answers_take_a_while() -> None:
+    """What failed just after a poll is asked again with the next poll, not the one after it."""
+    days, now, asked = ClosedDays(), START, []
+    while now.monotonic < START.monotonic + 3600:
+        question = considered(days, bucket(), now)
+        if question is not None:
+            asked.append(now.monotonic)
+            days.failed(question, now.monotonic + 9)
+        now = after(now, 60)
+    assert [later - earlier for earlier, later in pairwise(asked)] == [60, 120, 240, 480, 960]
 
 
-def test_questions_of_buckets_that_come_and_go_are_dropped() -> None:
-    """However long it takes until one is asked, no more wait than there are buckets."""
+def test_buckets_that_come_and_go_leave_nothing() -> None:
+    """Whatever waited for buckets that are gone is forgotten, however many there were."""
     days = ClosedDays()
     for number in range(1000):
-        days.consider(bucket(f"b{number}"), TIMING, STATE, START)
-        days.hold([bucket(f"b{number}").key])
-    waiting = iter(lambda: days.take(NOBODY), None)
-    assert [question.bucket.id for question in waiting] == ["b999"]
+        days.consider(bucket(f"b{number}", "paused"), TIMING, STATE, START)
+        days.hold([bucket(f"b{number}", "paused").key])
+    asked = []
+    while days.wanted(NOBODY):
+        asked.append(days.take("paused").bucket.id)
+    assert asked == ["b999"]
+
+
+def test_account_waits_since_its_question_came_up() -> None:
+    """Each account that has a question says since when, for those who choose between accounts."""
+    days = ClosedDays()
+    days.consider(bucket("b1", "a"), TIMING, STATE, START)
+    days.consider(bucket("b2", "a"), TIMING, STATE, after(START, 5))
+    days.consider(bucket("b3", "b"), TIMING, STATE, after(START, 7))
+    assert days.wanted(NOBODY) == {"a": START.monotonic, "b": START.monotonic + 7}
+    assert days.take("a").bucket.id == "b1"
+    assert days.wanted({"b"}) == {"a": START.monotonic + 5}
 
 
 def test_paused_account_keeps_its_questions() -> None:
@@ -95,11 +119,11 @@ def test_paused_account_keeps_its_questions() -> None:
     days = ClosedDays()
     days.consider(bucket("b1", "paused"), TIMING, STATE, START)
     days.consider(bucket("b2"), TIMING, STATE, START)
-    first = days.take({"paused"})
+    first = take(days, {"paused"})
     assert first is not None
     assert first.bucket.id == "b2"
-    assert days.take({"paused"}) is None
-    assert days.take(NOBODY) is not None
+    assert take(days, {"paused"}) is None
+    assert take(days) is not None
 
 
 def test_what_was_being_asked_waits_again() -> None:
@@ -110,8 +134,8 @@ def test_what_was_being_asked_waits_again() -> None:
     assert running is not None
     days.answered(answered)
     days.abandon_running()
-    assert days.take(NOBODY) == running
-    assert days.take(NOBODY) is None
+    assert take(days) == running
+    assert take(days) is None
 
 
 def test_what_nobody_wants_any_more_is_not_asked() -> None:
@@ -121,12 +145,12 @@ def test_what_nobody_wants_any_more_is_not_asked() -> None:
     assert running is not None
     days.consider(bucket("b2"), TIMING, STATE, START)
     days.hold([])
-    assert days.take(NOBODY) is None
+    assert take(days) is None
     assert not days.answered(running)
     assert not days.failed(running, 0.0)
     days.consider(bucket("b2"), TIMING, STATE, START)
     days.forget("main")
-    assert days.take(NOBODY) is None
+    assert take(days) is None
 
 
 def test_day_that_failed_gives_way_to_the_next() -> None:

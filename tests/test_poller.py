@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.model import Outcome, Reason, Timing
+from exporter.places import Places
 from exporter.poller import HEARTBEAT_LIMIT, Poller
 from exporter.schedule import Schedule
 from exporter.upstream.pace import Pace
@@ -46,12 +47,16 @@ class Upstream:
     def publish(self, polled: Bucket, outcome: Outcome) -> None:
         self.published.append((polled.id, outcome))
 
-    def spare(self) -> Coroutine[None, None, None] | None:
-        return self.fill_in() if self.spares_left else None
+    def background_accounts(self) -> dict[str, float]:
+        return {"main": 0.0} if self.spares_left else {}
+
+    def background_work(self, account: str) -> Coroutine[None, None, None]:
+        assert account == "main"
+        self.spares_left -= 1
+        return self.fill_in()
 
     async def fill_in(self) -> None:
         """Something that can wait."""
-        self.spares_left -= 1
         self.spares_running += 1
         self.most_spares_running = max(self.most_spares_running, self.spares_running)
         self.started.append((self.clock.monotonic(), "spare"))
@@ -90,8 +95,8 @@ async def polling(
         schedule,
         upstream.poll,
         upstream.publish,
-        upstream.spare,
-        max_concurrent=max_concurrent,
+        upstream,
+        places=Places(max_concurrent, clock),
         pace=Pace(rate, clock),
         clock=clock,
     )
@@ -180,6 +185,20 @@ async def test_retired_poller_takes_nothing_more() -> None:
         await upstream.clock.advance(10)
     assert upstream.started == []
     assert schedule.take_due(upstream.clock.monotonic()) is not None
+
+
+async def test_polls_that_end_after_retirement_count_for_nothing() -> None:
+    """A 429 that an API sends after a reload has replaced it does not pause its successor."""
+    upstream = Upstream(FakeClock(), seconds=1)
+    upstream.reasons["b0"] = Reason.RATE_LIMITED
+    schedule = Schedule(upstream.clock.now())
+    async with polling(upstream, 1, schedule=schedule) as poller:
+        await upstream.clock.advance(0.5)
+        poller.retire()
+        schedule.forget("main")
+        await upstream.clock.advance(10)
+    assert upstream.published == []
+    assert schedule.paused(upstream.clock.monotonic()) == {}
 
 
 async def test_bug_in_a_poll_ends_the_loop() -> None:

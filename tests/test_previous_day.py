@@ -7,17 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.model import SECONDS_PER_DAY, Instant, Timing, midnight
-from exporter.simulator import Scenario, Trouble
 from tests.fakes import MIDNIGHT, NOON
 from tests.stack import BUCKETS, document, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import date
 
     from exporter.simulator import Simulator
-    from exporter.simulator.call import Call
-    from exporter.simulator.world import Row
     from tests.scrapes import Scrape
 
 UPTIME = "flashback_node_uptime_previous_day_ratio"
@@ -71,24 +68,6 @@ async def test_final_figures_are_those_of_the_day_before() -> None:
     assert sorted(asked) == sorted(BUCKETS)
 
 
-async def test_empty_answer_is_asked_again_before_it_is_believed() -> None:
-    """A day without nodes may be a fault upstream: its figures are shown once they come."""
-    asked: set[str] = set()
-
-    def rows(found: Sequence[Row], call: Call) -> list[Row]:
-        if call.day != YESTERDAY or call.bucket in asked:
-            return list(found)
-        asked.add(call.bucket)
-        return []
-
-    empty_at_first = Trouble(Scenario("empty-at-first", "no nodes at first", rows=rows), 1.0)
-    async with running((empty_at_first,), speed=100, text=PATIENT) as stack:
-        page = await stack.scrape_when(all_known)
-        answers = [each.rows for each in stack.api.record.served if each.day == YESTERDAY]
-    assert shown(page, UPTIME) == said(stack.api, UPTIME, YESTERDAY)
-    assert answers.count(()) == len(BUCKETS)
-
-
 async def test_next_day_takes_over_after_the_grace() -> None:
     """At midnight nothing changes; after the grace each bucket moves on to the day that ended."""
     settings = partial(document, poll_interval="5m", poll_timeout="5m", stale_after="1h")
@@ -106,6 +85,24 @@ async def test_next_day_takes_over_after_the_grace() -> None:
             page = await stack.scrape()
             assert shown(page, UPTIME) <= said(stack.api, UPTIME, TODAY)
         assert shown(page, UPTIME) == said(stack.api, UPTIME, TODAY)
+
+
+async def test_empty_answer_is_asked_again_before_it_is_believed() -> None:
+    """A previous day without figures is asked for again, gently, until there are some to show."""
+    async with running("empty-past-days", speed=100, text=PATIENT) as stack:
+
+        def asked() -> int:
+            return sum(each.day == YESTERDAY for each in stack.api.record.served)
+
+        begun = stack.clock.monotonic()
+        await stack.wait_until(lambda: stack.clock.monotonic() > begun + 1800)
+        assert 3 * len(BUCKETS) <= asked() <= 6 * len(BUCKETS), (
+            "after 0, 1, 3, 7, 15 and 31 minutes"
+        )
+        assert not (await stack.scrape()).all(UPTIME)
+        stack.api.play("")
+        page = await stack.scrape_when(all_known)
+        assert shown(page, UPTIME) == said(stack.api, UPTIME, YESTERDAY)
 
 
 async def test_api_without_past_days_does_no_harm() -> None:

@@ -100,6 +100,27 @@ async def test_another_base_url_drops_the_readings() -> None:
         at_work.api.play("")
 
 
+PAUSED = "flashback_account_paused_until_timestamp_seconds"
+
+
+@pytest.mark.parametrize(
+    "edit", [("127.0.0.1", "localhost"), ("- name: main", "- name: renamed")], ids=["API", "name"]
+)
+async def test_pause_ends_with_the_account_that_got_it(edit: tuple[str, str]) -> None:
+    """Another API, or another name, starts without the pause, and the old one is not shown."""
+    file = File()
+    async with running("429-storm/share=1", options=LIFECYCLE, text=file.text) as at_work:
+        await at_work.scrape_when(lambda page: page.has(PAUSED, account="main"))
+        at_work.api.play("")
+        file.edits = [edit]
+        assert (await reload(at_work))[0] == 200
+        page = await at_work.scrape()
+        assert not page.has(PAUSED)
+        await at_work.scrape_when(all_polled)
+        page = await at_work.scrape()
+        assert not page.has(PAUSED)
+
+
 async def test_global_settings_count_at_once() -> None:
     """Known statuses and intervals take effect without a restart."""
     file = File()

@@ -10,12 +10,13 @@ import json
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import httpx
 import pytest
 
 from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
+from exporter.places import Places
 from exporter.poller import Poller
 from exporter.schedule import Schedule
 from exporter.upstream.caller import Caller
@@ -80,6 +81,7 @@ class World:
         self.newest: dict[str, Outcome] = {}
         self.failures: list[Failure] = []
         pace, seen = Pace(1000, self.clock), Recorder()
+        places = Places(16, self.clock)
         caller = Caller(
             "main",
             "https://api.example",
@@ -105,7 +107,7 @@ class World:
             self.login,
             guard=Guard(frozenset(), 10),
             deadline=timing.poll_interval,
-            pace=pace,
+            pace=places.of("main"),
             clock=self.clock,
             chance=Random(0),
             observer=seen,
@@ -117,11 +119,17 @@ class World:
             self.schedule,
             client.poll,
             self._publish,
-            lambda: None,
-            max_concurrent=16,
+            self,
+            places=places,
             pace=pace,
             clock=self.clock,
         )
+
+    def background_accounts(self) -> dict[str, float]:
+        return {}
+
+    def background_work(self, account: str) -> NoReturn:
+        raise AssertionError(account)
 
     def recheck(self) -> None:
         """What the engine does when a login has news."""

@@ -318,3 +318,92 @@ def test_hurry_puts_refusals_to_the_test_at_once() -> None:
     schedule.hurry("a", START.monotonic + 2)
     assert take(schedule, after(START, 2)).bucket.id == "refused"
     assert schedule.take_due(START.monotonic + 2) is None
+
+
+def test_accounts_are_told_apart() -> None:
+    """Each account with something due says since when, and can be taken from alone."""
+    schedule = Schedule(START)
+    names = (("a1", "a"), ("a2", "a"), ("b1", "b"))
+    schedule.hold([(bucket(*name), TIMING) for name in names], START.monotonic)
+    later = START.monotonic + 1
+    assert schedule.due_accounts(later) == {"a": START.monotonic, "b": START.monotonic}
+    slot = schedule.take_due(later, "b")
+    assert slot is not None
+    assert slot.bucket.id == "b1"
+    assert schedule.take_due(later, "b") is None
+    assert schedule.due_accounts(later) == {"a": START.monotonic}
+    schedule.hand_back(slot, failure(START, Reason.RATE_LIMITED), START)
+    assert schedule.due_accounts(later) == {"a": START.monotonic}
+
+
+def test_pause_also_puts_off_what_was_seen_to_be_due() -> None:
+    """What waits for its turn when its account is paused is not polled before the pause ends."""
+    schedule = make_schedule("b1", "b2")
+    slot = take(schedule, START)
+    assert schedule.due_accounts(START.monotonic)
+    schedule.hand_back(slot, failure(START, Reason.RATE_LIMITED, 50), START)
+    assert schedule.due_accounts(START.monotonic + 49) == {}
+    assert len(list(schedule)) == 2
+    ids = {take(schedule, after(START, 50 + 120)).bucket.id for _ in range(2)}
+    assert ids == {"b1", "b2"}
+
+
+def test_forgotten_account_is_not_paused() -> None:
+    """An account that is removed or gets another API leaves its pause behind."""
+    schedule = make_schedule("b1")
+    schedule.hand_back(take(schedule, START), failure(START, Reason.RATE_LIMITED, 300), START)
+    schedule.forget("main")
+    assert schedule.paused(START.monotonic) == {}
+    schedule.hold([(bucket("b1"), TIMING)], START.monotonic)
+    assert take(schedule, START).bucket.id == "b1"
+
+
+SELDOM = Timing(poll_interval=3600.0, stale_after=4 * 3600.0)
+
+
+def kept_over_midnight(ids: list[str], timing: Timing, second: float) -> dict[str, float]:
+    """When buckets are due, seconds after midnight, if polls at `second` kept yesterday's."""
+    start = Instant(MIDNIGHT + second, 1000.0)
+    schedule = make_schedule(*ids, timing=timing, start=start)
+    for _ in ids:
+        slot = take(schedule, start)
+        schedule.hand_back(slot, reading(start), start)
+        schedule.ask_after_grace(slot.bucket.key, start)
+    return {slot.bucket.id: slot.due - start.monotonic + second for slot in schedule}
+
+
+def test_yesterdays_reading_is_put_to_the_test_once_the_grace_is_over() -> None:
+    """With a long interval, buckets that kept yesterday are asked soon after the grace, spread."""
+    ids = [f"b{number}" for number in range(1000)]
+    due = kept_over_midnight(ids, SELDOM, 300)
+    assert all(600 <= each <= 1200 for each in due.values())
+    minutes = [sum(600 + 60 * n <= each < 660 + 60 * n for each in due.values()) for n in range(10)]
+    assert min(minutes) > 50
+    assert due == pytest.approx(kept_over_midnight(ids, SELDOM, 30)), "stable"
+
+
+def test_short_intervals_need_no_test_after_the_grace() -> None:
+    """Where the next poll comes soon after the grace anyway, none is added."""
+    start = Instant(MIDNIGHT + 300, 1000.0)
+    for interval in (60.0, 900.0):
+        schedule = make_schedule("b1", timing=Timing(poll_interval=interval), start=start)
+        slot = take(schedule, start)
+        schedule.hand_back(slot, reading(start), start)
+        slot.due = regular = start.monotonic + 300 + min(interval, 600)
+        schedule.ask_after_grace(slot.bucket.key, start)
+        assert slot.due == regular
+
+
+def test_poll_after_the_grace_stands_for_a_regular_one() -> None:
+    """After the additional poll the bucket is back at its offset, and polled once per interval."""
+    start = Instant(MIDNIGHT + 300, 1000.0)
+    schedule = make_schedule("b1", timing=SELDOM, start=start)
+    slot = take(schedule, start)
+    schedule.hand_back(slot, reading(start), start)
+    schedule.ask_after_grace(slot.bucket.key, start)
+    now = after(start, slot.due - start.monotonic)
+    assert take(schedule, now) is slot
+    assert schedule.take_due(now.monotonic + 7200) is None
+    schedule.hand_back(slot, reading(now), now)
+    assert 1800 <= slot.due - now.monotonic <= 5400
+    schedule.ask_after_grace(bucket("gone").key, now)

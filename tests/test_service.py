@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.model import Reason
+from exporter.model import Reason, place_of
 from exporter.service import Options
 from exporter.sharding import Shard
 from exporter.web.listen import ListenAddress, ListenError
@@ -126,6 +126,25 @@ async def test_midnight_is_crossed_without_a_gap() -> None:
             page = await at_work.scrape()
     assert set(days) <= {MIDNIGHT - 86400, MIDNIGHT}
     assert days.count(MIDNIGHT - 86400) > 10
+
+
+async def test_yesterday_is_not_shown_for_an_interval_after_the_grace() -> None:
+    """Polled once an hour, a bucket that kept yesterday over midnight is asked after the grace."""
+    early = [f"b{number}" for number in range(100) if 0.01 < place_of(f"b{number}") < 0.1][:3]
+
+    def text(api: str) -> str:
+        settings = {"poll_interval": "1h", "poll_timeout": "1h", "stale_after": "4h"}
+        return document(api, buckets=tuple(early), **settings)
+
+    scenario = "empty-new-day/window=00:00-00:10"
+    async with running(scenario, wall=MIDNIGHT - 1900, speed=300, text=text) as at_work:
+        name = "flashback_bucket_stats_day_timestamp_seconds"
+        await at_work.scrape_when(
+            lambda page: [each.value for each in page.all(name)] == [MIDNIGHT] * len(early)
+        )
+        today = [each for each in at_work.api.record.served if each.at >= MIDNIGHT + 600]
+    assert {each.bucket for each in today} == set(early)
+    assert all(each.at < MIDNIGHT + 3600 for each in today), "its regular poll comes after that"
 
 
 async def test_ready_when_the_first_round_is_done() -> None:

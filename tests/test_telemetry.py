@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter.gauges import ListingView
 from exporter.model import Reason
 from exporter.sharding import Shard
-from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, Telemetry
+from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, SAMPLES_PER_PIECE, Telemetry
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
 from tests.fakes import FakeClock
 
@@ -146,6 +146,25 @@ def test_both_formats_say_the_same(telemetry: Telemetry) -> None:
     assert {line.split(" ")[0] for line in lines} == {
         line.split(" ")[0] for line in openmetrics.splitlines() if not line.startswith("#")
     }
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_many_accounts_are_told_in_pieces(telemetry: Telemetry, *, openmetrics: bool) -> None:
+    """However many accounts there are, no piece holds up others, and each header comes once."""
+    for number in range(50):
+        telemetry.expect(f"a{number}", Call)
+    pieces = list(telemetry.pieces(openmetrics=openmetrics))
+    assert max(piece.count(b"\n") for piece in pieces) <= SAMPLES_PER_PIECE + 2
+    lines = b"".join(pieces).decode().splitlines()
+    assert len(set(lines)) == len(lines)
+    assert sum('account="a7"' in line for line in lines) == 4 * (9 + 15 + 1 + 12)
+    again = list(telemetry.pieces(openmetrics=openmetrics))
+    assert b"".join(again) == b"".join(pieces)
+    assert len(again) < len(pieces), "kept until something is counted"
+    reading = telemetry.pieces(openmetrics=openmetrics)
+    telemetry.retrying("a7", Call.STATS)
+    assert b"flashback_api_retries_total" in b"".join(reading)
+    assert value(telemetry, "flashback_api_retries_total", account="a7", call="stats") == 1
 
 
 @pytest.mark.parametrize("form", [Telemetry.text, Telemetry.openmetrics])

@@ -9,7 +9,7 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from exporter.access import Access, Shared
+from exporter.access import Access, Shared, tls_contexts_now
 from exporter.backfill.gate import Gate
 from exporter.backfill.places import Places
 from exporter.inventory import EMPTIES_TO_BELIEVE, Inventory
@@ -66,7 +66,11 @@ class Asking:
         shared = Shared(limits, guard, self._pace, clock, chance, self.watcher)
         self._at_once = limits.max_concurrent_requests
         self._places = Places(self._at_once)
-        self._accesses = {account.name: Access(account, shared) for account in config.accounts}
+        contexts = tls_contexts_now(config.accounts)
+        self._accesses = {
+            account.name: Access(account, shared, contexts[account.tls], self._pace)
+            for account in config.accounts
+        }
         self._gates = {each.name: _gate(each, clock) for each in config.accounts}
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from exporter.config.quantities import duration_text
 from exporter.model import CLOSED_DAYS_SPREAD
 
 if TYPE_CHECKING:
-    from exporter.config.settings import Config
+    from exporter.config.settings import Account, Config
 
 NODES_PER_BUCKET = 6
 """The public nodes that are known; private ones come on top."""
@@ -66,7 +66,7 @@ class Demand:
 def demand(config: Config) -> Demand:
     """What a process with this configuration will ask for and need, for its listed buckets."""
     buckets = len(config.buckets())
-    rate = sum(len(account.buckets) / account.timing.poll_interval for account in config.accounts)
+    rate = sum(map(_rate, config.accounts))
     per_node = 7 + len(config.known_statuses) + 1
     series = buckets * (NODES_PER_BUCKET * per_node + 6)
     closed_days = buckets / CLOSED_DAYS_SPREAD
@@ -112,7 +112,42 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
                 f" average: raise this to {needed} or more",
             )
         )
+    elif (needed := _places_in_trouble(config)) > config.limits.max_concurrent_requests:
+        found.append(
+            _shortage(
+                file,
+                "max_concurrent_requests",
+                "too few for each account to keep up while the APIs of all others hang:"
+                f" raise this to {needed} or more",
+            )
+        )
     return tuple(found)
+
+
+def _places_in_trouble(config: Config) -> int:
+    """How many places there must be for each account to have enough while all others hang.
+
+    One that hangs holds a place for poll_timeout with each poll, but never more than the account
+    has that wants another one.
+    """
+    needed = 0.0
+    accounts = [each for each in config.accounts if each.buckets or each.discovery is not None]
+    for account in accounts:
+        wanted = max(1, math.ceil(_rate(account) * SHORTEST_ANSWER_TIME))
+        others = (min(_hung(each), wanted) for each in accounts if each is not account)
+        needed = max(needed, wanted + sum(others))
+    return math.ceil(needed)
+
+
+def _hung(account: Account) -> float:
+    """How many places an account would hold on average if nothing were answered."""
+    if account.discovery is not None:
+        return math.inf  # nobody knows how many buckets will be found
+    return _rate(account) * account.timing.poll_timeout
+
+
+def _rate(account: Account) -> float:
+    return len(account.buckets) / account.timing.poll_interval
 
 
 def _shortage(file: str, key: str, message: str) -> Problem:

@@ -83,6 +83,11 @@ def empty_today(rows: Sequence[Row], call: Call) -> list[Row]:
     return [] if _asks_for_today(call) else list(rows)
 
 
+def empty_past(rows: Sequence[Row], call: Call) -> list[Row]:
+    """Nothing for any day but the running one."""
+    return list(rows) if _asks_for_today(call) else []
+
+
 def half_filled_today(rows: Sequence[Row], call: Call) -> list[Row]:
     """Every other row for the running day."""
     return list(rows[::2]) if _asks_for_today(call) else list(rows)

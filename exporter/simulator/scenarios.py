@@ -58,6 +58,7 @@ _STATS_SCENARIOS = (
         window=Window(0, 300),
         rows=data_trouble.empty_today,
     ),
+    Scenario("empty-past-days", "no rows for any day but today", rows=data_trouble.empty_past),
     Scenario(
         "half-filled-new-day",
         "every other row for today in the first 10 minutes of the day",

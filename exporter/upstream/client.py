@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from exporter.clock import Clock
     from exporter.model import DayStats, FoundBucket
-    from exporter.upstream.pace import Pace
+    from exporter.upstream.pace import Turns
 
 MAX_ATTEMPTS = 3
 BACK_OFF_BASE = 0.5  # seconds; doubles with each attempt, and chance takes any part of it
@@ -47,7 +47,7 @@ class Client:
         *,
         guard: Guard,
         deadline: float,
-        pace: Pace,
+        pace: Turns,
         clock: Clock,
         chance: Random,
         observer: Observer,
@@ -143,7 +143,7 @@ class Client:
         """The next attempt, or the one in `made`, and another where its token was refused."""
         try:
             token, result = made.pop() if made else await self._attempt(inquiry, read)
-            other = await self._credentials.renewed(token) if _is_refused(result) else None
+            other = await self._other_token(token) if _is_refused(result) else None
         except NoToken as error:
             self._caller.not_sent(inquiry.call, error.fault)
             return error.fault
@@ -156,8 +156,16 @@ class Client:
     async def _attempt(
         self, inquiry: Inquiry, read: Callable[[bytes], T | Fault]
     ) -> tuple[str, T | Fault]:
-        token = await self._credentials.token()
+        token = self._credentials.at_hand()
+        if token is None:
+            with self._pace.aside():
+                token = await self._credentials.token()
+            await self._pace.turn()
         return token, await self._caller.attempt(inquiry, read, token)
+
+    async def _other_token(self, refused: str) -> str | None:
+        with self._pace.aside():
+            return await self._credentials.renewed(refused)
 
     def _stats(self, body: bytes, day: date) -> DayStats | Fault:
         parsed = parse_stats(body, day, self._guard)
@@ -169,7 +177,8 @@ class Client:
         self._caller.retrying(state.args[0].call)
 
     async def _sleep_before_retry(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
+        with self._pace.aside():
+            await self._clock.sleep(seconds)
         await self._pace.turn()
 
     def _back_off(self, state: RetryCallState) -> float:

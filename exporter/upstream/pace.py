@@ -5,13 +5,28 @@ A request takes its place in the order of asking; quiet times are no credit for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from exporter.clock import Clock
 
 TOLERANCE_SECONDS = 0.01
 """How much too early a request may leave, so that a high rate needs few wake-ups."""
+
+
+class Turns(Protocol):
+    """When the requests of a call that has begun may leave."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """While the body runs, the call makes no request, and holds up nobody."""
+        ...
+
+    async def turn(self) -> None:
+        """Return when its next request may leave."""
+        ...
 
 
 class Pace:
@@ -31,6 +46,10 @@ class Pace:
         delay = self.delay()
         self._due = max(self._due, self._clock.monotonic()) + self._spacing
         return delay
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Nothing is held that could hold up others."""
+        return nullcontext()
 
     async def turn(self) -> None:
         """Return when a request may leave."""

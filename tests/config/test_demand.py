@@ -102,11 +102,35 @@ def test_too_few_at_once_is_named_with_what_would_do() -> None:
     assert "raise this to 3 or more" in str(shortage)
 
 
+def test_share_of_the_places_is_counted_with() -> None:
+    """An account that gets too few places while others hang is a warning, too."""
+    few = "max_requests_per_second: 100, max_concurrent_requests: "
+    (shortage,) = shortages(config(50, 60, f"{few}5"), "config.yaml")
+    assert str(shortage) == (
+        "config.yaml: global.max_concurrent_requests: too few for each account to keep up while the"
+        " APIs of all others hang: raise this to 6 or more"
+    )
+    assert not shortages(config(50, 60, f"{few}6"), "config.yaml")
+    assert not shortages(config(50, 3, f"{few}4"), "config.yaml"), "three can hold half a place"
+
+
+def test_more_accounts_than_places_is_a_warning() -> None:
+    """Hung accounts hold a place each: the others need one, too, also those that find buckets."""
+    accounts = "".join(ACCOUNT.replace("main", f"a{number}") for number in range(17))
+    assert ACCOUNT.startswith("accounts:")
+    text = "accounts:\n" + accounts.replace("accounts:\n", "").replace(
+        "buckets: [65f1c0ffee]", "discovery: {}"
+    )
+    (shortage,) = shortages(good(text), "config.yaml")
+    assert "raise this to 17 or more" in str(shortage)
+
+
 def test_advice_is_enough() -> None:
     """Following the advice leaves no shortage."""
     asked = demand(config(200, 60))
     advised = math.ceil(asked.requests_per_second * HEADROOM)
-    assert not shortages(config(200, 60, f"max_requests_per_second: {advised}"), "config.yaml")
+    followed = f"max_requests_per_second: {advised}, max_concurrent_requests: 20"
+    assert not shortages(config(200, 60, followed), "config.yaml")
 
 
 @pytest.mark.parametrize(("headroom", "late"), [(HEADROOM, 0.5), (1.2, 20.5)])

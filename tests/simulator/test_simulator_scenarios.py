@@ -144,6 +144,7 @@ STATUS_SHOWS = {
 
 OWN_TESTS = {
     "no-past-days",
+    "empty-past-days",
     "null-latency",
     "gzip-bomb",
     "huge-body",
@@ -188,6 +189,14 @@ async def test_past_may_be_unknown(serving: Serving) -> None:
         today = await client.post(STATS, json=TODAY)
         past = await client.post(STATS, json={"day": "2024-01-14T00:00:00.000Z"})
     assert (today.status_code, past.status_code) == (200, 400)
+
+
+async def test_past_may_be_empty(serving: Serving) -> None:
+    """An API that has not closed its days yet answers for each but today without a row."""
+    async with serving(playing("empty-past-days")) as client:
+        today = await client.post(STATS, json=TODAY)
+        past = await client.post(STATS, json={"day": "2024-01-14T00:00:00.000Z"})
+    assert (len(today.json()["nodeStats"]), past.json()["nodeStats"]) == (6, [])
 
 
 async def test_a_storm_says_how_long_in_seconds(serving: Serving) -> None:

@@ -1,0 +1,398 @@
+"""Accounts of one process beside each other: whose turn it is, and what one in trouble costs."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from math import ceil
+from random import Random
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from exporter.model import Outcome, Reading, Timing
+from exporter.places import Places
+from exporter.poller import Poller
+from exporter.schedule import Schedule
+from exporter.upstream.caller import Caller
+from exporter.upstream.client import Client
+from exporter.upstream.credentials import GivenToken
+from exporter.upstream.pace import Pace
+from exporter.upstream.parsing import Guard
+from exporter.upstream.transport import Transport
+from tests.fakes import FakeClock, Recorder, bucket, settle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+
+    from exporter.model import Bucket
+    from exporter.upstream.credentials import Credentials
+
+    Answering = Callable[[], Awaitable[httpx.Response]]
+
+TIMING = Timing()
+GOOD = b'{"success": true, "nodeStats": []}'
+SECONDS = 0.1
+"""How long a healthy API takes."""
+
+
+class SlowLogin:
+    """Credentials whose first token takes a while."""
+
+    def __init__(self, clock: FakeClock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._token: str | None = None
+
+    def at_hand(self) -> str | None:
+        return self._token
+
+    async def token(self) -> str:
+        await self._clock.sleep(self._seconds)
+        self._token = "t"
+        return self._token
+
+    async def renewed(self, refused: str) -> str | None:
+        await self._clock.sleep(self._seconds)
+        return f"{refused}+"
+
+    async def run(self, news: Callable[[], None]) -> None:
+        pass
+
+    def resume(self, previous: object) -> None:
+        pass
+
+    def expiry(self) -> float | None:
+        return None
+
+
+class Process:
+    """Accounts with an API each, polled together; requests are told by account and bucket."""
+
+    def __init__(self, places: int = 16, rate: float = 1000) -> None:
+        self.clock = FakeClock()
+        self.start = self.clock.monotonic()
+        self.schedule = Schedule(self.clock.now())
+        self.places = Places(places, self.clock)
+        self.requests: list[tuple[float, str]] = []
+        self.under_way = self.most_under_way = 0
+        self.outcomes: dict[str, list[Outcome]] = {}
+        self.wanted: dict[str, int] = {}  # previous-day requests by account
+        self.background: list[tuple[float, str]] = []
+        self._late: dict[str, list[float]] = {}
+        self._pace = Pace(rate, self.clock)
+        self._buckets: list[Bucket] = []
+        self._clients: dict[str, Client] = {}
+        self.poller = Poller(
+            self.schedule,
+            self._poll,
+            self._publish,
+            self,
+            places=self.places,
+            pace=self._pace,
+            clock=self.clock,
+        )
+
+    def add(
+        self, account: str, buckets: int, answer: Answering, credentials: Credentials | None = None
+    ) -> None:
+        """An account whose API answers everything like this."""
+
+        async def counted(_request: httpx.Request) -> httpx.Response:
+            self.requests.append((self.clock.monotonic() - self.start, account))
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
+            try:
+                return await answer()
+            finally:
+                self.under_way -= 1
+
+        caller = Caller(
+            account,
+            "http://api.example",
+            transport=Transport(httpx.MockTransport(counted)),
+            timeout=TIMING.poll_timeout,
+            max_response_bytes=10_000,
+            user_agent="test",
+            clock=self.clock,
+            observer=Recorder(),
+        )
+        self._clients[account] = Client(
+            caller,
+            credentials or GivenToken("t"),
+            guard=Guard(frozenset(), 10),
+            deadline=TIMING.poll_interval,
+            pace=self.places.of(account),
+            clock=self.clock,
+            chance=Random(0),
+            observer=Recorder(),
+        )
+        self._buckets += (bucket(f"{account}-{number}", account) for number in range(buckets))
+
+    def background_accounts(self) -> dict[str, float]:
+        return {name: self.start for name, count in self.wanted.items() if count}
+
+    def background_work(self, account: str) -> Coroutine[None, None, None]:
+        self.wanted[account] -= 1
+        return self._ask_previous_day(account)
+
+    async def list_buckets(self, account: str) -> None:
+        """One listing."""
+        async with self.places.listing(account):
+            await self._clients[account].buckets(None)
+
+    async def after_seconds(
+        self, answer: httpx.Response, seconds: float = SECONDS
+    ) -> httpx.Response:
+        """An answer that takes a while."""
+        await self.clock.sleep(seconds)
+        return answer
+
+    async def well(self) -> httpx.Response:
+        """A healthy API."""
+        return await self.after_seconds(httpx.Response(200, content=GOOD))
+
+    async def hangs(self) -> httpx.Response:
+        """An API that never answers."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def times(self, account: str) -> list[float]:
+        """When an account's requests were made, seconds from the start."""
+        return [at for at, name in self.requests if name == account]
+
+    def latest(self, account: str) -> float:
+        """How long after its due time an account's poll began, seconds, the latest of all."""
+        return max(self._late[account])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """Everything is due at once, and polled while the body runs."""
+        self.schedule.hold([(each, TIMING) for each in self._buckets], self.start)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.poller.run())
+            yield group
+            task.cancel()
+
+    async def _poll(self, polled: Bucket) -> Outcome:
+        (slot,) = (each for each in self.schedule if each.bucket is polled)
+        self._late.setdefault(polled.account, []).append(self.clock.monotonic() - slot.due)
+        return await self._clients[polled.account].poll(polled)
+
+    def _publish(self, polled: Bucket, outcome: Outcome) -> None:
+        self.outcomes.setdefault(polled.account, []).append(outcome)
+
+    async def _ask_previous_day(self, account: str) -> None:
+        self.background.append((self.clock.monotonic() - self.start, account))
+        await self._clients[account].day_stats("b", self.clock.now().day)
+
+
+async def test_hung_account_makes_no_other_late() -> None:
+    """600 buckets that hang take all places, and still a healthy account's bucket is in time."""
+    process = Process()
+    process.add("hung", 600, process.hangs)
+    process.add("well", 1, process.well)
+    async with process.running():
+        await process.clock.advance(480)
+    times = process.times("well")
+    assert times[0] <= TIMING.poll_timeout
+    assert process.latest("well") <= TIMING.poll_timeout
+    assert len(times) >= 8
+    assert all(isinstance(each, Reading) for each in process.outcomes["well"])
+    assert process.most_under_way == 16
+    assert len(process.times("hung")) >= 16 * 47, "all that the other one leaves"
+
+
+async def test_fifteen_hung_accounts_make_no_other_late() -> None:
+    """As long as there are no more accounts than places, a poll waits for one time-out at most."""
+    process = Process()
+    for number in range(15):
+        process.add(f"hung-{number}", 40, process.hangs)
+    process.add("well", 1, process.well)
+    async with process.running():
+        await process.clock.advance(400)
+    assert process.latest("well") <= TIMING.poll_timeout
+
+
+async def test_more_accounts_than_places_take_turns() -> None:
+    """With more hung accounts than places the one that has waited longest is next."""
+    process = Process(places=4)
+    for number in range(12):
+        process.add(f"hung-{number}", 20, process.hangs)
+    process.add("well", 1, process.well)
+    async with process.running():
+        await process.clock.advance(600)
+    turns = {f"hung-{number}": len(process.times(f"hung-{number}")) for number in range(12)}
+    assert max(turns.values()) - min(turns.values()) <= 1
+    assert process.latest("well") <= ceil(13 / 4) * TIMING.poll_timeout
+
+
+async def test_retries_hold_no_place_between_attempts() -> None:
+    """Where each attempt takes long to fail, others get places after one, not after three."""
+    process = Process(places=4)
+
+    async def fails_slowly() -> httpx.Response:
+        return await process.after_seconds(httpx.Response(502), 9.5)
+
+    process.add("failing", 50, fails_slowly)
+    process.add("well", 1, process.well)
+    async with process.running():
+        await process.clock.advance(400)
+    assert process.latest("well") <= TIMING.poll_timeout
+    assert process.most_under_way == 4
+
+
+async def test_who_waits_for_a_token_holds_no_place() -> None:
+    """A login that hangs holds up the polls of its account alone."""
+    process = Process(places=4)
+    process.add("logging-in", 50, process.well, SlowLogin(process.clock, 1e6))
+    process.add("well", 1, process.well)
+    async with process.running():
+        await process.clock.advance(400)
+    assert process.times("logging-in") == []
+    assert process.latest("well") <= SECONDS
+    assert len(process.times("well")) >= 6
+
+
+async def test_polls_that_waited_for_a_token_keep_to_the_places() -> None:
+    """Once the token has come, the polls that waited for it make their requests in turn."""
+    process = Process(places=4)
+    process.add("logging-in", 50, process.well, SlowLogin(process.clock, 30))
+    process.add("well", 1, process.well)
+    async with process.running():
+        await process.clock.advance(50)
+    assert len(set(process.times("logging-in"))) > 10
+    assert process.most_under_way == 4
+
+
+async def test_other_token_is_waited_for_without_a_place() -> None:
+    """A token that is refused is exchanged without holding up others, and then used."""
+    process = Process(places=1)
+    answers = [httpx.Response(401), httpx.Response(200, content=GOOD)]
+
+    async def refuses_once() -> httpx.Response:
+        return await process.after_seconds(answers.pop(0))
+
+    credentials = SlowLogin(process.clock, 20)
+    process.add("refused", 1, refuses_once, credentials)
+    process.add("well", 1, process.well)
+    async with process.running():
+        await process.clock.advance(40)
+        assert process.times("refused") == [pytest.approx(20.0, abs=1)]
+        assert process.times("well")[0] < 1
+        await process.clock.advance(30)
+    assert len(process.times("refused")) == 2
+    assert [isinstance(each, Reading) for each in process.outcomes["refused"]] == [True]
+
+
+async def test_failing_accounts_retries_starve_nobody_of_requests() -> None:
+    """At a low rate too, an account that is refused every connection leaves others their turns."""
+    process = Process(rate=5)
+
+    async def refuses() -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    process.add("failing", 600, refuses)
+    process.add("well", 20, process.well)
+    async with process.running():
+        await process.clock.advance(65)
+        assert len(process.times("well")) >= 20
+        await process.clock.advance(600)
+    polls = len(process.outcomes["well"])
+    assert polls >= 20 * 10
+
+
+async def test_one_account_keeps_to_the_places() -> None:
+    """Alone, an account has no more polls in progress than there are places, back-offs included."""
+    process = Process(places=3)
+
+    async def fails() -> httpx.Response:
+        return await process.after_seconds(httpx.Response(500))
+
+    process.add("failing", 30, fails)
+    async with process.running():
+        await settle()
+        for _ in range(50):
+            await process.clock.advance(0.1)
+            assert sum(slot.is_running for slot in process.schedule) <= 3
+    assert process.most_under_way == 3
+
+
+async def test_listings_that_hang_leave_polls_their_places() -> None:
+    """A hundred listings that hang take half of the places at the most, and all get their turn."""
+    process = Process()
+    process.add("well", 30, process.well)
+    for number in range(100):
+        process.add(f"hung-{number}", 0, process.hangs)
+    async with process.running() as group:
+        for number in range(100):
+            group.create_task(process.list_buckets(f"hung-{number}"))
+        await process.clock.advance(1)
+        assert len(process.times("well")) == 30
+        assert process.under_way == 8
+        await process.clock.advance(140)
+        assert len(process.requests) - len(process.times("well")) == 100
+
+
+async def test_polls_that_hang_leave_listings_their_turn() -> None:
+    """Where 600 buckets hang, another account is listed after one time-out at the latest."""
+    process = Process()
+    process.add("hung", 600, process.hangs)
+    process.add("well", 0, process.well)
+    async with process.running() as group:
+        await process.clock.advance(5)
+        group.create_task(process.list_buckets("well"))
+        await process.clock.advance(TIMING.poll_timeout)
+        assert len(process.times("well")) == 1
+
+
+async def test_polls_that_hang_leave_previous_days_their_turn() -> None:
+    """Where 600 buckets hang, the previous days of another account are asked for all the same."""
+    process = Process()
+    process.add("hung", 600, process.hangs)
+    process.add("well", 0, process.well)
+    process.wanted = {"well": 30}
+    async with process.running():
+        await process.clock.advance(30)
+    assert len(process.background) == 30
+
+
+async def test_previous_days_that_hang_leave_others_their_turn() -> None:
+    """Previous-day requests that hang take half of the places, and others get the next ones."""
+    process = Process()
+    process.add("hung", 0, process.hangs)
+    process.add("well", 1, process.well)
+    process.wanted = {"hung": 500}
+    async with process.running():
+        await process.clock.advance(5)
+        assert process.under_way == 8
+        process.wanted["well"] = 3
+        await process.clock.advance(TIMING.poll_timeout)
+    assert [name for _, name in process.background[:16]].count("well") >= 3
+
+
+async def test_who_gives_up_waiting_leaves_no_trace() -> None:
+    """A wait that is cancelled, also just after its place was granted, costs no place."""
+    clock = FakeClock()
+    places = Places(1, clock)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_listed(places, name)) for name in ("a", "b")]
+        await settle()
+        assert places.grant("a")
+        for task in tasks:
+            task.cancel()
+    assert places.wanted() == {}
+    assert places.free == 1
+    places.take("a")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(places.turn("a"))
+        await settle()
+        assert places.free == 1
+        task.cancel()
+    assert places.free == 0, "it is its call's, which will give it back"
+
+
+async def _listed(places: Places, account: str) -> None:
+    async with places.listing(account):
+        await asyncio.Event().wait()
