@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from exporter.config import Account, Config
     from exporter.history import History
     from exporter.inventory import Assignment
-    from exporter.model import Bucket, FoundBucket, Outcome
+    from exporter.model import Bucket, FoundBucket, Listing, Outcome
     from exporter.schedule import Schedule
     from exporter.sharding import Shard
     from exporter.store import Prepared, Store
@@ -257,7 +257,7 @@ class Engine:
             inventory = self._inventories.get(account.name, Inventory())
             await self._clock.sleep(inventory.next_wait(discovery.refresh_interval, account.timing))
 
-    async def _take_in(self, account: Account, result: tuple[FoundBucket, ...] | Fault) -> None:
+    async def _take_in(self, account: Account, result: Listing | Fault) -> None:
         if self._is_retired:
             return
         before = self._inventories.get(account.name, Inventory())

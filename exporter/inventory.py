@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.model import Bucket, Fault, FoundBucket, Instant, Timing
+from exporter.model import Bucket, Fault, Instant, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from exporter.config import Account
+    from exporter.model import FoundBucket, Listing
 
 EMPTIES_TO_BELIEVE = 2
 """An empty listing is believed when it comes this often in a row: it may be a fault upstream."""
@@ -28,17 +29,19 @@ class Inventory:
     fault: Fault | None = None  # of the newest listing
     failures: int = 0  # in a row
     empties: int = 0  # in a row
+    skipped: int = 0  # entries of the newest good listing that name no bucket that can be polled
 
-    def after(self, result: tuple[FoundBucket, ...] | Fault, now: Instant) -> Inventory:
+    def after(self, result: Listing | Fault, now: Instant) -> Inventory:
         """What is known once a listing has ended like this; a fault keeps what was found."""
         if isinstance(result, Fault):
             return replace(self, fault=result, failures=self.failures + 1)
-        empties = 0 if result else self.empties + 1
-        believed = bool(result) or empties >= EMPTIES_TO_BELIEVE
+        empties = 0 if result.buckets else self.empties + 1
+        believed = bool(result.buckets) or empties >= EMPTIES_TO_BELIEVE
         return Inventory(
-            found=result if believed else self.found,
+            found=result.buckets if believed else self.found,
             last_success=now,
             empties=empties,
+            skipped=result.skipped,
         )
 
     def next_wait(self, refresh_interval: float, timing: Timing) -> float:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LINES_PER_PERIOD = 100
 PERIOD = 60.0  # seconds
 
+SKIPPED = "they have no id, or one that cannot stand in a URL and a label"
+
 _log = structlog.get_logger()
 
 
@@ -81,6 +83,8 @@ def note_listing(account: str, before: Inventory, after: Inventory, admitted: in
         _log.warning("discovery_failing", **facts)
     if after.fault is None and was is not None:
         _log.info("discovery_recovered", account=account)
+    if after.skipped and not before.skipped:
+        _log.warning("listing_entries_skipped", account=account, count=after.skipped, why=SKIPPED)
     if after.found != before.found:
         counts = {"found": len(after.found), "before": len(before.found), "polled": admitted}
         _log.info("buckets_discovered", account=account, **counts)

@@ -164,6 +164,13 @@ class FoundBucket:
     workspace_id: str
 
 
+class Listing(NamedTuple):
+    """The buckets of an account, and how many other entries name none that can be polled."""
+
+    buckets: tuple[FoundBucket, ...]
+    skipped: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One row of an answer, in base units; None where the API gave nothing usable."""

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from exporter.config import Account, Discovery, TlsConfig
 from exporter.inventory import Inventory, admitted, roster
-from exporter.model import Bucket, Fault, FoundBucket, Instant, Reason, Timing
+from exporter.model import Bucket, Fault, FoundBucket, Instant, Listing, Reason, Timing
 from tests.fakes import NOON, after
 
 START = Instant(NOON, 1000.0)
@@ -45,9 +45,14 @@ def account(
     )
 
 
+def listing(*ids: str) -> Listing:
+    """A listing of these buckets."""
+    return Listing(tuple(map(found, ids)))
+
+
 def listed(*ids: str) -> Inventory:
     """What is known after a listing with these buckets."""
-    return Inventory().after(tuple(map(found, ids)), START)
+    return Inventory().after(listing(*ids), START)
 
 
 def polled(*accounts: Account, **inventories: Inventory) -> dict[str, str]:
@@ -59,7 +64,7 @@ def polled(*accounts: Account, **inventories: Inventory) -> dict[str, str]:
 
 def test_listing_replaces_what_was_found() -> None:
     """New buckets come, vanished ones go."""
-    inventory = listed("a", "b").after((found("b"), found("c")), after(START, 600))
+    inventory = listed("a", "b").after(listing("b", "c"), after(START, 600))
     assert [each.id for each in inventory.found] == ["b", "c"]
     assert inventory.last_success == after(START, 600)
 
@@ -70,24 +75,32 @@ def test_fault_keeps_the_last_list() -> None:
     assert [each.id for each in inventory.found] == ["a"]
     assert inventory.fault == DOWN
     assert inventory.last_success == START
-    assert inventory.after((found("a"),), after(START, 660)).fault is None
+    assert inventory.after(listing("a"), after(START, 660)).fault is None
 
 
 def test_empty_list_must_come_twice() -> None:
     """One empty listing may be a fault upstream; two in a row are believed."""
-    inventory = listed("a").after((), START)
+    inventory = listed("a").after(listing(), START)
     assert [each.id for each in inventory.found] == ["a"]
-    assert inventory.after((), START).found == ()
-    interrupted = inventory.after((found("a"),), START).after((), START)
+    assert inventory.after(listing(), START).found == ()
+    interrupted = inventory.after(listing("a"), START).after(listing(), START)
     assert [each.id for each in interrupted.found] == ["a"]
+
+
+def test_what_a_listing_skips_is_known_until_the_next_good_one() -> None:
+    """A listing that fails says nothing about it."""
+    inventory = Inventory().after(Listing((found("a"),), skipped=3), START)
+    assert inventory.skipped == 3
+    assert inventory.after(DOWN, START).skipped == 3
+    assert inventory.after(listing("a"), START).skipped == 0
 
 
 def test_waits_between_listings() -> None:
     """A listing is renewed per interval; sooner after a fault or a doubtful one, within bounds."""
     good = listed("a")
     assert good.next_wait(600, Timing()) == 600
-    assert good.after((), START).next_wait(600, Timing()) == 60
-    assert good.after((), START).after((), START).next_wait(600, Timing()) == 600
+    assert good.after(listing(), START).next_wait(600, Timing()) == 60
+    assert good.after(listing(), START).after(listing(), START).next_wait(600, Timing()) == 600
     waits = []
     for _ in range(4):
         good = good.after(DOWN, START)
@@ -100,7 +113,9 @@ def test_filters_are_on_the_name() -> None:
     """What is found is polled if its name is included and not excluded."""
     filtered = account("a", include=("media-.*", "backup"), exclude=(".*-test",))
     names = ("media-eu", "media-test", "backup", "backups")
-    inventory = Inventory().after(tuple(found(f"id-{name}", name) for name in names), START)
+    inventory = Inventory().after(
+        Listing(tuple(found(f"id-{name}", name) for name in names)), START
+    )
     assert [each.name for each in admitted(filtered, inventory)] == ["media-eu", "backup"]
     assert set(polled(filtered, a=inventory)) == {"id-media-eu", "id-backup"}
 

@@ -6,7 +6,16 @@ from structlog.testing import capture_logs
 
 from exporter.inventory import Inventory
 from exporter.journal import LINES_PER_PERIOD, PERIOD, Journal, note_listing
-from exporter.model import BucketState, Fault, FoundBucket, Instant, Outcome, Reason, Timing
+from exporter.model import (
+    BucketState,
+    Fault,
+    FoundBucket,
+    Instant,
+    Listing,
+    Outcome,
+    Reason,
+    Timing,
+)
 from tests.fakes import NOON, FakeClock, after, bucket, failure, reading
 
 START = Instant(NOON, 1000.0)
@@ -86,7 +95,8 @@ def test_listing_events() -> None:
     down, refused = Fault(Reason.CONNECT, "down"), Fault(Reason.FORBIDDEN, "no")
     inventory = Inventory()
     with capture_logs() as events:
-        for result in (down, down, refused, (found,), (found,), (), ()):
+        good, empty = Listing((found,)), Listing(())
+        for result in (down, down, refused, good, good, empty, empty):
             following = inventory.after(result, START)
             note_listing("main", inventory, following, len(following.found))
             inventory = following
@@ -97,3 +107,24 @@ def test_listing_events() -> None:
         ("buckets_discovered", 1),
         ("buckets_discovered", 0),
     ]
+
+
+def test_entries_that_are_skipped_are_logged_once() -> None:
+    """Not at each listing: again only after one in which none was skipped."""
+    found = FoundBucket("b1", "b1", "", "", "")
+    down, inventory = Fault(Reason.CONNECT, "down"), Inventory()
+    with capture_logs() as events:
+        for result in (
+            Listing((found,), skipped=2),
+            Listing((found,), skipped=3),
+            down,
+            Listing((found,), skipped=1),
+            Listing((found,)),
+            Listing((found,), skipped=4),
+        ):
+            following = inventory.after(result, START)
+            note_listing("main", inventory, following, len(following.found))
+            inventory = following
+    skipped = [event for event in events if event["event"] == "listing_entries_skipped"]
+    assert [(event["account"], event["count"]) for event in skipped] == [("main", 2), ("main", 4)]
+    assert {event["log_level"] for event in skipped} == {"warning"}

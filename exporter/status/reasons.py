@@ -42,8 +42,14 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
         Reason.MALFORMED: Advice(
             "an answer that is not what the API documents", "a proxy in between?"
         ),
-        Reason.TOO_LARGE: Advice("more than `max_response_bytes`", _IF_HONEST),
-        Reason.TOO_MANY_NODES: Advice("more than `max_nodes_per_bucket`", _IF_HONEST),
+        Reason.TOO_LARGE: Advice(
+            "more than `max_response_bytes`; of a listing, 100,000 entries or 98 MiB",
+            f"{_IF_HONEST}; list one workspace per account",
+        ),
+        Reason.TOO_MANY_NODES: Advice(
+            "more nodes than `max_nodes_per_bucket`, or more than ten rows for each of so many",
+            _IF_HONEST,
+        ),
         Reason.TIMEOUT: Advice(
             "no answer within `poll_timeout`", "raise it, or look at the network"
         ),

@@ -6,17 +6,21 @@ by those who call.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_tz
 from functools import lru_cache, partial
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
 from exporter.model import Fault, Reason
+from exporter.threads import in_thread
 from exporter.upstream.events import Attempt, Call, Observer
-from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, server_message
+from exporter.upstream.json_reader import LARGE_BODY
+from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, Parsed, server_message
 from exporter.upstream.secrets import Secrets
 from exporter.upstream.transport import (
     ACCEPT_ENCODING,
@@ -48,7 +52,17 @@ REASONS = {
 
 LEAP_SECOND = 60
 
+QUICK_SWITCHES = 0.0005
+"""How long a thread that reads a large body keeps the interpreter from the event loop, seconds.
+
+Each call to the operating system lets go of it, and a turn of the loop makes dozens: with Python's
+usual 5 ms for each of them a turn would take 0.15 s.
+"""
+
 T = TypeVar("T")
+
+_one_large_body = Lock()
+"""One is read at a time in the process: the event loop shares the interpreter with one thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +74,7 @@ class Inquiry:
     path: str  # behind the base URL, percent-encoded
     body: bytes = field(default=b"", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    size_factor: int = 1  # how many times max_response_bytes its answer may have
+    max_bytes: int | None = None  # of its answer, where that is not max_response_bytes
     fresh_connection: bool = False  # whether it must not go over one that was kept
 
 
@@ -91,9 +105,12 @@ class Caller:
         self.secrets = Secrets()
 
     async def attempt(
-        self, inquiry: Inquiry, read: Callable[[bytes], T | Fault], token: str = ""
+        self, inquiry: Inquiry, read: Callable[[bytes], Parsed[T]], token: str = ""
     ) -> T | Fault:
-        """What `read` makes of the body of a 200, or why there is none."""
+        """What `read` makes of the body of a 200, or why there is none.
+
+        `read` runs in a thread where the body is large.
+        """
         request = self._request(inquiry, token)
         self._hold_secrets(inquiry, token)
         started = self._clock.monotonic()
@@ -101,10 +118,10 @@ class Caller:
         result: T | Fault
         try:
             async with self._clock.timeout(self._timeout):
-                max_bytes = self._max_response_bytes * inquiry.size_factor
+                max_bytes = inquiry.max_bytes or self._max_response_bytes
                 answer = await self._transport.send(request, max_bytes)
-            status = answer.status
-            result = read(answer.body) if status == OK else self._refusal(answer)
+                status = answer.status
+                result = await self._read(answer, read)
             if isinstance(result, Fault):
                 result = self._presentable(result, answer.status)
         except Unanswered as error:
@@ -123,6 +140,18 @@ class Caller:
     def retrying(self, call: Call) -> None:
         """Count a call that is made once more."""
         self._observer.retrying(self._account, call)
+
+    async def _read(self, answer: Answer, read: Callable[[bytes], Parsed[T]]) -> T | Fault:
+        """What an answer means; what was odd about it is told to the observer."""
+        if answer.status != OK:
+            return self._refusal(answer)
+        if len(answer.body) <= LARGE_BODY:
+            parsed = read(answer.body)
+        else:
+            parsed = await in_thread(lambda: _read_alone(answer.body, read))
+        if parsed.drift:
+            self._observer.drifted(parsed.drift)
+        return parsed.result
 
     def _request(self, inquiry: Inquiry, token: str) -> httpx.Request:
         """The request; what is the same for every bucket is not made again.
@@ -164,6 +193,16 @@ class Caller:
         return Fault(reason, message, retry_after)
 
 
+def _read_alone(body: bytes, read: Callable[[bytes], Parsed[T]]) -> Parsed[T]:
+    with _one_large_body:
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(QUICK_SWITCHES)
+        try:
+            return read(body)
+        finally:
+            sys.setswitchinterval(usual)
+
+
 def _headers(user_agent: str, token: str) -> httpx.Headers:
     """Of a request with this token, or without one where it is empty."""
     headers = {
@@ -191,11 +230,11 @@ def _http_date(text: str) -> float | None:
 
     It is UTC where it names no zone, as in asctime's form, or one that means none (`-0000`).
     """
-    parsed = parsedate_tz(text)
-    if parsed is None or not 0 <= parsed[5] <= LEAP_SECOND:
-        return None
     try:
+        parsed = parsedate_tz(text)
+        if parsed is None or not 0 <= parsed[5] <= LEAP_SECOND:
+            return None
         minute = datetime(*parsed[:5], tzinfo=UTC)
-    except ValueError:
+        return minute.timestamp() + parsed[5] - (parsed[9] or 0)
+    except (ValueError, OverflowError):
         return None
-    return minute.timestamp() + parsed[5] - (parsed[9] or 0)

@@ -16,8 +16,8 @@ from exporter.model import Bucket, Failure, Fault, Outcome, Reading, Reason
 from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.credentials import Credentials, NoToken
 from exporter.upstream.events import Call, Observer
-from exporter.upstream.listing import listing
-from exporter.upstream.parsing import Guard, parse_stats
+from exporter.upstream.listing import MAX_LISTING_BYTES, TOO_LARGE, listing
+from exporter.upstream.parsing import Guard, Parsed, parse_stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +25,11 @@ if TYPE_CHECKING:
     from random import Random
 
     from exporter.clock import Clock
-    from exporter.model import DayStats, FoundBucket
+    from exporter.model import DayStats, Listing
     from exporter.upstream.pace import Turns
 
 MAX_ATTEMPTS = 3
 BACK_OFF_BASE = 0.5  # seconds; doubles with each attempt, and chance takes any part of it
-
-LISTING_SIZE_FACTOR = 8
-"""A listing has all buckets in one answer: so many times max_response_bytes are allowed for it."""
 
 T = TypeVar("T")
 
@@ -82,15 +79,17 @@ class Client:
     async def day_stats(self, bucket_id: str, day: date) -> DayStats | Fault:
         """Ask for the statistics of a bucket on a UTC day."""
         inquiry = _stats_inquiry(bucket_id, day)
-        return await self._ask(inquiry, lambda body: self._stats(body, day))
+        return await self._ask(inquiry, lambda body: parse_stats(body, day, self._guard))
 
-    async def buckets(self, workspace_id: str | None) -> tuple[FoundBucket, ...] | Fault:
+    async def buckets(self, workspace_id: str | None) -> Listing | Fault:
         """List the buckets that the account can see, in one workspace or in all."""
         query = "" if workspace_id is None else f"?workspaceId={quote(workspace_id, safe='')}"
-        inquiry = Inquiry(Call.LIST, "GET", f"/bucket{query}", size_factor=LISTING_SIZE_FACTOR)
-        return await self._ask(inquiry, listing)
+        inquiry = Inquiry(Call.LIST, "GET", f"/bucket{query}", max_bytes=MAX_LISTING_BYTES)
+        result = await self._ask(inquiry, listing)
+        is_too_large = isinstance(result, Fault) and result.reason is Reason.TOO_LARGE
+        return TOO_LARGE if is_too_large else result
 
-    async def _ask(self, inquiry: Inquiry, read: Callable[[bytes], T | Fault]) -> T | Fault:
+    async def _ask(self, inquiry: Inquiry, read: Callable[[bytes], Parsed[T]]) -> T | Fault:
         """What comes of a call: nearly always of one attempt, which has a deadline of its own."""
         started = self._clock.monotonic()
         made: list[tuple[str, T | Fault]] = []
@@ -109,7 +108,7 @@ class Client:
     async def _pursued(
         self,
         inquiry: Inquiry,
-        read: Callable[[bytes], T | Fault],
+        read: Callable[[bytes], Parsed[T]],
         made: list[tuple[str, T | Fault]],
         until: float,
     ) -> T | Fault:
@@ -137,7 +136,7 @@ class Client:
     async def _with_good_token(
         self,
         inquiry: Inquiry,
-        read: Callable[[bytes], T | Fault],
+        read: Callable[[bytes], Parsed[T]],
         made: list[tuple[str, T | Fault]],
     ) -> T | Fault:
         """The next attempt, or the one in `made`, and another where its token was refused."""
@@ -154,7 +153,7 @@ class Client:
         return await self._caller.attempt(inquiry, read, other)
 
     async def _attempt(
-        self, inquiry: Inquiry, read: Callable[[bytes], T | Fault]
+        self, inquiry: Inquiry, read: Callable[[bytes], Parsed[T]]
     ) -> tuple[str, T | Fault]:
         token = self._credentials.at_hand()
         if token is None:
@@ -166,12 +165,6 @@ class Client:
     async def _other_token(self, refused: str) -> str | None:
         with self._pace.aside():
             return await self._credentials.renewed(refused)
-
-    def _stats(self, body: bytes, day: date) -> DayStats | Fault:
-        parsed = parse_stats(body, day, self._guard)
-        if parsed.drift:
-            self._observer.drifted(parsed.drift)
-        return parsed.result
 
     def _count_retry(self, state: RetryCallState) -> None:
         self._caller.retrying(state.args[0].call)

@@ -1,7 +1,8 @@
 """What is told of the wire to those who count, as frozen values.
 
 The vocabulary of the API's calls and fields, and of the ways in which an answer can differ from
-the vendor's page on `POST /bucket/{bucketId}/stats`. Nothing is done here.
+the vendor's page on `POST /bucket/{bucketId}/stats`, or a listing from what is known of it.
+Nothing is done here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from exporter.model import Reason
 
-ANSWER_FIELDS = ("success", "nodeStats")
+ANSWER_FIELDS = ("success", "nodeStats", "buckets")
 NODE_FIELDS = (
     "ip",
     "host",
@@ -26,6 +27,9 @@ NODE_FIELDS = (
     "last_updated",
     "last_latency_ms",
 )
+ENTRY_FIELDS = ("id", "name", "storageType", "region", "workspaceId")
+"""Of a listing's entries, those that are read."""
+
 OTHER_FIELD = "other"
 
 
@@ -50,12 +54,18 @@ class Drift(NamedTuple):
 POSSIBLE_DRIFT = (
     Drift(DriftKind.MISSING_FIELD, "nodeStats"),
     Drift(DriftKind.MISSING_FIELD, "ip"),
+    Drift(DriftKind.MISSING_FIELD, "buckets"),
+    Drift(DriftKind.MISSING_FIELD, "id"),
     Drift(DriftKind.UNKNOWN_FIELD, OTHER_FIELD),
-    *(Drift(DriftKind.WRONG_TYPE, field) for field in (*ANSWER_FIELDS, *NODE_FIELDS)),
+    *(
+        Drift(DriftKind.WRONG_TYPE, field)
+        for field in (*ANSWER_FIELDS, *NODE_FIELDS, *ENTRY_FIELDS)
+    ),
     Drift(DriftKind.OUT_OF_RANGE, "perc_uptime"),
     Drift(DriftKind.OUT_OF_RANGE, "avg_latency_ms"),
     Drift(DriftKind.OUT_OF_RANGE, "last_latency_ms"),
     Drift(DriftKind.OUT_OF_RANGE, "last_updated"),
+    Drift(DriftKind.OUT_OF_RANGE, "id"),
     Drift(DriftKind.UNKNOWN_STATUS, "node_status"),
     Drift(DriftKind.DUPLICATE_NODE, "ip"),
 )

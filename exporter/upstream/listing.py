@@ -5,29 +5,71 @@ Pure. A listing carries access keys and secrets: nothing leaves here but what `F
 
 from __future__ import annotations
 
-from exporter.model import Fault, FoundBucket, Reason
-from exporter.upstream.parsing import MAX_LABEL_LENGTH, json_object, label_text, server_message
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from exporter.model import Fault, FoundBucket, Listing, Reason
+from exporter.upstream.events import Drift, DriftKind
+from exporter.upstream.parsing import MAX_LABEL_LENGTH, Parsed, label_text, parse_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_ENTRIES = 100_000
+
+MAX_LISTING_BYTES = MAX_ENTRIES * 1024
+"""A KiB for each entry: some 600 bytes of ids, names, endpoint and dates, the rest for its keys."""
+
+TOO_LARGE = Fault(
+    Reason.TOO_LARGE,
+    f"the listing has more than {MAX_ENTRIES} entries or {MAX_LISTING_BYTES} bytes:"
+    " list one workspace (discovery.workspace_id) per account",
+)
 
 NO_SEGMENT = {".", ".."}
 """Ids that could not be asked for: they are normalised out of a path on the way."""
 
 
-def listing(body: bytes) -> tuple[FoundBucket, ...] | Fault:
-    """The buckets in the body of a 200, each id once; entries without a usable id are left out."""
-    answer = json_object(body)
-    entries = None if answer is None else answer.get("buckets")
-    if answer is not None and answer.get("success") is False:
-        return Fault(Reason.UNSUCCESSFUL, server_message(body) or "the listing says success: false")
-    if not isinstance(entries, list):
-        return Fault(Reason.MALFORMED, "the listing has no list of buckets")
+def listing(body: bytes) -> Parsed[Listing]:
+    """The buckets in the body of a 200, each id once; entries without a usable id are skipped.
+
+    A listing of nothing but such entries is MALFORMED: it does not say that there are no buckets.
+    """
+    drift: Counter[Drift] = Counter()
+    return Parsed(parse_list(body, "buckets", lambda found: _listing(found, drift), drift), drift)
+
+
+def _listing(entries: Iterable[object], drift: Counter[Drift]) -> Listing | Fault:
     found: dict[str, FoundBucket] = {}
-    for entry in entries:
-        bucket_id = entry.get("id") if isinstance(entry, dict) else None
-        if isinstance(bucket_id, str) and _can_be_asked_for(bucket_id):
-            found.setdefault(bucket_id, _found(bucket_id, entry))
-    if entries and not found:
-        return Fault(Reason.MALFORMED, "no entry of the listing has an id that can be used")
-    return tuple(found.values())
+    skipped = 0
+    for number, entry in enumerate(entries):
+        if number == MAX_ENTRIES:
+            return TOO_LARGE
+        bucket = _found(entry, drift)
+        if bucket is None:
+            skipped += 1
+        else:
+            found.setdefault(bucket.id, bucket)
+    if skipped and not found:
+        return Fault(Reason.MALFORMED, f"none of the listing's {skipped} entries has a usable id")
+    return Listing(tuple(found.values()), skipped)
+
+
+def _found(entry: object, drift: Counter[Drift]) -> FoundBucket | None:
+    if not isinstance(entry, dict):
+        drift[Drift(DriftKind.WRONG_TYPE, "buckets")] += 1
+        return None
+    bucket_id = entry.get("id")
+    if not isinstance(bucket_id, str) or not _can_be_asked_for(bucket_id):
+        drift[Drift(_kind_of_bad_id(bucket_id), "id")] += 1
+        return None
+    return FoundBucket(
+        id=bucket_id,
+        name=_text(entry, "name", drift) or bucket_id,
+        storage_type=_text(entry, "storageType", drift),
+        region=_text(entry, "region", drift),
+        workspace_id=_text(entry, "workspaceId", drift),
+    )
 
 
 def _can_be_asked_for(bucket_id: str) -> bool:
@@ -39,16 +81,16 @@ def _can_be_asked_for(bucket_id: str) -> bool:
     )
 
 
-def _found(bucket_id: str, entry: dict[str, object]) -> FoundBucket:
-    return FoundBucket(
-        id=bucket_id,
-        name=_text(entry, "name") or bucket_id,
-        storage_type=_text(entry, "storageType"),
-        region=_text(entry, "region"),
-        workspace_id=_text(entry, "workspaceId"),
-    )
+def _kind_of_bad_id(value: object) -> DriftKind:
+    if value is None or value == "":
+        return DriftKind.MISSING_FIELD
+    return DriftKind.OUT_OF_RANGE if isinstance(value, str) else DriftKind.WRONG_TYPE
 
 
-def _text(entry: dict[str, object], key: str) -> str:
+def _text(entry: dict[str, object], key: str, drift: Counter[Drift]) -> str:
     value = entry.get(key)
-    return label_text(value) if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return label_text(value)
+    if value is not None:
+        drift[Drift(DriftKind.WRONG_TYPE, key)] += 1
+    return ""

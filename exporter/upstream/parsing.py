@@ -7,23 +7,23 @@ The fields are those of the vendor's page on `POST /bucket/{bucketId}/stats`.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
-
-import orjson
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from exporter.model import DayStats, Fault, Node, Reason
-from exporter.upstream.events import ANSWER_FIELDS, NODE_FIELDS, OTHER_FIELD, Drift, DriftKind
+from exporter.upstream.events import NODE_FIELDS, OTHER_FIELD, Drift, DriftKind
+from exporter.upstream.json_reader import json_object, object_with_list
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable
     from datetime import date
+
+    from exporter.upstream.json_reader import JsonObject
 
 MAX_LABEL_LENGTH = 256
 """Label values are cut at this many characters."""
@@ -33,25 +33,26 @@ MAX_MESSAGE_LENGTH = 200
 
 _MESSAGE_LENGTH_READ = 2000
 
-ROWS_PER_NODE = 10
-"""Rows that are read for each node allowed, duplicates and unusable rows included."""
-
 UPTIME_ROUNDING = 0.01
 """By how much, in percent, an uptime may miss 0 to 100 and still be taken for 0 or 100."""
 
-_KNOWN_ANSWER_FIELDS = frozenset({*ANSWER_FIELDS, "message", "error", "error_code"})
-_KNOWN_NODE_FIELDS = frozenset(NODE_FIELDS)
-_MOST = sys.float_info.max
-LONGEST_INTEGER = 400
-"""Digits; a float ends at about 309."""
+ROWS_PER_NODE = 10
+"""Rows that are read for each node allowed, duplicates and unusable rows included."""
+
+LONGEST_NUMBER = 400
+"""Characters of a number that is written as text; a float ends at about 309 digits."""
 
 LONGEST_DATE = 64
 """Characters; a date-time with nine digits of a second and an offset has 35."""
 
+_KNOWN_ANSWER_FIELDS = frozenset({"success", "message", "error", "error_code"})
+_KNOWN_NODE_FIELDS = frozenset(NODE_FIELDS)
+_MOST = sys.float_info.max
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _LEAP_SECOND = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)60((?:\.\d+)?(?:Z|[+-]\d\d:\d\d))", re.ASCII
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:)60((?:\.\d+)?(?:Z|[+-]\d\d:\d\d))", re.ASCII
 )
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -64,26 +65,38 @@ class Guard:
     max_nodes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What an answer means, and how often it differed from the vendor's page in which way."""
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-    result: DayStats | Fault
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Generic[T_co]):
+    """What an answer means, and how often it differed from the API's documentation in which way."""
+
+    result: T_co | Fault
     drift: Counter[Drift] = field(default_factory=Counter)
 
 
-def parse_stats(body: bytes, day: date, guard: Guard) -> Parsed:
+def parse_stats(body: bytes, day: date, guard: Guard) -> Parsed[DayStats]:
     """The nodes in the body of a 200, or MALFORMED, UNSUCCESSFUL or TOO_MANY_NODES."""
     drift: Counter[Drift] = Counter()
-    answer = json_object(body)
-    if answer is None:
-        return Parsed(Fault(Reason.MALFORMED, "the answer is not a JSON object"))
-    fault = _success_fault(answer, drift)
-    if fault is not None:
-        return Parsed(fault, drift)
-    _count_unknown_fields(answer, _KNOWN_ANSWER_FIELDS, drift)
-    nodes = _nodes(answer["nodeStats"], guard, drift)
+    nodes = parse_list(body, "nodeStats", lambda rows: _nodes(rows, guard, drift), drift)
     return Parsed(nodes if isinstance(nodes, Fault) else DayStats(day, nodes), drift)
+
+
+def parse_list(
+    body: bytes, name: str, read: Callable[[Iterable[object]], T | Fault], drift: Counter[Drift]
+) -> T | Fault:
+    """What `read` makes of the list `name` in the body of a 200, or why there is none."""
+    made: list[T | Fault] = []
+    answer = object_with_list(body, name, lambda elements: made.append(read(elements)))
+    if answer is None:
+        return Fault(Reason.MALFORMED, "the answer is not a JSON object")
+    fault = _answer_fault(answer, name, drift)
+    if fault is not None:
+        return fault
+    _count_unknown_fields(answer, _KNOWN_ANSWER_FIELDS | {name}, drift)
+    return made[-1]  # of a name that is there twice the last counts, as for all JSON readers
 
 
 def server_message(body: bytes) -> str:
@@ -108,62 +121,35 @@ _shared_label_text = lru_cache(maxsize=8192)(label_text)
 """Many buckets have the same nodes: their names are held once."""
 
 
-JsonObject: TypeAlias = dict[str, object]
-
-
-def json_object(body: bytes) -> JsonObject | None:
-    """The JSON object that a body is, or None."""
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        answer = _lenient(body)
-    return answer if isinstance(answer, dict) else None
-
-
-def _lenient(body: bytes) -> object:
-    """What a body means that is no JSON to the letter; None where it means nothing.
-
-    One value such as NaN, or half a character, must not cost the whole answer.
-    """
-    try:
-        return json.loads(body, parse_int=_integer)
-    except (ValueError, RecursionError):  # deep nesting raises the latter
-        return None
-
-
-def _integer(digits: str) -> float:
-    """One absurd number must not cost the whole answer: Python refuses integers that long."""
-    return int(digits) if len(digits) < LONGEST_INTEGER else float(digits)
-
-
 def _message(answer: JsonObject) -> str:
     for key in ("message", "error", "error_code"):
         text = answer.get(key)
-        if isinstance(text, str) and text.strip():
-            return printable_line(text)
+        line = printable_line(text) if isinstance(text, str) else ""
+        if line:
+            return line
     return ""
 
 
-def _success_fault(answer: JsonObject, drift: Counter[Drift]) -> Fault | None:
+def _answer_fault(answer: JsonObject, name: str, drift: Counter[Drift]) -> Fault | None:
     success = answer.get("success")
     if success is False:
         return Fault(Reason.UNSUCCESSFUL, _message(answer) or "the answer says success: false")
     if success is not True and success is not None:
         drift[Drift(DriftKind.WRONG_TYPE, "success")] += 1
         return Fault(Reason.MALFORMED, "the answer's success is neither true nor false")
-    rows = answer.get("nodeStats")
-    if isinstance(rows, list):
+    elements = answer.get(name)
+    if isinstance(elements, list):
         return None
-    kind = DriftKind.MISSING_FIELD if rows is None else DriftKind.WRONG_TYPE
-    drift[Drift(kind, "nodeStats")] += 1
-    return Fault(Reason.MALFORMED, "the answer has no list nodeStats")
+    kind = DriftKind.MISSING_FIELD if elements is None else DriftKind.WRONG_TYPE
+    drift[Drift(kind, name)] += 1
+    return Fault(Reason.MALFORMED, f"the answer has no list {name}")
 
 
-def _nodes(rows: object, guard: Guard, drift: Counter[Drift]) -> tuple[Node, ...] | Fault:
+def _nodes(rows: Iterable[object], guard: Guard, drift: Counter[Drift]) -> tuple[Node, ...] | Fault:
     """The nodes, or a fault as soon as there are too many: the rest is not read."""
     nodes: dict[tuple[str, str], Node] = {}
     most_rows = guard.max_nodes * ROWS_PER_NODE
-    for number, row in enumerate(rows if isinstance(rows, list) else ()):
+    for number, row in enumerate(rows):
         if number == most_rows:
             return _too_many(f"more than {most_rows} rows, {ROWS_PER_NODE} for each of", guard)
         if not isinstance(row, dict):
@@ -197,7 +183,7 @@ def _newer(first: Node, last: Node) -> Node:
 
 def _count_unknown_fields(found: JsonObject, known: frozenset[str], drift: Counter[Drift]) -> None:
     if not known.issuperset(found):
-        unknown = len(found.keys() - known)
+        unknown = len(found) - sum(name in found for name in known)
         drift[Drift(DriftKind.UNKNOWN_FIELD, OTHER_FIELD)] += unknown
 
 
@@ -259,7 +245,7 @@ class _Row:
         if value is None:
             return None
         if type(value) is not float:  # as nearly all are
-            if isinstance(value, str) and _NUMBER.fullmatch(value):
+            if isinstance(value, str) and _is_number(value):
                 value = float(value)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 self._odd(DriftKind.WRONG_TYPE, key)
@@ -285,6 +271,10 @@ class _Row:
 
     def _odd(self, kind: DriftKind, key: str) -> None:
         self._drift[Drift(kind, key)] += 1
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= LONGEST_NUMBER and _NUMBER.fullmatch(text) is not None
 
 
 def _moment(value: object) -> datetime | None:

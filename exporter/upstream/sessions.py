@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from exporter.model import Fault, Reason
 from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.events import Call
-from exporter.upstream.parsing import json_object, server_message
+from exporter.upstream.json_reader import json_object
+from exporter.upstream.parsing import Parsed, server_message
 from exporter.upstream.tokens import is_token
 
 if TYPE_CHECKING:
@@ -79,8 +80,12 @@ class Sessions:
         return result
 
 
-def grant(body: bytes) -> Grant | Fault:
-    """What the body of a 200 gives."""
+def grant(body: bytes) -> Parsed[Grant]:
+    """What the body of a 200 gives. One that is large has no token: it is MALFORMED."""
+    return Parsed(_grant(body))
+
+
+def _grant(body: bytes) -> Grant | Fault:
     answer = json_object(body)
     if answer is None:
         return Fault(Reason.MALFORMED, "the answer is not a JSON object")

@@ -6,6 +6,7 @@ and how long to wait are not decided here. Every network library's error ends in
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -100,7 +101,8 @@ async def _body(response: httpx.Response, max_bytes: int) -> bytes:
     try:
         body = Body(_header(response, b"content-encoding"), max_bytes)
         async for chunk in stream:
-            body.take(chunk)
+            for _ in body.take(chunk):
+                await asyncio.sleep(0)  # others have their turn between its steps
         return body.whole()
     finally:
         await stream.aclose()

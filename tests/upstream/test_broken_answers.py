@@ -16,7 +16,7 @@ from exporter.model import Fault
 from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.events import Call
 from exporter.upstream.listing import listing
-from exporter.upstream.parsing import Guard, parse_stats
+from exporter.upstream.parsing import Guard, Parsed, parse_stats
 from exporter.upstream.sessions import grant
 from exporter.upstream.transport import Answer, Transport, Unanswered
 from tests.fakes import FakeClock, Recorder
@@ -42,8 +42,8 @@ BODIES: dict[Call, dict[str, Any]] = {
     Call.REFRESH: {"success": True, "accessToken": SECRET, "refreshToken": SECRET},
 }
 
-READ: dict[Call, Callable[[bytes], object]] = {
-    Call.STATS: lambda body: parse_stats(body, DAY, Guard(frozenset(), 10)).result,
+READ: dict[Call, Callable[[bytes], Parsed[object]]] = {
+    Call.STATS: lambda body: parse_stats(body, DAY, Guard(frozenset(), 10)),
     Call.LIST: listing,
     Call.LOGIN: grant,
     Call.REFRESH: grant,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -11,14 +13,27 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import respx
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from exporter.model import Failure, Fault, Outcome, Reading, Reason, Timing
-from exporter.upstream.caller import Caller
+from exporter.model import (
+    Failure,
+    Fault,
+    FoundBucket,
+    Listing,
+    Outcome,
+    Reading,
+    Reason,
+    Timing,
+)
+from exporter.upstream.caller import QUICK_SWITCHES, Caller, Inquiry, retry_after_seconds
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken, TokenFile
 from exporter.upstream.events import Attempt, Call, Drift, DriftKind
+from exporter.upstream.json_reader import LARGE_BODY
+from exporter.upstream.listing import MAX_LISTING_BYTES, TOO_LARGE
 from exporter.upstream.pace import Pace
-from exporter.upstream.parsing import Guard
+from exporter.upstream.parsing import Guard, Parsed
 from exporter.upstream.transport import Transport
 from tests.fakes import MIDNIGHT, FakeClock, Recorder, bucket
 
@@ -58,6 +73,7 @@ class World:
             clock=self.clock,
             observer=self.seen,
         )
+        self.caller = caller
         self.client = Client(
             caller,
             credentials or GivenToken(TOKEN),
@@ -303,6 +319,23 @@ async def test_dates_without_a_zone_are_utc(
         time.tzset()
 
 
+PARTS_OF_DATES = st.sampled_from(
+    [
+        *("Mon,", "Monday,", "Mon", "15", "Jan", "15-Jan-24", "2024", "24", "0", "-1", "9" * 20),
+        *("12:01:00", "12:01:60", "12.01", "99:99", ":", "GMT", "-0000", "+9999", "+" + "9" * 400),
+    ]
+)
+
+
+@given(st.text() | st.lists(PARTS_OF_DATES, max_size=8).map(" ".join))
+@example("Jan 99999999999999999999 12:01 15-Jan-24")
+@example("9" * 400)
+def test_any_retry_after_is_survived(header: str) -> None:
+    """What is no date and no number, or one too large, raises nothing."""
+    seconds = retry_after_seconds(header, wall=0)
+    assert seconds is None or seconds >= 0
+
+
 async def test_unusable_body_is_a_failure_of_its_own(router: respx.Router) -> None:
     """A 200 that says success: false, or nothing that can be read, is not retried."""
     answers(router, ok(success=False, message="Try later"), httpx.Response(200, text="<html>"))
@@ -440,3 +473,97 @@ async def test_what_came_before_a_long_sleep_is_too_late(router: respx.Router) -
     answers(router, sleep)
     fault = await world.fault()
     assert fault == Fault(Reason.TIMEOUT, "the answer was not read within 60s")
+
+
+class Reader:
+    """Reads nothing of a body, and knows how it was called."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        self.switch_intervals: list[float] = []
+
+    def read(self, body: bytes) -> Parsed[int]:
+        self.threads.append(threading.get_ident())
+        self.switch_intervals.append(sys.getswitchinterval())
+        return Parsed(len(body))
+
+
+@pytest.mark.parametrize("size", [LARGE_BODY, LARGE_BODY + 1])
+async def test_large_answers_are_read_off_the_loop(router: respx.Router, size: int) -> None:
+    """In a thread of their own, which lets the event loop have the interpreter soon."""
+    answers(router, httpx.Response(200, content=b"x" * size))
+    world, reader, usual = World(router, max_bytes=size), Reader(), sys.getswitchinterval()
+    inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
+    assert await world.caller.attempt(inquiry, reader.read) == size
+    is_large = size > LARGE_BODY
+    assert (reader.threads != [threading.get_ident()]) == is_large
+    assert reader.switch_intervals == [pytest.approx(QUICK_SWITCHES if is_large else usual)]
+    assert sys.getswitchinterval() == usual
+
+
+async def test_one_large_answer_is_read_at_a_time(router: respx.Router) -> None:
+    """However many have come: the event loop shares the interpreter with one thread."""
+    answers(router, *[httpx.Response(200, content=b"x" * (LARGE_BODY + 1))] * 2)
+    world, both = World(router, max_bytes=LARGE_BODY + 1), threading.Barrier(2)
+
+    def read(_body: bytes) -> Parsed[bool]:
+        try:
+            both.wait(0.05)
+        except threading.BrokenBarrierError:
+            return Parsed(result=False)
+        return Parsed(result=True)
+
+    inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
+    attempts = (world.caller.attempt(inquiry, read) for _ in range(2))
+    assert await asyncio.gather(*attempts) == [False, False]
+
+
+async def test_reading_of_a_large_answer_has_a_deadline(router: respx.Router) -> None:
+    """An answer that is not understood in time is a time-out, as one that does not come."""
+    answers(router, httpx.Response(200, content=b"x" * (LARGE_BODY + 1)))
+    world, goes_on = World(router, max_bytes=LARGE_BODY + 1), threading.Event()
+
+    def read(body: bytes) -> Parsed[int]:
+        goes_on.wait()
+        return Parsed(len(body))
+
+    inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(world.caller.attempt(inquiry, read))
+        await world.clock.advance(10)
+        goes_on.set()
+    assert task.result() == Fault(Reason.TIMEOUT, "no answer within 10s")
+    assert world.seen.attempts == [Attempt("main", Call.STATS, 200, Reason.TIMEOUT, 10.0)]
+
+
+def lists(router: respx.Router, *responses: httpx.Response) -> respx.Route:
+    """Let the API list buckets."""
+    route = router.get(f"{BASE}/bucket")
+    route.side_effect = list(responses)
+    return route
+
+
+async def test_listing_may_be_larger_than_other_answers(
+    router: respx.Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a limit of its own, and says so where that is broken."""
+    entries = [{"id": f"b{number}"} for number in range(1000)]
+    listing = httpx.Response(200, json={"success": True, "buckets": entries})
+    lists(router, listing, listing)
+    world = World(router, max_bytes=10)
+    result = await world.client.buckets(None)
+    assert isinstance(result, Listing)
+    assert len(result.buckets) == 1000
+    monkeypatch.setattr("exporter.upstream.client.MAX_LISTING_BYTES", 10_000)
+    assert await world.client.buckets(None) == TOO_LARGE
+    assert str(MAX_LISTING_BYTES) in TOO_LARGE.message
+
+
+async def test_drift_of_a_listing_is_reported(router: respx.Router) -> None:
+    """Entries that cannot be used are skipped, told to the observer, and counted in the result."""
+    lists(router, httpx.Response(200, json={"buckets": [{"id": "b1"}, {"id": 5}]}))
+    world = World(router)
+    assert await world.client.buckets(None) == Listing(
+        (FoundBucket("b1", "b1", "", "", ""),), skipped=1
+    )
+    assert world.seen.drifts == [{Drift(DriftKind.WRONG_TYPE, "id"): 1}]

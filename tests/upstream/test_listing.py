@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Fault, FoundBucket, Reason
-from exporter.upstream.listing import listing
+from exporter.model import Fault, FoundBucket, Listing, Reason
+from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
+from exporter.upstream.json_reader import LARGE_BODY, STREAMED_BODY
+from exporter.upstream.listing import MAX_ENTRIES, MAX_LISTING_BYTES, TOO_LARGE, listing
 
+if TYPE_CHECKING:
+    from exporter.upstream.parsing import Parsed
+
+PADDING = " " * STREAMED_BODY
 ENTRY = {
     "id": "b1",
     "name": "media-eu",
@@ -23,11 +30,16 @@ ENTRY = {
 }
 
 
+def parse(*entries: object, **fields: object) -> Parsed[Listing]:
+    """What a listing with these entries means."""
+    return listing(json.dumps({"success": True, **fields, "buckets": entries}).encode())
+
+
 def found(*entries: object) -> tuple[FoundBucket, ...]:
-    """What a listing with these entries tells."""
-    result = listing(json.dumps({"success": True, "buckets": entries}).encode())
-    assert not isinstance(result, Fault)
-    return result
+    """The buckets of a good listing."""
+    result = parse(*entries).result
+    assert isinstance(result, Listing)
+    return result.buckets
 
 
 def test_only_what_is_needed_is_kept() -> None:
@@ -45,18 +57,80 @@ def test_missing_fields_are_empty_and_the_name_is_the_id() -> None:
 
 
 @pytest.mark.parametrize(
-    "bucket_id", ["", ".", "..", None, 5, "x" * 257, "a\0b", "a\ud800b"], ids=repr
+    ("entry", "kind", "field"),
+    [
+        ({"name": "x"}, DriftKind.MISSING_FIELD, "id"),
+        ({"id": None}, DriftKind.MISSING_FIELD, "id"),
+        ({"id": ""}, DriftKind.MISSING_FIELD, "id"),
+        ({"id": 5}, DriftKind.WRONG_TYPE, "id"),
+        ({"id": "."}, DriftKind.OUT_OF_RANGE, "id"),
+        ({"id": ".."}, DriftKind.OUT_OF_RANGE, "id"),
+        ({"id": "x" * 257}, DriftKind.OUT_OF_RANGE, "id"),
+        ({"id": "a\0b"}, DriftKind.OUT_OF_RANGE, "id"),
+        ({"id": "a\ud800b"}, DriftKind.OUT_OF_RANGE, "id"),
+        ("entry", DriftKind.WRONG_TYPE, "buckets"),
+        (None, DriftKind.WRONG_TYPE, "buckets"),
+    ],
+    ids=repr,
 )
-def test_entries_that_cannot_be_asked_for_are_left_out(bucket_id: object) -> None:
+def test_entries_that_cannot_be_asked_for_are_skipped_and_counted(
+    entry: object, kind: DriftKind, field: str
+) -> None:
     """An id that cannot stand in a path and a label as it is costs its own entry alone."""
-    assert [each.id for each in found({**ENTRY, "id": bucket_id}, ENTRY, "entry", None)] == ["b1"]
+    parsed = parse(entry, ENTRY, entry)
+    assert isinstance(parsed.result, Listing)
+    assert [each.id for each in parsed.result.buckets] == ["b1"]
+    assert parsed.result.skipped == 2
+    assert parsed.drift == {Drift(kind, field): 2}
+
+
+@pytest.mark.parametrize("field", ["name", "storageType", "region", "workspaceId"])
+def test_text_that_is_none_is_left_out_and_counted(field: str) -> None:
+    """What should be text and is not leaves its label empty, and is counted; null is not."""
+    parsed = parse({**ENTRY, field: 5}, {**ENTRY, field: None})
+    assert parsed.drift == {Drift(DriftKind.WRONG_TYPE, field): 1}
 
 
 def test_listing_without_any_usable_id_is_malformed() -> None:
     """Taken for an empty one it would drop every bucket of the account."""
-    result = listing(json.dumps({"success": True, "buckets": [{"_id": "b1"}, 5]}).encode())
-    assert isinstance(result, Fault)
-    assert result.reason is Reason.MALFORMED
+    parsed = parse({"_id": "b1"}, 5)
+    assert parsed.result == Fault(
+        Reason.MALFORMED, "none of the listing's 2 entries has a usable id"
+    )
+    assert parsed.drift.total() == 2
+
+
+def test_empty_listing_is_a_listing() -> None:
+    """An account may have no buckets; whether to believe it is not decided here."""
+    assert parse().result == Listing(())
+
+
+def test_entries_are_read_up_to_a_limit() -> None:
+    """So many buckets are allowed, and nothing behind them is read."""
+    entries = ",".join(['{"id":"b1"}'] * MAX_ENTRIES)
+    assert listing(f'{{"buckets":[{entries}]}}'.encode()).result == Listing(
+        (FoundBucket("b1", "b1", "", "", ""),)
+    )
+    assert listing(f'{{"buckets":[{entries},5,{PADDING}?'.encode()).result == TOO_LARGE
+    empty = ",".join(["{}"] * (MAX_ENTRIES + 1))
+    assert listing(f'{{"buckets":[{empty},{PADDING}?'.encode()).result == TOO_LARGE
+
+
+def test_honest_listing_fits_into_its_bytes() -> None:
+    """An entry with all fields and long secrets takes less than its share."""
+    entry = {
+        **ENTRY,
+        "id": "x" * 36,
+        "name": "n" * 63,
+        "bucket": "n" * 63,
+        "endpoint": "e" * 80,
+        "status": "ok",
+        "createdAt": "2024-01-15T00:00:00.000Z",
+        "workspaceId": "x" * 36,
+        "accessKey": "k" * 128,
+        "secretKey": "s" * 300,
+    }
+    assert len(json.dumps(entry)) * MAX_ENTRIES < MAX_LISTING_BYTES
 
 
 def test_each_id_counts_once() -> None:
@@ -70,19 +144,24 @@ def test_each_id_counts_once() -> None:
         (b"<html>", Reason.MALFORMED),
         (b"{}", Reason.MALFORMED),
         (b'{"success":true,"buckets":{}}', Reason.MALFORMED),
+        (b'{"success":"yes","buckets":[]}', Reason.MALFORMED),
         (b'{"success":false,"buckets":[]}', Reason.UNSUCCESSFUL),
     ],
 )
 def test_what_is_no_listing_is_a_fault(body: bytes, reason: Reason) -> None:
     """Only a list counts; an answer without one is not an account without buckets."""
-    result = listing(body)
-    assert isinstance(result, Fault)
-    assert result.reason is reason
+    for size in (0, LARGE_BODY, STREAMED_BODY):
+        result = listing(body + b" " * size).result
+        assert isinstance(result, Fault)
+        assert result.reason is reason
 
 
 @given(st.lists(st.dictionaries(st.sampled_from([*ENTRY]), st.text() | st.integers() | st.none())))
 def test_any_entries_are_survived(entries: list[dict[str, object]]) -> None:
     """No listing raises, and every id that comes out is usable and unique."""
-    ids = [each.id for each in found(ENTRY, *entries)]
+    parsed = parse(ENTRY, *entries)
+    assert isinstance(parsed.result, Listing)
+    ids = [each.id for each in parsed.result.buckets]
     assert len(ids) == len(set(ids))
     assert all(ids)
+    assert parsed.drift.keys() <= set(POSSIBLE_DRIFT)

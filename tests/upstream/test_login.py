@@ -17,6 +17,7 @@ from exporter.model import Fault, Reason, Timing
 from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.credentials import FILE_WATCH, NoToken, SecretFile
 from exporter.upstream.events import Call
+from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.login import Login
 from exporter.upstream.pace import Pace
 from exporter.upstream.transport import Answer, Transport
@@ -97,7 +98,7 @@ class World:
             "https://api.example",
             transport=Transport(httpx.MockTransport(self.api.answer)),
             timeout=10,
-            max_response_bytes=10_000,
+            max_response_bytes=100_000,
             user_agent="test",
             clock=self.clock,
             observer=self.seen,
@@ -583,6 +584,7 @@ async def test_renewal_that_a_reload_cuts_off_is_made_again() -> None:
     ("response", "reason"),
     [
         (httpx.Response(200, text="<html>"), Reason.MALFORMED),
+        (httpx.Response(200, json={"accessToken": "t", "x": "x" * LARGE_BODY}), Reason.MALFORMED),
         (httpx.Response(200, json={"success": False, "error": "no"}), Reason.UNAUTHORIZED),
         (httpx.Response(200, json={"accessToken": "two words"}), Reason.UNAUTHORIZED),
         (httpx.Response(403), Reason.UNAUTHORIZED),

@@ -13,7 +13,7 @@ from exporter.model import Fault, Reason
 from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.events import Call
 from exporter.upstream.pace import Pace
-from exporter.upstream.parsing import server_message
+from exporter.upstream.parsing import Parsed, server_message
 from exporter.upstream.secrets import KEPT, SHORTEST_SECRET, Secrets
 from exporter.upstream.sessions import Sessions
 from exporter.upstream.transport import Transport
@@ -117,7 +117,9 @@ async def test_every_secret_of_the_account_is_kept_from_its_messages() -> None:
     for quoted in ("passw0rd", "access-1", "access-2", "refresh-1", "refresh-2", "nobody"):
         api.quote = quoted
         inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
-        fault = await caller.attempt(inquiry, lambda _: Fault(Reason.MALFORMED, ""), "access-2")
+        fault = await caller.attempt(
+            inquiry, lambda _: Parsed(Fault(Reason.MALFORMED, "")), "access-2"
+        )
         assert isinstance(fault, Fault)
         is_shown = quoted == "nobody"
         text = "not for nobody" if is_shown else "the answer quotes a secret, its text is left out"

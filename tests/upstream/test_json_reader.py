@@ -1,0 +1,227 @@
+"""JSON bodies, small and large."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.upstream.json_reader import (
+    LARGE_BODY,
+    MOST_PARTS,
+    STREAMED_BODY,
+    JsonObject,
+    json_object,
+    object_with_list,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+WRITTEN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+"""What is JSON to the letter."""
+
+
+class Rows:
+    """Reads the list of a body, to its end or no further than `most` elements."""
+
+    def __init__(self, body: bytes, most: int | None = None) -> None:
+        self.found: list[object] = []
+        self.most = most
+        self.rest: JsonObject | None = object_with_list(body, "rows", self.read)
+
+    def read(self, elements: Iterable[object]) -> None:
+        self.found = list(islice(elements, self.most))
+
+
+def large(text: str) -> bytes:
+    """A large body that says the same."""
+    return text.encode() + b" " * STREAMED_BODY
+
+
+@given(st.dictionaries(st.text(), WRITTEN, min_size=1))
+def test_streamed_bodies_mean_what_others_do(answer: dict[str, Any]) -> None:
+    """However a body is read, its values are the same."""
+    text = json.dumps({**answer, "rows": list(answer.values())})
+    rows = Rows(large(text))
+    assert same(rows.found, json.loads(text)["rows"])
+    assert same(rows.rest, {**json.loads(text), "rows": []})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "<html>",
+        '{"rows":[1,2',
+        '{"rows":[1,2]',
+        '{"rows":[1,2,]}',
+        '{"rows":[1 2]}',
+        '{"rows":[,1]}',
+        '{"rows":[1.]}',
+        '{"rows":[01]}',
+        '{"rows":[nul]}',
+        '{"rows":["a\n"]}',
+        '{"rows":[NaN]}',
+        '{"rows":[1e999]}',
+        '{"rows":["a]}',
+        '{"rows":[]}}',
+        '{"rows":[]} 1',
+        '{"rows":[],}',
+        '{"rows" []}',
+        '{"rows":}',
+        "{rows:[]}",
+        "{1:[]}",
+        '{"rows":[' + "[" * 100_000,
+        '{"a":' * 100_000,
+    ],
+)
+def test_large_body_that_is_no_object_is_none(text: str) -> None:
+    """What is not JSON to the letter is refused, wherever it is wrong."""
+    assert Rows(large(text)).rest is None
+
+
+def test_large_body_that_is_not_utf8_is_none() -> None:
+    """Bytes that are no text are no JSON."""
+    assert Rows(large('{"rows":["').replace(b" ", b"\xff") + b'"]}').rest is None
+
+
+def test_list_may_be_empty_or_absent_or_no_list() -> None:
+    """Nothing is handed over unless there is a list."""
+    assert Rows(large('{"rows": [ ]}')).rest == {"rows": []}
+    assert Rows(large("{ }")).rest == {}
+    assert Rows(large('{"rows": {"a": 1}}')).rest == {"rows": {"a": 1}}
+    assert Rows(large('{"rows": null}')).rest == {"rows": None}
+
+
+def test_of_a_list_that_is_there_twice_the_last_counts() -> None:
+    """As for a small body."""
+    for body in (b'{"rows":[1],"rows":[2]}', large('{"rows":[1],"rows":[2]}')):
+        assert Rows(body).found == [2]
+
+
+def test_nothing_is_read_behind_what_was_wanted() -> None:
+    """Whoever reads the elements may stop: the rest need not even be JSON."""
+    rows = Rows(large('{"success":true,"rows":[1,2,') + b"?", most=2)
+    assert rows.found == [1, 2]
+    assert rows.rest == {"success": True, "rows": []}
+
+
+@pytest.mark.parametrize("element", ["{}", '{"ip":"1"}'])
+def test_memory_does_not_grow_with_the_number_of_elements(element: str) -> None:
+    """Of many elements, each far larger than its text, one is held at a time."""
+    body = ('{"rows":[' + ",".join([element] * (2**21 // len(element))) + "]}").encode()
+
+    def count(elements: Iterable[object]) -> None:
+        assert sum(1 for _ in elements) == 2**21 // len(element)
+
+    tracemalloc.start()
+    try:
+        object_with_list(body, "rows", count)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < len(body)
+
+
+def test_one_value_does_not_take_all_memory() -> None:
+    """A single element, or a list beside the one that is read, has so many parts at the most."""
+    for text in ('{"rows":[[%s0]]}', '{"others":[%s0],"rows":[]}'):
+        assert Rows(large(text % ("0," * (MOST_PARTS // 2)))).rest is not None
+        assert Rows(large(text % ("0," * MOST_PARTS))).rest is None
+
+
+def test_names_of_a_large_object_are_bounded() -> None:
+    """An object of thousands of names is no answer of this API."""
+    for names in (MOST_PARTS // 2, MOST_PARTS * 2):
+        members = {f"m{number}": 0 for number in range(names)}
+        rest = Rows(large(json.dumps({**members, "rows": []}))).rest
+        assert (rest is None) == (names > MOST_PARTS)
+
+
+def test_null_behind_what_was_wanted_is_an_element_too() -> None:
+    """It does not end the list."""
+    assert Rows(large('{"rows":[1,null,2],"b":3}'), most=1).rest == {"rows": []}
+
+
+def test_only_the_list_of_a_large_body_is_read() -> None:
+    """Where no list is awaited, as in a login's answer, a large body is none."""
+    assert json_object(b'{"a":1}' + b" " * (LARGE_BODY - 7)) == {"a": 1}
+    assert json_object(large('{"a":1}')) is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "1e-999",
+        "18446744073709551616",
+        "1" * 300,
+        "-0",
+        "01",
+        "1.",
+        '{"b":1,"b":2}',
+        '"\\ud800"',
+        '"\t"',
+        "1,",
+        "[" * 200 + "]" * 200,
+    ],
+)
+def test_bodies_mean_what_pythons_own_reader_says(value: str, encoding: str) -> None:
+    """The fast reader takes and refuses what Python's does, and reads the same numbers."""
+    body = f'{{"a":{value}}}'.encode(encoding)
+    assert same(json_object(body), python_reads(body))
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_written_values_are_read_as_pythons_own_reader_reads_them(answer: dict[str, Any]) -> None:
+    """Whatever Python writes, escaped or not, is the same to both readers."""
+    for ascii_only in (True, False):
+        body = json.dumps(answer, ensure_ascii=ascii_only).encode(errors="surrogatepass")
+        assert same(json_object(body), python_reads(body))
+
+
+def python_reads(body: bytes) -> object:
+    """What json.loads makes of a body; None where it refuses it."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def same(mine: object, other: object) -> bool:
+    """Whether two values are the same where all numbers are floats."""
+    if isinstance(mine, dict) and isinstance(other, dict):
+        return mine.keys() == other.keys() and all(same(mine[key], other[key]) for key in mine)
+    if isinstance(mine, list) and isinstance(other, list):
+        return len(mine) == len(other) and all(map(same, mine, other))
+    if isinstance(mine, bool) or isinstance(other, bool):
+        return mine is other
+    if isinstance(mine, int | float) and isinstance(other, int | float):
+        return repr(float(mine)) == repr(float(other))
+    return type(mine) is type(other) and mine == other
