@@ -14,10 +14,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exporter.simulator.tokens import Grant
     from exporter.simulator.world import Row
 
 JSON = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Tokens that were issued together, by a login or a refresh."""
+
+    email: str
+    access_token: str
+    refresh_token: str
+    token_id: str
+    issued_at: float  # Unix time, by the server's clock, like the others
+    expires_at: int  # the access token's `exp`
+    refresh_expires_at: float
+    replaces: str | None = None  # the refresh token that was used; None: a login
 
 
 @dataclass(frozen=True, slots=True)

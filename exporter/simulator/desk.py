@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from exporter.simulator.answers import Answer, json_answer, refusal
-from exporter.simulator.tokens import Grant, TokenRules, grant_answer, new_grant
+from exporter.simulator.answers import Answer, Grant, json_answer, refusal
+from exporter.simulator.tokens import TokenRules, grant_answer, new_grant
 from exporter.simulator.users import ANYONE, Mfa, User
 
 if TYPE_CHECKING:

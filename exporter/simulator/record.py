@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
-    from exporter.simulator.tokens import Grant
+    from exporter.simulator.answers import Grant
     from exporter.simulator.world import Row
 
 Identity: TypeAlias = tuple[object, object]

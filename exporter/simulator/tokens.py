@@ -14,7 +14,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from exporter.simulator.answers import Answer
+from exporter.simulator.answers import Answer, Grant
 from exporter.simulator.world import unix_to_text
 
 if TYPE_CHECKING:
@@ -50,20 +50,6 @@ class TokenRules:
     spelling: Spelling = Spelling.BOTH
     expires_at: ExpiresAt = ExpiresAt.SECONDS
     delay: float = 0.0  # seconds before a login or a refresh is looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Tokens that were issued together, by a login or a refresh."""
-
-    email: str
-    access_token: str
-    refresh_token: str
-    token_id: str
-    issued_at: float  # Unix time, by the server's clock, like the others
-    expires_at: int  # the access token's `exp`
-    refresh_expires_at: float
-    replaces: str | None = None  # the refresh token that was used; None: a login
 
 
 def new_grant(user: User, now: float, rules: TokenRules, *key: object) -> Grant:
