@@ -3,8 +3,6 @@
 Part of the table in `scenarios`. Each says which calls it hits.
 """
 
-from __future__ import annotations
-
 from exporter.simulator import answer_trouble, listing_trouble
 from exporter.simulator.call import CallKind
 from exporter.simulator.scenario import Scenario

@@ -4,8 +4,6 @@ Each function takes the answer as it would have been and the call, and returns t
 instead. Pure; how its bytes then travel is `delivery`'s.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Callable

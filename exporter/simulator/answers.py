@@ -4,17 +4,13 @@ Pure: requests have been read already, and `delivery` sends. Trouble with answer
 `answer_trouble`.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from exporter.simulator.world import Row
+from exporter.simulator.world import Row
 
 JSON = "application/json; charset=utf-8"
 

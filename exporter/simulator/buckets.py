@@ -4,18 +4,13 @@ Pure and deterministic in (seed, bucket). Who may see them is decided elsewhere,
 list lives in `listing_trouble`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from exporter.simulator.chance import draw, pick
-from exporter.simulator.world import unix_to_text
-
-if TYPE_CHECKING:
-    from exporter.simulator.world import Row
+from exporter.simulator.world import Row, unix_to_text
 
 WORKSPACE = "workspace-1"
 ACCESS_KEY_PREFIX = "AKIASIMULATED"

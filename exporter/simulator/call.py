@@ -3,17 +3,13 @@
 Pure; HTTP's own objects stay in `server` and `delivery`.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from exporter.simulator.chance import draw, pick
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
 
 _T = TypeVar("_T")
 

@@ -4,13 +4,9 @@ No generator is kept, so nothing depends on the order of calls or on what runs b
 Only draws live here; what they decide is the caller's.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import TypeVar
 
 _T = TypeVar("_T")
 _FLOAT_BITS = 53  # what a float holds exactly, so that no draw is rounded up to 1

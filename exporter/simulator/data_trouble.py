@@ -4,8 +4,6 @@ Each function takes the rows as the API meant them and the call, and returns the
 Pure; rows are never changed in place. How answers travel is none of this module's business.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 

@@ -4,18 +4,15 @@ The only module besides `server` that knows HTTP's objects. What an answer says 
 here.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from aiohttp import web
 
-if TYPE_CHECKING:
-    from exporter.simulator.answers import Answer
+from exporter.simulator.answers import Answer
 
 TRICKLE_PIECES = 64
 TRICKLE_PAUSE = 1.0  # seconds

@@ -4,18 +4,13 @@ The state behind `POST /user/login` and `POST /user/refresh`. How tokens look li
 how requests come in `server`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from exporter.simulator.answers import Answer, Grant, json_answer, refusal
 from exporter.simulator.tokens import TokenRules, grant_answer, new_grant
 from exporter.simulator.users import ANYONE, Mfa, User
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
 
 _WITHOUT_SECOND_FACTOR = {
     Mfa.CHALLENGED: json_answer(200, {"success": True, "mfaRequired": True}),

@@ -3,20 +3,14 @@
 Pure, and of the same forms as `data_trouble` and `answer_trouble`: to these, entries are rows.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from exporter.simulator.answers import Answer
 from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE
+from exporter.simulator.call import Call
 from exporter.simulator.data_trouble import HOSTILE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from exporter.simulator.call import Call
-    from exporter.simulator.world import Row
+from exporter.simulator.world import Row
 
 _USUAL: Row = {
     "bucket": "odd",

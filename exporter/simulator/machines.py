@@ -3,8 +3,6 @@
 Constants and what follows from them; nothing here knows the time or a bucket.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -3,13 +3,8 @@
 The simulator itself asks no clock: it is handed a function like the one made here.
 """
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 
 def paced(

@@ -4,21 +4,16 @@ Bounded: of requests, stats answers and tokens only the newest are kept; counter
 No decision is made here.
 """
 
-from __future__ import annotations
-
 from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import date
+from typing import TypeAlias
 
+from exporter.simulator.answers import Grant
 from exporter.simulator.call import CallKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import date
-
-    from exporter.simulator.answers import Grant
-    from exporter.simulator.world import Row
+from exporter.simulator.world import Row
 
 Identity: TypeAlias = tuple[object, object]
 """(ip, host) as sent; None for what a row does not say."""

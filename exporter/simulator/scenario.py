@@ -5,20 +5,16 @@ that order. Which there are is told in `scenarios` and `account_scenarios`; how 
 and mixed in `troubles`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from exporter.simulator import answer_trouble, data_trouble, world_trouble
+from exporter.simulator.answer_trouble import AlterAnswer
 from exporter.simulator.call import CallKind
+from exporter.simulator.data_trouble import AlterRows
+from exporter.simulator.delivery import Deliver
 from exporter.simulator.timeline import SECONDS_PER_DAY
-
-if TYPE_CHECKING:
-    from exporter.simulator.answer_trouble import AlterAnswer
-    from exporter.simulator.data_trouble import AlterRows
-    from exporter.simulator.delivery import Deliver
-    from exporter.simulator.world_trouble import AlterWorld
+from exporter.simulator.world_trouble import AlterWorld
 
 STATS_CALLS = frozenset({CallKind.STATS})
 

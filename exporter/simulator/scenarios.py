@@ -5,8 +5,6 @@ These are the scenarios for calls for stats; those for the other calls stand in
 `delivery`; how they are limited and mixed in `troubles`.
 """
 
-from __future__ import annotations
-
 from exporter.simulator import answer_trouble, data_trouble, delivery, world_trouble
 from exporter.simulator.account_scenarios import ACCOUNT_SCENARIOS
 from exporter.simulator.scenario import Scenario, Window

@@ -3,16 +3,15 @@
 What is true lives in `world` and `buckets`, who may ask in `desk`, what goes wrong in `scenarios`.
 """
 
-from __future__ import annotations
-
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from exporter.simulator.answers import (
     Answer,
@@ -22,22 +21,15 @@ from exporter.simulator.answers import (
     refusal,
     stats_answer,
 )
-from exporter.simulator.buckets import bucket_to_entry, existing, found
+from exporter.simulator.buckets import Bucket, Buckets, bucket_to_entry, existing, found
 from exporter.simulator.call import Call, CallKind
 from exporter.simulator.delivery import Parcel
 from exporter.simulator.desk import Desk
 from exporter.simulator.record import Asked, Record, Served
 from exporter.simulator.tokens import TokenRules
 from exporter.simulator.troubles import Plan, Trouble, plan, text_to_troubles
+from exporter.simulator.users import User
 from exporter.simulator.world import World, unix_to_day
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
-
-    from aiohttp.typedefs import Handler
-
-    from exporter.simulator.buckets import Bucket, Buckets
-    from exporter.simulator.users import User
 
 Honest: TypeAlias = Callable[[Call, Plan], Answer]
 """What a call is answered unless a scenario replaces it."""

@@ -4,16 +4,12 @@ A day becomes a few gapless stretches, so figures over any part of it are sums o
 Latencies and the API's rows are made of this in `world`.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from exporter.simulator.chance import draw
-
-if TYPE_CHECKING:
-    from exporter.simulator.machines import Machine
+from exporter.simulator.machines import Machine
 
 SECONDS_PER_DAY = 86400
 ONLINE, OFFLINE, DISCONNECTED = "ONLINE", "OFFLINE", "DISCONNECTED"

@@ -4,21 +4,16 @@ Pure. An access token is a JWT that anyone can read, and whose signature means n
 tokens are good at a moment is `desk`'s to know.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 from exporter.simulator.answers import Answer, Grant
+from exporter.simulator.users import User
 from exporter.simulator.world import unix_to_text
-
-if TYPE_CHECKING:
-    from exporter.simulator.users import User
 
 REFRESH_PREFIX = "REFRESH-"
 """What each refresh token begins with, so that a leak can be searched for."""

@@ -5,26 +5,19 @@
 calls than the scenario's own. What a scenario does is not decided here.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import reduce
-from typing import TYPE_CHECKING
 
 from exporter.simulator import delivery
+from exporter.simulator.answers import Answer
 from exporter.simulator.call import Call, CallKind
+from exporter.simulator.delivery import Deliver
 from exporter.simulator.scenario import Scenario, Window
 from exporter.simulator.scenarios import SCENARIOS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from exporter.simulator.answers import Answer
-    from exporter.simulator.delivery import Deliver
-    from exporter.simulator.world import Row, World
-
+from exporter.simulator.world import Row, World
 
 _LIMITS = "share=0.5, bucket=ID, call=KIND, window=HH:MM-HH:MM"
 

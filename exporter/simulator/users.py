@@ -3,8 +3,6 @@
 Values only: which tokens there are is `desk`'s to know.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import Enum, auto
 

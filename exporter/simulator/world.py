@@ -5,8 +5,6 @@ waves, whose integral over a stretch of time is known, so nothing is stepped thr
 with answers does not live here, nor does HTTP.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime

@@ -3,8 +3,6 @@
 Each function takes a world and returns another, whose figures are as consistent as the first's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias

@@ -1,8 +1,6 @@
 """Each scenario for logins, refreshes and lists does what its name says, over a real socket."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
@@ -25,9 +23,6 @@ from tests.simulator.accounts import (
     refresh,
     stats,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 STATUS_SHOWS = {
     "login-refused": {401},

@@ -1,7 +1,5 @@
 """The list of buckets, and who may see which."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

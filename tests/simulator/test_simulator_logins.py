@@ -1,7 +1,5 @@
 """Logging in, renewing tokens, and which tokens are good."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Each scenario for stats does what its name says, seen over a real socket."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import json
@@ -9,18 +7,16 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
+from aiohttp import web
 
 from exporter.simulator import SCENARIOS, CallKind, Simulator, Trouble, serve
 from exporter.simulator.answer_trouble import BOMB_BYTES, HUGE_BYTES, RETRY_AFTER_SECONDS
 from exporter.simulator.data_trouble import HOSTILE, UNKNOWN_STATUSES
 from exporter.simulator.delivery import TRICKLE_PAUSE, Parcel, never
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
 Nodes: TypeAlias = list[dict[str, Any]]

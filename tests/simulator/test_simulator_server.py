@@ -1,7 +1,5 @@
 """The fake API when nothing troubles it, and what it records."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import date

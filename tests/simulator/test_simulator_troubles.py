@@ -1,7 +1,5 @@
 """How scenarios are named, limited and mixed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The truth behind the simulator's answers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
