@@ -4,17 +4,17 @@ It knows nothing of the exporter. `Simulator` and `serve` are the way in, `SCENA
 what can go wrong, `World` the truth behind the answers.
 """
 
-from exporter.simulator.answers import Grant
 from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE, Bucket
 from exporter.simulator.call import CallKind
+from exporter.simulator.calls import Grant
+from exporter.simulator.fault_injection import ScenarioError, Trouble, text_to_troubles
 from exporter.simulator.machines import PUBLIC_MACHINES
 from exporter.simulator.pace import paced
-from exporter.simulator.record import Asked, Record, Served
+from exporter.simulator.recorder import Asked, Record, Served
 from exporter.simulator.scenario import Scenario, Window
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import Simulator, serve
 from exporter.simulator.tokens import REFRESH_PREFIX, ExpiresAt, Spelling, TokenRules
-from exporter.simulator.troubles import ScenarioError, Trouble, text_to_troubles
 from exporter.simulator.users import Mfa, User
 from exporter.simulator.world import Denominator, NodeDay, World
 

@@ -3,7 +3,7 @@
 Part of the table in `scenarios`. Each says which calls it hits.
 """
 
-from exporter.simulator import answer_trouble, listing_trouble
+from exporter.simulator import listing_trouble, response_faults
 from exporter.simulator.call import CallKind
 from exporter.simulator.scenario import Scenario
 
@@ -17,34 +17,34 @@ ACCOUNT_SCENARIOS = (
         "login-refused",
         "401, all bodies, whatever the password",
         calls=_LOGIN,
-        answer=answer_trouble.refused(401),
+        answer=response_faults.refused(401),
     ),
     Scenario(
         "login-5xx",
         "500, 502, 503 or 504",
         share=0.3,
         calls=_LOGIN,
-        answer=answer_trouble.server_error,
+        answer=response_faults.server_error,
     ),
     Scenario(
         "login-429",
         "429 with Retry-After in seconds",
         share=0.3,
         calls=_LOGIN,
-        answer=answer_trouble.storm_in_seconds,
+        answer=response_faults.storm_in_seconds,
     ),
     Scenario(
         "refresh-refused",
         "401, all bodies, whatever the refresh token",
         calls=_REFRESH,
-        answer=answer_trouble.refused(401),
+        answer=response_faults.refused(401),
     ),
     Scenario(
         "refresh-5xx",
         "500, 502, 503 or 504",
         share=0.3,
         calls=_REFRESH,
-        answer=answer_trouble.server_error,
+        answer=response_faults.server_error,
     ),
     Scenario(
         "tokens-revoked",
@@ -59,14 +59,14 @@ ACCOUNT_SCENARIOS = (
         "500, 502, 503 or 504",
         share=0.3,
         calls=_LIST,
-        answer=answer_trouble.server_error,
+        answer=response_faults.server_error,
     ),
     Scenario(
         "list-403",
         "403, all bodies",
         share=0.3,
         calls=_LIST,
-        answer=answer_trouble.refused(403),
+        answer=response_faults.refused(403),
     ),
     Scenario("list-empty", "no buckets", share=0.3, calls=_LIST, rows=listing_trouble.emptied),
     Scenario(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-from exporter.simulator.chance import draw, pick
+from exporter.simulator.time_and_chance import draw, pick
 from exporter.simulator.world import Row, unix_to_text
 
 WORKSPACE = "workspace-1"

@@ -9,7 +9,7 @@ from datetime import date
 from enum import StrEnum
 from typing import TypeVar
 
-from exporter.simulator.chance import draw, pick
+from exporter.simulator.time_and_chance import draw, pick
 
 _T = TypeVar("_T")
 

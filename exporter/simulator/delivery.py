@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from exporter.simulator.answers import Answer
+from exporter.simulator.calls import Answer
 
 TRICKLE_PIECES = 64
 TRICKLE_PAUSE = 1.0  # seconds

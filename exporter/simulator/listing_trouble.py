@@ -1,15 +1,15 @@
 """Trouble with the list of buckets: entries that no one can use, and bodies that are no list.
 
-Pure, and of the same forms as `data_trouble` and `answer_trouble`: to these, entries are rows.
+Pure, and of the same forms as `data_faults` and `response_faults`: to these, entries are rows.
 """
 
 import json
 from collections.abc import Sequence
 
-from exporter.simulator.answers import Answer
 from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE
 from exporter.simulator.call import Call
-from exporter.simulator.data_trouble import HOSTILE
+from exporter.simulator.calls import Answer
+from exporter.simulator.data_faults import HOSTILE
 from exporter.simulator.world import Row
 
 _USUAL: Row = {

@@ -2,17 +2,17 @@
 
 A scenario may change the server's clock, the world, the rows, the answer and the delivery, in
 that order. Which there are is told in `scenarios` and `account_scenarios`; how they are limited
-and mixed in `troubles`.
+and mixed in `fault_injection`.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.simulator import answer_trouble, data_trouble, world_trouble
-from exporter.simulator.answer_trouble import AlterAnswer
+from exporter.simulator import data_faults, response_faults, world_trouble
 from exporter.simulator.call import CallKind
-from exporter.simulator.data_trouble import AlterRows
+from exporter.simulator.data_faults import AlterRows
 from exporter.simulator.delivery import Deliver
+from exporter.simulator.response_faults import AlterAnswer
 from exporter.simulator.timeline import SECONDS_PER_DAY
 from exporter.simulator.world_trouble import AlterWorld
 
@@ -38,12 +38,12 @@ class Scenario:
     description: str
     share: float = 1.0  # of the calls
     window: Window | None = None  # None: always
-    calls: frozenset[CallKind] = STATS_CALLS  # no others are hit, unless `troubles` is told so
+    calls: frozenset[CallKind] = STATS_CALLS  # no others are hit, unless told so
     clock: float = 0.0  # seconds by which the server's clock is ahead
     revokes: bool = False  # the token that comes with the call, for good
     world: AlterWorld = world_trouble.same_world
-    rows: AlterRows = data_trouble.same_rows  # of a list of buckets: its entries
-    answer: AlterAnswer = answer_trouble.same_answer
+    rows: AlterRows = data_faults.same_rows  # of a list of buckets: its entries
+    answer: AlterAnswer = response_faults.same_answer
     deliver: Deliver | None = None
 
     @property

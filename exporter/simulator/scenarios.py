@@ -1,11 +1,11 @@
 """Which trouble there can be, by name: one table.
 
 These are the scenarios for calls for stats; those for the other calls stand in
-`account_scenarios`. What they do lives in `world_trouble`, `data_trouble`, `answer_trouble` and
-`delivery`; how they are limited and mixed in `troubles`.
+`account_scenarios`. What they do lives in `world_trouble`, `data_faults`, `response_faults` and
+`delivery`; how they are limited and mixed in `fault_injection`.
 """
 
-from exporter.simulator import answer_trouble, data_trouble, delivery, world_trouble
+from exporter.simulator import data_faults, delivery, response_faults, world_trouble
 from exporter.simulator.account_scenarios import ACCOUNT_SCENARIOS
 from exporter.simulator.scenario import Scenario, Window
 
@@ -47,127 +47,127 @@ _STATS_SCENARIOS = (
         clock=-CLOCK_SKEW,
     ),
     # The rows
-    Scenario("churn", "three in ten nodes are gone, others every 5 min", rows=data_trouble.churned),
-    Scenario("duplicate-rows", "each node in two rows that differ", rows=data_trouble.duplicated),
-    Scenario("hostile-strings", "hostile host, version and status", rows=data_trouble.hostile),
+    Scenario("churn", "three in ten nodes are gone, others every 5 min", rows=data_faults.churned),
+    Scenario("duplicate-rows", "each node in two rows that differ", rows=data_faults.duplicated),
+    Scenario("hostile-strings", "hostile host, version and status", rows=data_faults.hostile),
     Scenario(
         "empty-new-day",
         "no rows for today in the first 5 minutes of the day",
         window=Window(0, 300),
-        rows=data_trouble.empty_today,
+        rows=data_faults.empty_today,
     ),
     Scenario(
         "half-filled-new-day",
         "every other row for today in the first 10 minutes of the day",
         window=Window(0, 600),
-        rows=data_trouble.half_filled_today,
+        rows=data_faults.half_filled_today,
     ),
     Scenario(
         "null-latency",
         "null latencies while a node is not ONLINE",
-        rows=data_trouble.latency_null_while_down,
+        rows=data_faults.latency_null_while_down,
     ),
-    Scenario("missing-status", "rows without node_status", rows=data_trouble.without_status),
+    Scenario("missing-status", "rows without node_status", rows=data_faults.without_status),
     Scenario(
         "renamed-status",
         "node_status is called nodeStatus",
-        rows=data_trouble.with_status_renamed,
+        rows=data_faults.with_status_renamed,
     ),
     Scenario(
         "unknown-status",
         "every other node has a status outside the known ones",
-        rows=data_trouble.with_unknown_status,
+        rows=data_faults.with_unknown_status,
     ),
     Scenario(
         "missing-fields",
         "a quarter of all fields is absent or null",
-        rows=data_trouble.with_missing_fields,
+        rows=data_faults.with_missing_fields,
     ),
     Scenario(
         "string-numbers",
         "each number is a string",
-        rows=data_trouble.with_numbers_as_strings,
+        rows=data_faults.with_numbers_as_strings,
     ),
     Scenario(
         "extreme-numbers",
         "NaN, infinite, negative and gigantic numbers",
-        rows=data_trouble.with_extreme_numbers,
+        rows=data_faults.with_extreme_numbers,
     ),
-    Scenario("odd-dates", "last_updated is no usable date", rows=data_trouble.with_odd_dates),
+    Scenario("odd-dates", "last_updated is no usable date", rows=data_faults.with_odd_dates),
     # The answer
     Scenario(
         "429-storm",
         "429 with Retry-After in seconds",
         share=0.3,
-        answer=answer_trouble.storm_in_seconds,
+        answer=response_faults.storm_in_seconds,
     ),
     Scenario(
         "429-storm-date",
         "429 with Retry-After as an HTTP date",
         share=0.3,
-        answer=answer_trouble.storm_with_date,
+        answer=response_faults.storm_with_date,
     ),
     Scenario(
         "429-storm-bare",
         "429 without Retry-After",
         share=0.3,
-        answer=answer_trouble.storm_without_hint,
+        answer=response_faults.storm_without_hint,
     ),
-    Scenario("5xx", "500, 502, 503 or 504", share=0.3, answer=answer_trouble.server_error),
-    Scenario("bad-request", "400, all bodies", share=0.3, answer=answer_trouble.refused(400)),
-    Scenario("unauthorized", "401, all bodies", share=0.3, answer=answer_trouble.refused(401)),
-    Scenario("forbidden", "403, all bodies", share=0.3, answer=answer_trouble.refused(403)),
-    Scenario("not-found", "404, all bodies", share=0.3, answer=answer_trouble.refused(404)),
+    Scenario("5xx", "500, 502, 503 or 504", share=0.3, answer=response_faults.server_error),
+    Scenario("bad-request", "400, all bodies", share=0.3, answer=response_faults.refused(400)),
+    Scenario("unauthorized", "401, all bodies", share=0.3, answer=response_faults.refused(401)),
+    Scenario("forbidden", "403, all bodies", share=0.3, answer=response_faults.refused(403)),
+    Scenario("not-found", "404, all bodies", share=0.3, answer=response_faults.refused(404)),
     Scenario(
         "no-past-days",
         "400 for every day but today",
-        answer=answer_trouble.without_past,
+        answer=response_faults.without_past,
     ),
     Scenario(
         "unsuccessful",
         "200 with success: false",
         share=0.3,
-        answer=answer_trouble.unsuccessful,
+        answer=response_faults.unsuccessful,
     ),
     Scenario(
         "hostile-message",
         "a refusal whose message is hostile",
         share=0.3,
-        answer=answer_trouble.with_hostile_message,
+        answer=response_faults.with_hostile_message,
     ),
-    Scenario("not-json", "200 whose body is no JSON", share=0.3, answer=answer_trouble.not_json),
+    Scenario("not-json", "200 whose body is no JSON", share=0.3, answer=response_faults.not_json),
     Scenario(
         "proxy-page",
         "200 with a proxy's HTML page",
         share=0.3,
-        answer=answer_trouble.proxy_page(200),
+        answer=response_faults.proxy_page(200),
     ),
     Scenario(
         "proxy-502",
         "502 with a proxy's HTML page",
         share=0.3,
-        answer=answer_trouble.proxy_page(502),
+        answer=response_faults.proxy_page(502),
     ),
     Scenario(
         "wrong-shape",
         "200 with JSON of another shape",
         share=0.3,
-        answer=answer_trouble.wrong_shape,
+        answer=response_faults.wrong_shape,
     ),
-    Scenario("redirect", "307 to elsewhere", share=0.3, answer=answer_trouble.redirected),
-    Scenario("gzip", "bodies are compressed, asked for or not", answer=answer_trouble.gzipped),
+    Scenario("redirect", "307 to elsewhere", share=0.3, answer=response_faults.redirected),
+    Scenario("gzip", "bodies are compressed, asked for or not", answer=response_faults.gzipped),
     Scenario(
         "gzip-bomb",
         "64 KB of gzip that unpack to 64 MiB",
         share=0.1,
-        answer=answer_trouble.bomb,
+        answer=response_faults.bomb,
     ),
-    Scenario("huge-body", "a body of 16 MiB", share=0.1, answer=answer_trouble.huge),
+    Scenario("huge-body", "a body of 16 MiB", share=0.1, answer=response_faults.huge),
     Scenario(
         "deep-json",
         "JSON nested 100,000 deep",
         share=0.1,
-        answer=answer_trouble.deeply_nested,
+        answer=response_faults.deeply_nested,
     ),
     # The delivery
     Scenario("hang", "no answer, ever", share=0.1, deliver=delivery.never),

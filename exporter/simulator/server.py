@@ -1,6 +1,7 @@
 """The fake API over HTTP: routes, what it checks before it answers, and serving it.
 
-What is true lives in `world` and `buckets`, who may ask in `desk`, what goes wrong in `scenarios`.
+What is true lives in `world` and `buckets`, who may ask in `token_server`, what goes wrong in
+`scenarios`.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from exporter.simulator.answers import (
+from exporter.simulator.buckets import Bucket, Buckets, bucket_to_entry, existing, found
+from exporter.simulator.call import Call, CallKind
+from exporter.simulator.calls import (
     Answer,
     body_to_fields,
     fields_to_day,
@@ -21,13 +24,11 @@ from exporter.simulator.answers import (
     refusal,
     stats_answer,
 )
-from exporter.simulator.buckets import Bucket, Buckets, bucket_to_entry, existing, found
-from exporter.simulator.call import Call, CallKind
 from exporter.simulator.delivery import Parcel
-from exporter.simulator.desk import Desk
-from exporter.simulator.record import Asked, Record, Served
+from exporter.simulator.fault_injection import Plan, Trouble, plan, text_to_troubles
+from exporter.simulator.recorder import Asked, Record, Served
+from exporter.simulator.token_server import Desk
 from exporter.simulator.tokens import TokenRules
-from exporter.simulator.troubles import Plan, Trouble, plan, text_to_troubles
 from exporter.simulator.users import User
 from exporter.simulator.world import World, unix_to_day
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from exporter.simulator.chance import draw
 from exporter.simulator.machines import Machine
+from exporter.simulator.time_and_chance import draw
 
 SECONDS_PER_DAY = 86400
 ONLINE, OFFLINE, DISCONNECTED = "ONLINE", "OFFLINE", "DISCONNECTED"

@@ -1,7 +1,7 @@
 """Tokens: how they look, how long they are good for, and the answers that carry them.
 
 Pure. An access token is a JWT that anyone can read, and whose signature means nothing; which
-tokens are good at a moment is `desk`'s to know.
+tokens are good at a moment is `token_server`'s to know.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 
-from exporter.simulator.answers import Answer, Grant
+from exporter.simulator.calls import Answer, Grant
 from exporter.simulator.users import User
 from exporter.simulator.world import unix_to_text
 

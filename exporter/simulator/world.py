@@ -12,8 +12,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from exporter.simulator.chance import draw
 from exporter.simulator.machines import PUBLIC_MACHINES, Machine
+from exporter.simulator.time_and_chance import draw
 from exporter.simulator.timeline import (
     ONLINE,
     SECONDS_PER_DAY,

@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 
 from exporter.simulator import SCENARIOS, CallKind, Simulator, Trouble, serve
-from exporter.simulator.answer_trouble import BOMB_BYTES, HUGE_BYTES, RETRY_AFTER_SECONDS
-from exporter.simulator.data_trouble import HOSTILE, UNKNOWN_STATUSES
+from exporter.simulator.data_faults import HOSTILE, UNKNOWN_STATUSES
 from exporter.simulator.delivery import TRICKLE_PAUSE, Parcel, never
+from exporter.simulator.response_faults import BOMB_BYTES, HUGE_BYTES, RETRY_AFTER_SECONDS
 
 Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
 Nodes: TypeAlias = list[dict[str, Any]]

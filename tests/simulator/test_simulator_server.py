@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from exporter.simulator import Served, Simulator, World, paced, serve
-from exporter.simulator.record import Record
+from exporter.simulator.recorder import Record
 
 Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
 

@@ -14,11 +14,11 @@ from exporter.simulator import (
     World,
     text_to_troubles,
 )
-from exporter.simulator.answers import json_answer, listing_answer, stats_answer
 from exporter.simulator.buckets import bucket_to_entry, existing
 from exporter.simulator.call import Call
-from exporter.simulator.chance import draw, pick
-from exporter.simulator.troubles import Plan, plan
+from exporter.simulator.calls import json_answer, listing_answer, stats_answer
+from exporter.simulator.fault_injection import Plan, plan
+from exporter.simulator.time_and_chance import draw, pick
 from exporter.simulator.world import unix_to_day
 
 MIDNIGHT = 1705276800  # 2024-01-15T00:00:00Z

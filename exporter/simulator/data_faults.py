@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from exporter.simulator.call import Call
-from exporter.simulator.chance import draw, pick
+from exporter.simulator.time_and_chance import draw, pick
 from exporter.simulator.timeline import ONLINE
 from exporter.simulator.world import Row, unix_to_day
 

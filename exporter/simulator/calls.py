@@ -1,7 +1,7 @@
 """Answers as values, and what the API says when nothing troubles it.
 
 Pure: requests have been read already, and `delivery` sends. Trouble with answers lives in
-`answer_trouble`.
+`response_faults`.
 """
 
 import json

@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from functools import reduce
 
 from exporter.simulator import delivery
-from exporter.simulator.answers import Answer
 from exporter.simulator.call import Call, CallKind
+from exporter.simulator.calls import Answer
 from exporter.simulator.delivery import Deliver
 from exporter.simulator.scenario import Scenario, Window
 from exporter.simulator.scenarios import SCENARIOS

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from exporter.simulator.answers import Answer, Grant, json_answer, refusal
+from exporter.simulator.calls import Answer, Grant, json_answer, refusal
 from exporter.simulator.tokens import TokenRules, grant_answer, new_grant
 from exporter.simulator.users import ANYONE, Mfa, User
 

@@ -12,9 +12,9 @@ from email.utils import formatdate
 from functools import cache
 from typing import TypeAlias
 
-from exporter.simulator.answers import Answer, json_answer, refusal
 from exporter.simulator.call import Call
-from exporter.simulator.data_trouble import HOSTILE
+from exporter.simulator.calls import Answer, json_answer, refusal
+from exporter.simulator.data_faults import HOSTILE
 from exporter.simulator.world import unix_to_day
 
 AlterAnswer: TypeAlias = Callable[[Answer, Call], Answer]
