@@ -5,18 +5,21 @@ what can go wrong, `World` the truth behind the answers.
 """
 
 from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE, Bucket
-from exporter.simulator.call import CallKind
-from exporter.simulator.calls import Grant
+from exporter.simulator.calls import CallKind, Grant
 from exporter.simulator.fault_injection import ScenarioError, Trouble, text_to_troubles
-from exporter.simulator.machines import PUBLIC_MACHINES
-from exporter.simulator.pace import paced
 from exporter.simulator.recorder import Asked, Record, Served
-from exporter.simulator.scenario import Scenario, Window
-from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
 from exporter.simulator.server import Simulator, serve
-from exporter.simulator.tokens import REFRESH_PREFIX, ExpiresAt, Spelling, TokenRules
-from exporter.simulator.users import Mfa, User
-from exporter.simulator.world import Denominator, NodeDay, World
+from exporter.simulator.time_and_chance import paced
+from exporter.simulator.token_server import (
+    REFRESH_PREFIX,
+    ExpiresAt,
+    Mfa,
+    Spelling,
+    TokenRules,
+    User,
+)
+from exporter.simulator.world import PUBLIC_MACHINES, Denominator, NodeDay, World
 
 __all__ = [
     "ACCESS_KEY_PREFIX",

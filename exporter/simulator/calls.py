@@ -1,6 +1,6 @@
-"""Answers as values, and what the API says when nothing troubles it.
+"""A call of the API and the response to it, as values.
 
-Pure: requests have been read already, and `delivery` sends. Trouble with answers lives in
+Pure: HTTP's own objects stay in `server` and `delivery`. What can be wrong with a response lives in
 `response_faults`.
 """
 
@@ -8,9 +8,50 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
+from exporter.simulator.time_and_chance import draw, pick
 from exporter.simulator.world import Row
+
+_T = TypeVar("_T")
+
+
+class CallKind(StrEnum):
+    """What the API can be asked."""
+
+    STATS = "stats"
+    LIST = "list"
+    LOGIN = "login"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call; `bucket` and `day` are said by those for a bucket's stats, `whose` by the others."""
+
+    seed: int
+    bucket: str
+    number: int  # of this kind for this bucket or user, from 0: they do not disturb each other
+    now: float  # Unix time: true while scenarios are chosen, then by the server's clock
+    day: date | None  # the day asked for, if it is one
+    kind: CallKind = CallKind.STATS
+    whose: str = ""  # the user's e-mail address, or the token where it is nobody's
+
+    def draw(self, *key: object) -> float:
+        """A number in [0, 1) of this very call."""
+        return draw(*self._key, *key)
+
+    def pick(self, options: Sequence[_T], *key: object) -> _T:
+        """One of the options, chosen for this very call."""
+        return pick(options, *self._key, *key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        if self.kind is CallKind.STATS:
+            return (self.seed, self.bucket, self.number)
+        return (self.seed, self.kind.value, self.whose, self.number)
+
 
 JSON = "application/json; charset=utf-8"
 

@@ -1,16 +1,64 @@
-"""Trouble with the data: what can be wrong with, or unusual about, the rows of an answer.
+"""What can be wrong with, or unusual about, the data: nodes, their rows, the entries of a listing.
 
-Each function takes the rows as the API meant them and the call, and returns the rows to send.
-Pure; rows are never changed in place. How answers travel is none of this module's business.
+Each function takes a world and returns another, as consistent as the first, or takes the rows that
+the API meant (for a listing, its entries) and the call, and returns the rows to send. Pure; rows
+are never changed in place.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
-from exporter.simulator.call import Call
-from exporter.simulator.time_and_chance import draw, pick
-from exporter.simulator.timeline import ONLINE
-from exporter.simulator.world import Row, unix_to_day
+from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE
+from exporter.simulator.calls import Call
+from exporter.simulator.time_and_chance import draw, pick, unix_to_day
+from exporter.simulator.world import (
+    HUNDREDS_OF_MACHINES,
+    OFFLINE,
+    ONLINE,
+    PRIVATE_MACHINES,
+    Denominator,
+    HourlyEvent,
+    Row,
+    World,
+)
+
+AlterWorld: TypeAlias = Callable[[World], World]
+
+
+def same_world(world: World) -> World:
+    """No trouble."""
+    return world
+
+
+def node_down(world: World) -> World:
+    """One public node fails each hour."""
+    return _with_event(world, HourlyEvent("us-east-1-aws", 10, 20, status=OFFLINE))
+
+
+def region_slow(world: World) -> World:
+    """One region is slow for a while each hour."""
+    return _with_event(world, HourlyEvent("eu-central-1", 30, 40, slowness=8.0))
+
+
+def private_too(world: World) -> World:
+    """An organisation's own nodes besides the public ones."""
+    return replace(world, machines=world.machines + PRIVATE_MACHINES)
+
+
+def crowded(world: World) -> World:
+    """Hundreds of nodes besides the public ones."""
+    return replace(world, machines=world.machines + HUNDREDS_OF_MACHINES)
+
+
+def by_whole_day(world: World) -> World:
+    """The running day's uptime grows from 0 towards 100."""
+    return replace(world, denominator=Denominator.WHOLE_DAY)
+
+
+def _with_event(world: World, event: HourlyEvent) -> World:
+    return replace(world, events=(*world.events, event))
+
 
 AlterRows: TypeAlias = Callable[[Sequence[Row], Call], list[Row]]
 
@@ -153,3 +201,51 @@ def with_odd_dates(rows: Sequence[Row], call: Call) -> list[Row]:
 
 def _asks_for_today(call: Call) -> bool:
     return call.day == unix_to_day(call.now)
+
+
+_USUAL: Row = {
+    "bucket": "odd",
+    "storageType": "S3",
+    "key": f"{ACCESS_KEY_PREFIX}0DD",
+    "secret": {"message": f"{SECRET_PREFIX}odd"},
+    "createdAt": "2023-06-01T00:00:00Z",
+    "workspaceId": WORKSPACE,
+}
+_ODD: tuple[Row, ...] = (
+    {"name": "no id"},
+    {"id": None, "name": "null as id"},
+    {"id": "", "name": "nothing as id"},
+    {"id": 42, "name": "a number as id"},
+    {"id": ["odd"], "name": "a list as id"},
+    {"id": ".", "name": "a dot as id"},
+    {"id": "..", "name": "two dots as id"},
+    {"id": "odd/..?a=b#c%2F ", "name": "an id to be encoded"},
+    {"id": "odd-no-name"},
+    {"id": "odd-null-name", "name": None},
+    {"id": "odd-number-name", "name": 7},
+    {"id": "odd-list-name", "name": ["a"]},
+    {
+        "id": "odd-numbers",
+        "name": "numbers",
+        "workspaceId": 1,
+        "createdAt": 1685577600,
+        "bucket": 0,
+    },
+)
+ODD_ENTRIES: tuple[Row, ...] = (
+    {},
+    *(_USUAL | odd for odd in _ODD),
+    *(_USUAL | {"id": f"odd-hostile-{n}", "name": text} for n, text in enumerate(HOSTILE)),
+    *(_USUAL | {"id": f"odd {text}", "name": f"hostile id {n}"} for n, text in enumerate(HOSTILE)),
+)
+"""Entries with something wrong or unusual; most with secrets, as real ones have."""
+
+
+def emptied(_entries: Sequence[Row], _call: Call) -> list[Row]:
+    """No buckets."""
+    return []
+
+
+def with_odd_entries(entries: Sequence[Row], _call: Call) -> list[Row]:
+    """The true entries, the first of them once more under another name, and odd ones."""
+    return [*entries, *(entry | {"name": "duplicate"} for entry in entries[:1]), *ODD_ENTRIES]

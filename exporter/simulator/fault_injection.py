@@ -12,11 +12,9 @@ from difflib import get_close_matches
 from functools import reduce
 
 from exporter.simulator import delivery
-from exporter.simulator.call import Call, CallKind
-from exporter.simulator.calls import Answer
+from exporter.simulator.calls import Answer, Call, CallKind
 from exporter.simulator.delivery import Deliver
-from exporter.simulator.scenario import Scenario, Window
-from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
 from exporter.simulator.world import Row, World
 
 _LIMITS = "share=0.5, bucket=ID, call=KIND, window=HH:MM-HH:MM"

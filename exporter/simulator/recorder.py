@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
 
-from exporter.simulator.call import CallKind
-from exporter.simulator.calls import Grant
+from exporter.simulator.calls import CallKind, Grant
 from exporter.simulator.world import Row
 
 Identity: TypeAlias = tuple[object, object]
@@ -48,7 +47,7 @@ class Record:
     """The newest `keep` requests, stats answers and tokens issued, and counters of all calls.
 
     Counted are calls for stats by bucket (`calls`) and all calls by kind (`calls_by_kind`), also
-    refused and unanswered ones; answers for stats by HTTP status (`calls`) and all by kind and
+    refused and unanswered ones; answers for stats by HTTP status (`answers`) and all by kind and
     status (`answers_by_kind`), if handed over whole: what was dropped, cut or left hanging is a
     call alone. `most_at_once` is how many calls of a kind were ever under way together.
     """

@@ -1,6 +1,6 @@
-"""Trouble with whole answers: refusals, storms, garbage, compression, size.
+"""What can be wrong with whole responses: refusals, storms, garbage, compression, size.
 
-Each function takes the answer as it would have been and the call, and returns the one to send
+Each function takes the response as it would have been and the call, and returns the one to send
 instead. Pure; how its bytes then travel is `delivery`'s.
 """
 
@@ -12,10 +12,9 @@ from email.utils import formatdate
 from functools import cache
 from typing import TypeAlias
 
-from exporter.simulator.call import Call
-from exporter.simulator.calls import Answer, json_answer, refusal
+from exporter.simulator.calls import Answer, Call, json_answer, refusal
 from exporter.simulator.data_faults import HOSTILE
-from exporter.simulator.world import unix_to_day
+from exporter.simulator.time_and_chance import unix_to_day
 
 AlterAnswer: TypeAlias = Callable[[Answer, Call], Answer]
 
@@ -54,6 +53,29 @@ _WRONG_SHAPES: tuple[object, ...] = (
     {"success": True, "nodeStats": [{"ip": ["a"], "host": {"b": 1}, "perc_uptime": []}]},
     {"success": "yes", "nodeStats": 3},
 )
+_WRONG_LISTS: tuple[object, ...] = (
+    None,
+    [],
+    "buckets",
+    42,
+    {},
+    {"success": True},
+    {"success": True, "buckets": None},
+    {"success": True, "buckets": {"id": "a"}},
+    {"success": True, "buckets": "none"},
+    {"success": True, "buckets": [1, None, "x", [], True]},
+    {"success": True, "units": []},
+    {"success": False},
+    {"success": False, "buckets": [], "message": "Buckets are not available"},
+)
+MALFORMED = (
+    b"",
+    b"OK",
+    b'{"success":true,"buck',
+    b"\xff\xfe\x00",
+    *(json.dumps(shape).encode() for shape in _WRONG_LISTS),
+)
+"""Bodies that are no list of buckets: no JSON, JSON of another shape, and `success: false`."""
 
 
 def same_answer(answer: Answer, _call: Call) -> Answer:
@@ -131,6 +153,11 @@ def not_json(_answer: Answer, call: Call) -> Answer:
 def wrong_shape(_answer: Answer, call: Call) -> Answer:
     """200 with JSON that is not what the vendor's page describes."""
     return json_answer(200, call.pick(_WRONG_SHAPES, "form"))
+
+
+def malformed(_answer: Answer, call: Call) -> Answer:
+    """200, said to be JSON, with anything but a list of buckets."""
+    return Answer(200, call.pick(MALFORMED, "form"))
 
 
 def redirected(_answer: Answer, _call: Call) -> Answer:

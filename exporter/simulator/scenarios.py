@@ -1,13 +1,58 @@
-"""Which trouble there can be, by name: one table.
+"""What can go wrong, by name: one table.
 
-These are the scenarios for calls for stats; those for the other calls stand in
-`account_scenarios`. What they do lives in `world_trouble`, `data_faults`, `response_faults` and
-`delivery`; how they are limited and mixed in `fault_injection`.
+A scenario may change the server's clock, the world, the rows, the response and the delivery, in
+that order. What these changes do lives in `data_faults`, `response_faults` and `delivery`; how
+scenarios are limited and mixed in `fault_injection`.
 """
 
-from exporter.simulator import data_faults, delivery, response_faults, world_trouble
-from exporter.simulator.account_scenarios import ACCOUNT_SCENARIOS
-from exporter.simulator.scenario import Scenario, Window
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.simulator import data_faults, delivery, response_faults
+from exporter.simulator.calls import CallKind
+from exporter.simulator.data_faults import AlterRows, AlterWorld
+from exporter.simulator.delivery import Deliver
+from exporter.simulator.response_faults import AlterAnswer
+from exporter.simulator.time_and_chance import SECONDS_PER_DAY
+
+STATS_CALLS = frozenset({CallKind.STATS})
+
+
+class Window(NamedTuple):
+    """A time of day in UTC that comes back daily, in seconds since 00:00; may span midnight."""
+
+    start: float
+    end: float
+
+    def covers(self, moment: float) -> bool:
+        """Whether a moment (Unix time) lies within."""
+        return (moment - self.start) % SECONDS_PER_DAY < (self.end - self.start) % SECONDS_PER_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """An entry of the table: what is changed, and by default for which calls and when."""
+
+    name: str
+    description: str
+    share: float = 1.0  # of the calls
+    window: Window | None = None  # None: always
+    calls: frozenset[CallKind] = STATS_CALLS  # no others are hit, unless `troubles` is told so
+    clock: float = 0.0  # seconds by which the server's clock is ahead
+    revokes: bool = False  # the token that comes with the call, for good
+    world: AlterWorld = data_faults.same_world
+    rows: AlterRows = data_faults.same_rows  # of a list of buckets: its entries
+    answer: AlterAnswer = response_faults.same_answer
+    deliver: Deliver | None = None
+
+    @property
+    def summary(self) -> str:
+        """A line of help: the description, which calls if not stats, the share if not all."""
+        calls = ", ".join(kind for kind in CallKind if kind in self.calls)
+        start = "" if self.calls == STATS_CALLS else f"{calls}: "
+        rest = f"; {self.share:.0%} of calls" if self.share < 1 else ""
+        return f"{start}{self.description}{rest}"
+
 
 CLOCK_SKEW = 180.0
 """Seconds by which the fast and the slow clock are wrong."""
@@ -17,27 +62,27 @@ _STATS_SCENARIOS = (
     Scenario(
         "node-outage",
         "*-us-east-1-aws is OFFLINE from minute 10 to 20 of each hour",
-        world=world_trouble.node_down,
+        world=data_faults.node_down,
     ),
     Scenario(
         "latency-spike",
         "eu-central-1 is 8 times as slow from minute 30 to 40 of each hour",
-        world=world_trouble.region_slow,
+        world=data_faults.region_slow,
     ),
     Scenario(
         "private-nodes",
         "three private nodes besides the public ones",
-        world=world_trouble.private_too,
+        world=data_faults.private_too,
     ),
     Scenario(
         "hundreds-of-nodes",
         "300 private nodes besides the public ones",
-        world=world_trouble.crowded,
+        world=data_faults.crowded,
     ),
     Scenario(
         "whole-day-denominator",
         "today's perc_uptime is a share of the whole day, not of the time elapsed",
-        world=world_trouble.by_whole_day,
+        world=data_faults.by_whole_day,
     ),
     # The clock
     Scenario("fast-clock", "the server's clock is 3 minutes ahead", clock=CLOCK_SKEW),
@@ -186,5 +231,84 @@ _STATS_SCENARIOS = (
     ),
 )
 
-SCENARIOS = {scenario.name: scenario for scenario in (*_STATS_SCENARIOS, *ACCOUNT_SCENARIOS)}
+
+_LOGIN, _REFRESH, _LIST = (
+    frozenset({kind}) for kind in (CallKind.LOGIN, CallKind.REFRESH, CallKind.LIST)
+)
+
+_ACCOUNT_SCENARIOS = (
+    # The tokens
+    Scenario(
+        "login-refused",
+        "401, all bodies, whatever the password",
+        calls=_LOGIN,
+        answer=response_faults.refused(401),
+    ),
+    Scenario(
+        "login-5xx",
+        "500, 502, 503 or 504",
+        share=0.3,
+        calls=_LOGIN,
+        answer=response_faults.server_error,
+    ),
+    Scenario(
+        "login-429",
+        "429 with Retry-After in seconds",
+        share=0.3,
+        calls=_LOGIN,
+        answer=response_faults.storm_in_seconds,
+    ),
+    Scenario(
+        "refresh-refused",
+        "401, all bodies, whatever the refresh token",
+        calls=_REFRESH,
+        answer=response_faults.refused(401),
+    ),
+    Scenario(
+        "refresh-5xx",
+        "500, 502, 503 or 504",
+        share=0.3,
+        calls=_REFRESH,
+        answer=response_faults.server_error,
+    ),
+    Scenario(
+        "tokens-revoked",
+        "the token in use is void for good",
+        share=0.05,
+        calls=frozenset({CallKind.STATS, CallKind.LIST}),
+        revokes=True,
+    ),
+    # The list
+    Scenario(
+        "list-5xx",
+        "500, 502, 503 or 504",
+        share=0.3,
+        calls=_LIST,
+        answer=response_faults.server_error,
+    ),
+    Scenario(
+        "list-403",
+        "403, all bodies",
+        share=0.3,
+        calls=_LIST,
+        answer=response_faults.refused(403),
+    ),
+    Scenario("list-empty", "no buckets", share=0.3, calls=_LIST, rows=data_faults.emptied),
+    Scenario(
+        "list-malformed",
+        "200 with anything but a list of buckets",
+        share=0.3,
+        calls=_LIST,
+        answer=response_faults.malformed,
+    ),
+    Scenario(
+        "list-odd-entries",
+        "besides the true entries some that are odd, hostile or useless",
+        calls=_LIST,
+        rows=data_faults.with_odd_entries,
+    ),
+)
+
+
+SCENARIOS = {scenario.name: scenario for scenario in (*_STATS_SCENARIOS, *_ACCOUNT_SCENARIOS)}
 """All scenarios by name, in the order in which help shows them."""

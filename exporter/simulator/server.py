@@ -1,7 +1,6 @@
 """The fake API over HTTP: routes, what it checks before it answers, and serving it.
 
-What is true lives in `world` and `buckets`, who may ask in `token_server`, what goes wrong in
-`scenarios`.
+What is true lives in `world` and `buckets`, who may ask in `desk`, what goes wrong in `scenarios`.
 """
 
 import asyncio
@@ -15,9 +14,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from exporter.simulator.buckets import Bucket, Buckets, bucket_to_entry, existing, found
-from exporter.simulator.call import Call, CallKind
 from exporter.simulator.calls import (
     Answer,
+    Call,
+    CallKind,
     body_to_fields,
     fields_to_day,
     listing_answer,
@@ -27,10 +27,9 @@ from exporter.simulator.calls import (
 from exporter.simulator.delivery import Parcel
 from exporter.simulator.fault_injection import Plan, Trouble, plan, text_to_troubles
 from exporter.simulator.recorder import Asked, Record, Served
-from exporter.simulator.token_server import Desk
-from exporter.simulator.tokens import TokenRules
-from exporter.simulator.users import User
-from exporter.simulator.world import World, unix_to_day
+from exporter.simulator.time_and_chance import unix_to_day
+from exporter.simulator.token_server import Desk, TokenRules, User
+from exporter.simulator.world import World
 
 Honest: TypeAlias = Callable[[Call, Plan], Answer]
 """What a call is answered unless a scenario replaces it."""

@@ -1,13 +1,17 @@
-"""Chance that repeats: numbers which depend on their key alone.
+"""Simulated time, and chance that repeats.
 
-No generator is kept, so nothing depends on the order of calls or on what runs beside them.
-Only draws live here; what they decide is the caller's.
+Nothing here keeps a state: the time is what a clock says that is handed over, and a draw depends on
+its key alone, not on the order of calls or on what runs beside them.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from hashlib import blake2b
 from typing import TypeVar
 
+SECONDS_PER_DAY = 86400
+_EPOCH = date(1970, 1, 1).toordinal()
 _T = TypeVar("_T")
 _FLOAT_BITS = 53  # what a float holds exactly, so that no draw is rounded up to 1
 
@@ -21,3 +25,26 @@ def draw(*key: object) -> float:
 def pick(options: Sequence[_T], *key: object) -> _T:
     """One of the options, each as likely as the others."""
     return options[int(draw(*key) * len(options))]
+
+
+def paced(
+    start: float, speed: float = 1.0, monotonic: Callable[[], float] = time.monotonic
+) -> Callable[[], float]:
+    """A `now` that says `start` (Unix time) at first and then runs `speed` times real time."""
+    origin = monotonic()
+    return lambda: start + (monotonic() - origin) * speed
+
+
+def day_to_unix(day: date) -> int:
+    """00:00 UTC of a day as Unix time."""
+    return (day.toordinal() - _EPOCH) * SECONDS_PER_DAY
+
+
+def unix_to_day(now: float) -> date:
+    """The UTC day of a moment."""
+    return date.fromordinal(_EPOCH + int(now // SECONDS_PER_DAY))
+
+
+def unix_to_text(moment: float) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return datetime.fromtimestamp(int(moment), UTC).isoformat().replace("+00:00", "Z")

@@ -1,16 +1,140 @@
-"""Where users get their tokens: which were issued, and which of them are good.
+"""Who may log in, the tokens that they get, and which of those are good.
 
-The state behind `POST /user/login` and `POST /user/refresh`. How tokens look lives in `tokens`,
-how requests come in `server`.
+The state behind `POST /user/login` and `POST /user/refresh`. An access token is a JWT that anyone
+can read, and whose signature means nothing. How requests come lives in `server`.
 """
 
+import json
+import math
+from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from hashlib import blake2b
 
 from exporter.simulator.calls import Answer, Grant, json_answer, refusal
-from exporter.simulator.tokens import TokenRules, grant_answer, new_grant
-from exporter.simulator.users import ANYONE, Mfa, User
+from exporter.simulator.time_and_chance import unix_to_text
+
+
+class Mfa(Enum):
+    """What a login without a second factor comes to. Undocumented: each form is a guess.
+
+    That such an account gets no usable token this way is all that is known. `PARTIAL` is the
+    reading which the vendor's client suggests, where it tells full-access tokens from others.
+    """
+
+    OFF = auto()  # no second factor: tokens
+    CHALLENGED = auto()  # 200, mfaRequired and no tokens
+    REFUSED = auto()  # 403 with a message
+    PARTIAL = auto()  # 200 with tokens that every other call refuses with a 401
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account of the API's."""
+
+    email: str
+    password: str = field(repr=False)
+    workspaces: frozenset[str] | None = None  # None: all
+    mfa: Mfa = Mfa.OFF
+
+    def sees(self, workspace: str) -> bool:
+        """Whether the user has a workspace, and with it the buckets in it."""
+        return self.workspaces is None or workspace in self.workspaces
+
+
+ANYONE = User("", "")
+"""Who comes with a token that is accepted though it was never issued; sees all."""
+
+
+REFRESH_PREFIX = "REFRESH-"
+"""What each refresh token begins with, so that a leak can be searched for."""
+
+
+class Spelling(Enum):
+    """The names under which a refresh token is accepted: the client says snake, the docs camel."""
+
+    BOTH = ("refresh_token", "refreshToken")
+    SNAKE = ("refresh_token",)
+    CAMEL = ("refreshToken",)
+
+
+class ExpiresAt(Enum):
+    """What `expiresAt` is written as: the vendor does not say."""
+
+    SECONDS = "seconds"
+    MILLISECONDS = "milliseconds"
+    ISO = "iso"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """How tokens are issued and renewed."""
+
+    lifetime: float = 3600.0  # seconds that an access token is good for
+    refresh_lifetime: float = math.inf  # seconds
+    rotates: bool = True  # each refresh token can be used once, and brings the next
+    spelling: Spelling = Spelling.BOTH
+    expires_at: ExpiresAt = ExpiresAt.SECONDS
+    delay: float = 0.0  # seconds before a login or a refresh is looked at
+
+
+def new_grant(user: User, now: float, rules: TokenRules, *key: object) -> Grant:
+    """Tokens for a user; `key` tells them from all others."""
+    expires_at = int(now + rules.lifetime)
+    payload = {
+        "userId": f"user-{_digest(user.email)[:12]}",
+        "email": user.email,
+        "orgId": "org-simulated",
+        "iat": int(now),
+        "exp": expires_at,
+    }
+    return Grant(
+        email=user.email,
+        access_token=_jwt(payload, *key),
+        refresh_token=REFRESH_PREFIX + _digest("refresh", user.email, *key),
+        token_id=_digest("id", user.email, *key)[:24],
+        issued_at=now,
+        expires_at=expires_at,
+        refresh_expires_at=now + rules.refresh_lifetime,
+    )
+
+
+def grant_answer(grant: Grant, form: ExpiresAt) -> Answer:
+    """The answer that hands tokens over; only a login's says `tokenId`."""
+    payload = {
+        "success": True,
+        "accessToken": grant.access_token,
+        "refreshToken": grant.refresh_token,
+        **({} if grant.replaces else {"tokenId": grant.token_id}),
+        "expiresAt": _moment(grant.expires_at, form),
+    }
+    return Answer(200, json.dumps(payload).encode(), grant=grant)
+
+
+def _moment(unix: int, form: ExpiresAt) -> int | str:
+    if form is ExpiresAt.ISO:
+        return unix_to_text(unix)
+    return unix * 1000 if form is ExpiresAt.MILLISECONDS else unix
+
+
+def _jwt(payload: dict[str, object], *key: object) -> str:
+    content = f"{_part({'alg': 'HS256', 'typ': 'JWT'})}.{_part(payload)}"
+    return f"{content}.{_encoded(bytes.fromhex(_digest(content, *key)))}"
+
+
+def _part(payload: dict[str, object]) -> str:
+    return _encoded(json.dumps(payload, separators=(",", ":")).encode())
+
+
+def _encoded(content: bytes) -> str:
+    return urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _digest(*key: object) -> str:
+    return blake2b(repr(key).encode(), digest_size=32).hexdigest()
+
 
 _WITHOUT_SECOND_FACTOR = {
     Mfa.CHALLENGED: json_answer(200, {"success": True, "mfaRequired": True}),

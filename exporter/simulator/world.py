@@ -1,37 +1,148 @@
-"""The truth: what each node of a bucket is like at a moment, as the API would know it.
+"""The truth: which nodes there are, and what each is like at a moment, as the API would know it.
 
-Pure and deterministic in (seed, bucket, day, now). Averages are exact: latency is a sum of sine
-waves, whose integral over a stretch of time is known, so nothing is stepped through. Trouble
-with answers does not live here, nor does HTTP.
+Pure and deterministic in (seed, bucket, day, now). A machine's day becomes a few gapless stretches,
+and latency is a sum of sine waves, whose integral over a stretch is known: averages are exact, and
+nothing is stepped through. What goes wrong with answers does not live here, nor does HTTP.
 """
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from enum import Enum
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from exporter.simulator.machines import PUBLIC_MACHINES, Machine
-from exporter.simulator.time_and_chance import draw
-from exporter.simulator.timeline import (
-    ONLINE,
-    SECONDS_PER_DAY,
-    HourlyEvent,
-    Stretch,
-    day_stretches,
-    stretches_until,
+from exporter.simulator.time_and_chance import SECONDS_PER_DAY, day_to_unix, draw, unix_to_text
+
+
+class Machine(NamedTuple):
+    """A node as the vendor's operators see it: the same machine for every bucket."""
+
+    ip: str
+    host: str
+    typical_latency: float  # milliseconds
+    busiest_hour: float  # of the UTC day
+
+
+PUBLIC_MACHINES = (
+    Machine("198.51.100.11", "*-us-east-1-aws.flashback.tech", 38.0, 19.0),
+    Machine("198.51.100.27", "*-us-east-1-gcp.flashback.tech", 44.0, 19.5),
+    Machine("198.51.100.42", "*-us-east-1-azure.flashback.tech", 52.0, 20.0),
+    Machine("203.0.113.11", "*-eu-central-1-aws.flashback.tech", 71.0, 13.0),
+    Machine("203.0.113.27", "*-eu-central-1-gcp.flashback.tech", 78.0, 13.5),
+    Machine("203.0.113.42", "*-eu-central-1-azure.flashback.tech", 93.0, 14.0),
 )
+"""The six public nodes, at addresses that are reserved for documentation."""
+
+PRIVATE_MACHINES = (
+    Machine("10.20.0.5", "storage.corp.example", 6.0, 10.0),
+    Machine("10.20.0.6", "storage.corp.example", 7.0, 10.0),
+    Machine("fd00:20::7", "*-munich-minio.corp.example:9000", 12.0, 11.0),
+)
+"""What an organisation might add: two under one host, one with an IPv6 address and a port."""
+
+HUNDREDS_OF_MACHINES = tuple(
+    Machine(f"10.77.{rack}.{slot + 1}", f"*-rack-{rack:02}-{slot:02}.corp.example", 9.0 + slot, 9.0)
+    for rack in range(10)
+    for slot in range(30)
+)
+"""Three hundred private nodes."""
+
 
 Row: TypeAlias = dict[str, object]
 """An entry of `nodeStats` as it is written into the JSON body."""
 
-_EPOCH = date(1970, 1, 1).toordinal()
 _CHECK_EVERY = 45.0  # seconds between two checks of a node
 _CHECK_TAKES = 3.0  # seconds until a check's result can be asked for
 _DIURNAL = (float(SECONDS_PER_DAY), 0.25)
 _NOISE = ((7919.0, 0.06), (1217.0, 0.05), (241.0, 0.05), (67.0, 0.04))
 """Waves as (period in seconds, share of the typical latency); together they stay below 1."""
+ONLINE, OFFLINE, DISCONNECTED = "ONLINE", "OFFLINE", "DISCONNECTED"
+
+_SLOTS_PER_DAY = 8
+_SLOT = SECONDS_PER_DAY / _SLOTS_PER_DAY
+_OUTAGE_CHANCE = 0.05  # of each slot: every node is down about twice in five days
+_OFFLINE_SHARE = 0.6  # of outages; the rest is DISCONNECTED
+_SHORTEST_OUTAGE, _LONGEST_OUTAGE = 120.0, 2700.0  # seconds; within a slot, so none overlap
+
+
+class Stretch(NamedTuple):
+    """A part of a day, in seconds since 00:00 UTC, over which nothing changes."""
+
+    start: float
+    end: float
+    status: str = ONLINE
+    slowness: float = 1.0  # what latencies are multiplied by
+
+    @property
+    def length(self) -> float:
+        """Seconds."""
+        return self.end - self.start
+
+
+class HourlyEvent(NamedTuple):
+    """Something scripted that comes in each hour to machines with `host_part` in their host."""
+
+    host_part: str
+    from_minute: int
+    to_minute: int
+    status: str = ONLINE
+    slowness: float = 1.0
+
+
+@lru_cache(maxsize=4096)
+def day_stretches(
+    seed: int, machine: Machine, day_number: int, events: tuple[HourlyEvent, ...] = ()
+) -> tuple[Stretch, ...]:
+    """A machine's whole day, in order and without gaps; `day_number` counts from 1970-01-01."""
+    happenings = _outages(seed, machine.ip, day_number) + _hourly(machine.host, events)
+    bounds = {0.0, float(SECONDS_PER_DAY)}
+    bounds.update(bound for happening in happenings for bound in happening[:2])
+    return tuple(_overlay(start, end, happenings) for start, end in pairwise(sorted(bounds)))
+
+
+def stretches_until(stretches: tuple[Stretch, ...], second: float) -> list[Stretch]:
+    """The part of a day that lies before `second`, its last stretch cut short."""
+    return [
+        stretch._replace(end=min(stretch.end, second))
+        for stretch in stretches
+        if stretch.start < second
+    ]
+
+
+def _outages(seed: int, ip: str, day_number: int) -> list[Stretch]:
+    keys = [(seed, "outage", ip, day_number, slot) for slot in range(_SLOTS_PER_DAY)]
+    return [_outage(key) for key in keys if draw(*key) < _OUTAGE_CHANCE]
+
+
+def _outage(key: tuple[int, str, str, int, int]) -> Stretch:
+    length = _SHORTEST_OUTAGE + draw(*key, "length") * (_LONGEST_OUTAGE - _SHORTEST_OUTAGE)
+    start = key[-1] * _SLOT + draw(*key, "start") * (_SLOT - length)
+    status = OFFLINE if draw(*key, "status") < _OFFLINE_SHARE else DISCONNECTED
+    return Stretch(start, start + length, status)
+
+
+def _hourly(host: str, events: tuple[HourlyEvent, ...]) -> list[Stretch]:
+    return [
+        Stretch(
+            hour * 3600.0 + event.from_minute * 60,
+            hour * 3600.0 + event.to_minute * 60,
+            event.status,
+            event.slowness,
+        )
+        for event in events
+        if event.host_part in host
+        for hour in range(24)
+    ]
+
+
+def _overlay(start: float, end: float, happenings: list[Stretch]) -> Stretch:
+    """One stretch under all that happens in it: down if anything says so, slow as the slowest."""
+    here = [happening for happening in happenings if happening.start <= start < happening.end]
+    down = (happening.status for happening in here if happening.status != ONLINE)
+    slowness = max((happening.slowness for happening in here), default=1.0)
+    return Stretch(start, end, next(down, ONLINE), slowness)
 
 
 class Denominator(Enum):
@@ -99,7 +210,7 @@ class World:
         return (elapsed - _CHECK_TAKES - phase) // _CHECK_EVERY * _CHECK_EVERY + phase
 
     def _node_day(self, bucket: str, machine: Machine, day: date, checked: float) -> NodeDay:
-        number = day.toordinal() - _EPOCH
+        number = day_to_unix(day) // SECONDS_PER_DAY
         known = _summary(self.seed, machine, number, self.events, checked)
         seconds = checked if self.denominator is Denominator.ELAPSED else SECONDS_PER_DAY
         distance = 0.9 + 0.2 * draw(self.seed, "distance", bucket, machine.ip)
@@ -114,21 +225,6 @@ class World:
             latency_last=_times(typical, known.latency_last),
             last_updated=day_to_unix(day) + min(checked, SECONDS_PER_DAY - 1),
         )
-
-
-def day_to_unix(day: date) -> int:
-    """00:00 UTC of a day as Unix time."""
-    return (day.toordinal() - _EPOCH) * SECONDS_PER_DAY
-
-
-def unix_to_day(now: float) -> date:
-    """The UTC day of a moment."""
-    return date.fromordinal(_EPOCH + int(now // SECONDS_PER_DAY))
-
-
-def unix_to_text(moment: float) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(int(moment), UTC).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from exporter.simulator.call import Call
+    from exporter.simulator.calls import Call
     from exporter.simulator.world import Row
     from tests.real.alertmanagers import Alertmanager, Notice
     from tests.real.databases import Database

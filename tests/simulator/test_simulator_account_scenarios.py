@@ -6,9 +6,8 @@ import httpx
 import pytest
 
 from exporter.simulator import SCENARIOS, CallKind, Simulator
-from exporter.simulator.data_faults import HOSTILE
-from exporter.simulator.listing_trouble import MALFORMED, ODD_ENTRIES
-from exporter.simulator.response_faults import HUGE_BYTES, RETRY_AFTER_SECONDS
+from exporter.simulator.data_faults import HOSTILE, ODD_ENTRIES
+from exporter.simulator.response_faults import HUGE_BYTES, MALFORMED, RETRY_AFTER_SECONDS
 from tests.simulator.accounts import (
     NOON,
     OPS,

@@ -15,11 +15,9 @@ from exporter.simulator import (
     text_to_troubles,
 )
 from exporter.simulator.buckets import bucket_to_entry, existing
-from exporter.simulator.call import Call
-from exporter.simulator.calls import json_answer, listing_answer, stats_answer
+from exporter.simulator.calls import Call, json_answer, listing_answer, stats_answer
 from exporter.simulator.fault_injection import Plan, plan
-from exporter.simulator.time_and_chance import draw, pick
-from exporter.simulator.world import unix_to_day
+from exporter.simulator.time_and_chance import draw, pick, unix_to_day
 
 MIDNIGHT = 1705276800  # 2024-01-15T00:00:00Z
 NOON = MIDNIGHT + 12 * 3600
