@@ -4,10 +4,10 @@ It knows nothing of the exporter. `Simulator` and `serve` are the way in, `SCENA
 what can go wrong, `World` the truth behind the answers.
 """
 
-from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE, Bucket
-from exporter.simulator.calls import CallKind, Grant
-from exporter.simulator.fault_injection import ScenarioError, Trouble, text_to_troubles
-from exporter.simulator.recorder import Asked, Record, Served
+from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE, SimulatedBucket
+from exporter.simulator.calls import CallKind, IssuedTokens
+from exporter.simulator.fault_injection import InjectedFault, ScenarioError, text_to_faults
+from exporter.simulator.recorder import Asked, Recorder, Served
 from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
 from exporter.simulator.server import Simulator, serve
 from exporter.simulator.time_and_chance import paced
@@ -29,25 +29,25 @@ __all__ = [
     "SECRET_PREFIX",
     "WORKSPACE",
     "Asked",
-    "Bucket",
     "CallKind",
     "Denominator",
     "ExpiresAt",
-    "Grant",
+    "InjectedFault",
+    "IssuedTokens",
     "Mfa",
     "NodeDay",
-    "Record",
+    "Recorder",
     "Scenario",
     "ScenarioError",
     "Served",
+    "SimulatedBucket",
     "Simulator",
     "Spelling",
     "TokenRules",
-    "Trouble",
     "User",
     "Window",
     "World",
     "paced",
     "serve",
-    "text_to_troubles",
+    "text_to_faults",
 ]

@@ -27,7 +27,7 @@ _FIRST_CREATED, _YEAR = 1672531200, 365 * 86400  # 2023-01-01
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class SimulatedBucket:
     """A bucket that exists."""
 
     id: str
@@ -35,24 +35,24 @@ class Bucket:
     workspace: str = WORKSPACE
 
 
-Buckets: TypeAlias = Collection[str | Bucket] | None
+Buckets: TypeAlias = Collection[str | SimulatedBucket] | None
 """Buckets by id alone, or with all that is to be known of them; None: any id is a bucket."""
 
 
-def existing(buckets: Buckets, seed: int) -> tuple[Bucket, ...]:
+def existing(buckets: Buckets, seed: int) -> tuple[SimulatedBucket, ...]:
     """The buckets to list; where any id is one, six made-up ones stand for them all."""
     return _made_up(seed) if buckets is None else tuple(map(_bucket, buckets))
 
 
-def found(buckets: Buckets, seed: int, bucket_id: str) -> Bucket | None:
+def found(buckets: Buckets, seed: int, bucket_id: str) -> SimulatedBucket | None:
     """The bucket with an id."""
     if buckets is None:
         made_up = (each for each in _made_up(seed) if each.id == bucket_id)
-        return next(made_up, Bucket(bucket_id))
+        return next(made_up, SimulatedBucket(bucket_id))
     return next((each for each in map(_bucket, buckets) if each.id == bucket_id), None)
 
 
-def bucket_to_entry(seed: int, bucket: Bucket) -> Row:
+def bucket_to_entry(seed: int, bucket: SimulatedBucket) -> Row:
     """The entry of `buckets`, in the vendor's order and with all that it lets slip."""
     storage, regions = pick(_STORAGE, seed, "storage", bucket.id)
     entry: Row = {
@@ -80,15 +80,15 @@ def _left_out(seed: int, bucket_id: str, name: str) -> bool:
     return optional and draw(seed, "left out", bucket_id, name) < 1 / 3
 
 
-def _bucket(bucket: str | Bucket) -> Bucket:
-    return Bucket(bucket) if isinstance(bucket, str) else bucket
+def _bucket(bucket: str | SimulatedBucket) -> SimulatedBucket:
+    return SimulatedBucket(bucket) if isinstance(bucket, str) else bucket
 
 
 @lru_cache
-def _made_up(seed: int) -> tuple[Bucket, ...]:
+def _made_up(seed: int) -> tuple[SimulatedBucket, ...]:
     """Buckets in two workspaces."""
     return tuple(
-        Bucket(_hex(seed, "id", name), name, f"workspace-{1 + index % 2}")
+        SimulatedBucket(_hex(seed, "id", name), name, f"workspace-{1 + index % 2}")
         for index, name in enumerate(_NAMES)
     )
 

@@ -27,7 +27,7 @@ class CallKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """A call; `bucket` and `day` are said by those for a bucket's stats, `whose` by the others."""
 
     seed: int
@@ -57,7 +57,7 @@ JSON = "application/json; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class IssuedTokens:
     """Tokens that were issued together, by a login or a refresh."""
 
     email: str
@@ -71,7 +71,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SimulatedResponse:
     """An HTTP answer.
 
     `rows` is what its body says of the nodes, `grant` the tokens in it, where it does say that.
@@ -82,28 +82,28 @@ class Answer:
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     rows: tuple[Row, ...] | None = None
-    grant: Grant | None = None
+    tokens: IssuedTokens | None = None
 
 
-def json_answer(status: int, payload: object) -> Answer:
+def json_response(status: int, payload: object) -> SimulatedResponse:
     """Any JSON under any status. Beyond ASCII all is escaped, so lone surrogates can be said."""
-    return Answer(status, json.dumps(payload).encode())
+    return SimulatedResponse(status, json.dumps(payload).encode())
 
 
-def stats_answer(rows: Sequence[Row]) -> Answer:
+def stats_response(rows: Sequence[Row]) -> SimulatedResponse:
     """The answer that the vendor's page documents under 200."""
     payload = {"success": True, "nodeStats": list(rows)}
-    return Answer(200, json.dumps(payload).encode(), rows=tuple(rows))
+    return SimulatedResponse(200, json.dumps(payload).encode(), rows=tuple(rows))
 
 
-def listing_answer(entries: Sequence[Row]) -> Answer:
+def listing_response(entries: Sequence[Row]) -> SimulatedResponse:
     """The answer to `GET /bucket`."""
-    return json_answer(200, {"success": True, "buckets": list(entries)})
+    return json_response(200, {"success": True, "buckets": list(entries)})
 
 
-def refusal(status: int, message: str) -> Answer:
+def refusal(status: int, message: str) -> SimulatedResponse:
     """The answer that the vendor's page documents under 400, 403 and 404."""
-    return json_answer(status, {"success": False, "message": message})
+    return json_response(status, {"success": False, "message": message})
 
 
 def body_to_fields(body: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE
-from exporter.simulator.calls import Call
+from exporter.simulator.calls import ApiCall
 from exporter.simulator.time_and_chance import draw, pick, unix_to_day
 from exporter.simulator.world import (
     HUNDREDS_OF_MACHINES,
@@ -60,7 +60,7 @@ def _with_event(world: World, event: HourlyEvent) -> World:
     return replace(world, events=(*world.events, event))
 
 
-AlterRows: TypeAlias = Callable[[Sequence[Row], Call], list[Row]]
+AlterRows: TypeAlias = Callable[[Sequence[Row], ApiCall], list[Row]]
 
 _CHURN_EVERY = 300.0  # seconds
 _CHURN_SHARE = 0.3  # of nodes that are gone
@@ -92,18 +92,18 @@ ODD_DATES = ("2024-01-15T10:30:00", "2024-02-30T00:00:00Z", "yesterday", "", 170
 UNKNOWN_STATUSES = ("ERROR", "DEGRADED", "online", "MAINTENANCE", "Online ", "")
 
 
-def same_rows(rows: Sequence[Row], _call: Call) -> list[Row]:
+def same_rows(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
     """No trouble."""
     return list(rows)
 
 
-def churned(rows: Sequence[Row], call: Call) -> list[Row]:
+def churned(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """Some nodes gone, others every five minutes."""
     period = call.now // _CHURN_EVERY
     return [row for row in rows if draw(call.seed, "churn", row.get("ip"), period) >= _CHURN_SHARE]
 
 
-def duplicated(rows: Sequence[Row], call: Call) -> list[Row]:
+def duplicated(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """Each row twice under one identity, in mixed order, the copies with another latency."""
     copies = [row | {"last_latency_ms": 1.5, "avg_latency_ms": 2.5} for row in rows]
     return sorted(
@@ -111,7 +111,7 @@ def duplicated(rows: Sequence[Row], call: Call) -> list[Row]:
     )
 
 
-def hostile(rows: Sequence[Row], call: Call) -> list[Row]:
+def hostile(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """Hostile strings in host, version and status, the same for a node in each call."""
     return [
         row
@@ -124,28 +124,28 @@ def hostile(rows: Sequence[Row], call: Call) -> list[Row]:
     ]
 
 
-def empty_today(rows: Sequence[Row], call: Call) -> list[Row]:
+def empty_today(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """Nothing for the running day."""
     return [] if _asks_for_today(call) else list(rows)
 
 
-def half_filled_today(rows: Sequence[Row], call: Call) -> list[Row]:
+def half_filled_today(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """Every other row for the running day."""
     return list(rows[::2]) if _asks_for_today(call) else list(rows)
 
 
-def latency_null_while_down(rows: Sequence[Row], _call: Call) -> list[Row]:
+def latency_null_while_down(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
     """No latencies for a node that is not online."""
     nothing: Row = {"avg_latency_ms": None, "last_latency_ms": None}
     return [row if row.get("node_status") == ONLINE else row | nothing for row in rows]
 
 
-def without_status(rows: Sequence[Row], _call: Call) -> list[Row]:
+def without_status(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
     """No row says its status."""
     return [{name: value for name, value in row.items() if name != "node_status"} for row in rows]
 
 
-def with_status_renamed(rows: Sequence[Row], _call: Call) -> list[Row]:
+def with_status_renamed(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
     """The status under another name, as after a careless release."""
     return [
         {"nodeStatus" if name == "node_status" else name: value for name, value in row.items()}
@@ -153,7 +153,7 @@ def with_status_renamed(rows: Sequence[Row], _call: Call) -> list[Row]:
     ]
 
 
-def with_unknown_status(rows: Sequence[Row], call: Call) -> list[Row]:
+def with_unknown_status(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """Every other node in a status outside the known ones, the same in each call."""
     return [
         row | {"node_status": pick(UNKNOWN_STATUSES, call.seed, row.get("ip"))}
@@ -163,7 +163,7 @@ def with_unknown_status(rows: Sequence[Row], call: Call) -> list[Row]:
     ]
 
 
-def with_missing_fields(rows: Sequence[Row], call: Call) -> list[Row]:
+def with_missing_fields(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """A quarter of all fields absent or null; the identity may be among them."""
     return [
         {
@@ -175,7 +175,7 @@ def with_missing_fields(rows: Sequence[Row], call: Call) -> list[Row]:
     ]
 
 
-def with_numbers_as_strings(rows: Sequence[Row], _call: Call) -> list[Row]:
+def with_numbers_as_strings(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
     """Each number in quotes, as elsewhere in this API."""
     return [
         {name: str(value) if isinstance(value, float) else value for name, value in row.items()}
@@ -183,7 +183,7 @@ def with_numbers_as_strings(rows: Sequence[Row], _call: Call) -> list[Row]:
     ]
 
 
-def with_extreme_numbers(rows: Sequence[Row], call: Call) -> list[Row]:
+def with_extreme_numbers(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """Numbers that no node can have, some of them no JSON at all."""
     return [
         {
@@ -194,12 +194,12 @@ def with_extreme_numbers(rows: Sequence[Row], call: Call) -> list[Row]:
     ]
 
 
-def with_odd_dates(rows: Sequence[Row], call: Call) -> list[Row]:
+def with_odd_dates(rows: Sequence[Row], call: ApiCall) -> list[Row]:
     """Dates without an offset, impossible ones, and what is no date."""
     return [row | {"last_updated": call.pick(ODD_DATES, index)} for index, row in enumerate(rows)]
 
 
-def _asks_for_today(call: Call) -> bool:
+def _asks_for_today(call: ApiCall) -> bool:
     return call.day == unix_to_day(call.now)
 
 
@@ -241,11 +241,11 @@ ODD_ENTRIES: tuple[Row, ...] = (
 """Entries with something wrong or unusual; most with secrets, as real ones have."""
 
 
-def emptied(_entries: Sequence[Row], _call: Call) -> list[Row]:
+def emptied(_entries: Sequence[Row], _call: ApiCall) -> list[Row]:
     """No buckets."""
     return []
 
 
-def with_odd_entries(entries: Sequence[Row], _call: Call) -> list[Row]:
+def with_odd_entries(entries: Sequence[Row], _call: ApiCall) -> list[Row]:
     """The true entries, the first of them once more under another name, and odd ones."""
     return [*entries, *(entry | {"name": "duplicate"} for entry in entries[:1]), *ODD_ENTRIES]

@@ -12,18 +12,18 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from exporter.simulator.calls import Answer
+from exporter.simulator.calls import SimulatedResponse
 
 TRICKLE_PIECES = 64
 TRICKLE_PAUSE = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Delivery:
     """An answer on its way to the one who asked."""
 
     request: web.Request
-    answer: Answer
+    response: SimulatedResponse
     now: float  # Unix time, on the server's clock
     sleep: Callable[[float], Awaitable[object]]
     on_handed_over: Callable[[], None]
@@ -33,57 +33,57 @@ class Parcel:
     def headers(self) -> dict[str, str]:
         """The answer's headers, dated by the server's clock."""
         return {
-            "Content-Type": self.answer.content_type,
+            "Content-Type": self.response.content_type,
             "Date": formatdate(self.now, usegmt=True),
-            **self.answer.headers,
+            **self.response.headers,
         }
 
     async def opened(self) -> web.StreamResponse:
         """A response whose head has been sent and promises the whole body."""
-        response = web.StreamResponse(status=self.answer.status, headers=self.headers)
-        response.content_length = len(self.answer.body)
+        response = web.StreamResponse(status=self.response.status, headers=self.headers)
+        response.content_length = len(self.response.body)
         await response.prepare(self.request)
         return response
 
 
-Deliver: TypeAlias = Callable[[Parcel], Awaitable[web.StreamResponse]]
+Deliver: TypeAlias = Callable[[Delivery], Awaitable[web.StreamResponse]]
 
 
-async def whole(parcel: Parcel) -> web.StreamResponse:
+async def whole(delivery: Delivery) -> web.StreamResponse:
     """At once, as it should be."""
-    parcel.on_handed_over()
-    answer = parcel.answer
-    return web.Response(status=answer.status, body=answer.body, headers=parcel.headers)
+    delivery.on_handed_over()
+    response = delivery.response
+    return web.Response(status=response.status, body=response.body, headers=delivery.headers)
 
 
-async def never(_parcel: Parcel) -> web.StreamResponse:
+async def never(_delivery: Delivery) -> web.StreamResponse:
     """Not at all: the connection stays open until the client or the server goes."""
     nothing: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
     return await nothing
 
 
-async def trickled(parcel: Parcel) -> web.StreamResponse:
+async def trickled(delivery: Delivery) -> web.StreamResponse:
     """Whole, but in about 64 pieces with a second before each."""
-    response = await parcel.opened()
-    body = parcel.answer.body
+    response = await delivery.opened()
+    body = delivery.response.body
     step = len(body) // TRICKLE_PIECES + 1
     for start in range(0, len(body) or 1, step):
-        await parcel.sleep(TRICKLE_PAUSE)
+        await delivery.sleep(TRICKLE_PAUSE)
         if start + step >= len(body):
-            parcel.on_handed_over()
+            delivery.on_handed_over()
         await response.write(body[start : start + step])
     return response
 
 
-async def truncated(parcel: Parcel) -> web.StreamResponse:
+async def truncated(delivery: Delivery) -> web.StreamResponse:
     """Half of it, then the connection closes."""
-    response = await parcel.opened()
-    await response.write(parcel.answer.body[: len(parcel.answer.body) // 2])
-    parcel.request.protocol.force_close()
+    response = await delivery.opened()
+    await response.write(delivery.response.body[: len(delivery.response.body) // 2])
+    delivery.request.protocol.force_close()
     return response
 
 
-async def dropped(parcel: Parcel) -> web.StreamResponse:
+async def dropped(delivery: Delivery) -> web.StreamResponse:
     """Nothing: the connection closes without a word."""
-    parcel.request.protocol.force_close()
+    delivery.request.protocol.force_close()
     return web.Response()

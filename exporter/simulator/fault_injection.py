@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from functools import reduce
 
 from exporter.simulator import delivery
-from exporter.simulator.calls import Answer, Call, CallKind
+from exporter.simulator.calls import ApiCall, CallKind, SimulatedResponse
 from exporter.simulator.delivery import Deliver
 from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
 from exporter.simulator.world import Row, World
@@ -25,7 +25,7 @@ class ScenarioError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class InjectedFault:
     """A scenario and the calls that it hits."""
 
     scenario: Scenario
@@ -39,7 +39,7 @@ class Trouble:
         """The kinds of calls that may be hit."""
         return self.calls or self.scenario.calls
 
-    def hits(self, call: Call) -> bool:
+    def hits(self, call: ApiCall) -> bool:
         """Whether a call is one of those. The same call gets the same answer."""
         return (
             call.kind in self.kinds
@@ -50,7 +50,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FaultPlan:
     """What the scenarios that hit one call do to it, each on top of those named before it."""
 
     scenarios: tuple[Scenario, ...]
@@ -64,13 +64,13 @@ class Plan:
         """The world as it is for this call."""
         return reduce(lambda so_far, each: each.world(so_far), self.scenarios, world)
 
-    def rows(self, rows: Sequence[Row], call: Call) -> list[Row]:
+    def rows(self, rows: Sequence[Row], call: ApiCall) -> list[Row]:
         """The rows to send."""
         return reduce(lambda so_far, each: each.rows(so_far, call), self.scenarios, list(rows))
 
-    def answer(self, answer: Answer, call: Call) -> Answer:
+    def response(self, response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
         """The answer to send: of two scenarios that replace it, the one named last wins."""
-        return reduce(lambda so_far, each: each.answer(so_far, call), self.scenarios, answer)
+        return reduce(lambda so_far, each: each.response(so_far, call), self.scenarios, response)
 
     @property
     def revokes(self) -> bool:
@@ -84,27 +84,27 @@ class Plan:
         return next(ways, delivery.whole)
 
 
-def plan(troubles: Iterable[Trouble], call: Call) -> Plan:
+def plan(faults: Iterable[InjectedFault], call: ApiCall) -> FaultPlan:
     """What happens to a call."""
-    return Plan(tuple(trouble.scenario for trouble in troubles if trouble.hits(call)))
+    return FaultPlan(tuple(fault.scenario for fault in faults if fault.hits(call)))
 
 
-def text_to_troubles(text: str) -> tuple[Trouble, ...]:
-    """What `--scenario` says: names by comma, each with any limits; nothing means no trouble.
+def text_to_faults(text: str) -> tuple[InjectedFault, ...]:
+    """What `--scenario` says: names by comma, each with any limits; nothing means no fault.
 
     Limits follow a slash: `share=0.5`, `bucket=ID` and `call=KIND` (both repeatable),
     `window=HH:MM-HH:MM` (UTC). Without a limit the scenario's own default holds. Raises
     ScenarioError.
     """
     entries = (entry.strip() for entry in text.split(","))
-    return tuple(_entry_to_trouble(entry) for entry in entries if entry)
+    return tuple(_entry_to_fault(entry) for entry in entries if entry)
 
 
-def _entry_to_trouble(entry: str) -> Trouble:
+def _entry_to_fault(entry: str) -> InjectedFault:
     name, *limits = entry.split("/")
     scenario = _scenario(name)
-    trouble = Trouble(scenario, scenario.share, window=scenario.window)
-    limited = reduce(_limited, limits, trouble)
+    fault = InjectedFault(scenario, scenario.share, window=scenario.window)
+    limited = reduce(_limited, limits, fault)
     if limited.buckets and CallKind.STATS not in limited.kinds:
         raise ScenarioError(f"{entry!r} hits nothing: only calls for stats are for a bucket")
     return limited
@@ -118,16 +118,16 @@ def _scenario(name: str) -> Scenario:
     raise ScenarioError(f"no scenario is called {name!r}: {hint}")
 
 
-def _limited(trouble: Trouble, limit: str) -> Trouble:
+def _limited(fault: InjectedFault, limit: str) -> InjectedFault:
     match limit.partition("="):
         case "share", _, value:
-            return replace(trouble, share=_text_to_share(value))
+            return replace(fault, share=_text_to_share(value))
         case "bucket", _, value if value:
-            return replace(trouble, buckets=trouble.buckets | {value})
+            return replace(fault, buckets=fault.buckets | {value})
         case "call", _, value:
-            return replace(trouble, calls=trouble.calls | {_text_to_kind(value)})
+            return replace(fault, calls=fault.calls | {_text_to_kind(value)})
         case "window", _, value:
-            return replace(trouble, window=_text_to_window(value))
+            return replace(fault, window=_text_to_window(value))
     raise ScenarioError(f"{limit!r} limits nothing: use {_LIMITS}")
 
 

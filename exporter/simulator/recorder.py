@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
 
-from exporter.simulator.calls import CallKind, Grant
+from exporter.simulator.calls import CallKind, IssuedTokens
 from exporter.simulator.world import Row
 
 Identity: TypeAlias = tuple[object, object]
@@ -43,7 +43,7 @@ class Served:
         return {(row.get("ip"), row.get("host")): row for row in self.rows}
 
 
-class Record:
+class Recorder:
     """The newest `keep` requests, stats answers and tokens issued, and counters of all calls.
 
     Counted are calls for stats by bucket (`calls`) and all calls by kind (`calls_by_kind`), also
@@ -55,7 +55,7 @@ class Record:
     def __init__(self, keep: int) -> None:
         self.asked: deque[Asked] = deque(maxlen=keep)
         self.served: deque[Served] = deque(maxlen=keep)
-        self.issued: deque[Grant] = deque(maxlen=keep)
+        self.issued: deque[IssuedTokens] = deque(maxlen=keep)
         self.calls: Counter[str] = Counter()
         self.answers: Counter[int] = Counter()
         self.calls_by_kind: Counter[CallKind] = Counter()

@@ -12,11 +12,11 @@ from email.utils import formatdate
 from functools import cache
 from typing import TypeAlias
 
-from exporter.simulator.calls import Answer, Call, json_answer, refusal
+from exporter.simulator.calls import ApiCall, SimulatedResponse, json_response, refusal
 from exporter.simulator.data_faults import HOSTILE
 from exporter.simulator.time_and_chance import unix_to_day
 
-AlterAnswer: TypeAlias = Callable[[Answer, Call], Answer]
+AlterResponse: TypeAlias = Callable[[SimulatedResponse, ApiCall], SimulatedResponse]
 
 RETRY_AFTER_SECONDS = 30
 REDIRECT_TARGET = "/elsewhere"
@@ -78,115 +78,117 @@ MALFORMED = (
 """Bodies that are no list of buckets: no JSON, JSON of another shape, and `success: false`."""
 
 
-def same_answer(answer: Answer, _call: Call) -> Answer:
+def same_response(response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     """No trouble."""
-    return answer
+    return response
 
 
-def error_forms(status: int, meaning: str) -> tuple[Answer, ...]:
+def error_forms(status: int, meaning: str) -> tuple[SimulatedResponse, ...]:
     """The bodies in which this API and the proxies before it are known to say no."""
     code = meaning.upper().replace(" ", "_")
     return (
         refusal(status, meaning),
-        json_answer(status, {"success": False, "error_code": code, "message": meaning}),
-        json_answer(status, {"success": False, "error_code": code}),
-        json_answer(status, {"success": False, "error": meaning}),
-        Answer(status, b""),
-        Answer(status, meaning.encode(), _TEXT),
-        Answer(status, _PROXY_PAGE, _HTML),
+        json_response(status, {"success": False, "error_code": code, "message": meaning}),
+        json_response(status, {"success": False, "error_code": code}),
+        json_response(status, {"success": False, "error": meaning}),
+        SimulatedResponse(status, b""),
+        SimulatedResponse(status, meaning.encode(), _TEXT),
+        SimulatedResponse(status, _PROXY_PAGE, _HTML),
     )
 
 
-def refused(status: int) -> AlterAnswer:
+def refused(status: int) -> AlterResponse:
     """One of the error forms under `status`, which is 400, 401, 403 or 404."""
     forms = error_forms(status, _MEANINGS[status])
-    return lambda _answer, call: call.pick(forms, "form")
+    return lambda _response, call: call.pick(forms, "form")
 
 
-def without_past(answer: Answer, call: Call) -> Answer:
+def without_past(response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """400 for every day but today."""
     is_past = call.day is not None and call.day < unix_to_day(call.now)
-    return refusal(400, "No statistics are kept for this day") if is_past else answer
+    return refusal(400, "No statistics are kept for this day") if is_past else response
 
 
-def unsuccessful(_answer: Answer, call: Call) -> Answer:
+def unsuccessful(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """`success: false` under 200, with or without words and rows."""
-    return json_answer(200, {"success": False, **call.pick(_EXCUSES, "form")})
+    return json_response(200, {"success": False, **call.pick(_EXCUSES, "form")})
 
 
-def with_hostile_message(_answer: Answer, call: Call) -> Answer:
+def with_hostile_message(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """A refusal whose words try to break logs and pages."""
     return refusal(call.pick((200, 400, 403, 404, 500), "status"), call.pick(HOSTILE, "message"))
 
 
-def storm_in_seconds(_answer: Answer, _call: Call) -> Answer:
+def storm_in_seconds(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     """429 with `Retry-After` in seconds."""
     return _too_many({"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-def storm_with_date(_answer: Answer, call: Call) -> Answer:
+def storm_with_date(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """429 with `Retry-After` as an HTTP date, by the server's clock."""
     return _too_many({"Retry-After": formatdate(call.now + RETRY_AFTER_SECONDS, usegmt=True)})
 
 
-def storm_without_hint(_answer: Answer, _call: Call) -> Answer:
+def storm_without_hint(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     """429 without `Retry-After`."""
     return _too_many({})
 
 
-def server_error(_answer: Answer, call: Call) -> Answer:
+def server_error(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """500, 502, 503 or 504 with any body."""
     status = call.pick((500, 502, 503, 504), "status")
     return call.pick(error_forms(status, "Internal server error"), "form")
 
 
-def proxy_page(status: int) -> AlterAnswer:
+def proxy_page(status: int) -> AlterResponse:
     """A proxy's HTML page under `status`."""
-    return lambda _answer, _call: Answer(status, _PROXY_PAGE, _HTML)
+    return lambda _response, _call: SimulatedResponse(status, _PROXY_PAGE, _HTML)
 
 
-def not_json(_answer: Answer, call: Call) -> Answer:
+def not_json(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """200, said to be JSON, which it is not."""
-    return Answer(200, call.pick(_NOT_JSON, "form"))
+    return SimulatedResponse(200, call.pick(_NOT_JSON, "form"))
 
 
-def wrong_shape(_answer: Answer, call: Call) -> Answer:
+def wrong_shape(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """200 with JSON that is not what the vendor's page describes."""
-    return json_answer(200, call.pick(_WRONG_SHAPES, "form"))
+    return json_response(200, call.pick(_WRONG_SHAPES, "form"))
 
 
-def malformed(_answer: Answer, call: Call) -> Answer:
+def malformed(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """200, said to be JSON, with anything but a list of buckets."""
-    return Answer(200, call.pick(MALFORMED, "form"))
+    return SimulatedResponse(200, call.pick(MALFORMED, "form"))
 
 
-def redirected(_answer: Answer, _call: Call) -> Answer:
+def redirected(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     """307 to another path of this server, where whoever follows is seen in the record."""
-    return Answer(307, b"", headers={"Location": REDIRECT_TARGET})
+    return SimulatedResponse(307, b"", headers={"Location": REDIRECT_TARGET})
 
 
-def gzipped(answer: Answer, _call: Call) -> Answer:
+def gzipped(response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     """The same answer compressed, whatever the client said that it accepts."""
-    body = gzip.compress(answer.body, mtime=0)
-    return replace(answer, body=body, headers={**answer.headers, "Content-Encoding": "gzip"})
+    body = gzip.compress(response.body, mtime=0)
+    return replace(response, body=body, headers={**response.headers, "Content-Encoding": "gzip"})
 
 
-def bomb(_answer: Answer, _call: Call) -> Answer:
+def bomb(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     """A small gzip body that unpacks to a very large valid answer."""
-    return Answer(200, _packed_bomb(), headers={"Content-Encoding": "gzip"})
+    return SimulatedResponse(200, _packed_bomb(), headers={"Content-Encoding": "gzip"})
 
 
-def huge(_answer: Answer, _call: Call) -> Answer:
+def huge(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     """A very large valid answer."""
-    return Answer(200, _padded(HUGE_BYTES))
+    return SimulatedResponse(200, _padded(HUGE_BYTES))
 
 
-def deeply_nested(_answer: Answer, _call: Call) -> Answer:
+def deeply_nested(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     """Valid JSON, nested so deeply that recursive parsers give up."""
-    return Answer(200, b'{"success":true,"nodeStats":' + b"[" * NESTING + b"]" * NESTING + b"}")
+    return SimulatedResponse(
+        200, b'{"success":true,"nodeStats":' + b"[" * NESTING + b"]" * NESTING + b"}"
+    )
 
 
-def _too_many(headers: dict[str, str]) -> Answer:
+def _too_many(headers: dict[str, str]) -> SimulatedResponse:
     return replace(refusal(429, "Too many requests"), headers=headers)
 
 

@@ -12,7 +12,7 @@ from exporter.simulator import data_faults, delivery, response_faults
 from exporter.simulator.calls import CallKind
 from exporter.simulator.data_faults import AlterRows, AlterWorld
 from exporter.simulator.delivery import Deliver
-from exporter.simulator.response_faults import AlterAnswer
+from exporter.simulator.response_faults import AlterResponse
 from exporter.simulator.time_and_chance import SECONDS_PER_DAY
 
 STATS_CALLS = frozenset({CallKind.STATS})
@@ -37,12 +37,12 @@ class Scenario:
     description: str
     share: float = 1.0  # of the calls
     window: Window | None = None  # None: always
-    calls: frozenset[CallKind] = STATS_CALLS  # no others are hit, unless `troubles` is told so
+    calls: frozenset[CallKind] = STATS_CALLS  # no others are hit, unless told so
     clock: float = 0.0  # seconds by which the server's clock is ahead
     revokes: bool = False  # the token that comes with the call, for good
     world: AlterWorld = data_faults.same_world
     rows: AlterRows = data_faults.same_rows  # of a list of buckets: its entries
-    answer: AlterAnswer = response_faults.same_answer
+    response: AlterResponse = response_faults.same_response
     deliver: Deliver | None = None
 
     @property
@@ -144,75 +144,75 @@ _STATS_SCENARIOS = (
         "429-storm",
         "429 with Retry-After in seconds",
         share=0.3,
-        answer=response_faults.storm_in_seconds,
+        response=response_faults.storm_in_seconds,
     ),
     Scenario(
         "429-storm-date",
         "429 with Retry-After as an HTTP date",
         share=0.3,
-        answer=response_faults.storm_with_date,
+        response=response_faults.storm_with_date,
     ),
     Scenario(
         "429-storm-bare",
         "429 without Retry-After",
         share=0.3,
-        answer=response_faults.storm_without_hint,
+        response=response_faults.storm_without_hint,
     ),
-    Scenario("5xx", "500, 502, 503 or 504", share=0.3, answer=response_faults.server_error),
-    Scenario("bad-request", "400, all bodies", share=0.3, answer=response_faults.refused(400)),
-    Scenario("unauthorized", "401, all bodies", share=0.3, answer=response_faults.refused(401)),
-    Scenario("forbidden", "403, all bodies", share=0.3, answer=response_faults.refused(403)),
-    Scenario("not-found", "404, all bodies", share=0.3, answer=response_faults.refused(404)),
+    Scenario("5xx", "500, 502, 503 or 504", share=0.3, response=response_faults.server_error),
+    Scenario("bad-request", "400, all bodies", share=0.3, response=response_faults.refused(400)),
+    Scenario("unauthorized", "401, all bodies", share=0.3, response=response_faults.refused(401)),
+    Scenario("forbidden", "403, all bodies", share=0.3, response=response_faults.refused(403)),
+    Scenario("not-found", "404, all bodies", share=0.3, response=response_faults.refused(404)),
     Scenario(
         "no-past-days",
         "400 for every day but today",
-        answer=response_faults.without_past,
+        response=response_faults.without_past,
     ),
     Scenario(
         "unsuccessful",
         "200 with success: false",
         share=0.3,
-        answer=response_faults.unsuccessful,
+        response=response_faults.unsuccessful,
     ),
     Scenario(
         "hostile-message",
         "a refusal whose message is hostile",
         share=0.3,
-        answer=response_faults.with_hostile_message,
+        response=response_faults.with_hostile_message,
     ),
-    Scenario("not-json", "200 whose body is no JSON", share=0.3, answer=response_faults.not_json),
+    Scenario("not-json", "200 whose body is no JSON", share=0.3, response=response_faults.not_json),
     Scenario(
         "proxy-page",
         "200 with a proxy's HTML page",
         share=0.3,
-        answer=response_faults.proxy_page(200),
+        response=response_faults.proxy_page(200),
     ),
     Scenario(
         "proxy-502",
         "502 with a proxy's HTML page",
         share=0.3,
-        answer=response_faults.proxy_page(502),
+        response=response_faults.proxy_page(502),
     ),
     Scenario(
         "wrong-shape",
         "200 with JSON of another shape",
         share=0.3,
-        answer=response_faults.wrong_shape,
+        response=response_faults.wrong_shape,
     ),
-    Scenario("redirect", "307 to elsewhere", share=0.3, answer=response_faults.redirected),
-    Scenario("gzip", "bodies are compressed, asked for or not", answer=response_faults.gzipped),
+    Scenario("redirect", "307 to elsewhere", share=0.3, response=response_faults.redirected),
+    Scenario("gzip", "bodies are compressed, asked for or not", response=response_faults.gzipped),
     Scenario(
         "gzip-bomb",
         "64 KB of gzip that unpack to 64 MiB",
         share=0.1,
-        answer=response_faults.bomb,
+        response=response_faults.bomb,
     ),
-    Scenario("huge-body", "a body of 16 MiB", share=0.1, answer=response_faults.huge),
+    Scenario("huge-body", "a body of 16 MiB", share=0.1, response=response_faults.huge),
     Scenario(
         "deep-json",
         "JSON nested 100,000 deep",
         share=0.1,
-        answer=response_faults.deeply_nested,
+        response=response_faults.deeply_nested,
     ),
     # The delivery
     Scenario("hang", "no answer, ever", share=0.1, deliver=delivery.never),
@@ -242,34 +242,34 @@ _ACCOUNT_SCENARIOS = (
         "login-refused",
         "401, all bodies, whatever the password",
         calls=_LOGIN,
-        answer=response_faults.refused(401),
+        response=response_faults.refused(401),
     ),
     Scenario(
         "login-5xx",
         "500, 502, 503 or 504",
         share=0.3,
         calls=_LOGIN,
-        answer=response_faults.server_error,
+        response=response_faults.server_error,
     ),
     Scenario(
         "login-429",
         "429 with Retry-After in seconds",
         share=0.3,
         calls=_LOGIN,
-        answer=response_faults.storm_in_seconds,
+        response=response_faults.storm_in_seconds,
     ),
     Scenario(
         "refresh-refused",
         "401, all bodies, whatever the refresh token",
         calls=_REFRESH,
-        answer=response_faults.refused(401),
+        response=response_faults.refused(401),
     ),
     Scenario(
         "refresh-5xx",
         "500, 502, 503 or 504",
         share=0.3,
         calls=_REFRESH,
-        answer=response_faults.server_error,
+        response=response_faults.server_error,
     ),
     Scenario(
         "tokens-revoked",
@@ -284,14 +284,14 @@ _ACCOUNT_SCENARIOS = (
         "500, 502, 503 or 504",
         share=0.3,
         calls=_LIST,
-        answer=response_faults.server_error,
+        response=response_faults.server_error,
     ),
     Scenario(
         "list-403",
         "403, all bodies",
         share=0.3,
         calls=_LIST,
-        answer=response_faults.refused(403),
+        response=response_faults.refused(403),
     ),
     Scenario("list-empty", "no buckets", share=0.3, calls=_LIST, rows=data_faults.emptied),
     Scenario(
@@ -299,7 +299,7 @@ _ACCOUNT_SCENARIOS = (
         "200 with anything but a list of buckets",
         share=0.3,
         calls=_LIST,
-        answer=response_faults.malformed,
+        response=response_faults.malformed,
     ),
     Scenario(
         "list-odd-entries",

@@ -13,25 +13,25 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from exporter.simulator.buckets import Bucket, Buckets, bucket_to_entry, existing, found
+from exporter.simulator.buckets import Buckets, SimulatedBucket, bucket_to_entry, existing, found
 from exporter.simulator.calls import (
-    Answer,
-    Call,
+    ApiCall,
     CallKind,
+    SimulatedResponse,
     body_to_fields,
     fields_to_day,
-    listing_answer,
+    listing_response,
     refusal,
-    stats_answer,
+    stats_response,
 )
-from exporter.simulator.delivery import Parcel
-from exporter.simulator.fault_injection import Plan, Trouble, plan, text_to_troubles
-from exporter.simulator.recorder import Asked, Record, Served
+from exporter.simulator.delivery import Delivery
+from exporter.simulator.fault_injection import FaultPlan, InjectedFault, plan, text_to_faults
+from exporter.simulator.recorder import Asked, Recorder, Served
 from exporter.simulator.time_and_chance import unix_to_day
-from exporter.simulator.token_server import Desk, TokenRules, User
+from exporter.simulator.token_server import TokenRules, TokenServer, User
 from exporter.simulator.world import World
 
-Honest: TypeAlias = Callable[[Call, Plan], Answer]
+Honest: TypeAlias = Callable[[ApiCall, FaultPlan], SimulatedResponse]
 """What a call is answered unless a scenario replaces it."""
 
 _SHUTDOWN_SECONDS = 0.1  # what answers under way get before they are cut off
@@ -43,7 +43,7 @@ class Simulator:
 
     `now` says the true (simulated) Unix time. `buckets` are those that exist (None: any id does),
     `forbidden` those that no one may see, `tokens` those that are accepted besides the ones
-    issued (None: any where there are no `users`, else none). These three, `troubles`, and the
+    issued (None: any where there are no `users`, else none). These three, `faults`, and the
     `users` and `rules` of `desk` may be replaced while it is serving. `sleep` is waited on by
     answers that trickle and by the delay of `rules`. `keep` bounds the record. Equal arguments
     and equal calls, counted per bucket or user, give equal answers.
@@ -54,7 +54,7 @@ class Simulator:
         *,
         now: Callable[[], float],
         seed: int = 0,
-        scenarios: str | Iterable[Trouble] = "",
+        scenarios: str | Iterable[InjectedFault] = "",
         buckets: Buckets = None,
         forbidden: Collection[str] = (),
         tokens: Collection[str] | None = None,
@@ -66,18 +66,18 @@ class Simulator:
         self.buckets = buckets
         self.forbidden = forbidden
         self.tokens = tokens
-        self.desk = Desk(seed, users, rules)
-        self.record = Record(keep)
+        self.token_server = TokenServer(seed, users, rules)
+        self.record = Recorder(keep)
         self.now = now
         self._sleep = sleep
         self._world = World(seed)
         self.play(scenarios)
 
-    def play(self, scenarios: str | Iterable[Trouble]) -> None:
+    def play(self, scenarios: str | Iterable[InjectedFault]) -> None:
         """Replace the scenarios, from the next call on. Raises ScenarioError."""
         if isinstance(scenarios, str):
-            scenarios = text_to_troubles(scenarios)
-        self.troubles = tuple(scenarios)
+            scenarios = text_to_faults(scenarios)
+        self.faults = tuple(scenarios)
 
     def routes(self) -> list[web.RouteDef]:
         """What can be called."""
@@ -113,50 +113,50 @@ class Simulator:
     async def _stats(self, request: web.Request) -> web.StreamResponse:
         bucket, day = request.match_info["bucketId"], fields_to_day(await _fields(request))
         number = self.record.count_call(CallKind.STATS, bucket)
-        call = Call(self._world.seed, bucket, number, self.now(), day)
+        call = ApiCall(self._world.seed, bucket, number, self.now(), day)
         return await self._answered(request, call, partial(self._figures, _token(request)))
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         token, workspace = _token(request), request.query.get("workspaceId", "")
-        call = self._account_call(CallKind.LIST, self.desk.whose(token))
+        call = self._account_call(CallKind.LIST, self.token_server.whose(token))
         return await self._answered(request, call, partial(self._listing, token, workspace))
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         fields = await _fields(request)
         call = self._account_call(CallKind.LOGIN, str(fields.get("email", "")))
         return await self._answered(
-            request, call, lambda there, _steps: self.desk.login(fields, there.now)
+            request, call, lambda there, _steps: self.token_server.login(fields, there.now)
         )
 
     async def _refresh(self, request: web.Request) -> web.StreamResponse:
         fields = await _fields(request)
-        used = self.desk.refresh_token(fields) or ""
-        call = self._account_call(CallKind.REFRESH, self.desk.whose(used))
+        used = self.token_server.refresh_token(fields) or ""
+        call = self._account_call(CallKind.REFRESH, self.token_server.whose(used))
         return await self._answered(
-            request, call, lambda there, _steps: self.desk.refresh(fields, there.now)
+            request, call, lambda there, _steps: self.token_server.refresh(fields, there.now)
         )
 
-    def _account_call(self, kind: CallKind, whose: str) -> Call:
+    def _account_call(self, kind: CallKind, whose: str) -> ApiCall:
         number = self.record.count_call(kind, whose)
-        return Call(self._world.seed, "", number, self.now(), None, kind, whose)
+        return ApiCall(self._world.seed, "", number, self.now(), None, kind, whose)
 
     async def _answered(
-        self, request: web.Request, call: Call, honest: Honest
+        self, request: web.Request, call: ApiCall, honest: Honest
     ) -> web.StreamResponse:
         with self.record.under_way(call.kind):
-            if call.kind in _DELAYED and self.desk.rules.delay:
-                await self._sleep(self.desk.rules.delay)
-            steps = plan(self.troubles, call)
+            if call.kind in _DELAYED and self.token_server.rules.delay:
+                await self._sleep(self.token_server.rules.delay)
+            steps = plan(self.faults, call)
             there = replace(call, now=call.now + steps.clock)
             if steps.revokes:
-                self.desk.revoke(_token(request))
-            answer = steps.answer(honest(there, steps), there)
-            note = partial(self._note, call, answer)
-            parcel = Parcel(request, answer, there.now, self._sleep, note)
-            return await steps.deliver(parcel)
+                self.token_server.revoke(_token(request))
+            response = steps.response(honest(there, steps), there)
+            note = partial(self._note, call, response)
+            delivery = Delivery(request, response, there.now, self._sleep, note)
+            return await steps.deliver(delivery)
 
-    def _figures(self, token: str, call: Call, steps: Plan) -> Answer:
-        caller = self.desk.caller(token, call.now, self.tokens)
+    def _figures(self, token: str, call: ApiCall, steps: FaultPlan) -> SimulatedResponse:
+        caller = self.token_server.caller(token, call.now, self.tokens)
         if caller is None:
             return refusal(401, "Invalid or expired token")
         bucket = found(self.buckets, self._world.seed, call.bucket)
@@ -167,10 +167,12 @@ class Simulator:
         if call.day is None or call.day > unix_to_day(call.now):
             return refusal(400, "Invalid date format")
         nodes = steps.world(self._world).stats(call.bucket, call.day, call.now)
-        return stats_answer(steps.rows([node.row() for node in nodes], call))
+        return stats_response(steps.rows([node.row() for node in nodes], call))
 
-    def _listing(self, token: str, workspace: str, call: Call, steps: Plan) -> Answer:
-        caller = self.desk.caller(token, call.now, self.tokens)
+    def _listing(
+        self, token: str, workspace: str, call: ApiCall, steps: FaultPlan
+    ) -> SimulatedResponse:
+        caller = self.token_server.caller(token, call.now, self.tokens)
         if caller is None:
             return refusal(401, "Invalid or expired token")
         if workspace and not caller.sees(workspace):
@@ -181,18 +183,18 @@ class Simulator:
             if self._may_see(caller, bucket) and workspace in {"", bucket.workspace}
         ]
         entries.sort(key=lambda entry: (entry["createdAt"], entry["id"]))
-        return listing_answer(steps.rows(entries, call))
+        return listing_response(steps.rows(entries, call))
 
-    def _may_see(self, caller: User, bucket: Bucket) -> bool:
+    def _may_see(self, caller: User, bucket: SimulatedBucket) -> bool:
         return caller.sees(bucket.workspace) and bucket.id not in self.forbidden
 
-    def _note(self, call: Call, answer: Answer) -> None:
-        self.record.count_answer(call.kind, answer.status)
-        if answer.rows is not None and call.day is not None:
-            self.record.served.append(Served(call.now, call.bucket, call.day, answer.rows))
-        if answer.grant is not None:
-            self.desk.hand_out(answer.grant)
-            self.record.issued.append(answer.grant)
+    def _note(self, call: ApiCall, response: SimulatedResponse) -> None:
+        self.record.count_answer(call.kind, response.status)
+        if response.rows is not None and call.day is not None:
+            self.record.served.append(Served(call.now, call.bucket, call.day, response.rows))
+        if response.tokens is not None:
+            self.token_server.hand_out(response.tokens)
+            self.record.issued.append(response.tokens)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from hashlib import blake2b
 
-from exporter.simulator.calls import Answer, Grant, json_answer, refusal
+from exporter.simulator.calls import IssuedTokens, SimulatedResponse, json_response, refusal
 from exporter.simulator.time_and_chance import unix_to_text
 
 
@@ -80,7 +80,7 @@ class TokenRules:
     delay: float = 0.0  # seconds before a login or a refresh is looked at
 
 
-def new_grant(user: User, now: float, rules: TokenRules, *key: object) -> Grant:
+def new_tokens(user: User, now: float, rules: TokenRules, *key: object) -> IssuedTokens:
     """Tokens for a user; `key` tells them from all others."""
     expires_at = int(now + rules.lifetime)
     payload = {
@@ -90,7 +90,7 @@ def new_grant(user: User, now: float, rules: TokenRules, *key: object) -> Grant:
         "iat": int(now),
         "exp": expires_at,
     }
-    return Grant(
+    return IssuedTokens(
         email=user.email,
         access_token=_jwt(payload, *key),
         refresh_token=REFRESH_PREFIX + _digest("refresh", user.email, *key),
@@ -101,16 +101,16 @@ def new_grant(user: User, now: float, rules: TokenRules, *key: object) -> Grant:
     )
 
 
-def grant_answer(grant: Grant, form: ExpiresAt) -> Answer:
+def tokens_response(tokens: IssuedTokens, form: ExpiresAt) -> SimulatedResponse:
     """The answer that hands tokens over; only a login's says `tokenId`."""
     payload = {
         "success": True,
-        "accessToken": grant.access_token,
-        "refreshToken": grant.refresh_token,
-        **({} if grant.replaces else {"tokenId": grant.token_id}),
-        "expiresAt": _moment(grant.expires_at, form),
+        "accessToken": tokens.access_token,
+        "refreshToken": tokens.refresh_token,
+        **({} if tokens.replaces else {"tokenId": tokens.token_id}),
+        "expiresAt": _moment(tokens.expires_at, form),
     }
-    return Answer(200, json.dumps(payload).encode(), grant=grant)
+    return SimulatedResponse(200, json.dumps(payload).encode(), tokens=tokens)
 
 
 def _moment(unix: int, form: ExpiresAt) -> int | str:
@@ -137,15 +137,15 @@ def _digest(*key: object) -> str:
 
 
 _WITHOUT_SECOND_FACTOR = {
-    Mfa.CHALLENGED: json_answer(200, {"success": True, "mfaRequired": True}),
+    Mfa.CHALLENGED: json_response(200, {"success": True, "mfaRequired": True}),
     Mfa.REFUSED: refusal(403, "Multi-factor authentication is required"),
 }
 
 
-class Desk:
+class TokenServer:
     """Logs users in and renews their tokens. `users` and `rules` may be replaced at any time.
 
-    A grant counts from when it is handed out: what was refused, or lost on the way, changes
+    Tokens count from when they are handed out: what was refused, or lost on the way, changes
     nothing. The bodies of refusals are guesses after the API's others.
     """
 
@@ -154,11 +154,11 @@ class Desk:
         self.rules = rules
         self._seed = seed
         self._made: Counter[str] = Counter()
-        self._access: dict[str, Grant] = {}
-        self._refresh: dict[str, Grant] = {}
+        self._access: dict[str, IssuedTokens] = {}
+        self._refresh: dict[str, IssuedTokens] = {}
         self._revoked: set[str] = set()
 
-    def login(self, fields: Mapping[str, object], now: float) -> Answer:
+    def login(self, fields: Mapping[str, object], now: float) -> SimulatedResponse:
         """What a login is answered: tokens, 400, 401, or what a second factor comes to."""
         email, password = fields.get("email"), fields.get("password")
         if not (isinstance(email, str) and isinstance(password, str)):
@@ -168,9 +168,9 @@ class Desk:
             return refusal(401, "Invalid email or password")
         if user.mfa in _WITHOUT_SECOND_FACTOR:
             return _WITHOUT_SECOND_FACTOR[user.mfa]
-        return grant_answer(self._new(user, now), self.rules.expires_at)
+        return tokens_response(self._new(user, now), self.rules.expires_at)
 
-    def refresh(self, fields: Mapping[str, object], now: float) -> Answer:
+    def refresh(self, fields: Mapping[str, object], now: float) -> SimulatedResponse:
         """What a refresh is answered: tokens, 400 or 401."""
         token = self.refresh_token(fields)
         if token is None:
@@ -179,23 +179,23 @@ class Desk:
         user = self._user(used.email) if used else None
         if not (used and user) or token in self._revoked or now >= used.refresh_expires_at:
             return refusal(401, "Invalid or expired refresh token")
-        grant = replace(self._new(user, now), replaces=token)
+        tokens = replace(self._new(user, now), replaces=token)
         if not self.rules.rotates:
             kept = used.refresh_expires_at
-            grant = replace(grant, refresh_token=token, refresh_expires_at=kept)
-        return grant_answer(grant, self.rules.expires_at)
+            tokens = replace(tokens, refresh_token=token, refresh_expires_at=kept)
+        return tokens_response(tokens, self.rules.expires_at)
 
     def refresh_token(self, fields: Mapping[str, object]) -> str | None:
         """The refresh token in a body, under a name that is accepted."""
         found = (fields.get(name) for name in self.rules.spelling.value)
         return next((token for token in found if isinstance(token, str)), None)
 
-    def hand_out(self, grant: Grant) -> None:
+    def hand_out(self, tokens: IssuedTokens) -> None:
         """From now on these tokens are good, and the refresh token that they replace is not."""
-        self._access[grant.access_token] = grant
-        if grant.replaces:
-            self._refresh.pop(grant.replaces, None)
-        self._refresh[grant.refresh_token] = grant
+        self._access[tokens.access_token] = tokens
+        if tokens.replaces:
+            self._refresh.pop(tokens.replaces, None)
+        self._refresh[tokens.refresh_token] = tokens
 
     def revoke(self, token: str) -> None:
         """A token of any kind, issued here or not, is no good any more."""
@@ -203,8 +203,8 @@ class Desk:
 
     def whose(self, token: str) -> str:
         """The e-mail address of whom a token was issued to; the token itself if to nobody."""
-        grant = self._access.get(token) or self._refresh.get(token)
-        return grant.email if grant else token
+        tokens = self._access.get(token) or self._refresh.get(token)
+        return tokens.email if tokens else token
 
     def caller(self, token: str, now: float, others: Collection[str] | None) -> User | None:
         """Who comes with an access token; None where it is not accepted.
@@ -215,15 +215,15 @@ class Desk:
             return None
         if token in others if others is not None else not self.users:
             return ANYONE
-        grant = self._access.get(token)
-        if grant is None or now >= grant.expires_at:
+        tokens = self._access.get(token)
+        if tokens is None or now >= tokens.expires_at:
             return None
-        user = self._user(grant.email)
+        user = self._user(tokens.email)
         return user if user and user.mfa is Mfa.OFF else None
 
     def _user(self, email: str) -> User | None:
         return next((user for user in self.users if user.email == email), None)
 
-    def _new(self, user: User, now: float) -> Grant:
+    def _new(self, user: User, now: float) -> IssuedTokens:
         self._made[user.email] += 1
-        return new_grant(user, now, self.rules, self._seed, self._made[user.email])
+        return new_tokens(user, now, self.rules, self._seed, self._made[user.email])

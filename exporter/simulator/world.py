@@ -154,7 +154,7 @@ class Denominator(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NodeDay:
-    """One node's figures for one day, before anything troubles them."""
+    """One node's figures for one day, before any fault changes them."""
 
     ip: str
     host: str
@@ -252,7 +252,7 @@ def _waves(seed: int, machine: Machine) -> tuple[_Wave, ...]:
     return (diurnal, *noise)
 
 
-class _Summary(NamedTuple):
+class _DaySummary(NamedTuple):
     """What is known of a machine's day, the same for every bucket."""
 
     status: str
@@ -264,18 +264,18 @@ class _Summary(NamedTuple):
 @lru_cache(maxsize=4096)
 def _summary(
     seed: int, machine: Machine, day_number: int, events: tuple[HourlyEvent, ...], checked: float
-) -> _Summary:
+) -> _DaySummary:
     """The day until the second `checked`."""
     past = stretches_until(day_stretches(seed, machine, day_number, events), checked)
     up = [stretch for stretch in past if stretch.status == ONLINE]
     if not up:
-        return _Summary(past[-1].status, 0.0, None, None)
+        return _DaySummary(past[-1].status, 0.0, None, None)
     waves = _waves(seed, machine)
     midnight = day_number * SECONDS_PER_DAY
     seconds_up = math.fsum(stretch.length for stretch in up)
     area = math.fsum(_area(waves, midnight, stretch) for stretch in up)
     newest = up[-1].slowness * (1 + sum(wave.at(midnight + up[-1].end) for wave in waves))
-    return _Summary(past[-1].status, seconds_up, area / seconds_up, newest)
+    return _DaySummary(past[-1].status, seconds_up, area / seconds_up, newest)
 
 
 def _area(waves: tuple[_Wave, ...], midnight: int, stretch: Stretch) -> float:

@@ -17,7 +17,7 @@ from exporter import simulator
 from exporter.backfill import Backfill, Order
 from exporter.config import parse
 from exporter.metrics import PREVIOUS_DAY
-from exporter.simulator import Scenario, Trouble, World
+from exporter.simulator import InjectedFault, Scenario, World
 from tests.fakes import NOON, FastClock
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ Figures = dict[int, float]
 """The values of a series by Unix time."""
 
 
-def without_rows(*buckets: str) -> tuple[Trouble, ...]:
+def without_rows(*buckets: str) -> tuple[InjectedFault, ...]:
     """These buckets have no nodes on any day."""
-    return (Trouble(NO_ROWS, 1.0, frozenset(buckets)),)
+    return (InjectedFault(NO_ROWS, 1.0, frozenset(buckets)),)
 
 
 def document(api: str, *, buckets: str = "[b1, b2, b3]", discovery: str = "") -> str:
@@ -161,7 +161,7 @@ LATER = 1e11
 @asynccontextmanager
 async def desk(
     directory: Path,
-    scenarios: str | tuple[Trouble, ...] = "",
+    scenarios: str | tuple[InjectedFault, ...] = "",
     **simulated: Any,  # noqa: ANN401 - the simulator's
 ) -> AsyncIterator[Desk]:
     """The simulator serves while the body runs, at noon and a hundred times as fast as life."""

@@ -68,7 +68,7 @@ async def test_status_shows_the_scenario(serving: Serving, name: str) -> None:
 
 
 async def test_scenarios_for_stats_leave_other_calls_alone(serving: Serving) -> None:
-    """Trouble with stats does not hit logins, refreshes and lists."""
+    """Faults of stats do not hit logins, refreshes and lists."""
     async with serving(office(scenarios="disconnect/share=1,5xx/share=1")) as client:
         body = (await login(client)).json()
         assert (await refresh(client, body["refreshToken"])).status_code == 200
@@ -167,7 +167,7 @@ async def test_odd_entries_need_no_true_ones(serving: Serving) -> None:
         assert (await client.get("/bucket")).json()["buckets"] == list(ODD_ENTRIES)
 
 
-async def test_any_trouble_can_hit_other_calls(serving: Serving) -> None:
+async def test_any_fault_can_hit_other_calls(serving: Serving) -> None:
     """A scenario for stats can be told to hit logins or lists instead."""
     scenarios = "huge-body/share=1/call=list,gzip/call=login,fast-clock/call=login"
     async with serving(office(scenarios=scenarios)) as client:

@@ -1,4 +1,4 @@
-"""The fake API when nothing troubles it, and what it records."""
+"""The fake API without any fault, and what it records."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from exporter.simulator import Served, Simulator, World, paced, serve
-from exporter.simulator.recorder import Record
+from exporter.simulator.recorder import Recorder
 
 Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -143,7 +143,7 @@ async def test_there_is_nothing_else(serving: Serving, method: str, path: str, s
 
 
 async def test_the_record_is_what_was_sent(serving: Serving) -> None:
-    """Each good answer is recorded with its rows as sent, trouble with data included."""
+    """Each good answer is recorded with its rows as sent, faulty data included."""
     simulator = Simulator(now=noon, scenarios="duplicate-rows,hostile-strings,gzip")
     async with serving(simulator) as client:
         answer = await client.post(STATS, json=TODAY)
@@ -209,7 +209,7 @@ async def test_the_record_is_bounded(serving: Serving) -> None:
 
 def test_the_record_answers_questions() -> None:
     """Tests can ask what a bucket was served, what last, and what a node's field ever was."""
-    record = Record(keep=10)
+    record = Recorder(keep=10)
     identity = ("192.0.2.1", "h")
     for at, bucket, day, latency in (
         (1.0, "a", date(2024, 1, 14), 5),
