@@ -37,6 +37,9 @@ class ApiCall:
     day: date | None  # the day asked for, if it is one
     kind: CallKind = CallKind.STATS
     whose: str = ""  # the user's e-mail address, or the token where it is nobody's
+    token: str = field(default="", repr=False)  # the bearer token; empty without one
+    workspace: str = ""  # the only one whose buckets are to be listed; empty: all
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the JSON body
 
     def draw(self, *key: object) -> float:
         """A number in [0, 1) of this very call."""

@@ -8,7 +8,8 @@ from typing import TypeAlias
 import httpx
 import pytest
 
-from exporter.simulator import Served, Simulator, World, paced, serve
+from exporter.simulator import CallKind, Served, Simulator, World, paced, serve
+from exporter.simulator.api import FakeApi
 from exporter.simulator.recorder import Recorder
 
 Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -32,6 +33,18 @@ async def test_it_answers_as_the_vendors_page_says(serving: Serving) -> None:
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert answer.json() == {"success": True, "nodeStats": rows}
+
+
+async def test_it_answers_without_a_socket_as_over_one(serving: Serving) -> None:
+    """A call that is handed to the API itself gets the response that HTTP would bring."""
+    scenarios = "churn,hostile-strings,fast-clock"
+    async with serving(Simulator(now=noon, scenarios=scenarios)) as client:
+        served = await client.post(STATS, json=TODAY)
+    api = FakeApi(now=noon, scenarios=scenarios)
+    reply = api.respond(api.receive(CallKind.STATS, bucket="b", token="token", fields=TODAY))
+    assert reply.response.body == served.content
+    assert not api.record.served
+    assert api.record.calls == {"b": 1}
 
 
 async def test_equal_simulators_answer_alike(serving: Serving) -> None:
