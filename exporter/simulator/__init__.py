@@ -1,7 +1,7 @@
-"""A fake of the vendor's API with scripted trouble, for the demo and for tests.
+"""A fake of the vendor's API with faults by script, for the demo and for tests.
 
-It knows nothing of the exporter. `Simulator` and `serve` are the way in, `SCENARIOS` the table of
-what can go wrong, `World` the truth behind the answers.
+It imports nothing of the exporter. Start with `Simulator` and `serve`; `SCENARIOS` is the table of
+what can go wrong, `World` the true figures behind the responses.
 """
 
 from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE, SimulatedBucket

@@ -1,8 +1,7 @@
 """What the fake API says: a call in, a response out, without a socket.
 
-Each call goes two ways through here: `receive` counts it, `respond` decides. What is true lives in
-`world` and `buckets`, who may ask in `token_server`, what goes wrong in `scenarios`; `server` puts
-HTTP around it.
+The true figures live in `world` and `buckets`, users and tokens in `token_server`, what can go
+wrong in `scenarios`; `server` puts HTTP around it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Which buckets there are, and the entries under which `GET /bucket` lists them.
 
-Pure and deterministic in (seed, bucket). Who may see them is decided elsewhere, trouble with the
-list lives in `listing_trouble`.
+Pure and deterministic in (seed, bucket). Who may see them is decided in `api`, and what can be
+wrong with the list in `data_faults`.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from exporter.simulator.world import Row
 WORKSPACE = "workspace-1"
 ACCESS_KEY_PREFIX = "AKIASIMULATED"
 SECRET_PREFIX = "SECRET-"  # noqa: S105 - no secret: what the secrets of entries begin with
-"""With these begin the secrets of entries, so that a leak can be searched for."""
+"""What the secrets of entries begin with, so that a test can search for a leak."""
 
 _STORAGE = (
     ("S3", ("us-east-1", "eu-central-1", "eu-west-2")),
@@ -36,16 +36,15 @@ class SimulatedBucket:
 
 
 Buckets: TypeAlias = Collection[str | SimulatedBucket] | None
-"""Buckets by id alone, or with all that is to be known of them; None: any id is a bucket."""
+"""Buckets, by id alone or in full; None: any id is a bucket."""
 
 
 def existing(buckets: Buckets, seed: int) -> tuple[SimulatedBucket, ...]:
-    """The buckets to list; where any id is one, six made-up ones stand for them all."""
+    """The buckets to list; where any id is one, six made-up ones."""
     return _made_up(seed) if buckets is None else tuple(map(_bucket, buckets))
 
 
 def found(buckets: Buckets, seed: int, bucket_id: str) -> SimulatedBucket | None:
-    """The bucket with an id."""
     if buckets is None:
         made_up = (each for each in _made_up(seed) if each.id == bucket_id)
         return next(made_up, SimulatedBucket(bucket_id))
@@ -53,7 +52,7 @@ def found(buckets: Buckets, seed: int, bucket_id: str) -> SimulatedBucket | None
 
 
 def bucket_to_entry(seed: int, bucket: SimulatedBucket) -> Row:
-    """The entry of `buckets`, in the vendor's order and with all that it lets slip."""
+    """The entry of `buckets`, in the vendor's order, with the secrets that the vendor includes."""
     storage, regions = pick(_STORAGE, seed, "storage", bucket.id)
     entry: Row = {
         "id": bucket.id,
@@ -75,7 +74,7 @@ def bucket_to_entry(seed: int, bucket: SimulatedBucket) -> Row:
 
 
 def _left_out(seed: int, bucket_id: str, name: str) -> bool:
-    """Whether an entry goes without a field that it need not have."""
+    """Whether an entry lacks this field; only optional ones may be missing."""
     optional = name in {"endpoint", "region", "status"}
     return optional and draw(seed, "left out", bucket_id, name) < 1 / 3
 
@@ -86,7 +85,6 @@ def _bucket(bucket: str | SimulatedBucket) -> SimulatedBucket:
 
 @lru_cache
 def _made_up(seed: int) -> tuple[SimulatedBucket, ...]:
-    """Buckets in two workspaces."""
     return tuple(
         SimulatedBucket(_hex(seed, "id", name), name, f"workspace-{1 + index % 2}")
         for index, name in enumerate(_NAMES)

@@ -1,6 +1,6 @@
 """A call of the API and the response to it, as values.
 
-Pure: HTTP's own objects stay in `server` and `delivery`. What can be wrong with a response lives in
+Pure: aiohttp's objects stay in `server` and `delivery`. What can be wrong with a response lives in
 `response_faults`.
 """
 
@@ -28,13 +28,13 @@ class CallKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """A call; `bucket` and `day` are said by those for a bucket's stats, `whose` by the others."""
+    """A call as faults see it: `bucket` and `day` are set for stats, `whose` for the others."""
 
     seed: int
     bucket: str
-    number: int  # of this kind for this bucket or user, from 0: they do not disturb each other
-    now: float  # Unix time: true while scenarios are chosen, then by the server's clock
-    day: date | None  # the day asked for, if it is one
+    number: int  # from 0, counted by kind and by bucket or user, so that none affects another
+    now: float  # Unix time: the true one while scenarios are chosen, then the server's
+    day: date | None  # the day asked for; None: none, or not a valid one
     kind: CallKind = CallKind.STATS
     whose: str = ""  # the user's e-mail address, or the token where it is nobody's
     token: str = field(default="", repr=False)  # the bearer token; empty without one
@@ -42,11 +42,10 @@ class ApiCall:
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the JSON body
 
     def draw(self, *key: object) -> float:
-        """A number in [0, 1) of this very call."""
+        """A random number in [0, 1) that belongs to this call."""
         return draw(*self._key, *key)
 
     def pick(self, options: Sequence[_T], *key: object) -> _T:
-        """One of the options, chosen for this very call."""
         return pick(options, *self._key, *key)
 
     @property
@@ -75,10 +74,7 @@ class IssuedTokens:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedResponse:
-    """An HTTP answer.
-
-    `rows` is what its body says of the nodes, `grant` the tokens in it, where it does say that.
-    """
+    """An HTTP response; `rows` and `tokens` repeat what its body says of nodes and tokens."""
 
     status: int
     body: bytes
@@ -89,28 +85,28 @@ class SimulatedResponse:
 
 
 def json_response(status: int, payload: object) -> SimulatedResponse:
-    """Any JSON under any status. Beyond ASCII all is escaped, so lone surrogates can be said."""
+    """Any JSON under any status, in ASCII, so that it can hold lone surrogates."""
     return SimulatedResponse(status, json.dumps(payload).encode())
 
 
 def stats_response(rows: Sequence[Row]) -> SimulatedResponse:
-    """The answer that the vendor's page documents under 200."""
+    """The 200 that the vendor documents for stats."""
     payload = {"success": True, "nodeStats": list(rows)}
     return SimulatedResponse(200, json.dumps(payload).encode(), rows=tuple(rows))
 
 
 def listing_response(entries: Sequence[Row]) -> SimulatedResponse:
-    """The answer to `GET /bucket`."""
+    """The 200 for `GET /bucket`."""
     return json_response(200, {"success": True, "buckets": list(entries)})
 
 
 def refusal(status: int, message: str) -> SimulatedResponse:
-    """The answer that the vendor's page documents under 400, 403 and 404."""
+    """The form that the vendor documents for 400, 403 and 404."""
     return json_response(status, {"success": False, "message": message})
 
 
 def body_to_fields(body: bytes) -> dict[str, Any]:
-    """The fields of a JSON object; none where the body is no such thing."""
+    """The fields of a JSON object; none where the body is not one."""
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
@@ -119,7 +115,7 @@ def body_to_fields(body: bytes) -> dict[str, Any]:
 
 
 def fields_to_day(fields: Mapping[str, Any]) -> date | None:
-    """The UTC day that a stats request asks for; None where the API finds no valid date."""
+    """The UTC day that a stats request asks for; None without a valid date."""
     try:
         moment = datetime.fromisoformat(fields["day"])
         # As in JavaScript, a date without a time is UTC; so is a time without an offset here.

@@ -1,8 +1,7 @@
 """What can be wrong with, or unusual about, the data: nodes, their rows, the entries of a listing.
 
-Each function takes a world and returns another, as consistent as the first, or takes the rows that
-the API meant (for a listing, its entries) and the call, and returns the rows to send. Pure; rows
-are never changed in place.
+Each function takes a world and returns another, or takes the true rows (of a listing: its entries)
+and the call, and returns the rows to send. Pure; rows are never changed in place.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,27 +26,22 @@ AlterWorld: TypeAlias = Callable[[World], World]
 
 
 def same_world(world: World) -> World:
-    """No trouble."""
     return world
 
 
 def node_down(world: World) -> World:
-    """One public node fails each hour."""
     return _with_event(world, HourlyEvent("us-east-1-aws", 10, 20, status=OFFLINE))
 
 
 def region_slow(world: World) -> World:
-    """One region is slow for a while each hour."""
     return _with_event(world, HourlyEvent("eu-central-1", 30, 40, slowness=8.0))
 
 
 def private_too(world: World) -> World:
-    """An organisation's own nodes besides the public ones."""
     return replace(world, machines=world.machines + PRIVATE_MACHINES)
 
 
 def crowded(world: World) -> World:
-    """Hundreds of nodes besides the public ones."""
     return replace(world, machines=world.machines + HUNDREDS_OF_MACHINES)
 
 
@@ -85,7 +79,7 @@ HOSTILE = (
     " ",
     "",
 )
-"""Strings that have broken an exposition, a log line, a page or a terminal somewhere."""
+"""Strings of kinds that have broken expositions, log lines, pages and terminals."""
 
 EXTREME_NUMBERS = (float("nan"), float("inf"), float("-inf"), -1, -0.0, 100.1, 1e308, 10**400)
 ODD_DATES = ("2024-01-15T10:30:00", "2024-02-30T00:00:00Z", "yesterday", "", 1705314600, "Z")
@@ -93,18 +87,17 @@ UNKNOWN_STATUSES = ("ERROR", "DEGRADED", "online", "MAINTENANCE", "Online ", "")
 
 
 def same_rows(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """No trouble."""
     return list(rows)
 
 
 def churned(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Some nodes gone, others every five minutes."""
+    """Some nodes are gone, others every five minutes."""
     period = call.now // _CHURN_EVERY
     return [row for row in rows if draw(call.seed, "churn", row.get("ip"), period) >= _CHURN_SHARE]
 
 
 def duplicated(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Each row twice under one identity, in mixed order, the copies with another latency."""
+    """Each row twice under one identity, in random order, the copies with another latency."""
     copies = [row | {"last_latency_ms": 1.5, "avg_latency_ms": 2.5} for row in rows]
     return sorted(
         (*rows, *copies), key=lambda row: call.draw(row.get("ip"), row.get("last_latency_ms"))
@@ -125,7 +118,6 @@ def hostile(rows: Sequence[Row], call: ApiCall) -> list[Row]:
 
 
 def empty_today(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Nothing for the running day."""
     return [] if _asks_for_today(call) else list(rows)
 
 
@@ -141,12 +133,11 @@ def latency_null_while_down(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
 
 
 def without_status(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """No row says its status."""
     return [{name: value for name, value in row.items() if name != "node_status"} for row in rows]
 
 
 def with_status_renamed(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """The status under another name, as after a careless release."""
+    """`nodeStatus`, as after a careless release."""
     return [
         {"nodeStatus" if name == "node_status" else name: value for name, value in row.items()}
         for row in rows
@@ -242,10 +233,9 @@ ODD_ENTRIES: tuple[Row, ...] = (
 
 
 def emptied(_entries: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """No buckets."""
     return []
 
 
 def with_odd_entries(entries: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """The true entries, the first of them once more under another name, and odd ones."""
+    """The true entries, the first once more under another name, and odd ones."""
     return [*entries, *(entry | {"name": "duplicate"} for entry in entries[:1]), *ODD_ENTRIES]

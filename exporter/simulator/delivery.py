@@ -1,7 +1,6 @@
-"""How an answer travels: whole, or in one of the ways in which it does not arrive.
+"""How a response is sent: in full at once, slowly, in part, or not at all.
 
-The only module besides `server` that knows HTTP's objects. What an answer says is not decided
-here.
+The only module besides `server` that uses aiohttp. What a response says is decided elsewhere.
 """
 
 import asyncio
@@ -20,18 +19,17 @@ TRICKLE_PAUSE = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An answer on its way to the one who asked."""
+    """A response that is to be sent."""
 
     request: web.Request
     response: SimulatedResponse
     now: float  # Unix time, on the server's clock
     sleep: Callable[[float], Awaitable[object]]
     on_handed_over: Callable[[], None]
-    """To be called just before the last byte leaves: no client has all of it any earlier."""
+    """Called just before the last byte is sent, so before any client has all of it."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """The answer's headers, dated by the server's clock."""
         return {
             "Content-Type": self.response.content_type,
             "Date": formatdate(self.now, usegmt=True),
@@ -39,7 +37,7 @@ class Delivery:
         }
 
     async def opened(self) -> web.StreamResponse:
-        """A response whose head has been sent and promises the whole body."""
+        """Send the head, with the length of the whole body."""
         response = web.StreamResponse(status=self.response.status, headers=self.headers)
         response.content_length = len(self.response.body)
         await response.prepare(self.request)
@@ -50,20 +48,19 @@ Deliver: TypeAlias = Callable[[Delivery], Awaitable[web.StreamResponse]]
 
 
 async def whole(delivery: Delivery) -> web.StreamResponse:
-    """At once, as it should be."""
     delivery.on_handed_over()
     response = delivery.response
     return web.Response(status=response.status, body=response.body, headers=delivery.headers)
 
 
 async def never(_delivery: Delivery) -> web.StreamResponse:
-    """Not at all: the connection stays open until the client or the server goes."""
+    """Send nothing: the connection stays open until the client or the server closes it."""
     nothing: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
     return await nothing
 
 
 async def trickled(delivery: Delivery) -> web.StreamResponse:
-    """Whole, but in about 64 pieces with a second before each."""
+    """Send all of it, in about 64 pieces with a second before each."""
     response = await delivery.opened()
     body = delivery.response.body
     step = len(body) // TRICKLE_PIECES + 1
@@ -76,7 +73,7 @@ async def trickled(delivery: Delivery) -> web.StreamResponse:
 
 
 async def truncated(delivery: Delivery) -> web.StreamResponse:
-    """Half of it, then the connection closes."""
+    """Send half of it, then close the connection."""
     response = await delivery.opened()
     await response.write(delivery.response.body[: len(delivery.response.body) // 2])
     delivery.request.protocol.force_close()
@@ -84,6 +81,6 @@ async def truncated(delivery: Delivery) -> web.StreamResponse:
 
 
 async def dropped(delivery: Delivery) -> web.StreamResponse:
-    """Nothing: the connection closes without a word."""
+    """Send nothing and close the connection."""
     delivery.request.protocol.force_close()
     return web.Response()

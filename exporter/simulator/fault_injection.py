@@ -1,8 +1,8 @@
-"""How scenarios are limited, mixed and written down.
+"""Which calls a scenario hits, how scenarios are mixed, and how `--scenario` spells both.
 
 `churn,429-storm/share=0.5/bucket=a/bucket=b,hang/window=23:55-00:10` is churn for all calls,
 429 for half of those for two buckets, and no answers around midnight; `hang/call=login` hits other
-calls than the scenario's own. What a scenario does is not decided here.
+calls than the scenario's own.
 """
 
 import re
@@ -21,7 +21,7 @@ _LIMITS = "share=0.5, bucket=ID, call=KIND, window=HH:MM-HH:MM"
 
 
 class ScenarioError(ValueError):
-    """A text that names no scenario or limits one in no way that exists."""
+    """A text with an unknown scenario, or a limit that is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,10 @@ class InjectedFault:
 
     @property
     def kinds(self) -> frozenset[CallKind]:
-        """The kinds of calls that may be hit."""
         return self.calls or self.scenario.calls
 
     def hits(self, call: ApiCall) -> bool:
-        """Whether a call is one of those. The same call gets the same answer."""
+        """Whether a call is hit; always the same for the same call."""
         return (
             call.kind in self.kinds
             and (not self.buckets or call.bucket in self.buckets)
@@ -51,7 +50,7 @@ class InjectedFault:
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """What the scenarios that hit one call do to it, each on top of those named before it."""
+    """What the scenarios that hit one call do to it, in the order in which they were named."""
 
     scenarios: tuple[Scenario, ...]
 
@@ -61,20 +60,18 @@ class FaultPlan:
         return sum(scenario.clock for scenario in self.scenarios)
 
     def world(self, world: World) -> World:
-        """The world as it is for this call."""
         return reduce(lambda so_far, each: each.world(so_far), self.scenarios, world)
 
     def rows(self, rows: Sequence[Row], call: ApiCall) -> list[Row]:
-        """The rows to send."""
         return reduce(lambda so_far, each: each.rows(so_far, call), self.scenarios, list(rows))
 
     def response(self, response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-        """The answer to send: of two scenarios that replace it, the one named last wins."""
+        """The response to send: of two scenarios that replace it, the one named last wins."""
         return reduce(lambda so_far, each: each.response(so_far, call), self.scenarios, response)
 
     @property
     def revokes(self) -> bool:
-        """Whether the token that comes with the call is no good any more."""
+        """Whether the call's token is void from now on."""
         return any(scenario.revokes for scenario in self.scenarios)
 
     @property
@@ -85,12 +82,11 @@ class FaultPlan:
 
 
 def plan(faults: Iterable[InjectedFault], call: ApiCall) -> FaultPlan:
-    """What happens to a call."""
     return FaultPlan(tuple(fault.scenario for fault in faults if fault.hits(call)))
 
 
 def text_to_faults(text: str) -> tuple[InjectedFault, ...]:
-    """What `--scenario` says: names by comma, each with any limits; nothing means no fault.
+    """What `--scenario` says: names by comma, each with any limits; an empty text means no fault.
 
     Limits follow a slash: `share=0.5`, `bucket=ID` and `call=KIND` (both repeatable),
     `window=HH:MM-HH:MM` (UTC). Without a limit the scenario's own default holds. Raises

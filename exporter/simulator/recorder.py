@@ -1,7 +1,6 @@
 """What the simulator was asked and what it served, for tests that compare it with an exposition.
 
-Bounded: of requests, stats answers and tokens only the newest are kept; counters go on for ever.
-No decision is made here.
+Bounded: only the newest requests, stats answers and tokens are kept; counters never start again.
 """
 
 from collections import Counter, deque
@@ -15,12 +14,12 @@ from exporter.simulator.calls import CallKind, IssuedTokens
 from exporter.simulator.world import Row
 
 Identity: TypeAlias = tuple[object, object]
-"""(ip, host) as sent; None for what a row does not say."""
+"""(ip, host) as sent; None where a row does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request of any kind, as it came in."""
+    """A request of any kind, as received."""
 
     at: float  # Unix time, simulated
     method: str
@@ -31,7 +30,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A stats answer with 200 and rows that was handed over whole."""
+    """A 200 with rows that was sent in full."""
 
     at: float  # Unix time, simulated
     bucket: str
@@ -44,12 +43,12 @@ class Served:
 
 
 class Recorder:
-    """The newest `keep` requests, stats answers and tokens issued, and counters of all calls.
+    """The newest `keep` requests, stats answers and issued tokens, and counters of all calls.
 
-    Counted are calls for stats by bucket (`calls`) and all calls by kind (`calls_by_kind`), also
-    refused and unanswered ones; answers for stats by HTTP status (`answers`) and all by kind and
-    status (`answers_by_kind`), if handed over whole: what was dropped, cut or left hanging is a
-    call alone. `most_at_once` is how many calls of a kind were ever under way together.
+    `calls` counts calls for stats by bucket and `calls_by_kind` all calls, refused and unanswered
+    ones included. `answers` counts answers for stats by HTTP status and `answers_by_kind` all by
+    kind and status, but only those that were sent in full: a dropped, truncated or hanging one is a
+    call without an answer. `most_at_once` is the most calls of a kind that were ever open together.
     """
 
     def __init__(self, keep: int) -> None:
@@ -65,7 +64,7 @@ class Recorder:
         self._numbers: Counter[tuple[CallKind, str]] = Counter()
 
     def count_call(self, kind: CallKind, subject: str) -> int:
-        """Count a call for a bucket or a user; its number of that kind for those, from 0."""
+        """Count a call for a bucket or a user; how many of its kind came before it for the same."""
         number = self._numbers[kind, subject]
         self._numbers[kind, subject] += 1
         self.calls_by_kind[kind] += 1
@@ -74,14 +73,14 @@ class Recorder:
         return number
 
     def count_answer(self, kind: CallKind, status: int) -> None:
-        """Count an answer that was handed over whole."""
+        """Count an answer that was sent in full."""
         self.answers_by_kind[kind, status] += 1
         if kind is CallKind.STATS:
             self.answers[status] += 1
 
     @contextmanager
     def under_way(self, kind: CallKind) -> Iterator[None]:
-        """While the body runs, one more call of a kind is under way."""
+        """Count one more open call of a kind while the body runs."""
         self._at_once[kind] += 1
         self.most_at_once[kind] = max(self.most_at_once[kind], self._at_once[kind])
         try:
@@ -98,7 +97,6 @@ class Recorder:
         ]
 
     def newest(self, bucket: str, day: date | None = None) -> Served | None:
-        """What was served for a bucket (and a day) last."""
         return next(reversed(self.served_to(bucket, day)), None)
 
     def sent(self, bucket: str, identity: Identity, field: str) -> list[object]:

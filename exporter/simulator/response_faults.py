@@ -1,7 +1,7 @@
-"""What can be wrong with whole responses: refusals, storms, garbage, compression, size.
+"""What can be wrong with whole responses: refusals, 429s, garbage, compression, size.
 
 Each function takes the response as it would have been and the call, and returns the one to send
-instead. Pure; how its bytes then travel is `delivery`'s.
+instead. Pure; how it is sent is decided in `delivery`.
 """
 
 import gzip
@@ -75,16 +75,15 @@ MALFORMED = (
     b"\xff\xfe\x00",
     *(json.dumps(shape).encode() for shape in _WRONG_LISTS),
 )
-"""Bodies that are no list of buckets: no JSON, JSON of another shape, and `success: false`."""
+"""Bodies that are not a list of buckets: not JSON, of another form, or `success: false`."""
 
 
 def same_response(response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """No trouble."""
     return response
 
 
 def error_forms(status: int, meaning: str) -> tuple[SimulatedResponse, ...]:
-    """The bodies in which this API and the proxies before it are known to say no."""
+    """The bodies with which this API and the proxies before it are known to refuse."""
     code = meaning.upper().replace(" ", "_")
     return (
         refusal(status, meaning),
@@ -110,17 +109,16 @@ def without_past(response: SimulatedResponse, call: ApiCall) -> SimulatedRespons
 
 
 def unsuccessful(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """`success: false` under 200, with or without words and rows."""
+    """`success: false` under 200, with or without a message and rows."""
     return json_response(200, {"success": False, **call.pick(_EXCUSES, "form")})
 
 
 def with_hostile_message(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """A refusal whose words try to break logs and pages."""
+    """A refusal whose message tries to break logs and pages."""
     return refusal(call.pick((200, 400, 403, 404, 500), "status"), call.pick(HOSTILE, "message"))
 
 
 def storm_in_seconds(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """429 with `Retry-After` in seconds."""
     return _too_many({"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
@@ -130,7 +128,6 @@ def storm_with_date(_response: SimulatedResponse, call: ApiCall) -> SimulatedRes
 
 
 def storm_without_hint(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """429 without `Retry-After`."""
     return _too_many({})
 
 
@@ -141,48 +138,46 @@ def server_error(_response: SimulatedResponse, call: ApiCall) -> SimulatedRespon
 
 
 def proxy_page(status: int) -> AlterResponse:
-    """A proxy's HTML page under `status`."""
     return lambda _response, _call: SimulatedResponse(status, _PROXY_PAGE, _HTML)
 
 
 def not_json(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """200, said to be JSON, which it is not."""
+    """200 of the type JSON whose body is not JSON."""
     return SimulatedResponse(200, call.pick(_NOT_JSON, "form"))
 
 
 def wrong_shape(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """200 with JSON that is not what the vendor's page describes."""
+    """200 with JSON of another form than the vendor documents."""
     return json_response(200, call.pick(_WRONG_SHAPES, "form"))
 
 
 def malformed(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """200, said to be JSON, with anything but a list of buckets."""
+    """200 of the type JSON with anything but a list of buckets."""
     return SimulatedResponse(200, call.pick(MALFORMED, "form"))
 
 
 def redirected(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """307 to another path of this server, where whoever follows is seen in the record."""
+    """307 to another path of this server, so that the record shows who follows it."""
     return SimulatedResponse(307, b"", headers={"Location": REDIRECT_TARGET})
 
 
 def gzipped(response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """The same answer compressed, whatever the client said that it accepts."""
+    """The same response compressed, whatever the client accepts."""
     body = gzip.compress(response.body, mtime=0)
     return replace(response, body=body, headers={**response.headers, "Content-Encoding": "gzip"})
 
 
 def bomb(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """A small gzip body that unpacks to a very large valid answer."""
+    """A small gzip body that unpacks to a very large valid response."""
     return SimulatedResponse(200, _packed_bomb(), headers={"Content-Encoding": "gzip"})
 
 
 def huge(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """A very large valid answer."""
     return SimulatedResponse(200, _padded(HUGE_BYTES))
 
 
 def deeply_nested(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """Valid JSON, nested so deeply that recursive parsers give up."""
+    """Valid JSON, nested too deeply for recursive parsers."""
     return SimulatedResponse(
         200, b'{"success":true,"nodeStats":' + b"[" * NESTING + b"]" * NESTING + b"}"
     )

@@ -1,8 +1,8 @@
 """What can go wrong, by name: one table.
 
 A scenario may change the server's clock, the world, the rows, the response and the delivery, in
-that order. What these changes do lives in `data_faults`, `response_faults` and `delivery`; how
-scenarios are limited and mixed in `fault_injection`.
+that order. The functions that do so live in `data_faults`, `response_faults` and `delivery`; how
+scenarios are limited and mixed, in `fault_injection`.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,12 @@ STATS_CALLS = frozenset({CallKind.STATS})
 
 
 class Window(NamedTuple):
-    """A time of day in UTC that comes back daily, in seconds since 00:00; may span midnight."""
+    """A daily time span, in seconds since 00:00 UTC; may cross midnight."""
 
     start: float
     end: float
 
     def covers(self, moment: float) -> bool:
-        """Whether a moment (Unix time) lies within."""
         return (moment - self.start) % SECONDS_PER_DAY < (self.end - self.start) % SECONDS_PER_DAY
 
 
@@ -37,7 +36,7 @@ class Scenario:
     description: str
     share: float = 1.0  # of the calls
     window: Window | None = None  # None: always
-    calls: frozenset[CallKind] = STATS_CALLS  # no others are hit, unless told so
+    calls: frozenset[CallKind] = STATS_CALLS  # no others are hit, unless `InjectedFault` says so
     clock: float = 0.0  # seconds by which the server's clock is ahead
     revokes: bool = False  # the token that comes with the call, for good
     world: AlterWorld = data_faults.same_world
@@ -47,7 +46,7 @@ class Scenario:
 
     @property
     def summary(self) -> str:
-        """A line of help: the description, which calls if not stats, the share if not all."""
+        """A line of help: the description, the calls if not stats, the share if not all."""
         calls = ", ".join(kind for kind in CallKind if kind in self.calls)
         start = "" if self.calls == STATS_CALLS else f"{calls}: "
         rest = f"; {self.share:.0%} of calls" if self.share < 1 else ""
@@ -55,7 +54,7 @@ class Scenario:
 
 
 CLOCK_SKEW = 180.0
-"""Seconds by which the fast and the slow clock are wrong."""
+"""Seconds."""
 
 _STATS_SCENARIOS = (
     # The world

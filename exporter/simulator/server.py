@@ -16,7 +16,7 @@ from exporter.simulator.calls import CallKind, body_to_fields
 from exporter.simulator.delivery import Delivery
 from exporter.simulator.recorder import Asked
 
-_SHUTDOWN_SECONDS = 0.1  # what responses under way get before they are cut off
+_SHUTDOWN_SECONDS = 0.1  # for open responses, before they are cut off
 
 
 class Simulator(FakeApi):
@@ -49,7 +49,7 @@ class Simulator(FakeApi):
         try:
             return await handler(request)
         except ConnectionResetError:
-            return web.Response()  # to nobody: who asked has gone
+            return web.Response()  # the client has gone, nobody reads it
 
     async def _handle(self, kind: CallKind, request: web.Request) -> web.StreamResponse:
         call = self.receive(
@@ -72,12 +72,12 @@ class Simulator(FakeApi):
 async def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve while the body runs, on a free port if none is given; yields the base URL.
 
-    Whoever hangs is cut off when the body ends.
+    Connections that are still open are closed when the body ends.
     """
     runner = web.AppRunner(
         simulator.app(),
         access_log=None,
-        handler_cancellation=True,  # whoever hangs ends when the client goes
+        handler_cancellation=True,  # a handler that hangs ends when its client disconnects
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     await runner.setup()
@@ -96,6 +96,6 @@ def _token(request: web.Request) -> str:
 
 
 async def _fields(request: web.Request) -> dict[str, Any]:
-    """What the body says: like Express, the API reads nothing but what is said to be JSON."""
+    """The fields of a JSON body; like Express, the API ignores other content types."""
     body = await request.read()
     return body_to_fields(body) if request.content_type == "application/json" else {}

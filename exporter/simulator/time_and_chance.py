@@ -1,7 +1,7 @@
-"""Simulated time, and chance that repeats.
+"""Simulated time, and random numbers that repeat.
 
-Nothing here keeps a state: the time is what a clock says that is handed over, and a draw depends on
-its key alone, not on the order of calls or on what runs beside them.
+Nothing here keeps state. A random number depends on its key alone, not on the order of calls or on
+what else runs.
 """
 
 import time
@@ -17,20 +17,19 @@ _FLOAT_BITS = 53  # what a float holds exactly, so that no draw is rounded up to
 
 
 def draw(*key: object) -> float:
-    """A number in [0, 1), evenly spread over keys; a key is made of strings and numbers."""
+    """A number in [0, 1), uniform over keys; a key is made of strings and numbers."""
     digest = blake2b(repr(key).encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> (64 - _FLOAT_BITS)) / 2.0**_FLOAT_BITS
 
 
 def pick(options: Sequence[_T], *key: object) -> _T:
-    """One of the options, each as likely as the others."""
     return options[int(draw(*key) * len(options))]
 
 
 def paced(
     start: float, speed: float = 1.0, monotonic: Callable[[], float] = time.monotonic
 ) -> Callable[[], float]:
-    """A `now` that says `start` (Unix time) at first and then runs `speed` times real time."""
+    """A clock that starts at `start` (Unix time) and runs `speed` times as fast as real time."""
     origin = monotonic()
     return lambda: start + (monotonic() - origin) * speed
 
@@ -41,7 +40,6 @@ def day_to_unix(day: date) -> int:
 
 
 def unix_to_day(now: float) -> date:
-    """The UTC day of a moment."""
     return date.fromordinal(_EPOCH + int(now // SECONDS_PER_DAY))
 
 

@@ -1,7 +1,7 @@
 """Who may log in, the tokens that they get, and which of those are good.
 
 The state behind `POST /user/login` and `POST /user/refresh`. An access token is a JWT that anyone
-can read, and whose signature means nothing. How requests come lives in `server`.
+can read and whose signature means nothing.
 """
 
 import json
@@ -18,10 +18,10 @@ from exporter.simulator.time_and_chance import unix_to_text
 
 
 class Mfa(Enum):
-    """What a login without a second factor comes to. Undocumented: each form is a guess.
+    """How the API answers a login of an account that has a second factor: each form is a guess.
 
-    That such an account gets no usable token this way is all that is known. `PARTIAL` is the
-    reading which the vendor's client suggests, where it tells full-access tokens from others.
+    All that is known is that such an account gets no usable token this way. `PARTIAL` is what the
+    vendor's client suggests, which tells full-access tokens from others.
     """
 
     OFF = auto()  # no second factor: tokens
@@ -32,7 +32,7 @@ class Mfa(Enum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account of the API's."""
+    """An account at the API."""
 
     email: str
     password: str = field(repr=False)
@@ -40,20 +40,20 @@ class User:
     mfa: Mfa = Mfa.OFF
 
     def sees(self, workspace: str) -> bool:
-        """Whether the user has a workspace, and with it the buckets in it."""
+        """Whether the user may see a workspace and the buckets in it."""
         return self.workspaces is None or workspace in self.workspaces
 
 
 ANYONE = User("", "")
-"""Who comes with a token that is accepted though it was never issued; sees all."""
+"""The user of a token that is accepted though it was never issued; sees all."""
 
 
 REFRESH_PREFIX = "REFRESH-"
-"""What each refresh token begins with, so that a leak can be searched for."""
+"""What each refresh token begins with, so that a test can search for a leak."""
 
 
 class Spelling(Enum):
-    """The names under which a refresh token is accepted: the client says snake, the docs camel."""
+    """The accepted names of a refresh token: the client uses snake case, the docs camel case."""
 
     BOTH = ("refresh_token", "refreshToken")
     SNAKE = ("refresh_token",)
@@ -61,7 +61,7 @@ class Spelling(Enum):
 
 
 class ExpiresAt(Enum):
-    """What `expiresAt` is written as: the vendor does not say."""
+    """How `expiresAt` is written: the vendor does not say."""
 
     SECONDS = "seconds"
     MILLISECONDS = "milliseconds"
@@ -74,14 +74,14 @@ class TokenRules:
 
     lifetime: float = 3600.0  # seconds that an access token is good for
     refresh_lifetime: float = math.inf  # seconds
-    rotates: bool = True  # each refresh token can be used once, and brings the next
+    rotates: bool = True  # a refresh token can be used once and is replaced by the next
     spelling: Spelling = Spelling.BOTH
     expires_at: ExpiresAt = ExpiresAt.SECONDS
-    delay: float = 0.0  # seconds before a login or a refresh is looked at
+    delay: float = 0.0  # seconds before a login or a refresh is handled
 
 
 def new_tokens(user: User, now: float, rules: TokenRules, *key: object) -> IssuedTokens:
-    """Tokens for a user; `key` tells them from all others."""
+    """Tokens for a user, distinct for each `key`."""
     expires_at = int(now + rules.lifetime)
     payload = {
         "userId": f"user-{_digest(user.email)[:12]}",
@@ -102,7 +102,7 @@ def new_tokens(user: User, now: float, rules: TokenRules, *key: object) -> Issue
 
 
 def tokens_response(tokens: IssuedTokens, form: ExpiresAt) -> SimulatedResponse:
-    """The answer that hands tokens over; only a login's says `tokenId`."""
+    """The response with tokens; only a login's has `tokenId`."""
     payload = {
         "success": True,
         "accessToken": tokens.access_token,
@@ -145,8 +145,8 @@ _WITHOUT_SECOND_FACTOR = {
 class TokenServer:
     """Logs users in and renews their tokens. `users` and `rules` may be replaced at any time.
 
-    Tokens count from when they are handed out: what was refused, or lost on the way, changes
-    nothing. The bodies of refusals are guesses after the API's others.
+    Tokens are good once they are handed out: a response that is replaced or lost changes nothing.
+    The bodies of refusals are guesses, modelled on the API's other refusals.
     """
 
     def __init__(self, seed: int, users: Iterable[User], rules: TokenRules) -> None:
@@ -159,7 +159,7 @@ class TokenServer:
         self._revoked: set[str] = set()
 
     def login(self, fields: Mapping[str, object], now: float) -> SimulatedResponse:
-        """What a login is answered: tokens, 400, 401, or what a second factor comes to."""
+        """Tokens, 400, 401, or what `Mfa` says."""
         email, password = fields.get("email"), fields.get("password")
         if not (isinstance(email, str) and isinstance(password, str)):
             return refusal(400, "Email and password are required")
@@ -171,7 +171,7 @@ class TokenServer:
         return tokens_response(self._new(user, now), self.rules.expires_at)
 
     def refresh(self, fields: Mapping[str, object], now: float) -> SimulatedResponse:
-        """What a refresh is answered: tokens, 400 or 401."""
+        """Tokens, 400 or 401."""
         token = self.refresh_token(fields)
         if token is None:
             return refusal(400, f"{' or '.join(self.rules.spelling.value)} is required")
@@ -186,30 +186,30 @@ class TokenServer:
         return tokens_response(tokens, self.rules.expires_at)
 
     def refresh_token(self, fields: Mapping[str, object]) -> str | None:
-        """The refresh token in a body, under a name that is accepted."""
+        """The refresh token in a body, under an accepted name."""
         found = (fields.get(name) for name in self.rules.spelling.value)
         return next((token for token in found if isinstance(token, str)), None)
 
     def hand_out(self, tokens: IssuedTokens) -> None:
-        """From now on these tokens are good, and the refresh token that they replace is not."""
+        """Make these tokens good, and void the refresh token that they replace."""
         self._access[tokens.access_token] = tokens
         if tokens.replaces:
             self._refresh.pop(tokens.replaces, None)
         self._refresh[tokens.refresh_token] = tokens
 
     def revoke(self, token: str) -> None:
-        """A token of any kind, issued here or not, is no good any more."""
+        """Void a token of any kind, issued here or not."""
         self._revoked.add(token)
 
     def whose(self, token: str) -> str:
-        """The e-mail address of whom a token was issued to; the token itself if to nobody."""
+        """The e-mail address of a token's user; the token itself if it was not issued here."""
         tokens = self._access.get(token) or self._refresh.get(token)
         return tokens.email if tokens else token
 
     def caller(self, token: str, now: float, others: Collection[str] | None) -> User | None:
-        """Who comes with an access token; None where it is not accepted.
+        """The user of an access token; None where it is not accepted.
 
-        Accepted are those issued here and `others`; without users, `None` means any.
+        Tokens issued here are accepted, and `others`; without users, None there means any.
         """
         if not token or token in self._revoked:
             return None

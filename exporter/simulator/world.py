@@ -1,8 +1,8 @@
-"""The truth: which nodes there are, and what each is like at a moment, as the API would know it.
+"""The true figures: which nodes there are, and what the API would know of each at a moment.
 
-Pure and deterministic in (seed, bucket, day, now). A machine's day becomes a few gapless stretches,
-and latency is a sum of sine waves, whose integral over a stretch is known: averages are exact, and
-nothing is stepped through. What goes wrong with answers does not live here, nor does HTTP.
+Pure and deterministic in (seed, bucket, day, now). A machine's day is split into a few stretches
+over which its status is constant, and latency is a sum of sine waves, so averages are integrals and
+exact. HTTP and faults in responses live elsewhere.
 """
 
 import math
@@ -40,24 +40,20 @@ PRIVATE_MACHINES = (
     Machine("10.20.0.6", "storage.corp.example", 7.0, 10.0),
     Machine("fd00:20::7", "*-munich-minio.corp.example:9000", 12.0, 11.0),
 )
-"""What an organisation might add: two under one host, one with an IPv6 address and a port."""
+"""An organisation's own: two under one host, one with an IPv6 address and a port."""
 
 HUNDREDS_OF_MACHINES = tuple(
     Machine(f"10.77.{rack}.{slot + 1}", f"*-rack-{rack:02}-{slot:02}.corp.example", 9.0 + slot, 9.0)
     for rack in range(10)
     for slot in range(30)
 )
-"""Three hundred private nodes."""
-
-
-Row: TypeAlias = dict[str, object]
-"""An entry of `nodeStats` as it is written into the JSON body."""
 
 _CHECK_EVERY = 45.0  # seconds between two checks of a node
 _CHECK_TAKES = 3.0  # seconds until a check's result can be asked for
 _DIURNAL = (float(SECONDS_PER_DAY), 0.25)
 _NOISE = ((7919.0, 0.06), (1217.0, 0.05), (241.0, 0.05), (67.0, 0.04))
 """Waves as (period in seconds, share of the typical latency); together they stay below 1."""
+
 ONLINE, OFFLINE, DISCONNECTED = "ONLINE", "OFFLINE", "DISCONNECTED"
 
 _SLOTS_PER_DAY = 8
@@ -68,7 +64,7 @@ _SHORTEST_OUTAGE, _LONGEST_OUTAGE = 120.0, 2700.0  # seconds; within a slot, so 
 
 
 class Stretch(NamedTuple):
-    """A part of a day, in seconds since 00:00 UTC, over which nothing changes."""
+    """A part of a day, in seconds since 00:00 UTC, with one status."""
 
     start: float
     end: float
@@ -77,12 +73,11 @@ class Stretch(NamedTuple):
 
     @property
     def length(self) -> float:
-        """Seconds."""
         return self.end - self.start
 
 
 class HourlyEvent(NamedTuple):
-    """Something scripted that comes in each hour to machines with `host_part` in their host."""
+    """An outage or a slow-down in each hour, for machines with `host_part` in their host."""
 
     host_part: str
     from_minute: int
@@ -138,11 +133,15 @@ def _hourly(host: str, events: tuple[HourlyEvent, ...]) -> list[Stretch]:
 
 
 def _overlay(start: float, end: float, happenings: list[Stretch]) -> Stretch:
-    """One stretch under all that happens in it: down if anything says so, slow as the slowest."""
+    """Combine what happens in a stretch: down if anything says so, as slow as the slowest."""
     here = [happening for happening in happenings if happening.start <= start < happening.end]
     down = (happening.status for happening in here if happening.status != ONLINE)
     slowness = max((happening.slowness for happening in here), default=1.0)
     return Stretch(start, end, next(down, ONLINE), slowness)
+
+
+Row: TypeAlias = dict[str, object]
+"""An entry of `nodeStats` as it is written into the JSON body."""
 
 
 class Denominator(Enum):
@@ -181,7 +180,7 @@ class NodeDay:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All there is to know of the nodes. Two equal worlds give equal answers, always."""
+    """All that is true of the nodes. Equal worlds give equal figures."""
 
     seed: int
     machines: tuple[Machine, ...] = PUBLIC_MACHINES
@@ -191,8 +190,8 @@ class World:
     def stats(self, bucket: str, day: date, now: float) -> tuple[NodeDay, ...]:
         """The bucket's nodes on a UTC day as known at `now` (Unix time).
 
-        A closed day gives its final figures, whenever it is asked for. A node appears with its
-        first check of the day, within a minute of 00:00: a day to come has no nodes.
+        A past day has its final figures, whenever it is asked for. A node appears with its first
+        check of the day, within a minute of 00:00; a day in the future has no nodes.
         """
         elapsed = min(now - day_to_unix(day), SECONDS_PER_DAY)
         checks = ((machine, self._checked(machine, elapsed)) for machine in self.machines)
@@ -203,7 +202,7 @@ class World:
         )
 
     def _checked(self, machine: Machine, elapsed: float) -> float:
-        """The second of the day up to which a machine is known; a day's end closes its books."""
+        """The second of the day up to which a machine was checked; all of a day that is over."""
         if elapsed == SECONDS_PER_DAY:
             return elapsed
         phase = draw(self.seed, "check", machine.ip) * _CHECK_EVERY
@@ -242,7 +241,7 @@ class _Wave:
 
 @lru_cache(maxsize=4096)
 def _waves(seed: int, machine: Machine) -> tuple[_Wave, ...]:
-    """How a machine's latency moves around its typical value: with the day, and restlessly."""
+    """How latency moves around its typical value: with the time of day, and as noise."""
     period, share = _DIURNAL
     diurnal = _Wave(share, math.tau / period, math.tau * (0.25 - machine.busiest_hour / 24))
     noise = (
@@ -290,6 +289,6 @@ def _times(typical: float, relative: float | None) -> float | None:
 
 
 def _version(seed: int, machine: Machine, day_number: int) -> str:
-    """A release every fortnight, that reaches the machines over three days."""
+    """A release every fortnight, rolled out to the machines over three days."""
     release = int(day_number - 3 * draw(seed, "version", machine.ip)) // 14
     return f"1.{release // 10}.{release % 10}"
