@@ -76,7 +76,7 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    scenarios: str | tuple[simulator.Trouble, ...] = "",
+    scenarios: str | tuple[simulator.InjectedFault, ...] = "",
     *,
     wall: float = NOON,
     speed: float = 1.0,

@@ -221,9 +221,9 @@ async def test_hanging_login_is_made_once_for_all() -> None:
 
 
 DISCOVERED = (
-    simulator.Bucket("d1", "media-eu"),
-    simulator.Bucket("d2", "media-test"),
-    simulator.Bucket("d3", "backups", "workspace-2"),
+    simulator.SimulatedBucket("d1", "media-eu"),
+    simulator.SimulatedBucket("d2", "media-test"),
+    simulator.SimulatedBucket("d3", "backups", "workspace-2"),
 )
 
 
@@ -237,7 +237,7 @@ async def test_buckets_are_found_and_followed() -> None:
         assert info["storage_type"] in {"S3", "GCS", "BLOB"}
         assert page.value("flashback_account_discovery_up") == 1
         assert page.value("flashback_account_discovered_buckets") == 2
-        at_work.api.buckets = (*DISCOVERED[1:], simulator.Bucket("d4", "new"))
+        at_work.api.buckets = (*DISCOVERED[1:], simulator.SimulatedBucket("d4", "new"))
         page = await at_work.scrape_when(lambda page: up(page) == {"d3", "d4"})
         assert not [each for each in page if each.labels.get("bucket_id") == "d1"]
         assert len(page.all(NODES, bucket_id="d3")) == 6

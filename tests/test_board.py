@@ -195,7 +195,10 @@ async def test_no_secret_is_on_it(scenario: str) -> None:
         f"  - name: main\n    login: {{email: ops@example.com, password: {PASSWORD}}}\n"
         "    discovery: {refresh_interval: 10s}\n"
     )
-    found = simulator.Bucket("found-1", "found"), simulator.Bucket("found-2", "other")
+    found = (
+        simulator.SimulatedBucket("found-1", "found"),
+        simulator.SimulatedBucket("found-2", "other"),
+    )
     async with running(
         scenario,
         speed=10,

@@ -45,10 +45,10 @@ Runs the exporter against a simulator of Flashback's API: no account, no configu
 
 USER = simulator.User("demo@example.com", "demo")
 BUCKETS = (
-    simulator.Bucket("demo-media-eu", "media-eu"),
-    simulator.Bucket("demo-media-us", "media-us"),
-    simulator.Bucket("demo-backups", "backups"),
-    simulator.Bucket("demo-scratch", "scratch-test"),
+    simulator.SimulatedBucket("demo-media-eu", "media-eu"),
+    simulator.SimulatedBucket("demo-media-us", "media-us"),
+    simulator.SimulatedBucket("demo-backups", "backups"),
+    simulator.SimulatedBucket("demo-scratch", "scratch-test"),
 )
 
 _CONFIG = """\

@@ -18,14 +18,14 @@ from exporter.config.quantities import duration
 from exporter.logs import FORMATS, LEVELS
 from exporter.service import Options
 from exporter.sharding import Shard, pod_ordinal
-from exporter.simulator import ScenarioError, text_to_troubles
+from exporter.simulator import ScenarioError, text_to_faults
 from exporter.version import DISTRIBUTION
 from exporter.web.listen import ListenAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from exporter.simulator import Trouble
+    from exporter.simulator import InjectedFault
 
 ENVIRONMENT_PREFIX = "FLASHBACK_EXPORTER_"
 
@@ -128,9 +128,9 @@ def _time(text: str) -> float | None:
     return parsed.hour * 3600.0 + parsed.minute * 60 + parsed.second
 
 
-def _scenario(text: str) -> tuple[Trouble, ...]:
+def _scenario(text: str) -> tuple[InjectedFault, ...]:
     try:
-        return text_to_troubles(text)
+        return text_to_faults(text)
     except ScenarioError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

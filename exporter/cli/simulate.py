@@ -48,7 +48,7 @@ def simulate(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def simulated(
     values: Values,
     users: Sequence[simulator.User] = (),
-    buckets: Sequence[simulator.Bucket] | None = None,
+    buckets: Sequence[simulator.SimulatedBucket] | None = None,
 ) -> simulator.Simulator:
     """The simulator that SIMULATOR_FLAGS ask for; by default anyone may ask for any bucket."""
     start = values[flags.START.name]

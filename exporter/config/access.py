@@ -10,7 +10,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from exporter.config.fields import (  # noqa: TC001 - pydantic evaluates the annotations
+from exporter.config.fields import (
     Credentials,
     Email,
     Host,

@@ -1,21 +1,25 @@
-"""A fake of the vendor's API with scripted trouble, for the demo and for tests.
+"""A fake of the vendor's API with faults by script, for the demo and for tests.
 
-It knows nothing of the exporter. `Simulator` and `serve` are the way in, `SCENARIOS` the table of
-what can go wrong, `World` the truth behind the answers.
+It imports nothing of the exporter. Start with `Simulator` and `serve`; `SCENARIOS` is the table of
+what can go wrong, `World` the true figures behind the responses.
 """
 
-from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE, Bucket
-from exporter.simulator.call import CallKind
-from exporter.simulator.machines import PUBLIC_MACHINES
-from exporter.simulator.pace import paced
-from exporter.simulator.record import Asked, Record, Served
-from exporter.simulator.scenario import Scenario, Window
-from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE, SimulatedBucket
+from exporter.simulator.calls import CallKind, IssuedTokens
+from exporter.simulator.fault_injection import InjectedFault, ScenarioError, text_to_faults
+from exporter.simulator.recorder import Asked, Recorder, Served
+from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
 from exporter.simulator.server import Simulator, serve
-from exporter.simulator.tokens import REFRESH_PREFIX, ExpiresAt, Grant, Spelling, TokenRules
-from exporter.simulator.troubles import ScenarioError, Trouble, text_to_troubles
-from exporter.simulator.users import Mfa, User
-from exporter.simulator.world import Denominator, NodeDay, World
+from exporter.simulator.time_and_chance import paced
+from exporter.simulator.token_server import (
+    REFRESH_PREFIX,
+    ExpiresAt,
+    Mfa,
+    Spelling,
+    TokenRules,
+    User,
+)
+from exporter.simulator.world import PUBLIC_MACHINES, Denominator, NodeDay, World
 
 __all__ = [
     "ACCESS_KEY_PREFIX",
@@ -25,25 +29,25 @@ __all__ = [
     "SECRET_PREFIX",
     "WORKSPACE",
     "Asked",
-    "Bucket",
     "CallKind",
     "Denominator",
     "ExpiresAt",
-    "Grant",
+    "InjectedFault",
+    "IssuedTokens",
     "Mfa",
     "NodeDay",
-    "Record",
+    "Recorder",
     "Scenario",
     "ScenarioError",
     "Served",
+    "SimulatedBucket",
     "Simulator",
     "Spelling",
     "TokenRules",
-    "Trouble",
     "User",
     "Window",
     "World",
     "paced",
     "serve",
-    "text_to_troubles",
+    "text_to_faults",
 ]

@@ -1,26 +1,21 @@
 """Which buckets there are, and the entries under which `GET /bucket` lists them.
 
-Pure and deterministic in (seed, bucket). Who may see them is decided elsewhere, trouble with the
-list lives in `listing_trouble`.
+Pure and deterministic in (seed, bucket). Who may see them is decided in `api`, and what can be
+wrong with the list in `data_faults`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from exporter.simulator.chance import draw, pick
-from exporter.simulator.world import unix_to_text
-
-if TYPE_CHECKING:
-    from exporter.simulator.world import Row
+from exporter.simulator.time_and_chance import draw, pick, unix_to_text
+from exporter.simulator.world import Row
 
 WORKSPACE = "workspace-1"
 ACCESS_KEY_PREFIX = "AKIASIMULATED"
 SECRET_PREFIX = "SECRET-"  # noqa: S105 - no secret: what the secrets of entries begin with
-"""With these begin the secrets of entries, so that a leak can be searched for."""
+"""What the secrets of entries begin with, so that a test can search for a leak."""
 
 _STORAGE = (
     ("S3", ("us-east-1", "eu-central-1", "eu-west-2")),
@@ -32,7 +27,7 @@ _FIRST_CREATED, _YEAR = 1672531200, 365 * 86400  # 2023-01-01
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class SimulatedBucket:
     """A bucket that exists."""
 
     id: str
@@ -40,25 +35,24 @@ class Bucket:
     workspace: str = WORKSPACE
 
 
-Buckets: TypeAlias = Collection[str | Bucket] | None
-"""Buckets by id alone, or with all that is to be known of them; None: any id is a bucket."""
+Buckets: TypeAlias = Collection[str | SimulatedBucket] | None
+"""Buckets, by id alone or in full; None: any id is a bucket."""
 
 
-def existing(buckets: Buckets, seed: int) -> tuple[Bucket, ...]:
-    """The buckets to list; where any id is one, six made-up ones stand for them all."""
+def existing(buckets: Buckets, seed: int) -> tuple[SimulatedBucket, ...]:
+    """The buckets to list; where any id is one, six made-up ones."""
     return _made_up(seed) if buckets is None else tuple(map(_bucket, buckets))
 
 
-def found(buckets: Buckets, seed: int, bucket_id: str) -> Bucket | None:
-    """The bucket with an id."""
+def found(buckets: Buckets, seed: int, bucket_id: str) -> SimulatedBucket | None:
     if buckets is None:
         made_up = (each for each in _made_up(seed) if each.id == bucket_id)
-        return next(made_up, Bucket(bucket_id))
+        return next(made_up, SimulatedBucket(bucket_id))
     return next((each for each in map(_bucket, buckets) if each.id == bucket_id), None)
 
 
-def bucket_to_entry(seed: int, bucket: Bucket) -> Row:
-    """The entry of `buckets`, in the vendor's order and with all that it lets slip."""
+def bucket_to_entry(seed: int, bucket: SimulatedBucket) -> Row:
+    """The entry of `buckets`, in the vendor's order, with the secrets that the vendor includes."""
     storage, regions = pick(_STORAGE, seed, "storage", bucket.id)
     entry: Row = {
         "id": bucket.id,
@@ -80,20 +74,19 @@ def bucket_to_entry(seed: int, bucket: Bucket) -> Row:
 
 
 def _left_out(seed: int, bucket_id: str, name: str) -> bool:
-    """Whether an entry goes without a field that it need not have."""
+    """Whether an entry lacks this field; only optional ones may be missing."""
     optional = name in {"endpoint", "region", "status"}
     return optional and draw(seed, "left out", bucket_id, name) < 1 / 3
 
 
-def _bucket(bucket: str | Bucket) -> Bucket:
-    return Bucket(bucket) if isinstance(bucket, str) else bucket
+def _bucket(bucket: str | SimulatedBucket) -> SimulatedBucket:
+    return SimulatedBucket(bucket) if isinstance(bucket, str) else bucket
 
 
 @lru_cache
-def _made_up(seed: int) -> tuple[Bucket, ...]:
-    """Buckets in two workspaces."""
+def _made_up(seed: int) -> tuple[SimulatedBucket, ...]:
     return tuple(
-        Bucket(_hex(seed, "id", name), name, f"workspace-{1 + index % 2}")
+        SimulatedBucket(_hex(seed, "id", name), name, f"workspace-{1 + index % 2}")
         for index, name in enumerate(_NAMES)
     )
 

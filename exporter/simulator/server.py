@@ -1,105 +1,38 @@
-"""The fake API over HTTP: routes, what it checks before it answers, and serving it.
+"""The fake API over HTTP, on aiohttp's server.
 
-What is true lives in `world` and `buckets`, who may ask in `desk`, what goes wrong in `scenarios`.
+Requests become calls of `api.FakeApi`, and its responses are delivered; nothing is decided here.
 """
 
-from __future__ import annotations
-
-import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from exporter.simulator.answers import (
-    Answer,
-    body_to_fields,
-    fields_to_day,
-    listing_answer,
-    refusal,
-    stats_answer,
-)
-from exporter.simulator.buckets import bucket_to_entry, existing, found
-from exporter.simulator.call import Call, CallKind
-from exporter.simulator.delivery import Parcel
-from exporter.simulator.desk import Desk
-from exporter.simulator.record import Asked, Record, Served
-from exporter.simulator.tokens import TokenRules
-from exporter.simulator.troubles import Plan, Trouble, plan, text_to_troubles
-from exporter.simulator.world import World, unix_to_day
+from exporter.simulator.api import FakeApi
+from exporter.simulator.calls import CallKind, body_to_fields
+from exporter.simulator.delivery import Delivery
+from exporter.simulator.recorder import Asked
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
-
-    from aiohttp.typedefs import Handler
-
-    from exporter.simulator.buckets import Bucket, Buckets
-    from exporter.simulator.users import User
-
-Honest: TypeAlias = Callable[[Call, Plan], Answer]
-"""What a call is answered unless a scenario replaces it."""
-
-_SHUTDOWN_SECONDS = 0.1  # what answers under way get before they are cut off
-_DELAYED = frozenset({CallKind.LOGIN, CallKind.REFRESH})
+_SHUTDOWN_SECONDS = 0.1  # for open responses, before they are cut off
 
 
-class Simulator:
-    """A fake of the vendor's API.
-
-    `now` says the true (simulated) Unix time. `buckets` are those that exist (None: any id does),
-    `forbidden` those that no one may see, `tokens` those that are accepted besides the ones
-    issued (None: any where there are no `users`, else none). These three, `troubles`, and the
-    `users` and `rules` of `desk` may be replaced while it is serving. `sleep` is waited on by
-    answers that trickle and by the delay of `rules`. `keep` bounds the record. Equal arguments
-    and equal calls, counted per bucket or user, give equal answers.
-    """
-
-    def __init__(
-        self,
-        *,
-        now: Callable[[], float],
-        seed: int = 0,
-        scenarios: str | Iterable[Trouble] = "",
-        buckets: Buckets = None,
-        forbidden: Collection[str] = (),
-        tokens: Collection[str] | None = None,
-        users: Iterable[User] = (),
-        rules: TokenRules = TokenRules(),  # noqa: B008 - it is frozen
-        keep: int = 500,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    ) -> None:
-        self.buckets = buckets
-        self.forbidden = forbidden
-        self.tokens = tokens
-        self.desk = Desk(seed, users, rules)
-        self.record = Record(keep)
-        self.now = now
-        self._sleep = sleep
-        self._world = World(seed)
-        self.play(scenarios)
-
-    def play(self, scenarios: str | Iterable[Trouble]) -> None:
-        """Replace the scenarios, from the next call on. Raises ScenarioError."""
-        if isinstance(scenarios, str):
-            scenarios = text_to_troubles(scenarios)
-        self.troubles = tuple(scenarios)
-
-    def routes(self) -> list[web.RouteDef]:
-        """What can be called."""
-        return [
-            web.post("/bucket/{bucketId:[^/]+}/stats", self._stats),
-            web.get("/bucket", self._list, allow_head=False),
-            web.post("/user/login", self._login),
-            web.post("/user/refresh", self._refresh),
-        ]
+class Simulator(FakeApi):
+    """The fake API, ready to be served."""
 
     def app(self) -> web.Application:
-        """The API, to be served by any of aiohttp's runners."""
+        """The API for any of aiohttp's runners."""
         app = web.Application(middlewares=[self._watch])
-        app.add_routes(self.routes())
+        app.add_routes(
+            [
+                web.post("/bucket/{bucketId:[^/]+}/stats", partial(self._handle, CallKind.STATS)),
+                web.get("/bucket", partial(self._handle, CallKind.LIST), allow_head=False),
+                web.post("/user/login", partial(self._handle, CallKind.LOGIN)),
+                web.post("/user/refresh", partial(self._handle, CallKind.REFRESH)),
+            ]
+        )
         return app
 
     @web.middleware
@@ -116,103 +49,35 @@ class Simulator:
         try:
             return await handler(request)
         except ConnectionResetError:
-            return web.Response()  # to nobody: who asked has gone
+            return web.Response()  # the client has gone, nobody reads it
 
-    async def _stats(self, request: web.Request) -> web.StreamResponse:
-        bucket, day = request.match_info["bucketId"], fields_to_day(await _fields(request))
-        number = self.record.count_call(CallKind.STATS, bucket)
-        call = Call(self._world.seed, bucket, number, self.now(), day)
-        return await self._answered(request, call, partial(self._figures, _token(request)))
-
-    async def _list(self, request: web.Request) -> web.StreamResponse:
-        token, workspace = _token(request), request.query.get("workspaceId", "")
-        call = self._account_call(CallKind.LIST, self.desk.whose(token))
-        return await self._answered(request, call, partial(self._listing, token, workspace))
-
-    async def _login(self, request: web.Request) -> web.StreamResponse:
-        fields = await _fields(request)
-        call = self._account_call(CallKind.LOGIN, str(fields.get("email", "")))
-        return await self._answered(
-            request, call, lambda there, _steps: self.desk.login(fields, there.now)
+    async def _handle(self, kind: CallKind, request: web.Request) -> web.StreamResponse:
+        call = self.receive(
+            kind,
+            bucket=request.match_info.get("bucketId", ""),
+            token=_token(request),
+            workspace=request.query.get("workspaceId", ""),
+            fields=await _fields(request),
         )
-
-    async def _refresh(self, request: web.Request) -> web.StreamResponse:
-        fields = await _fields(request)
-        used = self.desk.refresh_token(fields) or ""
-        call = self._account_call(CallKind.REFRESH, self.desk.whose(used))
-        return await self._answered(
-            request, call, lambda there, _steps: self.desk.refresh(fields, there.now)
-        )
-
-    def _account_call(self, kind: CallKind, whose: str) -> Call:
-        number = self.record.count_call(kind, whose)
-        return Call(self._world.seed, "", number, self.now(), None, kind, whose)
-
-    async def _answered(
-        self, request: web.Request, call: Call, honest: Honest
-    ) -> web.StreamResponse:
-        with self.record.under_way(call.kind):
-            if call.kind in _DELAYED and self.desk.rules.delay:
-                await self._sleep(self.desk.rules.delay)
-            steps = plan(self.troubles, call)
-            there = replace(call, now=call.now + steps.clock)
-            if steps.revokes:
-                self.desk.revoke(_token(request))
-            answer = steps.answer(honest(there, steps), there)
-            note = partial(self._note, call, answer)
-            parcel = Parcel(request, answer, there.now, self._sleep, note)
-            return await steps.deliver(parcel)
-
-    def _figures(self, token: str, call: Call, steps: Plan) -> Answer:
-        caller = self.desk.caller(token, call.now, self.tokens)
-        if caller is None:
-            return refusal(401, "Invalid or expired token")
-        bucket = found(self.buckets, self._world.seed, call.bucket)
-        if bucket is None:
-            return refusal(404, "Bucket not found")
-        if not self._may_see(caller, bucket):
-            return refusal(403, "Insufficient permissions")
-        if call.day is None or call.day > unix_to_day(call.now):
-            return refusal(400, "Invalid date format")
-        nodes = steps.world(self._world).stats(call.bucket, call.day, call.now)
-        return stats_answer(steps.rows([node.row() for node in nodes], call))
-
-    def _listing(self, token: str, workspace: str, call: Call, steps: Plan) -> Answer:
-        caller = self.desk.caller(token, call.now, self.tokens)
-        if caller is None:
-            return refusal(401, "Invalid or expired token")
-        if workspace and not caller.sees(workspace):
-            return refusal(403, "Insufficient permissions")
-        entries = [
-            bucket_to_entry(self._world.seed, bucket)
-            for bucket in existing(self.buckets, self._world.seed)
-            if self._may_see(caller, bucket) and workspace in {"", bucket.workspace}
-        ]
-        entries.sort(key=lambda entry: (entry["createdAt"], entry["id"]))
-        return listing_answer(steps.rows(entries, call))
-
-    def _may_see(self, caller: User, bucket: Bucket) -> bool:
-        return caller.sees(bucket.workspace) and bucket.id not in self.forbidden
-
-    def _note(self, call: Call, answer: Answer) -> None:
-        self.record.count_answer(call.kind, answer.status)
-        if answer.rows is not None and call.day is not None:
-            self.record.served.append(Served(call.now, call.bucket, call.day, answer.rows))
-        if answer.grant is not None:
-            self.desk.hand_out(answer.grant)
-            self.record.issued.append(answer.grant)
+        with self.record.under_way(kind):
+            if delay := self.delay(kind):
+                await self.sleep(delay)
+            reply = self.respond(call)
+            note = partial(self.handed_over, call, reply.response)
+            delivery = Delivery(request, reply.response, reply.now, self.sleep, note)
+            return await reply.deliver(delivery)
 
 
 @asynccontextmanager
 async def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve while the body runs, on a free port if none is given; yields the base URL.
 
-    Whoever hangs is cut off when the body ends.
+    Connections that are still open are closed when the body ends.
     """
     runner = web.AppRunner(
         simulator.app(),
         access_log=None,
-        handler_cancellation=True,  # whoever hangs ends when the client goes
+        handler_cancellation=True,  # a handler that hangs ends when its client disconnects
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     await runner.setup()
@@ -231,6 +96,6 @@ def _token(request: web.Request) -> str:
 
 
 async def _fields(request: web.Request) -> dict[str, Any]:
-    """What the body says: like Express, the API reads nothing but what is said to be JSON."""
+    """The fields of a JSON body; like Express, the API ignores other content types."""
     body = await request.read()
     return body_to_fields(body) if request.content_type == "application/json" else {}

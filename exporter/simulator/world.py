@@ -1,39 +1,147 @@
-"""The truth: what each node of a bucket is like at a moment, as the API would know it.
+"""The true figures: which nodes there are, and what the API would know of each at a moment.
 
-Pure and deterministic in (seed, bucket, day, now). Averages are exact: latency is a sum of sine
-waves, whose integral over a stretch of time is known, so nothing is stepped through. Trouble
-with answers does not live here, nor does HTTP.
+Pure and deterministic in (seed, bucket, day, now). A machine's day is split into a few stretches
+over which its status is constant, and latency is a sum of sine waves, so averages are integrals and
+exact. HTTP and faults in responses live elsewhere.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from enum import Enum
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from exporter.simulator.chance import draw
-from exporter.simulator.machines import PUBLIC_MACHINES, Machine
-from exporter.simulator.timeline import (
-    ONLINE,
-    SECONDS_PER_DAY,
-    HourlyEvent,
-    Stretch,
-    day_stretches,
-    stretches_until,
+from exporter.simulator.time_and_chance import SECONDS_PER_DAY, day_to_unix, draw, unix_to_text
+
+
+class Machine(NamedTuple):
+    """A node as the vendor's operators see it: the same machine for every bucket."""
+
+    ip: str
+    host: str
+    typical_latency: float  # milliseconds
+    busiest_hour: float  # of the UTC day
+
+
+PUBLIC_MACHINES = (
+    Machine("198.51.100.11", "*-us-east-1-aws.flashback.tech", 38.0, 19.0),
+    Machine("198.51.100.27", "*-us-east-1-gcp.flashback.tech", 44.0, 19.5),
+    Machine("198.51.100.42", "*-us-east-1-azure.flashback.tech", 52.0, 20.0),
+    Machine("203.0.113.11", "*-eu-central-1-aws.flashback.tech", 71.0, 13.0),
+    Machine("203.0.113.27", "*-eu-central-1-gcp.flashback.tech", 78.0, 13.5),
+    Machine("203.0.113.42", "*-eu-central-1-azure.flashback.tech", 93.0, 14.0),
+)
+"""The six public nodes, at addresses that are reserved for documentation."""
+
+PRIVATE_MACHINES = (
+    Machine("10.20.0.5", "storage.corp.example", 6.0, 10.0),
+    Machine("10.20.0.6", "storage.corp.example", 7.0, 10.0),
+    Machine("fd00:20::7", "*-munich-minio.corp.example:9000", 12.0, 11.0),
+)
+"""An organisation's own: two under one host, one with an IPv6 address and a port."""
+
+HUNDREDS_OF_MACHINES = tuple(
+    Machine(f"10.77.{rack}.{slot + 1}", f"*-rack-{rack:02}-{slot:02}.corp.example", 9.0 + slot, 9.0)
+    for rack in range(10)
+    for slot in range(30)
 )
 
-Row: TypeAlias = dict[str, object]
-"""An entry of `nodeStats` as it is written into the JSON body."""
-
-_EPOCH = date(1970, 1, 1).toordinal()
 _CHECK_EVERY = 45.0  # seconds between two checks of a node
 _CHECK_TAKES = 3.0  # seconds until a check's result can be asked for
 _DIURNAL = (float(SECONDS_PER_DAY), 0.25)
 _NOISE = ((7919.0, 0.06), (1217.0, 0.05), (241.0, 0.05), (67.0, 0.04))
 """Waves as (period in seconds, share of the typical latency); together they stay below 1."""
+
+ONLINE, OFFLINE, DISCONNECTED = "ONLINE", "OFFLINE", "DISCONNECTED"
+
+_SLOTS_PER_DAY = 8
+_SLOT = SECONDS_PER_DAY / _SLOTS_PER_DAY
+_OUTAGE_CHANCE = 0.05  # of each slot: every node is down about twice in five days
+_OFFLINE_SHARE = 0.6  # of outages; the rest is DISCONNECTED
+_SHORTEST_OUTAGE, _LONGEST_OUTAGE = 120.0, 2700.0  # seconds; within a slot, so none overlap
+
+
+class Stretch(NamedTuple):
+    """A part of a day, in seconds since 00:00 UTC, with one status."""
+
+    start: float
+    end: float
+    status: str = ONLINE
+    slowness: float = 1.0  # what latencies are multiplied by
+
+    @property
+    def length(self) -> float:
+        return self.end - self.start
+
+
+class HourlyEvent(NamedTuple):
+    """An outage or a slow-down in each hour, for machines with `host_part` in their host."""
+
+    host_part: str
+    from_minute: int
+    to_minute: int
+    status: str = ONLINE
+    slowness: float = 1.0
+
+
+@lru_cache(maxsize=4096)
+def day_stretches(
+    seed: int, machine: Machine, day_number: int, events: tuple[HourlyEvent, ...] = ()
+) -> tuple[Stretch, ...]:
+    """A machine's whole day, in order and without gaps; `day_number` counts from 1970-01-01."""
+    happenings = _outages(seed, machine.ip, day_number) + _hourly(machine.host, events)
+    bounds = {0.0, float(SECONDS_PER_DAY)}
+    bounds.update(bound for happening in happenings for bound in happening[:2])
+    return tuple(_overlay(start, end, happenings) for start, end in pairwise(sorted(bounds)))
+
+
+def stretches_until(stretches: tuple[Stretch, ...], second: float) -> list[Stretch]:
+    """The part of a day that lies before `second`, its last stretch cut short."""
+    return [
+        stretch._replace(end=min(stretch.end, second))
+        for stretch in stretches
+        if stretch.start < second
+    ]
+
+
+def _outages(seed: int, ip: str, day_number: int) -> list[Stretch]:
+    keys = [(seed, "outage", ip, day_number, slot) for slot in range(_SLOTS_PER_DAY)]
+    return [_outage(key) for key in keys if draw(*key) < _OUTAGE_CHANCE]
+
+
+def _outage(key: tuple[int, str, str, int, int]) -> Stretch:
+    length = _SHORTEST_OUTAGE + draw(*key, "length") * (_LONGEST_OUTAGE - _SHORTEST_OUTAGE)
+    start = key[-1] * _SLOT + draw(*key, "start") * (_SLOT - length)
+    status = OFFLINE if draw(*key, "status") < _OFFLINE_SHARE else DISCONNECTED
+    return Stretch(start, start + length, status)
+
+
+def _hourly(host: str, events: tuple[HourlyEvent, ...]) -> list[Stretch]:
+    return [
+        Stretch(
+            hour * 3600.0 + event.from_minute * 60,
+            hour * 3600.0 + event.to_minute * 60,
+            event.status,
+            event.slowness,
+        )
+        for event in events
+        if event.host_part in host
+        for hour in range(24)
+    ]
+
+
+def _overlay(start: float, end: float, happenings: list[Stretch]) -> Stretch:
+    """Combine what happens in a stretch: down if anything says so, as slow as the slowest."""
+    here = [happening for happening in happenings if happening.start <= start < happening.end]
+    down = (happening.status for happening in here if happening.status != ONLINE)
+    slowness = max((happening.slowness for happening in here), default=1.0)
+    return Stretch(start, end, next(down, ONLINE), slowness)
+
+
+Row: TypeAlias = dict[str, object]
+"""An entry of `nodeStats` as it is written into the JSON body."""
 
 
 class Denominator(Enum):
@@ -45,7 +153,7 @@ class Denominator(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NodeDay:
-    """One node's figures for one day, before anything troubles them."""
+    """One node's figures for one day, before any fault changes them."""
 
     ip: str
     host: str
@@ -72,7 +180,7 @@ class NodeDay:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All there is to know of the nodes. Two equal worlds give equal answers, always."""
+    """All that is true of the nodes. Equal worlds give equal figures."""
 
     seed: int
     machines: tuple[Machine, ...] = PUBLIC_MACHINES
@@ -82,8 +190,8 @@ class World:
     def stats(self, bucket: str, day: date, now: float) -> tuple[NodeDay, ...]:
         """The bucket's nodes on a UTC day as known at `now` (Unix time).
 
-        A closed day gives its final figures, whenever it is asked for. A node appears with its
-        first check of the day, within a minute of 00:00: a day to come has no nodes.
+        A past day has its final figures, whenever it is asked for. A node appears with its first
+        check of the day, within a minute of 00:00; a day in the future has no nodes.
         """
         elapsed = min(now - day_to_unix(day), SECONDS_PER_DAY)
         checks = ((machine, self._checked(machine, elapsed)) for machine in self.machines)
@@ -94,14 +202,14 @@ class World:
         )
 
     def _checked(self, machine: Machine, elapsed: float) -> float:
-        """The second of the day up to which a machine is known; a day's end closes its books."""
+        """The second of the day up to which a machine was checked; all of a day that is over."""
         if elapsed == SECONDS_PER_DAY:
             return elapsed
         phase = draw(self.seed, "check", machine.ip) * _CHECK_EVERY
         return (elapsed - _CHECK_TAKES - phase) // _CHECK_EVERY * _CHECK_EVERY + phase
 
     def _node_day(self, bucket: str, machine: Machine, day: date, checked: float) -> NodeDay:
-        number = day.toordinal() - _EPOCH
+        number = day_to_unix(day) // SECONDS_PER_DAY
         known = _summary(self.seed, machine, number, self.events, checked)
         seconds = checked if self.denominator is Denominator.ELAPSED else SECONDS_PER_DAY
         distance = 0.9 + 0.2 * draw(self.seed, "distance", bucket, machine.ip)
@@ -116,21 +224,6 @@ class World:
             latency_last=_times(typical, known.latency_last),
             last_updated=day_to_unix(day) + min(checked, SECONDS_PER_DAY - 1),
         )
-
-
-def day_to_unix(day: date) -> int:
-    """00:00 UTC of a day as Unix time."""
-    return (day.toordinal() - _EPOCH) * SECONDS_PER_DAY
-
-
-def unix_to_day(now: float) -> date:
-    """The UTC day of a moment."""
-    return date.fromordinal(_EPOCH + int(now // SECONDS_PER_DAY))
-
-
-def unix_to_text(moment: float) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(int(moment), UTC).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +241,7 @@ class _Wave:
 
 @lru_cache(maxsize=4096)
 def _waves(seed: int, machine: Machine) -> tuple[_Wave, ...]:
-    """How a machine's latency moves around its typical value: with the day, and restlessly."""
+    """How latency moves around its typical value: with the time of day, and as noise."""
     period, share = _DIURNAL
     diurnal = _Wave(share, math.tau / period, math.tau * (0.25 - machine.busiest_hour / 24))
     noise = (
@@ -158,7 +251,7 @@ def _waves(seed: int, machine: Machine) -> tuple[_Wave, ...]:
     return (diurnal, *noise)
 
 
-class _Summary(NamedTuple):
+class _DaySummary(NamedTuple):
     """What is known of a machine's day, the same for every bucket."""
 
     status: str
@@ -170,18 +263,18 @@ class _Summary(NamedTuple):
 @lru_cache(maxsize=4096)
 def _summary(
     seed: int, machine: Machine, day_number: int, events: tuple[HourlyEvent, ...], checked: float
-) -> _Summary:
+) -> _DaySummary:
     """The day until the second `checked`."""
     past = stretches_until(day_stretches(seed, machine, day_number, events), checked)
     up = [stretch for stretch in past if stretch.status == ONLINE]
     if not up:
-        return _Summary(past[-1].status, 0.0, None, None)
+        return _DaySummary(past[-1].status, 0.0, None, None)
     waves = _waves(seed, machine)
     midnight = day_number * SECONDS_PER_DAY
     seconds_up = math.fsum(stretch.length for stretch in up)
     area = math.fsum(_area(waves, midnight, stretch) for stretch in up)
     newest = up[-1].slowness * (1 + sum(wave.at(midnight + up[-1].end) for wave in waves))
-    return _Summary(past[-1].status, seconds_up, area / seconds_up, newest)
+    return _DaySummary(past[-1].status, seconds_up, area / seconds_up, newest)
 
 
 def _area(waves: tuple[_Wave, ...], midnight: int, stretch: Stretch) -> float:
@@ -196,6 +289,6 @@ def _times(typical: float, relative: float | None) -> float | None:
 
 
 def _version(seed: int, machine: Machine, day_number: int) -> str:
-    """A release every fortnight, that reaches the machines over three days."""
+    """A release every fortnight, rolled out to the machines over three days."""
     release = int(day_number - 3 * draw(seed, "version", machine.ip)) // 14
     return f"1.{release // 10}.{release % 10}"

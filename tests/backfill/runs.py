@@ -17,7 +17,7 @@ from exporter import simulator
 from exporter.backfill import Backfill, Order
 from exporter.config import parse
 from exporter.metrics import PREVIOUS_DAY
-from exporter.simulator import Scenario, Trouble, World
+from exporter.simulator import InjectedFault, Scenario, World
 from tests.fakes import NOON, FakeClock, FastClock
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from exporter.backfill import Failures
     from exporter.config import Config
-    from exporter.simulator.call import Call
+    from exporter.simulator.calls import ApiCall
     from exporter.simulator.world import Row
 
 UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
@@ -39,23 +39,23 @@ Figures = dict[int, float]
 """The values of a series by Unix time."""
 
 
-def without_rows(*buckets: str) -> tuple[Trouble, ...]:
+def without_rows(*buckets: str) -> tuple[InjectedFault, ...]:
     """These buckets have no nodes on any day."""
-    return (Trouble(NO_ROWS, 1.0, frozenset(buckets)),)
+    return (InjectedFault(NO_ROWS, 1.0, frozenset(buckets)),)
 
 
-def without_rows_at_first(*buckets: str) -> tuple[Trouble, ...]:
+def without_rows_at_first(*buckets: str) -> tuple[InjectedFault, ...]:
     """These buckets have no nodes when they are asked for the first time."""
     asked: set[str] = set()
 
-    def rows(found: Sequence[Row], call: Call) -> list[Row]:
+    def rows(found: Sequence[Row], call: ApiCall) -> list[Row]:
         if call.bucket in asked:
             return list(found)
         asked.add(call.bucket)
         return []
 
     scenario = Scenario("no-rows-at-first", "no nodes at first", rows=rows)
-    return (Trouble(scenario, 1.0, frozenset(buckets)),)
+    return (InjectedFault(scenario, 1.0, frozenset(buckets)),)
 
 
 def document(api: str, *, buckets: str = "[b1, b2, b3]", discovery: str = "") -> str:
@@ -187,7 +187,7 @@ LATER = 1e11
 @asynccontextmanager
 async def desk(
     directory: Path,
-    scenarios: str | tuple[Trouble, ...] = "",
+    scenarios: str | tuple[InjectedFault, ...] = "",
     *,
     clock: FastClock | FakeClock | None = None,
     **simulated: Any,  # noqa: ANN401 - the simulator's

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from exporter.simulator.call import Call
+    from exporter.simulator.calls import ApiCall
     from exporter.simulator.world import Row
     from tests.real.alertmanagers import Alertmanager, Notice
     from tests.real.databases import Database
@@ -54,16 +54,16 @@ SHORT = {
 DOWN_HOST = "*-us-east-1-aws.flashback.tech"
 
 
-def node_status(down: str) -> simulator.Trouble:
+def node_status(down: str) -> simulator.InjectedFault:
     """All nodes are ONLINE, whatever happens in the world, but one may have another status."""
 
-    def rows(before: Sequence[Row], _call: Call) -> list[Row]:
+    def rows(before: Sequence[Row], _call: ApiCall) -> list[Row]:
         return [
             {**row, "node_status": down if row["host"] == DOWN_HOST else "ONLINE"} for row in before
         ]
 
     scenario = simulator.Scenario("node-status", "one node has this status", rows=rows)
-    return simulator.Trouble(scenario, 1.0)
+    return simulator.InjectedFault(scenario, 1.0)
 
 
 CALM = node_status("ONLINE")
@@ -80,19 +80,19 @@ class Stage:
     receiver: Receiver
     token: Path  # of the account `archive`
 
-    def play(self, scenarios: str = "", *more: simulator.Trouble) -> None:
+    def play(self, scenarios: str = "", *more: simulator.InjectedFault) -> None:
         """What the API does from now on; nothing else goes wrong."""
-        self.api.play([*(more or (CALM,)), *simulator.text_to_troubles(scenarios)])
+        self.api.play([*(more or (CALM,)), *simulator.text_to_faults(scenarios)])
 
     def issue_token(self, lifetime: float) -> None:
         """Put another token into the file of the account `archive`."""
-        self.api.desk.rules = simulator.TokenRules(lifetime=lifetime)
-        answer = self.api.desk.login(
+        self.api.token_server.rules = simulator.TokenRules(lifetime=lifetime)
+        answer = self.api.token_server.login(
             {"email": USER.email, "password": USER.password}, self.api.now()
         )
-        assert answer.grant is not None
-        self.api.desk.hand_out(answer.grant)
-        self.token.write_text(answer.grant.access_token)
+        assert answer.tokens is not None
+        self.api.token_server.hand_out(answer.tokens)
+        self.token.write_text(answer.tokens.access_token)
 
     async def polled(self) -> bool | None:
         """Whether all buckets are up in Prometheus."""
@@ -255,15 +255,15 @@ async def token_expires(stage: Stage) -> None:
     await stage.over("FlashbackAccountUnauthorized")
 
 
-def limited(trouble: simulator.Trouble) -> simulator.Trouble:
+def limited(trouble: simulator.InjectedFault) -> simulator.InjectedFault:
     """The trouble for the buckets of the account `main` alone; the others are calm."""
     rows = trouble.scenario.rows
 
-    def altered(before: Sequence[Row], call: Call) -> list[Row]:
+    def altered(before: Sequence[Row], call: ApiCall) -> list[Row]:
         return rows(before, call) if call.bucket in MAIN else CALM.scenario.rows(before, call)
 
     scenario = simulator.Scenario("limited", trouble.scenario.description, rows=altered)
-    return simulator.Trouble(scenario, 1.0)
+    return simulator.InjectedFault(scenario, 1.0)
 
 
 def named(notice: Notice) -> set[str]:

@@ -12,7 +12,7 @@ from axe_playwright_python import async_playwright as axe  # type: ignore[import
 
 from exporter.config import parse
 from exporter.model import Bucket, Reason
-from exporter.simulator.data_trouble import HOSTILE
+from exporter.simulator.data_faults import HOSTILE
 from exporter.status.board import Account, ConfigState
 from tests.fakes import NOON, after, failure, node, reading
 from tests.real.browser import PATIENCE, Complaints, chromium

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from exporter.metrics import METRICS
-from exporter.simulator.data_trouble import HOSTILE
+from exporter.simulator.data_faults import HOSTILE
 from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
 from tests.fakes import NOON
 from tests.real.databases import Samples, Series, prometheus

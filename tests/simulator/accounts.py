@@ -1,7 +1,5 @@
 """What the tests of the simulator's accounts share: users, moments, and how to ask."""
 
-from __future__ import annotations
-
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable

@@ -1,21 +1,13 @@
 """What the simulator's tests share: asking it over a real socket."""
 
-from __future__ import annotations
-
 import ssl
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 import pytest
 
-from exporter.simulator import serve
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
-
-    from exporter.simulator import Simulator
+from exporter.simulator import Simulator, serve
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # spares each client the loading of authorities
 

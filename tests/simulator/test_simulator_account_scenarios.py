@@ -1,16 +1,13 @@
 """Each scenario for logins, refreshes and lists does what its name says, over a real socket."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
 
 from exporter.simulator import SCENARIOS, CallKind, Simulator
-from exporter.simulator.answer_trouble import HUGE_BYTES, RETRY_AFTER_SECONDS
-from exporter.simulator.data_trouble import HOSTILE
-from exporter.simulator.listing_trouble import MALFORMED, ODD_ENTRIES
+from exporter.simulator.data_faults import HOSTILE, ODD_ENTRIES
+from exporter.simulator.response_faults import HUGE_BYTES, MALFORMED, RETRY_AFTER_SECONDS
 from tests.simulator.accounts import (
     NOON,
     OPS,
@@ -25,9 +22,6 @@ from tests.simulator.accounts import (
     refresh,
     stats,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 STATUS_SHOWS = {
     "login-refused": {401},
@@ -74,7 +68,7 @@ async def test_status_shows_the_scenario(serving: Serving, name: str) -> None:
 
 
 async def test_scenarios_for_stats_leave_other_calls_alone(serving: Serving) -> None:
-    """Trouble with stats does not hit logins, refreshes and lists."""
+    """Faults of stats do not hit logins, refreshes and lists."""
     async with serving(office(scenarios="disconnect/share=1,5xx/share=1")) as client:
         body = (await login(client)).json()
         assert (await refresh(client, body["refreshToken"])).status_code == 200
@@ -173,7 +167,7 @@ async def test_odd_entries_need_no_true_ones(serving: Serving) -> None:
         assert (await client.get("/bucket")).json()["buckets"] == list(ODD_ENTRIES)
 
 
-async def test_any_trouble_can_hit_other_calls(serving: Serving) -> None:
+async def test_any_fault_can_hit_other_calls(serving: Serving) -> None:
     """A scenario for stats can be told to hit logins or lists instead."""
     scenarios = "huge-body/share=1/call=list,gzip/call=login,fast-clock/call=login"
     async with serving(office(scenarios=scenarios)) as client:

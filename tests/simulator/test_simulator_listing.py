@@ -1,7 +1,5 @@
 """The list of buckets, and who may see which."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +9,15 @@ from exporter.simulator import (
     ACCESS_KEY_PREFIX,
     SECRET_PREFIX,
     WORKSPACE,
-    Bucket,
+    SimulatedBucket,
     Simulator,
 )
 from tests.simulator.accounts import GUEST, NOON, OPS, Serving, Watch, as_user, office, stats
 
 BUCKETS = (
-    Bucket("a", "media", "w1"),
-    Bucket("b", "backups", "w2"),
-    Bucket("c", "logs", "w2"),
+    SimulatedBucket("a", "media", "w1"),
+    SimulatedBucket("b", "backups", "w2"),
+    SimulatedBucket("c", "logs", "w2"),
 )
 REQUIRED = {"id", "name", "bucket", "storageType", "key", "secret", "createdAt", "workspaceId"}
 OPTIONAL = {"endpoint", "region", "status"}
@@ -146,7 +144,7 @@ async def test_access_is_per_token(serving: Serving) -> None:
         guest = client.headers["Authorization"]
         await as_user(client, OPS)
         assert ids((await client.get("/bucket")).json()) == {"a", "b", "c"}
-        simulator.desk.users = (OPS, replace(GUEST, workspaces=frozenset()))
+        simulator.token_server.users = (OPS, replace(GUEST, workspaces=frozenset()))
         answer = await client.get("/bucket", headers={"Authorization": guest})
         assert answer.json() == {"success": True, "buckets": []}
 

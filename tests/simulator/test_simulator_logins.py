@@ -1,7 +1,5 @@
 """Logging in, renewing tokens, and which tokens are good."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import replace
 from typing import Any
@@ -226,14 +224,14 @@ async def test_refresh_tokens_expire(serving: Serving) -> None:
 
 
 async def test_tokens_can_be_revoked(serving: Serving) -> None:
-    """The desk makes any one token void, whatever the others of the same login."""
+    """The token server makes any one token void, whatever the others of the same login."""
     simulator = office()
     async with serving(simulator) as client:
         for _ in range(2):
             await login(client)
         first, second = simulator.record.issued
-        simulator.desk.revoke(first.access_token)
-        simulator.desk.revoke(second.refresh_token)
+        simulator.token_server.revoke(first.access_token)
+        simulator.token_server.revoke(second.refresh_token)
         assert await stats(client, first.access_token) == 401
         assert await stats(client, second.access_token) == 200
         assert (await refresh(client, second.refresh_token)).status_code == 401
@@ -245,10 +243,10 @@ async def test_users_come_and_go(serving: Serving) -> None:
     simulator = office()
     async with serving(simulator) as client:
         body = (await login(client)).json()
-        simulator.desk.users = (replace(OPS, password="new"),)
+        simulator.token_server.users = (replace(OPS, password="new"),)
         assert (await login(client)).status_code == 401
         assert await stats(client, body["accessToken"]) == 200
-        simulator.desk.users = (GUEST,)
+        simulator.token_server.users = (GUEST,)
         assert await stats(client, body["accessToken"]) == 401
         assert (await refresh(client, body["refreshToken"])).status_code == 401
 
@@ -360,7 +358,7 @@ async def test_a_delay_can_be_switched_off(serving: Serving) -> None:
     simulator = office(rules=TokenRules(delay=5), sleep=sleep)
     async with serving(simulator) as client:
         await login(client)
-        simulator.desk.rules = replace(simulator.desk.rules, delay=0)
+        simulator.token_server.rules = replace(simulator.token_server.rules, delay=0)
         await login(client)
     assert delays == [5]
 
@@ -379,7 +377,7 @@ async def test_of_two_refreshes_at_once_one_wins(serving: Serving) -> None:
     simulator = office(sleep=sleep)
     async with asyncio.timeout(5), serving(simulator) as client:
         token = (await login(client)).json()["refreshToken"]
-        simulator.desk.rules = TokenRules(delay=1)
+        simulator.token_server.rules = TokenRules(delay=1)
         answers = await asyncio.gather(refresh(client, token), refresh(client, token))
     assert sorted(answer.status_code for answer in answers) == [200, 401]
     assert simulator.record.most_at_once[CallKind.REFRESH] == 2

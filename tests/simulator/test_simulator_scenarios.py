@@ -1,7 +1,5 @@
 """Each scenario for stats does what its name says, seen over a real socket."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import json
@@ -9,18 +7,16 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
+from aiohttp import web
 
-from exporter.simulator import SCENARIOS, CallKind, Simulator, Trouble, serve
-from exporter.simulator.answer_trouble import BOMB_BYTES, HUGE_BYTES, RETRY_AFTER_SECONDS
-from exporter.simulator.data_trouble import HOSTILE, UNKNOWN_STATUSES
-from exporter.simulator.delivery import TRICKLE_PAUSE, Parcel, never
-
-if TYPE_CHECKING:
-    from aiohttp import web
+from exporter.simulator import SCENARIOS, CallKind, InjectedFault, Simulator, serve
+from exporter.simulator.data_faults import HOSTILE, UNKNOWN_STATUSES
+from exporter.simulator.delivery import TRICKLE_PAUSE, Delivery, never
+from exporter.simulator.response_faults import BOMB_BYTES, HUGE_BYTES, RETRY_AFTER_SECONDS
 
 Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
 Nodes: TypeAlias = list[dict[str, Any]]
@@ -46,7 +42,9 @@ NUMBERS = ("perc_uptime", "avg_latency_ms", "last_latency_ms")
 def playing(name: str, now: float = NOON) -> Simulator:
     """A simulator in which a scenario hits every call within its window."""
     scenario = SCENARIOS[name]
-    return Simulator(now=lambda: now, scenarios=[Trouble(scenario, 1.0, window=scenario.window)])
+    return Simulator(
+        now=lambda: now, scenarios=[InjectedFault(scenario, 1.0, window=scenario.window)]
+    )
 
 
 def statuses(nodes: Nodes) -> dict[str, str]:
@@ -164,14 +162,14 @@ def test_each_scenario_is_tested() -> None:
 
 @pytest.mark.parametrize("name", NODES_SHOW)
 async def test_rows_show_the_scenario(serving: Serving, name: str) -> None:
-    """A scenario about data shows in the rows; without it the same question shows no trouble."""
+    """A scenario about data shows in the rows; without it the same question shows no fault."""
     now, shows = NODES_SHOW[name]
     async with serving(playing(name, now)) as client:
-        troubled = await client.post(STATS, json=TODAY)
+        faulty = await client.post(STATS, json=TODAY)
     async with serving(Simulator(now=lambda: now)) as client:
         honest = await client.post(STATS, json=TODAY)
-    assert troubled.status_code == honest.status_code == 200
-    assert shows(troubled.json()["nodeStats"])
+    assert faulty.status_code == honest.status_code == 200
+    assert shows(faulty.json()["nodeStats"])
     assert name == "gzip" or not shows(honest.json()["nodeStats"])
 
 
@@ -210,7 +208,7 @@ async def test_a_storm_says_how_long_in_seconds(serving: Serving) -> None:
 async def test_a_storm_says_until_when(serving: Serving) -> None:
     """The dated storm's Retry-After lies ahead of the answer's own date, by the server's clock."""
     simulator = playing("429-storm-date")
-    simulator.play((*simulator.troubles, Trouble(SCENARIOS["fast-clock"], 1.0)))
+    simulator.play((*simulator.faults, InjectedFault(SCENARIOS["fast-clock"], 1.0)))
     async with serving(simulator) as client:
         answer = await client.post(STATS, json=TODAY)
     said, until = (parsedate_to_datetime(answer.headers[name]) for name in ("Date", "Retry-After"))
@@ -426,16 +424,16 @@ async def test_a_client_that_goes_ends_its_hanging_answer(serving: Serving) -> N
     """Nothing is kept for a client that has given up waiting."""
     ended = asyncio.Event()
 
-    async def hanging(parcel: Parcel) -> web.StreamResponse:
+    async def hanging(delivery: Delivery) -> web.StreamResponse:
         try:
-            return await never(parcel)
+            return await never(delivery)
         finally:
             ended.set()
 
-    trouble = Trouble(replace(SCENARIOS["hang"], deliver=hanging), 1.0)
+    fault = InjectedFault(replace(SCENARIOS["hang"], deliver=hanging), 1.0)
     async with (
         asyncio.timeout(5),
-        serving(Simulator(now=lambda: NOON, scenarios=[trouble])) as client,
+        serving(Simulator(now=lambda: NOON, scenarios=[fault])) as client,
     ):
         with pytest.raises(httpx.ReadTimeout):
             await client.post(STATS, json=TODAY, timeout=httpx.Timeout(5, read=0.05))
@@ -496,7 +494,7 @@ async def test_a_truncated_body_is_half_there(serving: Serving) -> None:
 
 
 async def test_scenarios_mix(serving: Serving) -> None:
-    """Trouble with rows, trouble with answers and trouble with some buckets go together."""
+    """Faults in rows, faults in answers and faults for some buckets go together."""
     scenarios = "private-nodes,string-numbers,gzip,not-found/share=1/bucket=gone"
     async with serving(Simulator(now=lambda: NOON, scenarios=scenarios)) as client:
         here = await client.post(STATS, json=TODAY)

@@ -1,6 +1,4 @@
-"""The fake API when nothing troubles it, and what it records."""
-
-from __future__ import annotations
+"""The fake API without any fault, and what it records."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,8 +8,9 @@ from typing import TypeAlias
 import httpx
 import pytest
 
-from exporter.simulator import Served, Simulator, World, paced, serve
-from exporter.simulator.record import Record
+from exporter.simulator import CallKind, Served, Simulator, World, paced, serve
+from exporter.simulator.api import FakeApi
+from exporter.simulator.recorder import Recorder
 
 Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -34,6 +33,18 @@ async def test_it_answers_as_the_vendors_page_says(serving: Serving) -> None:
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert answer.json() == {"success": True, "nodeStats": rows}
+
+
+async def test_it_answers_without_a_socket_as_over_one(serving: Serving) -> None:
+    """A call that is handed to the API itself gets the response that HTTP would bring."""
+    scenarios = "churn,hostile-strings,fast-clock"
+    async with serving(Simulator(now=noon, scenarios=scenarios)) as client:
+        served = await client.post(STATS, json=TODAY)
+    api = FakeApi(now=noon, scenarios=scenarios)
+    reply = api.respond(api.receive(CallKind.STATS, bucket="b", token="token", fields=TODAY))
+    assert reply.response.body == served.content
+    assert not api.record.served
+    assert api.record.calls == {"b": 1}
 
 
 async def test_equal_simulators_answer_alike(serving: Serving) -> None:
@@ -145,7 +156,7 @@ async def test_there_is_nothing_else(serving: Serving, method: str, path: str, s
 
 
 async def test_the_record_is_what_was_sent(serving: Serving) -> None:
-    """Each good answer is recorded with its rows as sent, trouble with data included."""
+    """Each good answer is recorded with its rows as sent, faulty data included."""
     simulator = Simulator(now=noon, scenarios="duplicate-rows,hostile-strings,gzip")
     async with serving(simulator) as client:
         answer = await client.post(STATS, json=TODAY)
@@ -211,7 +222,7 @@ async def test_the_record_is_bounded(serving: Serving) -> None:
 
 def test_the_record_answers_questions() -> None:
     """Tests can ask what a bucket was served, what last, and what a node's field ever was."""
-    record = Record(keep=10)
+    record = Recorder(keep=10)
     identity = ("192.0.2.1", "h")
     for at, bucket, day, latency in (
         (1.0, "a", date(2024, 1, 14), 5),

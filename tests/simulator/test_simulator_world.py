@@ -1,7 +1,5 @@
 """The truth behind the simulator's answers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -12,10 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.simulator import PUBLIC_MACHINES, Denominator, NodeDay, World
-from exporter.simulator.machines import HUNDREDS_OF_MACHINES, PRIVATE_MACHINES
-from exporter.simulator.timeline import SECONDS_PER_DAY, HourlyEvent, day_stretches
-from exporter.simulator.world import day_to_unix, unix_to_day
-from exporter.simulator.world_trouble import node_down
+from exporter.simulator.data_faults import node_down
+from exporter.simulator.time_and_chance import SECONDS_PER_DAY, day_to_unix, unix_to_day
+from exporter.simulator.world import (
+    HUNDREDS_OF_MACHINES,
+    PRIVATE_MACHINES,
+    HourlyEvent,
+    day_stretches,
+)
 
 DAY = date(2024, 1, 15)
 MIDNIGHT = 1705276800  # the same, as Unix time

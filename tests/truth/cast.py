@@ -8,7 +8,7 @@ from tests.truth.stage import USER
 
 PLAIN = tuple(f"b{number:02}" for number in range(24))
 ODD = ("a/b c", 'quo"te', "back\\slash", "é☃", "50%", "0123", "a?b#c", "{x}", "...")
-FINDABLE = tuple(simulator.Bucket(f"d{number}", f"found-{number}") for number in range(8))
+FINDABLE = tuple(simulator.SimulatedBucket(f"d{number}", f"found-{number}") for number in range(8))
 OUT_OF_SIGHT = "workspace-2"
 FIRST_TOKENS = ("given-0", "file-0")
 """Of the account whose token stands in the configuration, and of the one that has a file."""
@@ -29,7 +29,7 @@ def first_plan(directory: str) -> Plan:
     )
 
 
-def buckets() -> tuple[simulator.Bucket, ...]:
+def buckets() -> tuple[simulator.SimulatedBucket, ...]:
     """What there is at first."""
-    hand = (simulator.Bucket(bucket, "", OUT_OF_SIGHT) for bucket in (*PLAIN, *ODD))
+    hand = (simulator.SimulatedBucket(bucket, "", OUT_OF_SIGHT) for bucket in (*PLAIN, *ODD))
     return (*hand, *FINDABLE)

@@ -87,7 +87,7 @@ class Director:
 
     async def make_good(self) -> None:
         """End all trouble, and mend what was broken."""
-        self._stage.api.desk.rules = simulator.TokenRules()
+        self._stage.api.token_server.rules = simulator.TokenRules()
         await self._mend_the_secrets()
         self._stage.api.play("")
         self._stage.api.buckets = buckets()
@@ -172,7 +172,7 @@ class Director:
             spelling=self._chance.choice(list(simulator.Spelling)),
             delay=self._chance.choice([0.0, 2.0]),
         )
-        self._stage.api.desk.rules = rules
+        self._stage.api.token_server.rules = rules
         return str(rules)
 
     async def _set_the_clock(self) -> str:

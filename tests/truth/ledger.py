@@ -23,7 +23,7 @@ from tests.truth.facts import Fact, Facts, Row, clean, facts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from exporter.simulator import Grant, Served
+    from exporter.simulator import IssuedTokens, Served
     from tests.truth.clock import JumpingClock
 
 ANSWERS_KEPT = 600
@@ -73,7 +73,7 @@ class Listing(NamedTuple):
     entries: tuple[Entry, ...]
 
 
-class Ledger(simulator.Record):
+class Ledger(simulator.Recorder):
     """A record that remembers when, and finds what happened to a bucket at once."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -136,7 +136,7 @@ class Ledger(simulator.Record):
         handover = Handover(self._monotonic(), served.day, served.rows)
         self._handovers[served.bucket].append(handover)
 
-    def _issue(self, grant: Grant) -> None:
+    def _issue(self, grant: IssuedTokens) -> None:
         self.expiries.add(float(grant.expires_at))
 
 

@@ -22,7 +22,7 @@ from exporter.model import (
     Reason,
     Timing,
 )
-from exporter.simulator.data_trouble import HOSTILE
+from exporter.simulator.data_faults import HOSTILE
 from exporter.status.board import Account, ConfigState, Discovery, Plan
 from exporter.web.listen import ListenAddress
 from exporter.web.status_api import PATH

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.history import KEPT
 from exporter.model import Bucket, DayStats, Fault, Node, Reason
-from exporter.simulator.data_trouble import HOSTILE
+from exporter.simulator.data_faults import HOSTILE
 from exporter.status.board import Account, ConfigState, Discovery, Plan
 from exporter.status.selection import PAGE_SIZE
 from exporter.status.standing import Standing

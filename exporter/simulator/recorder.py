@@ -1,32 +1,25 @@
 """What the simulator was asked and what it served, for tests that compare it with an exposition.
 
-Bounded: of requests, stats answers and tokens only the newest are kept; counters go on for ever.
-No decision is made here.
+Bounded: only the newest requests, stats answers and tokens are kept; counters never start again.
 """
 
-from __future__ import annotations
-
 from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import date
+from typing import TypeAlias
 
-from exporter.simulator.call import CallKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import date
-
-    from exporter.simulator.tokens import Grant
-    from exporter.simulator.world import Row
+from exporter.simulator.calls import CallKind, IssuedTokens
+from exporter.simulator.world import Row
 
 Identity: TypeAlias = tuple[object, object]
-"""(ip, host) as sent; None for what a row does not say."""
+"""(ip, host) as sent; None where a row does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request of any kind, as it came in."""
+    """A request of any kind, as received."""
 
     at: float  # Unix time, simulated
     method: str
@@ -37,7 +30,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A stats answer with 200 and rows that was handed over whole."""
+    """A 200 with rows that was sent in full."""
 
     at: float  # Unix time, simulated
     bucket: str
@@ -49,19 +42,19 @@ class Served:
         return {(row.get("ip"), row.get("host")): row for row in self.rows}
 
 
-class Record:
-    """The newest `keep` requests, stats answers and tokens issued, and counters of all calls.
+class Recorder:
+    """The newest `keep` requests, stats answers and issued tokens, and counters of all calls.
 
-    Counted are calls for stats by bucket (`calls`) and all calls by kind (`calls_by_kind`), also
-    refused and unanswered ones; answers for stats by HTTP status (`answers`) and all by kind and
-    status (`answers_by_kind`), if handed over whole: what was dropped, cut or left hanging is a
-    call alone. `most_at_once` is how many calls of a kind were ever under way together.
+    `calls` counts calls for stats by bucket and `calls_by_kind` all calls, refused and unanswered
+    ones included. `answers` counts answers for stats by HTTP status and `answers_by_kind` all by
+    kind and status, but only those that were sent in full: a dropped, truncated or hanging one is a
+    call without an answer. `most_at_once` is the most calls of a kind that were ever open together.
     """
 
     def __init__(self, keep: int) -> None:
         self.asked: deque[Asked] = deque(maxlen=keep)
         self.served: deque[Served] = deque(maxlen=keep)
-        self.issued: deque[Grant] = deque(maxlen=keep)
+        self.issued: deque[IssuedTokens] = deque(maxlen=keep)
         self.calls: Counter[str] = Counter()
         self.answers: Counter[int] = Counter()
         self.calls_by_kind: Counter[CallKind] = Counter()
@@ -71,7 +64,7 @@ class Record:
         self._numbers: Counter[tuple[CallKind, str]] = Counter()
 
     def count_call(self, kind: CallKind, subject: str) -> int:
-        """Count a call for a bucket or a user; its number of that kind for those, from 0."""
+        """Count a call for a bucket or a user; how many of its kind came before it for the same."""
         number = self._numbers[kind, subject]
         self._numbers[kind, subject] += 1
         self.calls_by_kind[kind] += 1
@@ -80,14 +73,14 @@ class Record:
         return number
 
     def count_answer(self, kind: CallKind, status: int) -> None:
-        """Count an answer that was handed over whole."""
+        """Count an answer that was sent in full."""
         self.answers_by_kind[kind, status] += 1
         if kind is CallKind.STATS:
             self.answers[status] += 1
 
     @contextmanager
     def under_way(self, kind: CallKind) -> Iterator[None]:
-        """While the body runs, one more call of a kind is under way."""
+        """Count one more open call of a kind while the body runs."""
         self._at_once[kind] += 1
         self.most_at_once[kind] = max(self.most_at_once[kind], self._at_once[kind])
         try:
@@ -104,7 +97,6 @@ class Record:
         ]
 
     def newest(self, bucket: str, day: date | None = None) -> Served | None:
-        """What was served for a bucket (and a day) last."""
         return next(reversed(self.served_to(bucket, day)), None)
 
     def sent(self, bucket: str, identity: Identity, field: str) -> list[object]:

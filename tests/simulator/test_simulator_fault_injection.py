@@ -1,7 +1,5 @@
 """How scenarios are named, limited and mixed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -14,34 +12,32 @@ from exporter.simulator import (
     ScenarioError,
     Window,
     World,
-    text_to_troubles,
+    text_to_faults,
 )
-from exporter.simulator.answers import json_answer, listing_answer, stats_answer
 from exporter.simulator.buckets import bucket_to_entry, existing
-from exporter.simulator.call import Call
-from exporter.simulator.chance import draw, pick
-from exporter.simulator.troubles import Plan, plan
-from exporter.simulator.world import unix_to_day
+from exporter.simulator.calls import ApiCall, json_response, listing_response, stats_response
+from exporter.simulator.fault_injection import FaultPlan, plan
+from exporter.simulator.time_and_chance import draw, pick, unix_to_day
 
 MIDNIGHT = 1705276800  # 2024-01-15T00:00:00Z
 NOON = MIDNIGHT + 12 * 3600
 LIMITS = "share=0.5, bucket=ID, call=KIND, window=HH:MM-HH:MM"
 
 
-def call(number: int = 0, bucket: str = "b", now: float = NOON, seed: int = 1) -> Call:
+def call(number: int = 0, bucket: str = "b", now: float = NOON, seed: int = 1) -> ApiCall:
     """A call for today."""
-    return Call(seed, bucket, number, now, unix_to_day(now))
+    return ApiCall(seed, bucket, number, now, unix_to_day(now))
 
 
 def hit(text: str, **differently: object) -> list[str]:
     """The scenarios that hit a call, noon's first for bucket b unless told otherwise."""
-    given_call = replace(call(), **differently)  # type: ignore[arg-type] # fields of Call, by name
-    return [scenario.name for scenario in plan(text_to_troubles(text), given_call).scenarios]
+    given_call = replace(call(), **differently)  # type: ignore[arg-type] # fields of ApiCall, by name
+    return [scenario.name for scenario in plan(text_to_faults(text), given_call).scenarios]
 
 
-def test_nothing_means_no_trouble() -> None:
+def test_nothing_means_no_fault() -> None:
     """An empty list of scenarios is valid and does nothing."""
-    assert text_to_troubles("") == text_to_troubles(" , ") == ()
+    assert text_to_faults("") == text_to_faults(" , ") == ()
 
 
 def test_scenarios_mix_in_the_order_named() -> None:
@@ -51,8 +47,8 @@ def test_scenarios_mix_in_the_order_named() -> None:
 
 def test_a_scenario_has_its_own_limits() -> None:
     """Without limits in the text, the table's share and window hold."""
-    [storm] = text_to_troubles("429-storm")
-    [new_day] = text_to_troubles("empty-new-day")
+    [storm] = text_to_faults("429-storm")
+    [new_day] = text_to_faults("empty-new-day")
     assert (storm.share, storm.window, storm.buckets) == (0.3, None, frozenset())
     assert (new_day.share, new_day.window) == (1.0, Window(0, 300))
 
@@ -61,18 +57,18 @@ def test_a_scenario_has_its_own_limits() -> None:
 @settings(max_examples=20)
 def test_a_share_of_calls_is_hit(share: float, seed: int) -> None:
     """About as many calls are hit as the share says, and the same ones each time."""
-    troubles = text_to_troubles(f"5xx/share={share:f}")
+    faults = text_to_faults(f"5xx/share={share:f}")
     calls = [call(number, seed=seed) for number in range(1000)]
-    hits = [bool(plan(troubles, one).scenarios) for one in calls]
+    hits = [bool(plan(faults, one).scenarios) for one in calls]
     assert sum(hits) == pytest.approx(1000 * share, abs=80)
-    assert hits == [bool(plan(troubles, one).scenarios) for one in calls]
+    assert hits == [bool(plan(faults, one).scenarios) for one in calls]
 
 
 def test_which_calls_are_hit_depends_on_seed_bucket_and_scenario() -> None:
     """Neither buckets nor scenarios nor seeds share their luck."""
     fates = {
         tuple(
-            bool(plan(text_to_troubles(text), call(number, bucket, seed=seed)).scenarios)
+            bool(plan(text_to_faults(text), call(number, bucket, seed=seed)).scenarios)
             for number in range(50)
         )
         for text in ("5xx/share=0.5", "hang/share=0.5")
@@ -82,7 +78,7 @@ def test_which_calls_are_hit_depends_on_seed_bucket_and_scenario() -> None:
     assert len(fates) == 8
 
 
-def test_trouble_can_be_limited_to_buckets() -> None:
+def test_a_fault_can_be_limited_to_buckets() -> None:
     """Only the buckets named are hit."""
     text = "churn/bucket=b/bucket=c"
     assert hit(text) == hit(text, bucket="c") == ["churn"]
@@ -99,7 +95,7 @@ def test_a_scenario_hits_the_calls_that_it_is_for() -> None:
         assert hits == scenario.calls == expected
 
 
-def test_trouble_can_be_told_which_calls_to_hit() -> None:
+def test_a_fault_can_be_told_which_calls_to_hit() -> None:
     """Kinds of calls that are named replace the scenario's own."""
     text = "hang/share=1/call=login/call=refresh"
     hits = {kind for kind in CallKind if hit(text, kind=kind)}
@@ -138,7 +134,7 @@ def test_kinds_and_users_do_not_share_their_luck() -> None:
         ("23:55-00:00", 11 * 60 + 59, True),
     ],
 )
-def test_trouble_can_be_limited_to_a_time_of_day(
+def test_a_fault_can_be_limited_to_a_time_of_day(
     window: str, minutes: float, *, expected: bool
 ) -> None:
     """Only calls within the window are hit, its end excluded, on either side of midnight."""
@@ -179,10 +175,10 @@ def test_trouble_can_be_limited_to_a_time_of_day(
 def test_mistakes_are_named(text: str, message: str | None) -> None:
     """A text that cannot be meant is refused with what is wrong; None here: it is valid."""
     if message is None:
-        assert text_to_troubles(text)
+        assert text_to_faults(text)
         return
     with pytest.raises(ScenarioError) as caught:
-        text_to_troubles(text)
+        text_to_faults(text)
     assert str(caught.value) == message
 
 
@@ -207,10 +203,10 @@ def test_names_are_kebab_case_and_described() -> None:
 def test_any_mixture_gives_an_answer(names: list[str], number: int, now: float) -> None:
     """Scenarios can be mixed in any order: each takes whatever the one before left."""
     asked = call(number, now=now)
-    steps = Plan(tuple(SCENARIOS[name] for name in names))
+    steps = FaultPlan(tuple(SCENARIOS[name] for name in names))
     nodes = steps.world(World(1)).stats("b", unix_to_day(now), now)
     rows = steps.rows([node.row() for node in nodes], asked)
-    answer = steps.answer(stats_answer(rows), asked)
+    answer = steps.response(stats_response(rows), asked)
     assert 200 <= answer.status < 600
     assert steps.deliver is not None
 
@@ -220,22 +216,22 @@ def test_any_mixture_gives_an_answer(names: list[str], number: int, now: float) 
 def test_any_mixture_answers_a_listing(names: list[str], number: int) -> None:
     """Each scenario can be told to hit the list of buckets, in any mixture."""
     asked = replace(call(number, bucket=""), kind=CallKind.LIST, day=None)
-    steps = Plan(tuple(SCENARIOS[name] for name in names))
+    steps = FaultPlan(tuple(SCENARIOS[name] for name in names))
     entries = steps.rows([bucket_to_entry(1, bucket) for bucket in existing(None, 1)], asked)
-    assert 200 <= steps.answer(listing_answer(entries), asked).status < 600
+    assert 200 <= steps.response(listing_response(entries), asked).status < 600
 
 
 def test_the_last_of_two_replacements_wins() -> None:
     """Of two scenarios that replace the answer, or its delivery, the one named last decides."""
-    steps = Plan((SCENARIOS["hang"], SCENARIOS["429-storm"], SCENARIOS["truncated"]))
+    steps = FaultPlan((SCENARIOS["hang"], SCENARIOS["429-storm"], SCENARIOS["truncated"]))
     assert steps.deliver is SCENARIOS["truncated"].deliver
-    both = Plan((SCENARIOS["429-storm"], SCENARIOS["proxy-502"]))
-    assert both.answer(json_answer(200, {}), call()).status == 502
+    both = FaultPlan((SCENARIOS["429-storm"], SCENARIOS["proxy-502"]))
+    assert both.response(json_response(200, {}), call()).status == 502
 
 
 def test_skews_add_up() -> None:
     """A fast and a slow clock at once are a right one."""
-    assert Plan((SCENARIOS["fast-clock"], SCENARIOS["slow-clock"])).clock == 0
+    assert FaultPlan((SCENARIOS["fast-clock"], SCENARIOS["slow-clock"])).clock == 0
 
 
 @given(key=st.tuples(st.integers(), st.text(), st.floats()))

@@ -1,40 +1,31 @@
-"""How scenarios are limited, mixed and written down.
+"""Which calls a scenario hits, how scenarios are mixed, and how `--scenario` spells both.
 
 `churn,429-storm/share=0.5/bucket=a/bucket=b,hang/window=23:55-00:10` is churn for all calls,
 429 for half of those for two buckets, and no answers around midnight; `hang/call=login` hits other
-calls than the scenario's own. What a scenario does is not decided here.
+calls than the scenario's own.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import reduce
-from typing import TYPE_CHECKING
 
 from exporter.simulator import delivery
-from exporter.simulator.call import Call, CallKind
-from exporter.simulator.scenario import Scenario, Window
-from exporter.simulator.scenarios import SCENARIOS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from exporter.simulator.answers import Answer
-    from exporter.simulator.delivery import Deliver
-    from exporter.simulator.world import Row, World
-
+from exporter.simulator.calls import ApiCall, CallKind, SimulatedResponse
+from exporter.simulator.delivery import Deliver
+from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
+from exporter.simulator.world import Row, World
 
 _LIMITS = "share=0.5, bucket=ID, call=KIND, window=HH:MM-HH:MM"
 
 
 class ScenarioError(ValueError):
-    """A text that names no scenario or limits one in no way that exists."""
+    """A text with an unknown scenario, or a limit that is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class InjectedFault:
     """A scenario and the calls that it hits."""
 
     scenario: Scenario
@@ -45,11 +36,10 @@ class Trouble:
 
     @property
     def kinds(self) -> frozenset[CallKind]:
-        """The kinds of calls that may be hit."""
         return self.calls or self.scenario.calls
 
-    def hits(self, call: Call) -> bool:
-        """Whether a call is one of those. The same call gets the same answer."""
+    def hits(self, call: ApiCall) -> bool:
+        """Whether a call is hit; always the same for the same call."""
         return (
             call.kind in self.kinds
             and (not self.buckets or call.bucket in self.buckets)
@@ -59,8 +49,8 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What the scenarios that hit one call do to it, each on top of those named before it."""
+class FaultPlan:
+    """What the scenarios that hit one call do to it, in the order in which they were named."""
 
     scenarios: tuple[Scenario, ...]
 
@@ -70,20 +60,18 @@ class Plan:
         return sum(scenario.clock for scenario in self.scenarios)
 
     def world(self, world: World) -> World:
-        """The world as it is for this call."""
         return reduce(lambda so_far, each: each.world(so_far), self.scenarios, world)
 
-    def rows(self, rows: Sequence[Row], call: Call) -> list[Row]:
-        """The rows to send."""
+    def rows(self, rows: Sequence[Row], call: ApiCall) -> list[Row]:
         return reduce(lambda so_far, each: each.rows(so_far, call), self.scenarios, list(rows))
 
-    def answer(self, answer: Answer, call: Call) -> Answer:
-        """The answer to send: of two scenarios that replace it, the one named last wins."""
-        return reduce(lambda so_far, each: each.answer(so_far, call), self.scenarios, answer)
+    def response(self, response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
+        """The response to send: of two scenarios that replace it, the one named last wins."""
+        return reduce(lambda so_far, each: each.response(so_far, call), self.scenarios, response)
 
     @property
     def revokes(self) -> bool:
-        """Whether the token that comes with the call is no good any more."""
+        """Whether the call's token is void from now on."""
         return any(scenario.revokes for scenario in self.scenarios)
 
     @property
@@ -93,27 +81,26 @@ class Plan:
         return next(ways, delivery.whole)
 
 
-def plan(troubles: Iterable[Trouble], call: Call) -> Plan:
-    """What happens to a call."""
-    return Plan(tuple(trouble.scenario for trouble in troubles if trouble.hits(call)))
+def plan(faults: Iterable[InjectedFault], call: ApiCall) -> FaultPlan:
+    return FaultPlan(tuple(fault.scenario for fault in faults if fault.hits(call)))
 
 
-def text_to_troubles(text: str) -> tuple[Trouble, ...]:
-    """What `--scenario` says: names by comma, each with any limits; nothing means no trouble.
+def text_to_faults(text: str) -> tuple[InjectedFault, ...]:
+    """What `--scenario` says: names by comma, each with any limits; an empty text means no fault.
 
     Limits follow a slash: `share=0.5`, `bucket=ID` and `call=KIND` (both repeatable),
     `window=HH:MM-HH:MM` (UTC). Without a limit the scenario's own default holds. Raises
     ScenarioError.
     """
     entries = (entry.strip() for entry in text.split(","))
-    return tuple(_entry_to_trouble(entry) for entry in entries if entry)
+    return tuple(_entry_to_fault(entry) for entry in entries if entry)
 
 
-def _entry_to_trouble(entry: str) -> Trouble:
+def _entry_to_fault(entry: str) -> InjectedFault:
     name, *limits = entry.split("/")
     scenario = _scenario(name)
-    trouble = Trouble(scenario, scenario.share, window=scenario.window)
-    limited = reduce(_limited, limits, trouble)
+    fault = InjectedFault(scenario, scenario.share, window=scenario.window)
+    limited = reduce(_limited, limits, fault)
     if limited.buckets and CallKind.STATS not in limited.kinds:
         raise ScenarioError(f"{entry!r} hits nothing: only calls for stats are for a bucket")
     return limited
@@ -127,16 +114,16 @@ def _scenario(name: str) -> Scenario:
     raise ScenarioError(f"no scenario is called {name!r}: {hint}")
 
 
-def _limited(trouble: Trouble, limit: str) -> Trouble:
+def _limited(fault: InjectedFault, limit: str) -> InjectedFault:
     match limit.partition("="):
         case "share", _, value:
-            return replace(trouble, share=_text_to_share(value))
+            return replace(fault, share=_text_to_share(value))
         case "bucket", _, value if value:
-            return replace(trouble, buckets=trouble.buckets | {value})
+            return replace(fault, buckets=fault.buckets | {value})
         case "call", _, value:
-            return replace(trouble, calls=trouble.calls | {_text_to_kind(value)})
+            return replace(fault, calls=fault.calls | {_text_to_kind(value)})
         case "window", _, value:
-            return replace(trouble, window=_text_to_window(value))
+            return replace(fault, window=_text_to_window(value))
     raise ScenarioError(f"{limit!r} limits nothing: use {_LIMITS}")
 
 

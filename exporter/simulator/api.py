@@ -1,0 +1,179 @@
+"""What the fake API says: a call in, a response out, without a socket.
+
+The true figures live in `world` and `buckets`, users and tokens in `token_server`, what can go
+wrong in `scenarios`; `server` puts HTTP around it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from exporter.simulator.buckets import Buckets, SimulatedBucket, bucket_to_entry, existing, found
+from exporter.simulator.calls import (
+    ApiCall,
+    CallKind,
+    SimulatedResponse,
+    fields_to_day,
+    listing_response,
+    refusal,
+    stats_response,
+)
+from exporter.simulator.delivery import Deliver
+from exporter.simulator.fault_injection import FaultPlan, InjectedFault, plan, text_to_faults
+from exporter.simulator.recorder import Recorder, Served
+from exporter.simulator.time_and_chance import unix_to_day
+from exporter.simulator.token_server import TokenRules, TokenServer, User
+from exporter.simulator.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a call comes to."""
+
+    response: SimulatedResponse
+    now: float  # Unix time, by the server's clock
+    deliver: Deliver
+
+
+class FakeApi:
+    """A fake of the vendor's API.
+
+    `now` says the true (simulated) Unix time. `buckets` are those that exist (None: any id does),
+    `forbidden` those that no one may see, `tokens` those that are accepted besides the ones
+    issued (None: any where there are no `users`, else none). These three, `faults`, and the
+    `users` and `rules` of `token_server` may be replaced at any time. `sleep` is what waits where
+    `rules` have a delay, and between the pieces of a slow response. `keep` bounds the record.
+    Equal arguments and equal calls, counted per bucket or user, give equal responses.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float],
+        seed: int = 0,
+        scenarios: str | Iterable[InjectedFault] = "",
+        buckets: Buckets = None,
+        forbidden: Collection[str] = (),
+        tokens: Collection[str] | None = None,
+        users: Iterable[User] = (),
+        rules: TokenRules = TokenRules(),  # noqa: B008 - it is frozen
+        keep: int = 500,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.buckets = buckets
+        self.forbidden = forbidden
+        self.tokens = tokens
+        self.token_server = TokenServer(seed, users, rules)
+        self.record = Recorder(keep)
+        self.now = now
+        self.sleep = sleep
+        self._world = World(seed)
+        self.play(scenarios)
+
+    def play(self, scenarios: str | Iterable[InjectedFault]) -> None:
+        """Replace the scenarios, from the next call on. Raises ScenarioError."""
+        if isinstance(scenarios, str):
+            scenarios = text_to_faults(scenarios)
+        self.faults = tuple(scenarios)
+
+    def receive(
+        self,
+        kind: CallKind,
+        *,
+        bucket: str = "",
+        token: str = "",
+        workspace: str = "",
+        fields: Mapping[str, Any],
+    ) -> ApiCall:
+        """Count a call that has come in; `fields` are those of its JSON body."""
+        whose = self._whose(kind, token, fields)
+        is_stats = kind is CallKind.STATS
+        return ApiCall(
+            seed=self._world.seed,
+            bucket=bucket,
+            number=self.record.count_call(kind, bucket if is_stats else whose),
+            now=self.now(),
+            day=fields_to_day(fields) if is_stats else None,
+            kind=kind,
+            whose=whose,
+            token=token,
+            workspace=workspace,
+            fields=fields,
+        )
+
+    def delay(self, kind: CallKind) -> float:
+        """Seconds for which a call waits before `respond` may look at it."""
+        return self.token_server.rules.delay if kind in {CallKind.LOGIN, CallKind.REFRESH} else 0.0
+
+    def respond(self, call: ApiCall) -> Reply:
+        """Decide what a call comes to, faults included."""
+        faults = plan(self.faults, call)
+        call = replace(call, now=call.now + faults.clock)
+        if faults.revokes:
+            self.token_server.revoke(call.token)
+        response = faults.response(self._response(call, faults), call)
+        return Reply(response, call.now, faults.deliver)
+
+    def handed_over(self, call: ApiCall, response: SimulatedResponse) -> None:
+        """Record that all of a response has left, and make the tokens in it good."""
+        self.record.count_answer(call.kind, response.status)
+        if response.rows is not None and call.day is not None:
+            self.record.served.append(Served(call.now, call.bucket, call.day, response.rows))
+        if response.tokens is not None:
+            self.token_server.hand_out(response.tokens)
+            self.record.issued.append(response.tokens)
+
+    def _whose(self, kind: CallKind, token: str, fields: Mapping[str, Any]) -> str:
+        match kind:
+            case CallKind.STATS:
+                return ""
+            case CallKind.LIST:
+                return self.token_server.whose(token)
+            case CallKind.LOGIN:
+                return str(fields.get("email", ""))
+            case CallKind.REFRESH:
+                return self.token_server.whose(self.token_server.refresh_token(fields) or "")
+
+    def _response(self, call: ApiCall, faults: FaultPlan) -> SimulatedResponse:
+        """The response before a fault replaces it; those of the world and of rows are in it."""
+        match call.kind:
+            case CallKind.STATS:
+                return self._stats(call, faults)
+            case CallKind.LIST:
+                return self._listing(call, faults)
+            case CallKind.LOGIN:
+                return self.token_server.login(call.fields, call.now)
+            case CallKind.REFRESH:
+                return self.token_server.refresh(call.fields, call.now)
+
+    def _stats(self, call: ApiCall, faults: FaultPlan) -> SimulatedResponse:
+        caller = self.token_server.caller(call.token, call.now, self.tokens)
+        if caller is None:
+            return refusal(401, "Invalid or expired token")
+        bucket = found(self.buckets, self._world.seed, call.bucket)
+        if bucket is None:
+            return refusal(404, "Bucket not found")
+        if not self._may_see(caller, bucket):
+            return refusal(403, "Insufficient permissions")
+        if call.day is None or call.day > unix_to_day(call.now):
+            return refusal(400, "Invalid date format")
+        nodes = faults.world(self._world).stats(call.bucket, call.day, call.now)
+        return stats_response(faults.rows([node.row() for node in nodes], call))
+
+    def _listing(self, call: ApiCall, faults: FaultPlan) -> SimulatedResponse:
+        caller = self.token_server.caller(call.token, call.now, self.tokens)
+        if caller is None:
+            return refusal(401, "Invalid or expired token")
+        if call.workspace and not caller.sees(call.workspace):
+            return refusal(403, "Insufficient permissions")
+        entries = [
+            bucket_to_entry(self._world.seed, bucket)
+            for bucket in existing(self.buckets, self._world.seed)
+            if self._may_see(caller, bucket) and call.workspace in {"", bucket.workspace}
+        ]
+        entries.sort(key=lambda entry: (entry["createdAt"], entry["id"]))
+        return listing_response(faults.rows(entries, call))
+
+    def _may_see(self, caller: User, bucket: SimulatedBucket) -> bool:
+        return caller.sees(bucket.workspace) and bucket.id not in self.forbidden

@@ -1,0 +1,124 @@
+"""A call of the API and the response to it, as values.
+
+Pure: aiohttp's objects stay in `server` and `delivery`. What can be wrong with a response lives in
+`response_faults`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from exporter.simulator.time_and_chance import draw, pick
+from exporter.simulator.world import Row
+
+_T = TypeVar("_T")
+
+
+class CallKind(StrEnum):
+    """What the API can be asked."""
+
+    STATS = "stats"
+    LIST = "list"
+    LOGIN = "login"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """A call as faults see it: `bucket` and `day` are set for stats, `whose` for the others."""
+
+    seed: int
+    bucket: str
+    number: int  # from 0, counted by kind and by bucket or user, so that none affects another
+    now: float  # Unix time: the true one while scenarios are chosen, then the server's
+    day: date | None  # the day asked for; None: none, or not a valid one
+    kind: CallKind = CallKind.STATS
+    whose: str = ""  # the user's e-mail address, or the token where it is nobody's
+    token: str = field(default="", repr=False)  # the bearer token; empty without one
+    workspace: str = ""  # the only one whose buckets are to be listed; empty: all
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the JSON body
+
+    def draw(self, *key: object) -> float:
+        """A random number in [0, 1) that belongs to this call."""
+        return draw(*self._key, *key)
+
+    def pick(self, options: Sequence[_T], *key: object) -> _T:
+        return pick(options, *self._key, *key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        if self.kind is CallKind.STATS:
+            return (self.seed, self.bucket, self.number)
+        return (self.seed, self.kind.value, self.whose, self.number)
+
+
+JSON = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedTokens:
+    """Tokens that were issued together, by a login or a refresh."""
+
+    email: str
+    access_token: str
+    refresh_token: str
+    token_id: str
+    issued_at: float  # Unix time, by the server's clock, like the others
+    expires_at: int  # the access token's `exp`
+    refresh_expires_at: float
+    replaces: str | None = None  # the refresh token that was used; None: a login
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedResponse:
+    """An HTTP response; `rows` and `tokens` repeat what its body says of nodes and tokens."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rows: tuple[Row, ...] | None = None
+    tokens: IssuedTokens | None = None
+
+
+def json_response(status: int, payload: object) -> SimulatedResponse:
+    """Any JSON under any status, in ASCII, so that it can hold lone surrogates."""
+    return SimulatedResponse(status, json.dumps(payload).encode())
+
+
+def stats_response(rows: Sequence[Row]) -> SimulatedResponse:
+    """The 200 that the vendor documents for stats."""
+    payload = {"success": True, "nodeStats": list(rows)}
+    return SimulatedResponse(200, json.dumps(payload).encode(), rows=tuple(rows))
+
+
+def listing_response(entries: Sequence[Row]) -> SimulatedResponse:
+    """The 200 for `GET /bucket`."""
+    return json_response(200, {"success": True, "buckets": list(entries)})
+
+
+def refusal(status: int, message: str) -> SimulatedResponse:
+    """The form that the vendor documents for 400, 403 and 404."""
+    return json_response(status, {"success": False, "message": message})
+
+
+def body_to_fields(body: bytes) -> dict[str, Any]:
+    """The fields of a JSON object; none where the body is not one."""
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def fields_to_day(fields: Mapping[str, Any]) -> date | None:
+    """The UTC day that a stats request asks for; None without a valid date."""
+    try:
+        moment = datetime.fromisoformat(fields["day"])
+        # As in JavaScript, a date without a time is UTC; so is a time without an offset here.
+        return moment.astimezone(UTC).date() if moment.tzinfo else moment.date()
+    except (ValueError, LookupError, TypeError, OverflowError):
+        return None
