@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from benchmarks import sample
-from benchmarks.measuring import costs
+from benchmarks.measuring import Round, costs
 from benchmarks.table import Row, milliseconds
 from exporter.upstream.parsing import parse_stats
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from benchmarks.measuring import Round
 
 BUCKETS = 500
 AIM = "≤ 0.15 ms"

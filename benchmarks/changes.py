@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -13,9 +14,6 @@ from benchmarks import stub
 from benchmarks.measuring import process, server
 from benchmarks.table import Row, megabytes, milliseconds
 from benchmarks.whole import Figures, run
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 SPARE_SECONDS = 60.0
 HOLD_AIM = "≤ 50 ms"

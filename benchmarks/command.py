@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from benchmarks import answers, changes, crowd, document, machine, polling, scraping, serving
-from benchmarks.table import rows_to_markdown
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Callable, Sequence
-
-    from benchmarks.table import Row
+from benchmarks.table import Row, rows_to_markdown
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "answer": lambda quick: answers.compare(answers.QUICK if quick else answers.FULL),

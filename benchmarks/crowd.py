@@ -10,7 +10,8 @@ import asyncio
 import time
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from multiprocessing.connection import Connection
+from typing import NamedTuple
 
 import httpx
 
@@ -20,9 +21,6 @@ from benchmarks.measuring import process, server
 from benchmarks.scraping import SCRAPE_INTERVAL
 from benchmarks.table import Quantity, Row, megabytes, milliseconds
 from benchmarks.whole import INTERVAL, Figures, run
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 STEADY = 3.0
 """Seconds after what a start brings, so that what it leaves behind is not counted."""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks.table import rows_to_markdown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from benchmarks.table import Row
+from benchmarks.table import Row, rows_to_markdown
 
 PATH = Path(__file__).parents[1] / "docs" / "performance.md"
 

@@ -8,14 +8,11 @@ import shutil
 import subprocess
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from multiprocessing.connection import Connection
 
 import aiohttp
 
 from benchmarks.measuring import process
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 CONNECTIONS = 4
 WRK = shutil.which("wrk")

@@ -6,16 +6,13 @@ import os
 import platform
 import re
 import subprocess
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
 from benchmarks import load, servers
-
-if TYPE_CHECKING:
-    from datetime import date
 
 LIBRARIES = ("aiohttp", "httpx", "isal", "orjson", "prometheus-client", "tenacity")
 

@@ -12,24 +12,21 @@ import pickle
 import resource
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
-    from multiprocessing.connection import Connection
+Round: TypeAlias = Callable[[], int]
+"""Does some work; the number of operations that were in it."""
 
-    Round: TypeAlias = Callable[[], int]
-    """Does some work; the number of operations that were in it."""
+Preparation: TypeAlias = Callable[[], AbstractContextManager[Round]]
+"""What a contestant sets up before its first round. Can be pickled."""
 
-    Preparation: TypeAlias = Callable[[], AbstractContextManager[Round]]
-    """What a contestant sets up before its first round. Can be pickled."""
-
-    Serving: TypeAlias = Callable[[Connection], None]
-    """A server: sends its port, and serves until the connection's other end closes."""
+Serving: TypeAlias = Callable[[Connection], None]
+"""A server: sends its port, and serves until the connection's other end closes."""
 
 LONGEST_ROUND = 180.0
 """A process that has not answered for this long, seconds, is taken for dead."""

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from itertools import cycle
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import aiohttp
 import httpx
 
 from benchmarks import sample, stub
-from benchmarks.measuring import costs, server
+from benchmarks.measuring import Round, costs, server
 from benchmarks.table import Row, milliseconds
-from exporter.clock import SystemClock
+from exporter.clock import Clock, SystemClock
 from exporter.model import Reading
 from exporter.store import Store
 from exporter.telemetry import Telemetry
@@ -30,15 +31,7 @@ from exporter.upstream.credentials import GivenToken
 from exporter.upstream.pace import Pace
 from exporter.upstream.transport import Transport, connections
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from contextlib import AbstractAsyncContextManager
-    from typing import TypeAlias
-
-    from benchmarks.measuring import Round
-    from exporter.clock import Clock
-
-    Poll: TypeAlias = Callable[[], Awaitable[object]]
+Poll: TypeAlias = Callable[[], Awaitable[object]]
 
 CONCURRENT = 16
 BUCKETS = 500

@@ -5,20 +5,16 @@ Written as its documentation teaches it, from the same readings that the exporte
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from exporter.metrics import FAMILIES
 from exporter.model import UNKNOWN_STATUS, Bucket, Node, Reading
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from prometheus_client.metrics_core import Metric
 
 NODE = ("bucket_id", "ip", "host")
 BUCKET = ("bucket_id",)

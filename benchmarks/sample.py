@@ -6,14 +6,11 @@ The same number always gives the same data, without chance, and no two buckets h
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 from exporter.model import Bucket, DayStats, Instant, Reading, Timing
 from exporter.store import Store
 from exporter.upstream.parsing import Guard, parse_stats
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
 TIMING = Timing()

@@ -6,26 +6,21 @@ What is measured ends with the bytes of the page: no HTTP, no sockets.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
 
 from benchmarks import reference, sample
-from benchmarks.measuring import costs
+from benchmarks.measuring import Cost, Preparation, Round, costs
 from benchmarks.table import Quantity, Row, megabytes, milliseconds
 from exporter.web.scrapes import GZIP_LEVEL, gzipped
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from prometheus_client.registry import Collector
-
-    from benchmarks.measuring import Cost, Preparation, Round
-
-    Encoding: TypeAlias = Callable[[Iterable[bytes]], Iterator[bytes]]
+Encoding: TypeAlias = Callable[[Iterable[bytes]], Iterator[bytes]]
 
 AIM = "≤ 1/100"
 SCRAPE_INTERVAL = 15.0

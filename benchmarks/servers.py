@@ -8,28 +8,24 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from prometheus_client import disable_created_metrics, start_http_server
 
 from benchmarks import reference, sample, stub
 from benchmarks.measuring import Server
 from exporter.clock import SystemClock
+from exporter.gauges import ListingView
 from exporter.sharding import Shard
 from exporter.telemetry import Telemetry
 from exporter.upstream.events import Call
 from exporter.web.app import Endpoints, make_app
 from exporter.web.listen import ListenAddress, served
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from multiprocessing.connection import Connection
-
-    from exporter.gauges import ListingView
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 NGINX_CONF = """\

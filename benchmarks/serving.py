@@ -7,22 +7,18 @@ bear at most; they are the only figure here that the load's own speed touches.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import psutil
 
 from benchmarks import load, servers
-from benchmarks.measuring import server
+from benchmarks.measuring import Server, Serving, server
 from benchmarks.sample import NODES
 from benchmarks.table import Quantity, Row, milliseconds
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from benchmarks.measuring import Server, Serving
 
 ABOUT_1_MB = 150  # buckets
 NO_NGINX = "nginx is not installed"

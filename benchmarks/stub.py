@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from multiprocessing.connection import Connection
 
 from benchmarks import sample
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from multiprocessing.connection import Connection
 
 
 class _Answering(asyncio.Protocol):

@@ -5,11 +5,8 @@ The table is padded, so that it reads the same on a terminal and in a document.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 COLUMNS = ("benchmark", "what", "here", "beside it", "its figure", "ratio", "aim")
 NOTHING = "-"

@@ -10,12 +10,14 @@ import logging
 import math
 import time
 from asyncio.events import Handle
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from unittest.mock import patch
 
 import psutil
@@ -24,19 +26,11 @@ import structlog
 from benchmarks import sample
 from exporter.clock import SystemClock
 from exporter.closed_days import ClosedDays
-from exporter.config import load
-from exporter.model import Failure
-from exporter.schedule import Schedule
+from exporter.config import Config, load
+from exporter.model import Bucket, Failure, Instant, Outcome, Timing
+from exporter.schedule import Schedule, Slot
 from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from multiprocessing.connection import Connection
-
-    from exporter.config import Config
-    from exporter.model import Bucket, Instant, Outcome, Timing
-    from exporter.schedule import Slot
 
 INTERVAL = 60.0
 HEADROOM = 2.0  # the first round and the second must not meet

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from random import Random
+from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from exporter import config
-from exporter.clock import SystemClock
+from exporter.clock import Clock, SystemClock
 from exporter.threads import BlockingCalls
 from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken, SecretFile, TokenFile
+from exporter.upstream.events import Observer
 from exporter.upstream.login import Login
+from exporter.upstream.pace import Pace, Turns
+from exporter.upstream.parsing import Guard
 from exporter.upstream.resolver import Resolver
 from exporter.upstream.transport import Transport, connections
 from exporter.version import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from random import Random
-
-    from exporter.clock import Clock
-    from exporter.upstream.events import Observer
-    from exporter.upstream.pace import Pace, Turns
-    from exporter.upstream.parsing import Guard
 
 TLS_SECONDS = 30.0
 """How long reading TLS files may take, seconds, until a mount is taken for dead."""

@@ -5,22 +5,19 @@ It asks and hands on; what the facts mean is decided in `status`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple
 
+from exporter import config
+from exporter.clock import Clock
+from exporter.exporter import Exporter
+from exporter.history import PastPoll
 from exporter.inventory import Inventory, admitted
+from exporter.model import BucketKey, Instant
+from exporter.schedule import Slot
 from exporter.status.board import Account, ConfigState, Discovery, Plan, Process
+from exporter.store import Entry
 from exporter.version import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from exporter import config
-    from exporter.clock import Clock
-    from exporter.exporter import Exporter
-    from exporter.history import PastPoll
-    from exporter.model import BucketKey, Instant
-    from exporter.schedule import Slot
-    from exporter.store import Entry
 
 
 class _Refused(NamedTuple):

@@ -7,14 +7,12 @@ polls come first: who takes from here does so when nothing else is due.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import date
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from datetime import date
-
-    from exporter.model import Bucket, BucketKey, BucketState, Instant, Timing
+from exporter.model import Bucket, BucketKey, BucketState, Instant, Timing
 
 LONGEST_WAIT = 3600.0
 """A day that could not be had is asked for at least this often, seconds."""

@@ -6,38 +6,33 @@ It writes into a store and a schedule that outlive it: a reload puts another eng
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
+from random import Random
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
 from exporter.access import Access, Shared, TlsContexts
-from exporter.inventory import Inventory, admitted, roster
+from exporter.clock import Clock
+from exporter.closed_days import ClosedDays, Question
+from exporter.config import Account, Config
+from exporter.history import History
+from exporter.inventory import Assignment, Inventory, admitted, roster
 from exporter.journal import Journal, note_listing
-from exporter.model import Fault, Reading
+from exporter.model import Bucket, Fault, FoundBucket, Listing, Outcome, Reading
 from exporter.places import Places
 from exporter.poller import Poller
+from exporter.schedule import Schedule
+from exporter.sharding import Shard
+from exporter.store import Prepared, Store
 from exporter.threads import in_thread
+from exporter.upstream.events import Observer
 from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-    from random import Random
-
-    from exporter.clock import Clock
-    from exporter.closed_days import ClosedDays, Question
-    from exporter.config import Account, Config
-    from exporter.history import History
-    from exporter.inventory import Assignment
-    from exporter.model import Bucket, FoundBucket, Listing, Outcome
-    from exporter.schedule import Schedule
-    from exporter.sharding import Shard
-    from exporter.store import Prepared, Store
-    from exporter.upstream.events import Observer
-    from exporter.upstream.resolver import Resolver
+from exporter.upstream.resolver import Resolver
 
 PLAN_SPACING = 0.25
 """After a plan for what listings found, the next one waits for so long, seconds, for more."""

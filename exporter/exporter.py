@@ -6,34 +6,25 @@ It answers what the endpoints and the metrics ask of the polling, without the we
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from random import Random
 
-from exporter.access import tls_contexts
+from exporter.access import TlsContexts, tls_contexts
+from exporter.clock import Clock
 from exporter.closed_days import ClosedDays
-from exporter.config import Login
+from exporter.config import Account, Config, Login
 from exporter.engine import Change, Engine, Plan
 from exporter.gauges import ListingView
-from exporter.history import History
+from exporter.history import History, PastPoll
 from exporter.inventory import Inventory, admitted
 from exporter.journal import Journal
-from exporter.schedule import Schedule
-from exporter.store import Store
+from exporter.model import BucketKey, Instant
+from exporter.schedule import Schedule, Slot
+from exporter.sharding import Shard
+from exporter.store import Entry, Store
+from exporter.telemetry import Telemetry
 from exporter.upstream.events import Call
 from exporter.upstream.resolver import Resolver
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from random import Random
-
-    from exporter.access import TlsContexts
-    from exporter.clock import Clock
-    from exporter.config import Account, Config
-    from exporter.history import PastPoll
-    from exporter.model import BucketKey, Instant
-    from exporter.schedule import Slot
-    from exporter.sharding import Shard
-    from exporter.store import Entry
-    from exporter.telemetry import Telemetry
 
 
 class Exporter:

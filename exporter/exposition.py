@@ -8,18 +8,13 @@ bytes in the text format 0.0.4 and in OpenMetrics 1.0.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
-from exporter.metrics import FAMILIES, PREVIOUS_DAY, View, WhenStale
+from exporter.metrics import FAMILIES, PREVIOUS_DAY, Family, View, WhenStale
 from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Timing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from exporter.metrics import Family
 
 BUCKETS_PER_CHUNK = 256
 """How many buckets' lines are joined at a time: enough to be quick, few enough to send at once."""

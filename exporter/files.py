@@ -9,10 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, TypeAlias
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import TypeAlias
 
 SECRET_LIMIT = 2**20
 """Bytes of a file that holds a token or a password."""

@@ -7,14 +7,19 @@ business, how it looks the page's.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from exporter.model import ONLINE_STATUS, Failure, Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from exporter.model import BucketKey, BucketState, DayStats, Node, Outcome
+from exporter.model import (
+    ONLINE_STATUS,
+    BucketKey,
+    BucketState,
+    DayStats,
+    Failure,
+    Node,
+    Outcome,
+    Reason,
+)
 
 KEPT = 30
 """Polls that are remembered of each bucket."""

@@ -5,16 +5,12 @@ Pure: a listing goes in, what is known comes out. Who asks, and when, is decided
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from exporter.model import Bucket, Fault, Instant, Timing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from exporter.config import Account
-    from exporter.model import FoundBucket, Listing
+from exporter.config import Account
+from exporter.model import Bucket, Fault, FoundBucket, Instant, Listing, Timing
 
 EMPTIES_TO_BELIEVE = 2
 """An empty listing is believed when it comes this often in a row: it may be a fault upstream."""

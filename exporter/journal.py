@@ -6,18 +6,13 @@ minute, and the rest are counted. The metrics have them all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import date
 
 import structlog
 
-from exporter.model import Failure
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    from exporter.clock import Clock
-    from exporter.inventory import Inventory
-    from exporter.model import Bucket, BucketState, Fault
+from exporter.clock import Clock
+from exporter.inventory import Inventory
+from exporter.model import Bucket, BucketState, Failure, Fault
 
 LINES_PER_PERIOD = 100
 PERIOD = 60.0  # seconds

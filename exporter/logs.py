@@ -11,15 +11,13 @@ import logging
 import os
 import select
 from collections import deque
+from collections.abc import Callable, MutableMapping
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import structlog
 
 from exporter.printable import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
 
 LEVELS = ("debug", "info", "warn", "error")
 FORMATS = ("logfmt", "json")

@@ -12,12 +12,10 @@ and all is gone through only when more has stayed.
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING
 
 import structlog
 
-if TYPE_CHECKING:
-    from exporter.clock import Clock
+from exporter.clock import Clock
 
 INTERVAL = 10.0
 """How often the survivors are frozen, seconds.

@@ -5,16 +5,13 @@ How the lines become a page is `exposition`'s. The exporter's own counters are i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Node, midnight
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _POLLED = " Polled in the background, not when scraped."
 

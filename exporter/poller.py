@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
-
-    from exporter.clock import Clock
-    from exporter.model import Bucket, Outcome
-    from exporter.places import Places
-    from exporter.schedule import Schedule, Slot
+from exporter.clock import Clock
+from exporter.model import Bucket, Outcome
+from exporter.places import Places
+from exporter.schedule import Schedule, Slot
 
 LONGEST_WAIT = 5.0
 """The loop beats at least this often, seconds, even with nothing to do."""

@@ -7,19 +7,15 @@ log, the metrics and the answer to the request say so. Files are read and looked
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from exporter.config import ConfigError, Problem, Sources
+from exporter.clock import Clock
+from exporter.config import Config, ConfigError, Problem, Sources
 from exporter.threads import BlockingCalls
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from exporter.clock import Clock
-    from exporter.config import Config
 
 T = TypeVar("T")
 

@@ -6,9 +6,10 @@ Pure: it is told the time and what happened, and says what is due. All times are
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from exporter.model import (
     Bucket,
@@ -22,9 +23,6 @@ from exporter.model import (
     pause_seconds,
     place_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 AFTER_GRACE_SPREAD = 600.0
 """Buckets that still show yesterday when the grace ends are asked again within so many seconds."""

@@ -6,18 +6,20 @@ Parts are only put together here; what they do is decided in them.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from random import Random
 
 import structlog
 from prometheus_client import disable_created_metrics
 
 from exporter.access import tls_contexts
 from exporter.board import LiveBoard
-from exporter.clock import SystemClock
-from exporter.config import ConfigError
+from exporter.clock import Clock, SystemClock
+from exporter.config import Config, ConfigError
 from exporter.config.web_config import WebConfig, load_web_config
 from exporter.exporter import Exporter
 from exporter.memory import Collector
@@ -30,14 +32,6 @@ from exporter.web.app import Endpoints, make_app
 from exporter.web.guard import Guard, hanging
 from exporter.web.listen import ListenAddress, served
 from exporter.web.settings import GuardError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-    from random import Random
-
-    from exporter.clock import Clock
-    from exporter.config import Config
 
 BUCKET_FILES_WATCH = 5.0
 """How often it is looked whether bucket files have changed, seconds."""

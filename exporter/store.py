@@ -7,9 +7,10 @@ model's business, how it looks the exposition's.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from exporter.exposition import (
     NO_CLOSED_DAY,
@@ -21,10 +22,6 @@ from exporter.exposition import (
     page_in_chunks,
 )
 from exporter.model import Bucket, BucketKey, BucketState, DayStats, Instant, Outcome, Timing
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
 
 KEPT_PAGE = 2 * 2**20
 """A page of at most so many bytes, headers aside, is made in one go, and kept until it changes."""

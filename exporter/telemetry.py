@@ -6,11 +6,13 @@ is not here but in `exposition`.
 
 from __future__ import annotations
 
+import collections
 import platform
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,23 +25,16 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
+from exporter.clock import Clock
 from exporter.gauges import Polling, PollingGauges
 from exporter.model import Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 
-if TYPE_CHECKING:
-    import collections
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import TypeAlias
-
-    from prometheus_client.metrics_core import Metric
-
-    from exporter.clock import Clock
-
-    _Format: TypeAlias = Callable[["_Family"], bytes]
+_Format: TypeAlias = Callable[["_Family"], bytes]
 
 KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
 """The HTTP statuses whose counters exist before they are seen."""

@@ -7,15 +7,13 @@ would use up its few threads, and the interpreter waits for them before it exits
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from exporter.clock import Clock
+from exporter.clock import Clock
 
 T = TypeVar("T")
 

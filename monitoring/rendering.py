@@ -7,16 +7,13 @@ what it may change: `> 900  # node_report_max_age_seconds`, `for: 5m  # node_dow
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
 
 from monitoring import account_alerts, bucket_alerts, exporter_alerts, node_alerts, recordings
 from monitoring.ruleset import Alert, File, Group, Record
 from monitoring.settings import SETTINGS, UNCHANGED, Choice, Tuning
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 WIDTH = 100
 

@@ -5,15 +5,13 @@ The list itself is `settings.yaml`. What the rules say with it does not live her
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import jsonschema
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 FILE = Path(__file__).with_name("settings.yaml")
 

@@ -6,9 +6,10 @@ import asyncio
 import json
 import time
 from base64 import urlsafe_b64encode
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
 from exporter.model import (
     Bucket,
@@ -20,12 +21,7 @@ from exporter.model import (
     Reading,
     Reason,
 )
-
-if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import AsyncIterator, Callable
-
-    from exporter.upstream.events import Attempt, Call, Drift
+from exporter.upstream.events import Attempt, Call, Drift
 
 NOON = 1705320000.0
 """2024-01-15T12:00:00Z."""

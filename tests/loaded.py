@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from multiprocessing.connection import Connection
 
 from benchmarks.measuring import process
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 
 def tell(pipe: Connection) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
@@ -16,9 +17,6 @@ from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress
 from tests.fakes import NOON, FastClock
 from tests.scrapes import Sample, Scrape
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
 
 ANYWHERE = Options((ListenAddress("127.0.0.1", 0),))
 BUCKETS = ("b1", "b2", "b3")

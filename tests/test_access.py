@@ -7,11 +7,12 @@ import json
 import socket
 import ssl
 import threading
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 import trustme
@@ -29,10 +30,6 @@ from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
 from exporter.upstream.resolver import Resolver
 from tests.fakes import FakeClock, Recorder
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
 
 NO_TLS = TlsConfig(None, None, None, None, insecure_skip_verify=False)
 ACCOUNT = Account(

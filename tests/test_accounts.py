@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,13 +17,8 @@ from exporter import simulator
 from exporter.engine import NO_CHANGE, Engine
 from exporter.logs import configure
 from exporter.simulator import CallKind, Mfa, Spelling, TokenRules, User
+from tests.scrapes import Scrape
 from tests.stack import ANYWHERE, Running, running
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.scrapes import Scrape
 
 PASSWORD = "pa55word-s3cret"
 OPS = User("ops@example.com", PASSWORD)

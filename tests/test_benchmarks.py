@@ -7,11 +7,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import date
 from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -38,8 +38,6 @@ from benchmarks.table import Quantity, Row, rows_to_markdown
 
 ROOT = Path(__file__).parents[1]
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 BUCKETS = 3
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,6 @@ from tests.fakes import FakeClock
 from tests.stack import ANYWHERE, BUCKETS, FIELDS, Running, document, running
 from tests.web.markup import Markup
 from tests.web.test_status_api import VALIDATOR
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PASSWORD = "pa55word-s3cret"
 PATHS = ("/", "/help", "/api/v1/status")

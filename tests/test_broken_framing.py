@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import date
 from itertools import cycle
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from exporter.backfill import Backfill, Order
 from exporter.cli.live import verdict_table, verdicts
-from exporter.config import parse
+from exporter.config import Config, parse
 from exporter.logs import configure
 from exporter.service import polled_once, serving
 from exporter.upstream.events import Call
@@ -26,11 +26,6 @@ from tests.fakes import NOON, FastClock
 from tests.stack import ANYWHERE
 from tests.upstream import scripted
 from tests.upstream.test_broken_answers import MARK, whole
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from exporter.config import Config
 
 PATHS = ("/", "/bucket?account=main&id=b2", "/api/v1/status", "/metrics")
 CALLS = {"/user/login": Call.LOGIN, "/user/refresh": Call.REFRESH, "/bucket": Call.LIST}

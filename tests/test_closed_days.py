@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from exporter.closed_days import LONGEST_WAIT, ClosedDays
-from exporter.model import BucketState, DayStats, Instant, Timing
+from exporter.closed_days import LONGEST_WAIT, ClosedDays, Question
+from exporter.model import Bucket, BucketState, DayStats, Instant, Timing
 from tests.fakes import MIDNIGHT, NOON, after, bucket, reading
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from exporter.closed_days import Question
-    from exporter.model import Bucket
 
 TIMING = Timing()
 START = Instant(NOON, 1000.0)

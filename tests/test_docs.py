@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exporter.cli.run import FLAGS
 from exporter.exposition import ClosedDayText, bucket_text, closed_day_fragments, page
@@ -17,9 +17,6 @@ from exporter.sharding import Shard
 from exporter.telemetry import Telemetry
 from exporter.upstream.events import Attempt, Call
 from tests.fakes import NOON, FakeClock, bucket, failure, node, reading
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import jsonschema
 import promql_parser
@@ -21,9 +21,6 @@ from exporter.config import parse
 from exporter.config.web_config import load_web_config
 from exporter.metrics import METRICS
 from tests.pages import ROOT, Example, examples, guard_in, page_texts
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHECKED_KINDS = {
     "configuration": "here",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -23,13 +23,8 @@ from exporter.exposition import (
     page_in_chunks,
 )
 from exporter.metrics import FAMILIES, METRICS
-from exporter.model import BucketState, DayStats, Instant, Outcome, Reason, Timing
+from exporter.model import Bucket, BucketState, DayStats, Instant, Outcome, Reason, Timing
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from exporter.model import Bucket
 
 TIMING = Timing()
 START = Instant(NOON, 1000.0)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.simulator import CallKind
 from tests.fakes import MIDNIGHT
+from tests.scrapes import Scrape
 from tests.stack import BUCKETS, all_polled, document, running
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from tests.scrapes import Scrape
 
 MANY = tuple(f"b{number}" for number in range(60))
 

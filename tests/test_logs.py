@@ -7,16 +7,13 @@ import io
 import json
 import logging
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
 import structlog
 
 from exporter.logs import LONGEST_VALUE, BackgroundStream, configure
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TextIO
 
 
 def lines(level: str, log_format: str) -> list[str]:

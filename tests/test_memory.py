@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 
 from exporter import memory
 from exporter.memory import INTERVAL, JUDGED_EVERY, Collector
 from tests.fakes import FakeClock
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 LOOK = INTERVAL * JUDGED_EVERY
 """Seconds between two looks at how much has stayed."""

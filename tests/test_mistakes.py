@@ -16,9 +16,9 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,9 +26,6 @@ from exporter import cli, simulator
 from exporter.cli.advice import ended_tokens
 from exporter.config import load
 from exporter.logs import BackgroundStream
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MISTAKES = Path(__file__).parent / "data" / "mistakes"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"

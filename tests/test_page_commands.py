@@ -6,8 +6,8 @@ Nothing is run. Of other people's programs each is listed with the reason, or wi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,9 +20,6 @@ from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.cli.simulate import FLAGS as SIMULATE_FLAGS
 from tests.pages import ROOT, code_words, examples, page_texts
 from tests.shell_lines import commands
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FLAGS = {
     "run": RUN_FLAGS,

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from math import ceil
 from random import Random
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from exporter.model import Outcome, Reading, Timing
+from exporter.model import Bucket, Outcome, Reading, Timing
 from exporter.places import Places
 from exporter.poller import Poller
 from exporter.schedule import Schedule
 from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
-from exporter.upstream.credentials import GivenToken
+from exporter.upstream.credentials import Credentials, GivenToken
 from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket, settle
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-
-    from exporter.model import Bucket
-    from exporter.upstream.credentials import Credentials
-
-    Answering = Callable[[], Awaitable[httpx.Response]]
+Answering = Callable[[], Awaitable[httpx.Response]]
 
 TIMING = Timing()
 GOOD = b'{"success": true, "nodeStats": []}'

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.model import Outcome, Reason, Timing
+from exporter.model import Bucket, Outcome, Reason, Timing
 from exporter.places import Places
 from exporter.poller import HEARTBEAT_LIMIT, Poller
 from exporter.schedule import Schedule
 from exporter.upstream.pace import Pace
 from tests.fakes import FakeClock, bucket, failure, reading, settle
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
-
-    from exporter.model import Bucket
 
 
 class Upstream:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING
 
 from exporter.model import SECONDS_PER_DAY, Instant, Timing, midnight
+from exporter.simulator import Simulator
 from tests.fakes import MIDNIGHT, NOON
+from tests.scrapes import Scrape
 from tests.stack import BUCKETS, document, running
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import date
-
-    from exporter.simulator import Simulator
-    from tests.scrapes import Scrape
 
 UPTIME = "flashback_node_uptime_previous_day_ratio"
 LATENCY = "flashback_node_latency_average_previous_day_seconds"

@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from exporter.clock import SystemClock
-from exporter.config import ConfigError, load
+from exporter.config import Config, ConfigError, load
 from exporter.reload import READ_SECONDS, ConfigFiles, Reloader
 from tests.config.samples import ACCOUNT
 from tests.fakes import FakeClock, settle
 from tests.stack import ANYWHERE, BUCKETS, Running, all_polled, document, running
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from exporter.config import Config
 
 LIFECYCLE = replace(ANYWHERE, lifecycle=True)
 LOADED = "flashback_exporter_config_last_reload_success_timestamp_seconds"

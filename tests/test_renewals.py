@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -26,9 +27,6 @@ from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 HOUR = 3600.0
 

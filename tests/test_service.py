@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from exporter.sharding import Shard
 from exporter.web.listen import ListenAddress, ListenError
 from tests.fakes import MIDNIGHT, NOON
 from tests.stack import ANYWHERE, BUCKETS, FIELDS, all_polled, document, running, was_served
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 async def test_page_says_what_the_api_said() -> None:

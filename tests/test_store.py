@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.exposition import bucket_text
-from exporter.model import BucketKey, DayStats, Instant, Timing
+from exporter.model import BucketKey, DayStats, Instant, Node, Timing
 from exporter.store import Store
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
-
-if TYPE_CHECKING:
-    import pytest
-
-    from exporter.model import Node
 
 TIMING = Timing()
 START = Instant(NOON, 1000.0)

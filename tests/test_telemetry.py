@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import disable_created_metrics
@@ -16,10 +16,6 @@ from exporter.sharding import Shard
 from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, SAMPLES_PER_PIECE, Telemetry
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
 from tests.fakes import FakeClock
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 COLLECTIONS = b'python_gc_collections_total{generation="2"}'
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 import trustme
@@ -18,10 +19,6 @@ from exporter.reload import LOOK_SECONDS, READ_SECONDS, ConfigFiles, Reloader
 from exporter.threads import in_thread
 from tests.config.samples import ACCOUNT, written
 from tests.fakes import FakeClock, settle
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
 
 class Desk:

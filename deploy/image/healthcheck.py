@@ -11,12 +11,9 @@ import http.client
 import os
 import ssl
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 FLAG = "--web.listen-address"
 VARIABLE = "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS"

@@ -6,28 +6,24 @@ What is asked of whom is decided in `job`; pauses are `gate`'s, retries and toke
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from datetime import date
+from random import Random
+from typing import TypeAlias, TypeVar
 
 from exporter.access import Access, Shared, tls_contexts_now
 from exporter.backfill.gate import Gate
 from exporter.backfill.places import Places
+from exporter.clock import Clock
+from exporter.config import Account, Config
 from exporter.inventory import EMPTIES_TO_BELIEVE, Inventory
-from exporter.model import DayStats, Fault, pause_seconds
+from exporter.model import Bucket, DayStats, Fault, pause_seconds
+from exporter.upstream.client import Client
+from exporter.upstream.events import Attempt, Call, Drift
 from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
-
-if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-    from datetime import date
-    from random import Random
-
-    from exporter.clock import Clock
-    from exporter.config import Account, Config
-    from exporter.model import Bucket
-    from exporter.upstream.client import Client
-    from exporter.upstream.events import Attempt, Call, Drift
 
 Answer: TypeAlias = DayStats | Fault
 

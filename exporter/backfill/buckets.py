@@ -6,18 +6,14 @@ How a listing is asked for is `asking`'s, what it means `inventory`'s.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 import structlog
 
+from exporter.backfill.asking import Asking
 from exporter.backfill.failures import Failure, Failures
+from exporter.config import Account, Config
 from exporter.inventory import Assignment, Inventory, admitted, roster
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from exporter.backfill.asking import Asking
-    from exporter.config import Account, Config
 
 _log = structlog.get_logger()
 

@@ -6,25 +6,20 @@ How questions are asked is `asking`'s, what a file looks like `dayfile`'s, where
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from typing import NamedTuple
 
 import structlog
 
+from exporter.backfill.asking import Answer, Asking
 from exporter.backfill.dayfile import DayFile
-from exporter.backfill.failures import Failure
+from exporter.backfill.failures import Failure, Failures
 from exporter.backfill.output import DayRecord, Output, Part
 from exporter.backfill.span import sample_times, shown_until
-from exporter.model import Fault
+from exporter.inventory import Assignment
+from exporter.model import Bucket, Fault, Timing
 from exporter.threads import in_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from datetime import date
-
-    from exporter.backfill.asking import Answer, Asking
-    from exporter.backfill.failures import Failures
-    from exporter.inventory import Assignment
-    from exporter.model import Bucket, Timing
 
 _log = structlog.get_logger()
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from exporter.metrics import PREVIOUS_DAY, NodeFigure, label_pair, node_labels
+from exporter.model import Node
 from exporter.threads import in_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from types import TracebackType
-
-    from exporter.model import Node
 
 END = b"# EOF\n"
 CHUNK = 2**20  # bytes that are copied at a time

@@ -6,15 +6,13 @@ However much fails, little is held in memory: the file is written as it happens.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from datetime import date
+from typing import NamedTuple, TextIO
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import date
-
-    from exporter.model import Fault
+from exporter.model import Fault
 
 LISTED = 20
 """Lines for people; the file has the rest."""

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import structlog
 
+from exporter.clock import Clock
 from exporter.model import Fault, Reason, pause_seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from contextlib import AbstractAsyncContextManager
-
-    from exporter.clock import Clock
 
 
 class Silence(IntEnum):

@@ -6,9 +6,13 @@ Which buckets are asked for is decided in `buckets`, what becomes of a day in `d
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import Protocol
 
 from exporter.backfill.asking import Asking
 from exporter.backfill.buckets import assignments
@@ -17,17 +21,10 @@ from exporter.backfill.failures import Failures
 from exporter.backfill.labels import label_suffix
 from exporter.backfill.output import FAILED, Output
 from exporter.backfill.span import days
+from exporter.clock import Clock
+from exporter.config import Config
+from exporter.inventory import Assignment
 from exporter.threads import in_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import date
-    from pathlib import Path
-    from random import Random
-
-    from exporter.clock import Clock
-    from exporter.config import Config
-    from exporter.inventory import Assignment
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,10 @@ Pure. The labels of the metrics themselves are `metrics`'.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from exporter.config.texts import LABEL_NAME_PATTERN, label_value
 from exporter.metrics import PREVIOUS_DAY, label_pair
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 METRIC_LABELS = frozenset(name for figure in PREVIOUS_DAY for name in figure.labels)
 RESERVED = frozenset({"le", "quantile"})

@@ -13,18 +13,16 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from datetime import date
+from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, FiniteFloat, TypeAdapter
 
 from exporter.files import read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import date
-    from pathlib import Path
 
 RECORDS = "answered"
 SCRATCH = ".unfinished"

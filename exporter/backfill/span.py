@@ -6,16 +6,10 @@ Pure. The grid is Unix time's own, so that whichever run writes a sample puts it
 from __future__ import annotations
 
 import math
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from datetime import date, timedelta
 
-from exporter.model import CLOSED_DAYS_SPREAD, SECONDS_PER_DAY, midnight
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import date
-
-    from exporter.model import Timing
+from exporter.model import CLOSED_DAYS_SPREAD, SECONDS_PER_DAY, Timing, midnight
 
 STEP = 240
 """Seconds between two samples: Prometheus looks back five minutes for one."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exporter.cli.flags import ENVIRONMENT_PREFIX
-from exporter.config import Login, Problem
+from exporter.config import Account, Config, Login, Problem
 from exporter.files import SECRET_LIMIT, read_file
 from exporter.status.words import utc
 from exporter.upstream.tokens import lifetime
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from exporter.config import Account, Config
 
 
 def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:

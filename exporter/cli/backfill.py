@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from random import Random
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -22,6 +23,7 @@ from exporter.backfill import (
     first_moment_to_ask,
 )
 from exporter.cli import flags
+from exporter.cli.flags import Values
 from exporter.cli.process import (
     SOME_FAILED,
     complaint,
@@ -30,17 +32,10 @@ from exporter.cli.process import (
     start_log,
     until_signalled,
 )
-from exporter.clock import SystemClock
-from exporter.config import ConfigError, load
+from exporter.clock import Clock, SystemClock
+from exporter.config import Config, ConfigError, load
+from exporter.logs import BackgroundStream
 from exporter.printable import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from exporter.cli.flags import Values
-    from exporter.clock import Clock
-    from exporter.config import Config
-    from exporter.logs import BackgroundStream
 
 USAGE = 2
 """Exit code for what was asked wrongly, as argparse has it."""

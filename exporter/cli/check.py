@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from exporter.cli import flags
 from exporter.cli.advice import ended_tokens, useless_variables
@@ -21,14 +21,9 @@ from exporter.cli.process import (
 )
 from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.clock import SystemClock
-from exporter.config import ConfigError, audited, demand, shortages
+from exporter.config import Config, ConfigError, Demand, audited, demand, shortages
 from exporter.printable import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from exporter.config import Config, Demand
-    from exporter.sharding import Shard
+from exporter.sharding import Shard
 
 LIVE = flags.Flag(
     "live", "Make one real call per account and bucket, too.", "false", is_switch=True

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 from exporter import simulator
 from exporter.cli import flags
@@ -17,16 +17,11 @@ from exporter.cli.simulate import scenarios_text, simulated
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, parse
 from exporter.config.web_config import load_web_config
+from exporter.logs import BackgroundStream
 from exporter.reload import read_in_time
-from exporter.service import serving
+from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress, ListenError
 from exporter.web.settings import GuardError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from exporter.logs import BackgroundStream
-    from exporter.service import Options
 
 DEMO_ADDRESS = replace(flags.LISTEN_ADDRESS, default="127.0.0.1:10120")
 FLAGS = (

@@ -9,23 +9,19 @@ from __future__ import annotations
 import argparse
 import math
 import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from exporter.config.quantities import duration
 from exporter.logs import FORMATS, LEVELS
 from exporter.service import Options
 from exporter.sharding import Shard, pod_ordinal
-from exporter.simulator import ScenarioError, text_to_faults
+from exporter.simulator import InjectedFault, ScenarioError, text_to_faults
 from exporter.version import DISTRIBUTION
 from exporter.web.listen import ListenAddress
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from exporter.simulator import InjectedFault
 
 ENVIRONMENT_PREFIX = "FLASHBACK_EXPORTER_"
 

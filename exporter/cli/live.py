@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from exporter.clock import SystemClock
-from exporter.inventory import admitted
-from exporter.model import Failure, Reading, Reason
+from exporter.config import Account, Config
+from exporter.exporter import Exporter
+from exporter.inventory import Inventory, admitted
+from exporter.model import Failure, Fault, Reading, Reason
 from exporter.printable import printable
 from exporter.service import polled_once
+from exporter.sharding import Shard
 from exporter.status.reasons import ADVICE
 from exporter.status.words import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from exporter.config import Account, Config
-    from exporter.exporter import Exporter
-    from exporter.inventory import Inventory
-    from exporter.model import Fault
-    from exporter.sharding import Shard
-    from exporter.store import Entry
-
+from exporter.store import Entry
 
 KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}
 """Refusals by an API that has accepted the token."""

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING
 
 from exporter.cli import flags
 from exporter.cli.process import SOME_FAILED, complaint, read_or_give_up, start_log
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
+from exporter.exporter import Exporter
 from exporter.model import Reading
 from exporter.service import polled_once
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from exporter.exporter import Exporter
 
 FLAGS = (
     flags.CONFIG_FILE,

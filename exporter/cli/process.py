@@ -10,10 +10,11 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 import structlog
 
@@ -22,9 +23,6 @@ from exporter.clock import SystemClock
 from exporter.logs import BackgroundStream, configure
 from exporter.printable import printable
 from exporter.reload import read_in_time
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 

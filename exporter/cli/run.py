@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING
 
 from exporter.cli import flags
 from exporter.cli.process import complaint, raise_file_limit, start_log, until_signalled
 from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
+from exporter.logs import BackgroundStream
 from exporter.service import Options, serving
 from exporter.version import version_text
 from exporter.web.listen import ListenError
 from exporter.web.settings import GuardError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from exporter.logs import BackgroundStream
 
 FLAGS = (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.SHARD_FLAGS, *flags.LOG_FLAGS)
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from exporter import simulator
 from exporter.cli import flags
+from exporter.cli.flags import Values
 from exporter.cli.process import complaint, start_log, until_signalled
-from exporter.web.listen import ListenError, cannot_listen
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from exporter.cli.flags import Values
-    from exporter.web.listen import ListenAddress
+from exporter.web.listen import ListenAddress, ListenError, cannot_listen
 
 ADDRESS = replace(
     flags.LISTEN_ADDRESS,

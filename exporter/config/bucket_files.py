@@ -6,26 +6,19 @@ load; what their entries may say is in `targets`, what they may not repeat in `r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from exporter.config.patterns import ListingError, Pattern, is_directory
-from exporter.config.problems import ConfigError, file_text, path_text, quoted
-from exporter.config.sources import unreadable
+from exporter.config.problems import ConfigError, Place, Report, file_text, path_text, quoted
+from exporter.config.sources import Sources, unreadable
 from exporter.config.syntax import decoded
-from exporter.config.targets import BUCKET_FILE
+from exporter.config.targets import BUCKET_FILE, BucketDocument
 from exporter.config.tree import Node, Tree, read
 from exporter.config.wording import report_shape
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from exporter.config.problems import Place, Report
-    from exporter.config.sources import Sources
-    from exporter.config.targets import BucketDocument
 
 _NO_FILE = 'there is no such file: mend the path, or write a pattern, as "buckets/*.yaml"'
 _IN_VAIN = "no file matches this by now: mend the pattern if there should be one"

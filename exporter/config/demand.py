@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from exporter.config.problems import Problem
 from exporter.config.quantities import duration_text
+from exporter.config.settings import Account, Config
 from exporter.model import CLOSED_DAYS_SPREAD
-
-if TYPE_CHECKING:
-    from exporter.config.settings import Account, Config
 
 NODES_PER_BUCKET = 6
 """The public nodes that are known; private ones come on top."""

@@ -6,11 +6,8 @@ Text in, text out. What a variable holds is never expanded again and never put i
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _REFERENCE = re.compile(
     r"""

@@ -7,15 +7,13 @@ that pydantic reads itself (`Count`, `Rate`, `Switch`) only differ for editors.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, SecretStr, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
 from exporter.config import quantities, regexes, texts, urls
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 """A value's type, with or without None: None is the default of a key, never a value in the YAML."""

@@ -6,35 +6,26 @@ Each step reports to one `Report`; a configuration comes out only when nothing w
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from exporter.config.bucket_files import bucket_files, report_patterns_in_vain
-from exporter.config.document import Document
-from exporter.config.problems import ConfigError, Report, file_text
+from exporter.config.access import AuthorizationDocument
+from exporter.config.bucket_files import BucketFile, bucket_files, report_patterns_in_vain
+from exporter.config.document import AccountDocument, Document, GlobalDocument
+from exporter.config.problems import ConfigError, Problem, Report, file_text
 from exporter.config.rules import in_force, report_broken_rules, timing
 from exporter.config.secret_files import report_secret_files
 from exporter.config.settings import Account, Config, Discovery, Limits, Login
 from exporter.config.sources import Sources, unreadable
 from exporter.config.syntax import decoded
+from exporter.config.targets import BucketDocument, DiscoveryDocument
 from exporter.config.tls import system_authorities, tls_config
-from exporter.config.tree import read
+from exporter.config.tree import Tree, read
 from exporter.config.wording import report_shape
 from exporter.model import Bucket
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from pydantic import SecretStr
-
-    from exporter.config.access import AuthorizationDocument
-    from exporter.config.bucket_files import BucketFile
-    from exporter.config.document import AccountDocument, GlobalDocument
-    from exporter.config.problems import Problem
-    from exporter.config.targets import BucketDocument, DiscoveryDocument
-    from exporter.config.tree import Tree
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:

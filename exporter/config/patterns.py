@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import filter as fitting
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exporter.config.problems import file_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _WILDCARD = re.compile(r"[*?[]")
 _ABSENT = (FileNotFoundError, NotADirectoryError)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
+if TYPE_CHECKING:  # which tells problems itself
     from exporter.config.sources import Sources
 
 Place: TypeAlias = tuple[str | int, ...]

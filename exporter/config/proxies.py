@@ -5,16 +5,13 @@ Only for accounts that ask for it. Which proxy is used in the end is `exporter.a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves it out
     proxy_bypass_environment,
 )
 
 from exporter.config.urls import proxy_url
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def environment_fault(base_url: str, environ: Mapping[str, str]) -> str | None:

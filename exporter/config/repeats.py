@@ -6,16 +6,12 @@ the fault, in the order of the accounts and within one its own buckets before it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from exporter.config.problems import path_text, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from exporter.config.bucket_files import BucketFile
-    from exporter.config.problems import Place
-    from exporter.config.tree import Node, Tree
+from exporter.config.bucket_files import BucketFile
+from exporter.config.problems import Place, path_text, quoted
+from exporter.config.tree import Node, Tree
 
 
 class _Entry(NamedTuple):

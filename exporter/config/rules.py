@@ -7,28 +7,25 @@ are sound by themselves, whatever is wrong elsewhere in the file. What stands tw
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from exporter.config.access import ProxyDocument, TlsDocument
+from exporter.config.bucket_files import BucketFile
 from exporter.config.document import AccountDocument, GlobalDocument, Overrides
+from exporter.config.problems import Place
 from exporter.config.proxies import environment_fault
 from exporter.config.quantities import duration_text
 from exporter.config.repeats import report_repeats
+from exporter.config.sources import Sources
 from exporter.config.spelling import misspelled
 from exporter.config.tls import tls_config, tls_faults
+from exporter.config.tree import Node, Tree
 from exporter.config.urls import is_exposed, is_https
 from exporter.model import UNKNOWN_STATUS, Timing
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from exporter.config.bucket_files import BucketFile
-    from exporter.config.problems import Place
-    from exporter.config.sources import Sources
-    from exporter.config.tree import Node, Tree
 
 _EXPOSED = (
     "the token would cross the network in clear text: write https:// in base_url, "

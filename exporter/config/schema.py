@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from exporter.config.document import Document
-
-if TYPE_CHECKING:
-    from pydantic_core import core_schema
 
 
 class _Generator(GenerateJsonSchema):

@@ -6,16 +6,12 @@ they hold is kept or put into a message, nor are their names: people write the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 from exporter.config.texts import password, token
+from exporter.config.tree import Tree
 from exporter.files import SECRET_LIMIT, read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from exporter.config.tree import Tree
 
 _KEYS: dict[tuple[str, str], Callable[[str], str]] = {
     ("authorization", "credentials_file"): token,

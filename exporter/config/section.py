@@ -5,16 +5,12 @@ What the keys mean is known by who reads them. (The main configuration is read b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from typing import TypeVar
 
-from exporter.config.problems import key_text, quoted
+from exporter.config.problems import Place, key_text, quoted
 from exporter.config.spelling import meant
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from exporter.config.problems import Place
-    from exporter.config.tree import Node, Tree
+from exporter.config.tree import Node, Tree
 
 T = TypeVar("T")
 

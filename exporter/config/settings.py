@@ -6,17 +6,14 @@ belongs to `document`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    import re
-    from pathlib import Path
+from pydantic import SecretStr
 
-    from pydantic import SecretStr
-
-    from exporter.config.sources import Sources
-    from exporter.model import Bucket, Timing
+from exporter.config.sources import Sources
+from exporter.model import Bucket, Timing
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,14 @@ and passwords are none of them: whoever uses those reads them anew.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import TypeAlias
 
 from exporter.config.patterns import ListingError, Pattern
 from exporter.files import Fingerprint, fingerprint, read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
 
 Stamps: TypeAlias = dict["Path", "Fingerprint | None"]
 

@@ -5,13 +5,10 @@ Words for people are made by who asks; nothing here knows where a key stands.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from exporter.config.problems import QUOTED_LENGTH
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 _ELSEWHERE = {
     "api_key": "authorization",

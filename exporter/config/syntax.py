@@ -7,12 +7,10 @@ whatever the tags in the text say.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import yaml
 
-if TYPE_CHECKING:
-    from exporter.config.problems import Report
+from exporter.config.problems import Report
 
 MAX_DEPTH = 32
 """How deeply values may be nested; libyaml's composer overflows the stack at some ten thousand."""

@@ -6,17 +6,14 @@ The proof is OpenSSL's own: a context that takes them. It is not kept, since fil
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exporter.config.access import TlsDocument
 from exporter.config.settings import TlsConfig
 from exporter.config.sources import unreadable
 from exporter.files import read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _REMEDY = "fix the path, or let the exporter read the file"
 _NO_CERTIFICATE = "this file holds no certificate in PEM form: name one that does"

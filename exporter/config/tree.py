@@ -6,20 +6,16 @@ merge keys and environment variables are resolved. What the keys mean is not kno
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import yaml
 
 from exporter.config.expansion import expand
-from exporter.config.problems import key_text, quoted
+from exporter.config.problems import Place, Report, key_text, quoted
 from exporter.config.syntax import MAX_DEPTH, compose
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from exporter.config.problems import Place, Report
 
 MAX_VALUES = 1_000_000
 """How many values a document may hold once its aliases are followed."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from exporter.config import web_terms as terms
 from exporter.config.problems import Problem, Report, path_text
@@ -18,10 +19,6 @@ from exporter.config.sources import unreadable
 from exporter.config.syntax import compose
 from exporter.config.tree import read
 from exporter.files import read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 MIN_COST = 4
 MAX_COST = 14

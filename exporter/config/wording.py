@@ -7,19 +7,15 @@ no value that the file does not show, gets into them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from exporter.config.document import MAPPINGS, keys
-from exporter.config.problems import key_text, quoted
+from exporter.config.problems import Place, key_text, quoted
 from exporter.config.quantities import duration_text
 from exporter.config.spelling import meant, misspelled
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-    from pydantic_core import ErrorDetails
-
-    from exporter.config.problems import Place
-    from exporter.config.tree import Node, Tree
+from exporter.config.tree import Node, Tree
 
 _WORDS = {
     "string_type": "this must be a text, not {kind}",

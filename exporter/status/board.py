@@ -5,14 +5,12 @@ Facts alone, as they are at one moment; what follows from them is decided beside
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from exporter.history import PastPoll
-    from exporter.model import Bucket, BucketKey, BucketState, Fault, Instant, Timing
+from exporter.history import PastPoll
+from exporter.model import Bucket, BucketKey, BucketState, Fault, Instant, Timing
 
 
 class Held(Protocol):

@@ -5,17 +5,14 @@ Pure. Times are RFC 3339 in UTC, spans are seconds, shares run from 0 to 1: as t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from exporter.status.standing import Standing
+from exporter.history import PastPoll
+from exporter.model import DayStats, Instant, Node
+from exporter.status.board import Account, Discovery, Process
+from exporter.status.standing import Standing, Tally
+from exporter.status.view import BucketView, Moment
 from exporter.status.words import rfc3339
-
-if TYPE_CHECKING:
-    from exporter.history import PastPoll
-    from exporter.model import DayStats, Instant, Node
-    from exporter.status.board import Account, Discovery, Process
-    from exporter.status.standing import Tally
-    from exporter.status.view import BucketView, Moment
 
 JsonObject: TypeAlias = dict[str, object]
 

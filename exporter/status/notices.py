@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from exporter.model import Instant
+from exporter.status.board import Account, Process
 from exporter.status.words import counted, relative, span, utc
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from exporter.model import Instant
-    from exporter.status.board import Account, Process
 
 MOST_ACCOUNTS = 5
 """Accounts whose trouble is told in full."""

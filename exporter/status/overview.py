@@ -5,21 +5,15 @@ It goes through them in slices, so that whoever asks can let others run in betwe
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from exporter.status.standing import Standing, Tally, worst_first
-from exporter.status.view import bucket_view
+from exporter.model import Instant
+from exporter.status.board import Board, Held, Process
+from exporter.status.selection import Selection
+from exporter.status.standing import Placed, Standing, Tally, worst_first
+from exporter.status.view import BucketView, bucket_view
 from exporter.status.words import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from exporter.model import Instant
-    from exporter.status.board import Board, Held, Process
-    from exporter.status.selection import Selection
-    from exporter.status.standing import Placed
-    from exporter.status.view import BucketView
 
 SLICE = 250
 """Buckets that are gone through at a time: one or two milliseconds' work."""

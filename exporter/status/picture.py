@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from exporter.history import KEPT
+from exporter.history import KEPT, PastPoll
 from exporter.status.words import counted, latency, utc
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from exporter.history import PastPoll
 
 HEIGHT = 24
 STEP = 5

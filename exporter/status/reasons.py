@@ -5,13 +5,11 @@ The one place for this wording: pages, JSON and docs/metrics.md say the same. Co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from exporter.model import Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Advice(NamedTuple):

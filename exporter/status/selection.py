@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from exporter.history import is_not_online
+from exporter.model import Bucket, Node
 from exporter.status.standing import Placed, Standing, shown_nodes, status_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from exporter.model import Bucket, Node
 
 PAGE_SIZE = 50
 LONGEST_SEARCH = 256

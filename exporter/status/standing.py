@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from exporter.history import is_not_online
-from exporter.model import UNKNOWN_STATUS, Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from exporter.model import BucketState, Node, Timing
-    from exporter.status.board import Held
+from exporter.model import UNKNOWN_STATUS, BucketState, Node, Reason, Timing
+from exporter.status.board import Held
 
 
 class Standing(StrEnum):

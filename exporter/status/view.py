@@ -5,22 +5,16 @@ Pure. It decides what is shown; how it looks is decided where it is written out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from exporter.history import is_not_online
-from exporter.model import Failure
+from exporter.history import PastPoll, is_not_online
+from exporter.model import Bucket, BucketState, DayStats, Failure, Instant, Node, Reason, Timing
+from exporter.status.board import Plan
 from exporter.status.picture import Picture, picture
 from exporter.status.reasons import ADVICE, Advice
-from exporter.status.standing import is_fresh, shown_nodes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from exporter.history import PastPoll
-    from exporter.model import Bucket, BucketState, DayStats, Instant, Node, Reason, Timing
-    from exporter.status.board import Plan
-    from exporter.status.standing import Placed, Standing
+from exporter.status.standing import Placed, Standing, is_fresh, shown_nodes
 
 
 class Moment(NamedTuple):

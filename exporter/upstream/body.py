@@ -6,13 +6,10 @@ Neither httpx nor aiohttp stops a compressed body at a limit while decompressing
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 from exporter.model import Fault, Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STEP = 2**20
 """Bytes that are decompressed at a time, in some 3 ms."""

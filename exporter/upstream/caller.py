@@ -7,15 +7,17 @@ by those who call.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_tz
 from functools import lru_cache, partial
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import httpx
 
+from exporter.clock import Clock
 from exporter.model import Fault, Reason
 from exporter.threads import in_thread
 from exporter.upstream.events import Attempt, Call, Observer
@@ -30,11 +32,6 @@ from exporter.upstream.transport import (
     Transport,
     Unanswered,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from exporter.clock import Clock
 
 OK = 200
 SERVER_ERRORS = range(500, 600)

@@ -6,27 +6,23 @@ outcome, is decided elsewhere; a single attempt is made in `caller`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from datetime import date
+from random import Random
+from typing import TypeVar
 from urllib.parse import quote
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 
-from exporter.model import Bucket, Failure, Fault, Outcome, Reading, Reason
+from exporter.clock import Clock
+from exporter.model import Bucket, DayStats, Failure, Fault, Listing, Outcome, Reading, Reason
 from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.credentials import Credentials, NoToken
 from exporter.upstream.events import Call, Observer
 from exporter.upstream.listing import MAX_LISTING_BYTES, TOO_LARGE, listing
+from exporter.upstream.pace import Turns
 from exporter.upstream.parsing import Guard, Parsed, parse_stats
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import date
-    from random import Random
-
-    from exporter.clock import Clock
-    from exporter.model import DayStats, Listing
-    from exporter.upstream.pace import Turns
 
 MAX_ATTEMPTS = 3
 BACK_OFF_BASE = 0.5  # seconds; doubles with each attempt, and chance takes any part of it

@@ -6,19 +6,15 @@ for another token.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
-from exporter.files import SECRET_LIMIT, fingerprint, read_file
+from exporter.clock import Clock
+from exporter.files import SECRET_LIMIT, Fingerprint, fingerprint, read_file
 from exporter.model import Fault, Reason
 from exporter.threads import BlockingCalls
 from exporter.upstream.tokens import is_token, lifetime
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from exporter.clock import Clock
-    from exporter.files import Fingerprint
 
 FILE_WATCH = 2.0
 """How often it is looked whether a secret's file has changed, seconds."""

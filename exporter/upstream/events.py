@@ -7,14 +7,12 @@ Nothing is done here.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from collections import Counter
-
-    from exporter.model import Reason
+from exporter.model import Reason
 
 ANSWER_FIELDS = ("success", "nodeStats", "buckets")
 NODE_FIELDS = (

@@ -8,15 +8,13 @@ piece, and of its long list one element at a time is held. What the values mean 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Generator, Iterable, Iterator
 from inspect import GEN_CLOSED, getgeneratorstate
 from io import BytesIO
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import ijson  # type: ignore[import-untyped] # it has no types
 import orjson
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
 
 LARGE_BODY = 64 * 1024
 """Bytes; a longer body takes too long to be read on the event loop. 250 rows fit in."""

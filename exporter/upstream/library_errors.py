@@ -11,16 +11,13 @@ import errno
 import os
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import aiohttp
 import httpx
 from aiohttp import http_exceptions
 
 from exporter.model import Fault, Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LIBRARY_ERRORS = (httpx.HTTPError, aiohttp.ClientError, http_exceptions.HttpProcessingError)
 """What a request may raise that says something of the other side or of the way there."""

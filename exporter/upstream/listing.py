@@ -6,14 +6,11 @@ Pure. A listing carries access keys and secrets: nothing leaves here but what `F
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from exporter.model import Fault, FoundBucket, Listing, Reason
 from exporter.upstream.events import Drift, DriftKind
 from exporter.upstream.parsing import MAX_LABEL_LENGTH, Parsed, label_text, parse_list
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MAX_ENTRIES = 100_000
 

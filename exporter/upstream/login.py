@@ -10,25 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from random import Random
 
 import structlog
 
-from exporter.model import Fault, Reason, pause_seconds
+from exporter.clock import Clock
+from exporter.model import Fault, Reason, Timing, pause_seconds
+from exporter.upstream.caller import Caller
 from exporter.upstream.credentials import NoToken, SecretFile
 from exporter.upstream.events import Call
+from exporter.upstream.pace import Pace
 from exporter.upstream.sessions import Grant, Sessions
 from exporter.upstream.tokens import Lifetime, lifetime
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from random import Random
-
-    from exporter.clock import Clock
-    from exporter.model import Timing
-    from exporter.upstream.caller import Caller
-    from exporter.upstream.pace import Pace
 
 LONGEST_MARGIN = 300.0
 """How long before its end a token is renewed at most, seconds."""

@@ -5,13 +5,10 @@ A request takes its place in the order of asking; quiet times are no credit for 
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from exporter.clock import Clock
+from exporter.clock import Clock
 
 TOLERANCE_SECONDS = 0.01
 """How much too early a request may leave, so that a high rate needs few wake-ups."""

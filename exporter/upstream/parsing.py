@@ -10,20 +10,15 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from exporter.model import DayStats, Fault, Node, Reason
 from exporter.upstream.events import NODE_FIELDS, OTHER_FIELD, Drift, DriftKind
-from exporter.upstream.json_reader import json_object, object_with_list
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-    from datetime import date
-
-    from exporter.upstream.json_reader import JsonObject
+from exporter.upstream.json_reader import JsonObject, json_object, object_with_list
 
 MAX_LABEL_LENGTH = 256
 """Label values are cut at this many characters."""

@@ -6,20 +6,17 @@ the next request, and from there on each answer would belong to the request befo
 
 from __future__ import annotations
 
+import asyncio
 import select
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
+from aiohttp.tracing import Trace
 
 FRESH_WANTED: ContextVar[bool] = ContextVar("FRESH_WANTED", default=False)
 """Whether the request that is being sent must not use a kept connection."""

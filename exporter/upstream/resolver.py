@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from exporter.threads import in_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LookUp: TypeAlias = "Callable[..., list[tuple[Any, ...]]]"
 """A function such as the system's getaddrinfo."""

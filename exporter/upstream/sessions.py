@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from exporter.model import Fault, Reason
 from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.events import Call
 from exporter.upstream.json_reader import json_object
+from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Parsed, server_message
 from exporter.upstream.tokens import is_token
-
-if TYPE_CHECKING:
-    from exporter.upstream.pace import Pace
 
 NO_TOKEN = Fault(
     Reason.UNAUTHORIZED,

@@ -7,25 +7,22 @@ and how long to wait are not decided here. Every network library's error ends in
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
 import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from exporter.model import Fault
 from exporter.upstream.body import Body, RefusedBody
 from exporter.upstream.library_errors import LIBRARY_ERRORS, library_fault
 from exporter.upstream.pool import FRESH_WANTED, Pool
 from exporter.upstream.resolver import Resolver
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Callable, Mapping
-
-    from exporter.model import Fault
 
 KEEPALIVE_SECONDS = 90.0
 """Longer than the usual poll interval, so that a handful of buckets share a warm connection."""

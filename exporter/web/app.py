@@ -5,24 +5,20 @@ It serves what it is handed (`Endpoints`) and knows nothing of polling, buckets 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
+from exporter.status.board import Board
 from exporter.web.connection import COMMON_HEADERS
 from exporter.web.pages import add_pages
 from exporter.web.scrapes import Scrapes
 from exporter.web.status_api import add_status_api
 from exporter.web.turnstile import Turnstile
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from typing import TypeAlias
-
-    from exporter.status.board import Board
-
-    _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,12 @@ A browser may keep them for good: what changes gets another name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PREFIX = "/assets/"
 _FOR_GOOD = "public, max-age=31536000, immutable"

@@ -11,22 +11,18 @@ import base64
 import hashlib
 import secrets
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 import bcrypt
 
+from exporter.clock import Clock
 from exporter.threads import BlockingCalls
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from typing import TypeAlias
-
-    from exporter.clock import Clock
-
-    Check: TypeAlias = Callable[[bytes, bytes], bool]
+Check: TypeAlias = Callable[[bytes, bytes], bool]
 
 REMEMBERED = 100
 """How many right combinations of name and password are remembered."""

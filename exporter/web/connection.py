@@ -6,15 +6,12 @@ Every bound on a hostile client that does not depend on what it asks for is here
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COMMON_HEADERS = {hdrs.SERVER: "flashback-exporter", "X-Content-Type-Options": "nosniff"}
 """What every answer carries, an error's too."""

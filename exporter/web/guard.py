@@ -6,18 +6,21 @@ next request, and what cannot be used is refused once while the old rules stay i
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import bcrypt
 import structlog
 from aiohttp import hdrs, web
 
+from exporter.clock import Clock
 from exporter.threads import BlockingCalls
-from exporter.web.basic_auth import BasicAuth, TooManyWaitingError
-from exporter.web.settings import GuardError
+from exporter.web.basic_auth import BasicAuth, Check, TooManyWaitingError
+from exporter.web.settings import GuardError, GuardSettings
 from exporter.web.tls import (
     Material,
     has_allowed_name,
@@ -26,16 +29,7 @@ from exporter.web.tls import (
     renewable,
 )
 
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable
-    from typing import TypeAlias
-
-    from exporter.clock import Clock
-    from exporter.web.basic_auth import Check
-    from exporter.web.settings import GuardSettings
-
-    _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CHECK_SECONDS = 5.0
 """How often the files are looked at."""

@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from aiohttp import web
 
-from exporter.web.connection import Patience, connections
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-
-    from exporter.web.connection import Connection
+from exporter.web.connection import Connection, Patience, connections
 
 FINISH_SECONDS = 2.0
 """How long running scrapes may go on once the exporter stops.

@@ -7,26 +7,21 @@ comes from elsewhere, and a browser is told to accept nothing else.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
 from exporter.model import ONLINE_STATUS, UNKNOWN_STATUS, Reason
+from exporter.status.board import Board
 from exporter.status.notices import notices
 from exporter.status.overview import Survey, headline
 from exporter.status.reasons import ADVICE
 from exporter.status.selection import NOT_ONLINE, Page, Selection
-from exporter.status.standing import Standing
+from exporter.status.standing import Placed, Standing
 from exporter.web.assets import add_assets, load_assets
 from exporter.web.templating import pieces, template
 from exporter.web.turnstile import Turnstile, send
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from exporter.status.board import Board
-    from exporter.status.standing import Placed
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"

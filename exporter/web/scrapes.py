@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from aiohttp import hdrs, web
 
 from exporter.web.negotiation import wants_gzip, wants_openmetrics
+from exporter.web.turnstile import Turnstile
 
 try:
     from isal.isal_zlib import compressobj  # a fifth of the CPU, and smaller
 except ImportError:  # pragma: no cover - where there is no wheel of it
     from zlib import compressobj  # type: ignore[assignment] # alike as far as used here
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-
-    from exporter.web.turnstile import Turnstile
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -6,12 +6,10 @@ raised where they cannot be used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Mapping
-    from pathlib import Path
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
 
 
 class GuardError(Exception):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
+from exporter.status.board import Account, Board
 from exporter.status.document import (
     account_object,
     bucket_object,
@@ -22,11 +23,6 @@ from exporter.status.document import (
 from exporter.status.overview import Survey
 from exporter.status.selection import Selection
 from exporter.web.turnstile import Turnstile, send
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from exporter.status.board import Account, Board
 
 PATH = "/api/v1/status"
 HEADERS = {

@@ -5,20 +5,15 @@ How numbers and moments read is `status.words`; what a page says is decided by w
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from exporter.model import ONLINE_STATUS
 from exporter.status import words
 from exporter.status.picture import BAR, HEIGHT, WIDTH, poll_kind, poll_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from jinja2 import Template
 
 PIECE = 16 * 1024
 """Characters of a page that are made at a time: two or three milliseconds' work."""

@@ -6,19 +6,15 @@ What is in a file is read here and nowhere else in this room; who watches the fi
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from exporter.files import read_file
-from exporter.web.settings import GuardError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from exporter.web.settings import Pem, TlsSettings
+from exporter.web.settings import GuardError, Pem, TlsSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from monitoring.boards import bucket, exporter, node, overview, slo
 from monitoring.boards.layout import Defaults
 from monitoring.boards.sdk import JSONEncoder
 from monitoring.settings import SETTINGS, UNCHANGED, Choice
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def texts(choice: Choice = UNCHANGED) -> dict[str, str]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from monitoring.boards import colours, links, panels, tables, variables
 from monitoring.boards.layout import Board, Defaults, Section, line
 from monitoring.boards.panels import Query, Text, Values
 from monitoring.boards.queries import LATENCY, Scope, or_zero
-
-if TYPE_CHECKING:
-    from monitoring.boards.sdk import dashboard
+from monitoring.boards.sdk import dashboard
 
 _HOST = Scope(nodes='bucket_id=~"$bucket", host="$host"')
 _BUCKET = "{{name}} {{ip}}"

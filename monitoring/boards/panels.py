@@ -5,10 +5,12 @@ A panel is made without place and id; `layout` gives both. What is asked is not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from monitoring.boards import colours, links
+from monitoring.boards.colours import Meanings, Steps
 from monitoring.boards.sdk import (
     bargauge,
     common,
@@ -20,11 +22,6 @@ from monitoring.boards.sdk import (
     statushistory,
     timeseries,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from monitoring.boards.colours import Meanings, Steps
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 

@@ -6,14 +6,11 @@ Each column is named, has a unit, and may lead elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from monitoring.boards import colours, links, panels
+from monitoring.boards.colours import Meanings, Steps
+from monitoring.boards.panels import Text
 from monitoring.boards.sdk import common, dashboard, prometheus, table
-
-if TYPE_CHECKING:
-    from monitoring.boards.colours import Meanings, Steps
-    from monitoring.boards.panels import Text
 
 
 @dataclass(frozen=True, slots=True)

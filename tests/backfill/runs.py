@@ -5,28 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter import simulator
-from exporter.backfill import Backfill, Order
-from exporter.config import parse
+from exporter.backfill import Backfill, Failures, Order
+from exporter.config import Config, parse
 from exporter.metrics import PREVIOUS_DAY
 from exporter.simulator import InjectedFault, Scenario, World
+from exporter.simulator.calls import ApiCall
+from exporter.simulator.world import Row
 from tests.fakes import NOON, FakeClock, FastClock
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-
-    from exporter.backfill import Failures
-    from exporter.config import Config
-    from exporter.simulator.calls import ApiCall
-    from exporter.simulator.world import Row
 
 UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
 

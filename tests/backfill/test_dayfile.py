@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -17,11 +18,6 @@ from exporter.metrics import PREVIOUS_DAY
 from exporter.model import Node
 from tests.backfill.runs import LATENCY, UPTIME, samples
 from tests.fakes import node
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pytest
 
 # What parsing and configuration let through: any text but NUL and lone surrogates.
 texts = some.text(some.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

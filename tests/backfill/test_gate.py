@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +18,6 @@ from exporter.backfill.gate import (
 )
 from exporter.model import Fault, Reason
 from tests.fakes import FakeClock, settle
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
 
 ANSWER = "an answer"
 REFUSED = Fault(Reason.UNAUTHORIZED, "HTTP 401")

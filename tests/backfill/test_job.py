@@ -7,8 +7,8 @@ import errno
 import io
 import os
 from datetime import date, timedelta
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
@@ -33,9 +33,6 @@ from tests.backfill.runs import (
     without_rows_at_first,
 )
 from tests.fakes import NOON, FakeClock, settle
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BUCKETS = ("b1", "b2", "b3")
 BOTH = ["2024-01-12.om", "2024-01-13.om"]

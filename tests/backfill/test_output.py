@@ -5,17 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from exporter.backfill.output import DayRecord, Output, OutputError, Part
 from exporter.files import CONFIG_LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 DAY = date(2024, 1, 13)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
 
 from exporter.backfill.places import Places
 from tests.fakes import settle
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 class Requests:

@@ -6,18 +6,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from monitoring.rendering import ALERTS
 from monitoring.settings import schema as rules_schema
-from tests.chart.helm import CASES, CHART, GOLDEN, ROOT, golden_text, with_operator
+from tests.chart.helm import CASES, CHART, GOLDEN, ROOT, Helm, golden_text, with_operator
 from tests.chart.values_schema import with_exporter, with_rules
 from tests.chart.values_table import with_table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.chart.helm import Helm
 
 
 def documents() -> dict[Path, str]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from exporter.sharding import Shard
 from tests.chart.helm import CHART
 from tests.stack import ANYWHERE, running
 from tests.web.guarded import TLS, USERS, Site
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCRIPT = (CHART / "files" / "ask_shards.py").read_text()
 

@@ -9,7 +9,8 @@ import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
@@ -19,9 +20,6 @@ import yaml
 from exporter.cli import flags
 from exporter.cli.run import FLAGS
 from tests.chart.helm import CASES, CHART, GOLDEN, OPERATOR, Manifest, container, one, pod_template
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].strip(">=").split("-")[0]
 

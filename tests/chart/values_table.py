@@ -6,12 +6,10 @@ A comment that begins with `# --` stands before a key and describes it and all t
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BEGIN = "<!-- values: made by `python -m tests.chart` from values.yaml -->\n"
 END = "<!-- end of values -->\n"

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -25,10 +26,6 @@ from tests.cli.test_commands import (
     line_with,
     started,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 CLOSED = str(datetime.now(UTC).date() - timedelta(days=3))
 BEFORE = str(datetime.now(UTC).date() - timedelta(days=4))

@@ -10,8 +10,9 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import psutil
@@ -20,10 +21,6 @@ import trustme
 
 from exporter.sharding import owner
 from tests.scrapes import Scrape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 PROGRAM = (sys.executable, "-m", "exporter")
 PATIENCE = 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import pytest
 
@@ -11,9 +11,6 @@ from exporter.cli.run import FLAGS
 from exporter.service import Options
 from exporter.sharding import Shard
 from exporter.web.listen import ListenAddress
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def parsed(*arguments: str, environ: Mapping[str, str] | None = None) -> flags.Values:

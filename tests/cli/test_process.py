@@ -6,10 +6,11 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import psutil
@@ -27,10 +28,6 @@ from tests.cli.test_commands import (
     started_with_a_stuck_scrape,
 )
 from tests.scrapes import Scrape
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
 
 DROPPED = "flashback_exporter_log_lines_dropped_total"
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from exporter.config import load
+from exporter.config import Config, load
 from tests.config.samples import ACCOUNT, ENVIRON, load_problems, written
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from exporter.config import Config
 
 START = ACCOUNT.replace("buckets: [65f1c0ffee]", "bucket_files: [PATTERNS]")
 ALL = START.replace("PATTERNS", "'*s.yaml'")

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.config import Config, ConfigError, load
 from tests.config.samples import ENVIRON, written
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TEXT = """\
 accounts:

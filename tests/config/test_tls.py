@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import trustme
@@ -16,10 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from exporter.config import TlsConfig, load
 from tests.config.samples import ACCOUNT, ENVIRON, load_problems, written
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 OTHER_KEY = "this is not the key to the certificate in cert_file"
 

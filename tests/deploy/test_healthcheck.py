@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from deploy.image.healthcheck import is_healthy, listen_address, main
 from tests.web.guarded import MUTUAL_TLS, TLS, USERS, Site, guarded
 from tests.web.test_app import ENDPOINTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PLAIN = "http_server_config:\n  http2: false\n"
 OLD_TLS = MUTUAL_TLS + "  max_version: TLS12\n"

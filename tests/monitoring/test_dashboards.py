@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import promql_parser
 import pytest
@@ -27,10 +29,6 @@ from tests.monitoring.rendered import (
 )
 from tests.test_docs import names as code_marks
 from tests.test_docs import rows
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 BOARDS = rendered()
 EXPRESSIONS = [expression for board in BOARDS for expression in board.expressions()]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import yaml
@@ -17,9 +18,6 @@ from aiohttp import web
 
 from tests.real.databases import Database
 from tests.real.programs import PATIENCE, started, until
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
 
 EXAMPLE = Path(__file__).parents[2] / "monitoring" / "alertmanager.example.yaml"
 

@@ -6,16 +6,14 @@ Each takes a free port, keeps its data in a directory of the test's, and asks ev
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import httpx
 
 from tests.real.programs import PATIENCE, Program, started, until
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
 
 class Series(NamedTuple):

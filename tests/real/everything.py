@@ -6,16 +6,13 @@ A new metric must be provoked here.
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from exporter.simulator import User
 from tests.real.programs import until
 from tests.stack import Running, running
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 FAILING = {
     "refused": ("bad-request", "bad_request"),

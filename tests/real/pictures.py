@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from playwright.async_api import Browser
 
 from tests.fakes import NOON
 from tests.real.browser import PATIENCE, chromium
 from tests.real.programs import program
 from tests.stack import Running, running
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from playwright.async_api import Browser
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 SPEED = 40.0

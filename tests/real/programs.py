@@ -9,16 +9,14 @@ import asyncio
 import os
 import re
 import shutil
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
-
-if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
 T = TypeVar("T")
 

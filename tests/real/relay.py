@@ -11,15 +11,12 @@ import gzip
 import io
 import re
 import time
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from email.message import Message
 from http.client import parse_headers
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from asyncio import StreamReader, StreamWriter
-    from collections.abc import AsyncIterator
-    from email.message import Message
 
 _END_OF_HEAD = b"\r\n\r\n"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
@@ -13,9 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from tests.real.databases import Database, Samples, Series
 from tests.real.programs import until
-
-if TYPE_CHECKING:
-    from tests.real.relay import Exchange, Relay
+from tests.real.relay import Exchange, Relay
 
 CLOCK_TOLERANCE = 0.01
 """Seconds by which a scrape's time stamp may lie after the scrape: milliseconds are rounded."""

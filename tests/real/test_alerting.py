@@ -8,31 +8,28 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from exporter import simulator
+from exporter.simulator.calls import ApiCall
+from exporter.simulator.world import Row
 from monitoring.rendering import ALERTS, write
 from monitoring.settings import chosen
 from tests.real.alertmanagers import (
+    Alertmanager,
+    Notice,
     Receiver,
     alerting_prometheus,
     alertmanager,
     free_port,
     receiver,
 )
+from tests.real.databases import Database
 from tests.real.programs import program, started, until
 from tests.real.test_shards import is_ready
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
-
-    from exporter.simulator.calls import ApiCall
-    from exporter.simulator.world import Row
-    from tests.real.alertmanagers import Alertmanager, Notice
-    from tests.real.databases import Database
 
 USER = simulator.User("ops@example.com", "correct horse")
 MAIN = ("b1", "b2")

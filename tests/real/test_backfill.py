@@ -7,10 +7,12 @@ import json
 import sys
 import time
 from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -22,10 +24,6 @@ from exporter.simulator import World
 from tests.real.databases import Database, Series
 from tests.real.programs import PATIENCE, started, until
 from tests.stack import Running, document, running
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
 
 BUCKETS = ("b1", "b2", "b3")
 DAYS = 30

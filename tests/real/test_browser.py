@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from axe_playwright_python import async_playwright as axe  # type: ignore[import-untyped] # so it is
+from playwright.async_api import Browser, Page
 
 from exporter.config import parse
 from exporter.model import Bucket, Reason
@@ -23,12 +26,6 @@ from tests.status.boards import PROCESS, START, FixedBoard
 from tests.web.guarded import PASSWORD, USERS, Site, guarded
 from tests.web.test_app import ENDPOINTS, browsing
 from tests.web.test_pages import board_of, held
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from playwright.async_api import Browser, Page
 
 REFRESH = 5000
 """Milliseconds between refreshes; tests let them pass by the page's own clock."""

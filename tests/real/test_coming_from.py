@@ -11,8 +11,9 @@ import os
 import re
 import time
 from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import promql_parser
 import pytest
@@ -24,9 +25,6 @@ from exporter.config import parse
 from exporter.upstream.events import NODE_FIELDS
 from tests.real.databases import prometheus
 from tests.real.programs import PATIENCE, program, until
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PAGE = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
 BUCKETS = {"65f1c0ffee", "65f1c0ffef"}

@@ -6,13 +6,10 @@ No engine for compose runs everywhere, so the services are not started here.
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.deploy.composed import lay_out, services
 from tests.real.programs import program
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def config_file(name: str, root: Path) -> Path:

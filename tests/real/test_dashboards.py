@@ -12,10 +12,11 @@ import math
 import re
 import time
 from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -24,13 +25,8 @@ from exporter.simulator import User
 from tests.monitoring.rendered import Expression, Rendered, filled, rendered
 from tests.real.databases import Database, prometheus, victoria_metrics
 from tests.real.programs import PATIENCE, until
+from tests.scrapes import Scrape
 from tests.stack import running
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
-    from tests.scrapes import Scrape
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

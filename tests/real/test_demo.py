@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 
@@ -13,10 +14,6 @@ from exporter.metrics import METRICS
 from tests.real.databases import Database, Samples, Series, prometheus
 from tests.real.programs import started, until
 from tests.scrapes import Scrape
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
 
 DEMO = (sys.executable, "-m", "exporter", "demo", "--web.listen-address=127.0.0.1:0")
 NAMES = {family.name for family in METRICS}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,10 +15,6 @@ from tests.chart.helm import CHART, MINIMAL, Helm
 from tests.pages import ROOT, Example, code_words, examples, guard_in
 from tests.real.programs import program
 from tests.shell_lines import commands
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.service"
 OF_UPGRADES = {"--reuse-values", "--reset-then-reuse-values"}

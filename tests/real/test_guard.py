@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from exporter import simulator
 from exporter.config import parse
 from exporter.service import serving
+from exporter.web.listen import ListenAddress
 from tests.fakes import FastClock
 from tests.real.databases import prometheus
 from tests.real.programs import until
 from tests.stack import ANYWHERE, document
 from tests.web.guarded import MUTUAL_TLS, PASSWORD, USERS, Site
 from tests.web.raw import SCRAPE, Raw, raw
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator
-
-    from exporter.web.listen import ListenAddress
 
 ROTATIONS = 3
 SCRAPES_BETWEEN = 5

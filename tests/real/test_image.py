@@ -6,16 +6,13 @@ The base is a stand-in made from Debian's packages: the official image cannot be
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.real.image.engine import BASE, REVISION, VERSION, Container, Engine, engine_here
 from tests.scrapes import Scrape
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 PAGE = Path(__file__).parents[2] / "docs" / "docker.md"
 TOLERANCE = 3  # MB, for what libraries gain between two looks at the page

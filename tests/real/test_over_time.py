@@ -10,19 +10,15 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from exporter.metrics import FAMILIES
+from exporter.simulator import Simulator
 from tests.fakes import MIDNIGHT
 from tests.real.databases import Database, History, Series, prometheus
 from tests.real.programs import until
 from tests.real.relay import Relay, relaying
 from tests.stack import BUCKETS, FIELDS, all_polled, document, running
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from exporter.simulator import Simulator
 
 NODES = "flashback_bucket_nodes"
 STATS_DAY = "flashback_bucket_stats_day_timestamp_seconds"

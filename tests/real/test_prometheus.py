@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from exporter.metrics import METRICS
+from exporter.simulator import Simulator
 from exporter.simulator.data_faults import HOSTILE
 from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
 from tests.fakes import NOON
@@ -23,17 +25,10 @@ from tests.real.everything import (
     complete,
     exporter_of_everything,
 )
-from tests.real.relay import relaying
+from tests.real.relay import Exchange, relaying
 from tests.real.scraped import Scraped, further_scrapes, scrapes
 from tests.scrapes import Sample
 from tests.stack import FIELDS, was_served
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from typing import Any
-
-    from exporter.simulator import Simulator
-    from tests.real.relay import Exchange
 
 FORMATS = {"text": ("text/plain;version=0.0.4", TEXT_TYPE), "openmetrics": (None, OPENMETRICS_TYPE)}
 """By format: what the relay lets Prometheus ask for (None: what it wants), and what it must get."""

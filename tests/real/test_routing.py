@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 from asyncio.subprocess import PIPE
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.real.alertmanagers import EXAMPLE, alertmanager, receiver
 from tests.real.programs import PATIENCE, program, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WHERE = {"job": "flashback-exporter", "account": "main"}
 NODE = {**WHERE, "ip": "192.0.2.1", "host": "h"}

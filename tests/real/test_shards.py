@@ -7,10 +7,11 @@ import socket
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,10 +20,6 @@ from exporter import simulator
 from tests.real.databases import Database, Series, prometheus
 from tests.real.programs import started, until
 from tests.stack import document
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
 IDS = tuple(f"bucket-{number}" for number in range(60))
 SCRAPE_SECONDS = 12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from tests.real.databases import victoria_metrics
 from tests.real.everything import complete, exporter_of_everything
 from tests.real.relay import relaying
 from tests.real.scraped import further_scrapes, scrapes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 async def test_every_sample_is_stored_and_nothing_else(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from exporter.history import PastPoll
-from exporter.model import Bucket, BucketState, Instant, Timing
+from exporter.model import Bucket, BucketKey, BucketState, Instant, Timing
 from exporter.status.board import Account, ConfigState, Plan, Process
 from exporter.status.standing import Placed, Tally
 from tests.fakes import NOON
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from exporter.model import BucketKey
 
 START = Instant(NOON, 1000.0)
 STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from random import Random
 
 from exporter import simulator
 from tests.truth.cast import ODD, PLAIN
+from tests.truth.checker import Checker
 from tests.truth.plan import Holder, Plan, Planned, Search
-
-if TYPE_CHECKING:
-    from random import Random
-
-    from tests.truth.checker import Checker
-    from tests.truth.stage import Stage
+from tests.truth.stage import Stage
 
 FAST, SLOW = 1000.0, 0.3
 """Requests a second; the second is too few for all polls."""

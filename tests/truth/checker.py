@@ -5,23 +5,19 @@ Each module beside this one holds pages against one thing; here they are put tog
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from tests.truth.claims import NODE_FAMILIES, Claim, claims
+from tests.truth.clock import JumpingClock
+from tests.truth.ledger import Ledger
+from tests.truth.pages import Page
+from tests.truth.plan import Plan
 from tests.truth.previous_days import PreviousDays
 from tests.truth.punctuality import Punctuality
 from tests.truth.readings import Case, Moment, Readings
 from tests.truth.reasons import unfounded
 from tests.truth.rosters import INFO, Rosters
 from tests.truth.tallies import Tallies
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from tests.truth.clock import JumpingClock
-    from tests.truth.ledger import Ledger
-    from tests.truth.pages import Page
-    from tests.truth.plan import Plan
 
 EXPIRY = "flashback_account_token_expiry_timestamp_seconds"
 RELOADED = "flashback_exporter_config_last_reload_successful"

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from random import Random
 
 from exporter import simulator
 from tests.truth.cast import FIRST_TOKENS, PLAIN, buckets
 from tests.truth.changes import FAST, Changes
-from tests.truth.stage import USER
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from random import Random
-
-    from tests.truth.checker import Checker
-    from tests.truth.stage import Stage
+from tests.truth.checker import Checker
+from tests.truth.stage import USER, Stage
 
 HEAVY = {"gzip-bomb", "huge-body", "deep-json", "hundreds-of-nodes"}
 """Scenarios that keep a machine busy: for one bucket at a time."""

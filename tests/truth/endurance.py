@@ -6,10 +6,12 @@ import asyncio
 import re
 import sys
 import time
+from asyncio.subprocess import Process
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import aiohttp
 import psutil
@@ -20,11 +22,6 @@ from tests.truth.flatness import MEGABYTE, Measured, Sample
 from tests.truth.pages import Page, PageError, page
 from tests.truth.plan import Holder, Plan, Planned
 from tests.truth.tallies import Growth
-
-if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
 ACCOUNTS, BUCKETS_EACH = 15, 100
 INTERVAL, STALE_AFTER = 5, 60

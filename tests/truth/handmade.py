@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
 from exporter.simulator import CallKind, Served
 from tests.fakes import NOON
@@ -14,9 +14,6 @@ from tests.truth.ledger import Ledger
 from tests.truth.pages import page
 from tests.truth.plan import Holder, Plan, Planned
 from tests.truth.readings import Moment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NAMES = {
     "uptime": "flashback_node_uptime_ratio",

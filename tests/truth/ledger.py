@@ -9,22 +9,18 @@ import gzip
 import json
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from exporter import simulator
-from exporter.simulator import CallKind
+from exporter.simulator import CallKind, IssuedTokens, Served
+from tests.truth.clock import JumpingClock
 from tests.truth.facts import Fact, Facts, Row, clean, facts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from exporter.simulator import IssuedTokens, Served
-    from tests.truth.clock import JumpingClock
 
 ANSWERS_KEPT = 600
 """Of a bucket: a few simulated hours."""

@@ -7,17 +7,15 @@ parsers are slower by far; they see a part of the pages (`library_samples`).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_to_families,
 )
 from prometheus_client.parser import text_string_to_metric_families as text_to_families
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 

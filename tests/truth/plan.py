@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from tests.truth.ledger import Entry
+from tests.truth.ledger import Entry
 
 REFUSED = frozenset({"bad_request", "unauthorized", "forbidden", "not_found"})
 """After these reasons a bucket is looked at less often."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime, timedelta
 
-if TYPE_CHECKING:
-    from datetime import date
-
-    from tests.truth.clock import JumpingClock
-    from tests.truth.facts import Fact
-    from tests.truth.ledger import Handover, Ledger
-    from tests.truth.readings import Case
+from tests.truth.clock import JumpingClock
+from tests.truth.facts import Fact
+from tests.truth.ledger import Handover, Ledger
+from tests.truth.readings import Case
 
 KINDS = {"uptime", "latency_average"}
 AN_HOUR = 3600.0

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from tests.truth.clock import JumpingClock
+from tests.truth.ledger import Ledger
+from tests.truth.pages import Page
 from tests.truth.plan import REFUSED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from tests.truth.clock import JumpingClock
-    from tests.truth.ledger import Ledger
-    from tests.truth.pages import Page
-    from tests.truth.readings import Case, Moment
+from tests.truth.readings import Case, Moment
 
 LAG = "flashback_exporter_poll_lag_seconds"
 PAUSED = "flashback_account_paused_until_timestamp_seconds"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.truth.claims import Claim
-    from tests.truth.clock import JumpingClock
-    from tests.truth.facts import Fact
-    from tests.truth.ledger import Handover, Ledger
-    from tests.truth.plan import Holder, Plan
+from tests.truth.claims import Claim
+from tests.truth.clock import JumpingClock
+from tests.truth.facts import Fact
+from tests.truth.ledger import Handover, Ledger
+from tests.truth.plan import Holder, Plan
 
 ROUNDING = 0.01
 """What is lost of a time on its way through a page, seconds."""

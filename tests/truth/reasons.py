@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.truth.ledger import Ledger
-    from tests.truth.readings import Case
+from tests.truth.ledger import Ledger
+from tests.truth.readings import Case
 
 CODES = {
     "bad_request": range(400, 401),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+from tests.truth.clock import JumpingClock
+from tests.truth.ledger import Entry, Ledger, Span
 from tests.truth.pages import Page, Series
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.truth.clock import JumpingClock
-    from tests.truth.ledger import Entry, Ledger, Span
-    from tests.truth.plan import Holder, Plan
-    from tests.truth.readings import Moment
+from tests.truth.plan import Holder, Plan
+from tests.truth.readings import Moment
 
 INFO = "flashback_bucket_info"
 COUNT = "flashback_account_discovered_buckets"

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
 
 import aiohttp
 
 from exporter import simulator
-from exporter.config import parse
+from exporter.config import Config, parse
 from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress
+from tests.truth.clock import JumpingClock
+from tests.truth.ledger import Watched
+from tests.truth.plan import Plan
 from tests.truth.readings import Moment
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-    from random import Random
-
-    from exporter.config import Config
-    from tests.truth.clock import JumpingClock
-    from tests.truth.ledger import Watched
-    from tests.truth.plan import Plan
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 USER = simulator.User("ops@example.com", "pa55word")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.truth.ledger import Ledger
-    from tests.truth.pages import Page, Series
+from tests.truth.ledger import Ledger
+from tests.truth.pages import Page, Series
 
 UNDER_WAY = 20.0
 """Answers that may have arrived before the ledger has noted that they left."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +13,6 @@ from exporter.simulator import CallKind, Served
 from tests.fakes import MIDNIGHT
 from tests.truth.handmade import PLAN, Scene, node
 from tests.truth.pages import PageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def edited(pattern: str, replacement: str) -> Callable[[str], str]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import gc
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.truth.witness import bear_witness, in_use
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MEGABYTE = 2**20
 MANY = 16 * MEGABYTE

@@ -6,15 +6,12 @@ import asyncio
 import socket
 import ssl
 import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
 
 import httpx
 
 from exporter.upstream.transport import Transport, connections
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
 
 
 def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:

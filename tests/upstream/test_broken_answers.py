@@ -6,9 +6,11 @@ import asyncio
 import io
 import json
 import traceback
+from collections.abc import Callable, Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import httpx
 import pytest
 
 from exporter.logs import configure
@@ -22,11 +24,6 @@ from exporter.upstream.transport import Answer, Transport, Unanswered
 from tests.fakes import FakeClock, Recorder
 from tests.upstream import scripted
 from tests.upstream.scripted import chunked, http
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import httpx
 
 MARK = "Xyz9q"
 SECRET = MARK * 4

@@ -7,8 +7,9 @@ import json
 import sys
 import threading
 import time
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -36,9 +37,6 @@ from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard, Parsed
 from exporter.upstream.transport import Transport
 from tests.fakes import MIDNIGHT, FakeClock, Recorder, bucket
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BASE = "https://api.example"
 TOKEN = "s3cret-token"

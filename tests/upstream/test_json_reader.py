@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,9 +20,6 @@ from exporter.upstream.json_reader import (
     json_object,
     object_with_list,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import aiohttp
 import httpx
@@ -20,9 +20,6 @@ from exporter.upstream.resolver import Resolver
 from exporter.upstream.transport import Transport, Unanswered, connections
 from tests.upstream import scripted
 from tests.upstream.scripted import http, request
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SECRET = "Xyz9q-received"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,9 +12,7 @@ from exporter.model import Fault, FoundBucket, Listing, Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY, STREAMED_BODY
 from exporter.upstream.listing import MAX_ENTRIES, MAX_LISTING_BYTES, TOO_LARGE, listing
-
-if TYPE_CHECKING:
-    from exporter.upstream.parsing import Parsed
+from exporter.upstream.parsing import Parsed
 
 PADDING = " " * STREAMED_BODY
 ENTRY = {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -22,10 +24,6 @@ from exporter.upstream.login import Login
 from exporter.upstream.pace import Pace
 from exporter.upstream.transport import Answer, Transport
 from tests.fakes import FakeClock, Recorder, jwt
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
 HOUR = 3600
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable, Coroutine
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 import trustme
@@ -17,15 +17,10 @@ from exporter.upstream.client import Client
 from exporter.upstream.credentials import GivenToken
 from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
-from exporter.upstream.transport import FRESH_CONNECTION, Unanswered
+from exporter.upstream.transport import FRESH_CONNECTION, Transport, Unanswered
 from tests.fakes import FakeClock, Recorder, bucket
 from tests.upstream import scripted
 from tests.upstream.scripted import chunked, elsewhere, http, request
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from exporter.upstream.transport import Transport
 
 LIMIT = 1000
 STRAY = http(b"stray", "X-Long: header")

@@ -6,9 +6,10 @@ import asyncio
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,6 @@ from exporter.upstream.resolver import Resolver
 from exporter.upstream.transport import Transport, Unanswered, connections
 from tests.upstream import scripted
 from tests.upstream.scripted import http, request
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HERE = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
 

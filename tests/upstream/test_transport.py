@@ -8,8 +8,8 @@ import gzip
 import socket
 import ssl
 import zlib
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -17,9 +17,6 @@ import trustme
 
 from exporter.model import Reason
 from exporter.upstream.transport import Answer, Transport, Unanswered, connections
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
 
 LIMIT = 1000
 

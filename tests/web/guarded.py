@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import bcrypt
 import httpx
@@ -14,19 +15,13 @@ import trustme
 
 from exporter.config import ConfigError
 from exporter.config.web_config import WebConfig, load_web_config
-from exporter.web.app import make_app
+from exporter.web.app import Endpoints, make_app
 from exporter.web.connection import Patience
 from exporter.web.guard import Guard
 from exporter.web.listen import ListenAddress, served
 from exporter.web.settings import GuardError
 from tests.fakes import FakeClock
 from tests.web.test_app import ENDPOINTS
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from exporter.web.app import Endpoints
 
 PASSWORD = "correct horse"
 HASH = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$rQ3DM3xb9Z0KRD.NSN8Xi.").decode()

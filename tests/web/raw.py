@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator
-
-    from exporter.web.listen import ListenAddress
+from exporter.web.listen import ListenAddress
 
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 DEADLINE = 10.0

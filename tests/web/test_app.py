@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -15,9 +15,6 @@ from exporter.web.app import Endpoints, make_app
 from exporter.web.listen import ListenAddress, served
 from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
 from tests.status.boards import FixedBoard
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
 PLAIN = {"Accept-Encoding": "identity"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import bcrypt
 import httpx
@@ -13,6 +15,7 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
+from exporter.config.web_config import WebConfig
 from exporter.web import basic_auth
 from exporter.web.guard import CHECK_SECONDS, READ_SECONDS, Guard
 from tests.fakes import FakeClock, settle
@@ -28,12 +31,6 @@ from tests.web.guarded import (
     guarded,
     reload,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from exporter.config.web_config import WebConfig
 
 HEADERS = """\
 http_server_config:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import repeat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import httpx
 import pytest
 
 from exporter.web import listen
@@ -18,12 +20,6 @@ from exporter.web.listen import ListenAddress, served
 from tests.web.guarded import LOOPBACK, TLS, Site, browser, guarded
 from tests.web.raw import SCRAPE, raw
 from tests.web.test_app import ENDPOINTS
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
-    import httpx
 
 SHORT = Patience(handshake=1, head=1, body=0.1, farewell=0.1)
 """Enough for who is in earnest on a loopback, and over before a test gets long."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import pytest
@@ -32,11 +33,6 @@ from tests.web.guarded import ALICE, USERS, Site, browser, guarded
 from tests.web.markup import Markup
 from tests.web.raw import SCRAPE, raw
 from tests.web.test_app import ENDPOINTS, browsing
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
 
 PAGES = ("/", "/bucket?id=b1", "/help")
 NODE = node("h1", status="ONLINE", version="7.7.7", uptime_ratio=0.5, latency_last_seconds=0.123)

@@ -7,24 +7,20 @@ import gzip
 import re
 import string
 from base64 import b64encode
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.web.connection import Patience
+from exporter.web.listen import ListenAddress
 from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
 from tests.web.guarded import HASH, PASSWORD, USERS, Site, guarded
 from tests.web.raw import DEADLINE, raw
 from tests.web.test_app import ENDPOINTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from exporter.web.listen import ListenAddress
 
 PATHS = ("/metrics", "/", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/status", "*", "//", "")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import pytest
@@ -22,9 +23,6 @@ from exporter.web.status_api import PATH
 from tests.fakes import NOON, after, failure, reading
 from tests.status.boards import PROCESS, START, FixedBoard
 from tests.web.test_pages import BOARD, board_of, crowd, held, visiting
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "status.schema.json").read_text())

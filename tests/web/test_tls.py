@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -18,12 +20,6 @@ from cryptography.hazmat.primitives.serialization import (
 from exporter.web.settings import GuardError
 from exporter.web.tls import has_allowed_name
 from tests.web.guarded import LONG_AGO, MUTUAL_TLS, TLS, Site, browser, guarded, reload
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    import trustme
 
 OPTIONAL_TLS = MUTUAL_TLS.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
 

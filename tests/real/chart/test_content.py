@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import tarfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
@@ -24,10 +24,6 @@ from tests.chart.helm import (
     pod_template,
 )
 from tests.real.programs import program
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 RULES = sorted((ROOT / "monitoring" / "rules").glob("*.yaml"))
 DASHBOARDS = sorted((ROOT / "monitoring" / "dashboards").glob("*.json"))

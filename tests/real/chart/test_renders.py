@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cloudcoil.models.prometheus_operator import v1
@@ -19,9 +19,6 @@ from tests.chart.helm import (
     with_operator,
 )
 from tests.chart.refusals import REFUSALS, VERY_SECRET
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MODELS = {"ServiceMonitor": v1.ServiceMonitor, "PrometheusRule": v1.PrometheusRule}
 
