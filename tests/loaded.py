@@ -12,7 +12,7 @@ from benchmarks.measuring import process
 
 def tell(pipe: Connection) -> None:
     """Send the names of the top-level modules of the whole service."""
-    import_module("exporter.service")
+    import_module("exporter.app")
     loaded = (
         name.split(".")[0] for name, module in sys.modules.items() if hasattr(module, "__name__")
     )

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 
 from exporter import simulator
+from exporter.app import Options, serving
 from exporter.config import parse
-from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress
 from tests.fakes import NOON, FastClock
 from tests.scrapes import Sample, Scrape

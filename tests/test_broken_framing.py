@@ -15,11 +15,11 @@ from random import Random
 import httpx
 import pytest
 
+from exporter.app import polled_once, serving
 from exporter.backfill import Backfill, Order
 from exporter.cli.live import verdict_table, verdicts
 from exporter.config import Config, parse
 from exporter.logs import configure
-from exporter.service import polled_once, serving
 from exporter.upstream.events import Call
 from tests.backfill.runs import Steps
 from tests.fakes import NOON, FastClock

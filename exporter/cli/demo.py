@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from exporter import simulator
+from exporter.app import Options, serving
 from exporter.cli import flags
 from exporter.cli.process import complaint, start_log, until_signalled
 from exporter.cli.simulate import scenarios_text, simulated
@@ -19,7 +20,6 @@ from exporter.config import ConfigError, parse
 from exporter.config.web_config import load_web_config
 from exporter.logs import BackgroundStream
 from exporter.reload import read_in_time
-from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress, ListenError
 from exporter.web.settings import GuardError
 

@@ -15,9 +15,9 @@ from datetime import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from exporter.app import Options
 from exporter.config.quantities import duration
 from exporter.logs import FORMATS, LEVELS
-from exporter.service import Options
 from exporter.sharding import Shard, pod_ordinal
 from exporter.simulator import InjectedFault, ScenarioError, text_to_faults
 from exporter.version import DISTRIBUTION

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from exporter.app import polled_once
 from exporter.clock import SystemClock
 from exporter.config import Account, Config
 from exporter.exporter import Exporter
 from exporter.inventory import Inventory, admitted
 from exporter.model import Failure, Fault, Reading, Reason
 from exporter.printable import printable
-from exporter.service import polled_once
 from exporter.sharding import Shard
 from exporter.status.reasons import ADVICE
 from exporter.status.words import shown

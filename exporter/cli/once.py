@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from random import Random
 
+from exporter.app import polled_once
 from exporter.cli import flags
 from exporter.cli.process import SOME_FAILED, complaint, read_or_give_up, start_log
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
 from exporter.exporter import Exporter
 from exporter.model import Reading
-from exporter.service import polled_once
 
 FLAGS = (
     flags.CONFIG_FILE,

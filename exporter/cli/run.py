@@ -9,12 +9,12 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
+from exporter.app import Options, serving
 from exporter.cli import flags
 from exporter.cli.process import complaint, raise_file_limit, start_log, until_signalled
 from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
 from exporter.logs import BackgroundStream
-from exporter.service import Options, serving
 from exporter.version import version_text
 from exporter.web.listen import ListenError
 from exporter.web.settings import GuardError

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from exporter.app import Options
 from exporter.cli import flags
 from exporter.cli.run import FLAGS
-from exporter.service import Options
 from exporter.sharding import Shard
 from exporter.web.listen import ListenAddress
 

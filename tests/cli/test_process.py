@@ -174,7 +174,7 @@ def at_import(module: str, signum: signal.Signals) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 
 
-MOMENTS = ["exporter.cli.run", "structlog", "pydantic", "aiohttp", "exporter.service"]
+MOMENTS = ["exporter.cli.run", "structlog", "pydantic", "aiohttp", "exporter.app"]
 
 
 @pytest.mark.parametrize("module", MOMENTS)

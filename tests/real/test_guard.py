@@ -13,8 +13,8 @@ from random import Random
 from typing import Any
 
 from exporter import simulator
+from exporter.app import serving
 from exporter.config import parse
-from exporter.service import serving
 from exporter.web.listen import ListenAddress
 from tests.fakes import FastClock
 from tests.real.databases import prometheus

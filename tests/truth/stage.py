@@ -13,8 +13,8 @@ from typing import NamedTuple
 import aiohttp
 
 from exporter import simulator
+from exporter.app import Options, serving
 from exporter.config import Config, parse
-from exporter.service import Options, serving
 from exporter.web.listen import ListenAddress
 from tests.truth.clock import JumpingClock
 from tests.truth.ledger import Watched

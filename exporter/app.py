@@ -22,7 +22,7 @@ from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError
 from exporter.config.web_config import WebConfig, load_web_config
 from exporter.exporter import Exporter
-from exporter.memory import Collector
+from exporter.gc_tuning import Collector
 from exporter.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.sharding import Shard
 from exporter.telemetry import Telemetry

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.app import Options
 from exporter.model import Reason, place_of
-from exporter.service import Options
 from exporter.sharding import Shard
 from exporter.web.listen import ListenAddress, ListenError
 from tests.fakes import MIDNIGHT, NOON

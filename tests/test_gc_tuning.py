@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from exporter import memory
-from exporter.memory import INTERVAL, JUDGED_EVERY, Collector
+from exporter import gc_tuning
+from exporter.gc_tuning import INTERVAL, JUDGED_EVERY, Collector
 from tests.fakes import FakeClock
 
 LOOK = INTERVAL * JUDGED_EVERY
@@ -60,8 +60,8 @@ async def test_what_dies_frozen_is_collected_once_it_is_much(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dead cycles that were frozen alive are found when the frozen have grown, and not before."""
-    monkeypatch.setattr(memory, "GROWTH", 1.0)
-    monkeypatch.setattr(memory, "SPARE_OBJECTS", 10_000)
+    monkeypatch.setattr(gc_tuning, "GROWTH", 1.0)
+    monkeypatch.setattr(gc_tuning, "SPARE_OBJECTS", 10_000)
     await clock.advance(LOOK)
     few = knots(100)
     seen = weakref.ref(few[0])
@@ -80,8 +80,8 @@ async def test_what_is_too_much_is_judged_anew_each_time(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More that is alive is gone through once, and is then what growth is measured against."""
-    monkeypatch.setattr(memory, "GROWTH", 1.0)
-    monkeypatch.setattr(memory, "SPARE_OBJECTS", 10_000)
+    monkeypatch.setattr(gc_tuning, "GROWTH", 1.0)
+    monkeypatch.setattr(gc_tuning, "SPARE_OBJECTS", 10_000)
     await clock.advance(LOOK)
     alive = knots(20_000)
     await clock.advance(LOOK)
