@@ -25,10 +25,10 @@ from exporter.clock import Clock, SystemClock
 from exporter.model import Reading
 from exporter.store import Store
 from exporter.telemetry import Telemetry
-from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import GivenToken
-from exporter.upstream.pace import Pace
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import Caller
 from exporter.upstream.transport import Transport, connections
 
 Poll: TypeAlias = Callable[[], Awaitable[object]]

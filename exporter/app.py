@@ -16,7 +16,6 @@ from random import Random
 import structlog
 from prometheus_client import disable_created_metrics
 
-from exporter.access import tls_contexts
 from exporter.board import LiveBoard
 from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError
@@ -27,6 +26,7 @@ from exporter.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.sharding import Shard
 from exporter.telemetry import Telemetry
 from exporter.threads import BlockingCalls
+from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
 from exporter.web.guard import Guard, hanging

@@ -12,11 +12,11 @@ from exporter import config
 from exporter.clock import Clock
 from exporter.exporter import Exporter
 from exporter.history import PastPoll
-from exporter.inventory import Inventory, admitted
 from exporter.model import BucketKey, Instant
 from exporter.schedule import Slot
 from exporter.status.board import Account, ConfigState, Discovery, Plan, Process
 from exporter.store import Entry
+from exporter.upstream.discovery import Inventory, admitted
 from exporter.version import VERSION
 
 

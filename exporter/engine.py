@@ -15,12 +15,10 @@ from typing import NamedTuple
 
 import structlog
 
-from exporter.access import Access, Shared, TlsContexts
 from exporter.clock import Clock
 from exporter.closed_days import ClosedDays, Question
 from exporter.config import Account, Config
 from exporter.history import History
-from exporter.inventory import Assignment, Inventory, admitted, roster
 from exporter.journal import Journal, note_listing
 from exporter.model import Bucket, Fault, FoundBucket, Listing, Outcome, Reading
 from exporter.places import Places
@@ -29,9 +27,11 @@ from exporter.schedule import Schedule
 from exporter.sharding import Shard
 from exporter.store import Prepared, Store
 from exporter.threads import in_thread
+from exporter.upstream.account import Access, Shared, TlsContexts
+from exporter.upstream.discovery import Assignment, Inventory, admitted, roster
 from exporter.upstream.events import Observer
-from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
+from exporter.upstream.rate_limit import Pace
 from exporter.upstream.resolver import Resolver
 
 PLAN_SPACING = 0.25

@@ -9,20 +9,20 @@ import asyncio
 from collections.abc import Callable, Iterator
 from random import Random
 
-from exporter.access import TlsContexts, tls_contexts
 from exporter.clock import Clock
 from exporter.closed_days import ClosedDays
 from exporter.config import Account, Config, Login
 from exporter.engine import Change, Engine, Plan
 from exporter.gauges import ListingView
 from exporter.history import History, PastPoll
-from exporter.inventory import Inventory, admitted
 from exporter.journal import Journal
 from exporter.model import BucketKey, Instant
 from exporter.schedule import Schedule, Slot
 from exporter.sharding import Shard
 from exporter.store import Entry, Store
 from exporter.telemetry import Telemetry
+from exporter.upstream.account import TlsContexts, tls_contexts
+from exporter.upstream.discovery import Inventory, admitted
 from exporter.upstream.events import Call
 from exporter.upstream.resolver import Resolver
 

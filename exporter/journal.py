@@ -11,8 +11,8 @@ from datetime import date
 import structlog
 
 from exporter.clock import Clock
-from exporter.inventory import Inventory
 from exporter.model import Bucket, BucketState, Failure, Fault
+from exporter.upstream.discovery import Inventory
 
 LINES_PER_PERIOD = 100
 PERIOD = 60.0  # seconds

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from exporter import simulator
-from exporter.access import tls_contexts
 from exporter.board import LiveBoard
 from exporter.config import parse
 from exporter.exporter import Exporter
@@ -19,6 +18,7 @@ from exporter.sharding import Shard
 from exporter.simulator import ACCESS_KEY_PREFIX, SECRET_PREFIX, User
 from exporter.status.board import Account, Discovery
 from exporter.telemetry import Telemetry
+from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION
 from tests.fakes import FakeClock
 from tests.stack import ANYWHERE, BUCKETS, FIELDS, Running, document, running

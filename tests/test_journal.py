@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from exporter.inventory import Inventory
 from exporter.journal import LINES_PER_PERIOD, PERIOD, Journal, note_listing
 from exporter.model import (
     BucketState,
@@ -16,6 +15,7 @@ from exporter.model import (
     Reason,
     Timing,
 )
+from exporter.upstream.discovery import Inventory
 from tests.fakes import NOON, FakeClock, after, bucket, failure, reading
 
 START = Instant(NOON, 1000.0)

@@ -15,11 +15,11 @@ from exporter.model import Bucket, Outcome, Reading, Timing
 from exporter.places import Places
 from exporter.poller import Poller
 from exporter.schedule import Schedule
-from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken
-from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import Caller
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket, settle
 

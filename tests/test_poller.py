@@ -12,7 +12,7 @@ from exporter.model import Bucket, Outcome, Reason, Timing
 from exporter.places import Places
 from exporter.poller import HEARTBEAT_LIMIT, Poller
 from exporter.schedule import Schedule
-from exporter.upstream.pace import Pace
+from exporter.upstream.rate_limit import Pace
 from tests.fakes import FakeClock, bucket, failure, reading, settle
 
 

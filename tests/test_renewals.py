@@ -20,11 +20,11 @@ from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
 from exporter.places import Places
 from exporter.poller import Poller
 from exporter.schedule import Schedule
-from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.login import Login
-from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import Caller
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket
 

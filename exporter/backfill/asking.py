@@ -13,17 +13,17 @@ from datetime import date
 from random import Random
 from typing import TypeAlias, TypeVar
 
-from exporter.access import Access, Shared, tls_contexts_now
 from exporter.backfill.gate import Gate
 from exporter.backfill.places import Places
 from exporter.clock import Clock
 from exporter.config import Account, Config
-from exporter.inventory import EMPTIES_TO_BELIEVE, Inventory
 from exporter.model import Bucket, DayStats, Fault, pause_seconds
+from exporter.upstream.account import Access, Shared, tls_contexts_now
 from exporter.upstream.client import Client
+from exporter.upstream.discovery import EMPTIES_TO_BELIEVE, Inventory
 from exporter.upstream.events import Attempt, Call, Drift
-from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
+from exporter.upstream.rate_limit import Pace
 
 Answer: TypeAlias = DayStats | Fault
 

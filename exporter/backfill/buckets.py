@@ -13,7 +13,7 @@ import structlog
 from exporter.backfill.asking import Asking
 from exporter.backfill.failures import Failure, Failures
 from exporter.config import Account, Config
-from exporter.inventory import Assignment, Inventory, admitted, roster
+from exporter.upstream.discovery import Assignment, Inventory, admitted, roster
 
 _log = structlog.get_logger()
 

@@ -17,9 +17,9 @@ from exporter.backfill.dayfile import DayFile
 from exporter.backfill.failures import Failure, Failures
 from exporter.backfill.output import DayRecord, Output, Part
 from exporter.backfill.span import sample_times, shown_until
-from exporter.inventory import Assignment
 from exporter.model import Bucket, Fault, Timing
 from exporter.threads import in_thread
+from exporter.upstream.discovery import Assignment
 
 _log = structlog.get_logger()
 

@@ -23,8 +23,8 @@ from exporter.backfill.output import FAILED, Output
 from exporter.backfill.span import days
 from exporter.clock import Clock
 from exporter.config import Config
-from exporter.inventory import Assignment
 from exporter.threads import in_thread
+from exporter.upstream.discovery import Assignment
 
 
 @dataclass(frozen=True, slots=True)

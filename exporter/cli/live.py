@@ -14,13 +14,13 @@ from exporter.app import polled_once
 from exporter.clock import SystemClock
 from exporter.config import Account, Config
 from exporter.exporter import Exporter
-from exporter.inventory import Inventory, admitted
 from exporter.model import Failure, Fault, Reading, Reason
 from exporter.printable import printable
 from exporter.sharding import Shard
 from exporter.status.reasons import ADVICE
 from exporter.status.words import shown
 from exporter.store import Entry
+from exporter.upstream.discovery import Inventory, admitted
 
 KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}
 """Refusals by an API that has accepted the token."""

@@ -1,6 +1,6 @@
 """The proxy that the environment names for a base URL, as far as it can be judged beforehand.
 
-Only for accounts that ask for it. Which proxy is used in the end is `exporter.access`'s to say.
+Only for accounts that ask for it. Which proxy is used in the end is `exporter.upstream.account`'s to say.
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 
 from exporter.clock import Clock
 from exporter.model import Bucket, DayStats, Failure, Fault, Listing, Outcome, Reading, Reason
-from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.credentials import Credentials, NoToken
 from exporter.upstream.events import Call, Observer
 from exporter.upstream.listing import MAX_LISTING_BYTES, TOO_LARGE, listing
-from exporter.upstream.pace import Turns
 from exporter.upstream.parsing import Guard, Parsed, parse_stats
+from exporter.upstream.rate_limit import Turns
+from exporter.upstream.request import Caller, Inquiry
 
 MAX_ATTEMPTS = 3
 BACK_OFF_BASE = 0.5  # seconds; doubles with each attempt, and chance takes any part of it

@@ -18,11 +18,11 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.model import Fault, Reason, Timing, pause_seconds
-from exporter.upstream.caller import Caller
 from exporter.upstream.credentials import NoToken, SecretFile
 from exporter.upstream.events import Call
-from exporter.upstream.pace import Pace
-from exporter.upstream.sessions import Grant, Sessions
+from exporter.upstream.login_api import Grant, Sessions
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import Caller
 from exporter.upstream.tokens import Lifetime, lifetime
 
 LONGEST_MARGIN = 300.0

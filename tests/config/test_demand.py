@@ -10,7 +10,7 @@ from exporter.config import Config, demand, shortages
 from exporter.config.demand import BASE_CPU, CPU_PER_REQUEST, HEADROOM
 from exporter.model import Timing
 from exporter.schedule import Schedule
-from exporter.upstream.pace import Pace
+from exporter.upstream.rate_limit import Pace
 from tests.config.samples import ACCOUNT, good
 from tests.fakes import FakeClock, bucket, reading
 

@@ -15,11 +15,11 @@ import pytest
 
 from exporter.logs import configure
 from exporter.model import Fault
-from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.events import Call
 from exporter.upstream.listing import listing
+from exporter.upstream.login_api import grant
 from exporter.upstream.parsing import Guard, Parsed, parse_stats
-from exporter.upstream.sessions import grant
+from exporter.upstream.request import Caller, Inquiry
 from exporter.upstream.transport import Answer, Transport, Unanswered
 from tests.fakes import FakeClock, Recorder
 from tests.upstream import scripted

@@ -27,14 +27,14 @@ from exporter.model import (
     Reason,
     Timing,
 )
-from exporter.upstream.caller import QUICK_SWITCHES, Caller, Inquiry, retry_after_seconds
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken, TokenFile
 from exporter.upstream.events import Attempt, Call, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.listing import MAX_LISTING_BYTES, TOO_LARGE
-from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard, Parsed
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import QUICK_SWITCHES, Caller, Inquiry, retry_after_seconds
 from exporter.upstream.transport import Transport
 from tests.fakes import MIDNIGHT, FakeClock, Recorder, bucket
 

@@ -16,12 +16,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.model import Fault, Reason, Timing
-from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.credentials import FILE_WATCH, NoToken, SecretFile
 from exporter.upstream.events import Call
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.login import Login
-from exporter.upstream.pace import Pace
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import Caller, Inquiry
 from exporter.upstream.transport import Answer, Transport
 from tests.fakes import FakeClock, Recorder, jwt
 

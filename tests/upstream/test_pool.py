@@ -12,11 +12,11 @@ import pytest
 import trustme
 
 from exporter.model import Reading, Reason
-from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import GivenToken
-from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import Caller
 from exporter.upstream.transport import FRESH_CONNECTION, Transport, Unanswered
 from tests.fakes import FakeClock, Recorder, bucket
 from tests.upstream import scripted

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Fault, Reason
-from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.events import Call
-from exporter.upstream.pace import Pace
+from exporter.upstream.login_api import Sessions
 from exporter.upstream.parsing import Parsed, server_message
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import Caller, Inquiry
 from exporter.upstream.secrets import KEPT, SHORTEST_SECRET, Secrets
-from exporter.upstream.sessions import Sessions
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder
 

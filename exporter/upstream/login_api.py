@@ -9,11 +9,11 @@ import json
 from dataclasses import dataclass, field
 
 from exporter.model import Fault, Reason
-from exporter.upstream.caller import Caller, Inquiry
 from exporter.upstream.events import Call
 from exporter.upstream.json_reader import json_object
-from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Parsed, server_message
+from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request import Caller, Inquiry
 from exporter.upstream.tokens import is_token
 
 NO_TOKEN = Fault(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from exporter.config import Account, Discovery, TlsConfig
-from exporter.inventory import Inventory, admitted, roster
 from exporter.model import Bucket, Fault, FoundBucket, Instant, Listing, Reason, Timing
+from exporter.upstream.discovery import Inventory, admitted, roster
 from tests.fakes import NOON, after
 
 START = Instant(NOON, 1000.0)

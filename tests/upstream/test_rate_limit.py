@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.upstream.pace import TOLERANCE_SECONDS, Pace
+from exporter.upstream.rate_limit import TOLERANCE_SECONDS, Pace
 from tests.fakes import FakeClock
 
 

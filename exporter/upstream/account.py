@@ -15,13 +15,13 @@ from urllib.request import getproxies, proxy_bypass
 from exporter import config
 from exporter.clock import Clock, SystemClock
 from exporter.threads import BlockingCalls
-from exporter.upstream.caller import Caller
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken, SecretFile, TokenFile
 from exporter.upstream.events import Observer
 from exporter.upstream.login import Login
-from exporter.upstream.pace import Pace, Turns
 from exporter.upstream.parsing import Guard
+from exporter.upstream.rate_limit import Pace, Turns
+from exporter.upstream.request import Caller
 from exporter.upstream.resolver import Resolver
 from exporter.upstream.transport import Transport, connections
 from exporter.version import VERSION

@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives import serialization
 from pydantic import SecretStr
 
 from exporter import config
-from exporter.access import Access, Shared, proxy_url, tls_contexts, tls_contexts_now
 from exporter.config import Account, Limits, TlsConfig
 from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
+from exporter.upstream.account import Access, Shared, proxy_url, tls_contexts, tls_contexts_now
 from exporter.upstream.credentials import GivenToken, TokenFile
 from exporter.upstream.login import Login
-from exporter.upstream.pace import Pace
 from exporter.upstream.parsing import Guard
+from exporter.upstream.rate_limit import Pace
 from exporter.upstream.resolver import Resolver
 from tests.fakes import FakeClock, Recorder
 
@@ -189,7 +189,7 @@ async def test_tls_files_cannot_hang_the_exporter(
     """A file on a mount that hangs is given up, and the loop goes on meanwhile."""
     released = Event()
     monkeypatch.setattr("ssl.create_default_context", lambda **_: released.wait())
-    monkeypatch.setattr("exporter.access.TLS_SECONDS", 0.1)
+    monkeypatch.setattr("exporter.upstream.account.TLS_SECONDS", 0.1)
     account = replace(ACCOUNT, tls=replace(NO_TLS, ca_file=authority.ca_file))
     try:
         with pytest.raises(OSError, match="is the mount hanging"):
