@@ -26,10 +26,10 @@ import structlog
 from benchmarks import sample
 from exporter.app import Options, serving
 from exporter.clock import SystemClock
-from exporter.closed_days import ClosedDays
 from exporter.config import Config, load
 from exporter.model import Bucket, Failure, Instant, Outcome, Timing
-from exporter.schedule import Schedule, Slot
+from exporter.polling.previous_day import ClosedDays
+from exporter.polling.scheduler import Schedule, Slot
 from exporter.web.listen import ListenAddress
 
 INTERVAL = 60.0

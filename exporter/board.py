@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from exporter import config
 from exporter.clock import Clock
-from exporter.exporter import Exporter
-from exporter.history import PastPoll
 from exporter.model import BucketKey, Instant
-from exporter.schedule import Slot
+from exporter.polling.history import PastPoll
+from exporter.polling.manager import Exporter
+from exporter.polling.scheduler import Slot
 from exporter.status.board import Account, ConfigState, Discovery, Plan, Process
 from exporter.store import Entry
 from exporter.upstream.discovery import Inventory, admitted

@@ -30,8 +30,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from exporter.clock import Clock
-from exporter.gauges import Polling, PollingGauges
 from exporter.model import Reason
+from exporter.polling.collector import Polling, PollingGauges
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 
 _Format: TypeAlias = Callable[["_Family"], bytes]

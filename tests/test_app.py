@@ -10,7 +10,7 @@ import pytest
 
 from exporter.app import Options
 from exporter.model import Reason, place_of
-from exporter.sharding import Shard
+from exporter.polling.sharding import Shard
 from exporter.web.listen import ListenAddress, ListenError
 from tests.fakes import MIDNIGHT, NOON
 from tests.stack import ANYWHERE, BUCKETS, FIELDS, all_polled, document, running, was_served
@@ -254,7 +254,7 @@ async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPa
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("exporter.journal.Journal.note_transition", broken)
+    monkeypatch.setattr("exporter.polling.event_log.Journal.note_transition", broken)
     with pytest.raises(ExceptionGroup) as caught:
         await until_cancelled()
     assert caught.group_contains(ZeroDivisionError)

@@ -13,8 +13,8 @@ import pytest
 from exporter import simulator
 from exporter.board import LiveBoard
 from exporter.config import parse
-from exporter.exporter import Exporter
-from exporter.sharding import Shard
+from exporter.polling.manager import Exporter
+from exporter.polling.sharding import Shard
 from exporter.simulator import ACCESS_KEY_PREFIX, SECRET_PREFIX, User
 from exporter.status.board import Account, Discovery
 from exporter.telemetry import Telemetry

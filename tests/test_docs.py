@@ -10,10 +10,10 @@ from pathlib import Path
 
 from exporter.cli.run import FLAGS
 from exporter.exposition import ClosedDayText, bucket_text, closed_day_fragments, page
-from exporter.gauges import ListingView
 from exporter.metrics import METRICS as TABLE
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
-from exporter.sharding import Shard
+from exporter.polling.collector import ListingView
+from exporter.polling.sharding import Shard
 from exporter.telemetry import Telemetry
 from exporter.upstream.events import Attempt, Call
 from tests.fakes import NOON, FakeClock, bucket, failure, node, reading

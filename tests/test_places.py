@@ -13,8 +13,8 @@ import pytest
 
 from exporter.model import Bucket, Outcome, Reading, Timing
 from exporter.places import Places
-from exporter.poller import Poller
-from exporter.schedule import Schedule
+from exporter.polling.poller import Poller
+from exporter.polling.scheduler import Schedule
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, GivenToken
 from exporter.upstream.parsing import Guard

@@ -18,8 +18,8 @@ import pytest
 
 from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
 from exporter.places import Places
-from exporter.poller import Poller
-from exporter.schedule import Schedule
+from exporter.polling.poller import Poller
+from exporter.polling.scheduler import Schedule
 from exporter.upstream.client import Client
 from exporter.upstream.login import Login
 from exporter.upstream.parsing import Guard

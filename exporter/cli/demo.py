@@ -19,7 +19,7 @@ from exporter.clock import SystemClock
 from exporter.config import ConfigError, parse
 from exporter.config.web_config import load_web_config
 from exporter.logs import BackgroundStream
-from exporter.reload import read_in_time
+from exporter.polling.reload import read_in_time
 from exporter.web.listen import ListenAddress, ListenError
 from exporter.web.settings import GuardError
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from exporter.app import Options
 from exporter.config.quantities import duration
 from exporter.logs import FORMATS, LEVELS
-from exporter.sharding import Shard, pod_ordinal
+from exporter.polling.sharding import Shard, pod_ordinal
 from exporter.simulator import InjectedFault, ScenarioError, text_to_faults
 from exporter.version import DISTRIBUTION
 from exporter.web.listen import ListenAddress

@@ -13,10 +13,10 @@ from tqdm import tqdm
 from exporter.app import polled_once
 from exporter.clock import SystemClock
 from exporter.config import Account, Config
-from exporter.exporter import Exporter
 from exporter.model import Failure, Fault, Reading, Reason
+from exporter.polling.manager import Exporter
+from exporter.polling.sharding import Shard
 from exporter.printable import printable
-from exporter.sharding import Shard
 from exporter.status.reasons import ADVICE
 from exporter.status.words import shown
 from exporter.store import Entry

@@ -12,8 +12,8 @@ from exporter.cli import flags
 from exporter.cli.process import SOME_FAILED, complaint, read_or_give_up, start_log
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
-from exporter.exporter import Exporter
 from exporter.model import Reading
+from exporter.polling.manager import Exporter
 
 FLAGS = (
     flags.CONFIG_FILE,

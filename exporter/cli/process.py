@@ -21,8 +21,8 @@ import structlog
 from exporter.cli.signals import STOP_SIGNALS, catch
 from exporter.clock import SystemClock
 from exporter.logs import BackgroundStream, configure
+from exporter.polling.reload import read_in_time
 from exporter.printable import printable
-from exporter.reload import read_in_time
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from exporter.history import PastPoll
 from exporter.model import Bucket, BucketKey, BucketState, Fault, Instant, Timing
+from exporter.polling.history import PastPoll
 
 
 class Held(Protocol):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from exporter.history import PastPoll
 from exporter.model import DayStats, Instant, Node
+from exporter.polling.history import PastPoll
 from exporter.status.board import Account, Discovery, Process
 from exporter.status.standing import Standing, Tally
 from exporter.status.view import BucketView, Moment

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.history import KEPT, PastPoll
+from exporter.polling.history import KEPT, PastPoll
 from exporter.status.words import counted, latency, utc
 
 HEIGHT = 24

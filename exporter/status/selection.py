@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from exporter.history import is_not_online
 from exporter.model import Bucket, Node
+from exporter.polling.history import is_not_online
 from exporter.status.standing import Placed, Standing, shown_nodes, status_name
 
 PAGE_SIZE = 50

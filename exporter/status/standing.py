@@ -9,8 +9,8 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import NamedTuple
 
-from exporter.history import is_not_online
 from exporter.model import UNKNOWN_STATUS, BucketState, Node, Reason, Timing
+from exporter.polling.history import is_not_online
 from exporter.status.board import Held
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.history import PastPoll, is_not_online
 from exporter.model import Bucket, BucketState, DayStats, Failure, Instant, Node, Reason, Timing
+from exporter.polling.history import PastPoll, is_not_online
 from exporter.status.board import Plan
 from exporter.status.picture import Picture, picture
 from exporter.status.reasons import ADVICE, Advice

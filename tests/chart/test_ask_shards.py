@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.sharding import Shard
+from exporter.polling.sharding import Shard
 from tests.chart.helm import CHART
 from tests.stack import ANYWHERE, running
 from tests.web.guarded import TLS, USERS, Site

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import trustme
 
-from exporter.sharding import owner
+from exporter.polling.sharding import owner
 from tests.scrapes import Scrape
 
 PROGRAM = (sys.executable, "-m", "exporter")
@@ -28,7 +28,7 @@ PATIENCE = 30
 
 PATCHED_DEMO = """
 import sys
-import exporter.exporter, exporter.journal
+import exporter.polling.manager, exporter.polling.event_log
 from exporter.cli import main
 {patch}
 sys.argv[1:] = ["demo", "--web.listen-address=127.0.0.1:0"]
@@ -38,14 +38,14 @@ sys.exit(main())
 BUG = """
 def broken(*_):
     raise ZeroDivisionError("a bug")
-exporter.journal.Journal.note_transition = broken
+exporter.polling.event_log.Journal.note_transition = broken
 """
 
 ENDLESS_PAGE = """
 def endless(self, openmetrics):
     while True:
         yield b"x" * 100_000
-exporter.exporter.Exporter.exposition = endless
+exporter.polling.manager.Exporter.exposition = endless
 """
 
 HANGING_LOOKUP = """

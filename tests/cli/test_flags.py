@@ -9,7 +9,7 @@ import pytest
 from exporter.app import Options
 from exporter.cli import flags
 from exporter.cli.run import FLAGS
-from exporter.sharding import Shard
+from exporter.polling.sharding import Shard
 from exporter.web.listen import ListenAddress
 
 

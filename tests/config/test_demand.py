@@ -9,7 +9,7 @@ import pytest
 from exporter.config import Config, demand, shortages
 from exporter.config.demand import BASE_CPU, CPU_PER_REQUEST, HEADROOM
 from exporter.model import Timing
-from exporter.schedule import Schedule
+from exporter.polling.scheduler import Schedule
 from exporter.upstream.rate_limit import Pace
 from tests.config.samples import ACCOUNT, good
 from tests.fakes import FakeClock, bucket, reading

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from exporter.history import PastPoll
 from exporter.model import Bucket, BucketKey, BucketState, Instant, Timing
+from exporter.polling.history import PastPoll
 from exporter.status.board import Account, ConfigState, Plan, Process
 from exporter.status.standing import Placed, Tally
 from tests.fakes import NOON

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from exporter.history import PastPoll
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
+from exporter.polling.history import PastPoll
 from exporter.status.board import Plan
 from exporter.status.picture import HEIGHT, WIDTH, picture, poll_words
 from exporter.status.reasons import ADVICE

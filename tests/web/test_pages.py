@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.history import PastPoll
 from exporter.model import (
     Bucket,
     BucketState,
@@ -23,6 +22,7 @@ from exporter.model import (
     Reason,
     Timing,
 )
+from exporter.polling.history import PastPoll
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.board import Account, ConfigState, Discovery, Plan
 from exporter.web.listen import ListenAddress

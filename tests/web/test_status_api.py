@@ -12,8 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.history import KEPT
 from exporter.model import Bucket, DayStats, Fault, Node, Reason
+from exporter.polling.history import KEPT
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.board import Account, ConfigState, Discovery, Plan
 from exporter.status.selection import PAGE_SIZE

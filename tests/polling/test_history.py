@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
-from exporter.history import KEPT, History, PastPoll
 from exporter.model import BucketKey, BucketState, Instant, Outcome, Reason, Timing
+from exporter.polling.history import KEPT, History, PastPoll
 from tests.fakes import NOON, after, failure, node, reading
 
 START = Instant(NOON, 1000.0)

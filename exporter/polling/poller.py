@@ -15,7 +15,7 @@ from typing import Protocol
 from exporter.clock import Clock
 from exporter.model import Bucket, Outcome
 from exporter.places import Places
-from exporter.schedule import Schedule, Slot
+from exporter.polling.scheduler import Schedule, Slot
 
 LONGEST_WAIT = 5.0
 """The loop beats at least this often, seconds, even with nothing to do."""

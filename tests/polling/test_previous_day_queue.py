@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
-from exporter.closed_days import LONGEST_WAIT, ClosedDays, Question
 from exporter.model import Bucket, BucketState, DayStats, Instant, Timing
+from exporter.polling.previous_day import LONGEST_WAIT, ClosedDays, Question
 from tests.fakes import MIDNIGHT, NOON, after, bucket, reading
 
 TIMING = Timing()

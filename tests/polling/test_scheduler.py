@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Bucket, Instant, Outcome, Reason, Timing
-from exporter.schedule import Schedule, Slot
+from exporter.polling.scheduler import Schedule, Slot
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, reading
 
 TIMING = Timing(poll_interval=60.0)

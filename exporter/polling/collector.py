@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from exporter.sharding import Shard
+from exporter.polling.sharding import Shard
 
 
 class Polling(Protocol):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sharding import Shard, owner, pod_ordinal
+from exporter.polling.sharding import Shard, owner, pod_ordinal
 
 IDS = [f"65f1c0ff{number:06x}" for number in range(6000)]
 

@@ -10,8 +10,8 @@ import pytest
 
 from exporter.model import Bucket, Outcome, Reason, Timing
 from exporter.places import Places
-from exporter.poller import HEARTBEAT_LIMIT, Poller
-from exporter.schedule import Schedule
+from exporter.polling.poller import HEARTBEAT_LIMIT, Poller
+from exporter.polling.scheduler import Schedule
 from exporter.upstream.rate_limit import Pace
 from tests.fakes import FakeClock, bucket, failure, reading, settle
 

@@ -16,15 +16,15 @@ from typing import NamedTuple
 import structlog
 
 from exporter.clock import Clock
-from exporter.closed_days import ClosedDays, Question
 from exporter.config import Account, Config
-from exporter.history import History
-from exporter.journal import Journal, note_listing
 from exporter.model import Bucket, Fault, FoundBucket, Listing, Outcome, Reading
 from exporter.places import Places
-from exporter.poller import Poller
-from exporter.schedule import Schedule
-from exporter.sharding import Shard
+from exporter.polling.event_log import Journal, note_listing
+from exporter.polling.history import History
+from exporter.polling.poller import Poller
+from exporter.polling.previous_day import ClosedDays, Question
+from exporter.polling.scheduler import Schedule
+from exporter.polling.sharding import Shard
 from exporter.store import Prepared, Store
 from exporter.threads import in_thread
 from exporter.upstream.account import Access, Shared, TlsContexts

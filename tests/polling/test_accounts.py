@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter import simulator
-from exporter.engine import NO_CHANGE, Engine
 from exporter.logs import configure
+from exporter.polling.runner import NO_CHANGE, Engine
 from exporter.simulator import CallKind, Mfa, Spelling, TokenRules, User
 from tests.scrapes import Scrape
 from tests.stack import ANYWHERE, Running, running

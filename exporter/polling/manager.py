@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from exporter.clock import Clock
-from exporter.closed_days import ClosedDays
 from exporter.config import Account, Config, Login
-from exporter.engine import Change, Engine, Plan
-from exporter.gauges import ListingView
-from exporter.history import History, PastPoll
-from exporter.journal import Journal
 from exporter.model import BucketKey, Instant
-from exporter.schedule import Schedule, Slot
-from exporter.sharding import Shard
+from exporter.polling.collector import ListingView
+from exporter.polling.event_log import Journal
+from exporter.polling.history import History, PastPoll
+from exporter.polling.previous_day import ClosedDays
+from exporter.polling.runner import Change, Engine, Plan
+from exporter.polling.scheduler import Schedule, Slot
+from exporter.polling.sharding import Shard
 from exporter.store import Entry, Store
 from exporter.telemetry import Telemetry
 from exporter.upstream.account import TlsContexts, tls_contexts

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
-from exporter.reload import READ_SECONDS, ConfigFiles, Reloader
+from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from tests.config.samples import ACCOUNT
 from tests.fakes import FakeClock, settle
 from tests.stack import ANYWHERE, BUCKETS, Running, all_polled, document, running

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from exporter.journal import LINES_PER_PERIOD, PERIOD, Journal, note_listing
 from exporter.model import (
     BucketState,
     Fault,
@@ -15,6 +14,7 @@ from exporter.model import (
     Reason,
     Timing,
 )
+from exporter.polling.event_log import LINES_PER_PERIOD, PERIOD, Journal, note_listing
 from exporter.upstream.discovery import Inventory
 from tests.fakes import NOON, FakeClock, after, bucket, failure, reading
 
