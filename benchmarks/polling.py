@@ -22,9 +22,9 @@ from benchmarks import sample, stub
 from benchmarks.measuring import Round, costs, server
 from benchmarks.table import Row, milliseconds
 from exporter.clock import Clock, SystemClock
+from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.store import Store
 from exporter.model import Reading
-from exporter.store import Store
-from exporter.telemetry import Telemetry
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import GivenToken
 from exporter.upstream.rate_limit import Pace

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from exporter.metrics import FAMILIES
+from exporter.metrics.families import FAMILIES
 from exporter.model import UNKNOWN_STATUS, Bucket, Node, Reading
 
 NODE = ("bucket_id", "ip", "host")

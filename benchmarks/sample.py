@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from exporter.metrics.store import Store
 from exporter.model import Bucket, DayStats, Instant, Reading, Timing
-from exporter.store import Store
 from exporter.upstream.parsing import Guard, parse_stats
 
 NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z

@@ -20,9 +20,9 @@ from prometheus_client import disable_created_metrics, start_http_server
 from benchmarks import reference, sample, stub
 from benchmarks.measuring import Server
 from exporter.clock import SystemClock
+from exporter.metrics.self_metrics import Telemetry
 from exporter.polling.collector import ListingView
 from exporter.polling.sharding import Shard
-from exporter.telemetry import Telemetry
 from exporter.upstream.events import Call
 from exporter.web.app import Endpoints, make_app
 from exporter.web.listen import ListenAddress, served

@@ -21,10 +21,10 @@ from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError
 from exporter.config.web_config import WebConfig, load_web_config
 from exporter.gc_tuning import Collector
+from exporter.metrics.self_metrics import Telemetry
 from exporter.polling.manager import Exporter
 from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.polling.sharding import Shard
-from exporter.telemetry import Telemetry
 from exporter.threads import BlockingCalls
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision

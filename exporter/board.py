@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from exporter import config
 from exporter.clock import Clock
+from exporter.metrics.store import Entry
 from exporter.model import BucketKey, Instant
 from exporter.polling.history import PastPoll
 from exporter.polling.manager import Exporter
 from exporter.polling.scheduler import Slot
 from exporter.status.board import Account, ConfigState, Discovery, Plan, Process
-from exporter.store import Entry
 from exporter.upstream.discovery import Inventory, admitted
 from exporter.version import VERSION
 

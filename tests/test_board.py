@@ -13,11 +13,11 @@ import pytest
 from exporter import simulator
 from exporter.board import LiveBoard
 from exporter.config import parse
+from exporter.metrics.self_metrics import Telemetry
 from exporter.polling.manager import Exporter
 from exporter.polling.sharding import Shard
 from exporter.simulator import ACCESS_KEY_PREFIX, SECRET_PREFIX, User
 from exporter.status.board import Account, Discovery
-from exporter.telemetry import Telemetry
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION
 from tests.fakes import FakeClock

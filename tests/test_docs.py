@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter.cli.run import FLAGS
-from exporter.exposition import ClosedDayText, bucket_text, closed_day_fragments, page
-from exporter.metrics import METRICS as TABLE
+from exporter.metrics.families import METRICS as TABLE
+from exporter.metrics.render import ClosedDayText, bucket_text, closed_day_fragments, page
+from exporter.metrics.self_metrics import Telemetry
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.polling.collector import ListingView
 from exporter.polling.sharding import Shard
-from exporter.telemetry import Telemetry
 from exporter.upstream.events import Attempt, Call
 from tests.fakes import NOON, FakeClock, bucket, failure, node, reading
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from exporter.metrics import PREVIOUS_DAY, NodeFigure, label_pair, node_labels
+from exporter.metrics.families import PREVIOUS_DAY, NodeFigure, label_pair, node_labels
 from exporter.model import Node
 from exporter.threads import in_thread
 

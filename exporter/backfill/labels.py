@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from exporter.config.texts import LABEL_NAME_PATTERN, label_value
-from exporter.metrics import PREVIOUS_DAY, label_pair
+from exporter.metrics.families import PREVIOUS_DAY, label_pair
 
 METRIC_LABELS = frozenset(name for figure in PREVIOUS_DAY for name in figure.labels)
 RESERVED = frozenset({"le", "quantile"})

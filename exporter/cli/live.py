@@ -13,13 +13,13 @@ from tqdm import tqdm
 from exporter.app import polled_once
 from exporter.clock import SystemClock
 from exporter.config import Account, Config
+from exporter.metrics.store import Entry
 from exporter.model import Failure, Fault, Reading, Reason
 from exporter.polling.manager import Exporter
 from exporter.polling.sharding import Shard
 from exporter.printable import printable
 from exporter.status.reasons import ADVICE
 from exporter.status.words import shown
-from exporter.store import Entry
 from exporter.upstream.discovery import Inventory, admitted
 
 KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}

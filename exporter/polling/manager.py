@@ -11,6 +11,8 @@ from random import Random
 
 from exporter.clock import Clock
 from exporter.config import Account, Config, Login
+from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.store import Entry, Store
 from exporter.model import BucketKey, Instant
 from exporter.polling.collector import ListingView
 from exporter.polling.event_log import Journal
@@ -19,8 +21,6 @@ from exporter.polling.previous_day import ClosedDays
 from exporter.polling.runner import Change, Engine, Plan
 from exporter.polling.scheduler import Schedule, Slot
 from exporter.polling.sharding import Shard
-from exporter.store import Entry, Store
-from exporter.telemetry import Telemetry
 from exporter.upstream.account import TlsContexts, tls_contexts
 from exporter.upstream.discovery import Inventory, admitted
 from exporter.upstream.events import Call

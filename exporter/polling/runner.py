@@ -17,6 +17,7 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.config import Account, Config
+from exporter.metrics.store import Prepared, Store
 from exporter.model import Bucket, Fault, FoundBucket, Listing, Outcome, Reading
 from exporter.places import Places
 from exporter.polling.event_log import Journal, note_listing
@@ -25,7 +26,6 @@ from exporter.polling.poller import Poller
 from exporter.polling.previous_day import ClosedDays, Question
 from exporter.polling.scheduler import Schedule
 from exporter.polling.sharding import Shard
-from exporter.store import Prepared, Store
 from exporter.threads import in_thread
 from exporter.upstream.account import Access, Shared, TlsContexts
 from exporter.upstream.discovery import Assignment, Inventory, admitted, roster

@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter import simulator
 from exporter.backfill import Backfill, Failures, Order
 from exporter.config import Config, parse
-from exporter.metrics import PREVIOUS_DAY
+from exporter.metrics.families import PREVIOUS_DAY
 from exporter.simulator import InjectedFault, Scenario, World
 from exporter.simulator.calls import ApiCall
 from exporter.simulator.world import Row

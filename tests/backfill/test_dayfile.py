@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from exporter.backfill import dayfile
 from exporter.backfill.dayfile import DayFile
 from exporter.backfill.labels import label_suffix
-from exporter.metrics import PREVIOUS_DAY
+from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Node
 from tests.backfill.runs import LATENCY, UPTIME, samples
 from tests.fakes import node

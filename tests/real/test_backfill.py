@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from exporter.backfill import first_moment_to_ask
-from exporter.metrics import PREVIOUS_DAY
+from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Timing, midnight
 from exporter.simulator import World
 from tests.real.databases import Database, Series

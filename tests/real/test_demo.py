@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from exporter.metrics import METRICS
+from exporter.metrics.families import METRICS
 from tests.real.databases import Database, Samples, Series, prometheus
 from tests.real.programs import started, until
 from tests.scrapes import Scrape

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from exporter.metrics import FAMILIES
+from exporter.metrics.families import FAMILIES
 from exporter.simulator import Simulator
 from tests.fakes import MIDNIGHT
 from tests.real.databases import Database, History, Series, prometheus

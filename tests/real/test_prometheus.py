@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from exporter.metrics import METRICS
+from exporter.metrics.families import METRICS
 from exporter.simulator import Simulator
 from exporter.simulator.data_faults import HOSTILE
 from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE

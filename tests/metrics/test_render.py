@@ -12,7 +12,8 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from exporter.exposition import (
+from exporter.metrics.families import FAMILIES, METRICS
+from exporter.metrics.render import (
     BUCKETS_PER_CHUNK,
     CHUNK_BYTES,
     BucketText,
@@ -22,7 +23,6 @@ from exporter.exposition import (
     page,
     page_in_chunks,
 )
-from exporter.metrics import FAMILIES, METRICS
 from exporter.model import Bucket, BucketState, DayStats, Instant, Outcome, Reason, Timing
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 

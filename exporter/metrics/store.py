@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import NamedTuple
 
-from exporter.exposition import (
+from exporter.metrics.render import (
     NO_CLOSED_DAY,
     BucketText,
     ClosedDayText,

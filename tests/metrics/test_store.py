@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.exposition import bucket_text
+from exporter.metrics.render import bucket_text
+from exporter.metrics.store import Store
 from exporter.model import BucketKey, DayStats, Instant, Node, Timing
-from exporter.store import Store
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 
 TIMING = Timing()
@@ -68,7 +68,7 @@ def test_page_being_made_in_chunks_is_of_its_moment(monkeypatch: pytest.MonkeyPa
     """What is recorded while a page is read is on the next one, and on no part of this one."""
     store = make_store()
     store.record(BucketKey("main", "b1"), failure(START))
-    monkeypatch.setattr("exporter.store.KEPT_PAGE", 0)
+    monkeypatch.setattr("exporter.metrics.store.KEPT_PAGE", 0)
     before = b"".join(store.page(START.monotonic))
     making = store.page(START.monotonic)
     chunks = [next(making)]
@@ -79,7 +79,7 @@ def test_page_being_made_in_chunks_is_of_its_moment(monkeypatch: pytest.MonkeyPa
 
 def test_large_page_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would take much memory is made anew each time, and is the same."""
-    monkeypatch.setattr("exporter.store.KEPT_PAGE", 100)
+    monkeypatch.setattr("exporter.metrics.store.KEPT_PAGE", 100)
     store = make_store()
     first, second = (list(store.page(START.monotonic)) for _ in range(2))
     assert first == second
@@ -92,7 +92,7 @@ def test_page_is_kept_as_long_as_it_is_small(monkeypatch: pytest.MonkeyPatch) ->
     nodes = [node(f"n{number}", uptime_ratio=0.5) for number in range(60)]
     now, key = START.monotonic, BucketKey("main", "b1")
     headers = len(b"".join(Store().page(now)))
-    monkeypatch.setattr("exporter.store.KEPT_PAGE", 2000)
+    monkeypatch.setattr("exporter.metrics.store.KEPT_PAGE", 2000)
 
     def is_whole() -> bool:
         chunks = list(store.page(now))

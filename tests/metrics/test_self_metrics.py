@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import disable_created_metrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from exporter.metrics.self_metrics import ATTEMPT_REASONS, KNOWN_CODES, SAMPLES_PER_PIECE, Telemetry
 from exporter.model import Reason
 from exporter.polling.collector import ListingView
 from exporter.polling.sharding import Shard
-from exporter.telemetry import ATTEMPT_REASONS, KNOWN_CODES, SAMPLES_PER_PIECE, Telemetry
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
 from tests.fakes import FakeClock
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from operator import itemgetter
 
-from exporter.metrics import FAMILIES, PREVIOUS_DAY, Family, View, WhenStale
+from exporter.metrics.families import FAMILIES, PREVIOUS_DAY, Family, View, WhenStale
 from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Timing
 
 BUCKETS_PER_CHUNK = 256
