@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from exporter.config.texts import LABEL_NAME_PATTERN, label_value
+from exporter.config.values import LABEL_NAME_PATTERN, label_value
 from exporter.metrics.families import PREVIOUS_DAY, label_pair
 
 METRIC_LABELS = frozenset(name for figure in PREVIOUS_DAY for name in figure.labels)

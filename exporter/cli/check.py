@@ -11,6 +11,7 @@ from exporter.cli import flags
 from exporter.cli.advice import ended_tokens, useless_variables
 from exporter.cli.backfill import FLAGS as BACKFILL_FLAGS
 from exporter.cli.live import live_verdicts, verdict_table
+from exporter.cli.load_estimate import LoadEstimate, load_estimate, shortages
 from exporter.cli.once import FLAGS as ONCE_FLAGS
 from exporter.cli.process import (
     BAD_START,
@@ -21,7 +22,7 @@ from exporter.cli.process import (
 )
 from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.clock import SystemClock
-from exporter.config import Config, ConfigError, Demand, audited, demand, shortages
+from exporter.config import Config, ConfigError, audited
 from exporter.polling.sharding import Shard
 from exporter.printable import printable
 
@@ -56,7 +57,7 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     for warning in warnings:
         print(f"warning: {printable(str(warning))}", file=sys.stderr)  # noqa: T201 - the command's output
-    print(f"{file}: good\n{_load_text(mine, demand(mine), shard)}")  # noqa: T201 - the command's output
+    print(f"{file}: good\n{_load_text(mine, load_estimate(mine), shard)}")  # noqa: T201 - the command's output
     if not values[LIVE.name]:
         return 0
     log = start_log("error", "logfmt")
@@ -81,7 +82,7 @@ def _part(config: Config, shard: Shard) -> Config:
     return replace(config, accounts=tuple(accounts))
 
 
-def _load_text(config: Config, asked: Demand, shard: Shard) -> str:
+def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
     limits = config.limits
     rows = (
         ("shard", f"{shard.ordinal} of {shard.total}; limits are of each process"),
@@ -102,7 +103,7 @@ def _load_text(config: Config, asked: Demand, shard: Shard) -> str:
     return "\n".join(f"  {name:<20} {text}" for name, text in rows)
 
 
-def _answer_time_text(asked: Demand, at_once: int) -> str:
+def _answer_time_text(asked: LoadEstimate, at_once: int) -> str:
     if math.isinf(asked.answer_time):
         return "known once buckets are found: none is listed"
     return f"{asked.answer_time:.2f}s on average with {at_once} at once"

@@ -5,7 +5,6 @@ uses); `loader` goes that way. Of the files that one names only bucket files and
 opened here; those that hold tokens and passwords only where a person asks for it (`audited`).
 """
 
-from exporter.config.demand import Demand, demand, shortages
 from exporter.config.loader import audited, load, parse
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.settings import Account, Config, Discovery, Limits, Login, TlsConfig
@@ -15,7 +14,6 @@ __all__ = [
     "Account",
     "Config",
     "ConfigError",
-    "Demand",
     "Discovery",
     "Limits",
     "Login",
@@ -23,8 +21,6 @@ __all__ = [
     "Sources",
     "TlsConfig",
     "audited",
-    "demand",
     "load",
     "parse",
-    "shortages",
 ]

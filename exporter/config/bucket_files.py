@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from exporter.config.patterns import ListingError, Pattern, is_directory
 from exporter.config.problems import ConfigError, Place, Report, file_text, path_text, quoted
+from exporter.config.pydantic_messages import report_shape
 from exporter.config.sources import Sources, unreadable
-from exporter.config.syntax import decoded
 from exporter.config.targets import BUCKET_FILE, BucketDocument
-from exporter.config.tree import Node, Tree, read
-from exporter.config.wording import report_shape
+from exporter.config.yaml_errors import decoded
+from exporter.config.yaml_tree import Node, Tree, read
 
 _NO_FILE = 'there is no such file: mend the path, or write a pattern, as "buckets/*.yaml"'
 _IN_VAIN = "no file matches this by now: mend the pattern if there should be one"

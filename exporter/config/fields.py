@@ -13,7 +13,7 @@ from typing import Annotated, TypeAlias, TypeVar
 from pydantic import BeforeValidator, SecretStr, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from exporter.config import quantities, regexes, texts, urls
+from exporter.config import quantities, regexes, urls, values
 
 T = TypeVar("T")
 """A value's type, with or without None: None is the default of a key, never a value in the YAML."""
@@ -55,20 +55,20 @@ Duration = Annotated[
     T, _read(quantities.duration), _either({"const": 0}, quantities.DURATION_PATTERN)
 ]
 BaseUrl = Annotated[T, _read(urls.base_url), WithJsonSchema(_text(urls.BASE_URL_PATTERN))]
-Name = Annotated[T, _read(texts.name), _literal(texts.NAME_PATTERN)]
+Name = Annotated[T, _read(values.name), _literal(values.NAME_PATTERN)]
 BucketId: TypeAlias = Annotated[
     str,
-    _read(texts.bucket_id),
+    _read(values.bucket_id),
     _literal(
-        texts.NAME_PATTERN, maxLength=texts.LABEL_VALUE_LENGTH, **{"not": {"enum": [".", ".."]}}
+        values.NAME_PATTERN, maxLength=values.LABEL_VALUE_LENGTH, **{"not": {"enum": [".", ".."]}}
     ),
 ]
 Credentials: TypeAlias = Annotated[
-    SecretStr | None, _read(texts.token), _literal(texts.VISIBLE_ASCII_PATTERN, writeOnly=True)
+    SecretStr | None, _read(values.token), _literal(values.VISIBLE_ASCII_PATTERN, writeOnly=True)
 ]
-Email: TypeAlias = Annotated[str, _read(texts.email), WithJsonSchema(_text(texts.EMAIL_PATTERN))]
+Email: TypeAlias = Annotated[str, _read(values.email), WithJsonSchema(_text(values.EMAIL_PATTERN))]
 Password: TypeAlias = Annotated[
-    SecretStr | None, _read(texts.password), _literal(_ANY_PATTERN, writeOnly=True)
+    SecretStr | None, _read(values.password), _literal(_ANY_PATTERN, writeOnly=True)
 ]
 Host: TypeAlias = Annotated[str | None, _read(urls.host), _literal(urls.HOST_PATTERN)]
 ProxyUrl: TypeAlias = Annotated[
@@ -90,16 +90,16 @@ Rate: TypeAlias = Annotated[
 Switch: TypeAlias = Annotated[bool, _either({"type": "boolean"}, "^(true|false)$")]
 
 _LABEL_NAME = {
-    "pattern": texts.LABEL_NAME_PATTERN,
+    "pattern": values.LABEL_NAME_PATTERN,
     "not": {
         "anyOf": [
             {"pattern": "^__"},
-            {"enum": sorted(texts.EXPORTER_LABELS | texts.PROMETHEUS_LABELS)},
+            {"enum": sorted(values.EXPORTER_LABELS | values.PROMETHEUS_LABELS)},
         ]
     },
 }
 Labels: TypeAlias = Annotated[
-    dict[Annotated[str, _read(texts.label_name)], Annotated[str, _read(texts.label_value)]],
+    dict[Annotated[str, _read(values.label_name)], Annotated[str, _read(values.label_value)]],
     BeforeValidator(empty_if_none),
     WithJsonSchema(
         {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from exporter.config.bucket_files import BucketFile
 from exporter.config.problems import Place, path_text, quoted
-from exporter.config.tree import Node, Tree
+from exporter.config.yaml_tree import Node, Tree
 
 
 class _Entry(NamedTuple):

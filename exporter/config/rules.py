@@ -13,18 +13,18 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from exporter.config.access import ProxyDocument, TlsDocument
 from exporter.config.bucket_files import BucketFile
-from exporter.config.document import AccountDocument, GlobalDocument, Overrides
 from exporter.config.problems import Place
 from exporter.config.proxies import environment_fault
 from exporter.config.quantities import duration_text
 from exporter.config.repeats import report_repeats
+from exporter.config.schema import AccountDocument, GlobalDocument, Overrides
+from exporter.config.schema_auth import ProxyDocument, TlsDocument
 from exporter.config.sources import Sources
 from exporter.config.spelling import misspelled
 from exporter.config.tls import tls_config, tls_faults
-from exporter.config.tree import Node, Tree
 from exporter.config.urls import is_exposed, is_https
+from exporter.config.yaml_tree import Node, Tree
 from exporter.model import UNKNOWN_STATUS, Timing
 
 _EXPOSED = (

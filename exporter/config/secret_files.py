@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from exporter.config.texts import password, token
-from exporter.config.tree import Tree
+from exporter.config.values import password, token
+from exporter.config.yaml_tree import Tree
 from exporter.files import SECRET_LIMIT, read_file
 
 _KEYS: dict[tuple[str, str], Callable[[str], str]] = {

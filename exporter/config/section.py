@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from exporter.config.problems import Place, key_text, quoted
 from exporter.config.spelling import meant
-from exporter.config.tree import Node, Tree
+from exporter.config.yaml_tree import Node, Tree
 
 T = TypeVar("T")
 

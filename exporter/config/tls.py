@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from exporter.config.access import TlsDocument
+from exporter.config.schema_auth import TlsDocument
 from exporter.config.settings import TlsConfig
 from exporter.config.sources import unreadable
 from exporter.files import read_file

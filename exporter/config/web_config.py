@@ -16,8 +16,8 @@ from exporter.config import web_terms as terms
 from exporter.config.problems import Problem, Report, path_text
 from exporter.config.section import Section
 from exporter.config.sources import unreadable
-from exporter.config.syntax import compose
-from exporter.config.tree import read
+from exporter.config.yaml_errors import compose
+from exporter.config.yaml_tree import read
 from exporter.files import read_file
 
 MIN_COST = 4

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config import ConfigError, load, parse
-from exporter.config.document import MAPPINGS, keys
+from exporter.config.schema import MAPPINGS, keys
 from tests.config.samples import ACCOUNT, DATA, TOKEN, written
 
 Json: TypeAlias = "str | int | bool | float | list[Json] | dict[str, Json] | None"

@@ -48,7 +48,7 @@ SHORTEST_ANSWER_TIME = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class LoadEstimate:
     """The load of a configuration."""
 
     buckets: int
@@ -60,14 +60,14 @@ class Demand:
     cpu: float  # share of a core, without TLS, while closed days are asked for
 
 
-def demand(config: Config) -> Demand:
+def load_estimate(config: Config) -> LoadEstimate:
     """What a process with this configuration will ask for and need, for its listed buckets."""
     buckets = len(config.buckets())
     rate = sum(map(_rate, config.accounts))
     per_node = 7 + len(config.known_statuses) + 1
     series = buckets * (NODES_PER_BUCKET * per_node + 6)
     closed_days = buckets / CLOSED_DAYS_SPREAD
-    return Demand(
+    return LoadEstimate(
         buckets=buckets,
         requests_per_second=rate,
         closed_days_per_second=closed_days,
@@ -81,7 +81,7 @@ def demand(config: Config) -> Demand:
 def shortages(config: Config, file: str) -> tuple[Problem, ...]:
     """Where the limits do not allow what is asked for: polls would be late, for good."""
     found: list[Problem] = []
-    asked = demand(config)
+    asked = load_estimate(config)
     allowed = config.limits.max_requests_per_second
     least = asked.requests_per_second * LEAST_HEADROOM + asked.closed_days_per_second
     if least > allowed:

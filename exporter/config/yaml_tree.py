@@ -15,7 +15,7 @@ import yaml
 
 from exporter.config.expansion import expand
 from exporter.config.problems import Place, Report, key_text, quoted
-from exporter.config.syntax import MAX_DEPTH, compose
+from exporter.config.yaml_errors import MAX_DEPTH, compose
 
 MAX_VALUES = 1_000_000
 """How many values a document may hold once its aliases are followed."""

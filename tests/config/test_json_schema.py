@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import exporter.config
-from exporter.config.schema import schema, schema_text
+from exporter.config.json_schema import schema, schema_text
 from tests.config.samples import DATA
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
@@ -121,14 +121,14 @@ LOADER_ONLY = {
 
 
 def test_shipped_schema_is_the_generated_one() -> None:
-    """It is made by `python -m exporter.config.schema`, anew after each change of the models."""
+    """It is made by `python -m exporter.config.json_schema`, anew after each change of the models."""
     shipped = Path(__file__).parents[2] / "config.schema.json"
     assert shipped.read_text(encoding="utf-8") == schema_text()
 
 
 def test_module_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m exporter.config.schema` writes what is shipped."""
-    runpy.run_path(exporter.config.schema.__file__, run_name="__main__")
+    """`python -m exporter.config.json_schema` writes what is shipped."""
+    runpy.run_path(exporter.config.json_schema.__file__, run_name="__main__")
     assert capsys.readouterr().out == schema_text()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import texts, urls
+from exporter.config import urls, values
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_no_text_breaks_the_url_check(text: str) -> None:
 def test_accepted_names_and_tokens_fit_the_schema_s_patterns(text: str) -> None:
     """An editor never complains of what the loader takes."""
     with suppress(ValueError):
-        assert re.search(texts.NAME_PATTERN, texts.name(text))
+        assert re.search(values.NAME_PATTERN, values.name(text))
     with suppress(ValueError):
-        assert texts.token(text) == text.strip()
-        assert re.search(texts.VISIBLE_ASCII_PATTERN, text)
+        assert values.token(text) == text.strip()
+        assert re.search(values.VISIBLE_ASCII_PATTERN, text)
 
 
 @pytest.mark.parametrize(
@@ -96,36 +96,36 @@ def test_host_has_no_zone() -> None:
 @given(st.text(min_size=1))
 def test_password_is_taken_literally(text: str) -> None:
     """Nothing is trimmed from a password."""
-    assert texts.password(text) == text
+    assert values.password(text) == text
 
 
-@given(st.from_regex(texts.EMAIL_PATTERN) | st.text())
+@given(st.from_regex(values.EMAIL_PATTERN) | st.text())
 def test_accepted_addresses_fit_the_schema_s_pattern(text: str) -> None:
     """Any text is either refused or an address that an editor takes, too."""
     with suppress(ValueError):
-        assert re.search(texts.EMAIL_PATTERN, texts.email(text))
+        assert re.search(values.EMAIL_PATTERN, values.email(text))
 
 
 @pytest.mark.parametrize("name", ["team", "_x", "T1", "a_b"])
 def test_label_names_are_prometheus_s(name: str) -> None:
     """Letters, digits and _ make a name."""
-    assert texts.label_name(name) == name
+    assert values.label_name(name) == name
 
 
 @pytest.mark.parametrize(
     "name",
     [
         *("", "1a", "a-b", "é", "a\n", "__a"),
-        *sorted(texts.PROMETHEUS_LABELS),
-        *sorted(texts.EXPORTER_LABELS),
+        *sorted(values.PROMETHEUS_LABELS),
+        *sorted(values.EXPORTER_LABELS),
     ],
 )
 def test_other_label_names_are_refused(name: str) -> None:
     """Malformed names, and names that mean something already."""
     with pytest.raises(ValueError, match="label name"):
-        texts.label_name(name)
+        values.label_name(name)
 
 
 def test_token_is_trimmed() -> None:
     """White space around a token, such as a variable's line break, does not belong to it."""
-    assert texts.token(" abc.def\n") == "abc.def"
+    assert values.token(" abc.def\n") == "abc.def"

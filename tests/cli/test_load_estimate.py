@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from exporter.config import Config, demand, shortages
-from exporter.config.demand import BASE_CPU, CPU_PER_REQUEST, HEADROOM
+from exporter.cli.load_estimate import BASE_CPU, CPU_PER_REQUEST, HEADROOM, load_estimate, shortages
+from exporter.config import Config
 from exporter.model import Timing
 from exporter.polling.scheduler import Schedule
 from exporter.upstream.rate_limit import Pace
@@ -41,7 +41,7 @@ def config(often: int, rarely: int, settings: str = "") -> Config:
 
 def test_demand_adds_up_over_accounts() -> None:
     """Requests are the sum of each account's own interval, series that of all buckets."""
-    asked = demand(config(10, 60))
+    asked = load_estimate(config(10, 60))
     assert asked.buckets == 70
     assert asked.requests_per_second == pytest.approx(2)
     assert asked.answer_time == pytest.approx(8)
@@ -53,16 +53,16 @@ def test_demand_adds_up_over_accounts() -> None:
 
 def test_buckets_to_be_found_do_not_count() -> None:
     """Nobody knows how many there will be."""
-    asked = demand(good(f"{ACCOUNT}    discovery: {{}}\n"))
+    asked = load_estimate(good(f"{ACCOUNT}    discovery: {{}}\n"))
     assert asked.buckets == 1
     assert asked.requests_per_second == pytest.approx(1 / 60)
-    none = demand(good(ACCOUNT.replace("buckets: [65f1c0ffee]", "discovery: {}")))
+    none = load_estimate(good(ACCOUNT.replace("buckets: [65f1c0ffee]", "discovery: {}")))
     assert (none.buckets, none.answer_time) == (0, math.inf)
 
 
 def test_more_statuses_are_more_series() -> None:
     """Each known status is a series per node."""
-    assert demand(config(1, 1, "known_statuses: [A]")).series == 2 * (6 * 9 + 6)
+    assert load_estimate(config(1, 1, "known_statuses: [A]")).series == 2 * (6 * 9 + 6)
 
 
 def test_enough_is_no_shortage() -> None:
@@ -127,7 +127,7 @@ def test_more_accounts_than_places_is_a_warning() -> None:
 
 def test_advice_is_enough() -> None:
     """Following the advice leaves no shortage."""
-    asked = demand(config(200, 60))
+    asked = load_estimate(config(200, 60))
     advised = math.ceil(asked.requests_per_second * HEADROOM)
     followed = f"max_requests_per_second: {advised}, max_concurrent_requests: 20"
     assert not shortages(config(200, 60, followed), "config.yaml")

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from exporter.config import syntax
+from exporter.config import yaml_errors
 from tests.config.samples import problems
 
 SECRETS = ("*hunter2", "!hunter2!x", "[*hunter2, &hunter2 x]", "&hunter2 [&hunter2 x]", ">hunter2")
 
 
-@pytest.mark.parametrize("loader", [syntax.LOADER, yaml.SafeLoader])
+@pytest.mark.parametrize("loader", [yaml_errors.LOADER, yaml.SafeLoader])
 @pytest.mark.parametrize("secret", SECRETS)
 def test_neither_parser_shows_a_value(
     monkeypatch: pytest.MonkeyPatch, secret: str, loader: object
 ) -> None:
     """PyYAML's own parser quotes names of anchors and tags; libyaml does not."""
-    monkeypatch.setattr(syntax, "LOADER", loader)
+    monkeypatch.setattr(yaml_errors, "LOADER", loader)
     assert "hunter2" not in "\n".join(problems(f"password: {secret}\n"))
 
 

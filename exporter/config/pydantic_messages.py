@@ -11,11 +11,11 @@ import re
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.config.document import MAPPINGS, keys
 from exporter.config.problems import Place, key_text, quoted
 from exporter.config.quantities import duration_text
+from exporter.config.schema import MAPPINGS, keys
 from exporter.config.spelling import meant, misspelled
-from exporter.config.tree import Node, Tree
+from exporter.config.yaml_tree import Node, Tree
 
 _WORDS = {
     "string_type": "this must be a text, not {kind}",

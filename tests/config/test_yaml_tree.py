@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.config.problems import ConfigError, Report
-from exporter.config.tree import Tree, read
+from exporter.config.yaml_tree import Tree, read
 
 TEXT = """\
 one:

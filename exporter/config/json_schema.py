@@ -1,0 +1,47 @@
+"""The JSON Schema of the configuration file, for editors; `config.schema.json` holds it.
+
+Made from the models in `document` alone: what a key may be is never said a second time here.
+`python -m exporter.config.json_schema` prints it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from exporter.config.schema import Document
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's own, without what would be noise in an editor."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        """Titles would only repeat the keys."""
+        del schema
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """A default of None is no value that could be written: the description says what holds."""
+        described = super().default_schema(schema)
+        return {
+            key: described[key] for key in described if (key, described[key]) != ("default", None)
+        }
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the configuration file."""
+    described = Document.model_json_schema(schema_generator=_Generator)
+    return {"$schema": _Generator.schema_dialect, **described}
+
+
+def schema_text() -> str:
+    """The schema as the file beside this holds it."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema_text())
