@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from benchmarks import reference, sample
 from benchmarks.measuring import Cost, Preparation, Round, costs
 from benchmarks.table import Quantity, Row, megabytes, milliseconds
-from exporter.web.scrapes import GZIP_LEVEL, gzipped
+from exporter.web.metrics_handler import GZIP_LEVEL, gzipped
 
 Encoding: TypeAlias = Callable[[Iterable[bytes]], Iterator[bytes]]
 

@@ -25,7 +25,7 @@ from exporter.polling.collector import ListingView
 from exporter.polling.sharding import Shard
 from exporter.upstream.events import Call
 from exporter.web.app import Endpoints, make_app
-from exporter.web.listen import ListenAddress, served
+from exporter.web.server import ListenAddress, served
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 NGINX_CONF = """\

@@ -30,7 +30,7 @@ from exporter.config import Config, load
 from exporter.model import Bucket, Failure, Instant, Outcome, Timing
 from exporter.polling.previous_day import ClosedDays
 from exporter.polling.scheduler import Schedule, Slot
-from exporter.web.listen import ListenAddress
+from exporter.web.server import ListenAddress
 
 INTERVAL = 60.0
 HEADROOM = 2.0  # the first round and the second must not meet

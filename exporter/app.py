@@ -19,7 +19,6 @@ from prometheus_client import disable_created_metrics
 from exporter.board import LiveBoard
 from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError
-from exporter.config.web_config import WebConfig, load_web_config
 from exporter.gc_tuning import Collector
 from exporter.metrics.self_metrics import Telemetry
 from exporter.polling.manager import Exporter
@@ -29,8 +28,9 @@ from exporter.threads import BlockingCalls
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
-from exporter.web.guard import Guard, hanging
-from exporter.web.listen import ListenAddress, served
+from exporter.web.config import WebConfig, load_web_config
+from exporter.web.security import Guard, hanging
+from exporter.web.server import ListenAddress, served
 from exporter.web.settings import GuardError
 
 BUCKET_FILES_WATCH = 5.0

@@ -14,7 +14,7 @@ import httpx
 from exporter import simulator
 from exporter.app import Options, serving
 from exporter.config import parse
-from exporter.web.listen import ListenAddress
+from exporter.web.server import ListenAddress
 from tests.fakes import NOON, FastClock
 from tests.scrapes import Sample, Scrape
 

@@ -11,7 +11,7 @@ import pytest
 from exporter.app import Options
 from exporter.model import Reason, place_of
 from exporter.polling.sharding import Shard
-from exporter.web.listen import ListenAddress, ListenError
+from exporter.web.server import ListenAddress, ListenError
 from tests.fakes import MIDNIGHT, NOON
 from tests.stack import ANYWHERE, BUCKETS, FIELDS, all_polled, document, running, was_served
 

@@ -17,10 +17,10 @@ from exporter.cli.process import complaint, start_log, until_signalled
 from exporter.cli.simulate import scenarios_text, simulated
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, parse
-from exporter.config.web_config import load_web_config
 from exporter.logs import BackgroundStream
 from exporter.polling.reload import read_in_time
-from exporter.web.listen import ListenAddress, ListenError
+from exporter.web.config import load_web_config
+from exporter.web.server import ListenAddress, ListenError
 from exporter.web.settings import GuardError
 
 DEMO_ADDRESS = replace(flags.LISTEN_ADDRESS, default="127.0.0.1:10120")

@@ -21,7 +21,7 @@ from exporter.logs import FORMATS, LEVELS
 from exporter.polling.sharding import Shard, pod_ordinal
 from exporter.simulator import InjectedFault, ScenarioError, text_to_faults
 from exporter.version import DISTRIBUTION
-from exporter.web.listen import ListenAddress
+from exporter.web.server import ListenAddress
 
 ENVIRONMENT_PREFIX = "FLASHBACK_EXPORTER_"
 

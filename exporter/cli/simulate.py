@@ -11,7 +11,7 @@ from exporter import simulator
 from exporter.cli import flags
 from exporter.cli.flags import Values
 from exporter.cli.process import complaint, start_log, until_signalled
-from exporter.web.listen import ListenAddress, ListenError, cannot_listen
+from exporter.web.server import ListenAddress, ListenError, cannot_listen
 
 ADDRESS = replace(
     flags.LISTEN_ADDRESS,

@@ -13,10 +13,10 @@ from aiohttp import hdrs, web
 
 from exporter.status.board import Board
 from exporter.web.connection import COMMON_HEADERS
+from exporter.web.limits import Turnstile
+from exporter.web.metrics_handler import Scrapes
 from exporter.web.pages import add_pages
-from exporter.web.scrapes import Scrapes
 from exporter.web.status_api import add_status_api
-from exporter.web.turnstile import Turnstile
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -20,8 +20,8 @@ from exporter.status.reasons import ADVICE
 from exporter.status.selection import NOT_ONLINE, Page, Selection
 from exporter.status.standing import Placed, Standing
 from exporter.web.assets import add_assets, load_assets
+from exporter.web.limits import Turnstile, send
 from exporter.web.templating import pieces, template
-from exporter.web.turnstile import Turnstile, send
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"

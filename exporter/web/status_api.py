@@ -22,7 +22,7 @@ from exporter.status.document import (
 )
 from exporter.status.overview import Survey
 from exporter.status.selection import Selection
-from exporter.web.turnstile import Turnstile, send
+from exporter.web.limits import Turnstile, send
 
 PATH = "/api/v1/status"
 HEADERS = {

@@ -10,7 +10,7 @@ from exporter.app import Options
 from exporter.cli import flags
 from exporter.cli.run import FLAGS
 from exporter.polling.sharding import Shard
-from exporter.web.listen import ListenAddress
+from exporter.web.server import ListenAddress
 
 
 def parsed(*arguments: str, environ: Mapping[str, str] | None = None) -> flags.Values:

@@ -15,7 +15,7 @@ from typing import Any
 from exporter import simulator
 from exporter.app import serving
 from exporter.config import parse
-from exporter.web.listen import ListenAddress
+from exporter.web.server import ListenAddress
 from tests.fakes import FastClock
 from tests.real.databases import prometheus
 from tests.real.programs import until

@@ -14,7 +14,7 @@ import pytest_asyncio
 from exporter.metrics.families import METRICS
 from exporter.simulator import Simulator
 from exporter.simulator.data_faults import HOSTILE
-from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
+from exporter.web.metrics_handler import OPENMETRICS_TYPE, TEXT_TYPE
 from tests.fakes import NOON
 from tests.real.databases import Samples, Series, prometheus
 from tests.real.everything import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.scrapes import TEXT_TYPE
+from exporter.web.metrics_handler import TEXT_TYPE
 from tests.real.databases import victoria_metrics
 from tests.real.everything import complete, exporter_of_everything
 from tests.real.relay import relaying

@@ -15,7 +15,7 @@ import aiohttp
 from exporter import simulator
 from exporter.app import Options, serving
 from exporter.config import Config, parse
-from exporter.web.listen import ListenAddress
+from exporter.web.server import ListenAddress
 from tests.truth.clock import JumpingClock
 from tests.truth.ledger import Watched
 from tests.truth.plan import Plan

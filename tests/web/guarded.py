@@ -14,11 +14,11 @@ import httpx
 import trustme
 
 from exporter.config import ConfigError
-from exporter.config.web_config import WebConfig, load_web_config
 from exporter.web.app import Endpoints, make_app
+from exporter.web.config import WebConfig, load_web_config
 from exporter.web.connection import Patience
-from exporter.web.guard import Guard
-from exporter.web.listen import ListenAddress, served
+from exporter.web.security import Guard
+from exporter.web.server import ListenAddress, served
 from exporter.web.settings import GuardError
 from tests.fakes import FakeClock
 from tests.web.test_app import ENDPOINTS

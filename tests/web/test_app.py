@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from exporter.web.app import Endpoints, make_app
-from exporter.web.listen import ListenAddress, served
-from exporter.web.scrapes import OPENMETRICS_TYPE, TEXT_TYPE
+from exporter.web.metrics_handler import OPENMETRICS_TYPE, TEXT_TYPE
+from exporter.web.server import ListenAddress, served
 from tests.status.boards import FixedBoard
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.web import listen
+from exporter.web import server
 from exporter.web.app import Endpoints, make_app
 from exporter.web.connection import MAX_HEADERS, MAX_LINE, Patience
-from exporter.web.listen import ListenAddress, served
+from exporter.web.server import ListenAddress, served
 from tests.web.guarded import LOOPBACK, TLS, Site, browser, guarded
 from tests.web.raw import SCRAPE, raw
 from tests.web.test_app import ENDPOINTS
@@ -254,7 +254,7 @@ async def test_a_bug_is_an_event(caplog: pytest.LogCaptureFixture, after: int) -
 
 async def test_the_end_waits_for_nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
     """Idle, slow and silent clients are dropped at a stop, once running requests had their time."""
-    monkeypatch.setattr(listen, "FINISH_SECONDS", 0.1)
+    monkeypatch.setattr(server, "FINISH_SECONDS", 0.1)
     async with AsyncExitStack() as stack:
         async with serving(ENDLESS) as address:
             clients = [await stack.enter_async_context(raw(address, limit=1)) for _ in range(3)]

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.config import web_terms as terms
 from exporter.config.problems import Problem, Report, path_text
-from exporter.config.section import Section
 from exporter.config.sources import unreadable
 from exporter.config.yaml_errors import compose
 from exporter.config.yaml_tree import read
 from exporter.files import read_file
+from exporter.web import config_terms as terms
+from exporter.web.config_section import Section
 
 MIN_COST = 4
 MAX_COST = 14

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from exporter.web.listen import ListenAddress, ListenError, cannot_listen, served
+from exporter.web.server import ListenAddress, ListenError, cannot_listen, served
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from exporter.config import ConfigError
-from exporter.config import web_terms as terms
-from exporter.config.web_config import Pem, load_web_config
+from exporter.web import config_terms as terms
+from exporter.web.config import Pem, load_web_config
 from tests.config.samples import DATA
 from tests.real.programs import program
 

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from aiohttp import hdrs, web
 
+from exporter.web.limits import Turnstile
 from exporter.web.negotiation import wants_gzip, wants_openmetrics
-from exporter.web.turnstile import Turnstile
 
 try:
     from isal.isal_zlib import compressobj  # a fifth of the CPU, and smaller

@@ -15,9 +15,9 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from exporter.config.web_config import WebConfig
 from exporter.web import basic_auth
-from exporter.web.guard import CHECK_SECONDS, READ_SECONDS, Guard
+from exporter.web.config import WebConfig
+from exporter.web.security import CHECK_SECONDS, READ_SECONDS, Guard
 from tests.fakes import FakeClock, settle
 from tests.web.guarded import (
     ALICE,
