@@ -16,7 +16,6 @@ from random import Random
 import structlog
 from prometheus_client import disable_created_metrics
 
-from exporter.board import LiveBoard
 from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError
 from exporter.gc_tuning import Collector
@@ -24,6 +23,7 @@ from exporter.metrics.self_metrics import Telemetry
 from exporter.polling.manager import Exporter
 from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.polling.sharding import Shard
+from exporter.status.snapshot import LiveBoard
 from exporter.threads import BlockingCalls
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision

@@ -25,7 +25,7 @@ from tests.pages import ROOT, Example, examples, guard_in, page_texts
 CHECKED_KINDS = {
     "configuration": "here",
     "ini": "tests/real/test_examples.py",
-    "json": "here, and docs/status.md's by its schema in tests/web/test_status_api.py",
+    "json": "here, and docs/status.md's by its schema in tests/status/test_api.py",
     "json_exporter": "tests/real/test_coming_from.py",
     "prometheus": "tests/real/test_examples.py",
     "promql": "here",

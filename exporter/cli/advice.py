@@ -9,7 +9,7 @@ from pathlib import Path
 from exporter.cli.flags import ENVIRONMENT_PREFIX
 from exporter.config import Account, Config, Login, Problem
 from exporter.files import SECRET_LIMIT, read_file
-from exporter.status.words import utc
+from exporter.status.text import utc
 from exporter.upstream.tokens import lifetime
 
 

@@ -19,7 +19,7 @@ from exporter.polling.manager import Exporter
 from exporter.polling.sharding import Shard
 from exporter.printable import printable
 from exporter.status.reasons import ADVICE
-from exporter.status.words import shown
+from exporter.status.text import shown
 from exporter.upstream.discovery import Inventory, admitted
 
 KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from exporter.model import Instant
-from exporter.status.board import Account, Process
-from exporter.status.words import counted, relative, span, utc
+from exporter.status.facts import Account, Process
+from exporter.status.text import counted, relative, span, utc
 
 MOST_ACCOUNTS = 5
 """Accounts whose trouble is told in full."""

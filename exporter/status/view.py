@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from exporter.model import Bucket, BucketState, DayStats, Failure, Instant, Node, Reason, Timing
 from exporter.polling.history import PastPoll, is_not_online
-from exporter.status.board import Plan
-from exporter.status.picture import Picture, picture
+from exporter.status.facts import Plan
 from exporter.status.reasons import ADVICE, Advice
-from exporter.status.standing import Placed, Standing, is_fresh, shown_nodes
+from exporter.status.sparkline import Picture, picture
+from exporter.status.state import Placed, Standing, is_fresh, shown_nodes
 
 
 class Moment(NamedTuple):

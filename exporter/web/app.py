@@ -11,12 +11,12 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from exporter.status.board import Board
+from exporter.status.api import add_status_api
+from exporter.status.facts import Board
+from exporter.status.pages import add_pages
 from exporter.web.connection import COMMON_HEADERS
 from exporter.web.limits import Turnstile
 from exporter.web.metrics_handler import Scrapes
-from exporter.web.pages import add_pages
-from exporter.web.status_api import add_status_api
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -16,16 +16,16 @@ from playwright.async_api import Browser, Page
 from exporter.config import parse
 from exporter.model import Bucket, Reason
 from exporter.simulator.data_faults import HOSTILE
-from exporter.status.board import Account, ConfigState
+from exporter.status.facts import Account, ConfigState
 from tests.fakes import NOON, after, failure, node, reading
 from tests.real.browser import PATIENCE, Complaints, chromium
 from tests.real.pictures import SHOTS, document, take
 from tests.real.programs import program, started
 from tests.stack import all_polled, running
 from tests.status.boards import PROCESS, START, FixedBoard
+from tests.status.test_pages import board_of, held
 from tests.web.guarded import PASSWORD, USERS, Site, guarded
 from tests.web.test_app import ENDPOINTS, browsing
-from tests.web.test_pages import board_of, held
 
 REFRESH = 5000
 """Milliseconds between refreshes; tests let them pass by the page's own clock."""

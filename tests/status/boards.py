@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from exporter.model import Bucket, BucketKey, BucketState, Instant, Timing
 from exporter.polling.history import PastPoll
-from exporter.status.board import Account, ConfigState, Plan, Process
-from exporter.status.standing import Placed, Tally
+from exporter.status.facts import Account, ConfigState, Plan, Process
+from exporter.status.state import Placed, Tally
 from tests.fakes import NOON
 
 START = Instant(NOON, 1000.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.model import Fault, Reason
-from exporter.status.board import Account, ConfigState, Discovery
+from exporter.status.facts import Account, ConfigState, Discovery
 from exporter.status.notices import MOST_ACCOUNTS, notices
 from tests.fakes import NOON
 from tests.status.boards import PROCESS, START

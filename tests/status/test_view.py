@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.polling.history import PastPoll
-from exporter.status.board import Plan
-from exporter.status.picture import HEIGHT, WIDTH, picture, poll_words
+from exporter.status.facts import Plan
 from exporter.status.reasons import ADVICE
+from exporter.status.sparkline import HEIGHT, WIDTH, picture, poll_words
 from exporter.status.view import BucketView, bucket_view
 from tests.fakes import NOON, after, bucket, failure, node, reading
 from tests.status.boards import START, HeldBucket, placed

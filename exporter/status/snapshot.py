@@ -15,7 +15,7 @@ from exporter.model import BucketKey, Instant
 from exporter.polling.history import PastPoll
 from exporter.polling.manager import Exporter
 from exporter.polling.scheduler import Slot
-from exporter.status.board import Account, ConfigState, Discovery, Plan, Process
+from exporter.status.facts import Account, ConfigState, Discovery, Plan, Process
 from exporter.upstream.discovery import Inventory, admitted
 from exporter.version import VERSION
 

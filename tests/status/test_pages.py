@@ -24,9 +24,9 @@ from exporter.model import (
 )
 from exporter.polling.history import PastPoll
 from exporter.simulator.data_faults import HOSTILE
-from exporter.status.board import Account, ConfigState, Discovery, Plan
+from exporter.status.api import PATH
+from exporter.status.facts import Account, ConfigState, Discovery, Plan
 from exporter.web.server import ListenAddress
-from exporter.web.status_api import PATH
 from tests.fakes import NOON, after, failure, node, reading
 from tests.status.boards import PROCESS, START, FixedBoard, HeldBucket
 from tests.web.guarded import ALICE, USERS, Site, browser, guarded

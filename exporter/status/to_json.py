@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from exporter.model import DayStats, Instant, Node
 from exporter.polling.history import PastPoll
-from exporter.status.board import Account, Discovery, Process
-from exporter.status.standing import Standing, Tally
+from exporter.status.facts import Account, Discovery, Process
+from exporter.status.state import Standing, Tally
+from exporter.status.text import rfc3339
 from exporter.status.view import BucketView, Moment
-from exporter.status.words import rfc3339
 
 JsonObject: TypeAlias = dict[str, object]
 

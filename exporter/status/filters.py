@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from exporter.model import Bucket, Node
 from exporter.polling.history import is_not_online
-from exporter.status.standing import Placed, Standing, shown_nodes, status_name
+from exporter.status.state import Placed, Standing, shown_nodes, status_name
 
 PAGE_SIZE = 50
 LONGEST_SEARCH = 256

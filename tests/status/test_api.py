@@ -15,14 +15,14 @@ import pytest
 from exporter.model import Bucket, DayStats, Fault, Node, Reason
 from exporter.polling.history import KEPT
 from exporter.simulator.data_faults import HOSTILE
-from exporter.status.board import Account, ConfigState, Discovery, Plan
-from exporter.status.selection import PAGE_SIZE
-from exporter.status.standing import Standing
-from exporter.web.pages import REFRESH_SECONDS
-from exporter.web.status_api import PATH
+from exporter.status.api import PATH
+from exporter.status.facts import Account, ConfigState, Discovery, Plan
+from exporter.status.filters import PAGE_SIZE
+from exporter.status.pages import REFRESH_SECONDS
+from exporter.status.state import Standing
 from tests.fakes import NOON, after, failure, reading
 from tests.status.boards import PROCESS, START, FixedBoard
-from tests.web.test_pages import BOARD, board_of, crowd, held, visiting
+from tests.status.test_pages import BOARD, board_of, crowd, held, visiting
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "status.schema.json").read_text())

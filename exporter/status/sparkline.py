@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.polling.history import KEPT, PastPoll
-from exporter.status.words import counted, latency, utc
+from exporter.status.text import counted, latency, utc
 
 HEIGHT = 24
 STEP = 5

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.model import BucketState, Outcome, Reason, Timing
-from exporter.status.overview import headline
-from exporter.status.standing import (
+from exporter.status.state import (
     DownNode,
     Placed,
     Standing,
@@ -15,6 +14,7 @@ from exporter.status.standing import (
     status_name,
     worst_first,
 )
+from exporter.status.summary import headline
 from tests.fakes import after, bucket, failure, node, reading
 from tests.status.boards import START, HeldBucket, placed
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Bucket, BucketState, Timing
-from exporter.status.selection import LONGEST_SEARCH, PAGE_SIZE, Page, Selection
-from exporter.status.standing import Standing, Tally
+from exporter.status.filters import LONGEST_SEARCH, PAGE_SIZE, Page, Selection
+from exporter.status.state import Standing, Tally
 from tests.fakes import after, bucket, failure, node, reading
 from tests.status.boards import START, STATUSES, HeldBucket, placed
 

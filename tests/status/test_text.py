@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.status import words
+from exporter.status import text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
+    ("seconds", "said"),
     [
         (-3, "0 s"),
         (0.9, "0 s"),
@@ -25,22 +25,22 @@ from exporter.status import words
         (356400, "4 d 3 h"),
     ],
 )
-def test_spans(seconds: float, text: str) -> None:
+def test_spans(seconds: float, said: str) -> None:
     """A span has its two greatest units."""
-    assert words.span(seconds) == text
+    assert text.span(seconds) == said
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
+    ("seconds", "said"),
     [(0.5, "now"), (-0.5, "now"), (5, "5 s ago"), (-5, "in 5 s"), (90, "1 min ago")],
 )
-def test_relative_moments(seconds: float, text: str) -> None:
+def test_relative_moments(seconds: float, said: str) -> None:
     """What is past is ago, what comes is in a while; beyond a minute seconds do not count."""
-    assert words.relative(seconds) == text
+    assert text.relative(seconds) == said
 
 
 @pytest.mark.parametrize(
-    ("ratio", "text"),
+    ("ratio", "said"),
     [
         (1.0, "100 %"),
         (0.99999, "99.99 %"),
@@ -50,19 +50,19 @@ def test_relative_moments(seconds: float, text: str) -> None:
         (0.0, "0 %"),
     ],
 )
-def test_shares(ratio: float, text: str) -> None:
+def test_shares(ratio: float, said: str) -> None:
     """What is not all never looks like all, and binary fractions do not show."""
-    assert words.percent(ratio) == text
+    assert text.percent(ratio) == said
 
 
 def test_shares_as_the_api_sends_them() -> None:
     """Each share of two decimals reads as it was sent."""
     sent = [hundredths / 100 for hundredths in range(10001)]
-    assert [words.percent(share / 100) for share in sent] == [f"{share:.10g} %" for share in sent]
+    assert [text.percent(share / 100) for share in sent] == [f"{share:.10g} %" for share in sent]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
+    ("seconds", "said"),
     [
         (0.0042, "4.2 ms"),
         (0.038, "38 ms"),
@@ -71,19 +71,19 @@ def test_shares_as_the_api_sends_them() -> None:
         (1e305, "1e+305 s"),
     ],
 )
-def test_latencies(seconds: float, text: str) -> None:
+def test_latencies(seconds: float, said: str) -> None:
     """A latency has three digits at most."""
-    assert words.latency(seconds) == text
+    assert text.latency(seconds) == said
 
 
 def test_moments() -> None:
     """Moments are in UTC, for people and for machines."""
-    assert words.utc(1705320000.25) == "2024-01-15 12:00:00 UTC"
-    assert words.rfc3339(1705320000.25) == "2024-01-15T12:00:00.250Z"
+    assert text.utc(1705320000.25) == "2024-01-15 12:00:00 UTC"
+    assert text.rfc3339(1705320000.25) == "2024-01-15T12:00:00.250Z"
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("said", "seen"),
     [
         ("plain é 😀", "plain é 😀"),
         ("a\u202eb", "a\\u202eb"),
@@ -94,15 +94,15 @@ def test_moments() -> None:
         ("x" * 301, "x" * 300 + "…"),
     ],
 )
-def test_text_from_elsewhere_is_all_seen(text: str, seen: str) -> None:
+def test_text_from_elsewhere_is_all_seen(said: str, seen: str) -> None:
     """What would turn, hide or break the text around it is spelt out; what is too long is cut."""
-    assert words.shown(text) == seen
+    assert text.shown(said) == seen
 
 
 @given(st.text())
-def test_shown_text_is_harmless(text: str) -> None:
+def test_shown_text_is_harmless(said: str) -> None:
     """Whatever comes, what is shown is printable, can be encoded and is bounded."""
-    seen = words.shown(text, 50)
+    seen = text.shown(said, 50)
     assert seen.isprintable()
     assert len(seen.encode()) <= 50 * 10 + 3
 
@@ -110,13 +110,13 @@ def test_shown_text_is_harmless(text: str) -> None:
 @given(st.floats(min_value=0, max_value=1))
 def test_no_share_is_rounded_up(ratio: float) -> None:
     """A share never reads as more than it is."""
-    shown = float(words.percent(ratio).removesuffix(" %"))
+    shown = float(text.percent(ratio).removesuffix(" %"))
     assert shown <= ratio * 100 or math.isclose(shown, ratio * 100)
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0, "0 nodes"), (1, "1 node"), (2, "2 nodes"), (12345, "12,345 nodes")]
+    ("number", "said"), [(0, "0 nodes"), (1, "1 node"), (2, "2 nodes"), (12345, "12,345 nodes")]
 )
-def test_counts(number: int, text: str) -> None:
+def test_counts(number: int, said: str) -> None:
     """One is one, the rest are many."""
-    assert words.counted(number, "node") == text
+    assert text.counted(number, "node") == said

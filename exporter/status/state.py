@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from exporter.model import UNKNOWN_STATUS, BucketState, Node, Reason, Timing
 from exporter.polling.history import is_not_online
-from exporter.status.board import Held
+from exporter.status.facts import Held
 
 
 class Standing(StrEnum):

@@ -32,7 +32,7 @@ def load_assets() -> Mapping[str, Asset]:
 
 
 def _asset(name: str) -> Asset:
-    body = (files("exporter.web") / "static" / name).read_bytes()
+    body = (files("exporter.status") / "static" / name).read_bytes()
     stem, _, ending = name.partition(".")
     digest = blake2b(body, digest_size=6).hexdigest()
     return Asset(f"{PREFIX[1:]}{stem}.{digest}.{ending}", body, _TYPES[ending])

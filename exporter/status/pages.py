@@ -13,15 +13,15 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from exporter.model import ONLINE_STATUS, UNKNOWN_STATUS, Reason
-from exporter.status.board import Board
+from exporter.status.assets import add_assets, load_assets
+from exporter.status.facts import Board
+from exporter.status.filters import NOT_ONLINE, Page, Selection
 from exporter.status.notices import notices
-from exporter.status.overview import Survey, headline
 from exporter.status.reasons import ADVICE
-from exporter.status.selection import NOT_ONLINE, Page, Selection
-from exporter.status.standing import Placed, Standing
-from exporter.web.assets import add_assets, load_assets
+from exporter.status.state import Placed, Standing
+from exporter.status.summary import Survey, headline
+from exporter.status.templating import pieces, template
 from exporter.web.limits import Turnstile, send
-from exporter.web.templating import pieces, template
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"

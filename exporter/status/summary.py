@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from exporter.model import Instant
-from exporter.status.board import Board, Held, Process
-from exporter.status.selection import Selection
-from exporter.status.standing import Placed, Standing, Tally, worst_first
+from exporter.status.facts import Board, Held, Process
+from exporter.status.filters import Selection
+from exporter.status.state import Placed, Standing, Tally, worst_first
+from exporter.status.text import counted
 from exporter.status.view import BucketView, bucket_view
-from exporter.status.words import counted
 
 SLICE = 250
 """Buckets that are gone through at a time: one or two milliseconds' work."""

@@ -13,15 +13,15 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from exporter.status.board import Account, Board
-from exporter.status.document import (
+from exporter.status.facts import Account, Board
+from exporter.status.filters import Selection
+from exporter.status.summary import Survey
+from exporter.status.to_json import (
     account_object,
     bucket_object,
     process_object,
     summary_object,
 )
-from exporter.status.overview import Survey
-from exporter.status.selection import Selection
 from exporter.web.limits import Turnstile, send
 
 PATH = "/api/v1/status"

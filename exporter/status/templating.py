@@ -12,8 +12,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from exporter.model import ONLINE_STATUS
-from exporter.status import words
-from exporter.status.picture import BAR, HEIGHT, WIDTH, poll_kind, poll_words
+from exporter.status import text
+from exporter.status.sparkline import BAR, HEIGHT, WIDTH, poll_kind, poll_words
 
 PIECE = 16 * 1024
 """Characters of a page that are made at a time: two or three milliseconds' work."""
@@ -32,7 +32,7 @@ def account_query(name: str) -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("exporter.web"),
+        loader=PackageLoader("exporter.status"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -40,14 +40,14 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     for reading in (
-        words.counted,
-        words.latency,
-        words.percent,
-        words.relative,
-        words.rfc3339,
-        words.shown,
-        words.span,
-        words.utc,
+        text.counted,
+        text.latency,
+        text.percent,
+        text.relative,
+        text.rfc3339,
+        text.shown,
+        text.span,
+        text.utc,
         account_query,
         bucket_query,
         poll_kind,

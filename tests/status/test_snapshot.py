@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from exporter import simulator
-from exporter.board import LiveBoard
 from exporter.config import parse
 from exporter.metrics.self_metrics import Telemetry
 from exporter.polling.manager import Exporter
 from exporter.polling.sharding import Shard
 from exporter.simulator import ACCESS_KEY_PREFIX, SECRET_PREFIX, User
-from exporter.status.board import Account, Discovery
+from exporter.status.facts import Account, Discovery
+from exporter.status.snapshot import LiveBoard
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION
 from tests.fakes import FakeClock
 from tests.stack import ANYWHERE, BUCKETS, FIELDS, Running, document, running
+from tests.status.test_api import VALIDATOR
 from tests.web.markup import Markup
-from tests.web.test_status_api import VALIDATOR
 
 PASSWORD = "pa55word-s3cret"
 PATHS = ("/", "/help", "/api/v1/status")
