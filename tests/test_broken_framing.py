@@ -17,7 +17,7 @@ import pytest
 
 from exporter.app import polled_once, serving
 from exporter.backfill import Backfill, Order
-from exporter.cli.live import verdict_table, verdicts
+from exporter.cli.check_live import verdict_table, verdicts
 from exporter.config import Config, parse
 from exporter.logs import configure
 from exporter.upstream.events import Call

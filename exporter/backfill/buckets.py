@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 import structlog
 
-from exporter.backfill.asking import Asking
 from exporter.backfill.failures import Failure, Failures
+from exporter.backfill.fetch import Asking
 from exporter.config import Account, Config
 from exporter.upstream.discovery import Assignment, Inventory, admitted, roster
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import structlog
 
-from exporter.backfill.asking import Answer, Asking
 from exporter.backfill.dayfile import DayFile
 from exporter.backfill.failures import Failure, Failures
+from exporter.backfill.fetch import Answer, Asking
 from exporter.backfill.output import DayRecord, Output, Part
 from exporter.backfill.span import sample_times, shown_until
 from exporter.model import Bucket, Fault, Timing

@@ -14,10 +14,10 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from exporter.backfill.asking import Asking
 from exporter.backfill.buckets import assignments
 from exporter.backfill.day import Day, missing
 from exporter.backfill.failures import Failures
+from exporter.backfill.fetch import Asking
 from exporter.backfill.labels import label_suffix
 from exporter.backfill.output import FAILED, Output
 from exporter.backfill.span import days

@@ -10,7 +10,7 @@ from dataclasses import replace
 from exporter.cli import flags
 from exporter.cli.advice import ended_tokens, useless_variables
 from exporter.cli.backfill import FLAGS as BACKFILL_FLAGS
-from exporter.cli.live import live_verdicts, verdict_table
+from exporter.cli.check_live import live_verdicts, verdict_table
 from exporter.cli.load_estimate import LoadEstimate, load_estimate, shortages
 from exporter.cli.once import FLAGS as ONCE_FLAGS
 from exporter.cli.process import (

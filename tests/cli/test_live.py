@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.cli.live import Verdict, verdict_table
+from exporter.cli.check_live import Verdict, verdict_table
 
 
 def test_names_and_messages_are_spelt_out() -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.backfill.gate import (
+from exporter.backfill.throttle import (
     QUOTA_PATIENCE,
     REFUSAL_ROUNDS,
     SILENCES,

@@ -13,8 +13,8 @@ from datetime import date
 from random import Random
 from typing import TypeAlias, TypeVar
 
-from exporter.backfill.gate import Gate
 from exporter.backfill.places import Places
+from exporter.backfill.throttle import Gate
 from exporter.clock import Clock
 from exporter.config import Account, Config
 from exporter.model import Bucket, DayStats, Fault, pause_seconds
