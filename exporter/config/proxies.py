@@ -1,6 +1,7 @@
 """The proxy that the environment names for a base URL, as far as it can be judged beforehand.
 
-Only for accounts that ask for it. Which proxy is used in the end is `exporter.upstream.account`'s to say.
+Only for accounts that ask for it. Which proxy is used in the end is for
+`exporter.upstream.account` to say.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""polling."""
+"""What is polled, when, and what becomes of the results."""

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from exporter.clock import Clock
 from exporter.model import Bucket, Outcome
-from exporter.places import Places
 from exporter.polling.scheduler import Schedule, Slot
+from exporter.upstream.request_slots import Places
 
 LONGEST_WAIT = 5.0
 """The loop beats at least this often, seconds, even with nothing to do."""

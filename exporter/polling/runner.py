@@ -19,7 +19,6 @@ from exporter.clock import Clock
 from exporter.config import Account, Config
 from exporter.metrics.store import Prepared, Store
 from exporter.model import Bucket, Fault, FoundBucket, Listing, Outcome, Reading
-from exporter.places import Places
 from exporter.polling.event_log import Journal, note_listing
 from exporter.polling.history import History
 from exporter.polling.poller import Poller
@@ -32,6 +31,7 @@ from exporter.upstream.discovery import Assignment, Inventory, admitted, roster
 from exporter.upstream.events import Observer
 from exporter.upstream.parsing import Guard
 from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request_slots import Places
 from exporter.upstream.resolver import Resolver
 
 PLAN_SPACING = 0.25

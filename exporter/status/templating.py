@@ -69,9 +69,9 @@ def pieces(page: Template, context: Mapping[str, object]) -> Iterator[bytes]:
     """The page in pieces, made while they are read."""
     gathered: list[str] = []
     size = 0
-    for text in page.generate(context):
-        gathered.append(text)
-        size += len(text)
+    for piece in page.generate(context):
+        gathered.append(piece)
+        size += len(piece)
         if size >= PIECE:
             yield "".join(gathered).encode(errors="replace")
             gathered, size = [], 0

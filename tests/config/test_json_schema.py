@@ -121,7 +121,7 @@ LOADER_ONLY = {
 
 
 def test_shipped_schema_is_the_generated_one() -> None:
-    """It is made by `python -m exporter.config.json_schema`, anew after each change of the models."""
+    """Made by `python -m exporter.config.json_schema`, anew after each change of the models."""
     shipped = Path(__file__).parents[2] / "config.schema.json"
     assert shipped.read_text(encoding="utf-8") == schema_text()
 

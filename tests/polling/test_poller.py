@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from exporter.model import Bucket, Outcome, Reason, Timing
-from exporter.places import Places
 from exporter.polling.poller import HEARTBEAT_LIMIT, Poller
 from exporter.polling.scheduler import Schedule
 from exporter.upstream.rate_limit import Pace
+from exporter.upstream.request_slots import Places
 from tests.fakes import FakeClock, bucket, failure, reading, settle
 
 

@@ -29,7 +29,7 @@ bytes, adds 1."""
 
 IN_USE_NOISE = 7.0
 """Megabytes by which it may grow however few the polls: trouble makes readings smaller or larger
-for a while, and there are dead cycles that `exporter.gc_tuning` has frozen and not yet looked for."""
+for a while, and dead cycles that `exporter.gc_tuning` has frozen are not looked for yet."""
 
 RSS_NOISE = 32.0
 """Megabytes by which resident memory may grow, however many the polls. Answers with hundreds of

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from exporter.model import Bucket, Outcome, Reading, Timing
-from exporter.places import Places
 from exporter.polling.poller import Poller
 from exporter.polling.scheduler import Schedule
 from exporter.upstream.client import Client
@@ -20,6 +19,7 @@ from exporter.upstream.credentials import Credentials, GivenToken
 from exporter.upstream.parsing import Guard
 from exporter.upstream.rate_limit import Pace
 from exporter.upstream.request import Caller
+from exporter.upstream.request_slots import Places
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket, settle
 
