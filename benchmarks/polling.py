@@ -22,13 +22,13 @@ from benchmarks import sample, stub
 from benchmarks.measuring import Round, costs, server
 from benchmarks.table import Row, milliseconds
 from exporter.clock import Clock, SystemClock
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Store
-from exporter.model import Reading
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import MetricsStore
+from exporter.model import GoodPoll
 from exporter.upstream.client import Client
-from exporter.upstream.credentials import GivenToken
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request import Caller
+from exporter.upstream.credentials import StaticToken
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request import Requester
 from exporter.upstream.transport import Transport, connections
 
 Poll: TypeAlias = Callable[[], Awaitable[object]]
@@ -81,9 +81,9 @@ def compare(size: Size) -> list[Row]:
 async def exporter_polls(url: str) -> AsyncIterator[Poll]:
     """The exporter's own client, counters and store."""
     clock = SystemClock()
-    store = Store()
+    store = MetricsStore()
     buckets = [sample.bucket(number) for number in range(BUCKETS)]
-    store.hold(((bucket, sample.TIMING) for bucket in buckets), sample.STATUSES, clock.now())
+    store.sync(((bucket, sample.TIMING) for bucket in buckets), sample.STATUSES, clock.now())
     turns = cycle(buckets)
     transport = Transport(connections(CONCURRENT, ssl.create_default_context()))
     client = _client(url, transport, clock)
@@ -91,7 +91,7 @@ async def exporter_polls(url: str) -> AsyncIterator[Poll]:
     async def poll() -> None:
         bucket = next(turns)
         outcome = await client.poll(bucket)
-        if not isinstance(outcome, Reading):
+        if not isinstance(outcome, GoodPoll):
             raise TypeError(f"a poll failed: {outcome}")
         store.record(bucket.key, outcome)
 
@@ -100,8 +100,8 @@ async def exporter_polls(url: str) -> AsyncIterator[Poll]:
 
 
 def _client(url: str, transport: Transport, clock: Clock) -> Client:
-    telemetry = Telemetry("", "", runtime_metrics=False, clock=clock)
-    caller = Caller(
+    self_metrics = SelfMetrics("", "", runtime_metrics=False, clock=clock)
+    requester = Requester(
         "main",
         url,
         transport=transport,
@@ -109,17 +109,17 @@ def _client(url: str, transport: Transport, clock: Clock) -> Client:
         max_response_bytes=8 * 2**20,
         user_agent=HEADERS["User-Agent"],
         clock=clock,
-        observer=telemetry,
+        observer=self_metrics,
     )
     return Client(
-        caller,
-        GivenToken(TOKEN),
-        guard=sample.GUARD,
+        requester,
+        StaticToken(TOKEN),
+        answer_limits=sample.GUARD,
         deadline=sample.TIMING.poll_interval,
-        pace=Pace(1e6, clock),
+        rate_limiter=RateLimiter(1e6, clock),
         clock=clock,
         chance=Random(),  # noqa: S311 - spreads retries
-        observer=telemetry,
+        observer=self_metrics,
     )
 
 

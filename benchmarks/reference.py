@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from exporter.metrics.families import FAMILIES
-from exporter.model import UNKNOWN_STATUS, Bucket, Node, Reading
+from exporter.model import UNKNOWN_STATUS, Bucket, GoodPoll, Node
 
 NODE = ("bucket_id", "ip", "host")
 BUCKET = ("bucket_id",)
@@ -22,7 +22,7 @@ INFO = ("bucket_id", "name", "account", "storage_type", "region", "workspace_id"
 HELP = {family.name: family.help for family in FAMILIES}
 
 
-def registry(readings: Sequence[tuple[Bucket, Reading]], statuses: Sequence[str]) -> Collector:
+def registry(readings: Sequence[tuple[Bucket, GoodPoll]], statuses: Sequence[str]) -> Collector:
     """A registry with nothing but these buckets, all of them fresh."""
     made = CollectorRegistry()
     made.register(ReadingsCollector(readings, statuses))
@@ -32,7 +32,9 @@ def registry(readings: Sequence[tuple[Bucket, Reading]], statuses: Sequence[str]
 class ReadingsCollector(Collector):
     """Every metric of buckets that have been polled with success."""
 
-    def __init__(self, readings: Sequence[tuple[Bucket, Reading]], statuses: Sequence[str]) -> None:
+    def __init__(
+        self, readings: Sequence[tuple[Bucket, GoodPoll]], statuses: Sequence[str]
+    ) -> None:
         self._readings = readings
         self._statuses = (*statuses, UNKNOWN_STATUS)
 
@@ -79,7 +81,7 @@ class ReadingsCollector(Collector):
             family.add_metric((*labels, node.version or ""), 1)
         return family
 
-    def _bucket_gauge(self, name: str, value_of: Callable[[Reading], float]) -> Metric:
+    def _bucket_gauge(self, name: str, value_of: Callable[[GoodPoll], float]) -> Metric:
         family = _family(f"flashback_bucket_{name}", BUCKET)
         for bucket, reading in self._readings:
             family.add_metric((bucket.id,), value_of(reading))
@@ -96,5 +98,5 @@ def _family(name: str, labels: Sequence[str]) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, HELP[name], labels=labels)
 
 
-def _day(reading: Reading) -> float:
+def _day(reading: GoodPoll) -> float:
     return datetime.combine(reading.stats.day, time(), UTC).timestamp()

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from exporter.metrics.store import Store
-from exporter.model import Bucket, DayStats, Instant, Reading, Timing
-from exporter.upstream.parsing import Guard, parse_stats
+from exporter.metrics.store import MetricsStore
+from exporter.model import Bucket, DayStats, GoodPoll, Instant, Timing
+from exporter.upstream.parsing import AnswerLimits, parse_stats
 
 NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
 TIMING = Timing()
 STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED")
-GUARD = Guard(frozenset(STATUSES), 1000)
+GUARD = AnswerLimits(frozenset(STATUSES), 1000)
 NODES = 6
 """Nodes of each bucket."""
 
@@ -37,25 +37,25 @@ def listing(numbers: Iterable[int]) -> bytes:
     return json.dumps({"success": True, "buckets": entries}).encode()
 
 
-def body_to_reading(body: bytes, duration: float = 0.1) -> Reading:
+def body_to_reading(body: bytes, duration: float = 0.1) -> GoodPoll:
     """What a good poll makes of a made-up answer."""
     stats = parse_stats(body, NOW.day, GUARD).result
     if not isinstance(stats, DayStats):
         raise TypeError(f"a made-up answer is no good: {stats}")
-    return Reading(stats, NOW, duration)
+    return GoodPoll(stats, NOW, duration)
 
 
-def readings(buckets: int) -> Iterator[tuple[Bucket, Reading]]:
+def readings(buckets: int) -> Iterator[tuple[Bucket, GoodPoll]]:
     """Each bucket and what its poll gave."""
     for number in range(buckets):
         yield bucket(number), body_to_reading(answer(number), 0.1 + number / 1e6)
 
 
-def filled_store(buckets: int) -> Store:
+def filled_store(buckets: int) -> MetricsStore:
     """A store in which each bucket has been polled once."""
     held = list(readings(buckets))
-    store = Store()
-    store.hold(((polled, TIMING) for polled, _ in held), STATUSES, NOW)
+    store = MetricsStore()
+    store.sync(((polled, TIMING) for polled, _ in held), STATUSES, NOW)
     for polled, reading in held:
         store.record(polled.key, reading)
     return store

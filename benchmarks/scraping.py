@@ -90,7 +90,7 @@ def _pages(buckets: int, encode: Encoding) -> Iterator[Round]:
     store = sample.filled_store(buckets)
 
     def do_round() -> int:
-        for _ in encode(store.page(sample.NOW.monotonic)):
+        for _ in encode(store.render(sample.NOW.monotonic)):
             pass
         return 1
 

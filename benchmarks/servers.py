@@ -20,12 +20,12 @@ from prometheus_client import disable_created_metrics, start_http_server
 from benchmarks import reference, sample, stub
 from benchmarks.measuring import Server
 from exporter.clock import SystemClock
-from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.polling.collector import ListingView
 from exporter.polling.sharding import Shard
 from exporter.upstream.events import Call
 from exporter.web.app import Endpoints, make_app
-from exporter.web.server import ListenAddress, served
+from exporter.web.server import ListenAddress, serve
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 NGINX_CONF = """\
@@ -81,16 +81,16 @@ def serve_exporter(
 async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool, anew: bool) -> None:
     store = sample.filled_store(buckets)
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    telemetry = Telemetry("", "", runtime_metrics=True, clock=SystemClock())
-    telemetry.expect("main", [Call.STATS])
-    telemetry.watch(_AtRest(buckets))
+    self_metrics = SelfMetrics("", "", runtime_metrics=True, clock=SystemClock())
+    self_metrics.init_series("main", [Call.STATS])
+    self_metrics.watch(_AtRest(buckets))
     earlier = count(start=1e-6, step=1e-6)
 
     def exposition(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as Endpoints wants it
         # A page that was kept is none for an earlier moment.
-        yield from store.page(sample.NOW.monotonic - (next(earlier) if anew else 0))
+        yield from store.render(sample.NOW.monotonic - (next(earlier) if anew else 0))
         if counters:
-            yield from telemetry.pieces(openmetrics=openmetrics)
+            yield from self_metrics.pieces(openmetrics=openmetrics)
 
     endpoints = Endpoints(
         telemetry_path="/metrics",
@@ -99,7 +99,7 @@ async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool, ane
         is_healthy=lambda: True,
         is_ready=lambda: True,
     )
-    async with served(make_app(endpoints), [ListenAddress("127.0.0.1", 0)]) as addresses:
+    async with serve(make_app(endpoints), [ListenAddress("127.0.0.1", 0)]) as addresses:
         pipe.send(addresses[0].port)
         await stub.closing(pipe)
 
@@ -118,7 +118,7 @@ def nginx(program: str, buckets: int) -> Iterator[Server]:
     with TemporaryDirectory() as name, closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
         free.close()
-        page = sample.filled_store(buckets).page(sample.NOW.monotonic)
+        page = sample.filled_store(buckets).render(sample.NOW.monotonic)
         Path(name, "metrics").write_bytes(b"".join(page))
         config = Path(name, "nginx.conf")
         config.write_text(NGINX_CONF.format(folder=name, port=port), "utf-8")

@@ -24,12 +24,12 @@ import psutil
 import structlog
 
 from benchmarks import sample
-from exporter.app import Options, serving
+from exporter.app import Options, run_app
 from exporter.clock import SystemClock
 from exporter.config import Config, load
-from exporter.model import Bucket, Failure, Instant, Outcome, Timing
-from exporter.polling.previous_day import ClosedDays
-from exporter.polling.scheduler import Schedule, Slot
+from exporter.model import Bucket, FailedPoll, Instant, PollResult, Timing
+from exporter.polling.previous_day import PreviousDayQueue
+from exporter.polling.scheduler import ScheduledPoll, Scheduler
 from exporter.web.server import ListenAddress
 
 INTERVAL = 60.0
@@ -103,26 +103,28 @@ class Instruments:
     def attach(self, stack: ExitStack) -> None:
         """Wrap what is measured."""
         self._attach_settling(stack)
-        take_due, hand_back, hold = Schedule.take_due, Schedule.hand_back, Schedule.hold
+        take_due, hand_back, hold = Scheduler.pop_due, Scheduler.complete, Scheduler.sync
         run_handle = Handle._run  # noqa: SLF001 - the loop tells nobody else
 
-        def watched_take(schedule: Schedule, now: float, account: str) -> Slot | None:
-            slot = take_due(schedule, now, account)
+        def watched_take(scheduler: Scheduler, now: float, account: str) -> ScheduledPoll | None:
+            slot = take_due(scheduler, now, account)
             if slot is not None:
                 self.late = max(self.late, now - slot.due)
                 if math.isnan(self.first_poll):
                     self.first_poll = time.monotonic() - self.began
             return slot
 
-        def watched_back(schedule: Schedule, slot: Slot, outcome: Outcome, now: Instant) -> bool:
+        def watched_back(
+            scheduler: Scheduler, slot: ScheduledPoll, outcome: PollResult, now: Instant
+        ) -> bool:
             self.polls += 1
-            self.failures += isinstance(outcome, Failure)
-            return hand_back(schedule, slot, outcome, now)
+            self.failures += isinstance(outcome, FailedPoll)
+            return hand_back(scheduler, slot, outcome, now)
 
         def watched_hold(
-            schedule: Schedule, buckets: Collection[tuple[Bucket, Timing]], now: float
+            scheduler: Scheduler, buckets: Collection[tuple[Bucket, Timing]], now: float
         ) -> None:
-            hold(schedule, buckets, now)
+            hold(scheduler, buckets, now)
             if len(buckets) >= self._buckets and not self.all_planned.is_set():
                 self.planned = time.monotonic() - self.began
                 self.planning = time.process_time() - self._cpu_began
@@ -133,28 +135,28 @@ class Instruments:
             run_handle(handle)
             self.held = max(self.held, time.thread_time() - started)
 
-        stack.enter_context(patch.object(Schedule, "take_due", watched_take))
-        stack.enter_context(patch.object(Schedule, "hand_back", watched_back))
-        stack.enter_context(patch.object(Schedule, "hold", watched_hold))
+        stack.enter_context(patch.object(Scheduler, "take_due", watched_take))
+        stack.enter_context(patch.object(Scheduler, "hand_back", watched_back))
+        stack.enter_context(patch.object(Scheduler, "hold", watched_hold))
         stack.enter_context(patch.object(Handle, "_run", watched_run))
 
     def _attach_settling(self, stack: ExitStack) -> None:
-        due_accounts, wanted = Schedule.due_accounts, ClosedDays.wanted
+        due_accounts, wanted = Scheduler.due_accounts, PreviousDayQueue.wanted
         is_due = [True]
 
-        def watched_due(schedule: Schedule, now: float) -> dict[str, float]:
-            accounts = due_accounts(schedule, now)
+        def watched_due(scheduler: Scheduler, now: float) -> dict[str, float]:
+            accounts = due_accounts(scheduler, now)
             is_due[0] = bool(accounts)
             return accounts
 
-        def watched_wanted(days: ClosedDays, paused: Collection[str]) -> dict[str, float]:
+        def watched_wanted(days: PreviousDayQueue, paused: Collection[str]) -> dict[str, float]:
             accounts = wanted(days, paused)
             if not accounts and not is_due[0]:
                 self.settled.set()
             return accounts
 
-        stack.enter_context(patch.object(Schedule, "due_accounts", watched_due))
-        stack.enter_context(patch.object(ClosedDays, "wanted", watched_wanted))
+        stack.enter_context(patch.object(Scheduler, "due_accounts", watched_due))
+        stack.enter_context(patch.object(PreviousDayQueue, "wanted", watched_wanted))
 
 
 def run(buckets: int, api_port: int, pipe: Connection, *, finders: int = 0) -> None:
@@ -197,7 +199,7 @@ async def _serve(
 ) -> None:
     options = Options((ListenAddress("127.0.0.1", 0),), lifecycle=True)
     chance = Random()  # noqa: S311 - spreads retries
-    async with serving(source, options, SystemClock(), chance, asyncio.Event()) as addresses:
+    async with run_app(source, options, SystemClock(), chance, asyncio.Event()) as addresses:
         pipe.send(addresses[0].port)
         while (word := await _told(pipe)) is not None:
             if word == "begin":

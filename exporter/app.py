@@ -18,9 +18,9 @@ from prometheus_client import disable_created_metrics
 
 from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError
-from exporter.gc_tuning import Collector
-from exporter.metrics.self_metrics import Telemetry
-from exporter.polling.manager import Exporter
+from exporter.gc_tuning import GcTuner
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.polling.manager import PollManager
 from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.polling.sharding import Shard
 from exporter.status.snapshot import LiveBoard
@@ -29,9 +29,9 @@ from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
 from exporter.web.config import WebConfig, load_web_config
-from exporter.web.security import Guard, hanging
-from exporter.web.server import ListenAddress, served
-from exporter.web.settings import GuardError
+from exporter.web.security import Security, hanging
+from exporter.web.server import ListenAddress, serve
+from exporter.web.settings import WebConfigError
 
 BUCKET_FILES_WATCH = 5.0
 """How often it is looked whether bucket files have changed, seconds."""
@@ -58,7 +58,7 @@ class Options:
 
 
 @asynccontextmanager
-async def serving(
+async def run_app(
     load: Callable[[], Config],
     options: Options,
     clock: Clock,
@@ -77,16 +77,16 @@ async def serving(
     GuardError where the web configuration cannot, and ListenError where it cannot listen. A bug in
     a background task cancels the body and is raised.
     """
-    telemetry = _telemetry(clock, dropped_lines, runtime_metrics=options.exporter_metrics)
+    self_metrics = _self_metrics(clock, dropped_lines, runtime_metrics=options.exporter_metrics)
     files = ConfigFiles(load, SystemClock())
     config = await files.load()
     contexts = await tls_contexts(config.accounts)
-    exporter = Exporter(config, telemetry, clock, chance, contexts, shard=options.shard)
+    exporter = PollManager(config, self_metrics, clock, chance, contexts, shard=options.shard)
     files.note_at_work(config)
     board = LiveBoard(exporter, clock)
 
     def refused(problems: str) -> None:
-        telemetry.config_refused()
+        self_metrics.config_refused()
         board.config_refused(problems)
 
     reloader = Reloader(files, exporter.replace_config, refused, clock, reload_requested)
@@ -99,11 +99,11 @@ async def serving(
         reload=reloader.reload if options.lifecycle else None,
         board=board,
     )
-    app, guard = make_app(endpoints), await _guard(options)
-    if guard is not None:
-        guard.protect(app)
-    tls = None if guard is None else guard.tls
-    async with served(app, options.listen_addresses, tls) as addresses:
+    app, security = make_app(endpoints), await _security(options)
+    if security is not None:
+        security.protect(app)
+    tls = None if security is None else security.tls
+    async with serve(app, options.listen_addresses, tls) as addresses:
         for address in addresses:
             _log.info("listening", address=str(address), tls=tls is not None)
         work = [
@@ -111,12 +111,12 @@ async def serving(
             reloader.run(),
             # Whether or not the rest is watched:
             reloader.watch(BUCKET_FILES_WATCH, everything=False),
-            Collector(clock).run(),
+            GcTuner(clock).run(),
         ]
         if options.auto_reload_interval:
             work.append(reloader.watch(options.auto_reload_interval, everything=True))
-        if guard is not None:
-            work.append(guard.watch(clock))
+        if security is not None:
+            work.append(security.watch(clock))
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(each) for each in work]
             try:
@@ -126,26 +126,26 @@ async def serving(
                     task.cancel()
 
 
-async def _guard(options: Options) -> Guard | None:
+async def _security(options: Options) -> Security | None:
     file, clock = options.web_config_file, SystemClock()
     if file is None:
         return None
     read = partial(_web_config, file)
-    make = partial(Guard, read, clock, health_without_auth=options.health_without_auth)
+    make = partial(Security, read, clock, health_without_auth=options.health_without_auth)
     try:
         return await BlockingCalls(clock, READ_SECONDS).run(make)
     except TimeoutError as error:
-        raise GuardError(hanging(str(file), READ_SECONDS)) from error
+        raise WebConfigError(hanging(str(file), READ_SECONDS)) from error
 
 
 def _web_config(file: Path) -> WebConfig:
     try:
         return load_web_config(file)
     except ConfigError as error:
-        raise GuardError(str(error)) from error
+        raise WebConfigError(str(error)) from error
 
 
-async def polled_once(
+async def poll_once(
     config: Config,
     clock: Clock,
     chance: Random,
@@ -154,14 +154,14 @@ async def polled_once(
     shard: Shard = WHOLE,
     progress: Callable[[int], None] = lambda _left: None,
     dropped_lines: Callable[[], int] = lambda: 0,
-) -> Exporter:
+) -> PollManager:
     """An exporter after its first round, at rest; `progress` is told how many polls are left.
 
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
-    exporter = Exporter(
+    exporter = PollManager(
         config,
-        _telemetry(clock, dropped_lines, runtime_metrics=exporter_metrics),
+        _self_metrics(clock, dropped_lines, runtime_metrics=exporter_metrics),
         clock,
         chance,
         await tls_contexts(config.accounts),
@@ -177,11 +177,11 @@ async def polled_once(
     return exporter
 
 
-def _telemetry(
+def _self_metrics(
     clock: Clock, dropped_lines: Callable[[], int], *, runtime_metrics: bool
-) -> Telemetry:
+) -> SelfMetrics:
     # No _created series: the client library has only a global switch.
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    telemetry = Telemetry(VERSION, revision(), runtime_metrics=runtime_metrics, clock=clock)
-    telemetry.watch_log(dropped_lines)
-    return telemetry
+    self_metrics = SelfMetrics(VERSION, revision(), runtime_metrics=runtime_metrics, clock=clock)
+    self_metrics.watch_log(dropped_lines)
+    return self_metrics

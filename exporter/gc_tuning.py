@@ -43,7 +43,7 @@ SPARE_OBJECTS = 50_000
 _log = structlog.get_logger()
 
 
-class Collector:
+class GcTuner:
     """Collects garbage while it runs; what it has frozen is as before afterwards."""
 
     def __init__(self, clock: Clock) -> None:

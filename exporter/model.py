@@ -24,7 +24,7 @@ UNKNOWN_STATUS = "UNKNOWN"
 
 SECONDS_PER_DAY = 86400
 
-CLOSED_DAYS_SPREAD = 3600.0
+PREVIOUS_DAY_SPREAD = 3600.0
 """Seconds after the grace over which the calls for the closed day are spread."""
 
 
@@ -102,20 +102,20 @@ class Timing(NamedTuple):
         """How long the grace after midnight still lasts at `wall`, seconds; 0 if it is over."""
         return max(0.0, self.rollover_grace - wall % SECONDS_PER_DAY)
 
-    def newest_closed_day(self, wall: float) -> date:
+    def newest_ended_day(self, wall: float) -> date:
         """The newest day that upstream has surely closed at a time (Unix time)."""
         return date.fromordinal(int((wall - self.rollover_grace) // SECONDS_PER_DAY) + _EPOCH - 1)
 
-    def closed_day_shown(self, day: date, bucket_id: str) -> tuple[float, float]:
+    def previous_day_shown_between(self, day: date, bucket_id: str) -> tuple[float, float]:
         """From when, and until before when, a day's final figures are shown; Unix time.
 
         They are asked for once upstream has surely closed the day, a bucket at a time, and give
         way to the next day's.
         """
-        until = self.closed_day_until(day)
-        return until - SECONDS_PER_DAY + place_of(bucket_id) * CLOSED_DAYS_SPREAD, until
+        until = self.previous_day_shown_until(day)
+        return until - SECONDS_PER_DAY + place_of(bucket_id) * PREVIOUS_DAY_SPREAD, until
 
-    def closed_day_until(self, day: date) -> float:
+    def previous_day_shown_until(self, day: date) -> float:
         """Until before when a day's final figures are shown; Unix time."""
         return midnight(day) + 2 * SECONDS_PER_DAY + self.rollover_grace
 
@@ -195,7 +195,7 @@ class DayStats:
     day: date
     nodes: tuple[Node, ...]
 
-    def has_final_figures(self) -> bool:
+    def has_figures(self) -> bool:
         """Whether there is anything in it to show of a closed day."""
         return any(
             node.uptime_ratio is not None or node.latency_average_seconds is not None
@@ -217,7 +217,7 @@ def _features(stats: DayStats) -> list[tuple[str, str, str | None, str | None]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class GoodPoll:
     """A poll that succeeded."""
 
     stats: DayStats
@@ -226,7 +226,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ApiError:
     """Why one attempt gave no usable answer. `message` is one printable line."""
 
     reason: Reason
@@ -256,15 +256,15 @@ def pause_seconds(retry_after: float | None) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedPoll:
     """A poll that failed for good."""
 
-    fault: Fault
+    fault: ApiError
     ended: Instant
     duration: float  # seconds, retries included
 
 
-Outcome: TypeAlias = Reading | Failure
+PollResult: TypeAlias = GoodPoll | FailedPoll
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,17 +274,17 @@ class BucketState:
     known_since: Instant
     stats: DayStats | None = None  # of the newest good poll, or kept over midnight
     last_success: Instant | None = None
-    newest: Outcome | None = None
+    newest: PollResult | None = None
     previous_day: DayStats | None = None  # the final figures of a closed day
 
-    def after(self, outcome: Outcome, timing: Timing) -> BucketState:
+    def after(self, outcome: PollResult, timing: Timing) -> BucketState:
         """The state once `outcome` is known.
 
         A failure leaves what is held as it is: it ages. A good poll replaces it, but in the grace
         after midnight an answer that is empty or lacks a node held from yesterday only confirms
         what is held, as long as that is not stale: upstream has not filled the new day yet.
         """
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, FailedPoll):
             return replace(self, newest=outcome)
         kept = self._is_kept_over_midnight(outcome, timing)
         return replace(
@@ -300,29 +300,29 @@ class BucketState:
 
     def failing(self, *, fresh: bool) -> Reason | None:
         """Why the bucket is failing, or None. `fresh`: whether `fresh_until` lies ahead."""
-        if isinstance(self.newest, Failure):
+        if isinstance(self.newest, FailedPoll):
             return self.newest.fault.reason
         return None if fresh else Reason.OVERDUE
 
-    def closed_day_wanted(self, bucket_id: str, timing: Timing, now: Instant) -> date | None:
+    def previous_day_wanted(self, bucket_id: str, timing: Timing, now: Instant) -> date | None:
         """The closed day to ask for now, if any: each one once, in the bucket's own time.
 
         A bucket of which none was ever held need not wait for that time: the day is closed.
         """
-        day = timing.newest_closed_day(now.wall)
+        day = timing.newest_ended_day(now.wall)
         if self.previous_day is None:
             return day
         if self.previous_day.day == day:
             return None
-        return day if now.wall >= timing.closed_day_shown(day, bucket_id)[0] else None
+        return day if now.wall >= timing.previous_day_shown_between(day, bucket_id)[0] else None
 
     def previous_day_until(self, timing: Timing, now: Instant) -> float:
         """The monotonic time, seconds, from which on the closed day held here is not shown."""
         if self.previous_day is None:
             return math.inf
-        return now.monotonic + timing.closed_day_until(self.previous_day.day) - now.wall
+        return now.monotonic + timing.previous_day_shown_until(self.previous_day.day) - now.wall
 
-    def _is_kept_over_midnight(self, reading: Reading, timing: Timing) -> bool:
+    def _is_kept_over_midnight(self, reading: GoodPoll, timing: Timing) -> bool:
         held = self.stats
         return (
             held is not None

@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 
 from exporter.model import (
+    ApiError,
     Bucket,
     DayStats,
-    Failure,
-    Fault,
+    FailedPoll,
+    GoodPoll,
     Instant,
     Node,
-    Reading,
     Reason,
 )
 from exporter.upstream.events import Attempt, Call, Drift
@@ -130,16 +130,16 @@ def node(host: str = "h1", **fields: float | str | None) -> Node:
     return Node(ip="192.0.2.1", host=host, **fields)  # type: ignore[arg-type] # by keyword
 
 
-def reading(now: Instant, *nodes: Node, duration: float = 0.25) -> Reading:
+def reading(now: Instant, *nodes: Node, duration: float = 0.25) -> GoodPoll:
     """A good poll that ended now and asked for today."""
-    return Reading(DayStats(now.day, nodes), now, duration)
+    return GoodPoll(DayStats(now.day, nodes), now, duration)
 
 
 def failure(
     now: Instant, reason: Reason = Reason.TIMEOUT, retry_after: float | None = None
-) -> Failure:
+) -> FailedPoll:
     """A poll that failed now."""
-    return Failure(Fault(reason, f"because of {reason}", retry_after), now, 0.5)
+    return FailedPoll(ApiError(reason, f"because of {reason}", retry_after), now, 0.5)
 
 
 def after(now: Instant, seconds: float) -> Instant:

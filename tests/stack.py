@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from exporter import simulator
-from exporter.app import Options, serving
+from exporter.app import Options, run_app
 from exporter.config import parse
 from exporter.web.server import ListenAddress
 from tests.fakes import NOON, FastClock
@@ -92,7 +92,7 @@ async def running(
     api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
     async with (
         simulator.serve(api) as url,
-        serving(
+        run_app(
             lambda: parse(text(url), path=path, environ={}),
             options,
             clock,

@@ -15,8 +15,8 @@ from random import Random
 import httpx
 import pytest
 
-from exporter.app import polled_once, serving
-from exporter.backfill import Backfill, Order
+from exporter.app import poll_once, run_app
+from exporter.backfill import Backfill, BackfillOptions
 from exporter.cli.check_live import verdict_table, verdicts
 from exporter.config import Config, parse
 from exporter.logs import configure
@@ -94,7 +94,7 @@ async def api(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Api, str]]:
 async def exporter(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the exporter at work."""
     clock = FastClock(NOON, speed=100)
-    work = serving(lambda: config(url), ANYWHERE, clock, Random(0), asyncio.Event())
+    work = run_app(lambda: config(url), ANYWHERE, clock, Random(0), asyncio.Event())
     async with (
         work as (address,),
         httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,
@@ -122,11 +122,11 @@ async def test_commands_do_not_show_what_was_received(api: tuple[Api, str], tmp_
     """Neither `check --live` nor the failures of a backfill have a secret in them."""
     _, url = api
     clock = FastClock(NOON, speed=20)
-    polled = await polled_once(config(url), clock, Random(0))
+    polled = await poll_once(config(url), clock, Random(0))
     table = verdict_table(list(verdicts(polled)))
     assert "FAIL" in table
     day = date(2024, 1, 13)
-    order = Order(day, day, frozenset(), {}, tmp_path)
+    order = BackfillOptions(day, day, frozenset(), {}, tmp_path)
     backfill = Backfill(config(url), order, clock, Random(0), Steps())
     await backfill.run()
     failed = "\n".join(backfill.failures.lines())

@@ -10,8 +10,13 @@ from pathlib import Path
 
 from exporter.cli.run import FLAGS
 from exporter.metrics.families import METRICS as TABLE
-from exporter.metrics.render import ClosedDayText, bucket_text, closed_day_fragments, page
-from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.render import (
+    RenderedPreviousDay,
+    previous_day_fragments,
+    render_bucket,
+    render_page,
+)
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.polling.collector import ListingView
 from exporter.polling.sharding import Shard
@@ -22,8 +27,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
 START = Instant(NOON, 0.0)
 FOUND = node("h", version="1", status="ONLINE", uptime_ratio=1.0, last_updated=0.0)
-CLOSED = ClosedDayText(
-    closed_day_fragments(bucket(), BucketState(START, previous_day=DayStats(START.day, (FOUND,))))
+CLOSED = RenderedPreviousDay(
+    previous_day_fragments(bucket(), BucketState(START, previous_day=DayStats(START.day, (FOUND,))))
 )
 
 
@@ -54,8 +59,8 @@ def test_samples_carry_the_labels_of_their_family() -> None:
     """What is documented as a family's labels is what its samples have."""
     state = BucketState(START).after(reading(START, FOUND), Timing())
     failed = state.after(failure(START), Timing())
-    for text in (bucket_text(bucket(), each, Timing(), ["ONLINE"]) for each in (state, failed)):
-        for line in page([text], [CLOSED], 0.0).decode().splitlines():
+    for text in (render_bucket(bucket(), each, Timing(), ["ONLINE"]) for each in (state, failed)):
+        for line in render_page([text], [CLOSED], 0.0).decode().splitlines():
             if not line.startswith("#"):
                 name = line.split("{")[0]
                 (family,) = (family for family in TABLE if family.name == name)
@@ -86,13 +91,13 @@ class Polling:
 
 def test_own_metrics_are_the_registry() -> None:
     """The page lists exactly the exporter's own metrics, with types and labels."""
-    telemetry = Telemetry("1", "2", runtime_metrics=False, clock=FakeClock())
-    telemetry.expect("main", [Call.STATS])
-    telemetry.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
-    telemetry.watch(Polling())
-    telemetry.watch_log(lambda: 0)
+    self_metrics = SelfMetrics("1", "2", runtime_metrics=False, clock=FakeClock())
+    self_metrics.init_series("main", [Call.STATS])
+    self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
+    self_metrics.watch(Polling())
+    self_metrics.watch_log(lambda: 0)
     in_code = {}
-    for family in telemetry.families():
+    for family in self_metrics.families():
         suffix = "_total" if family.type == "counter" else ""
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         in_code[family.name + suffix] = (family.type, labels)
@@ -124,10 +129,12 @@ def test_series_formula_counts_the_series() -> None:
     ]
     statuses = ["ONLINE", "OFFLINE", "DISCONNECTED"]
     state = BucketState(START).after(reading(START, *nodes), Timing())
-    closed = ClosedDayText(closed_day_fragments(bucket(), replace(state, previous_day=state.stats)))
+    closed = RenderedPreviousDay(
+        previous_day_fragments(bucket(), replace(state, previous_day=state.stats))
+    )
     for each, extra in ((state, 6), (state.after(failure(START), Timing()), 7)):
-        text = bucket_text(bucket(), each, Timing(), statuses)
-        lines = page([text], [closed], 0.0).decode().splitlines()
+        text = render_bucket(bucket(), each, Timing(), statuses)
+        lines = render_page([text], [closed], 0.0).decode().splitlines()
         series = [line for line in lines if not line.startswith("#")]
         assert len(series) == 6 * (7 + len(statuses) + 1) + extra
 

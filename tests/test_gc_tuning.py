@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from exporter import gc_tuning
-from exporter.gc_tuning import INTERVAL, JUDGED_EVERY, Collector
+from exporter.gc_tuning import INTERVAL, JUDGED_EVERY, GcTuner
 from tests.fakes import FakeClock
 
 LOOK = INTERVAL * JUDGED_EVERY
@@ -28,7 +28,7 @@ class Knot:
 async def clock() -> AsyncIterator[FakeClock]:
     """The clock of a collector that runs."""
     made = FakeClock()
-    task = asyncio.ensure_future(Collector(made).run())
+    task = asyncio.ensure_future(GcTuner(made).run())
     await made.advance(0)
     yield made
     task.cancel()
@@ -98,7 +98,7 @@ async def test_nothing_stays_frozen_afterwards() -> None:
     """A collector that has ended leaves the interpreter as it was."""
     before = gc.get_threshold()
     clock = FakeClock()
-    task = asyncio.ensure_future(Collector(clock).run())
+    task = asyncio.ensure_future(GcTuner(clock).run())
     await clock.advance(INTERVAL)
     assert gc.get_threshold() > before
     task.cancel()

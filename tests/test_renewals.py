@@ -16,15 +16,15 @@ from typing import NoReturn
 import httpx
 import pytest
 
-from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
+from exporter.model import Bucket, FailedPoll, GoodPoll, PollResult, Reason, Timing
 from exporter.polling.poller import Poller
-from exporter.polling.scheduler import Schedule
+from exporter.polling.scheduler import Scheduler
 from exporter.upstream.client import Client
-from exporter.upstream.login import Login
-from exporter.upstream.parsing import Guard
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request import Caller
-from exporter.upstream.request_slots import Places
+from exporter.upstream.login import LoginCredentials
+from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request import Requester
+from exporter.upstream.request_slots import RequestSlots
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket
 
@@ -76,11 +76,11 @@ class World:
     def __init__(self, count: int, timing: Timing) -> None:
         self.clock = FakeClock()
         self.api = Api(self.clock)
-        self.newest: dict[str, Outcome] = {}
-        self.failures: list[Failure] = []
-        pace, seen = Pace(1000, self.clock), Recorder()
-        places = Places(16, self.clock)
-        caller = Caller(
+        self.newest: dict[str, PollResult] = {}
+        self.failures: list[FailedPoll] = []
+        rate_limiter, seen = RateLimiter(1000, self.clock), Recorder()
+        slots = RequestSlots(16, self.clock)
+        requester = Requester(
             "main",
             "https://api.example",
             transport=Transport(httpx.MockTransport(self.api.answer)),
@@ -90,36 +90,36 @@ class World:
             clock=self.clock,
             observer=seen,
         )
-        self.login = Login(
+        self.login = LoginCredentials(
             "main",
             "ops@example.com",
             "s3cret",
-            caller=caller,
+            requester=requester,
             timing=timing,
-            pace=pace,
+            rate_limiter=rate_limiter,
             clock=self.clock,
             chance=Random(0),
         )
         client = Client(
-            caller,
+            requester,
             self.login,
-            guard=Guard(frozenset(), 10),
+            answer_limits=AnswerLimits(frozenset(), 10),
             deadline=timing.poll_interval,
-            pace=places.of("main"),
+            rate_limiter=slots.of("main"),
             clock=self.clock,
             chance=Random(0),
             observer=seen,
         )
-        self.schedule = Schedule(self.clock.now())
+        self.scheduler = Scheduler(self.clock.now())
         buckets = [(bucket(f"b{number}"), timing) for number in range(count)]
-        self.schedule.hold(buckets, self.clock.monotonic())
+        self.scheduler.sync(buckets, self.clock.monotonic())
         self.poller = Poller(
-            self.schedule,
+            self.scheduler,
             client.poll,
             self._publish,
             self,
-            places=places,
-            pace=pace,
+            slots=slots,
+            rate_limiter=rate_limiter,
             clock=self.clock,
         )
 
@@ -131,16 +131,16 @@ class World:
 
     def recheck(self) -> None:
         """What the engine does when a login has news."""
-        self.schedule.hurry("main", self.clock.monotonic())
+        self.scheduler.retry_now("main", self.clock.monotonic())
         self.poller.wake()
 
     def up(self) -> int:
         """How many buckets' newest polls were good."""
-        return sum(isinstance(outcome, Reading) for outcome in self.newest.values())
+        return sum(isinstance(outcome, GoodPoll) for outcome in self.newest.values())
 
-    def _publish(self, polled: Bucket, outcome: Outcome) -> None:
+    def _publish(self, polled: Bucket, outcome: PollResult) -> None:
         self.newest[polled.id] = outcome
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, FailedPoll):
             self.failures.append(outcome)
 
 

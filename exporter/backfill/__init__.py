@@ -6,15 +6,15 @@ exit codes are the command's.
 
 from exporter.backfill.buckets import UnknownBucketsError
 from exporter.backfill.failures import Failures
-from exporter.backfill.job import Backfill, Order, Progress
+from exporter.backfill.job import Backfill, BackfillOptions, Progress
 from exporter.backfill.labels import extra_label
 from exporter.backfill.output import OutputError
 from exporter.backfill.span import first_moment_to_ask
 
 __all__ = [
     "Backfill",
+    "BackfillOptions",
     "Failures",
-    "Order",
     "OutputError",
     "Progress",
     "UnknownBucketsError",

@@ -1,6 +1,7 @@
 """One day that is gone through: who is asked, what is written, what is remembered.
 
-How questions are asked is `asking`'s, what a file looks like `dayfile`'s, where it goes `output`'s.
+How questions are asked is for `fetch`, what a file looks like for `dayfile`, where it goes for
+`output`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import NamedTuple
 import structlog
 
 from exporter.backfill.dayfile import DayFile
-from exporter.backfill.failures import Failure, Failures
-from exporter.backfill.fetch import Answer, Asking
+from exporter.backfill.failures import FailedBucket, Failures
+from exporter.backfill.fetch import Answer, Fetcher
 from exporter.backfill.output import DayRecord, Output, Part
 from exporter.backfill.span import sample_times, shown_until
-from exporter.model import Bucket, Fault, Timing
+from exporter.model import ApiError, Bucket, Timing
 from exporter.threads import in_thread
 from exporter.upstream.discovery import Assignment
 
@@ -58,15 +59,15 @@ class Day:
         self._failures = failures
         self._with_figures: list[str] = []
 
-    async def go_through(self, asking: Asking, output: Output, suffix: str) -> str | None:
+    async def process(self, fetcher: Fetcher, output: Output, suffix: str) -> str | None:
         """Ask for it and write it; the name of the file, if there was anything to write.
 
         `suffix` are the labels that every series has besides its own.
         """
-        failures, oddities = self._failures.count, asking.watcher.oddities
+        failures, oddities = self._failures.count, fetcher.drift_counter.oddities
         with DayFile(output.scratch, suffix) as file:
             buckets = [each.bucket for each in self._asked.values()]
-            await asking.day(
+            await fetcher.day(
                 self._day, buckets, lambda bucket, came: self._take(file, bucket, came)
             )
             name = await self._publish(file, output)
@@ -77,13 +78,13 @@ class Day:
             asked=len(buckets),
             with_figures=len(self._with_figures),
             failed=self._failures.count - failures,
-            oddities=asking.watcher.oddities - oddities,
+            oddities=fetcher.drift_counter.oddities - oddities,
         )
         return name
 
     def _take(self, file: DayFile, bucket: Bucket, answer: Answer) -> None:
-        if isinstance(answer, Fault):
-            self._failures.note(Failure(bucket.account, bucket.id, self._day, answer))
+        if isinstance(answer, ApiError):
+            self._failures.note(FailedBucket(bucket.account, bucket.id, self._day, answer))
             return
         _, timing, since = self._asked[bucket.id]
         times = sample_times(self._day, bucket.id, timing, since, self._now)

@@ -12,26 +12,26 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, TextIO
 
-from exporter.model import Fault
+from exporter.model import ApiError
 
 LISTED = 20
 """Lines for people; the file has the rest."""
 
 
-class Failure(NamedTuple):
+class FailedBucket(NamedTuple):
     """A day of a bucket that could not be had, or (no bucket, no day) an account's listing."""
 
     account: str
     bucket: str | None
     day: date | None
-    fault: Fault
+    fault: ApiError
 
 
 @dataclass(slots=True)
-class Tally:
+class FailureCounts:
     """How often something failed for one reason: the first time, and the last day."""
 
-    first: Failure
+    first: FailedBucket
     last: date | None
     times: int = 1
 
@@ -43,7 +43,7 @@ class Failures:
         self.count = 0
         self._stream: TextIO | None = None
         self._separator = ""
-        self._tallies: dict[tuple[str, str | None, str], Tally] = {}
+        self._tallies: dict[tuple[str, str | None, str], FailureCounts] = {}
         self._not_listed = 0
 
     @contextmanager
@@ -57,7 +57,7 @@ class Failures:
             self._stream = None
             stream.write("\n]\n")
 
-    def note(self, failure: Failure) -> None:
+    def note(self, failure: FailedBucket) -> None:
         """One more."""
         if self._stream is not None:
             self._stream.write(self._separator + json.dumps(_entry(failure)))
@@ -68,7 +68,7 @@ class Failures:
         if tally is not None:
             tally.times, tally.last = tally.times + 1, failure.day
         elif len(self._tallies) < LISTED:
-            self._tallies[subject] = Tally(failure, failure.day)
+            self._tallies[subject] = FailureCounts(failure, failure.day)
         else:
             self._not_listed += 1
 
@@ -85,7 +85,7 @@ class Failures:
             yield f"and {self._not_listed} more"
 
 
-def _entry(failure: Failure) -> dict[str, str | None]:
+def _entry(failure: FailedBucket) -> dict[str, str | None]:
     return {
         "day": None if failure.day is None else str(failure.day),
         "bucket": failure.bucket,

@@ -1,6 +1,6 @@
 """The questions of a run: every account's way to the API, how many at once, how fast.
 
-What is asked of whom is decided in `job`; pauses are `gate`'s, retries and tokens the client's.
+What is asked of whom is decided in `job`; pauses are `throttle`'s, retries and tokens the client's.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from datetime import date
 from random import Random
 from typing import TypeAlias, TypeVar
 
-from exporter.backfill.places import Places
-from exporter.backfill.throttle import Gate
+from exporter.backfill.places import FairShare
+from exporter.backfill.throttle import AccountThrottle
 from exporter.clock import Clock
 from exporter.config import Account, Config
-from exporter.model import Bucket, DayStats, Fault, pause_seconds
-from exporter.upstream.account import Access, Shared, tls_contexts_now
+from exporter.model import ApiError, Bucket, DayStats, pause_seconds
+from exporter.upstream.account import AccountClient, ClientContext, tls_contexts_now
 from exporter.upstream.client import Client
-from exporter.upstream.discovery import EMPTIES_TO_BELIEVE, Inventory
+from exporter.upstream.discovery import EMPTIES_TO_BELIEVE, DiscoveryState
 from exporter.upstream.events import Attempt, Call, Drift
-from exporter.upstream.parsing import Guard
-from exporter.upstream.rate_limit import Pace
+from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.rate_limit import RateLimiter
 
-Answer: TypeAlias = DayStats | Fault
+Answer: TypeAlias = DayStats | ApiError
 
 T = TypeVar("T")
 
 
-class Watcher:
+class DriftCounter:
     """Counts what is odd about the answers; it is the observer of every client."""
 
     def __init__(self) -> None:
@@ -47,27 +47,29 @@ class Watcher:
         self.oddities += drift.total()
 
 
-class Asking:
+class Fetcher:
     """Asks the accounts of a configuration; `answered` is told of each day of a bucket."""
 
     def __init__(
         self, config: Config, clock: Clock, chance: Random, answered: Callable[[], None]
     ) -> None:
         limits = config.limits
-        guard = Guard(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
-        self.watcher = Watcher()
+        answer_limits = AnswerLimits(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
+        self.drift_counter = DriftCounter()
         self._clock = clock
         self._answered = answered
-        self._pace = Pace(limits.max_requests_per_second, clock)
-        shared = Shared(limits, guard, self._pace, clock, chance, self.watcher)
+        self._rate_limiter = RateLimiter(limits.max_requests_per_second, clock)
+        shared = ClientContext(
+            limits, answer_limits, self._rate_limiter, clock, chance, self.drift_counter
+        )
         self._at_once = limits.max_concurrent_requests
-        self._places = Places(self._at_once)
+        self._places = FairShare(self._at_once)
         contexts = tls_contexts_now(config.accounts)
         self._accesses = {
-            account.name: Access(account, shared, contexts[account.tls], self._pace)
+            account.name: AccountClient(account, shared, contexts[account.tls], self._rate_limiter)
             for account in config.accounts
         }
-        self._gates = {each.name: _gate(each, clock) for each in config.accounts}
+        self._throttles = {each.name: _throttle(each, clock) for each in config.accounts}
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -111,18 +113,21 @@ class Asking:
         await self._ask_each(day, buckets, take_first)
         await self._ask_each(day, empty, take_last)
 
-    async def inventory(self, account: Account) -> Inventory:
+    async def discovery_state(self, account: Account) -> DiscoveryState:
         """What the account's listing tells; an empty one is asked for once more."""
-        inventory = Inventory()
+        discovery_state = DiscoveryState()
         discovery = account.discovery
         while discovery is not None:
             result = await self._ask(
                 account.name, lambda client: client.buckets(discovery.workspace_id)
             )
-            inventory = inventory.after(result, self._clock.now())
-            if inventory.fault is not None or not 0 < inventory.empties < EMPTIES_TO_BELIEVE:
+            discovery_state = discovery_state.after(result, self._clock.now())
+            if (
+                discovery_state.fault is not None
+                or not 0 < discovery_state.empties < EMPTIES_TO_BELIEVE
+            ):
                 break
-        return inventory
+        return discovery_state
 
     async def _ask_each(
         self, day: date, buckets: Iterable[Bucket], take: Callable[[Bucket, Answer], None]
@@ -149,21 +154,23 @@ class Asking:
         return await self._ask(bucket.account, lambda client: client.day_stats(bucket.id, day))
 
     async def _ask(
-        self, account: str, question: Callable[[Client], Awaitable[T | Fault]]
-    ) -> T | Fault:
+        self, account: str, question: Callable[[Client], Awaitable[T | ApiError]]
+    ) -> T | ApiError:
         client = self._accesses[account].client
-        gate = self._gates[account]
-        return await gate.ask(lambda: question(client), lambda: self._turn(account))
+        throttle = self._throttles[account]
+        return await throttle.ask(lambda: question(client), lambda: self._turn(account))
 
     @asynccontextmanager
     async def _turn(self, account: str) -> AsyncIterator[None]:
         """While the body runs, one more request of the account may be under way."""
         async with self._places.place(account):
-            await self._pace.turn()
+            await self._rate_limiter.acquire()
             yield
 
 
-def _gate(account: Account, clock: Clock) -> Gate:
+def _throttle(account: Account, clock: Clock) -> AccountThrottle:
     """Refusals are put to the test again as in polling, but nobody waits for hours."""
     timing = account.timing
-    return Gate(account.name, lambda before: pause_seconds(timing.refusal_wait(before)), clock)
+    return AccountThrottle(
+        account.name, lambda before: pause_seconds(timing.refusal_wait(before)), clock
+    )

@@ -17,7 +17,7 @@ from typing import Protocol
 from exporter.backfill.buckets import assignments
 from exporter.backfill.day import Day, missing
 from exporter.backfill.failures import Failures
-from exporter.backfill.fetch import Asking
+from exporter.backfill.fetch import Fetcher
 from exporter.backfill.labels import label_suffix
 from exporter.backfill.output import FAILED, Output
 from exporter.backfill.span import days
@@ -28,7 +28,7 @@ from exporter.upstream.discovery import Assignment
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BackfillOptions:
     """What is wanted: closed days from `first` to `last`, of these buckets (none: of all)."""
 
     first: date
@@ -54,7 +54,12 @@ class Backfill:
     """One run. Afterwards `failures`, `files` and `is_finished` say what came of it."""
 
     def __init__(
-        self, config: Config, order: Order, clock: Clock, chance: Random, progress: Progress
+        self,
+        config: Config,
+        order: BackfillOptions,
+        clock: Clock,
+        chance: Random,
+        progress: Progress,
     ) -> None:
         self.failures = Failures()
         self.files = 0
@@ -69,37 +74,37 @@ class Backfill:
 
     async def run(self) -> None:
         """Go through the days. Raises OutputError and UnknownBucketsError."""
-        asking = Asking(self._config, self._clock, self._chance, self._advance)
-        async with asking.connected():
+        fetcher = Fetcher(self._config, self._clock, self._chance, self._advance)
+        async with fetcher.connected():
             with ExitStack() as stack:
                 held = self._output.held(self._order.labels)
                 await in_thread(lambda: stack.enter_context(held))
                 failed = self._output.scratch / FAILED
                 try:
                     with failed.open("w") as stream, self.failures.written_to(stream):
-                        await self._go_through_days(asking)
+                        await self._go_through_days(fetcher)
                 except asyncio.CancelledError:
                     self._output.put(failed, FAILED)
                     raise
                 self._output.put(failed, FAILED)
         self.is_finished = True
 
-    async def _go_through_days(self, asking: Asking) -> None:
+    async def _go_through_days(self, fetcher: Fetcher) -> None:
         wanted = self._order.buckets
-        assigned = await assignments(self._config, wanted, asking, self.failures)
+        assigned = await assignments(self._config, wanted, fetcher, self.failures)
         period = list(days(self._order.first, self._order.last))
         self._progress.begin(len(period) * len(assigned))
         for day in period:
-            await self._go_through(day, assigned, asking)
+            await self._go_through(day, assigned, fetcher)
 
-    async def _go_through(self, day: date, assigned: list[Assignment], asking: Asking) -> None:
+    async def _go_through(self, day: date, assigned: list[Assignment], fetcher: Fetcher) -> None:
         now = self._clock.now().wall
         record = await in_thread(lambda: self._output.record(day))
         asked = list(missing(day, record, assigned, now))
         self._progress.advance(len(assigned) - len(asked))
         if asked:
             work = Day(day, record, asked, now, self.failures)
-            name = await work.go_through(asking, self._output, self._suffix)
+            name = await work.process(fetcher, self._output, self._suffix)
             self.files += name is not None
 
     def _advance(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Places:
+class FairShare:
     """A semaphore of `number` places.
 
     A free place goes to the account, among those that wait, that holds the fewest; where several

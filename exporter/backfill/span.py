@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from exporter.model import CLOSED_DAYS_SPREAD, SECONDS_PER_DAY, Timing, midnight
+from exporter.model import PREVIOUS_DAY_SPREAD, SECONDS_PER_DAY, Timing, midnight
 
 STEP = 240
 """Seconds between two samples: Prometheus looks back five minutes for one."""
@@ -22,16 +22,16 @@ def days(first: date, last: date) -> Iterator[date]:
 
 def first_moment_to_ask(day: date, grace: float) -> float:
     """From when a day can be had, Unix time: closed for so long that every bucket shows it."""
-    return midnight(day) + SECONDS_PER_DAY + grace + CLOSED_DAYS_SPREAD + STEP
+    return midnight(day) + SECONDS_PER_DAY + grace + PREVIOUS_DAY_SPREAD + STEP
 
 
 def shown_until(day: date, timing: Timing) -> float:
     """Until before when a day's figures are shown, of whichever bucket; Unix time."""
-    return timing.closed_day_shown(day, "")[1]
+    return timing.previous_day_shown_between(day, "")[1]
 
 
 def sample_times(day: date, bucket_id: str, timing: Timing, since: float, until: float) -> range:
     """When a bucket showed a day's figures, from `since` and until before `until`; Unix time."""
-    begin, end = timing.closed_day_shown(day, bucket_id)
+    begin, end = timing.previous_day_shown_between(day, bucket_id)
     first = math.ceil(max(begin, since) / STEP) * STEP
     return range(first, math.ceil(min(end, until)), STEP)

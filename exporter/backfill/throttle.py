@@ -17,7 +17,7 @@ from typing import TypeVar
 import structlog
 
 from exporter.clock import Clock
-from exporter.model import Fault, Reason, pause_seconds
+from exporter.model import ApiError, Reason, pause_seconds
 
 
 class Silence(IntEnum):
@@ -80,7 +80,7 @@ class Spell:
             self.sent = sent
 
 
-class Gate:
+class AccountThrottle:
     """Lets the questions of one account through.
 
     `refusal_wait`: seconds until a refused account is asked again, by how many rounds there were
@@ -97,13 +97,13 @@ class Gate:
         self._sent_before_answer = 0  # how many of them when the newest answer arrived
         self._is_wary = False
         self._alone = asyncio.Lock()
-        self._dead_end: Fault | None = None
+        self._dead_end: ApiError | None = None
 
     async def ask(
         self,
-        question: Callable[[], Awaitable[T | Fault]],
+        question: Callable[[], Awaitable[T | ApiError]],
         turn: Callable[[], AbstractAsyncContextManager[None]],
-    ) -> T | Fault:
+    ) -> T | ApiError:
         """What comes of a question, asked again where the failure may be the whole account's.
 
         It is asked inside a `turn`, which may have to be waited for. After a failure that may be
@@ -141,8 +141,8 @@ class Gate:
             await self._clock.sleep(wait)
 
     def _is_to_be_asked_again(self, result: object, number: int, times: int) -> bool:
-        silence = SILENCES.get(result.reason) if isinstance(result, Fault) else None
-        if not isinstance(result, Fault) or silence is None:
+        silence = SILENCES.get(result.reason) if isinstance(result, ApiError) else None
+        if not isinstance(result, ApiError) or silence is None:
             self._spells.clear()
             self._sent_before_answer, self._is_wary = self._sent, False
             return False
@@ -165,17 +165,17 @@ class Gate:
             del self._spells[kind]
         return self._spells.setdefault(silence, Spell(self._clock.monotonic()))
 
-    def _refused(self, fault: Fault, spell: Spell) -> bool:
+    def _refused(self, fault: ApiError, spell: Spell) -> bool:
         """Wait for another token; False where that has been done often enough."""
         if spell.rounds >= REFUSAL_ROUNDS:
             self._give_up(fault)
             return False
         return self._pause(fault, spell, self._refusal_wait(spell.rounds - 1), math.inf)
 
-    def _pause(self, fault: Fault, spell: Spell, seconds: float, patience: float) -> bool:
+    def _pause(self, fault: ApiError, spell: Spell, seconds: float, timeouts: float) -> bool:
         """Let nobody through for a while; False where that has been done for long enough."""
         now = self._clock.monotonic()
-        if now - spell.since >= patience:
+        if now - spell.since >= timeouts:
             self._give_up(fault)
             return False
         if now >= self._open_at:
@@ -184,9 +184,9 @@ class Gate:
         self._open_at = max(self._open_at, now + seconds)
         return True
 
-    def _give_up(self, fault: Fault) -> None:
+    def _give_up(self, fault: ApiError) -> None:
         if self._dead_end is None:
             facts = {"account": self._account, "reason": fault.reason.value}
             _log.error("account_given_up", **facts, message=fault.message)
             message = f"not asked, since the account was given up: {fault.message}"
-            self._dead_end = Fault(fault.reason, message)
+            self._dead_end = ApiError(fault.reason, message)

@@ -16,7 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from exporter.backfill import (
     Backfill,
-    Order,
+    BackfillOptions,
     OutputError,
     UnknownBucketsError,
     extra_label,
@@ -26,7 +26,7 @@ from exporter.cli import flags
 from exporter.cli.flags import Values
 from exporter.cli.process import (
     SOME_FAILED,
-    complaint,
+    print_error,
     raise_file_limit,
     read_or_give_up,
     start_log,
@@ -92,14 +92,14 @@ def backfill(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         config = read_or_give_up(load, values[flags.CONFIG_FILE.name], environ)
     except ConfigError as error:
-        return complaint(error)
+        return print_error(error)
     clock = SystemClock()
     if fault := _too_early(order, config, clock):
         parser.error(fault)
     return _done(config, order, clock, log)
 
 
-def _done(config: Config, order: Order, clock: Clock, log: BackgroundStream) -> int:
+def _done(config: Config, order: BackfillOptions, clock: Clock, log: BackgroundStream) -> int:
     """Do it, and say what came of it; the exit code."""
     chance = Random()  # noqa: S311 - jitter, no secret
     try:
@@ -107,10 +107,10 @@ def _done(config: Config, order: Order, clock: Clock, log: BackgroundStream) -> 
             work = Backfill(config, order, clock, chance, bar)
             asyncio.run(until_signalled(work.run(), code_when_forced=SOME_FAILED))
     except UnknownBucketsError as error:
-        complaint(error)
+        print_error(error)
         return SOME_FAILED if error.may_pass else USAGE
     except (ConfigError, OutputError) as error:
-        return complaint(error)
+        return print_error(error)
     for line in work.failures.lines():
         print(f"failed: {printable(line)}", file=sys.stderr)  # noqa: T201 - the command's output
     log.drain()  # not bounded in time, as it is more than a log
@@ -142,7 +142,7 @@ def _bar() -> Iterator[_Bar]:
         yield _Bar(bar)
 
 
-def _order(values: Values, parser: argparse.ArgumentParser) -> Order:
+def _order(values: Values, parser: argparse.ArgumentParser) -> BackfillOptions:
     """What the flags ask for; a mistake ends the program as argparse does."""
     for flag in (FROM, TO, OUTPUT):
         if values[flag.name] is None:
@@ -153,10 +153,10 @@ def _order(values: Values, parser: argparse.ArgumentParser) -> Order:
     labels = dict(values[LABEL.name])
     if len(labels) < len(values[LABEL.name]):
         parser.error("--label: a name is there twice")
-    return Order(first, last, frozenset(values[BUCKET.name]), labels, values[OUTPUT.name])
+    return BackfillOptions(first, last, frozenset(values[BUCKET.name]), labels, values[OUTPUT.name])
 
 
-def _too_early(order: Order, config: Config, clock: Clock) -> str | None:
+def _too_early(order: BackfillOptions, config: Config, clock: Clock) -> str | None:
     """Why the last day cannot be had yet, if so."""
     now = clock.now()
     if order.last > now.day:

@@ -16,13 +16,13 @@ from exporter.cli.once import FLAGS as ONCE_FLAGS
 from exporter.cli.process import (
     BAD_START,
     LOG_SECONDS,
-    complaint,
+    print_error,
     read_or_give_up,
     start_log,
 )
 from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.clock import SystemClock
-from exporter.config import Config, ConfigError, audited
+from exporter.config import Config, ConfigError, load_and_check
 from exporter.polling.sharding import Shard
 from exporter.printable import printable
 
@@ -45,9 +45,9 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     shard = flags.shard(values, parser)
     file = values[flags.CONFIG_FILE.name]
     try:
-        config, remarks = read_or_give_up(audited, file, environ)
+        config, remarks = read_or_give_up(load_and_check, file, environ)
     except ConfigError as error:
-        return complaint(error)
+        return print_error(error)
     mine = _part(config, shard)
     warnings = (
         *remarks,

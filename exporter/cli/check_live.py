@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from exporter.app import polled_once
+from exporter.app import poll_once
 from exporter.clock import SystemClock
 from exporter.config import Account, Config
 from exporter.metrics.store import Entry
-from exporter.model import Failure, Fault, Reading, Reason
-from exporter.polling.manager import Exporter
+from exporter.model import ApiError, FailedPoll, GoodPoll, Reason
+from exporter.polling.manager import PollManager
 from exporter.polling.sharding import Shard
 from exporter.printable import printable
 from exporter.status.reasons import ADVICE
 from exporter.status.text import shown
-from exporter.upstream.discovery import Inventory, admitted
+from exporter.upstream.discovery import DiscoveryState, filtered
 
 KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}
 """Refusals by an API that has accepted the token."""
@@ -43,21 +43,21 @@ def live_verdicts(config: Config, shard: Shard) -> list[Verdict]:
             bar.update()
 
         chance = Random()  # noqa: S311 - jitter, no secret
-        polling = polled_once(config, SystemClock(), chance, shard=shard, progress=show)
+        polling = poll_once(config, SystemClock(), chance, shard=shard, progress=show)
         exporter = asyncio.run(polling)
     return list(verdicts(exporter))
 
 
-def verdicts(exporter: Exporter) -> Iterator[Verdict]:
+def verdicts(exporter: PollManager) -> Iterator[Verdict]:
     """Account by account, each before its buckets."""
     expiries = exporter.token_expiries()
     for account in exporter.config.accounts:
         entries = [each for each in exporter.entries() if each.bucket.account == account.name]
         yield _token_verdict(exporter, account.name, entries, expiries.get(account.name))
-        inventory = exporter.inventory(account.name)
-        if inventory is not None:
-            fault = inventory.fault
-            text = _found_text(account, inventory) if fault is None else _fault_text(fault)
+        discovery_state = exporter.discovery_state(account.name)
+        if discovery_state is not None:
+            fault = discovery_state.fault
+            text = _found_text(account, discovery_state) if fault is None else _fault_text(fault)
             yield Verdict(f"{account.name}: discovery", text, fault is None)
         yield from map(_bucket_verdict, entries)
 
@@ -73,17 +73,23 @@ def verdict_table(found: list[Verdict]) -> str:
 
 
 def _token_verdict(
-    exporter: Exporter, account: str, entries: list[Entry], expiry: float | None
+    exporter: PollManager, account: str, entries: list[Entry], expiry: float | None
 ) -> Verdict:
-    inventory = exporter.inventory(account)
-    faults = [each.state.newest.fault for each in entries if isinstance(each.state.newest, Failure)]
-    faults += [inventory.fault] if inventory is not None and inventory.fault is not None else []
+    discovery_state = exporter.discovery_state(account)
+    faults = [
+        each.state.newest.fault for each in entries if isinstance(each.state.newest, FailedPoll)
+    ]
+    faults += (
+        [discovery_state.fault]
+        if discovery_state is not None and discovery_state.fault is not None
+        else []
+    )
     refused = next((fault for fault in faults if fault.reason is Reason.UNAUTHORIZED), None)
     subject = f"{account}: token"
     if refused is not None:
         return Verdict(subject, _fault_text(refused), is_good=False)
-    heard = any(isinstance(each.state.newest, Reading) for each in entries)
-    heard = heard or (inventory is not None and inventory.fault is None)
+    heard = any(isinstance(each.state.newest, GoodPoll) for each in entries)
+    heard = heard or (discovery_state is not None and discovery_state.fault is None)
     if not heard and not any(fault.reason in KNOWS_THE_TOKEN for fault in faults):
         return Verdict(subject, "not tried: no call came through", is_good=False)
     if expiry is None:
@@ -96,15 +102,15 @@ def _bucket_verdict(entry: Entry) -> Verdict:
     bucket, newest = entry.bucket, entry.state.newest
     name = bucket.id if bucket.name == bucket.id else f"{bucket.id} ({bucket.name})"
     subject = f"{bucket.account}: {name}"
-    if isinstance(newest, Reading):
+    if isinstance(newest, GoodPoll):
         return Verdict(subject, f"{len(newest.stats.nodes)} nodes", is_good=True)
     if newest is None:
         return Verdict(subject, "not asked: a 429 has paused the account", is_good=False)
     return Verdict(subject, _fault_text(newest.fault), is_good=False)
 
 
-def _found_text(account: Account, inventory: Inventory) -> str:
-    found, taken = len(inventory.found), len(admitted(account, inventory))
+def _found_text(account: Account, discovery_state: DiscoveryState) -> str:
+    found, taken = len(discovery_state.found), len(filtered(account, discovery_state))
     text = f"{taken} polled"
     if found and not taken:
         text += f" of {found}: include and exclude are for whole names, as in media-.*"
@@ -113,11 +119,11 @@ def _found_text(account: Account, inventory: Inventory) -> str:
     return text
 
 
-def _fault_text(fault: Fault) -> str:
+def _fault_text(fault: ApiError) -> str:
     return f"{fault.reason.value}: {fault.message}{_remedy(fault)}"
 
 
-def _remedy(fault: Fault) -> str:
+def _remedy(fault: ApiError) -> str:
     """What to do about it, unless the message says so."""
     if fault.reason is Reason.UNAUTHORIZED and not fault.message.startswith("HTTP"):
         return " (are email and password right?)" if "login is refused" in fault.message else ""

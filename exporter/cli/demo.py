@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 
 from exporter import simulator
-from exporter.app import Options, serving
+from exporter.app import Options, run_app
 from exporter.cli import flags
-from exporter.cli.process import complaint, start_log, until_signalled
+from exporter.cli.process import print_error, start_log, until_signalled
 from exporter.cli.simulate import scenarios_text, simulated
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, parse
@@ -21,7 +21,7 @@ from exporter.logs import BackgroundStream
 from exporter.polling.reload import read_in_time
 from exporter.web.config import load_web_config
 from exporter.web.server import ListenAddress, ListenError
-from exporter.web.settings import GuardError
+from exporter.web.settings import WebConfigError
 
 DEMO_ADDRESS = replace(flags.LISTEN_ADDRESS, default="127.0.0.1:10120")
 FLAGS = (
@@ -68,8 +68,8 @@ def demo(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         api = simulated(values, users=[USER], buckets=BUCKETS)
         asyncio.run(until_signalled(_serve(api, flags.options(values), fallback, log)))
-    except (ConfigError, GuardError, ListenError) as error:
-        return complaint(error)
+    except (ConfigError, WebConfigError, ListenError) as error:
+        return print_error(error)
     return 0
 
 
@@ -83,7 +83,7 @@ async def _serve(
         url = await stack.enter_async_context(simulator.serve(api))
         source = partial(parse, _CONFIG.format(url=url), path=Path("demo.yaml"), environ={})
         start = partial(
-            serving,
+            run_app,
             source,
             clock=SystemClock(api.now),
             chance=Random(),  # noqa: S311 - jitter, no secret

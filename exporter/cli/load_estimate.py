@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from exporter.config.problems import Problem
 from exporter.config.quantities import duration_text
 from exporter.config.settings import Account, Config
-from exporter.model import CLOSED_DAYS_SPREAD
+from exporter.model import PREVIOUS_DAY_SPREAD
 
 NODES_PER_BUCKET = 6
 """The public nodes that are known; private ones come on top."""
@@ -66,15 +66,15 @@ def load_estimate(config: Config) -> LoadEstimate:
     rate = sum(map(_rate, config.accounts))
     per_node = 7 + len(config.known_statuses) + 1
     series = buckets * (NODES_PER_BUCKET * per_node + 6)
-    closed_days = buckets / CLOSED_DAYS_SPREAD
+    previous_days = buckets / PREVIOUS_DAY_SPREAD
     return LoadEstimate(
         buckets=buckets,
         requests_per_second=rate,
-        closed_days_per_second=closed_days,
+        closed_days_per_second=previous_days,
         answer_time=config.limits.max_concurrent_requests / rate if rate else math.inf,
         series=series,
         memory=BASE_MEMORY + series * MEMORY_PER_SERIES,
-        cpu=BASE_CPU + (rate + closed_days) * CPU_PER_REQUEST,
+        cpu=BASE_CPU + (rate + previous_days) * CPU_PER_REQUEST,
     )
 
 

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from exporter.app import polled_once
+from exporter.app import poll_once
 from exporter.cli import flags
-from exporter.cli.process import SOME_FAILED, complaint, read_or_give_up, start_log
+from exporter.cli.process import SOME_FAILED, print_error, read_or_give_up, start_log
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
-from exporter.model import Reading
-from exporter.polling.manager import Exporter
+from exporter.model import GoodPoll
+from exporter.polling.manager import PollManager
 
 FLAGS = (
     flags.CONFIG_FILE,
@@ -37,9 +37,9 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         config = read_or_give_up(load, values[flags.CONFIG_FILE.name], environ)
     except ConfigError as error:
-        return complaint(error)
+        return print_error(error)
     exporter = asyncio.run(
-        polled_once(
+        poll_once(
             config,
             SystemClock(),
             Random(),  # noqa: S311 - jitter, no secret
@@ -53,13 +53,13 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0 if _has_all(exporter) else SOME_FAILED
 
 
-def _has_all(exporter: Exporter) -> bool:
+def _has_all(exporter: PollManager) -> bool:
     """Whether every bucket answered, and every listing that tells which buckets there are."""
     listings = [
-        exporter.inventory(account.name)
+        exporter.discovery_state(account.name)
         for account in exporter.config.accounts
         if account.discovery is not None
     ]
     return all(each is not None and each.fault is None for each in listings) and all(
-        isinstance(each.state.newest, Reading) for each in exporter.entries()
+        isinstance(each.state.newest, GoodPoll) for each in exporter.entries()
     )

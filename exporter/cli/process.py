@@ -143,7 +143,7 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def complaint(error: Exception) -> int:
+def print_error(error: Exception) -> int:
     """Tell a person what to do something about; the exit code."""
     text = "\n".join(map(printable, str(error).split("\n")))
     print(text, file=sys.stderr)  # noqa: T201 - for the person who started the program

@@ -9,15 +9,15 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
-from exporter.app import Options, serving
+from exporter.app import Options, run_app
 from exporter.cli import flags
-from exporter.cli.process import complaint, raise_file_limit, start_log, until_signalled
+from exporter.cli.process import print_error, raise_file_limit, start_log, until_signalled
 from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
 from exporter.logs import BackgroundStream
 from exporter.version import version_text
 from exporter.web.server import ListenError
-from exporter.web.settings import GuardError
+from exporter.web.settings import WebConfigError
 
 FLAGS = (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.SHARD_FLAGS, *flags.LOG_FLAGS)
 
@@ -50,8 +50,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         hung_up = asyncio.Event()
         work = _serve(source, options, hung_up, log)
         asyncio.run(until_signalled(work, hung_up=hung_up.set))
-    except (ConfigError, GuardError, ListenError) as error:
-        return complaint(error)
+    except (ConfigError, WebConfigError, ListenError) as error:
+        return print_error(error)
     return 0
 
 
@@ -62,7 +62,7 @@ async def _serve(
     log: BackgroundStream,
 ) -> None:
     chance = Random()  # noqa: S311 - jitter, no secret
-    async with serving(
+    async with run_app(
         source, options, SystemClock(), chance, hung_up, dropped_lines=log.dropped_lines
     ):
         await asyncio.Event().wait()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from exporter import simulator
 from exporter.cli import flags
 from exporter.cli.flags import Values
-from exporter.cli.process import complaint, start_log, until_signalled
+from exporter.cli.process import print_error, start_log, until_signalled
 from exporter.web.server import ListenAddress, ListenError, cannot_listen
 
 ADDRESS = replace(
@@ -36,7 +36,7 @@ def simulate(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         asyncio.run(until_signalled(_serve(simulated(values), values[ADDRESS.name])))
     except ListenError as error:
-        return complaint(error)
+        return print_error(error)
     return 0
 
 

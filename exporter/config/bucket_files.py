@@ -18,7 +18,7 @@ from exporter.config.pydantic_messages import report_shape
 from exporter.config.sources import Sources, unreadable
 from exporter.config.targets import BUCKET_FILE, BucketDocument
 from exporter.config.yaml_errors import decoded
-from exporter.config.yaml_tree import Node, Tree, read
+from exporter.config.yaml_tree import Tree, YamlNode, read
 
 _NO_FILE = 'there is no such file: mend the path, or write a pattern, as "buckets/*.yaml"'
 _IN_VAIN = "no file matches this by now: mend the pattern if there should be one"
@@ -116,4 +116,4 @@ def _tree(path: Path, report: Report, environ: Mapping[str, str], sources: Sourc
         report.add(None, (), unreadable(error, "let the exporter read it"))
     except ConfigError:
         pass  # the report has it, and goes on with the other files
-    return Tree(Node(1, None), report)
+    return Tree(YamlNode(1, None), report)

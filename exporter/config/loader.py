@@ -33,7 +33,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     return _read(path, environ)
 
 
-def audited(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[Problem]]:
+def load_and_check(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[Problem]]:
     """The configuration in a file, and what in it is allowed, though hardly meant.
 
     Raises ConfigError with every problem there is, also where files with tokens and passwords are

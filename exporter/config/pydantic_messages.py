@@ -15,7 +15,7 @@ from exporter.config.problems import Place, key_text, quoted
 from exporter.config.quantities import duration_text
 from exporter.config.schema import MAPPINGS, keys
 from exporter.config.spelling import meant, misspelled
-from exporter.config.yaml_tree import Node, Tree
+from exporter.config.yaml_tree import Tree, YamlNode
 
 _WORDS = {
     "string_type": "this must be a text, not {kind}",
@@ -95,7 +95,7 @@ def _report_missing(key: str, mapping: Place, tree: Tree) -> None:
         tree.report.add(node.line, mapping, f'the key "{key}" is missing: {_EXAMPLES[key]}')
 
 
-def _message(details: ErrorDetails, node: Node) -> str:
+def _message(details: ErrorDetails, node: YamlNode) -> str:
     if node.value is None:
         key = (details["type"], *details["loc"][-1:])
         return _NOTHING.get(key, "this has no value: give it one, or remove it")
@@ -110,7 +110,7 @@ def _message(details: ErrorDetails, node: Node) -> str:
     return said + _example(details["type"], details["loc"], node)
 
 
-def _example(kind: str, place: Place, node: Node) -> str:
+def _example(kind: str, place: Place, node: YamlNode) -> str:
     """What to write in place of a value that should have had others in it."""
     if kind not in _COLLECTIONS:
         return ""
@@ -123,7 +123,7 @@ def _example(kind: str, place: Place, node: Node) -> str:
     return f": {_INSTEAD[key]}" if place[-1:] == (key,) and key in _INSTEAD else ""
 
 
-def _kind(node: Node) -> str:
+def _kind(node: YamlNode) -> str:
     if isinstance(node.value, dict):
         return "a mapping"
     return "a list" if isinstance(node.value, list) else "a text"

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from exporter.config.bucket_files import BucketFile
 from exporter.config.problems import Place, path_text, quoted
-from exporter.config.yaml_tree import Node, Tree
+from exporter.config.yaml_tree import Tree, YamlNode
 
 
 class _Entry(NamedTuple):
     tree: Tree
     place: Place
-    node: Node
+    node: YamlNode
 
 
 def report_repeats(tree: Tree, files: Sequence[BucketFile]) -> None:

@@ -24,7 +24,7 @@ from exporter.config.sources import Sources
 from exporter.config.spelling import misspelled
 from exporter.config.tls import tls_config, tls_faults
 from exporter.config.urls import is_exposed, is_https
-from exporter.config.yaml_tree import Node, Tree
+from exporter.config.yaml_tree import Tree, YamlNode
 from exporter.model import UNKNOWN_STATUS, Timing
 
 _EXPOSED = (
@@ -108,7 +108,7 @@ def _report_unknown_status(tree: Tree) -> None:
             tree.refuse(place, f"{UNKNOWN_STATUS} stands for all other statuses: remove it")
 
 
-def _report_choices(tree: Tree, place: Place, node: Node) -> None:
+def _report_choices(tree: Tree, place: Place, node: YamlNode) -> None:
     """Report where an account says too little, or two things that exclude each other."""
     if not isinstance(node.value, dict):
         return
@@ -129,19 +129,19 @@ def _report_choices(tree: Tree, place: Place, node: Node) -> None:
         tree.refuse((*place, "proxy_from_environment"), message)
 
 
-def _is_empty(node: Node | None) -> bool:
+def _is_empty(node: YamlNode | None) -> bool:
     return node is None or node.value == []
 
 
 def _report_tls_files(
-    tree: Tree, place: Place, node: Node, directory: Path, sources: Sources
+    tree: Tree, place: Place, node: YamlNode, directory: Path, sources: Sources
 ) -> None:
     if document := _sound(TlsDocument, node.child("tls_config")):
         for key, fault in tls_faults(tls_config(document, directory), sources.read_tls).items():
             tree.refuse((*place, "tls_config", key), fault)
 
 
-def _sound(model: type[M], node: Node | None) -> M | None:
+def _sound(model: type[M], node: YamlNode | None) -> M | None:
     """The model of those keys of a mapping that it knows; None if one of them is not sound."""
     entries = node.value if node is not None and isinstance(node.value, dict) else {}
     known = {key: entries[key].plain() for key in entries if key in model.model_fields}
@@ -152,7 +152,7 @@ def _sound(model: type[M], node: Node | None) -> M | None:
 
 
 def _report_environment(
-    tree: Tree, place: Place, node: Node, base_url: str, environ: Mapping[str, str]
+    tree: Tree, place: Place, node: YamlNode, base_url: str, environ: Mapping[str, str]
 ) -> None:
     proxy = _sound(ProxyDocument, node)
     asked = proxy is not None and proxy.proxy_from_environment and not proxy.proxy_url

@@ -54,7 +54,7 @@ class Discovery:
     include: tuple[re.Pattern[str], ...]
     exclude: tuple[re.Pattern[str], ...]
 
-    def admits(self, name: str) -> bool:
+    def includes(self, name: str) -> bool:
         """Whether a bucket of this name is polled: a pattern counts for the whole of it."""
         included = not self.include or any(each.fullmatch(name) for each in self.include)
         return included and not any(each.fullmatch(name) for each in self.exclude)

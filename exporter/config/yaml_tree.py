@@ -33,11 +33,11 @@ _TAGS = _SCALAR_TAGS | {f"{_YAML}map", f"{_YAML}seq"}
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class YamlNode:
     """A value in the file. Its repr leaves the value out, since it may be a secret."""
 
     line: int  # from 1; of its key, where it has one
-    value: str | list[Node] | dict[str, Node] | None = field(repr=False)
+    value: str | list[YamlNode] | dict[str, YamlNode] | None = field(repr=False)
     written: str = field(default="", repr=False)  # a scalar before variables were put in
 
     def plain(self) -> Plain:
@@ -48,7 +48,7 @@ class Node:
             return [child.plain() for child in self.value]
         return self.value
 
-    def child(self, step: str | int) -> Node | None:
+    def child(self, step: str | int) -> YamlNode | None:
         """What stands under a key or an index."""
         if isinstance(self.value, dict) and isinstance(step, str):
             return self.value.get(step)
@@ -61,10 +61,10 @@ class Node:
 class Tree:
     """A document and the report on it."""
 
-    root: Node
+    root: YamlNode
     report: Report
 
-    def nearest(self, place: Place) -> tuple[Place, Node]:
+    def nearest(self, place: Place) -> tuple[Place, YamlNode]:
         """The node at `place`, or the innermost around it where there is none, and its place."""
         node = self.root
         for depth, step in enumerate(place):
@@ -74,7 +74,7 @@ class Tree:
             node = child
         return place, node
 
-    def children(self, place: Place) -> list[tuple[Place, Node]]:
+    def children(self, place: Place) -> list[tuple[Place, YamlNode]]:
         """The entries of the list at `place`; none where there is no list."""
         found, node = self.nearest(place)
         if found != place or not isinstance(node.value, list):
@@ -91,7 +91,7 @@ def read(text: str, environ: Mapping[str, str], report: Report) -> Tree:
     """The tree of `text`; of an empty one the root is None. Reports, and raises if unreadable."""
     root = compose(text, report)
     if root is None:
-        return Tree(Node(1, None), report)
+        return Tree(YamlNode(1, None), report)
     return Tree(_Builder(environ, report).node(root, _line(root), ()), report)
 
 
@@ -120,7 +120,7 @@ class _Builder:
         self._around: list[yaml.Node] = []
         self._count = 0
 
-    def node(self, node: yaml.Node, line: int, place: Place) -> Node:
+    def node(self, node: yaml.Node, line: int, place: Place) -> YamlNode:
         """The node of the tree for `node`, which stands at `place`."""
         if node.tag not in _TAGS:
             self._report.add(line, place, _tag_fault(node.tag))
@@ -128,8 +128,8 @@ class _Builder:
             return self._scalar(node, line, place)
         with self._inside(node, line, place):
             if isinstance(node, yaml.MappingNode):
-                return Node(line, self._mapping(node, place))
-            return Node(line, self._sequence(node, place))
+                return YamlNode(line, self._mapping(node, place))
+            return YamlNode(line, self._sequence(node, place))
 
     @contextmanager
     def _inside(self, node: yaml.Node, line: int, place: Place) -> Iterator[None]:
@@ -146,22 +146,22 @@ class _Builder:
         yield
         self._around.pop()
 
-    def _scalar(self, node: yaml.Node, line: int, place: Place) -> Node:
+    def _scalar(self, node: yaml.Node, line: int, place: Place) -> YamlNode:
         if node.tag == _NULL:
-            return Node(line, None)
+            return YamlNode(line, None)
         faults: list[str] = []
         value = expand(node.value, self._environ, faults)
         for fault in faults:
             self._report.add(line, place, fault)
-        return Node(line, None if faults else value, node.value)
+        return YamlNode(line, None if faults else value, node.value)
 
-    def _sequence(self, node: yaml.CollectionNode, place: Place) -> list[Node]:
+    def _sequence(self, node: yaml.CollectionNode, place: Place) -> list[YamlNode]:
         return [
             self.node(child, _line(child), (*place, index))
             for index, child in enumerate(node.value)
         ]
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Node]:
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, YamlNode]:
         return {
             name: self.node(value, _line(key), (*place, name))
             for name, (key, value) in self._merged(node, place).items()

@@ -1,6 +1,6 @@
 """The metric table of nodes and buckets: names, HELP, labels, and a pure function to lines each.
 
-How the lines become a page is `exposition`'s. The exporter's own counters are in `telemetry`.
+How the lines become a page is `exposition`'s. The exporter's own counters are in `self_metrics`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def label_pair(name: str, value: str) -> str:
     return f'{name}="{value}"'
 
 
-class View:
+class RenderContext:
     """A bucket's state as seen at one moment: what the families are functions of."""
 
     __slots__ = ("bucket", "fresh", "labels", "nodes", "state", "statuses")
@@ -51,9 +51,9 @@ def node_labels(bucket_labels: str, node: Node) -> str:
 class WhenStale(Enum):
     """How a metric's lines look once the readings are stale."""
 
-    GONE = auto()
-    OTHER = auto()
-    SAME = auto()
+    DROP = auto()
+    RERENDER = auto()
+    KEEP = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Family:
     name: str
     help: str
     labels: tuple[str, ...]
-    lines: Callable[[View], str]
-    when_stale: WhenStale = WhenStale.OTHER
+    lines: Callable[[RenderContext], str]
+    when_stale: WhenStale = WhenStale.RERENDER
     has_figures: bool = True  # whether more goes into it than the bucket and its nodes' features
 
     @property
@@ -83,7 +83,7 @@ class NodeFigure(Family):
 def _node_gauge(name: str, help_text: str, attribute: str) -> NodeFigure:
     value_of: Callable[[Node], float | None] = attrgetter(attribute)
 
-    def lines(view: View) -> str:
+    def lines(view: RenderContext) -> str:
         return "".join(
             [
                 f"{name}{{{labels}}} {value!r}\n"
@@ -94,7 +94,7 @@ def _node_gauge(name: str, help_text: str, attribute: str) -> NodeFigure:
 
     labels = ("bucket_id", "ip", "host")
     return NodeFigure(
-        name, help_text + _POLLED, labels, lines, when_stale=WhenStale.GONE, value_of=value_of
+        name, help_text + _POLLED, labels, lines, when_stale=WhenStale.DROP, value_of=value_of
     )
 
 
@@ -105,7 +105,7 @@ def _status_ends(statuses: tuple[str, ...], shown: str) -> tuple[str, ...]:
     return tuple(f",{label_pair('status', each)}}} {each == shown:d}\n" for each in statuses)
 
 
-def _node_status_lines(view: View) -> str:
+def _node_status_lines(view: RenderContext) -> str:
     return "".join(
         [
             f"flashback_node_status{{{labels}{end}"
@@ -116,7 +116,7 @@ def _node_status_lines(view: View) -> str:
     )
 
 
-def _node_info_lines(view: View) -> str:
+def _node_info_lines(view: RenderContext) -> str:
     return "".join(
         [
             f"flashback_node_info{{{labels},{label_pair('version', node.version)}}} 1\n"
@@ -129,50 +129,50 @@ def _node_info_lines(view: View) -> str:
 def _bucket_gauge(
     name: str,
     help_text: str,
-    value_of: Callable[[View], float | None],
-    when_stale: WhenStale = WhenStale.OTHER,
+    value_of: Callable[[RenderContext], float | None],
+    when_stale: WhenStale = WhenStale.RERENDER,
 ) -> Family:
-    def lines(view: View) -> str:
+    def lines(view: RenderContext) -> str:
         value = value_of(view)
         return "" if value is None else f"{name}{{{view.labels}}} {value!r}\n"
 
     return Family(name, help_text + _POLLED, ("bucket_id",), lines, when_stale)
 
 
-def _up(view: View) -> int | None:
+def _up(view: RenderContext) -> int | None:
     if view.state.newest is None and view.fresh:
         return None  # not polled yet, and not overdue: nothing is known
     return int(view.state.failing(fresh=view.fresh) is None and view.fresh)
 
 
-def _failing_lines(view: View) -> str:
+def _failing_lines(view: RenderContext) -> str:
     reason = view.state.failing(fresh=view.fresh)
     if reason is None:
         return ""
     return f"flashback_bucket_failing{{{view.labels},{label_pair('reason', reason)}}} 1\n"
 
 
-def _node_count(view: View) -> int | None:
+def _node_count(view: RenderContext) -> int | None:
     stats = view.state.stats
     return len(stats.nodes) if view.fresh and stats is not None else None
 
 
-def _stats_day(view: View) -> float | None:
+def _stats_day(view: RenderContext) -> float | None:
     stats = view.state.stats
     if not view.fresh or stats is None:
         return None
     return midnight(stats.day)
 
 
-def _last_success(view: View) -> float | None:
+def _last_success(view: RenderContext) -> float | None:
     return None if view.state.last_success is None else view.state.last_success.wall
 
 
-def _poll_duration(view: View) -> float | None:
+def _poll_duration(view: RenderContext) -> float | None:
     return None if view.state.newest is None else view.state.newest.duration
 
 
-def _info_lines(view: View) -> str:
+def _info_lines(view: RenderContext) -> str:
     bucket = view.bucket
     labels = {
         "name": bucket.name,
@@ -207,7 +207,7 @@ FAMILIES: tuple[Family, ...] = (
         "Operational status of the node: 1 for the current one, 0 for the others." + _POLLED,
         ("bucket_id", "ip", "host", "status"),
         _node_status_lines,
-        when_stale=WhenStale.GONE,
+        when_stale=WhenStale.DROP,
         has_figures=False,
     ),
     _node_gauge(
@@ -220,7 +220,7 @@ FAMILIES: tuple[Family, ...] = (
         "Software version that the node runs, always 1." + _POLLED,
         ("bucket_id", "ip", "host", "version"),
         _node_info_lines,
-        when_stale=WhenStale.GONE,
+        when_stale=WhenStale.DROP,
         has_figures=False,
     ),
     _bucket_gauge(
@@ -249,13 +249,13 @@ FAMILIES: tuple[Family, ...] = (
         "flashback_bucket_last_success_timestamp_seconds",
         "When the bucket was last polled with success, as Unix time.",
         _last_success,
-        when_stale=WhenStale.SAME,
+        when_stale=WhenStale.KEEP,
     ),
     _bucket_gauge(
         "flashback_bucket_poll_duration_seconds",
         "How long the newest poll of the bucket took, retries included.",
         _poll_duration,
-        when_stale=WhenStale.SAME,
+        when_stale=WhenStale.KEEP,
     ),
     Family(
         "flashback_bucket_info",
@@ -270,7 +270,7 @@ FAMILIES: tuple[Family, ...] = (
             "workspace_id",
         ),
         _info_lines,
-        when_stale=WhenStale.SAME,
+        when_stale=WhenStale.KEEP,
         has_figures=False,
     ),
 )

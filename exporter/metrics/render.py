@@ -1,8 +1,8 @@
 """The rendering of the metric table: a bucket's text is made once, when its poll ends.
 
-One fragment per family, fresh and stale; a scrape only joins fragments (`page`). The figures of a
-closed day are made when they come, and age by a time of their own. A gauge's lines are the same
-bytes in the text format 0.0.4 and in OpenMetrics 1.0.
+One fragment per family, fresh and stale; a scrape only joins fragments (`render_page`). The figures
+of the previous day are made when they come, and age by a time of their own. A gauge's lines are the
+same bytes in the text format 0.0.4 and in OpenMetrics 1.0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from operator import itemgetter
 
-from exporter.metrics.families import FAMILIES, PREVIOUS_DAY, Family, View, WhenStale
+from exporter.metrics.families import FAMILIES, PREVIOUS_DAY, Family, RenderContext, WhenStale
 from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Timing
 
 BUCKETS_PER_CHUNK = 256
@@ -27,7 +27,7 @@ _NOTHING_KEPT = (None,) * len(FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
-class BucketText:
+class RenderedBucket:
     """A bucket's fragments, in the order of FAMILIES, for both sides of a moment."""
 
     fresh: tuple[bytes, ...]
@@ -39,36 +39,36 @@ class BucketText:
         return self.fresh if monotonic < self.fresh_until else self.stale
 
 
-def bucket_text(
+def render_bucket(
     bucket: Bucket,
     state: BucketState,
     timing: Timing,
     known_statuses: Iterable[str],
-    before: BucketText | None = None,
-) -> BucketText:
+    before: RenderedBucket | None = None,
+) -> RenderedBucket:
     """The exposition of one bucket.
 
     `before`: its text so far, if only figures and times have changed since.
     """
     statuses = tuple(dict.fromkeys([*known_statuses, UNKNOWN_STATUS]))
-    view, later = (View(bucket, state, statuses, fresh=fresh) for fresh in (True, False))
+    view, later = (RenderContext(bucket, state, statuses, fresh=fresh) for fresh in (True, False))
     kept = _NOTHING_KEPT if before is None else before.fresh
     fresh = [
         family.lines(view).encode() if text is None or family.has_figures else text
         for family, text in zip(FAMILIES, kept, strict=True)
     ]
     stale = [_stale(family, text, later) for family, text in zip(FAMILIES, fresh, strict=True)]
-    return BucketText(tuple(fresh), tuple(stale), state.fresh_until(timing))
+    return RenderedBucket(tuple(fresh), tuple(stale), state.fresh_until(timing))
 
 
-def _stale(family: Family, fresh: bytes, later: View) -> bytes:
-    if family.when_stale is WhenStale.OTHER:
+def _stale(family: Family, fresh: bytes, later: RenderContext) -> bytes:
+    if family.when_stale is WhenStale.RERENDER:
         return family.lines(later).encode()
-    return fresh if family.when_stale is WhenStale.SAME else b""
+    return fresh if family.when_stale is WhenStale.KEEP else b""
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedDayText:
+class RenderedPreviousDay:
     """The fragments of a closed day's figures, in the order of PREVIOUS_DAY."""
 
     fragments: tuple[bytes, ...] = (b"",) * len(PREVIOUS_DAY)
@@ -76,30 +76,30 @@ class ClosedDayText:
 
     def at(self, monotonic: float) -> tuple[bytes, ...]:
         """What may be shown at a moment."""
-        return self.fragments if monotonic < self.shown_until else NO_CLOSED_DAY.fragments
+        return self.fragments if monotonic < self.shown_until else NO_PREVIOUS_DAY.fragments
 
 
-NO_CLOSED_DAY = ClosedDayText()
+NO_PREVIOUS_DAY = RenderedPreviousDay()
 
 
-def closed_day_fragments(bucket: Bucket, state: BucketState) -> tuple[bytes, ...]:
+def previous_day_fragments(bucket: Bucket, state: BucketState) -> tuple[bytes, ...]:
     """The exposition of the closed day that a bucket's state holds."""
-    view = View(bucket, replace(state, stats=state.previous_day), (), fresh=True)
+    view = RenderContext(bucket, replace(state, stats=state.previous_day), (), fresh=True)
     return tuple(family.lines(view).encode() for family in PREVIOUS_DAY)
 
 
-def page(
-    texts: Sequence[BucketText], closed_days: Sequence[ClosedDayText], monotonic: float
+def render_page(
+    texts: Sequence[RenderedBucket], previous_days: Sequence[RenderedPreviousDay], monotonic: float
 ) -> bytes:
     """All buckets' samples at a moment, family by family."""
-    return b"".join(chain.from_iterable(_columns(texts, closed_days, monotonic)))
+    return b"".join(chain.from_iterable(_columns(texts, previous_days, monotonic)))
 
 
 def page_in_chunks(
-    texts: Sequence[BucketText], closed_days: Sequence[ClosedDayText], monotonic: float
+    texts: Sequence[RenderedBucket], previous_days: Sequence[RenderedPreviousDay], monotonic: float
 ) -> Iterator[bytes]:
     """The same, made while it is read: for a page that takes long, or much memory."""
-    for fragments in _columns(texts, closed_days, monotonic):
+    for fragments in _columns(texts, previous_days, monotonic):
         # Looked up by and by: ten thousand buckets' fragments lie far apart in memory.
         while some := tuple(islice(fragments, BUCKETS_PER_CHUNK)):
             if sum(map(len, some)) <= CHUNK_BYTES:
@@ -109,10 +109,10 @@ def page_in_chunks(
 
 
 def _columns(
-    texts: Sequence[BucketText], closed_days: Sequence[ClosedDayText], monotonic: float
+    texts: Sequence[RenderedBucket], previous_days: Sequence[RenderedPreviousDay], monotonic: float
 ) -> Iterator[Iterator[bytes]]:
     """Of each family its header, and each bucket's fragment."""
-    for families, aging in ((FAMILIES, texts), (PREVIOUS_DAY, closed_days)):
+    for families, aging in ((FAMILIES, texts), (PREVIOUS_DAY, previous_days)):
         shown = [text.at(monotonic) for text in aging]
         for position, family in enumerate(families):
             yield chain((family.header,), map(itemgetter(position), shown))

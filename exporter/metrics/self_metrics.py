@@ -31,7 +31,7 @@ from prometheus_client.registry import Collector
 
 from exporter.clock import Clock
 from exporter.model import Reason
-from exporter.polling.collector import Polling, PollingGauges
+from exporter.polling.collector import Polling, PollingCollector
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 
 _Format: TypeAlias = Callable[["_Family"], bytes]
@@ -51,7 +51,7 @@ SAMPLES_PER_PIECE = 256
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-class Telemetry:
+class SelfMetrics:
     """Counts what it is told; it is the observer of every client."""
 
     def __init__(self, version: str, revision: str, *, runtime_metrics: bool, clock: Clock) -> None:
@@ -116,7 +116,7 @@ class Telemetry:
             registry=self._counted,
         )
 
-    def expect(self, account: str, calls: Iterable[Call]) -> None:
+    def init_series(self, account: str, calls: Iterable[Call]) -> None:
         """Let an account's counters start at 0 rather than when something happens."""
         self._counted_text.cache_clear()
         for call in calls:
@@ -129,7 +129,7 @@ class Telemetry:
 
     def watch(self, polling: Polling) -> None:
         """Ask `polling` at each scrape."""
-        self._asked.register(PollingGauges(polling))
+        self._asked.register(PollingCollector(polling))
 
     def watch_log(self, dropped_lines: Callable[[], int]) -> None:
         """Ask at each scrape how many lines of the log were dropped."""

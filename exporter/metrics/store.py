@@ -13,15 +13,15 @@ from itertools import chain
 from typing import NamedTuple
 
 from exporter.metrics.render import (
-    NO_CLOSED_DAY,
-    BucketText,
-    ClosedDayText,
-    bucket_text,
-    closed_day_fragments,
-    page,
+    NO_PREVIOUS_DAY,
+    RenderedBucket,
+    RenderedPreviousDay,
+    render_page,
     page_in_chunks,
+    previous_day_fragments,
+    render_bucket,
 )
-from exporter.model import Bucket, BucketKey, BucketState, DayStats, Instant, Outcome, Timing
+from exporter.model import Bucket, BucketKey, BucketState, DayStats, Instant, PollResult, Timing
 
 KEPT_PAGE = 2 * 2**20
 """A page of at most so many bytes, headers aside, is made in one go, and kept until it changes."""
@@ -42,13 +42,13 @@ class Entry:
     bucket: Bucket
     timing: Timing
     state: BucketState
-    text: BucketText
-    closed_day: ClosedDayText
+    text: RenderedBucket
+    previous_day: RenderedPreviousDay
     size: int = field(init=False)
     """Bytes that it has on a page, fresh."""
 
     def __post_init__(self) -> None:
-        fragments = chain(self.text.fresh, self.closed_day.fragments)
+        fragments = chain(self.text.fresh, self.previous_day.fragments)
         object.__setattr__(self, "size", sum(map(len, fragments)))
 
 
@@ -59,7 +59,7 @@ class Prepared(NamedTuple):
     entries: list[tuple[Entry | None, Entry]]  # as each was, and as it is to be
 
 
-class Store:
+class MetricsStore:
     """What is known of every bucket, in the order in which they are held."""
 
     def __init__(self) -> None:
@@ -77,16 +77,16 @@ class Store:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
-    def hold(
+    def sync(
         self,
         buckets: Iterable[tuple[Bucket, Timing]],
         known_statuses: tuple[str, ...],
         now: Instant,
     ) -> None:
         """Hold exactly these buckets: what is known of each stays, what is new is unknown."""
-        self.take_in(self.prepared(buckets, known_statuses, now), now)
+        self.commit(self.prepare(buckets, known_statuses, now), now)
 
-    def prepared(
+    def prepare(
         self,
         buckets: Iterable[tuple[Bucket, Timing]],
         known_statuses: tuple[str, ...],
@@ -107,7 +107,7 @@ class Store:
                 entries.append((held, _renewed(held, bucket, timing, known_statuses, now)))
         return Prepared(known_statuses, entries)
 
-    def take_in(self, prepared: Prepared, now: Instant) -> None:
+    def commit(self, prepared: Prepared, now: Instant) -> None:
         """Hold exactly what was prepared, with all that has become known since."""
         self._known_statuses = prepared.known_statuses
         entries = {}
@@ -122,13 +122,13 @@ class Store:
         self._replace_all(entries)
         self.unpolled = {key for key, entry in entries.items() if entry.state.newest is None}
 
-    def forget(self, account: str) -> None:
+    def drop_account(self, account: str) -> None:
         """Drop all that is known of an account's buckets."""
         self._replace_all(
             {key: entry for key, entry in self._entries.items() if key.account != account}
         )
 
-    def record(self, key: BucketKey, outcome: Outcome) -> tuple[BucketState, BucketState]:
+    def record(self, key: BucketKey, outcome: PollResult) -> tuple[BucketState, BucketState]:
         """Take in how a poll of a bucket ended; the states before and after it."""
         entry = self._entries[key]
         state = entry.state.after(outcome, entry.timing)
@@ -139,7 +139,7 @@ class Store:
             state,
             self._known_statuses,
             outcome.ended,
-            closed_day=entry.closed_day,
+            previous_day=entry.previous_day,
             before=entry.text if same else None,
         )
         self._replace(key, after)
@@ -151,25 +151,25 @@ class Store:
         entry = self._entries[key]
         state = replace(entry.state, previous_day=stats)
         until = state.previous_day_until(entry.timing, now)
-        closed_day = ClosedDayText(closed_day_fragments(entry.bucket, state), until)
-        self._replace(key, replace(entry, state=state, closed_day=closed_day))
+        previous_day = RenderedPreviousDay(previous_day_fragments(entry.bucket, state), until)
+        self._replace(key, replace(entry, state=state, previous_day=previous_day))
 
     def timing(self, key: BucketKey) -> Timing:
         """What counts for a bucket that is held."""
         return self._entries[key].timing
 
-    def page(self, monotonic: float) -> Iterator[bytes]:
+    def render(self, monotonic: float) -> Iterator[bytes]:
         """Every sample that may be shown at a moment."""
         kept = self._kept
         if kept is not None and kept.since <= monotonic < kept.until:
             return iter((kept.text,))
         texts = [entry.text for entry in self]
-        closed_days = [entry.closed_day for entry in self]
+        previous_days = [entry.previous_day for entry in self]
         if self._size > KEPT_PAGE:
-            return page_in_chunks(texts, closed_days, monotonic)
-        text = page(texts, closed_days, monotonic)
+            return page_in_chunks(texts, previous_days, monotonic)
+        text = render_page(texts, previous_days, monotonic)
         ends = [each.fresh_until for each in texts]
-        ends += [each.shown_until for each in closed_days]
+        ends += [each.shown_until for each in previous_days]
         until = min((end for end in ends if monotonic < end), default=math.inf)
         self._kept = _Page(text, monotonic, until)
         return iter((text,))
@@ -195,7 +195,7 @@ def _renewed(
     """The entry of a bucket under other settings; of a new one nothing is known."""
     if held is None:
         return _entry(bucket, timing, BucketState(known_since=now), known_statuses, now)
-    return _entry(bucket, timing, held.state, known_statuses, now, closed_day=held.closed_day)
+    return _entry(bucket, timing, held.state, known_statuses, now, previous_day=held.previous_day)
 
 
 def _entry(
@@ -205,10 +205,10 @@ def _entry(
     known_statuses: tuple[str, ...],
     now: Instant,
     *,
-    closed_day: ClosedDayText = NO_CLOSED_DAY,
-    before: BucketText | None = None,
+    previous_day: RenderedPreviousDay = NO_PREVIOUS_DAY,
+    before: RenderedBucket | None = None,
 ) -> Entry:
     """The entry of a state; its closed day's text stays, its end is told by the clocks anew."""
-    text = bucket_text(bucket, state, timing, known_statuses, before)
+    text = render_bucket(bucket, state, timing, known_statuses, before)
     until = state.previous_day_until(timing, now)
-    return Entry(bucket, timing, state, text, ClosedDayText(closed_day.fragments, until))
+    return Entry(bucket, timing, state, text, RenderedPreviousDay(previous_day.fragments, until))

@@ -1,6 +1,6 @@
 """How the polling is at the moment of a scrape, as metrics: asked each time, never kept.
 
-What is counted over time is `telemetry`'s.
+What is counted over time is `self_metrics`'s.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ListingView(NamedTuple):
     last_success: float | None  # Unix time
 
 
-class PollingGauges(Collector):
+class PollingCollector(Collector):
     """Asks a polling whenever it is collected."""
 
     def __init__(self, polling: Polling) -> None:

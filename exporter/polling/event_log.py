@@ -11,8 +11,8 @@ from datetime import date
 import structlog
 
 from exporter.clock import Clock
-from exporter.model import Bucket, BucketState, Failure, Fault
-from exporter.upstream.discovery import Inventory
+from exporter.model import ApiError, Bucket, BucketState, FailedPoll
+from exporter.upstream.discovery import DiscoveryState
 
 LINES_PER_PERIOD = 100
 PERIOD = 60.0  # seconds
@@ -22,7 +22,7 @@ SKIPPED = "they have no id, or one that cannot stand in a URL and a label"
 _log = structlog.get_logger()
 
 
-class Journal:
+class EventLogger:
     """Writes changes of state, within a bounded rate."""
 
     def __init__(self, clock: Clock) -> None:
@@ -31,20 +31,20 @@ class Journal:
         self._written = 0
         self._left_out = 0
 
-    def note_transition(self, bucket: Bucket, before: BucketState, after: BucketState) -> None:
+    def log_transition(self, bucket: Bucket, before: BucketState, after: BucketState) -> None:
         """Log that a bucket began to fail, fails for another reason, or recovered."""
         was, now = before.failing(fresh=True), after.failing(fresh=True)
         if was == now or not self._has_room():
             return
         names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
-        if isinstance(after.newest, Failure):
+        if isinstance(after.newest, FailedPoll):
             fault = after.newest.fault
             facts = {"reason": fault.reason.value, "message": fault.message}
             _log.warning("bucket_failing", **names, **facts)
         else:
             _log.info("bucket_recovered", **names)
 
-    def note_missing_day(self, bucket: Bucket, day: date, fault: Fault) -> None:
+    def log_missing_day(self, bucket: Bucket, day: date, fault: ApiError) -> None:
         """Log that the figures of a closed day could not be had; it goes on being tried."""
         if self._has_room():
             names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
@@ -69,7 +69,9 @@ class Journal:
         return False
 
 
-def note_listing(account: str, before: Inventory, after: Inventory, admitted: int) -> None:
+def log_discovery(
+    account: str, before: DiscoveryState, after: DiscoveryState, filtered: int
+) -> None:
     """Log that discovery began to fail, fails for another reason, recovered, or found a change."""
     was = None if before.fault is None else before.fault.reason
     if after.fault is not None and after.fault.reason is not was:
@@ -81,5 +83,5 @@ def note_listing(account: str, before: Inventory, after: Inventory, admitted: in
     if after.skipped and not before.skipped:
         _log.warning("listing_entries_skipped", account=account, count=after.skipped, why=SKIPPED)
     if after.found != before.found:
-        counts = {"found": len(after.found), "before": len(before.found), "polled": admitted}
+        counts = {"found": len(after.found), "before": len(before.found), "polled": filtered}
         _log.info("buckets_discovered", account=account, **counts)

@@ -15,9 +15,9 @@ from exporter.model import (
     BucketKey,
     BucketState,
     DayStats,
-    Failure,
+    FailedPoll,
     Node,
-    Outcome,
+    PollResult,
     Reason,
 )
 
@@ -40,7 +40,7 @@ def not_online(stats: DayStats | None) -> int:
     return 0 if stats is None else sum(map(is_not_online, stats.nodes))
 
 
-class PastPoll(NamedTuple):
+class PollRecord(NamedTuple):
     """How a poll went."""
 
     ended: int  # Unix time, whole seconds
@@ -49,41 +49,41 @@ class PastPoll(NamedTuple):
     duration: float  # seconds, to three digits
 
 
-class History:
+class PollHistory:
     """The last polls of every bucket that is held."""
 
     def __init__(self) -> None:
         self._records: dict[BucketKey, bytes] = {}
 
-    def hold(self, keys: Iterable[BucketKey]) -> None:
+    def sync(self, keys: Iterable[BucketKey]) -> None:
         """Remember exactly these buckets; what is known of each stays."""
         self._records = {key: self._records.get(key, b"") for key in keys}
 
-    def forget(self, account: str) -> None:
+    def drop_account(self, account: str) -> None:
         """Drop what is remembered of an account's buckets."""
         for key in self._records:
             if key.account == account:
                 self._records[key] = b""
 
-    def note(self, key: BucketKey, state: BucketState) -> None:
+    def record(self, key: BucketKey, state: BucketState) -> None:
         """A poll of a bucket ended and left it in this state."""
         held = self._records.get(key)
         if held is not None and state.newest is not None:
             self._records[key] = (held + _packed(state, state.newest))[-KEPT * _RECORD.size :]
 
-    def polls(self, key: BucketKey) -> tuple[PastPoll, ...]:
+    def polls(self, key: BucketKey) -> tuple[PollRecord, ...]:
         """How the last polls of a bucket went, the oldest first."""
         return tuple(
-            PastPoll(ended, _REASONS[reason], nodes, duration)
+            PollRecord(ended, _REASONS[reason], nodes, duration)
             for ended, reason, nodes, duration in _RECORD.iter_unpack(self._records.get(key, b""))
         )
 
 
-def _packed(state: BucketState, newest: Outcome) -> bytes:
-    failed = isinstance(newest, Failure)
+def _packed(state: BucketState, newest: PollResult) -> bytes:
+    failed = isinstance(newest, FailedPoll)
     return _RECORD.pack(
         int(newest.ended.wall) % 2**32,
-        _REASONS.index(newest.fault.reason if isinstance(newest, Failure) else None),
+        _REASONS.index(newest.fault.reason if isinstance(newest, FailedPoll) else None),
         0 if failed else min(not_online(state.stats), _MOST_NODES),
         min(newest.duration, _MOST_SECONDS),
     )

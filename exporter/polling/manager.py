@@ -11,23 +11,23 @@ from random import Random
 
 from exporter.clock import Clock
 from exporter.config import Account, Config, Login
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Entry, Store
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, MetricsStore
 from exporter.model import BucketKey, Instant
 from exporter.polling.collector import ListingView
-from exporter.polling.event_log import Journal
-from exporter.polling.history import History, PastPoll
-from exporter.polling.previous_day import ClosedDays
-from exporter.polling.runner import Change, Engine, Plan
-from exporter.polling.scheduler import Schedule, Slot
+from exporter.polling.event_log import EventLogger
+from exporter.polling.history import PollHistory, PollRecord
+from exporter.polling.previous_day import PreviousDayQueue
+from exporter.polling.runner import Change, Plan, Runner
+from exporter.polling.scheduler import ScheduledPoll, Scheduler
 from exporter.polling.sharding import Shard
 from exporter.upstream.account import TlsContexts, tls_contexts
-from exporter.upstream.discovery import Inventory, admitted
+from exporter.upstream.discovery import DiscoveryState, filtered
 from exporter.upstream.events import Call
 from exporter.upstream.resolver import Resolver
 
 
-class Exporter:
+class PollManager:
     """The polling and what it knows, without the web in front of it.
 
     What is known outlives a reload; the engine that finds it out does not. `contexts`: those of
@@ -37,7 +37,7 @@ class Exporter:
     def __init__(
         self,
         config: Config,
-        telemetry: Telemetry,
+        self_metrics: SelfMetrics,
         clock: Clock,
         chance: Random,
         contexts: TlsContexts,
@@ -48,37 +48,37 @@ class Exporter:
     ) -> None:
         self._progress = progress
         self.shard = shard
-        self._telemetry = telemetry
+        self._self_metrics = self_metrics
         self._clock = clock
         self._chance = chance
-        self._store = Store()
-        self._schedule = Schedule(clock.now())
-        self._closed_days = ClosedDays(are_wanted=asks_closed_days)
-        self._history = History()
-        self._inventories: dict[str, Inventory] = {}
-        self._journal = Journal(clock)
+        self._store = MetricsStore()
+        self._scheduler = Scheduler(clock.now())
+        self._closed_days = PreviousDayQueue(are_wanted=asks_closed_days)
+        self._history = PollHistory()
+        self._discovery_states: dict[str, DiscoveryState] = {}
+        self._event_logger = EventLogger(clock)
         self._resolver = Resolver()
         self.first_round_done = asyncio.Event()
         self._changed = asyncio.Event()
-        self._engine = self._new_engine(config, contexts)
+        self._runner = self._new_engine(config, contexts)
         self.config_loaded: Instant
         """When the configuration at work was loaded."""
         for account in config.accounts:
             self._expect(account)
-        self._adopt(self._engine, self._engine.plan(self._inventories))
-        telemetry.watch(self)
+        self._switch_to(self._runner, self._runner.plan(self._discovery_states))
+        self_metrics.watch(self)
 
     @property
     def config(self) -> Config:
         """The configuration at work."""
-        return self._engine.config
+        return self._runner.config
 
     async def run(self) -> None:
         """Poll until cancelled, with whichever engine is the newest."""
         while True:
             self._changed.clear()
             async with asyncio.TaskGroup() as group:
-                running = group.create_task(self._engine.run())
+                running = group.create_task(self._runner.run())
                 await self._changed.wait()
                 running.cancel()
 
@@ -91,30 +91,30 @@ class Exporter:
         if config == self.config:
             self._note_loaded()
             return False
-        engine = self._new_engine(config, await tls_contexts(config.accounts))
+        runner = self._new_engine(config, await tls_contexts(config.accounts))
         for account in config.accounts:
             self._expect(account)
             await asyncio.sleep(0)  # very many counters take a while
         change = _change(self.config, config)
-        plan = await engine.made_plan(change)
-        self._forget(change)
-        engine.resume(self._engine)
+        plan = await runner.build_plan(change)
+        self._drop(change)
+        runner.resume(self._runner)
         # At once: the old engine ends a moment later, and must not take what is the new one's.
-        self._engine.retire()
-        self._schedule.abandon_running(self._clock.monotonic())
-        self._closed_days.abandon_running()
-        self._adopt(engine, plan)
+        self._runner.stop()
+        self._scheduler.requeue_running(self._clock.monotonic())
+        self._closed_days.requeue_running()
+        self._switch_to(runner, plan)
         self._changed.set()
         return True
 
     def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
         """Everything that may be shown now."""
-        yield from self._store.page(self._clock.monotonic())
-        yield from self._telemetry.pieces(openmetrics=openmetrics)
+        yield from self._store.render(self._clock.monotonic())
+        yield from self._self_metrics.pieces(openmetrics=openmetrics)
 
     def is_healthy(self) -> bool:
         """Whether the poll loop beats."""
-        return self._engine.is_alive()
+        return self._runner.is_alive()
 
     def is_ready(self) -> bool:
         """Whether the first round is done. Then for good."""
@@ -126,17 +126,17 @@ class Exporter:
         """Every bucket that is polled, with its state."""
         return tuple(self._store)
 
-    def slots(self) -> Iterator[Slot]:
+    def slots(self) -> Iterator[ScheduledPoll]:
         """When each of them is polled next."""
-        return iter(self._schedule)
+        return iter(self._scheduler)
 
-    def polls(self, key: BucketKey) -> tuple[PastPoll, ...]:
+    def polls(self, key: BucketKey) -> tuple[PollRecord, ...]:
         """How a bucket's last polls went, the oldest first."""
         return self._history.polls(key)
 
-    def inventory(self, account: str) -> Inventory | None:
+    def discovery_state(self, account: str) -> DiscoveryState | None:
         """What an account's listings have told; None where none was tried."""
-        return self._inventories.get(account)
+        return self._discovery_states.get(account)
 
     def bucket_count(self) -> int:
         """How many buckets are polled."""
@@ -144,20 +144,21 @@ class Exporter:
 
     def lag(self) -> float:
         """How late the most overdue poll is, seconds."""
-        return self._schedule.lag(self._clock.monotonic())
+        return self._scheduler.lag(self._clock.monotonic())
 
     def paused_until(self) -> dict[str, float]:
         """The accounts that a 429 has paused, and until when, Unix time."""
         now = self._clock.now()
         return {
             account: now.wall + until - now.monotonic
-            for account, until in self._schedule.paused(now.monotonic).items()
+            for account, until in self._scheduler.paused(now.monotonic).items()
         }
 
     def token_expiries(self) -> dict[str, float]:
         """When the accounts' tokens end, Unix time, where they say so."""
         expiries = {
-            name: access.credentials.expiry() for name, access in self._engine.accesses.items()
+            name: access.credentials.expiry()
+            for name, access in self._runner.account_clients.items()
         }
         return {name: expiry for name, expiry in expiries.items() if expiry is not None}
 
@@ -165,28 +166,28 @@ class Exporter:
         """How discovery does in the accounts where it is on and has been tried."""
         return {
             account.name: ListingView(
-                up=inventory.fault is None,
-                buckets=len(admitted(account, inventory)),
-                last_success=inventory.last_success and inventory.last_success.wall,
+                up=discovery_state.fault is None,
+                buckets=len(filtered(account, discovery_state)),
+                last_success=discovery_state.last_success and discovery_state.last_success.wall,
             )
             for account in self.config.accounts
             if account.discovery is not None
-            and (inventory := self._inventories.get(account.name)) is not None
+            and (discovery_state := self._discovery_states.get(account.name)) is not None
         }
 
-    def _new_engine(self, config: Config, contexts: TlsContexts) -> Engine:
-        return Engine(
+    def _new_engine(self, config: Config, contexts: TlsContexts) -> Runner:
+        return Runner(
             config,
             contexts=contexts,
             store=self._store,
-            schedule=self._schedule,
-            closed_days=self._closed_days,
+            scheduler=self._scheduler,
+            previous_days=self._closed_days,
             history=self._history,
-            inventories=self._inventories,
+            discovery_states=self._discovery_states,
             clock=self._clock,
             chance=self._chance,
-            observer=self._telemetry,
-            journal=self._journal,
+            observer=self._self_metrics,
+            event_logger=self._event_logger,
             shard=self.shard,
             resolver=self._resolver,
             progressed=self._progressed,
@@ -196,33 +197,35 @@ class Exporter:
         self._progress(len(self._store.unpolled))
         self.is_ready()
 
-    def _adopt(self, engine: Engine, plan: Plan) -> None:
-        self._engine = engine
-        engine.deploy(plan)
+    def _switch_to(self, runner: Runner, plan: Plan) -> None:
+        self._runner = runner
+        runner.activate(plan)
         self._note_loaded()
 
     def _note_loaded(self) -> None:
         self.config_loaded = self._clock.now()
-        self._telemetry.config_loaded(self.config_loaded.wall)
+        self._self_metrics.config_loaded(self.config_loaded.wall)
 
     def _expect(self, account: Account) -> None:
-        self._telemetry.expect(account.name, _calls(account))
+        self._self_metrics.init_series(account.name, _calls(account))
 
-    def _forget(self, change: Change) -> None:
+    def _drop(self, change: Change) -> None:
         for account in change.listed_elsewhere:
-            self._inventories.pop(account, None)
+            self._discovery_states.pop(account, None)
         for account in change.asked_elsewhere:
-            self._store.forget(account)
-            self._schedule.forget(account)
-            self._closed_days.forget(account)
-            self._history.forget(account)
+            self._store.drop_account(account)
+            self._scheduler.drop_account(account)
+            self._closed_days.drop_account(account)
+            self._history.drop_account(account)
 
     def _is_first_round_done(self) -> bool:
         """Whether each bucket was polled or is paused, and each discovery tried."""
-        paused = self._schedule.paused(self._clock.monotonic())
+        paused = self._scheduler.paused(self._clock.monotonic())
         # In this order: asked after each poll, it nearly always ends at the first bucket.
         return all(key.account in paused for key in self._store.unpolled) and all(
-            account.discovery is None or account.name in self._inventories or account.name in paused
+            account.discovery is None
+            or account.name in self._discovery_states
+            or account.name in paused
             for account in self.config.accounts
         )
 

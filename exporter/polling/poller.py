@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Protocol
 
 from exporter.clock import Clock
-from exporter.model import Bucket, Outcome
-from exporter.polling.scheduler import Schedule, Slot
-from exporter.upstream.request_slots import Places
+from exporter.model import Bucket, PollResult
+from exporter.polling.scheduler import ScheduledPoll, Scheduler
+from exporter.upstream.request_slots import RequestSlots
 
 LONGEST_WAIT = 5.0
 """The loop beats at least this often, seconds, even with nothing to do."""
@@ -31,7 +31,7 @@ class RequestPace(Protocol):
         """Seconds until one may leave."""
         ...
 
-    def take(self) -> float:
+    def reserve(self) -> float:
         """Reserve the next turn."""
         ...
 
@@ -53,22 +53,22 @@ class Poller:
 
     def __init__(
         self,
-        schedule: Schedule,
-        poll: Callable[[Bucket], Awaitable[Outcome]],
-        publish: Callable[[Bucket, Outcome], None],
+        scheduler: Scheduler,
+        poll: Callable[[Bucket], Awaitable[PollResult]],
+        publish: Callable[[Bucket, PollResult], None],
         background: Background,
         *,
-        places: Places,
-        pace: RequestPace,
+        slots: RequestSlots,
+        rate_limiter: RequestPace,
         clock: Clock,
     ) -> None:
-        self._schedule = schedule
+        self._scheduler = scheduler
         self._poll = poll
         self._publish = publish
         self._background = background
-        self._max_background = max(1, places.count // 2)  # the rest is for polls alone
-        self._places = places
-        self._pace = pace
+        self._max_background = max(1, slots.count // 2)  # the rest is for polls alone
+        self._slots = slots
+        self._rate_limiter = rate_limiter
         self._clock = clock
         self._running: Counter[str] = Counter()  # by account, in a place or between two requests
         self._running_background = 0
@@ -80,17 +80,17 @@ class Poller:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._beat = self._clock.monotonic()
-                self._places.changed.clear()
+                self._slots.changed.clear()
                 wait = self._start_due(group)
-                await self._clock.wait(self._places.changed, wait)
+                await self._clock.wait(self._slots.changed, wait)
 
-    def retire(self) -> None:
+    def stop(self) -> None:
         """Start no more polls: another poller takes over, and this one is about to be cancelled."""
         self._is_retired = True
 
     def wake(self) -> None:
         """Look at once: something may have become due."""
-        self._places.changed.set()
+        self._slots.changed.set()
 
     def is_alive(self) -> bool:
         """Whether the loop has beaten lately."""
@@ -98,33 +98,33 @@ class Poller:
 
     def _start_due(self, group: asyncio.TaskGroup) -> float:
         """Start what may start now; the seconds after which to look again."""
-        while self._places.free > 0 and not self._is_retired:
-            delay = self._pace.delay()
+        while self._slots.free > 0 and not self._is_retired:
+            delay = self._rate_limiter.delay()
             if delay:
                 return min(delay, LONGEST_WAIT)
             if not self._start_next(group):
                 return self._until_next_due()
-            self._pace.take()
+            self._rate_limiter.reserve()
         return LONGEST_WAIT
 
     def _start_next(self, group: asyncio.TaskGroup) -> bool:
         """Give a free place to whose turn it is; False if nobody wants it."""
         now = self._clock.monotonic()
-        due = self._schedule.due_accounts(now)
-        wanted = {name: due[name] for name in due if self._running[name] < self._places.count}
-        wanted.update(self._places.wanted())
-        account = self._places.next_of(wanted)
+        due = self._scheduler.due_accounts(now)
+        wanted = {name: due[name] for name in due if self._running[name] < self._slots.count}
+        wanted.update(self._slots.wanted())
+        account = self._slots.next_of(wanted)
         other = self._next_in_background(account, wanted)
         if other is not None:
             self._running_background += 1
             self._start(group, other, self._run_background(self._background.background_work(other)))
         elif account is None:
             return False
-        elif not self._places.grant(account):
-            slot = self._schedule.take_due(now, account)
-            if slot is None:
+        elif not self._slots.grant(account):
+            scheduled = self._scheduler.pop_due(now, account)
+            if scheduled is None:
                 raise RuntimeError(f"nothing is due any more in account {account}")
-            self._start(group, account, self._run_poll(slot))
+            self._start(group, account, self._run_poll(scheduled))
         return True
 
     def _next_in_background(self, first: str | None, wanted: Mapping[str, float]) -> str | None:
@@ -133,44 +133,44 @@ class Poller:
         What is due comes first, but not where that would take every place for good, as with an
         account that hangs: the last free one goes to the account whose turn it is in either way.
         """
-        if first is not None and self._places.free > 1:
+        if first is not None and self._slots.free > 1:
             return None
         if self._running_background >= self._max_background:
             return None
         others = {
             name: since
             for name, since in self._background.background_accounts().items()
-            if name not in wanted and self._running[name] < self._places.count
+            if name not in wanted and self._running[name] < self._slots.count
         }
         if first is None or not others:
-            return self._places.next_of(others)
-        account = self._places.next_of({first: wanted[first], **others})
+            return self._slots.next_of(others)
+        account = self._slots.next_of({first: wanted[first], **others})
         return None if account == first else account
 
     def _start(
         self, group: asyncio.TaskGroup, account: str, work: Coroutine[None, None, None]
     ) -> None:
-        self._places.take(account)
+        self._slots.take(account)
         self._running[account] += 1
         group.create_task(self._run(account, work))
 
     async def _run(self, account: str, work: Coroutine[None, None, None]) -> None:
         await work
         self._running[account] -= 1
-        self._places.give_back(account)
+        self._slots.give_back(account)
 
     def _until_next_due(self) -> float:
-        due = self._schedule.next_due()
+        due = self._scheduler.next_due()
         if due is None:
             return LONGEST_WAIT
         return min(max(due - self._clock.monotonic(), 0.0), LONGEST_WAIT)
 
-    async def _run_poll(self, slot: Slot) -> None:
-        outcome = await self._poll(slot.bucket)
+    async def _run_poll(self, scheduled: ScheduledPoll) -> None:
+        outcome = await self._poll(scheduled.bucket)
         # Once it is retired the account may be another one: what the old one said counts no more.
-        if self._is_retired or not self._schedule.hand_back(slot, outcome, self._clock.now()):
+        if self._is_retired or not self._scheduler.complete(scheduled, outcome, self._clock.now()):
             return
-        self._publish(slot.bucket, outcome)
+        self._publish(scheduled.bucket, outcome)
 
     async def _run_background(self, work: Coroutine[None, None, None]) -> None:
         await work

@@ -18,7 +18,7 @@ LONGEST_WAIT = 3600.0
 """A day that could not be had is asked for at least this often, seconds."""
 
 
-class Question(NamedTuple):
+class PreviousDayRequest(NamedTuple):
     """A closed day of a bucket."""
 
     bucket: Bucket
@@ -27,17 +27,17 @@ class Question(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Trial:
+class _Attempt:
     """How a bucket's question has fared so far."""
 
-    question: Question
+    question: PreviousDayRequest
     since: float  # when it was last opened, monotonic seconds
     failures: int = 0  # answers without figures among them
     not_before: float = 0.0  # monotonic seconds
     is_open: bool = True  # waits to be asked, or is being asked
 
 
-class ClosedDays:
+class PreviousDayQueue:
     """The questions that are open, in the order in which they came up.
 
     There are none where they are not wanted, as in a process that ends after one round.
@@ -45,18 +45,20 @@ class ClosedDays:
 
     def __init__(self, *, are_wanted: bool = True) -> None:
         self._are_wanted = are_wanted
-        self._trials: dict[BucketKey, _Trial] = {}
-        self._waiting: dict[str, deque[_Trial]] = {}  # by account
+        self._trials: dict[BucketKey, _Attempt] = {}
+        self._waiting: dict[str, deque[_Attempt]] = {}  # by account
 
     def consider(self, bucket: Bucket, timing: Timing, state: BucketState, now: Instant) -> None:
         """A poll of a bucket ended well: its closed day may be wanted now."""
         if not self._are_wanted:
             return
-        day = state.closed_day_wanted(bucket.id, timing, now)
+        day = state.previous_day_wanted(bucket.id, timing, now)
         trial = self._trials.get(bucket.key)
         if trial is None or trial.question.day != day:
             if day is not None and (trial is None or not trial.is_open):
-                self._open(bucket.key, _Trial(Question(bucket, timing, day), now.monotonic))
+                self._open(
+                    bucket.key, _Attempt(PreviousDayRequest(bucket, timing, day), now.monotonic)
+                )
         elif not trial.is_open and now.monotonic >= trial.not_before - timing.poll_interval / 2:
             # With the poll that is nearest: with the next one every wait would be longer by one.
             trial.since = now.monotonic
@@ -70,7 +72,7 @@ class ClosedDays:
             if account not in paused
         }
 
-    def take(self, account: str) -> Question:
+    def pop(self, account: str) -> PreviousDayRequest:
         """The next question of an account that has one."""
         waiting = self._waiting[account]
         trial = waiting.popleft()
@@ -78,14 +80,14 @@ class ClosedDays:
             del self._waiting[account]
         return trial.question
 
-    def answered(self, question: Question) -> bool:
+    def answered(self, question: PreviousDayRequest) -> bool:
         """It need not be asked again; False if nobody wants to know any more."""
         if not self._is_current(question):
             return False
         del self._trials[question.bucket.key]
         return True
 
-    def failed(self, question: Question, now: float) -> bool:
+    def failed(self, question: PreviousDayRequest, now: float) -> bool:
         """It gave no figures and is to be asked again later; whether for the first time."""
         if not self._is_current(question):
             return False
@@ -96,34 +98,34 @@ class ClosedDays:
         trial.is_open = False
         return trial.failures == 1
 
-    def hold(self, buckets: Iterable[BucketKey]) -> None:
+    def sync(self, buckets: Iterable[BucketKey]) -> None:
         """Forget what concerns other buckets."""
         self._trials = {key: self._trials[key] for key in buckets if key in self._trials}
         self._queue(trial for waiting in self._waiting.values() for trial in waiting)
 
-    def forget(self, account: str) -> None:
+    def drop_account(self, account: str) -> None:
         """Drop the questions of an account."""
-        self.hold([key for key in self._trials if key.account != account])
+        self.sync([key for key in self._trials if key.account != account])
 
-    def abandon_running(self) -> None:
+    def requeue_running(self) -> None:
         """What was being asked will not be answered: it waits again."""
         self._queue(trial for trial in self._trials.values() if trial.is_open)
 
-    def _open(self, key: BucketKey, trial: _Trial) -> None:
+    def _open(self, key: BucketKey, trial: _Attempt) -> None:
         trial.is_open = True
         self._trials[key] = trial
         self._wait(trial)
 
-    def _queue(self, trials: Iterable[_Trial]) -> None:
+    def _queue(self, trials: Iterable[_Attempt]) -> None:
         """Let these wait, and no others, as far as their buckets are held."""
         current = [trial for trial in trials if self._is_current(trial.question)]
         self._waiting = {}
         for trial in current:
             self._wait(trial)
 
-    def _wait(self, trial: _Trial) -> None:
+    def _wait(self, trial: _Attempt) -> None:
         self._waiting.setdefault(trial.question.bucket.account, deque()).append(trial)
 
-    def _is_current(self, question: Question) -> bool:
+    def _is_current(self, question: PreviousDayRequest) -> bool:
         trial = self._trials.get(question.bucket.key)
         return trial is not None and trial.question is question

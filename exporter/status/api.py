@@ -13,16 +13,16 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from exporter.status.facts import Account, Board
-from exporter.status.filters import Selection
-from exporter.status.summary import Survey
+from exporter.status.facts import AccountStatus, Board
+from exporter.status.filters import Filter
+from exporter.status.summary import Summary
 from exporter.status.to_json import (
     account_object,
     bucket_object,
     process_object,
     summary_object,
 )
-from exporter.web.limits import Turnstile, send
+from exporter.web.limits import ConcurrencyLimit, send
 
 PATH = "/api/v1/status"
 HEADERS = {
@@ -33,34 +33,34 @@ HEADERS = {
 BUCKETS_AT_A_TIME = 10
 
 
-def add_status_api(app: web.Application, board: Board, turnstile: Turnstile) -> None:
+def add_status_api(app: web.Application, board: Board, limit: ConcurrencyLimit) -> None:
     """Serve it."""
-    app.router.add_get(PATH, _StatusApi(board, turnstile).answer)
+    app.router.add_get(PATH, _StatusApi(board, limit).answer)
 
 
 class _StatusApi:
     """The handler."""
 
-    def __init__(self, board: Board, turnstile: Turnstile) -> None:
+    def __init__(self, board: Board, limit: ConcurrencyLimit) -> None:
         self._board = board
-        self._turnstile = turnstile
+        self._limit = limit
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """All buckets, those that a query chooses, or the one that it names."""
-        if (refusal := self._turnstile.refusal()) is not None:
+        if (refusal := self._limit.rejection()) is not None:
             return refusal
-        async with self._turnstile.place():
-            survey = Survey(self._board, Selection.of(request.query))
-            for _ in survey.steps():
+        async with self._limit.acquire():
+            summary = Summary(self._board, Filter.of(request.query))
+            for _ in summary.steps():
                 await asyncio.sleep(0)
             bucket_id = request.query.get("bucket_id")
             if bucket_id is not None:
-                survey.matches = [each for each in survey.matches if each.bucket_id == bucket_id]
-                if not survey.matches:
+                summary.matches = [each for each in summary.matches if each.bucket_id == bucket_id]
+                if not summary.matches:
                     return _no_such_bucket()
             response = web.StreamResponse(headers=HEADERS)
             response.content_type, response.charset = "application/json", "utf-8"
-            await send(request, response, _document(survey, self._board.accounts()))
+            await send(request, response, _document(summary, self._board.accounts()))
             return response
 
 
@@ -70,17 +70,17 @@ def _no_such_bucket() -> web.Response:
     )
 
 
-def _document(survey: Survey, accounts: Sequence[Account]) -> Iterator[bytes]:
+def _document(summary: Summary, accounts: Sequence[AccountStatus]) -> Iterator[bytes]:
     """The whole document in pieces."""
-    head = process_object(survey.process, survey.now)
-    head["summary"] = summary_object(survey.tally)
+    head = process_object(summary.process, summary.now)
+    head["summary"] = summary_object(summary.totals)
     head["accounts"] = [
-        account_object(account, survey.tally.accounts[account.name]) for account in accounts
+        account_object(account, summary.totals.accounts[account.name]) for account in accounts
     ]
     yield json.dumps(head)[:-1].encode() + b', "buckets": ['
     gathered: list[str] = []
     comma = ""
-    for view in survey.views(survey.matches):
+    for view in summary.views(summary.matches):
         gathered.append(comma + json.dumps(bucket_object(view)))
         comma = ", "
         if len(gathered) == BUCKETS_AT_A_TIME:

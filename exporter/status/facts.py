@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from exporter.model import Bucket, BucketKey, BucketState, Fault, Instant, Timing
-from exporter.polling.history import PastPoll
+from exporter.model import ApiError, Bucket, BucketKey, BucketState, Instant, Timing
+from exporter.polling.history import PollRecord
 
 
 class Held(Protocol):
@@ -32,7 +32,7 @@ class Held(Protocol):
         ...
 
 
-class Plan(NamedTuple):
+class NextPoll(NamedTuple):
     """When a bucket is polled next."""
 
     due: float  # Unix time; may be past where polls are late
@@ -41,23 +41,23 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Discovery:
+class DiscoveryStatus:
     """How the listings of an account's buckets do."""
 
     was_tried: bool
     found: int = 0  # that pass the account's filters
     last_success: Instant | None = None
-    fault: Fault | None = None  # of the newest listing
+    fault: ApiError | None = None  # of the newest listing
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountStatus:
     """An account, and nothing of what it logs in with."""
 
     name: str
     paused_until: float | None = None  # Unix time
     token_expiry: float | None = None  # Unix time; None: the token does not say
-    discovery: Discovery | None = None  # None: it is off
+    discovery: DiscoveryStatus | None = None  # None: it is off
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Board(Protocol):
         """How the exporter itself is."""
         ...
 
-    def accounts(self) -> Sequence[Account]:
+    def accounts(self) -> Sequence[AccountStatus]:
         """Every account, in the order of the configuration."""
         ...
 
@@ -102,10 +102,10 @@ class Board(Protocol):
         """Every bucket that is polled. No two share an id."""
         ...
 
-    def plans(self, keys: Collection[BucketKey]) -> Mapping[BucketKey, Plan]:
+    def next_polls(self, keys: Collection[BucketKey]) -> Mapping[BucketKey, NextPoll]:
         """When these are polled next, as far as they are planned."""
         ...
 
-    def polls(self, key: BucketKey) -> Sequence[PastPoll]:
+    def polls(self, key: BucketKey) -> Sequence[PollRecord]:
         """How a bucket's last polls went, the oldest first."""
         ...

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from exporter.model import Bucket, Node
 from exporter.polling.history import is_not_online
-from exporter.status.state import Placed, Standing, shown_nodes, status_name
+from exporter.status.state import Health, RankedBucket, shown_nodes, status_name
 
 PAGE_SIZE = 50
 LONGEST_SEARCH = 256
@@ -19,22 +19,22 @@ NOT_ONLINE = "not-online"
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Filter:
     """What a query asks for. An empty text asks for all; so does what there cannot be."""
 
-    state: Standing | None = None
+    state: Health | None = None
     account: str = ""
     node: str = ""  # a node's status as the metrics name it, or NOT_ONLINE
     search: str = ""
     page: int = 1
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> Selection:
+    def of(cls, query: Mapping[str, str]) -> Filter:
         """What a query string says; nothing in it is an error."""
         state, page = query.get("state", ""), query.get("page", "")
         is_number = page.isascii() and page.isdigit() and len(page) <= _MOST_DIGITS
         return cls(
-            state=Standing(state) if state in set(Standing) else None,
+            state=Health(state) if state in set(Health) else None,
             account=query.get("account", ""),
             node=query.get("node", ""),
             search=query.get("q", "").strip()[:LONGEST_SEARCH],
@@ -44,7 +44,7 @@ class Selection:
     @property
     def is_everything(self) -> bool:
         """Whether it leaves nothing out."""
-        return replace(self, page=1) == Selection()
+        return replace(self, page=1) == Filter()
 
     def query(self, page: int = 1) -> str:
         """The query string of another page of the same."""
@@ -58,28 +58,30 @@ class Selection:
         said = {name: value for name, value in pairs.items() if value}
         return urlencode(said, errors="replace")
 
-    def admits(self, placed: Placed, monotonic: float, known_statuses: Sequence[str]) -> bool:
+    def matches(
+        self, ranked: RankedBucket, monotonic: float, known_statuses: Sequence[str]
+    ) -> bool:
         """Whether a bucket is among those that were asked for."""
-        if self.state is not None and placed.standing is not self.state:
+        if self.state is not None and ranked.health is not self.state:
             return False
-        if self.account and placed.held.bucket.account != self.account:
+        if self.account and ranked.held.bucket.account != self.account:
             return False
         if not (self.node or self.search):
             return True
-        nodes = shown_nodes(placed.held, monotonic)
+        nodes = shown_nodes(ranked.held, monotonic)
         if self.node and not any(self._has_status(node, known_statuses) for node in nodes):
             return False
-        return not self.search or self._is_found(placed, nodes)
+        return not self.search or self._is_found(ranked, nodes)
 
     def _has_status(self, node: Node, known: Sequence[str]) -> bool:
         if self.node == NOT_ONLINE:
             return is_not_online(node)
         return status_name(node, known) == self.node
 
-    def _is_found(self, placed: Placed, nodes: Sequence[Node]) -> bool:
+    def _is_found(self, ranked: RankedBucket, nodes: Sequence[Node]) -> bool:
         sought = self.search.casefold()
-        texts = [*_texts(placed.held.bucket), *(t for each in nodes for t in (each.ip, each.host))]
-        newest = placed.held.state.newest
+        texts = [*_texts(ranked.held.bucket), *(t for each in nodes for t in (each.ip, each.host))]
+        newest = ranked.held.state.newest
         fault = getattr(newest, "fault", None)
         if fault is not None:
             texts += [fault.reason, fault.message]
@@ -98,10 +100,10 @@ class Page:
     number: int  # from 1
     count: int  # of pages, at least 1
     matches: int
-    placed: tuple[Placed, ...]
+    ranked: tuple[RankedBucket, ...]
 
     @classmethod
-    def of(cls, matches: Sequence[Placed], number: int) -> Page:
+    def of(cls, matches: Sequence[RankedBucket], number: int) -> Page:
         """A page; one that is beyond the end is the last."""
         count = max(1, -(-len(matches) // PAGE_SIZE))
         number = min(number, count)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from exporter.model import Instant
-from exporter.status.facts import Account, Process
+from exporter.status.facts import AccountStatus, Process
 from exporter.status.text import counted, relative, span, utc
 
 MOST_ACCOUNTS = 5
@@ -24,7 +24,7 @@ class Notice(NamedTuple):
     detail: str = ""  # lines as they came from elsewhere
 
 
-def notices(process: Process, accounts: Iterable[Account], now: Instant) -> list[Notice]:
+def notices(process: Process, accounts: Iterable[AccountStatus], now: Instant) -> list[Notice]:
     """Everything that is wrong, the exporter's own trouble first."""
     told = [each for account in accounts for each in _of_account(account, now)]
     more = len(told) - MOST_ACCOUNTS
@@ -56,7 +56,7 @@ def _of_process(process: Process, now: Instant) -> Iterator[Notice]:
         )
 
 
-def _of_account(account: Account, now: Instant) -> Iterator[Notice]:
+def _of_account(account: AccountStatus, now: Instant) -> Iterator[Notice]:
     name = account.name
     if account.paused_until is not None:
         yield Notice(

@@ -15,13 +15,13 @@ from aiohttp import hdrs, web
 from exporter.model import ONLINE_STATUS, UNKNOWN_STATUS, Reason
 from exporter.status.assets import add_assets, load_assets
 from exporter.status.facts import Board
-from exporter.status.filters import NOT_ONLINE, Page, Selection
+from exporter.status.filters import NOT_ONLINE, Filter, Page
 from exporter.status.notices import notices
 from exporter.status.reasons import ADVICE
-from exporter.status.state import Placed, Standing
-from exporter.status.summary import Survey, headline
+from exporter.status.state import Health, RankedBucket
+from exporter.status.summary import Summary, headline
 from exporter.status.templating import pieces, template
-from exporter.web.limits import Turnstile, send
+from exporter.web.limits import ConcurrencyLimit, send
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
@@ -50,12 +50,12 @@ ACCOUNTS_SHOWN = 100
 
 
 def add_pages(
-    app: web.Application, board: Board, turnstile: Turnstile, *, telemetry_path: str
+    app: web.Application, board: Board, limit: ConcurrencyLimit, *, telemetry_path: str
 ) -> None:
     """Serve the pages and what belongs to them."""
     for name in TEMPLATES:
         template(name)  # compiled now: later it would keep others waiting
-    pages = _Pages(board, turnstile, telemetry_path)
+    pages = _Pages(board, limit, telemetry_path)
     app.router.add_get("/", pages.overview)
     app.router.add_get("/bucket", pages.bucket)
     app.router.add_get("/help", pages.help)
@@ -65,88 +65,88 @@ def add_pages(
 class _Pages:
     """The handlers."""
 
-    def __init__(self, board: Board, turnstile: Turnstile, telemetry_path: str) -> None:
+    def __init__(self, board: Board, limit: ConcurrencyLimit, telemetry_path: str) -> None:
         self._board = board
-        self._turnstile = turnstile
+        self._limit = limit
         self.assets = load_assets()
         self._site = {
             "assets": {name: asset.path for name, asset in self.assets.items()},
             "telemetry_path": telemetry_path,
             "refresh_seconds": REFRESH_SECONDS,
-            "Standing": Standing,
+            "Health": Health,
         }
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """All buckets, the worst first; a query chooses among them."""
-        if (refusal := self._turnstile.refusal()) is not None:
+        if (refusal := self._limit.rejection()) is not None:
             return refusal
-        async with self._turnstile.place():
-            selection = Selection.of(request.query)
-            survey = await self._survey(selection)
-            page = Page.of(survey.matches, selection.page)
+        async with self._limit.acquire():
+            chosen = Filter.of(request.query)
+            summary = await self._summary(chosen)
+            page = Page.of(summary.matches, chosen.page)
             accounts = self._board.accounts()
             context = {
-                "selection": selection,
+                "chosen": chosen,
                 "page": page,
-                "views": survey.views(page.placed),
+                "views": summary.views(page.ranked),
                 "accounts": accounts[:ACCOUNTS_SHOWN],
                 "accounts_more": max(0, len(accounts) - ACCOUNTS_SHOWN),
-                "notices": notices(survey.process, accounts, survey.now),
-                "node_choices": _node_choices(survey.process.known_statuses),
+                "notices": notices(summary.process, accounts, summary.now),
+                "node_choices": _node_choices(summary.process.known_statuses),
                 "nodes_in_a_row": NODES_IN_A_ROW,
                 "nodes_down_shown": NODES_DOWN_SHOWN,
             }
-            return await self._answer(request, "overview.html", survey, context)
+            return await self._answer(request, "overview.html", summary, context)
 
     async def bucket(self, request: web.Request) -> web.StreamResponse:
         """All that is known of one bucket."""
-        if (refusal := self._turnstile.refusal()) is not None:
+        if (refusal := self._limit.rejection()) is not None:
             return refusal
-        async with self._turnstile.place():
+        async with self._limit.acquire():
             bucket_id = request.query.get("id", "")
-            survey = await self._survey(Selection())
-            found = next((each for each in survey.matches if each.bucket_id == bucket_id), None)
+            summary = await self._summary(Filter())
+            found = next((each for each in summary.matches if each.bucket_id == bucket_id), None)
             if found is None:
                 context: dict[str, object] = {"bucket_id": bucket_id}
                 status = HTTPStatus.NOT_FOUND
-                return await self._answer(request, "no_bucket.html", survey, context, status)
-            return await self._answer(request, "bucket.html", survey, _of_bucket(survey, found))
+                return await self._answer(request, "no_bucket.html", summary, context, status)
+            return await self._answer(request, "bucket.html", summary, _of_bucket(summary, found))
 
     async def help(self, request: web.Request) -> web.StreamResponse:
         """What the words mean and what to do."""
-        survey = Survey(self._board, Selection())
+        summary = Summary(self._board, Filter())
         advice = {reason: ADVICE[reason] for reason in Reason}
-        return await self._answer(request, "help.html", survey, {"advice": advice})
+        return await self._answer(request, "help.html", summary, {"advice": advice})
 
-    async def _survey(self, selection: Selection) -> Survey:
-        survey = Survey(self._board, selection)
-        for _ in survey.steps():
+    async def _summary(self, chosen: Filter) -> Summary:
+        summary = Summary(self._board, chosen)
+        for _ in summary.steps():
             await asyncio.sleep(0)
-        return survey
+        return summary
 
     async def _answer(
         self,
         request: web.Request,
         name: str,
-        survey: Survey,
+        summary: Summary,
         context: dict[str, object],
         status: HTTPStatus = HTTPStatus.OK,
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=status, headers=PAGE_HEADERS)
         response.content_type, response.charset = "text/html", "utf-8"
         everywhere = {
-            "now": survey.now,
-            "process": survey.process,
-            "tally": survey.tally,
-            "headline": headline(survey.tally),
+            "now": summary.now,
+            "process": summary.process,
+            "tally": summary.totals,
+            "headline": headline(summary.totals),
         }
         body = pieces(template(name), {**self._site, **everywhere, **context})
         await send(request, response, body)
         return response
 
 
-def _of_bucket(survey: Survey, found: Placed) -> dict[str, object]:
-    (view,) = survey.views([found])
+def _of_bucket(summary: Summary, found: RankedBucket) -> dict[str, object]:
+    (view,) = summary.views([found])
     return {"view": view}
 
 

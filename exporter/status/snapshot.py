@@ -12,11 +12,11 @@ from exporter import config
 from exporter.clock import Clock
 from exporter.metrics.store import Entry
 from exporter.model import BucketKey, Instant
-from exporter.polling.history import PastPoll
-from exporter.polling.manager import Exporter
-from exporter.polling.scheduler import Slot
-from exporter.status.facts import Account, ConfigState, Discovery, Plan, Process
-from exporter.upstream.discovery import Inventory, admitted
+from exporter.polling.history import PollRecord
+from exporter.polling.manager import PollManager
+from exporter.polling.scheduler import ScheduledPoll
+from exporter.status.facts import AccountStatus, ConfigState, DiscoveryStatus, NextPoll, Process
+from exporter.upstream.discovery import DiscoveryState, filtered
 from exporter.version import VERSION
 
 
@@ -31,7 +31,7 @@ class _Refused(NamedTuple):
 class LiveBoard:
     """The facts of an exporter at work."""
 
-    def __init__(self, exporter: Exporter, clock: Clock) -> None:
+    def __init__(self, exporter: PollManager, clock: Clock) -> None:
         self._exporter = exporter
         self._clock = clock
         self._refused: _Refused | None = None
@@ -59,11 +59,11 @@ class LiveBoard:
             config=self._config_state(),
         )
 
-    def accounts(self) -> tuple[Account, ...]:
+    def accounts(self) -> tuple[AccountStatus, ...]:
         """Every account, in the order of the configuration."""
         paused, expiries = self._exporter.paused_until(), self._exporter.token_expiries()
         return tuple(
-            Account(
+            AccountStatus(
                 account.name,
                 paused.get(account.name),
                 expiries.get(account.name),
@@ -76,16 +76,16 @@ class LiveBoard:
         """Every bucket that is polled."""
         return self._exporter.entries()
 
-    def plans(self, keys: Collection[BucketKey]) -> dict[BucketKey, Plan]:
+    def next_polls(self, keys: Collection[BucketKey]) -> dict[BucketKey, NextPoll]:
         """When these are polled next."""
         now, paused = self._clock.now(), self._exporter.paused_until()
         return {
-            slot.bucket.key: _plan(slot, now, paused.get(slot.bucket.account))
-            for slot in self._exporter.slots()
-            if slot.bucket.key in keys
+            scheduled.bucket.key: _plan(scheduled, now, paused.get(scheduled.bucket.account))
+            for scheduled in self._exporter.slots()
+            if scheduled.bucket.key in keys
         }
 
-    def polls(self, key: BucketKey) -> tuple[PastPoll, ...]:
+    def polls(self, key: BucketKey) -> tuple[PollRecord, ...]:
         """How a bucket's last polls went, the oldest first."""
         return self._exporter.polls(key)
 
@@ -95,28 +95,28 @@ class LiveBoard:
             return ConfigState(loaded.wall)
         return ConfigState(loaded.wall, refused.wall, refused.problems)
 
-    def _discovery(self, account: config.Account) -> Discovery | None:
+    def _discovery(self, account: config.Account) -> DiscoveryStatus | None:
         if account.discovery is None:
             return None
-        inventory = self._exporter.inventory(account.name)
-        if inventory is None:
-            return Discovery(was_tried=False)
-        return _tried(account, inventory)
+        discovery_state = self._exporter.discovery_state(account.name)
+        if discovery_state is None:
+            return DiscoveryStatus(was_tried=False)
+        return _tried(account, discovery_state)
 
 
-def _tried(account: config.Account, inventory: Inventory) -> Discovery:
-    found = len(admitted(account, inventory))
-    return Discovery(
+def _tried(account: config.Account, discovery_state: DiscoveryState) -> DiscoveryStatus:
+    found = len(filtered(account, discovery_state))
+    return DiscoveryStatus(
         was_tried=True,
         found=found,
-        last_success=inventory.last_success,
-        fault=inventory.fault,
+        last_success=discovery_state.last_success,
+        fault=discovery_state.fault,
     )
 
 
-def _plan(slot: Slot, now: Instant, paused_until: float | None) -> Plan:
+def _plan(scheduled: ScheduledPoll, now: Instant, paused_until: float | None) -> NextPoll:
     """A pause puts off what is due in it, and what was not yet planned anew is due at its end."""
-    due = now.wall + slot.due - now.monotonic
-    if paused_until is not None and not slot.is_running:
-        return Plan(max(due, paused_until), is_paused=True)
-    return Plan(due, is_running=slot.is_running)
+    due = now.wall + scheduled.due - now.monotonic
+    if paused_until is not None and not scheduled.is_running:
+        return NextPoll(max(due, paused_until), is_paused=True)
+    return NextPoll(due, is_running=scheduled.is_running)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.polling.history import KEPT, PastPoll
+from exporter.polling.history import KEPT, PollRecord
 from exporter.status.text import counted, latency, utc
 
 HEIGHT = 24
@@ -32,7 +32,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Sparkline:
     """The newest poll is at the right end."""
 
     bars: tuple[Bar, ...]
@@ -47,29 +47,29 @@ class Picture:
         return outlines
 
 
-def picture(polls: Sequence[PastPoll]) -> Picture:
+def sparkline(polls: Sequence[PollRecord]) -> Sparkline:
     """The picture of a bucket's last polls, the oldest first."""
     longest = max((poll.duration for poll in polls if poll.reason is None), default=0.0)
     first = KEPT - len(polls)
     bars = tuple(_bar(poll, (first + place) * STEP, longest) for place, poll in enumerate(polls))
-    return Picture(bars, _in_words(polls))
+    return Sparkline(bars, _in_words(polls))
 
 
-def _bar(poll: PastPoll, x: int, longest: float) -> Bar:
+def _bar(poll: PollRecord, x: int, longest: float) -> Bar:
     height = HEIGHT if poll.reason is not None else _height(poll.duration, longest)
     return Bar(
         x, HEIGHT - height, height, poll_kind(poll), f"{utc(poll.ended)}: {poll_words(poll)}"
     )
 
 
-def poll_kind(poll: PastPoll) -> str:
+def poll_kind(poll: PollRecord) -> str:
     """How a poll went, in one word."""
     if poll.reason is not None:
         return "failed"
     return "degraded" if poll.nodes_not_online else "good"
 
 
-def poll_words(poll: PastPoll) -> str:
+def poll_words(poll: PollRecord) -> str:
     """How a poll went."""
     if poll.reason is not None:
         return f"failed ({poll.reason}) after {latency(poll.duration)}"
@@ -84,7 +84,7 @@ def _height(duration: float, longest: float) -> int:
     return round(_LEAST + (HEIGHT * 0.75 - _LEAST) * share)
 
 
-def _in_words(polls: Sequence[PastPoll]) -> str:
+def _in_words(polls: Sequence[PollRecord]) -> str:
     if not polls:
         return "No poll has ended yet"
     reasons = Counter(poll.reason for poll in polls if poll.reason is not None)

@@ -14,7 +14,7 @@ from exporter.polling.history import is_not_online
 from exporter.status.facts import Held
 
 
-class Standing(StrEnum):
+class Health(StrEnum):
     """A bucket in one word, the worst first."""
 
     FAILING = "failing"  # the newest poll failed, or the readings are stale
@@ -23,7 +23,7 @@ class Standing(StrEnum):
     UP = "up"
 
 
-class Placed(NamedTuple):
+class RankedBucket(NamedTuple):
     """A bucket in its place among all: in the order of these fields the worst comes first."""
 
     rank: int
@@ -31,7 +31,7 @@ class Placed(NamedTuple):
     name: str
     bucket_id: str
     held: Held
-    standing: Standing
+    health: Health
 
 
 class DownNode(NamedTuple):
@@ -46,10 +46,10 @@ _STALE_RANK, _FAILING_RANK, _PENDING_RANK, _DEGRADED_RANK, _UP_RANK = range(5)
 
 
 @dataclass(slots=True)
-class Tally:
+class Totals:
     """How many of what there are, counted bucket by bucket."""
 
-    standings: Counter[Standing] = field(default_factory=Counter)
+    by_health: Counter[Health] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     accounts: Counter[str] = field(default_factory=Counter)
     stale: int = 0  # without any numbers, though they were polled or should have been
@@ -59,14 +59,14 @@ class Tally:
     @property
     def buckets(self) -> int:
         """How many buckets were counted."""
-        return self.standings.total()
+        return self.by_health.total()
 
     @property
     def not_online(self) -> int:
         """How many of the nodes are not online, each counted in each of its buckets."""
         return self.down.total()
 
-    def place(self, held: Held, monotonic: float) -> Placed:
+    def place(self, held: Held, monotonic: float) -> RankedBucket:
         """Count a bucket as it stands at a moment."""
         state, bucket = held.state, held.bucket
         fresh = is_fresh(state, held.timing, monotonic)
@@ -77,15 +77,15 @@ class Tally:
             self.reasons[reason] += 1
             self.stale += not fresh
             rank = _FAILING_RANK if fresh and state.stats is not None else _STALE_RANK
-            standing = Standing.FAILING
+            health = Health.FAILING
         elif state.newest is None:
-            rank, standing = _PENDING_RANK, Standing.PENDING
+            rank, health = _PENDING_RANK, Health.PENDING
         elif down:
-            rank, standing = _DEGRADED_RANK, Standing.DEGRADED
+            rank, health = _DEGRADED_RANK, Health.DEGRADED
         else:
-            rank, standing = _UP_RANK, Standing.UP
-        self.standings[standing] += 1
-        return Placed(rank, -down, bucket.name, bucket.id, held, standing)
+            rank, health = _UP_RANK, Health.UP
+        self.by_health[health] += 1
+        return RankedBucket(rank, -down, bucket.name, bucket.id, held, health)
 
     def _count_nodes(self, state: BucketState) -> int:
         if state.stats is None:
@@ -118,6 +118,6 @@ def status_name(node: Node, known: Collection[str]) -> str:
     return node.status if node.status in known else UNKNOWN_STATUS
 
 
-def worst_first(placed: Iterable[Placed]) -> list[Placed]:
+def worst_first(ranked: Iterable[RankedBucket]) -> list[RankedBucket]:
     """The failing without numbers, the failing with, the pending, the degraded, the rest."""
-    return sorted(placed, key=itemgetter(slice(4)))  # ids differ: nothing else is compared
+    return sorted(ranked, key=itemgetter(slice(4)))  # ids differ: nothing else is compared

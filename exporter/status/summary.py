@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from exporter.model import Instant
 from exporter.status.facts import Board, Held, Process
-from exporter.status.filters import Selection
-from exporter.status.state import Placed, Standing, Tally, worst_first
+from exporter.status.filters import Filter
+from exporter.status.state import Health, RankedBucket, Totals, worst_first
 from exporter.status.text import counted
 from exporter.status.view import BucketView, bucket_view
 
@@ -19,17 +19,17 @@ SLICE = 250
 """Buckets that are gone through at a time: one or two milliseconds' work."""
 
 
-class Survey:
+class Summary:
     """Goes through all buckets of a board once."""
 
-    def __init__(self, board: Board, selection: Selection) -> None:
+    def __init__(self, board: Board, chosen: Filter) -> None:
         self._board = board
-        self._selection = selection
+        self._chosen = chosen
         self.now: Instant = board.now()
         self.process: Process = board.process()
-        self.tally = Tally()
+        self.totals = Totals()
         """All buckets, whether they were asked for or not."""
-        self.matches: list[Placed] = []
+        self.matches: list[RankedBucket] = []
         """Those that were asked for, the worst first once the survey is over."""
 
     def steps(self) -> Iterator[None]:
@@ -44,16 +44,16 @@ class Survey:
     def _take_in(self, held: Sequence[Held]) -> None:
         monotonic, statuses = self.now.monotonic, self.process.known_statuses
         for each in held:
-            placed = self.tally.place(each, monotonic)
-            if self._selection.admits(placed, monotonic, statuses):
-                self.matches.append(placed)
+            ranked = self.totals.place(each, monotonic)
+            if self._chosen.matches(ranked, monotonic, statuses):
+                self.matches.append(ranked)
 
-    def views(self, placed: Sequence[Placed]) -> Iterator[BucketView]:
+    def views(self, ranked: Sequence[RankedBucket]) -> Iterator[BucketView]:
         """What is said of some of the buckets, one after the other."""
-        plans = self._board.plans({each.held.bucket.key for each in placed})
-        for each in placed:
+        next_polls = self._board.next_polls({each.held.bucket.key for each in ranked})
+        for each in ranked:
             key = each.held.bucket.key
-            yield bucket_view(each, plans.get(key), self._board.polls(key), self.now)
+            yield bucket_view(each, next_polls.get(key), self._board.polls(key), self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +62,26 @@ class Headline:
 
     text: str
     short: str  # for a window's title
-    standing: Standing
+    health: Health
 
 
-def headline(tally: Tally) -> Headline:
+def headline(totals: Totals) -> Headline:
     """How everything is, in one sentence: the worst that there is."""
-    failing, pending = tally.standings[Standing.FAILING], tally.standings[Standing.PENDING]
-    buckets = counted(tally.buckets, "bucket")
-    if not tally.buckets:
-        return Headline("No buckets are polled", "no buckets", Standing.PENDING)
+    failing, pending = totals.by_health[Health.FAILING], totals.by_health[Health.PENDING]
+    buckets = counted(totals.buckets, "bucket")
+    if not totals.buckets:
+        return Headline("No buckets are polled", "no buckets", Health.PENDING)
     if failing:
         verb = "is" if failing == 1 else "are"
         text = f"{failing:,} of {buckets} {verb} failing"
-        return Headline(text, f"{failing:,} failing", Standing.FAILING)
+        return Headline(text, f"{failing:,} failing", Health.FAILING)
     if pending:
         verb = "waits" if pending == 1 else "wait"
         text = f"{pending:,} of {buckets} {verb} for the first poll"
-        return Headline(text, f"{pending:,} waiting", Standing.PENDING)
-    if tally.not_online:
-        nodes = counted(tally.nodes, "node")
-        text = f"All buckets are up, {tally.not_online:,} of {nodes} not online"
-        return Headline(text, f"{tally.not_online:,} not online", Standing.DEGRADED)
-    text = "The bucket is up" if tally.buckets == 1 else f"All {buckets} are up"
-    return Headline(text, "all up", Standing.UP)
+        return Headline(text, f"{pending:,} waiting", Health.PENDING)
+    if totals.not_online:
+        nodes = counted(totals.nodes, "node")
+        text = f"All buckets are up, {totals.not_online:,} of {nodes} not online"
+        return Headline(text, f"{totals.not_online:,} not online", Health.DEGRADED)
+    text = "The bucket is up" if totals.buckets == 1 else f"All {buckets} are up"
+    return Headline(text, "all up", Health.UP)

@@ -55,7 +55,7 @@ def _environment() -> Environment:
     ):
         environment.filters[reading.__name__] = reading
     environment.globals.update(
-        picture_size={"bar": BAR, "height": HEIGHT, "width": WIDTH}, online=ONLINE_STATUS
+        sparkline_size={"bar": BAR, "height": HEIGHT, "width": WIDTH}, online=ONLINE_STATUS
     )
     return environment
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from exporter.model import DayStats, Instant, Node
-from exporter.polling.history import PastPoll
-from exporter.status.facts import Account, Discovery, Process
-from exporter.status.state import Standing, Tally
+from exporter.polling.history import PollRecord
+from exporter.status.facts import AccountStatus, DiscoveryStatus, Process
+from exporter.status.state import Health, Totals
 from exporter.status.text import rfc3339
 from exporter.status.view import BucketView, Moment
 
@@ -36,19 +36,19 @@ def process_object(process: Process, now: Instant) -> JsonObject:
     }
 
 
-def summary_object(tally: Tally) -> JsonObject:
+def summary_object(totals: Totals) -> JsonObject:
     """How many of what there are."""
     return {
-        "buckets": tally.buckets,
-        **{standing.value: tally.standings[standing] for standing in Standing},
-        "stale": tally.stale,
-        "reasons": {reason.value: count for reason, count in sorted(tally.reasons.items())},
-        "nodes": tally.nodes,
-        "nodes_not_online": tally.not_online,
+        "buckets": totals.buckets,
+        **{health.value: totals.by_health[health] for health in Health},
+        "stale": totals.stale,
+        "reasons": {reason.value: count for reason, count in sorted(totals.reasons.items())},
+        "nodes": totals.nodes,
+        "nodes_not_online": totals.not_online,
     }
 
 
-def account_object(account: Account, buckets: int) -> JsonObject:
+def account_object(account: AccountStatus, buckets: int) -> JsonObject:
     """An account that polls so many buckets."""
     discovery = account.discovery
     return {
@@ -60,7 +60,7 @@ def account_object(account: Account, buckets: int) -> JsonObject:
     }
 
 
-def _discovery(discovery: Discovery) -> JsonObject:
+def _discovery(discovery: DiscoveryStatus) -> JsonObject:
     fault, success = discovery.fault, discovery.last_success
     return {
         "tried": discovery.was_tried,
@@ -83,7 +83,7 @@ def bucket_object(view: BucketView) -> JsonObject:
         "storage_type": bucket.storage_type,
         "region": bucket.region,
         "workspace_id": bucket.workspace_id,
-        "state": view.standing.value,
+        "state": view.health.value,
         "stale": view.is_stale,
         **_trouble(view),
         "last_success": _moment(view.last_success),
@@ -137,7 +137,7 @@ def _closed_day(stats: DayStats) -> JsonObject:
     return {"day": stats.day.isoformat(), "nodes": nodes}
 
 
-def _poll(poll: PastPoll) -> JsonObject:
+def _poll(poll: PollRecord) -> JsonObject:
     return {
         "ended": rfc3339(poll.ended),
         "reason": poll.reason,

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.model import Bucket, BucketState, DayStats, Failure, Instant, Node, Reason, Timing
-from exporter.polling.history import PastPoll, is_not_online
-from exporter.status.facts import Plan
+from exporter.model import Bucket, BucketState, DayStats, FailedPoll, Instant, Node, Reason, Timing
+from exporter.polling.history import PollRecord, is_not_online
+from exporter.status.facts import NextPoll
 from exporter.status.reasons import ADVICE, Advice
-from exporter.status.sparkline import Picture, picture
-from exporter.status.state import Placed, Standing, is_fresh, shown_nodes
+from exporter.status.sparkline import Sparkline, sparkline
+from exporter.status.state import Health, RankedBucket, is_fresh, shown_nodes
 
 
 class Moment(NamedTuple):
@@ -38,7 +38,7 @@ class BucketView:
 
     bucket: Bucket
     timing: Timing
-    standing: Standing
+    health: Health
     is_fresh: bool  # whether its numbers may be shown
     trouble: Trouble | None
     first_known: Moment
@@ -46,12 +46,12 @@ class BucketView:
     last_poll: Moment | None
     poll_duration: float | None  # seconds
     next_poll: Moment | None
-    plan: Plan | None
+    plan: NextPoll | None
     stats: DayStats | None  # what may be shown of the running day
     nodes: tuple[Node, ...]  # those of `stats`, the worst first
     not_online: int
     previous_day: DayStats | None  # what may be shown of the closed day
-    polls: tuple[PastPoll, ...]  # the oldest first
+    polls: tuple[PollRecord, ...]  # the oldest first
 
     @property
     def title(self) -> str:
@@ -69,9 +69,9 @@ class BucketView:
         return self.nodes[: self.not_online]
 
     @property
-    def picture(self) -> Picture:
+    def sparkline(self) -> Sparkline:
         """The last polls."""
-        return picture(self.polls)
+        return sparkline(self.polls)
 
     @property
     def latencies(self) -> tuple[float, float] | None:
@@ -85,10 +85,10 @@ class BucketView:
 
 
 def bucket_view(
-    placed: Placed, plan: Plan | None, polls: Sequence[PastPoll], now: Instant
+    ranked: RankedBucket, plan: NextPoll | None, polls: Sequence[PollRecord], now: Instant
 ) -> BucketView:
     """What is said of a bucket at a moment."""
-    held = placed.held
+    held = ranked.held
     state, timing = held.state, held.timing
     fresh = is_fresh(state, timing, now.monotonic)
     nodes = shown_nodes(held, now.monotonic)
@@ -96,7 +96,7 @@ def bucket_view(
     return BucketView(
         bucket=held.bucket,
         timing=timing,
-        standing=placed.standing,
+        health=ranked.health,
         is_fresh=fresh,
         trouble=_trouble(state, fresh=fresh),
         first_known=_seen(state.known_since, now),
@@ -122,7 +122,7 @@ def _trouble(state: BucketState, *, fresh: bool) -> Trouble | None:
     reason = state.failing(fresh=fresh)
     if reason is None:
         return None
-    message = state.newest.fault.message if isinstance(state.newest, Failure) else ""
+    message = state.newest.fault.message if isinstance(state.newest, FailedPoll) else ""
     return Trouble(reason, ADVICE[reason], message)
 
 

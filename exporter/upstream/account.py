@@ -16,12 +16,12 @@ from exporter import config
 from exporter.clock import Clock, SystemClock
 from exporter.threads import BlockingCalls
 from exporter.upstream.client import Client
-from exporter.upstream.credentials import Credentials, GivenToken, SecretFile, TokenFile
+from exporter.upstream.credentials import Credentials, SecretFile, StaticToken, TokenFile
 from exporter.upstream.events import Observer
-from exporter.upstream.login import Login
-from exporter.upstream.parsing import Guard
-from exporter.upstream.rate_limit import Pace, Turns
-from exporter.upstream.request import Caller
+from exporter.upstream.login import LoginCredentials
+from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.rate_limit import RateLimiter, RequestTurns
+from exporter.upstream.request import Requester
 from exporter.upstream.resolver import Resolver
 from exporter.upstream.transport import Transport, connections
 from exporter.version import VERSION
@@ -33,32 +33,36 @@ TlsContexts: TypeAlias = "Mapping[config.TlsConfig, ssl.SSLContext]"
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class ClientContext:
     """What all accounts of a process share."""
 
     limits: config.Limits
-    guard: Guard
-    pace: Pace
+    answer_limits: AnswerLimits
+    rate_limiter: RateLimiter
     clock: Clock
     chance: Random
     observer: Observer
     resolver: Resolver = field(default_factory=Resolver)
 
 
-class Access:
+class AccountClient:
     """The client of one account, which makes its requests when it is their turn.
 
     Raises ConfigError where the environment's proxy cannot be used.
     """
 
     def __init__(
-        self, account: config.Account, shared: Shared, context: ssl.SSLContext, turns: Turns
+        self,
+        account: config.Account,
+        shared: ClientContext,
+        context: ssl.SSLContext,
+        turns: RequestTurns,
     ) -> None:
         proxy = proxy_url(account)
         http = connections(shared.limits.max_concurrent_requests, context, proxy, shared.resolver)
         self.account = account
         self._transport = Transport(http, account.tls.server_name)
-        caller = Caller(
+        requester = Requester(
             account.name,
             account.base_url,
             transport=self._transport,
@@ -68,21 +72,21 @@ class Access:
             clock=shared.clock,
             observer=shared.observer,
         )
-        self._secrets = caller.secrets
-        self._secrets.hold("proxy", unquote(urlsplit(proxy or "").password or ""))
-        self.credentials = _credentials(account, caller, shared)
+        self._secrets = requester.secrets
+        self._secrets.add("proxy", unquote(urlsplit(proxy or "").password or ""))
+        self.credentials = _credentials(account, requester, shared)
         self.client = Client(
-            caller,
+            requester,
             self.credentials,
-            guard=shared.guard,
+            answer_limits=shared.answer_limits,
             deadline=account.timing.poll_interval,
-            pace=turns,
+            rate_limiter=turns,
             clock=shared.clock,
             chance=shared.chance,
             observer=shared.observer,
         )
 
-    def resume(self, previous: Access) -> None:
+    def resume(self, previous: AccountClient) -> None:
         """Go on with the tokens of an access to the same account, if they still are the same."""
         self._secrets.take_over(previous._secrets)
         same_user = (self.account.base_url, self.account.credentials) == (
@@ -97,21 +101,23 @@ class Access:
         await self._transport.aclose()
 
 
-def _credentials(account: config.Account, caller: Caller, shared: Shared) -> Credentials:
+def _credentials(
+    account: config.Account, requester: Requester, shared: ClientContext
+) -> Credentials:
     given = account.credentials
     if isinstance(given, Path):
         return TokenFile(given, shared.clock)
     if not isinstance(given, config.Login):
-        return GivenToken(given.get_secret_value())
-    return Login(
+        return StaticToken(given.get_secret_value())
+    return LoginCredentials(
         account.name,
         given.email,
         SecretFile(given.password, "password_file", shared.clock)
         if isinstance(given.password, Path)
         else given.password.get_secret_value(),
-        caller=caller,
+        requester=requester,
         timing=account.timing,
-        pace=shared.pace,
+        rate_limiter=shared.rate_limiter,
         clock=shared.clock,
         chance=shared.chance,
     )

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from io import BytesIO
 
-from exporter.model import Fault, Reason
+from exporter.model import ApiError, Reason
 
 STEP = 2**20
 """Bytes that are decompressed at a time, in some 3 ms."""
@@ -18,7 +18,7 @@ STEP = 2**20
 class RefusedBody(Exception):  # noqa: N818 - it names what happened, and is no bug
     """A body cannot be used; `fault` says why."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: ApiError) -> None:
         super().__init__(fault.message)
         self.fault = fault
 
@@ -75,4 +75,4 @@ class Body:
 
 
 def _refused(reason: Reason, message: str) -> RefusedBody:
-    return RefusedBody(Fault(reason, message))
+    return RefusedBody(ApiError(reason, message))

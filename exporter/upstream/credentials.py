@@ -12,7 +12,7 @@ from typing import Protocol
 
 from exporter.clock import Clock
 from exporter.files import SECRET_LIMIT, Fingerprint, fingerprint, read_file
-from exporter.model import Fault, Reason
+from exporter.model import ApiError, Reason
 from exporter.threads import BlockingCalls
 from exporter.upstream.tokens import is_token, lifetime
 
@@ -26,7 +26,7 @@ FILE_DEADLINE = 5.0
 class NoToken(Exception):  # noqa: N818 - it names what happened, and is no bug
     """There is no token to be had; `fault` says why."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: ApiError) -> None:
         super().__init__(fault.message)
         self.fault = fault
 
@@ -53,7 +53,7 @@ class Credentials(Protocol):
         """The token to send now. Raises NoToken."""
         ...
 
-    async def renewed(self, refused: str) -> str | None:
+    async def refresh(self, refused: str) -> str | None:
         """Another token after the API refused one, or None where there is no other.
 
         Raises NoToken.
@@ -65,7 +65,7 @@ class Credentials(Protocol):
         ...
 
 
-class GivenToken:
+class StaticToken:
     """The token that stands in the configuration."""
 
     def __init__(self, token: str) -> None:
@@ -85,7 +85,7 @@ class GivenToken:
         """The token to send now."""
         return self._token
 
-    async def renewed(self, refused: str) -> str | None:  # noqa: ARG002 - the protocol's
+    async def refresh(self, refused: str) -> str | None:  # noqa: ARG002 - the protocol's
         """Never another one."""
         return None
 
@@ -119,7 +119,7 @@ class TokenFile:
         content = self._file.content
         return self._token(await self._file.update() if content is None else content)
 
-    async def renewed(self, refused: str) -> str | None:
+    async def refresh(self, refused: str) -> str | None:
         """What the file holds by now, whatever it looks like, where that is another token."""
         token = self._token(await self._file.update(anew=True))
         return None if token == refused else token
@@ -129,8 +129,8 @@ class TokenFile:
         token = self.at_hand()
         return None if token is None else lifetime(token).expiry
 
-    def _token(self, content: str | Fault) -> str:
-        if isinstance(content, Fault):
+    def _token(self, content: str | ApiError) -> str:
+        if isinstance(content, ApiError):
             raise NoToken(content)
         if not is_token(content):
             raise NoToken(
@@ -154,7 +154,7 @@ class SecretFile:
 
     def __init__(self, path: Path, key: str, clock: Clock) -> None:
         self.name = key
-        self.content: str | Fault | None = None
+        self.content: str | ApiError | None = None
         self._path = path
         self._clock = clock
         self._calls = BlockingCalls(clock, FILE_DEADLINE)
@@ -173,7 +173,7 @@ class SecretFile:
             known, anew = content, False
             await self._clock.sleep(FILE_WATCH)
 
-    async def update(self, *, anew: bool = False) -> str | Fault:
+    async def update(self, *, anew: bool = False) -> str | ApiError:
         """The content, read again if the file has changed, or `anew`; never on the event loop."""
         try:
             self._seen, content = await self._calls.run(self._read if anew else self._look)
@@ -183,18 +183,18 @@ class SecretFile:
         self.content = content
         return content
 
-    def _look(self) -> tuple[Fingerprint | None, str | Fault]:
+    def _look(self) -> tuple[Fingerprint | None, str | ApiError]:
         """May block, like all that follows."""
         unchanged = self._seen is not None and fingerprint(self._path) == self._seen
         if unchanged and isinstance(self.content, str):
             return self._seen, self.content
         return self._read()
 
-    def _read(self) -> tuple[Fingerprint | None, str | Fault]:
+    def _read(self) -> tuple[Fingerprint | None, str | ApiError]:
         found = fingerprint(self._path)  # before reading: what changes meanwhile is read again
         return found, self._text()
 
-    def _text(self) -> str | Fault:
+    def _text(self) -> str | ApiError:
         try:
             text = read_file(self._path, SECRET_LIMIT).decode().strip()
         except OSError as error:
@@ -203,12 +203,12 @@ class SecretFile:
             return self._unreadable("it is not UTF-8")
         return text or _unauthorized(f"{self.name} is empty: write the secret into it")
 
-    def _unreadable(self, why: str | None) -> Fault:
+    def _unreadable(self, why: str | None) -> ApiError:
         return _unauthorized(
             f"{self.name} cannot be read: {why};"
             " name a regular UTF-8 file of at most 1 MiB that the exporter may read"
         )
 
 
-def _unauthorized(message: str) -> Fault:
-    return Fault(Reason.UNAUTHORIZED, message)
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(Reason.UNAUTHORIZED, message)

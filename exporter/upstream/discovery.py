@@ -10,30 +10,30 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from exporter.config import Account
-from exporter.model import Bucket, Fault, FoundBucket, Instant, Listing, Timing
+from exporter.model import ApiError, Bucket, FoundBucket, Instant, Listing, Timing
 
 EMPTIES_TO_BELIEVE = 2
 """An empty listing is believed when it comes this often in a row: it may be a fault upstream."""
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
+class DiscoveryState:
     """What an account's listings have told so far."""
 
     found: tuple[FoundBucket, ...] = ()
     last_success: Instant | None = None
-    fault: Fault | None = None  # of the newest listing
+    fault: ApiError | None = None  # of the newest listing
     failures: int = 0  # in a row
     empties: int = 0  # in a row
     skipped: int = 0  # entries of the newest good listing that name no bucket that can be polled
 
-    def after(self, result: Listing | Fault, now: Instant) -> Inventory:
+    def after(self, result: Listing | ApiError, now: Instant) -> DiscoveryState:
         """What is known once a listing has ended like this; a fault keeps what was found."""
-        if isinstance(result, Fault):
+        if isinstance(result, ApiError):
             return replace(self, fault=result, failures=self.failures + 1)
         empties = 0 if result.buckets else self.empties + 1
         believed = bool(result.buckets) or empties >= EMPTIES_TO_BELIEVE
-        return Inventory(
+        return DiscoveryState(
             found=result.buckets if believed else self.found,
             last_success=now,
             empties=empties,
@@ -56,38 +56,40 @@ class Assignment(NamedTuple):
     timing: Timing
 
 
-class Roster(NamedTuple):
+class Assignments(NamedTuple):
     """Every bucket that is polled, each by one account, and what lost."""
 
     assignments: tuple[Assignment, ...]
-    losers: tuple[Bucket, ...]  # found, but another account polls them
+    conflicts: tuple[Bucket, ...]  # found, but another account polls them
 
 
-def roster(accounts: Sequence[Account], inventories: Mapping[str, Inventory]) -> Roster:
+def assign(
+    accounts: Sequence[Account], discovery_states: Mapping[str, DiscoveryState]
+) -> Assignments:
     """Who polls what: by hand before found, then the order of the file."""
     assigned: dict[str, Assignment] = {}
-    losers: list[Bucket] = []
+    conflicts: list[Bucket] = []
     for account in accounts:
-        for bucket in _listed(account, inventories.get(account.name)):
+        for bucket in _listed(account, discovery_states.get(account.name)):
             assigned[bucket.id] = Assignment(bucket, account.timing)
     for account in accounts:
-        for bucket in _found(account, inventories.get(account.name)):
+        for bucket in _found(account, discovery_states.get(account.name)):
             holder = assigned.setdefault(bucket.id, Assignment(bucket, account.timing))
             if holder.bucket.account != account.name:
-                losers.append(bucket)
-    return Roster(tuple(assigned.values()), tuple(losers))
+                conflicts.append(bucket)
+    return Assignments(tuple(assigned.values()), tuple(conflicts))
 
 
-def admitted(account: Account, inventory: Inventory) -> tuple[FoundBucket, ...]:
+def filtered(account: Account, discovery_state: DiscoveryState) -> tuple[FoundBucket, ...]:
     """What was found and passes the account's filters."""
     if account.discovery is None:
         return ()
-    return tuple(found for found in inventory.found if account.discovery.admits(found.name))
+    return tuple(found for found in discovery_state.found if account.discovery.includes(found.name))
 
 
-def _listed(account: Account, inventory: Inventory | None) -> Iterator[Bucket]:
+def _listed(account: Account, discovery_state: DiscoveryState | None) -> Iterator[Bucket]:
     """The buckets by hand, with what was found out about them; filters are not for them."""
-    known = {found.id: found for found in inventory.found} if inventory else {}
+    known = {found.id: found for found in discovery_state.found} if discovery_state else {}
     for bucket in account.buckets:
         found = known.get(bucket.id)
         yield (
@@ -102,8 +104,8 @@ def _listed(account: Account, inventory: Inventory | None) -> Iterator[Bucket]:
         )
 
 
-def _found(account: Account, inventory: Inventory | None) -> Iterator[Bucket]:
-    for found in admitted(account, inventory) if inventory else ():
+def _found(account: Account, discovery_state: DiscoveryState | None) -> Iterator[Bucket]:
+    for found in filtered(account, discovery_state) if discovery_state else ():
         yield Bucket(
             account=account.name,
             id=found.id,

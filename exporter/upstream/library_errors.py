@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 from aiohttp import http_exceptions
 
-from exporter.model import Fault, Reason
+from exporter.model import ApiError, Reason
 
 LIBRARY_ERRORS = (httpx.HTTPError, aiohttp.ClientError, http_exceptions.HttpProcessingError)
 """What a request may raise that says something of the other side or of the way there."""
@@ -26,7 +26,7 @@ _OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDR
 """What the operating system says when it is this machine that cannot make a connection."""
 
 
-_NOT_HTTP = Fault(
+_NOT_HTTP = ApiError(
     Reason.MALFORMED, "the answer is not valid HTTP: its head, its length or its chunks are broken"
 )
 
@@ -37,22 +37,22 @@ _ON_A_CONNECTION = (
     (httpx.DecodingError, _NOT_HTTP),
     (
         aiohttp.ClientPayloadError,
-        Fault(Reason.CONNECT, "the connection closed before the whole answer had come"),
+        ApiError(Reason.CONNECT, "the connection closed before the whole answer had come"),
     ),
     (
         aiohttp.ServerDisconnectedError,
-        Fault(Reason.CONNECT, "the server closed the connection before it answered"),
+        ApiError(Reason.CONNECT, "the server closed the connection before it answered"),
     ),
 )
 
 
-def library_fault(error: Exception) -> Fault:
+def library_fault(error: Exception) -> ApiError:
     """The fault that one of LIBRARY_ERRORS is, told by its causes: many look alike until then."""
     causes = list(_causes(error))
     return _tls_fault(causes) or _connect_fault(causes) or _answer_fault(causes)
 
 
-def _tls_fault(causes: list[BaseException]) -> Fault | None:
+def _tls_fault(causes: list[BaseException]) -> ApiError | None:
     """What OpenSSL says, in its own fixed words; a name in them is the one that we asked for."""
     for cause in reversed(causes):
         # By getattr: what libraries made of these errors, or made themselves, lacks the words.
@@ -64,16 +64,16 @@ def _tls_fault(causes: list[BaseException]) -> Fault | None:
             message = "the TLS connection failed"
         else:
             continue
-        return Fault(Reason.TLS, f"{message}: {said}" if said else message)
+        return ApiError(Reason.TLS, f"{message}: {said}" if said else message)
     return None
 
 
-def _connect_fault(causes: list[BaseException]) -> Fault | None:
+def _connect_fault(causes: list[BaseException]) -> ApiError | None:
     """Why no connection could be made; None where there was one."""
     number = _error_number(causes)
     why = "" if number is None else f": {os.strerror(number)}"
     if number in _OUR_OWN:
-        return Fault(Reason.INTERNAL, f"this machine could not make a connection{why}")
+        return ApiError(Reason.INTERNAL, f"this machine could not make a connection{why}")
     error = causes[0]
     if isinstance(error, aiohttp.ClientHttpProxyError):
         message = f"the proxy refused to connect to the API: HTTP {error.status}"
@@ -85,20 +85,20 @@ def _connect_fault(causes: list[BaseException]) -> Fault | None:
         message = f"no connection to {proxy}{error.host}:{error.port}{why}"
     else:
         return None
-    return Fault(Reason.CONNECT, message)
+    return ApiError(Reason.CONNECT, message)
 
 
-def _answer_fault(causes: list[BaseException]) -> Fault:
+def _answer_fault(causes: list[BaseException]) -> ApiError:
     """What went wrong on a connection."""
     error, source = causes[0], causes[-1]
     for kind, fault in _ON_A_CONNECTION:
         if isinstance(error, kind):
             return fault
     if isinstance(source, httpx.TimeoutException | aiohttp.ServerTimeoutError):
-        return Fault(Reason.TIMEOUT, "no answer in time")
+        return ApiError(Reason.TIMEOUT, "no answer in time")
     number = _error_number(causes)
     why = f" ({type(error).__name__})" if number is None else f": {os.strerror(number)}"
-    return Fault(Reason.CONNECT, f"the connection failed{why}")
+    return ApiError(Reason.CONNECT, f"the connection failed{why}")
 
 
 def _error_number(causes: list[BaseException]) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from exporter.model import Fault, FoundBucket, Listing, Reason
+from exporter.model import ApiError, FoundBucket, Listing, Reason
 from exporter.upstream.events import Drift, DriftKind
 from exporter.upstream.parsing import MAX_LABEL_LENGTH, Parsed, label_text, parse_list
 
@@ -17,7 +17,7 @@ MAX_ENTRIES = 100_000
 MAX_LISTING_BYTES = MAX_ENTRIES * 1024
 """A KiB for each entry: some 600 bytes of ids, names, endpoint and dates, the rest for its keys."""
 
-TOO_LARGE = Fault(
+TOO_LARGE = ApiError(
     Reason.TOO_LARGE,
     f"the listing has more than {MAX_ENTRIES} entries or {MAX_LISTING_BYTES} bytes:"
     " list one workspace (discovery.workspace_id) per account",
@@ -27,7 +27,7 @@ NO_SEGMENT = {".", ".."}
 """Ids that could not be asked for: they are normalised out of a path on the way."""
 
 
-def listing(body: bytes) -> Parsed[Listing]:
+def parse_listing(body: bytes) -> Parsed[Listing]:
     """The buckets in the body of a 200, each id once; entries without a usable id are skipped.
 
     A listing of nothing but such entries is MALFORMED: it does not say that there are no buckets.
@@ -36,7 +36,7 @@ def listing(body: bytes) -> Parsed[Listing]:
     return Parsed(parse_list(body, "buckets", lambda found: _listing(found, drift), drift), drift)
 
 
-def _listing(entries: Iterable[object], drift: Counter[Drift]) -> Listing | Fault:
+def _listing(entries: Iterable[object], drift: Counter[Drift]) -> Listing | ApiError:
     found: dict[str, FoundBucket] = {}
     skipped = 0
     for number, entry in enumerate(entries):
@@ -48,7 +48,9 @@ def _listing(entries: Iterable[object], drift: Counter[Drift]) -> Listing | Faul
         else:
             found.setdefault(bucket.id, bucket)
     if skipped and not found:
-        return Fault(Reason.MALFORMED, f"none of the listing's {skipped} entries has a usable id")
+        return ApiError(
+            Reason.MALFORMED, f"none of the listing's {skipped} entries has a usable id"
+        )
     return Listing(tuple(found.values()), skipped)
 
 

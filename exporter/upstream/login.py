@@ -17,12 +17,12 @@ from random import Random
 import structlog
 
 from exporter.clock import Clock
-from exporter.model import Fault, Reason, Timing, pause_seconds
+from exporter.model import ApiError, Reason, Timing, pause_seconds
 from exporter.upstream.credentials import NoToken, SecretFile
 from exporter.upstream.events import Call
-from exporter.upstream.login_api import Grant, Sessions
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request import Caller
+from exporter.upstream.login_api import LoginApi, TokenPair
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request import Requester
 from exporter.upstream.tokens import Lifetime, lifetime
 
 LONGEST_MARGIN = 300.0
@@ -44,10 +44,10 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class LoginSession:
     """Tokens, and when they are of no more use; infinite where the token does not say."""
 
-    grant: Grant
+    grant: TokenPair
     came_by: Call  # a login or a refresh
     life: Lifetime
     renew_at: float  # monotonic seconds
@@ -56,26 +56,26 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Backoff:
     """A renewal that failed, and until when nobody tries again."""
 
-    fault: Fault
+    fault: ApiError
     until: float  # monotonic seconds
     times: int  # in a row
-    password: str | Fault | None = field(repr=False)  # that it failed with
+    password: str | ApiError | None = field(repr=False)  # that it failed with
 
 
 @dataclass(slots=True)
-class Memory:
+class LoginState:
     """What a login knows, and what may go on in another one after a reload."""
 
-    session: Session | None = None
-    closed: Closed | None = None
+    session: LoginSession | None = None
+    closed: Backoff | None = None
     refused_at: dict[Call, float] = field(default_factory=dict)
     """When a token that came by this call was last renewed because it was refused; monotonic."""
 
 
-class Login:
+class LoginCredentials:
     """The credentials of a user who logs in."""
 
     def __init__(
@@ -84,19 +84,19 @@ class Login:
         email: str,
         password: str | SecretFile,
         *,
-        caller: Caller,
+        requester: Requester,
         timing: Timing,
-        pace: Pace,
+        rate_limiter: RateLimiter,
         clock: Clock,
         chance: Random,
     ) -> None:
         self._account = account
         self._password = password
-        self._sessions = Sessions(email, caller=caller, pace=pace)
+        self._login_api = LoginApi(email, requester=requester, rate_limiter=rate_limiter)
         self._timing = timing
         self._clock = clock
         self._chance = chance
-        self.memory = Memory()
+        self.memory = LoginState()
         self._wanted = asyncio.Event()  # a renewal, by somebody
         self._ended = asyncio.Event()  # the next renewal to end; it then gives way to another
         self._another_password = asyncio.Event()
@@ -114,7 +114,7 @@ class Login:
 
     def resume(self, previous: object) -> None:
         """Go on with the session, or the wait, of another login of the same user."""
-        if isinstance(previous, Login):
+        if isinstance(previous, LoginCredentials):
             self.memory = previous.memory
             self._password = previous._password  # noqa: SLF001 - of the same class
 
@@ -142,7 +142,7 @@ class Login:
             await self._ended.wait()
         return token
 
-    async def renewed(self, refused: str) -> str | None:
+    async def refresh(self, refused: str) -> str | None:
         """Another token than the refused one. Raises NoToken.
 
         One that came by a login is renewed by a refresh, one that came by a refresh by a login:
@@ -157,7 +157,7 @@ class Login:
         """When the newest token ends, if it says so."""
         return None if self.memory.session is None else self.memory.session.life.expiry
 
-    def _give_up(self, session: Session) -> bool:
+    def _give_up(self, session: LoginSession) -> bool:
         """End a session whose token is refused; False where that was done a moment ago."""
         now = self._clock.monotonic()
         before = self.memory.refused_at.get(session.came_by, -math.inf)
@@ -170,17 +170,17 @@ class Login:
         self.memory.session = replace(session, grant=grant, renew_at=now, ends_at=now)
         return True
 
-    def _closed(self) -> Closed | None:
+    def _closed(self) -> Backoff | None:
         """The failure after which nobody may try again yet."""
         closed = self.memory.closed
         if closed is None or self._clock.monotonic() >= closed.until:
             return None
         return closed if closed.password == self._known_password() else None
 
-    def _known_password(self) -> str | Fault | None:
+    def _known_password(self) -> str | ApiError | None:
         return self._password if isinstance(self._password, str) else self._password.content
 
-    async def _newest_password(self) -> str | Fault:
+    async def _newest_password(self) -> str | ApiError:
         if isinstance(self._password, str):
             return self._password
         return await self._password.update()
@@ -205,10 +205,10 @@ class Login:
         """Try a refresh and, where it says no, a login: three attempts at the most."""
         password, came_by = self._known_password(), Call.REFRESH
         result = await self._refreshed()
-        if result is None or (isinstance(result, Fault) and result.reason not in UNREACHABLE):
+        if result is None or (isinstance(result, ApiError) and result.reason not in UNREACHABLE):
             password, came_by = await self._newest_password(), Call.LOGIN
-            result = await self._sessions.log_in(password)
-        if isinstance(result, Fault):
+            result = await self._login_api.log_in(password)
+        if isinstance(result, ApiError):
             self._close(result, password)
             return
         recovered = self.memory.closed is not None
@@ -217,22 +217,22 @@ class Login:
             _log.info("login_recovered", account=self._account)
             news()
 
-    async def _refreshed(self) -> Grant | Fault | None:
+    async def _refreshed(self) -> TokenPair | ApiError | None:
         """What a refresh gives; None where there is nothing to refresh with."""
         held = None if self.memory.session is None else self.memory.session.grant.refresh_token
-        return None if held is None else await self._sessions.refresh(held)
+        return None if held is None else await self._login_api.refresh(held)
 
-    def _new_session(self, grant: Grant, came_by: Call) -> Session:
+    def _new_session(self, grant: TokenPair, came_by: Call) -> LoginSession:
         now, life = self._clock.now(), lifetime(grant.access_token)
         left = life.remaining(now.wall)
         if left is None or left < SHORTEST_LIFE:
-            return Session(grant, came_by, life, math.inf, math.inf, math.inf)
+            return LoginSession(grant, came_by, life, math.inf, math.inf, math.inf)
         margin = min(LONGEST_MARGIN, left * MARGIN_SHARE)
         early = margin + self._chance.uniform(0, margin / 2)
         ends_at = now.monotonic + left
-        return Session(grant, came_by, life, ends_at - early, ends_at, left)
+        return LoginSession(grant, came_by, life, ends_at - early, ends_at, left)
 
-    def _close(self, fault: Fault, password: str | Fault | None) -> None:
+    def _close(self, fault: ApiError, password: str | ApiError | None) -> None:
         """Let nobody try again for a while, longer each time."""
         before = self.memory.closed
         if before is None or before.fault.reason is not fault.reason:
@@ -246,4 +246,4 @@ class Login:
         else:
             wait = min(SHORT_WAIT * 2.0 ** min(times, 32), self._timing.poll_interval)
         until = self._clock.monotonic() + wait
-        self.memory.closed = Closed(fault, until, times + 1, password)
+        self.memory.closed = Backoff(fault, until, times + 1, password)

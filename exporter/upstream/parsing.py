@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from exporter.model import DayStats, Fault, Node, Reason
+from exporter.model import ApiError, DayStats, Node, Reason
 from exporter.upstream.events import NODE_FIELDS, OTHER_FIELD, Drift, DriftKind
 from exporter.upstream.json_reader import JsonObject, json_object, object_with_list
 
@@ -53,7 +53,7 @@ _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class AnswerLimits:
     """What an answer is held against."""
 
     known_statuses: Collection[str]
@@ -68,25 +68,25 @@ T_co = TypeVar("T_co", covariant=True)
 class Parsed(Generic[T_co]):
     """What an answer means, and how often it differed from the API's documentation in which way."""
 
-    result: T_co | Fault
+    result: T_co | ApiError
     drift: Counter[Drift] = field(default_factory=Counter)
 
 
-def parse_stats(body: bytes, day: date, guard: Guard) -> Parsed[DayStats]:
+def parse_stats(body: bytes, day: date, answer_limits: AnswerLimits) -> Parsed[DayStats]:
     """The nodes in the body of a 200, or MALFORMED, UNSUCCESSFUL or TOO_MANY_NODES."""
     drift: Counter[Drift] = Counter()
-    nodes = parse_list(body, "nodeStats", lambda rows: _nodes(rows, guard, drift), drift)
-    return Parsed(nodes if isinstance(nodes, Fault) else DayStats(day, nodes), drift)
+    nodes = parse_list(body, "nodeStats", lambda rows: _nodes(rows, answer_limits, drift), drift)
+    return Parsed(nodes if isinstance(nodes, ApiError) else DayStats(day, nodes), drift)
 
 
 def parse_list(
-    body: bytes, name: str, read: Callable[[Iterable[object]], T | Fault], drift: Counter[Drift]
-) -> T | Fault:
+    body: bytes, name: str, read: Callable[[Iterable[object]], T | ApiError], drift: Counter[Drift]
+) -> T | ApiError:
     """What `read` makes of the list `name` in the body of a 200, or why there is none."""
-    made: list[T | Fault] = []
+    made: list[T | ApiError] = []
     answer = object_with_list(body, name, lambda elements: made.append(read(elements)))
     if answer is None:
-        return Fault(Reason.MALFORMED, "the answer is not a JSON object")
+        return ApiError(Reason.MALFORMED, "the answer is not a JSON object")
     fault = _answer_fault(answer, name, drift)
     if fault is not None:
         return fault
@@ -125,32 +125,36 @@ def _message(answer: JsonObject) -> str:
     return ""
 
 
-def _answer_fault(answer: JsonObject, name: str, drift: Counter[Drift]) -> Fault | None:
+def _answer_fault(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiError | None:
     success = answer.get("success")
     if success is False:
-        return Fault(Reason.UNSUCCESSFUL, _message(answer) or "the answer says success: false")
+        return ApiError(Reason.UNSUCCESSFUL, _message(answer) or "the answer says success: false")
     if success is not True and success is not None:
         drift[Drift(DriftKind.WRONG_TYPE, "success")] += 1
-        return Fault(Reason.MALFORMED, "the answer's success is neither true nor false")
+        return ApiError(Reason.MALFORMED, "the answer's success is neither true nor false")
     elements = answer.get(name)
     if isinstance(elements, list):
         return None
     kind = DriftKind.MISSING_FIELD if elements is None else DriftKind.WRONG_TYPE
     drift[Drift(kind, name)] += 1
-    return Fault(Reason.MALFORMED, f"the answer has no list {name}")
+    return ApiError(Reason.MALFORMED, f"the answer has no list {name}")
 
 
-def _nodes(rows: Iterable[object], guard: Guard, drift: Counter[Drift]) -> tuple[Node, ...] | Fault:
+def _nodes(
+    rows: Iterable[object], answer_limits: AnswerLimits, drift: Counter[Drift]
+) -> tuple[Node, ...] | ApiError:
     """The nodes, or a fault as soon as there are too many: the rest is not read."""
     nodes: dict[tuple[str, str], Node] = {}
-    most_rows = guard.max_nodes * ROWS_PER_NODE
+    most_rows = answer_limits.max_nodes * ROWS_PER_NODE
     for number, row in enumerate(rows):
         if number == most_rows:
-            return _too_many(f"more than {most_rows} rows, {ROWS_PER_NODE} for each of", guard)
+            return _too_many(
+                f"more than {most_rows} rows, {ROWS_PER_NODE} for each of", answer_limits
+            )
         if not isinstance(row, dict):
             drift[Drift(DriftKind.WRONG_TYPE, "nodeStats")] += 1
             continue
-        node = _Row(row, drift).node(guard.known_statuses)
+        node = _Row(row, drift).node(answer_limits.known_statuses)
         if node is None:
             drift[Drift(DriftKind.MISSING_FIELD, "ip")] += 1
             continue
@@ -158,15 +162,15 @@ def _nodes(rows: Iterable[object], guard: Guard, drift: Counter[Drift]) -> tuple
         if rival is not None:
             drift[Drift(DriftKind.DUPLICATE_NODE, "ip")] += 1
             node = _newer(rival, node)
-        elif len(nodes) == guard.max_nodes:
-            return _too_many("more nodes than", guard)
+        elif len(nodes) == answer_limits.max_nodes:
+            return _too_many("more nodes than", answer_limits)
         nodes[node.identity] = node
     return tuple(nodes.values())
 
 
-def _too_many(what: str, guard: Guard) -> Fault:
-    message = f"the answer has {what} max_nodes_per_bucket ({guard.max_nodes})"
-    return Fault(Reason.TOO_MANY_NODES, message)
+def _too_many(what: str, answer_limits: AnswerLimits) -> ApiError:
+    message = f"the answer has {what} max_nodes_per_bucket ({answer_limits.max_nodes})"
+    return ApiError(Reason.TOO_MANY_NODES, message)
 
 
 def _newer(first: Node, last: Node) -> Node:

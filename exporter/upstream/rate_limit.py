@@ -14,19 +14,19 @@ TOLERANCE_SECONDS = 0.01
 """How much too early a request may leave, so that a high rate needs few wake-ups."""
 
 
-class Turns(Protocol):
+class RequestTurns(Protocol):
     """When the requests of a call that has begun may leave."""
 
-    def aside(self) -> AbstractContextManager[None]:
+    def released(self) -> AbstractContextManager[None]:
         """While the body runs, the call makes no request, and holds up nobody."""
         ...
 
-    async def turn(self) -> None:
+    async def acquire(self) -> None:
         """Return when its next request may leave."""
         ...
 
 
-class Pace:
+class RateLimiter:
     """Spaces requests evenly (the generic cell rate algorithm, with a small tolerance)."""
 
     def __init__(self, per_second: float, clock: Clock) -> None:
@@ -38,18 +38,18 @@ class Pace:
         """Seconds until a request may leave; 0 if one may leave now."""
         return max(0.0, self._due - TOLERANCE_SECONDS - self._clock.monotonic())
 
-    def take(self) -> float:
+    def reserve(self) -> float:
         """Reserve the next place; the seconds until it comes."""
         delay = self.delay()
         self._due = max(self._due, self._clock.monotonic()) + self._spacing
         return delay
 
-    def aside(self) -> AbstractContextManager[None]:
+    def released(self) -> AbstractContextManager[None]:
         """Nothing is held that could hold up others."""
         return nullcontext()
 
-    async def turn(self) -> None:
+    async def acquire(self) -> None:
         """Return when a request may leave."""
-        delay = self.take()
+        delay = self.reserve()
         if delay:
             await self._clock.sleep(delay)

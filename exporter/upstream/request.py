@@ -18,7 +18,7 @@ from typing import TypeVar
 import httpx
 
 from exporter.clock import Clock
-from exporter.model import Fault, Reason
+from exporter.model import ApiError, Reason
 from exporter.threads import in_thread
 from exporter.upstream.events import Attempt, Call, Observer
 from exporter.upstream.json_reader import LARGE_BODY
@@ -29,8 +29,8 @@ from exporter.upstream.transport import (
     FRESH_CONNECTION,
     URLS_KEPT,
     Answer,
+    RequestFailed,
     Transport,
-    Unanswered,
 )
 
 OK = 200
@@ -63,7 +63,7 @@ _one_large_body = Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class ApiRequest:
     """What is asked: a call, its request without the token, and the secrets that it carries."""
 
     call: Call
@@ -75,7 +75,7 @@ class Inquiry:
     fresh_connection: bool = False  # whether it must not go over one that was kept
 
 
-class Caller:
+class Requester:
     """Makes the attempts of one account."""
 
     def __init__(
@@ -102,35 +102,35 @@ class Caller:
         self.secrets = Secrets()
 
     async def attempt(
-        self, inquiry: Inquiry, read: Callable[[bytes], Parsed[T]], token: str = ""
-    ) -> T | Fault:
+        self, api_request: ApiRequest, read: Callable[[bytes], Parsed[T]], token: str = ""
+    ) -> T | ApiError:
         """What `read` makes of the body of a 200, or why there is none.
 
         `read` runs in a thread where the body is large.
         """
-        request = self._request(inquiry, token)
-        self._hold_secrets(inquiry, token)
+        request = self._request(api_request, token)
+        self._hold_secrets(api_request, token)
         started = self._clock.monotonic()
         status: int | None = None
-        result: T | Fault
+        result: T | ApiError
         try:
             async with self._clock.timeout(self._timeout):
-                max_bytes = inquiry.max_bytes or self._max_response_bytes
+                max_bytes = api_request.max_bytes or self._max_response_bytes
                 answer = await self._transport.send(request, max_bytes)
                 status = answer.status
                 result = await self._read(answer, read)
-            if isinstance(result, Fault):
+            if isinstance(result, ApiError):
                 result = self._presentable(result, answer.status)
-        except Unanswered as error:
+        except RequestFailed as error:
             status, result = error.status, error.fault
         except TimeoutError:
-            result = Fault(Reason.TIMEOUT, f"no answer within {self._timeout:g}s")
-        reason = result.reason if isinstance(result, Fault) else None
+            result = ApiError(Reason.TIMEOUT, f"no answer within {self._timeout:g}s")
+        reason = result.reason if isinstance(result, ApiError) else None
         seconds = self._clock.monotonic() - started
-        self._observer.attempted(Attempt(self._account, inquiry.call, status, reason, seconds))
+        self._observer.attempted(Attempt(self._account, api_request.call, status, reason, seconds))
         return result
 
-    def not_sent(self, call: Call, fault: Fault) -> None:
+    def not_sent(self, call: Call, fault: ApiError) -> None:
         """Count an attempt that had to be given up before anything was sent."""
         self._observer.attempted(Attempt(self._account, call, None, fault.reason, None))
 
@@ -138,7 +138,7 @@ class Caller:
         """Count a call that is made once more."""
         self._observer.retrying(self._account, call)
 
-    async def _read(self, answer: Answer, read: Callable[[bytes], Parsed[T]]) -> T | Fault:
+    async def _read(self, answer: Answer, read: Callable[[bytes], Parsed[T]]) -> T | ApiError:
         """What an answer means; what was odd about it is told to the observer."""
         if answer.status != OK:
             return self._refusal(answer)
@@ -150,26 +150,26 @@ class Caller:
             self._observer.drifted(parsed.drift)
         return parsed.result
 
-    def _request(self, inquiry: Inquiry, token: str) -> httpx.Request:
+    def _request(self, api_request: ApiRequest, token: str) -> httpx.Request:
         """The request; what is the same for every bucket is not made again.
 
         A stream in place of `content` spares httpx's own look at the body, two thirds of the cost.
         """
         return httpx.Request(
-            inquiry.method,
-            self._url(inquiry.path),
+            api_request.method,
+            self._url(api_request.path),
             headers=self._headers(token),
-            stream=httpx.ByteStream(inquiry.body),
-            extensions={FRESH_CONNECTION: inquiry.fresh_connection},
+            stream=httpx.ByteStream(api_request.body),
+            extensions={FRESH_CONNECTION: api_request.fresh_connection},
         )
 
-    def _hold_secrets(self, inquiry: Inquiry, token: str) -> None:
+    def _hold_secrets(self, api_request: ApiRequest, token: str) -> None:
         """Know what is sent before it can be quoted."""
-        self.secrets.hold("access token", token)
-        for secret in inquiry.secrets:
-            self.secrets.hold(inquiry.call, secret)
+        self.secrets.add("access token", token)
+        for secret in api_request.secrets:
+            self.secrets.add(api_request.call, secret)
 
-    def _presentable(self, fault: Fault, status: int) -> Fault:
+    def _presentable(self, fault: ApiError, status: int) -> ApiError:
         """The fault with a short message, left out where it quotes a secret.
 
         Not just that much of it taken out: a secret may be cut, or written otherwise. What is too
@@ -180,14 +180,14 @@ class Caller:
             message = f"HTTP {status}: the answer quotes a secret, its text is left out"
         return replace(fault, message=message[:MAX_MESSAGE_LENGTH])
 
-    def _refusal(self, answer: Answer) -> Fault:
+    def _refusal(self, answer: Answer) -> ApiError:
         reason = REASONS.get(answer.status, Reason.UNEXPECTED_STATUS)
         if answer.status in SERVER_ERRORS:
             reason = Reason.SERVER_ERROR
         said = server_message(answer.body)
         message = f"HTTP {answer.status}: {said}" if said else f"HTTP {answer.status}"
         retry_after = retry_after_seconds(answer.retry_after, self._clock.now().wall)
-        return Fault(reason, message, retry_after)
+        return ApiError(reason, message, retry_after)
 
 
 def _read_alone(body: bytes, read: Callable[[bytes], Parsed[T]]) -> Parsed[T]:

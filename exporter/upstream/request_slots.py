@@ -24,7 +24,7 @@ class _Waiter(NamedTuple):
 _Queues = defaultdict[str, deque[_Waiter]]
 
 
-class Places:
+class RequestSlots:
     """Who holds how many places, and who waits for one.
 
     Whoever hands places out calls `take` and `grant`, one at a time, while `free` is positive.
@@ -99,12 +99,12 @@ class Places:
         finally:
             self._listing.discard(account)
 
-    def of(self, account: str) -> AccountPlaces:
+    def of(self, account: str) -> AccountSlots:
         """The places as the calls of one account see them."""
-        return AccountPlaces(self, account)
+        return AccountSlots(self, account)
 
     @contextmanager
-    def aside(self, account: str) -> Iterator[None]:
+    def released(self, account: str) -> Iterator[None]:
         """While the body runs, the place of a call is another's.
 
         Afterwards one is held again without waiting, even if there are too many then: the call ends
@@ -116,7 +116,7 @@ class Places:
         finally:
             self._hold(account)
 
-    async def turn(self, account: str) -> None:
+    async def acquire(self, account: str) -> None:
         """Change the place of a call for another one, waited for."""
         self.give_back(account)
         try:
@@ -152,20 +152,20 @@ class Places:
         return sum(self._held[account] > 0 for account in self._listing) < self._max_listings
 
 
-class AccountPlaces:
+class AccountSlots:
     """When the calls of one account may make their requests, one place each."""
 
-    def __init__(self, places: Places, account: str) -> None:
-        self._places = places
+    def __init__(self, slots: RequestSlots, account: str) -> None:
+        self._slots = slots
         self._account = account
 
-    def aside(self) -> AbstractContextManager[None]:
+    def released(self) -> AbstractContextManager[None]:
         """While the body runs, no request is under way."""
-        return self._places.aside(self._account)
+        return self._slots.released(self._account)
 
-    async def turn(self) -> None:
+    async def acquire(self) -> None:
         """Return when the next request may leave."""
-        await self._places.turn(self._account)
+        await self._slots.acquire(self._account)
 
 
 def _leave(queues: _Queues, account: str, waiter: _Waiter) -> None:

@@ -26,7 +26,7 @@ class Secrets:
     def __init__(self) -> None:
         self._held: dict[str, deque[str]] = {}
 
-    def hold(self, kind: str, secret: str) -> None:
+    def add(self, kind: str, secret: str) -> None:
         """Take a secret in; of its kind the oldest may be dropped for it."""
         held = self._held.setdefault(kind, deque(maxlen=KEPT))
         if len(secret) >= SHORTEST_SECRET and secret not in held:

@@ -1,6 +1,6 @@
 """How HTTP is spoken to an API: connections, redirects refused, bytes limited.
 
-One request in, one complete answer out, or `Unanswered`. What an answer means, when to ask again
+One request in, one complete answer out, or `RequestFailed`. What an answer means, when to ask again
 and how long to wait are not decided here. Every network library's error ends in this module.
 """
 
@@ -18,7 +18,7 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
-from exporter.model import Fault
+from exporter.model import ApiError
 from exporter.upstream.body import Body, RefusedBody
 from exporter.upstream.library_errors import LIBRARY_ERRORS, library_fault
 from exporter.upstream.pool import FRESH_WANTED, Pool
@@ -47,10 +47,10 @@ class Answer:
     body: bytes = field(repr=False)  # a listing's has keys in it
 
 
-class Unanswered(Exception):  # noqa: N818 - it names what happened, and is no bug
+class RequestFailed(Exception):  # noqa: N818 - it names what happened, and is no bug
     """A request got no usable HTTP answer."""
 
-    def __init__(self, fault: Fault, status: int | None = None) -> None:
+    def __init__(self, fault: ApiError, status: int | None = None) -> None:
         super().__init__(fault.message)
         self.fault = fault
         self.status = status  # where at least that much arrived
@@ -81,9 +81,9 @@ class Transport:
             return Answer(status, _header(response, b"retry-after") or None, body)
         # From None: a traceback would show the library's error, and with it what was received.
         except RefusedBody as error:
-            raise Unanswered(error.fault, status) from None
+            raise RequestFailed(error.fault, status) from None
         except LIBRARY_ERRORS as error:
-            raise Unanswered(library_fault(error), status) from None
+            raise RequestFailed(library_fault(error), status) from None
 
     async def aclose(self) -> None:
         """Close the connections."""

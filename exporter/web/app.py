@@ -15,8 +15,8 @@ from exporter.status.api import add_status_api
 from exporter.status.facts import Board
 from exporter.status.pages import add_pages
 from exporter.web.connection import COMMON_HEADERS
-from exporter.web.limits import Turnstile
-from exporter.web.metrics_handler import Scrapes
+from exporter.web.limits import ConcurrencyLimit
+from exporter.web.metrics_handler import MetricsHandler
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -38,17 +38,17 @@ class Endpoints:
 def make_app(endpoints: Endpoints) -> web.Application:
     """The application that serves `endpoints`; anything else is 404, a wrong method 405."""
     app = web.Application()
-    turnstiles = [Turnstile(endpoints.max_requests, endpoints.answer_seconds) for _ in range(2)]
-    scrapes = Scrapes(endpoints.exposition, turnstiles[0])
+    limits = [ConcurrencyLimit(endpoints.max_requests, endpoints.answer_seconds) for _ in range(2)]
+    scrapes = MetricsHandler(endpoints.exposition, limits[0])
     app.router.add_get(endpoints.telemetry_path, scrapes.answer)
     app.router.add_get("/-/healthy", _probe(endpoints.is_healthy, "healthy"))
     app.router.add_get("/-/ready", _probe(endpoints.is_ready, "ready"))
     for method in (hdrs.METH_POST, hdrs.METH_PUT):
         app.router.add_route(method, "/-/reload", _reload(endpoints))
     if endpoints.board is not None:
-        add_status_api(app, endpoints.board, turnstiles[1])
+        add_status_api(app, endpoints.board, limits[1])
         if endpoints.telemetry_path != "/":
-            add_pages(app, endpoints.board, turnstiles[1], telemetry_path=endpoints.telemetry_path)
+            add_pages(app, endpoints.board, limits[1], telemetry_path=endpoints.telemetry_path)
     app.on_response_prepare.append(_set_common_headers)
     return app
 

@@ -39,7 +39,7 @@ class Pem:
 
 
 @dataclass(frozen=True, slots=True)
-class TlsConfig:
+class ServerTls:
     """How connections are encrypted, and which clients may make them."""
 
     place: str  # as problems begin
@@ -60,7 +60,7 @@ class WebConfig:
     """A whole web configuration."""
 
     file: str
-    tls: TlsConfig | None
+    tls: ServerTls | None
     users: Mapping[str, str] = field(repr=False)  # bcrypt hashes by name; empty: for anybody
     headers: Mapping[str, str]
 
@@ -104,7 +104,7 @@ def _check_text(text: str, report: Report) -> None:
     report.raise_if_any()
 
 
-def _tls(section: Section, path: Path) -> TlsConfig | None:
+def _tls(section: Section, path: Path) -> ServerTls | None:
     if not set(section):
         return None
     section.allow(terms.TLS_KEYS, terms.KEYS_NOT_HONOURED)
@@ -114,7 +114,7 @@ def _tls(section: Section, path: Path) -> TlsConfig | None:
     if len(curves) > 1:
         remedy = "write one, or remove the list"
         section.refuse(f"Python's ssl sets one curve or none: {remedy}", "curve_preferences")
-    return TlsConfig(
+    return ServerTls(
         place=_place(section, path),
         cert=_pem(section, "cert_file", path),
         key=_pem(section, "key_file", path),

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from exporter.config.problems import Place, key_text, quoted
 from exporter.config.spelling import meant
-from exporter.config.yaml_tree import Node, Tree
+from exporter.config.yaml_tree import Tree, YamlNode
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class Section:
         self._tree = tree
         self._place = place
         found, node = tree.nearest(place)
-        self._entries: dict[str, Node] = {}
+        self._entries: dict[str, YamlNode] = {}
         if found == place:
             if isinstance(node.value, dict) and node.value:
                 self._entries = node.value
@@ -101,14 +101,14 @@ class Section:
                 self.refuse(f"{quoted(word)} is unknown here: {_one_of(word, known)}", *place)
         return [known[word] for word in words.values() if word in known]
 
-    def _text(self, node: Node, *steps: str | int) -> str:
+    def _text(self, node: YamlNode, *steps: str | int) -> str:
         if isinstance(node.value, str) and node.value:
             return node.value
         self.refuse(_wrong_kind(node, "a text"), *steps)
         return ""
 
 
-def _wrong_kind(node: Node, expected: str) -> str:
+def _wrong_kind(node: YamlNode, expected: str) -> str:
     if not node.value:
         return "this has no value: give it one, or remove it"
     kinds = {dict: "a mapping", list: "a list", str: "a text"}

@@ -22,7 +22,7 @@ MAX_LINE = 8190
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long a client may take, seconds."""
 
     handshake: float = 10  # TLS, from the connection on
@@ -59,14 +59,14 @@ class Connection(web.RequestHandler):
         return response
 
 
-def connections(server: web.Server, patience: Patience) -> Callable[[], Connection]:
+def connections(server: web.Server, timeouts: Timeouts) -> Callable[[], Connection]:
     """What makes the connection for each client of `server`."""
     return partial(
         Connection,
         server,
         loop=asyncio.get_running_loop(),
-        keepalive_timeout=patience.head,
-        lingering_time=patience.body,
+        keepalive_timeout=timeouts.head,
+        lingering_time=timeouts.body,
         max_line_size=MAX_LINE,
         max_field_size=MAX_LINE,
         max_headers=MAX_HEADERS,

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 
-class Turnstile:
+class ConcurrencyLimit:
     """Lets so many in at a time (0: all), each for so many seconds."""
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -21,7 +21,7 @@ class Turnstile:
         self._seconds = seconds
         self._inside = 0
 
-    def refusal(self) -> web.Response | None:
+    def rejection(self) -> web.Response | None:
         """What the next one is told if there is no place."""
         if not 0 < self._limit <= self._inside:
             return None
@@ -32,7 +32,7 @@ class Turnstile:
         )
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def acquire(self) -> AsyncIterator[None]:
         """A place for as long as the body runs; raises ConnectionAbortedError when time is up."""
         self._inside += 1
         try:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from aiohttp import hdrs, web
 
-from exporter.web.limits import Turnstile
+from exporter.web.limits import ConcurrencyLimit
 from exporter.web.negotiation import wants_gzip, wants_openmetrics
 
 try:
@@ -33,18 +33,20 @@ Compressed a sixteenth of it: what takes long to make must not delay the first b
 """
 
 
-class Scrapes:
+class MetricsHandler:
     """Answers with the exposition, which is told whether it is wanted as OpenMetrics."""
 
-    def __init__(self, exposition: Callable[[bool], Iterator[bytes]], turnstile: Turnstile) -> None:
+    def __init__(
+        self, exposition: Callable[[bool], Iterator[bytes]], limit: ConcurrencyLimit
+    ) -> None:
         self._exposition = exposition
-        self._turnstile = turnstile
+        self._limit = limit
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The page in the form that the client likes best."""
-        if (refusal := self._turnstile.refusal()) is not None:
+        if (refusal := self._limit.rejection()) is not None:
             return refusal
-        async with self._turnstile.place():
+        async with self._limit.acquire():
             return await self._page(request)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:

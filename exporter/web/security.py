@@ -20,7 +20,7 @@ from aiohttp import hdrs, web
 from exporter.clock import Clock
 from exporter.threads import BlockingCalls
 from exporter.web.basic_auth import BasicAuth, Check, TooManyWaitingError
-from exporter.web.settings import GuardError, GuardSettings
+from exporter.web.settings import SecuritySettings, WebConfigError
 from exporter.web.tls import (
     Material,
     has_allowed_name,
@@ -48,11 +48,11 @@ _log = structlog.get_logger()
 class _Rules:
     """Settings, and what the files that they name held when they were read."""
 
-    settings: GuardSettings
+    settings: SecuritySettings
     material: Material | None
 
 
-class Guard:
+class Security:
     """Protects an application. `read` gives the settings as they are now, or raises GuardError.
 
     The constructor raises GuardError where they cannot be used; it reads files, and so may block.
@@ -61,7 +61,7 @@ class Guard:
 
     def __init__(
         self,
-        read: Callable[[], GuardSettings],
+        read: Callable[[], SecuritySettings],
         clock: Clock,
         *,
         health_without_auth: bool = False,
@@ -99,7 +99,7 @@ class Guard:
         self._acted_on = self._seen
         try:
             await self._take_up(self._seen)
-        except GuardError as error:
+        except WebConfigError as error:
             _log.error("web_config_refused", error=str(error))
         except TimeoutError:  # as if the look had hung: once files can be read, they count anew
             self._acted_on = self._seen = self._hanging()
@@ -110,7 +110,7 @@ class Guard:
     async def _look(self) -> _Rules | str:
         try:
             return await self._files.run(self._current)
-        except GuardError as error:
+        except WebConfigError as error:
             return str(error)
         except TimeoutError:
             return self._hanging()
@@ -124,10 +124,10 @@ class Guard:
 
     async def _take_up(self, seen: _Rules | str) -> None:
         if isinstance(seen, str):
-            raise GuardError(seen)
+            raise WebConfigError(seen)
         context = await self._files.run(partial(_context, seen))
         if (context is None) != (self.tls is None):
-            raise GuardError(f"{seen.settings.file}: tls_server_config: {_ONLY_AT_A_START}")
+            raise WebConfigError(f"{seen.settings.file}: tls_server_config: {_ONLY_AT_A_START}")
         if self.tls is not None and context is not None:
             self.tls.newest = context
         before, self._settings = self._settings, seen.settings
@@ -145,10 +145,10 @@ class Guard:
         if self._auth is not None and request.path not in self._open_paths:
             authorization = request.headers.get(hdrs.AUTHORIZATION, "")
             try:
-                admitted = await self._auth.admits(authorization, request.remote or "")
+                filtered = await self._auth.admits(authorization, request.remote or "")
             except (TooManyWaitingError, TimeoutError):
                 return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
-            if not admitted:
+            if not filtered:
                 return _refusal(HTTPStatus.UNAUTHORIZED)
         return await handler(request)
 

@@ -13,7 +13,7 @@ from typing import cast
 
 from aiohttp import web
 
-from exporter.web.connection import Connection, Patience, connections
+from exporter.web.connection import Connection, Timeouts, connections
 
 FINISH_SECONDS = 2.0
 """How long running scrapes may go on once the exporter stops.
@@ -28,7 +28,7 @@ FIRST_FREE_PORT = 1024
 BACKLOG = 128
 """Connections that may wait to be accepted."""
 
-PATIENCE = Patience()
+TIMEOUTS = Timeouts()
 
 
 class ListenError(Exception):
@@ -71,11 +71,11 @@ def cannot_listen(address: ListenAddress, error: OSError, flag: str) -> ListenEr
 
 
 @asynccontextmanager
-async def served(
+async def serve(
     app: web.Application,
     addresses: Sequence[ListenAddress],
     tls: ssl.SSLContext | None = None,
-    patience: Patience = PATIENCE,
+    timeouts: Timeouts = TIMEOUTS,
 ) -> AsyncIterator[tuple[ListenAddress, ...]]:
     """Serve on all addresses while the body runs; gives what was bound. Raises ListenError.
 
@@ -85,9 +85,9 @@ async def served(
     await runner.setup()
     listeners: list[asyncio.Server] = []
     try:
-        make = connections(cast("web.Server", runner.server), patience)
+        make = connections(cast("web.Server", runner.server), timeouts)
         for address in addresses:
-            listener = await _listening(make, address, tls, patience)
+            listener = await _listening(make, address, tls, timeouts)
             listeners.append(listener)
         yield tuple(dict.fromkeys(_bound(listeners)))
     finally:
@@ -100,7 +100,7 @@ async def _listening(
     make: Callable[[], Connection],
     address: ListenAddress,
     tls: ssl.SSLContext | None,
-    patience: Patience,
+    timeouts: Timeouts,
 ) -> asyncio.Server:
     try:
         return await asyncio.get_running_loop().create_server(
@@ -109,8 +109,8 @@ async def _listening(
             address.port,
             ssl=tls,
             backlog=BACKLOG,
-            ssl_handshake_timeout=patience.handshake if tls else None,
-            ssl_shutdown_timeout=patience.farewell if tls else None,
+            ssl_handshake_timeout=timeouts.handshake if tls else None,
+            ssl_shutdown_timeout=timeouts.farewell if tls else None,
         )
     except OSError as error:
         raise cannot_listen(address, error, flag="web.listen-address") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class GuardError(Exception):
+class WebConfigError(Exception):
     """The settings cannot be read or used. Its text names file and line, where there is one."""
 
 
@@ -89,7 +89,7 @@ class TlsSettings(Protocol):
         ...
 
 
-class GuardSettings(Protocol):
+class SecuritySettings(Protocol):
     """A whole web configuration."""
 
     @property

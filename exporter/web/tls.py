@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.files import read_file
-from exporter.web.settings import GuardError, Pem, TlsSettings
+from exporter.web.settings import Pem, TlsSettings, WebConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _content(pem: Pem) -> bytes:
     except OSError as error:
         remedy = "fix the path, or who may read it"
         message = f"{pem.place}: {pem.source} cannot be read ({error.strerror}): {remedy}"
-        raise GuardError(message) from error
+        raise WebConfigError(message) from error
 
 
 def _set_algorithms(context: ssl.SSLContext, tls: TlsSettings) -> None:
@@ -104,7 +104,7 @@ def _set_algorithms(context: ssl.SSLContext, tls: TlsSettings) -> None:
             context.set_ecdh_curve(tls.curve)
     except (ssl.SSLError, ValueError) as error:
         what = f"this machine's OpenSSL has not these cipher suites or this curve ({error})"
-        raise GuardError(f"{tls.place}: {what}: choose others") from error
+        raise WebConfigError(f"{tls.place}: {what}: choose others") from error
 
 
 def _load_own(context: ssl.SSLContext, tls: TlsSettings, material: Material) -> None:
@@ -112,10 +112,10 @@ def _load_own(context: ssl.SSLContext, tls: TlsSettings, material: Material) -> 
         # A passphrase that fits nothing: without one OpenSSL would ask the terminal.
         context.load_cert_chain(tls.cert.source, tls.key.source, password="")
     except ssl.SSLError as error:
-        raise GuardError(_own_fault(tls, material, error.reason)) from error
+        raise WebConfigError(_own_fault(tls, material, error.reason)) from error
     except OSError as error:  # gone since it was read
         message = f"{tls.cert.place}: cannot be read ({error.strerror}): mend the path"
-        raise GuardError(message) from error
+        raise WebConfigError(message) from error
 
 
 def _own_fault(tls: TlsSettings, material: Material, reason: str | None) -> str:
@@ -146,7 +146,7 @@ def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None
     except (ssl.SSLError, ValueError) as error:
         what = pem.source if isinstance(pem.source, Path) else "this"
         message = f"{pem.place}: {what} holds no certificates in PEM form: write them"
-        raise GuardError(message) from error
+        raise WebConfigError(message) from error
 
 
 def _add_certificates(context: ssl.SSLContext, pem: bytes) -> None:

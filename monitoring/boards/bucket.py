@@ -209,7 +209,7 @@ def _closed_days() -> Section:
                         _TO_NODE,
                     ),
                     _UPTIME,
-                    Query(_ONE.closed_day(), _NODE),
+                    Query(_ONE.previous_day(), _NODE),
                 ),
                 panels.lines(
                     Text(
@@ -218,7 +218,7 @@ def _closed_days() -> Section:
                         _TO_NODE,
                     ),
                     Values("s", low=0),
-                    Query(_ONE.closed_day(LATENCY), _NODE),
+                    Query(_ONE.previous_day(LATENCY), _NODE),
                     daily=True,
                 ),
             ),

@@ -83,22 +83,22 @@ def line(height: int, *panels: dashboard.Panel) -> Line:
 def _placed(
     sections: tuple[Section, ...], runbook: str
 ) -> list[dashboard.Panel | dashboard.RowPanel]:
-    placed: list[dashboard.Panel | dashboard.RowPanel] = []
+    ranked: list[dashboard.Panel | dashboard.RowPanel] = []
     y = 0
     for section in sections:
         heading = dashboard.GridPos(h=1, w=COLUMNS, x=0, y=y)
-        placed.append(
-            dashboard.RowPanel(title=section.title, grid_pos=heading, id_val=len(placed) + 1)
+        ranked.append(
+            dashboard.RowPanel(title=section.title, grid_pos=heading, id_val=len(ranked) + 1)
         )
         y += 1
         for each in section.lines:
             x = 0
             for panel, width in zip(each.panels, each.widths(), strict=True):
                 panel.grid_pos = dashboard.GridPos(h=each.height, w=width, x=x, y=y)
-                panel.id_val = len(placed) + 1
+                panel.id_val = len(ranked) + 1
                 for link in panel.links or []:
                     link.url = f"{runbook}{link.url}"
-                placed.append(panel)
+                ranked.append(panel)
                 x += width
             y += each.height
-    return placed
+    return ranked

@@ -152,8 +152,8 @@ def _over_time() -> Section:
 
 
 def _closed_days() -> Section:
-    closed = _HOST.named(_HOST.closed_day(), history=True)
-    latency = _HOST.named(_HOST.closed_day(LATENCY), history=True)
+    closed = _HOST.named(_HOST.previous_day(), history=True)
+    latency = _HOST.named(_HOST.previous_day(LATENCY), history=True)
     return Section(
         "Closed days",
         (

@@ -150,7 +150,7 @@ def _trouble() -> Section:
 
 
 def _weeks() -> Section:
-    closed = _ALL.named(_ALL.closed_day(), history=True)
+    closed = _ALL.named(_ALL.previous_day(), history=True)
     how = (
         " A cell is a closed day in UTC, of the last four weeks whatever is chosen above. Today is"
         " not there, as its figures still change; days that were backfilled are."

@@ -79,7 +79,7 @@ class Scope:
         ]
         return " or ".join([*worst, f"{online} == 1"])
 
-    def closed_day(self, metric: str = UPTIME) -> str:
+    def previous_day(self, metric: str = UPTIME) -> str:
         """Of each day, asked for at its 00:00 UTC, the final figure of each node."""
         return self.node(metric, window=CLOSED)
 

@@ -8,7 +8,7 @@ from monitoring.boards.panels import Query, Text, Values
 from monitoring.boards.queries import Scope
 
 _ALL = Scope()
-_CLOSED = _ALL.closed_day()
+_CLOSED = _ALL.previous_day()
 _NAMED = _ALL.named(_CLOSED, history=True)
 _UPTIME = Values("percentunit", colours.UPTIMES, high=1)
 _LEFT = Values("percentunit", colours.BUDGET, high=1)

@@ -15,7 +15,7 @@ from typing import Any
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter import simulator
-from exporter.backfill import Backfill, Failures, Order
+from exporter.backfill import Backfill, BackfillOptions, Failures
 from exporter.config import Config, parse
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.simulator import InjectedFault, Scenario, World
@@ -108,7 +108,7 @@ class Desk:
         steps: Steps | None = None,
     ) -> Backfill:
         """A run that has not begun."""
-        order = Order(first, last, frozenset(buckets), labels or {}, self.output)
+        order = BackfillOptions(first, last, frozenset(buckets), labels or {}, self.output)
         return Backfill(self.config(text), order, self.clock, Random(0), steps or Steps())
 
     def config(self, text: Callable[[str], str] = document) -> Config:

@@ -7,20 +7,20 @@ import json
 from contextlib import suppress
 from datetime import date, timedelta
 
-from exporter.backfill.failures import LISTED, Failure, Failures
-from exporter.model import Fault, Reason
+from exporter.backfill.failures import LISTED, FailedBucket, Failures
+from exporter.model import ApiError, Reason
 
 DAY = date(2024, 1, 1)
-FAULT = Fault(Reason.TIMEOUT, 'no "answer"')
+FAULT = ApiError(Reason.TIMEOUT, 'no "answer"')
 
 
 def test_every_failure_is_in_the_array() -> None:
     """One entry each, whatever is in its message, also where the run is cut off."""
     failures, stream = Failures(), io.StringIO()
-    failures.note(Failure("early", None, None, FAULT))
+    failures.note(FailedBucket("early", None, None, FAULT))
     with suppress(KeyboardInterrupt), failures.written_to(stream):
-        failures.note(Failure("main", None, None, FAULT))
-        failures.note(Failure("main", "b1", DAY, FAULT))
+        failures.note(FailedBucket("main", None, None, FAULT))
+        failures.note(FailedBucket("main", "b1", DAY, FAULT))
         raise KeyboardInterrupt
     entry = {"account": "main", "reason": "timeout", "message": 'no "answer"'}
     assert json.loads(stream.getvalue()) == [
@@ -34,7 +34,7 @@ def test_people_see_a_line_per_bucket_and_reason() -> None:
     failures = Failures()
     for number in range(LISTED + 5):
         for day in range(3):
-            failures.note(Failure("main", f"b{number}", DAY + timedelta(days=day), FAULT))
+            failures.note(FailedBucket("main", f"b{number}", DAY + timedelta(days=day), FAULT))
     lines = list(failures.lines())
     assert lines[0] == 'main: b0 on 3 days from 2024-01-01 to 2024-01-03: timeout: no "answer"'
     assert len(lines) == LISTED + 1
@@ -45,8 +45,8 @@ def test_people_see_a_line_per_bucket_and_reason() -> None:
 def test_single_day_and_listing_read_well() -> None:
     """One day is named, and a listing has none."""
     failures = Failures()
-    failures.note(Failure("main", "b1", DAY, FAULT))
-    failures.note(Failure("main", None, None, FAULT))
+    failures.note(FailedBucket("main", "b1", DAY, FAULT))
+    failures.note(FailedBucket("main", None, None, FAULT))
     assert list(failures.lines()) == [
         'main: b1 on 2024-01-01: timeout: no "answer"',
         'main: the listing of its buckets: timeout: no "answer"',

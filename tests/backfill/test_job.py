@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from exporter.backfill import Failures, OutputError, UnknownBucketsError
 from exporter.backfill.buckets import assignments
-from exporter.backfill.fetch import Asking
+from exporter.backfill.fetch import Fetcher
 from exporter.model import SECONDS_PER_DAY, Timing
 from exporter.simulator import CallKind, User
 from tests.backfill.runs import (
@@ -40,7 +40,7 @@ BOTH = ["2024-01-12.om", "2024-01-13.om"]
 
 def shown(day: date, bucket: str, until: float = LATER) -> list[int]:
     """The times of a closed day's samples."""
-    begin, end = Timing().closed_day_shown(day, bucket)
+    begin, end = Timing().previous_day_shown_between(day, bucket)
     times = range(int(end - begin) + 1)
     return [int(begin) + each for each in times if _is_time(int(begin) + each, begin, end, until)]
 
@@ -483,7 +483,7 @@ async def test_full_disk_is_one_error_also_where_listings_fail(tmp_path: Path) -
 
     async with desk(tmp_path, "forbidden/share=1/call=list") as at_work:
         config = at_work.config(lambda api: document(api, discovery="{}"))
-        asking = Asking(config, at_work.clock, Random(0), lambda: None)
+        asking = Fetcher(config, at_work.clock, Random(0), lambda: None)
         failures = Failures()
         async with asking.connected():
             with failures.written_to(FullDisk()), pytest.raises(OSError, match="No space"):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from exporter.backfill.places import Places
+from exporter.backfill.places import FairShare
 from tests.fakes import settle
 
 
@@ -14,7 +14,7 @@ class Requests:
     """Requests that hold a place until they are told to end."""
 
     def __init__(self, places: int) -> None:
-        self.places = Places(places)
+        self.places = FairShare(places)
         self.begun: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._ends: dict[str, list[asyncio.Event]] = {}

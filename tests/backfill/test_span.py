@@ -24,7 +24,7 @@ def test_samples_lie_where_live_polling_shows_the_day(
     day: date, bucket: str, timing: Timing
 ) -> None:
     """From less than a step after the beginning to less than a step before the end, evenly."""
-    begin, end = timing.closed_day_shown(day, bucket)
+    begin, end = timing.previous_day_shown_between(day, bucket)
     times = sample_times(day, bucket, timing, -math.inf, math.inf)
     assert begin <= times[0] < begin + STEP
     assert end - STEP <= times[-1] < end

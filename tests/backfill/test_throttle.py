@@ -14,33 +14,33 @@ from exporter.backfill.throttle import (
     SILENCES,
     TROUBLE_PATIENCE,
     TROUBLE_ROUNDS,
-    Gate,
+    AccountThrottle,
 )
-from exporter.model import Fault, Reason
+from exporter.model import ApiError, Reason
 from tests.fakes import FakeClock, settle
 
 ANSWER = "an answer"
-REFUSED = Fault(Reason.UNAUTHORIZED, "HTTP 401")
-NOBODY = Fault(Reason.CONNECT, "nobody there")
+REFUSED = ApiError(Reason.UNAUTHORIZED, "HTTP 401")
+NOBODY = ApiError(Reason.CONNECT, "nobody there")
 REFUSAL_PAUSES = (60.0, 120.0)
 
 
-def limited(retry_after: float | None = None) -> Fault:
+def limited(retry_after: float | None = None) -> ApiError:
     """A 429."""
-    return Fault(Reason.RATE_LIMITED, "slow down", retry_after)
+    return ApiError(Reason.RATE_LIMITED, "slow down", retry_after)
 
 
 class Api:
     """What is asked through a gate: says what it is told to, and notes when it was asked."""
 
-    def __init__(self, says: Callable[[int], str | Fault]) -> None:
+    def __init__(self, says: Callable[[int], str | ApiError]) -> None:
         self.clock = FakeClock()
-        self.gate = Gate("main", REFUSAL_PAUSES.__getitem__, self.clock)
+        self.throttle = AccountThrottle("main", REFUSAL_PAUSES.__getitem__, self.clock)
         self.says = says
         self.asked: list[float] = []
         self.at_once = self.most_at_once = 0
 
-    async def question(self) -> str | Fault:
+    async def question(self) -> str | ApiError:
         self.asked.append(self.clock.monotonic() - 1000)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -53,10 +53,10 @@ class Api:
     async def turn(self) -> AsyncIterator[None]:
         yield
 
-    async def ask(self, times: int = 1, within: float = 10_000) -> list[str | Fault]:
+    async def ask(self, times: int = 1, within: float = 10_000) -> list[str | ApiError]:
         """What comes of questions that are asked side by side."""
         async with asyncio.TaskGroup() as group:
-            asking = [self.gate.ask(self.question, self.turn) for _ in range(times)]
+            asking = [self.throttle.ask(self.question, self.turn) for _ in range(times)]
             tasks = [group.create_task(each) for each in asking]
             await self.clock.advance(within)
         return [task.result() for task in tasks]
@@ -100,7 +100,7 @@ async def test_endless_429_ends() -> None:
     assert QUOTA_PATIENCE <= api.asked[-1] <= QUOTA_PATIENCE + 301
     asked = len(api.asked)
     (refused,) = await api.ask()
-    assert isinstance(refused, Fault)
+    assert isinstance(refused, ApiError)
     assert refused.reason is Reason.RATE_LIMITED
     assert refused.message == "not asked, since the account was given up: slow down"
     assert len(api.asked) == asked
@@ -112,7 +112,7 @@ async def test_endless_429_ends() -> None:
 )
 async def test_trouble_that_goes_on_is_waited_out(reason: Reason) -> None:
     """Round after round fails: then it waits, and what had its turn is asked again."""
-    fault = Fault(reason, "nobody there")
+    fault = ApiError(reason, "nobody there")
     api = Api(lambda number: fault if number <= 5 + 5 else ANSWER)
     assert await api.ask(5) == [fault] * 3 + [ANSWER] * 2
     # Five together are one round, then each goes alone, then there are pauses.
@@ -123,7 +123,7 @@ async def test_trouble_without_end_gives_the_account_up() -> None:
     """After some minutes without one answer the rest is not asked any more."""
     api = Api(lambda _number: NOBODY)
     results = await api.ask(TROUBLE_ROUNDS * 3)
-    assert all(isinstance(each, Fault) and each.reason is Reason.CONNECT for each in results)
+    assert all(isinstance(each, ApiError) and each.reason is Reason.CONNECT for each in results)
     assert api.asked[-1] <= TROUBLE_PATIENCE + 60
     asked = len(api.asked)
     assert await api.ask() != [NOBODY]
@@ -163,8 +163,8 @@ async def test_burst_of_refusals_is_one_round() -> None:
 @pytest.mark.parametrize("answer", sorted(set(Reason) - SILENCES.keys() - {Reason.OVERDUE}))
 async def test_refusal_after_answers_is_the_first(answer: Reason) -> None:
     """An answer of any kind ends the silence, be it a status that nobody expected."""
-    said = Fault(answer, "something")
-    says: list[str | Fault] = [said, said, REFUSED, REFUSED, said, REFUSED, REFUSED, ANSWER]
+    said = ApiError(answer, "something")
+    says: list[str | ApiError] = [said, said, REFUSED, REFUSED, said, REFUSED, REFUSED, ANSWER]
     api = Api(lambda number: says[number - 1])
     assert [(await api.ask(within=200))[0] for _ in range(6)] == [
         *(said, said, REFUSED, said, REFUSED, ANSWER)
@@ -172,19 +172,19 @@ async def test_refusal_after_answers_is_the_first(answer: Reason) -> None:
 
 
 @pytest.mark.parametrize("other", [NOBODY, limited(5)])
-async def test_refusals_count_though_there_is_other_trouble_between(other: Fault) -> None:
+async def test_refusals_count_though_there_is_other_trouble_between(other: ApiError) -> None:
     """A token is no better for it that the API could not be asked in between."""
     api = Api(lambda number: REFUSED if number % 2 else other)
     await api.ask(10)
     assert len(api.asked) < 20
     (result,) = await api.ask()
-    assert isinstance(result, Fault)
+    assert isinstance(result, ApiError)
     assert result.reason is Reason.UNAUTHORIZED
     assert result.message.startswith("not asked")
 
 
 @pytest.mark.parametrize("fault", [REFUSED, NOBODY])
-async def test_failure_beside_an_answer_is_its_buckets_own(fault: Fault) -> None:
+async def test_failure_beside_an_answer_is_its_buckets_own(fault: ApiError) -> None:
     """Where others are answered meanwhile, it neither counts nor is it asked again."""
     api = Api(lambda number: fault if number % 2 == 0 else ANSWER)
     for _ in range(10):
@@ -216,13 +216,13 @@ async def test_account_that_is_given_up_takes_no_turns() -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(Reason.NOT_FOUND, "HTTP 404"),
-        Fault(Reason.BAD_REQUEST, "HTTP 400"),
-        Fault(Reason.MALFORMED, "no JSON"),
-        Fault(Reason.UNEXPECTED_STATUS, "HTTP 422"),
+        ApiError(Reason.NOT_FOUND, "HTTP 404"),
+        ApiError(Reason.BAD_REQUEST, "HTTP 400"),
+        ApiError(Reason.MALFORMED, "no JSON"),
+        ApiError(Reason.UNEXPECTED_STATUS, "HTTP 422"),
     ],
 )
-async def test_what_concerns_a_bucket_is_no_reason_to_wait(fault: Fault) -> None:
+async def test_what_concerns_a_bucket_is_no_reason_to_wait(fault: ApiError) -> None:
     """Buckets that fail each for itself are gone through without a pause."""
     api = Api(lambda _number: fault)
     for _ in range(20):
@@ -232,7 +232,7 @@ async def test_what_concerns_a_bucket_is_no_reason_to_wait(fault: Fault) -> None
 
 async def test_answer_between_starts_the_count_anew() -> None:
     """Trouble that comes now and then never pauses anybody, and costs one more request at most."""
-    fault = Fault(Reason.TIMEOUT, "no answer")
+    fault = ApiError(Reason.TIMEOUT, "no answer")
     api = Api(lambda number: ANSWER if number % 3 == 0 else fault)
     for _ in range(40):
         await api.ask(within=2)

@@ -20,8 +20,8 @@ from tests.cli.test_commands import (
     CONFIG,
     LIVE_API,
     LIVE_CONFIG,
-    PATIENCE,
     PROGRAM,
+    TIMEOUTS,
     finished,
     line_with,
     started,
@@ -84,7 +84,7 @@ def test_environment_sets_its_flags(served: Path) -> None:
         FLASHBACK_EXPORTER_LABEL="job=a,instance=b",
         FLASHBACK_EXPORTER_OUTPUT=str(served.parent / "out"),
     ) as process:
-        _, log = process.communicate(timeout=PATIENCE)
+        _, log = process.communicate(timeout=TIMEOUTS)
     assert process.returncode == 0, log
     text = (served.parent / "out" / f"{CLOSED}.om").read_text()
     assert 'bucket_id="b1"' in text
@@ -133,7 +133,7 @@ def test_signal_stops_between_whole_files(served: Path, signum: signal.Signals) 
         ):
             assert process.poll() is None
         process.send_signal(signum)
-        output, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate(timeout=TIMEOUTS)
     assert process.returncode == 3
     assert "stopped before the end: run it again to go on" in output
     assert not unfinished.exists()
@@ -296,7 +296,7 @@ def test_disk_that_hangs_does_not_hold_up_a_stop(served: Path, first: int) -> No
     with started(*flags(served), program=program) as process:
         line_with(process.stderr, "(hanging)")
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate(timeout=TIMEOUTS)
     assert process.returncode == 3
     assert "stopped before the end: run it again to go on" in output
 
@@ -309,7 +309,7 @@ def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:
         command,
         text=True,
         capture_output=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUTS,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small),
         # Coverage's own file would be cut short, too.

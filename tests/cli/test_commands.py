@@ -23,7 +23,7 @@ from exporter.polling.sharding import owner
 from tests.scrapes import Scrape
 
 PROGRAM = (sys.executable, "-m", "exporter")
-PATIENCE = 30
+TIMEOUTS = 30
 """Seconds after which a process that should have ended counts as hanging."""
 
 PATCHED_DEMO = """
@@ -92,7 +92,7 @@ accounts:
 def finished(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
     command = [*PROGRAM, *arguments]
-    return subprocess.run(command, text=True, capture_output=True, timeout=PATIENCE, check=False)
+    return subprocess.run(command, text=True, capture_output=True, timeout=TIMEOUTS, check=False)
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def test_signal_stops_with_code_0(config: Path, signum: signal.Signals) -> None:
     with started("run", f"--config.file={config}", ANY_PORT) as process:
         assert httpx.get(listening(process) + "/-/healthy", trust_env=False).status_code == 200
         process.send_signal(signum)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
         assert process.stderr is not None
         assert f"signal={signum.name}" in process.stderr.read()
 
@@ -163,7 +163,7 @@ def test_signal_stops_a_poll_and_a_login_that_hang(config: Path, text: str, scen
             while "poll_lag_seconds" not in httpx.get(base + "/metrics", trust_env=False).text:
                 pass
             process.terminate()
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUTS) == 0
 
 
 def test_signal_stops_in_the_middle_of_a_reload(config: Path) -> None:
@@ -173,7 +173,7 @@ def test_signal_stops_in_the_middle_of_a_reload(config: Path) -> None:
         for _ in range(20):
             process.send_signal(signal.SIGHUP)
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 def test_hangup_reloads(config: Path) -> None:
@@ -198,7 +198,7 @@ def test_signal_stops_process_1(config: Path) -> None:
         listening(process)
         (child,) = psutil.Process(process.pid).children()
         child.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 @contextmanager
@@ -219,14 +219,14 @@ def test_second_signal_stops_at_once() -> None:
         process.send_signal(signal.SIGINT)
         line_with(process.stderr, "(event=stopping)")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert process.wait(TIMEOUTS) == 128 + signal.SIGTERM
 
 
 def test_scrape_that_never_ends_does_not_hold_up_the_stop_for_good() -> None:
     """A client that does not read is cut off after a while, and the stop is clean."""
     with started_with_a_stuck_scrape() as process:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 def test_name_lookup_that_hangs_does_not_hold_up_the_stop(config: Path) -> None:
@@ -238,7 +238,7 @@ def test_name_lookup_that_hangs_does_not_hold_up_the_stop(config: Path) -> None:
         line_with(process.stderr, "(looking up)")
         process.send_signal(signal.SIGTERM)
         line_with(process.stderr, "(ended by itself)")
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_signal_ends_a_start_whose_files_hang(
     with started(command, f"--config.file={config}", program=program) as process:
         line_with(process.stderr, "(reading)")
         process.send_signal(signum)
-        assert process.wait(PATIENCE) == code
+        assert process.wait(TIMEOUTS) == code
 
 
 def test_run_is_implied_and_environment_counts(config: Path) -> None:
@@ -280,7 +280,7 @@ def test_token_is_never_written(config: Path) -> None:
         line_with(process.stderr, "(bucket_failing)")
         pages = [httpx.get(base + path, trust_env=False).text for path in ("/metrics", "/")]
         process.terminate()
-        output, log = process.communicate(timeout=PATIENCE)
+        output, log = process.communicate(timeout=TIMEOUTS)
     assert "s3cret" not in output + log + "".join(pages)
 
 
@@ -292,7 +292,7 @@ def test_demo_shows_life() -> None:
             pass
         assert 'team="media"' in page
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 def test_demo_says_first_where_its_page_is() -> None:
@@ -385,7 +385,7 @@ def test_missing_configuration_names_the_flag() -> None:
 def test_bug_is_code_1_with_a_traceback() -> None:
     """A bug ends the process and shows where it is."""
     with started(program=(sys.executable, "-c", PATCHED_DEMO.format(patch=BUG))) as process:
-        _, log = process.communicate(timeout=PATIENCE)
+        _, log = process.communicate(timeout=TIMEOUTS)
     assert process.returncode == 1
     assert "ZeroDivisionError: a bug" in log
     assert "Traceback" in log
@@ -566,7 +566,7 @@ def test_simulate_serves_the_api_alone() -> None:
         assert answer.status_code == 401
         taken = finished("simulate", f"--address={url.removeprefix('http://')}")
         simulator.terminate()
-        assert simulator.wait(PATIENCE) == 0
+        assert simulator.wait(TIMEOUTS) == 0
     assert taken.returncode == 1
     assert "choose another --address" in taken.stderr
 

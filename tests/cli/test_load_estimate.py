@@ -9,8 +9,8 @@ import pytest
 from exporter.cli.load_estimate import BASE_CPU, CPU_PER_REQUEST, HEADROOM, load_estimate, shortages
 from exporter.config import Config
 from exporter.model import Timing
-from exporter.polling.scheduler import Schedule
-from exporter.upstream.rate_limit import Pace
+from exporter.polling.scheduler import Scheduler
+from exporter.upstream.rate_limit import RateLimiter
 from tests.config.samples import ACCOUNT, good
 from tests.fakes import FakeClock, bucket, reading
 
@@ -46,9 +46,9 @@ def test_demand_adds_up_over_accounts() -> None:
     assert asked.requests_per_second == pytest.approx(2)
     assert asked.answer_time == pytest.approx(8)
     assert asked.series == 70 * 72
-    closed_days = 70 / 3600
-    assert asked.closed_days_per_second == pytest.approx(closed_days)
-    assert asked.cpu == pytest.approx(BASE_CPU + (2 + closed_days) * CPU_PER_REQUEST)
+    previous_days = 70 / 3600
+    assert asked.closed_days_per_second == pytest.approx(previous_days)
+    assert asked.cpu == pytest.approx(BASE_CPU + (2 + previous_days) * CPU_PER_REQUEST)
 
 
 def test_buckets_to_be_found_do_not_count() -> None:
@@ -143,17 +143,17 @@ def test_advised_rate_keeps_the_first_rounds_apart(headroom: float, late: float)
 def latest_poll(buckets: int, headroom: float) -> float:
     """How late a poll is in the first three intervals, beside those of the first round; seconds."""
     clock, timing = FakeClock(), Timing()
-    pace = Pace(buckets / timing.poll_interval * headroom, clock)
-    schedule = Schedule(clock.now())
+    rate_limiter = RateLimiter(buckets / timing.poll_interval * headroom, clock)
+    scheduler = Scheduler(clock.now())
     start, latest = clock.monotonic(), 0.0
-    schedule.hold([(bucket(f"b{number}"), timing) for number in range(buckets)], start)
+    scheduler.sync([(bucket(f"b{number}"), timing) for number in range(buckets)], start)
     while clock.monotonic() < start + 3 * timing.poll_interval:
-        slot = None if pace.delay() else schedule.take_due(clock.monotonic())
+        slot = None if rate_limiter.delay() else scheduler.pop_due(clock.monotonic())
         if slot is None:
-            clock.move_to(clock.monotonic() + max(pace.delay(), 0.01))
+            clock.move_to(clock.monotonic() + max(rate_limiter.delay(), 0.01))
             continue
-        pace.take()
+        rate_limiter.reserve()
         if slot.due > start:
             latest = max(latest, clock.monotonic() - slot.due)
-        schedule.hand_back(slot, reading(clock.now()), clock.now())
+        scheduler.complete(slot, reading(clock.now()), clock.now())
     return latest

@@ -19,8 +19,8 @@ import pytest
 from tests.cli.test_commands import (
     ANY_PORT,
     PATCHED_DEMO,
-    PATIENCE,
     PROGRAM,
+    TIMEOUTS,
     finished,
     line_with,
     listening,
@@ -74,7 +74,7 @@ def unread(process: subprocess.Popen[str]) -> Iterator[None]:
 
 def scrape(base: str) -> Scrape:
     """The metrics now."""
-    return Scrape(httpx.get(base + "/metrics", trust_env=False, timeout=PATIENCE).text)
+    return Scrape(httpx.get(base + "/metrics", trust_env=False, timeout=TIMEOUTS).text)
 
 
 def taken(pid: int) -> None:
@@ -97,7 +97,7 @@ def test_log_that_nobody_reads_holds_nothing_up(config: Path, broken: str) -> No
                 process.send_signal(signal.SIGHUP)
             assert httpx.get(base + "/-/healthy", trust_env=False).status_code == 200
             process.terminate()
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUTS) == 0
 
 
 def test_second_signal_ends_it_while_nobody_reads_the_log() -> None:
@@ -106,7 +106,7 @@ def test_second_signal_ends_it_while_nobody_reads_the_log() -> None:
         process.terminate()
         taken(process.pid)
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 128 + signal.SIGINT
+        assert process.wait(TIMEOUTS) == 128 + signal.SIGINT
 
 
 def test_log_whose_reader_has_gone_counts_as_dropped(config: Path) -> None:
@@ -118,7 +118,7 @@ def test_log_whose_reader_has_gone_counts_as_dropped(config: Path) -> None:
         while not scrape(base).value(DROPPED):
             process.send_signal(signal.SIGHUP)
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 def test_closed_standard_error_is_no_hindrance() -> None:
@@ -128,7 +128,7 @@ def test_closed_standard_error_is_no_hindrance() -> None:
         base = line_with(process.stdout, r"Metrics: +(\S+)/metrics")
         assert scrape(base).value(DROPPED) == 0
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 @pytest.mark.parametrize("how", [BUSY, BLOCKED])
@@ -140,7 +140,7 @@ def test_second_signal_ends_it_whatever_the_loop_does(how: str) -> None:
         process.terminate()
         taken(process.pid)
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 128 + signal.SIGINT
+        assert process.wait(TIMEOUTS) == 128 + signal.SIGINT
 
 
 def test_second_signal_ends_process_1() -> None:
@@ -156,7 +156,7 @@ def test_second_signal_ends_process_1() -> None:
         child.send_signal(signal.SIGTERM)
         taken(child.pid)
         child.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 128 + signal.SIGINT
+        assert process.wait(TIMEOUTS) == 128 + signal.SIGINT
 
 
 def test_stop_ends_in_time_whatever_the_loop_does() -> None:
@@ -165,7 +165,7 @@ def test_stop_ends_in_time_whatever_the_loop_does() -> None:
     with started(program=(sys.executable, "-c", PATCHED_DEMO.format(patch=patch))) as process:
         line_with(process.stdout, "(stuck)")
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 def at_import(module: str, signum: signal.Signals) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ def test_hangup_before_it_is_ready_is_a_reload(config: Path, module: str) -> Non
     with started(f"--config.file={config}", ANY_PORT, program=program) as process:
         assert line_with(process.stderr, r"event=config_reloaded accounts=(\d)") == "1"
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -195,7 +195,7 @@ def test_stop_before_it_is_ready_is_a_clean_stop(
     """A stop signal while the program is still being loaded ends it as later ones do."""
     program = at_import(module, signum)
     with started(f"--config.file={config}", ANY_PORT, program=program) as process:
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUTS) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
 
@@ -205,7 +205,7 @@ def test_hangup_ends_a_demo() -> None:
     with started("demo", ANY_PORT) as process:
         line_with(process.stdout, "(Metrics)")
         process.send_signal(signal.SIGHUP)
-        assert process.wait(PATIENCE) == -signal.SIGHUP
+        assert process.wait(TIMEOUTS) == -signal.SIGHUP
 
 
 def test_odd_names_are_spelt_out(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

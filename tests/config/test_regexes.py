@@ -35,10 +35,10 @@ def discovery(include: tuple[str, ...], exclude: tuple[str, ...]) -> Discovery:
     ],
 )
 def test_patterns_count_for_the_whole_name(
-    include: tuple[str, ...], exclude: tuple[str, ...], name: str, *, admitted: bool
+    include: tuple[str, ...], exclude: tuple[str, ...], name: str, *, filtered: bool
 ) -> None:
     """Any include or none at all, and no exclude."""
-    assert discovery(include, exclude).admits(name) == admitted
+    assert discovery(include, exclude).includes(name) == filtered
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_flag_wins_over_the_environment() -> None:
 @pytest.mark.parametrize("text", [PLAIN, TLS, USERS, TLS + USERS, MUTUAL_TLS, OLD_TLS])
 async def test_guards_do_not_make_it_sick(text: str, tmp_path: Path) -> None:
     """Over HTTP and TLS, with passwords and client certificates, a healthy exporter is healthy."""
-    async with guarded(Site(tmp_path, text).guard()) as address:
+    async with guarded(Site(tmp_path, text).security()) as address:
         assert await asyncio.to_thread(is_healthy, address.host, address.port)
 
 
@@ -53,7 +53,7 @@ async def test_guards_do_not_make_it_sick(text: str, tmp_path: Path) -> None:
 async def test_sick_exporter_is_sick(text: str, tmp_path: Path) -> None:
     """What answers 503 is not healthy."""
     sick = replace(ENDPOINTS, is_healthy=lambda: False)
-    async with guarded(Site(tmp_path, text).guard(), sick) as address:
+    async with guarded(Site(tmp_path, text).security(), sick) as address:
         assert not await asyncio.to_thread(is_healthy, address.host, address.port)
 
 

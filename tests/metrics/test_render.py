@@ -16,14 +16,14 @@ from exporter.metrics.families import FAMILIES, METRICS
 from exporter.metrics.render import (
     BUCKETS_PER_CHUNK,
     CHUNK_BYTES,
-    BucketText,
-    ClosedDayText,
-    bucket_text,
-    closed_day_fragments,
-    page,
+    RenderedBucket,
+    RenderedPreviousDay,
     page_in_chunks,
+    previous_day_fragments,
+    render_bucket,
+    render_page,
 )
-from exporter.model import Bucket, BucketState, DayStats, Instant, Outcome, Reason, Timing
+from exporter.model import Bucket, BucketState, DayStats, Instant, PollResult, Reason, Timing
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 
 TIMING = Timing()
@@ -40,8 +40,8 @@ NODE = node(
 )
 
 
-CLOSED_DAY = ClosedDayText(
-    closed_day_fragments(
+CLOSED_DAY = RenderedPreviousDay(
+    previous_day_fragments(
         bucket(),
         BucketState(
             START,
@@ -54,17 +54,17 @@ CLOSED_DAY = ClosedDayText(
 )
 
 
-def text_of(*outcomes: Outcome, of: Bucket | None = None) -> BucketText:
+def text_of(*outcomes: PollResult, of: Bucket | None = None) -> RenderedBucket:
     """The text of a bucket after some polls."""
     state = BucketState(START)
     for outcome in outcomes:
         state = state.after(outcome, TIMING)
-    return bucket_text(of or bucket(), state, TIMING, KNOWN)
+    return render_bucket(of or bucket(), state, TIMING, KNOWN)
 
 
-def shown(texts: Sequence[BucketText], monotonic: float = START.monotonic) -> str:
+def shown(texts: Sequence[RenderedBucket], monotonic: float = START.monotonic) -> str:
     """The page at a moment."""
-    return page(texts, [CLOSED_DAY], monotonic).decode()
+    return render_page(texts, [CLOSED_DAY], monotonic).decode()
 
 
 def samples(text: str) -> list[str]:
@@ -204,9 +204,9 @@ def test_stats_day_is_that_of_the_reading_shown() -> None:
 def test_page_in_chunks_is_the_same_page(count: int) -> None:
     """However it is made, the page is whole; no chunk has more fragments than it may."""
     texts = [text_of(reading(START), of=bucket(f"b{number}")) for number in range(count)]
-    closed_days = [CLOSED_DAY] * count
-    whole = page(texts, closed_days, START.monotonic)
-    chunks = list(page_in_chunks(texts, closed_days, START.monotonic))
+    previous_days = [CLOSED_DAY] * count
+    whole = render_page(texts, previous_days, START.monotonic)
+    chunks = list(page_in_chunks(texts, previous_days, START.monotonic))
     assert b"".join(chunks) == whole
     assert sum(line.startswith("flashback_bucket_up{") for line in samples(whole.decode())) == count
     assert max(chunk.count(b"flashback_bucket_up{") for chunk in chunks) <= BUCKETS_PER_CHUNK
@@ -216,9 +216,9 @@ def test_chunks_of_buckets_with_many_nodes_are_small() -> None:
     """What a scrape takes at a time depends on its bytes: no chunk is much more than a megabyte."""
     nodes = [node(f"n{number}", uptime_ratio=1.0) for number in range(200)]
     text = text_of(reading(START, *nodes))
-    texts, closed_days = [text] * 250, [CLOSED_DAY] * 250
-    chunks = list(page_in_chunks(texts, closed_days, START.monotonic))
-    assert b"".join(chunks) == page(texts, closed_days, START.monotonic)
+    texts, previous_days = [text] * 250, [CLOSED_DAY] * 250
+    chunks = list(page_in_chunks(texts, previous_days, START.monotonic))
+    assert b"".join(chunks) == render_page(texts, previous_days, START.monotonic)
     assert sum(map(len, chunks)) > 3 * CHUNK_BYTES
     assert max(map(len, chunks)) <= CHUNK_BYTES
 
@@ -232,7 +232,7 @@ def test_label_values_survive_both_formats(
 ) -> None:
     """Any label value, escaped and parsed again by the client library, is the same value."""
     found = node(host, version=version, status="ONLINE")
-    text = bucket_text(
+    text = render_bucket(
         bucket(bucket_id),
         BucketState(START).after(reading(START, found), TIMING),
         TIMING,

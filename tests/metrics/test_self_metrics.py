@@ -10,7 +10,12 @@ import pytest
 from prometheus_client import disable_created_metrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter.metrics.self_metrics import ATTEMPT_REASONS, KNOWN_CODES, SAMPLES_PER_PIECE, Telemetry
+from exporter.metrics.self_metrics import (
+    ATTEMPT_REASONS,
+    KNOWN_CODES,
+    SAMPLES_PER_PIECE,
+    SelfMetrics,
+)
 from exporter.model import Reason
 from exporter.polling.collector import ListingView
 from exporter.polling.sharding import Shard
@@ -42,53 +47,55 @@ class Polling:
 
 
 @pytest.fixture
-def telemetry() -> Telemetry:
+def self_metrics() -> SelfMetrics:
     """A fresh one, as the composition root makes it."""
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    made = Telemetry("1.2.3", "abc", runtime_metrics=False, clock=FakeClock())
-    made.expect("main", [Call.STATS])
+    made = SelfMetrics("1.2.3", "abc", runtime_metrics=False, clock=FakeClock())
+    made.init_series("main", [Call.STATS])
     made.watch(Polling())
     made.watch_log(lambda: 7)
     return made
 
 
-def value(telemetry: Telemetry, name: str, **labels: str) -> float:
+def value(self_metrics: SelfMetrics, name: str, **labels: str) -> float:
     """The value of one sample."""
     (found,) = (
         sample.value
-        for family in telemetry.families()
+        for family in self_metrics.families()
         for sample in family.samples
         if sample.name == name and sample.labels == labels
     )
     return found
 
 
-def test_counters_exist_from_the_start(telemetry: Telemetry) -> None:
+def test_counters_exist_from_the_start(self_metrics: SelfMetrics) -> None:
     """What can be counted is 0 before it happens, so that a first increase is seen."""
     main = {"account": "main", "call": "stats"}
     for code in KNOWN_CODES:
-        assert value(telemetry, "flashback_api_requests_total", **main, code=str(code)) == 0
+        assert value(self_metrics, "flashback_api_requests_total", **main, code=str(code)) == 0
     for reason in ATTEMPT_REASONS:
-        assert value(telemetry, "flashback_api_request_failures_total", **main, reason=reason) == 0
-    assert value(telemetry, "flashback_api_retries_total", **main) == 0
-    assert value(telemetry, "flashback_api_request_duration_seconds_count", **main) == 0
+        assert (
+            value(self_metrics, "flashback_api_request_failures_total", **main, reason=reason) == 0
+        )
+    assert value(self_metrics, "flashback_api_retries_total", **main) == 0
+    assert value(self_metrics, "flashback_api_request_duration_seconds_count", **main) == 0
     for kind, field in POSSIBLE_DRIFT:
-        assert value(telemetry, "flashback_api_schema_drift_total", kind=kind, field=field) == 0
+        assert value(self_metrics, "flashback_api_schema_drift_total", kind=kind, field=field) == 0
 
 
-def test_attempts_are_counted_once_each(telemetry: Telemetry) -> None:
+def test_attempts_are_counted_once_each(self_metrics: SelfMetrics) -> None:
     """An answer counts by code, a failure by reason, a duration only where something was sent."""
     main = {"account": "main", "call": "stats"}
-    telemetry.attempted(Attempt("main", Call.STATS, 200, None, 0.2))
-    telemetry.attempted(Attempt("main", Call.STATS, 404, Reason.NOT_FOUND, 0.2))
-    telemetry.attempted(Attempt("main", Call.STATS, None, Reason.CONNECT, 0.2))
-    telemetry.attempted(Attempt("main", Call.STATS, None, Reason.UNAUTHORIZED, None))
-    telemetry.retrying("main", Call.STATS)
-    telemetry.drifted(Counter({Drift(DriftKind.DUPLICATE_NODE, "ip"): 4}))
-    assert value(telemetry, "flashback_api_requests_total", **main, code="200") == 1
-    assert value(telemetry, "flashback_api_requests_total", **main, code="404") == 1
+    self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.2))
+    self_metrics.attempted(Attempt("main", Call.STATS, 404, Reason.NOT_FOUND, 0.2))
+    self_metrics.attempted(Attempt("main", Call.STATS, None, Reason.CONNECT, 0.2))
+    self_metrics.attempted(Attempt("main", Call.STATS, None, Reason.UNAUTHORIZED, None))
+    self_metrics.retrying("main", Call.STATS)
+    self_metrics.drifted(Counter({Drift(DriftKind.DUPLICATE_NODE, "ip"): 4}))
+    assert value(self_metrics, "flashback_api_requests_total", **main, code="200") == 1
+    assert value(self_metrics, "flashback_api_requests_total", **main, code="404") == 1
     failures = {
-        reason: value(telemetry, "flashback_api_request_failures_total", **main, reason=reason)
+        reason: value(self_metrics, "flashback_api_request_failures_total", **main, reason=reason)
         for reason in ATTEMPT_REASONS
     }
     assert {reason for reason, count in failures.items() if count} == {
@@ -96,46 +103,46 @@ def test_attempts_are_counted_once_each(telemetry: Telemetry) -> None:
         "connect",
         "unauthorized",
     }
-    assert value(telemetry, "flashback_api_request_duration_seconds_count", **main) == 3
-    assert value(telemetry, "flashback_api_retries_total", **main) == 1
+    assert value(self_metrics, "flashback_api_request_duration_seconds_count", **main) == 3
+    assert value(self_metrics, "flashback_api_retries_total", **main) == 1
     labels = {"kind": "duplicate_node", "field": "ip"}
-    assert value(telemetry, "flashback_api_schema_drift_total", **labels) == 4
+    assert value(self_metrics, "flashback_api_schema_drift_total", **labels) == 4
 
 
-def test_gauges_are_asked_at_each_scrape(telemetry: Telemetry) -> None:
+def test_gauges_are_asked_at_each_scrape(self_metrics: SelfMetrics) -> None:
     """Buckets, lag, pauses and lines that were dropped are as they are now."""
-    assert value(telemetry, "flashback_exporter_buckets") == 3
-    assert value(telemetry, "flashback_exporter_poll_lag_seconds") == 1.5
-    assert value(telemetry, "flashback_exporter_shard_ordinal", shard_ordinal="1") == 1
-    assert value(telemetry, "flashback_exporter_shards") == 3
-    assert value(telemetry, "flashback_exporter_log_lines_dropped_total") == 7
+    assert value(self_metrics, "flashback_exporter_buckets") == 3
+    assert value(self_metrics, "flashback_exporter_poll_lag_seconds") == 1.5
+    assert value(self_metrics, "flashback_exporter_shard_ordinal", shard_ordinal="1") == 1
+    assert value(self_metrics, "flashback_exporter_shards") == 3
+    assert value(self_metrics, "flashback_exporter_log_lines_dropped_total") == 7
     paused = "flashback_account_paused_until_timestamp_seconds"
-    assert value(telemetry, paused, account="main") == 1705320030
+    assert value(self_metrics, paused, account="main") == 1705320030
     expiry = "flashback_account_token_expiry_timestamp_seconds"
-    assert value(telemetry, expiry, account="main") == 1705323600
+    assert value(self_metrics, expiry, account="main") == 1705323600
     discovery = "flashback_account_discovery"
-    assert value(telemetry, f"{discovery}_up", account="main") == 1
-    assert value(telemetry, f"{discovery}_last_success_timestamp_seconds", account="main") > 0
-    assert value(telemetry, "flashback_account_discovered_buckets", account="main") == 7
+    assert value(self_metrics, f"{discovery}_up", account="main") == 1
+    assert value(self_metrics, f"{discovery}_last_success_timestamp_seconds", account="main") > 0
+    assert value(self_metrics, "flashback_account_discovered_buckets", account="main") == 7
 
 
-def test_reloads_are_told(telemetry: Telemetry) -> None:
+def test_reloads_are_told(self_metrics: SelfMetrics) -> None:
     """A refused configuration shows, and leaves the time of the last good one."""
-    telemetry.config_loaded(1705320000.0)
-    telemetry.config_refused()
+    self_metrics.config_loaded(1705320000.0)
+    self_metrics.config_refused()
     prefix = "flashback_exporter_config_last_reload"
-    assert value(telemetry, f"{prefix}_successful") == 0
-    assert value(telemetry, f"{prefix}_success_timestamp_seconds") == 1705320000
-    telemetry.config_loaded(1705320060.0)
-    assert value(telemetry, f"{prefix}_successful") == 1
+    assert value(self_metrics, f"{prefix}_successful") == 0
+    assert value(self_metrics, f"{prefix}_success_timestamp_seconds") == 1705320000
+    self_metrics.config_loaded(1705320060.0)
+    assert value(self_metrics, f"{prefix}_successful") == 1
 
 
-def test_both_formats_say_the_same(telemetry: Telemetry) -> None:
+def test_both_formats_say_the_same(self_metrics: SelfMetrics) -> None:
     """OpenMetrics parses, ends in # EOF, and neither format has _created series."""
-    openmetrics = telemetry.openmetrics().decode()
+    openmetrics = self_metrics.openmetrics().decode()
     assert list(text_string_to_metric_families(openmetrics))  # type: ignore[no-untyped-call] # the library's
     assert openmetrics.endswith("# EOF\n")
-    text = telemetry.text().decode()
+    text = self_metrics.text().decode()
     assert "_created" not in openmetrics + text
     assert 'flashback_exporter_build_info{python_version="3.' in text
     lines = {line for line in text.splitlines() if not line.startswith("#")}
@@ -145,52 +152,54 @@ def test_both_formats_say_the_same(telemetry: Telemetry) -> None:
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])
-def test_many_accounts_are_told_in_pieces(telemetry: Telemetry, *, openmetrics: bool) -> None:
+def test_many_accounts_are_told_in_pieces(self_metrics: SelfMetrics, *, openmetrics: bool) -> None:
     """However many accounts there are, no piece holds up others, and each header comes once."""
     for number in range(50):
-        telemetry.expect(f"a{number}", Call)
-    pieces = list(telemetry.pieces(openmetrics=openmetrics))
+        self_metrics.init_series(f"a{number}", Call)
+    pieces = list(self_metrics.pieces(openmetrics=openmetrics))
     assert max(piece.count(b"\n") for piece in pieces) <= SAMPLES_PER_PIECE + 2
     lines = b"".join(pieces).decode().splitlines()
     assert len(set(lines)) == len(lines)
     assert sum('account="a7"' in line for line in lines) == 4 * (9 + 15 + 1 + 12)
-    again = list(telemetry.pieces(openmetrics=openmetrics))
+    again = list(self_metrics.pieces(openmetrics=openmetrics))
     assert b"".join(again) == b"".join(pieces)
     assert len(again) < len(pieces), "kept until something is counted"
-    reading = telemetry.pieces(openmetrics=openmetrics)
-    telemetry.retrying("a7", Call.STATS)
+    reading = self_metrics.pieces(openmetrics=openmetrics)
+    self_metrics.retrying("a7", Call.STATS)
     assert b"flashback_api_retries_total" in b"".join(reading)
-    assert value(telemetry, "flashback_api_retries_total", account="a7", call="stats") == 1
+    assert value(self_metrics, "flashback_api_retries_total", account="a7", call="stats") == 1
 
 
-@pytest.mark.parametrize("form", [Telemetry.text, Telemetry.openmetrics])
+@pytest.mark.parametrize("form", [SelfMetrics.text, SelfMetrics.openmetrics])
 def test_every_event_shows_at_once(
-    telemetry: Telemetry, form: Callable[[Telemetry], bytes]
+    self_metrics: SelfMetrics, form: Callable[[SelfMetrics], bytes]
 ) -> None:
     """Text that is kept between scrapes is never older than what it tells of."""
     events: list[Callable[[], None]] = [
-        lambda: telemetry.attempted(Attempt("main", Call.STATS, 200, None, 0.2)),
-        lambda: telemetry.retrying("main", Call.STATS),
-        lambda: telemetry.drifted(Counter({Drift(DriftKind.DUPLICATE_NODE, "ip"): 1})),
-        lambda: telemetry.expect("other", [Call.STATS]),
-        lambda: telemetry.config_loaded(1705320000.0),
-        telemetry.config_refused,
+        lambda: self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.2)),
+        lambda: self_metrics.retrying("main", Call.STATS),
+        lambda: self_metrics.drifted(Counter({Drift(DriftKind.DUPLICATE_NODE, "ip"): 1})),
+        lambda: self_metrics.init_series("other", [Call.STATS]),
+        lambda: self_metrics.config_loaded(1705320000.0),
+        self_metrics.config_refused,
     ]
-    seen = {form(telemetry)}
-    assert form(telemetry) in seen
+    seen = {form(self_metrics)}
+    assert form(self_metrics) in seen
     for number, happen in enumerate(events, 1):
         happen()
-        seen.add(form(telemetry))
+        seen.add(form(self_metrics))
         assert len(seen) == number + 1
 
 
 def test_runtime_metrics_are_of_the_moment() -> None:
     """What the process and the interpreter say is asked again once a hundredth second is over."""
     clock = FakeClock()
-    telemetry = Telemetry("1", "2", runtime_metrics=True, clock=clock)
+    self_metrics = SelfMetrics("1", "2", runtime_metrics=True, clock=clock)
 
     def collections() -> float:
-        (line,) = (line for line in telemetry.text().splitlines() if line.startswith(COLLECTIONS))
+        (line,) = (
+            line for line in self_metrics.text().splitlines() if line.startswith(COLLECTIONS)
+        )
         return float(line.split()[1])
 
     before = collections()
@@ -203,10 +212,10 @@ def test_runtime_metrics_are_of_the_moment() -> None:
 def test_runtime_metrics_can_be_left_out() -> None:
     """The client library's own metrics are there unless switched off."""
     clock = FakeClock()
-    with_them = Telemetry("1", "2", runtime_metrics=True, clock=clock).text().decode()
+    with_them = SelfMetrics("1", "2", runtime_metrics=True, clock=clock).text().decode()
     assert "python_info{" in with_them
     assert "process_resident_memory_bytes " in with_them
     assert "python_gc_objects_collected_total{" in with_them
-    without = Telemetry("1", "2", runtime_metrics=False, clock=clock).text().decode()
+    without = SelfMetrics("1", "2", runtime_metrics=False, clock=clock).text().decode()
     assert "python_info" not in without
     assert "process_" not in without

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from exporter import simulator
 from exporter.logs import configure
-from exporter.polling.runner import NO_CHANGE, Engine
+from exporter.polling.runner import NO_CHANGE, Runner
 from exporter.simulator import CallKind, Mfa, Spelling, TokenRules, User
 from tests.scrapes import Scrape
 from tests.stack import ANYWHERE, Running, running
@@ -306,15 +306,15 @@ async def test_listings_that_arrive_together_are_planned_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Thirty accounts that find their buckets at the start lead to a few plans, not to thirty."""
-    plan, plans, answered = Engine.plan, [0], Event()
+    plan, plans, answered = Runner.plan, [0], Event()
 
-    def slow_plan(self: Engine, known: Any, change: Any = NO_CHANGE) -> Any:  # noqa: ANN401 - as it is
+    def slow_plan(self: Runner, known: Any, change: Any = NO_CHANGE) -> Any:  # noqa: ANN401 - as it is
         plans[0] += 1
         if change.listed:
             answered.wait(60)
         return plan(self, known, change)
 
-    monkeypatch.setattr(Engine, "plan", slow_plan)
+    monkeypatch.setattr(Runner, "plan", slow_plan)
     accounts = "".join(
         f"  - {{name: a{number}, authorization: {{credentials: t}}, discovery: {{}}}}\n"
         for number in range(30)

@@ -5,30 +5,30 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from exporter.model import (
+    ApiError,
     BucketState,
-    Fault,
     FoundBucket,
     Instant,
     Listing,
-    Outcome,
+    PollResult,
     Reason,
     Timing,
 )
-from exporter.polling.event_log import LINES_PER_PERIOD, PERIOD, Journal, note_listing
-from exporter.upstream.discovery import Inventory
+from exporter.polling.event_log import LINES_PER_PERIOD, PERIOD, EventLogger, log_discovery
+from exporter.upstream.discovery import DiscoveryState
 from tests.fakes import NOON, FakeClock, after, bucket, failure, reading
 
 START = Instant(NOON, 1000.0)
 LATER = after(START, 60)
 
 
-def logged(*outcomes: Outcome) -> list[tuple[str, str | None]]:
+def logged(*outcomes: PollResult) -> list[tuple[str, str | None]]:
     """The events that a run of polls leaves, with their reasons."""
-    state, journal = BucketState(START), Journal(FakeClock())
+    state, event_logger = BucketState(START), EventLogger(FakeClock())
     with capture_logs() as events:
         for outcome in outcomes:
             following = state.after(outcome, Timing())
-            journal.note_transition(bucket(), state, following)
+            event_logger.log_transition(bucket(), state, following)
             state = following
     return [(event["event"], event.get("reason")) for event in events]
 
@@ -55,7 +55,7 @@ def test_failure_event_says_which_bucket_and_why() -> None:
     with capture_logs() as events:
         state = BucketState(START)
         after_poll = state.after(failure(START), Timing())
-        Journal(FakeClock()).note_transition(bucket("b7"), state, after_poll)
+        EventLogger(FakeClock()).log_transition(bucket("b7"), state, after_poll)
     assert events == [
         {
             "event": "bucket_failing",
@@ -72,13 +72,13 @@ def test_failure_event_says_which_bucket_and_why() -> None:
 async def test_rate_is_bounded_however_much_burns() -> None:
     """Of thousands of changes a hundred a minute are written, and the rest are counted."""
     clock = FakeClock()
-    journal, state = Journal(clock), BucketState(START)
+    event_logger, state = EventLogger(clock), BucketState(START)
     failed = state.after(failure(START), Timing())
     with capture_logs() as events:
         for number in range(5000):
-            journal.note_transition(bucket(f"b{number}"), state, failed)
+            event_logger.log_transition(bucket(f"b{number}"), state, failed)
         await clock.advance(PERIOD)
-        journal.note_transition(bucket(), failed, failed.after(reading(START), Timing()))
+        event_logger.log_transition(bucket(), failed, failed.after(reading(START), Timing()))
     names = [event["event"] for event in events]
     assert names.count("bucket_failing") == LINES_PER_PERIOD
     assert names[LINES_PER_PERIOD:] == [
@@ -92,14 +92,14 @@ async def test_rate_is_bounded_however_much_burns() -> None:
 def test_listing_events() -> None:
     """Discovery that fails, fails otherwise, recovers or finds a change is an event each."""
     found = FoundBucket("b1", "b1", "", "", "")
-    down, refused = Fault(Reason.CONNECT, "down"), Fault(Reason.FORBIDDEN, "no")
-    inventory = Inventory()
+    down, refused = ApiError(Reason.CONNECT, "down"), ApiError(Reason.FORBIDDEN, "no")
+    discovery_state = DiscoveryState()
     with capture_logs() as events:
         good, empty = Listing((found,)), Listing(())
         for result in (down, down, refused, good, good, empty, empty):
-            following = inventory.after(result, START)
-            note_listing("main", inventory, following, len(following.found))
-            inventory = following
+            following = discovery_state.after(result, START)
+            log_discovery("main", discovery_state, following, len(following.found))
+            discovery_state = following
     assert [(event["event"], event.get("reason", event.get("found"))) for event in events] == [
         ("discovery_failing", "connect"),
         ("discovery_failing", "forbidden"),
@@ -112,7 +112,7 @@ def test_listing_events() -> None:
 def test_entries_that_are_skipped_are_logged_once() -> None:
     """Not at each listing: again only after one in which none was skipped."""
     found = FoundBucket("b1", "b1", "", "", "")
-    down, inventory = Fault(Reason.CONNECT, "down"), Inventory()
+    down, discovery_state = ApiError(Reason.CONNECT, "down"), DiscoveryState()
     with capture_logs() as events:
         for result in (
             Listing((found,), skipped=2),
@@ -122,9 +122,9 @@ def test_entries_that_are_skipped_are_logged_once() -> None:
             Listing((found,)),
             Listing((found,), skipped=4),
         ):
-            following = inventory.after(result, START)
-            note_listing("main", inventory, following, len(following.found))
-            inventory = following
+            following = discovery_state.after(result, START)
+            log_discovery("main", discovery_state, following, len(following.found))
+            discovery_state = following
     skipped = [event for event in events if event["event"] == "listing_entries_skipped"]
     assert [(event["account"], event["count"]) for event in skipped] == [("main", 2), ("main", 4)]
     assert {event["log_level"] for event in skipped} == {"warning"}

@@ -6,26 +6,26 @@ import tracemalloc
 
 import pytest
 
-from exporter.model import BucketKey, BucketState, Instant, Outcome, Reason, Timing
-from exporter.polling.history import KEPT, History, PastPoll
+from exporter.model import BucketKey, BucketState, Instant, PollResult, Reason, Timing
+from exporter.polling.history import KEPT, PollHistory, PollRecord
 from tests.fakes import NOON, after, failure, node, reading
 
 START = Instant(NOON, 1000.0)
 KEY = BucketKey("main", "b1")
 
 
-def noted(history: History, *outcomes: Outcome) -> None:
+def noted(history: PollHistory, *outcomes: PollResult) -> None:
     """Note polls of the bucket that ended like this."""
     state = BucketState(START)
     for outcome in outcomes:
         state = state.after(outcome, Timing())
-        history.note(KEY, state)
+        history.record(KEY, state)
 
 
-def held() -> History:
+def held() -> PollHistory:
     """A history of the bucket."""
-    history = History()
-    history.hold([KEY])
+    history = PollHistory()
+    history.sync([KEY])
     return history
 
 
@@ -34,7 +34,7 @@ def test_failures_keep_their_reason(reason: Reason) -> None:
     """Each reason comes out as it went in."""
     history = held()
     noted(history, failure(START, reason))
-    assert history.polls(KEY) == (PastPoll(int(NOON), reason, 0, 0.5),)
+    assert history.polls(KEY) == (PollRecord(int(NOON), reason, 0, 0.5),)
 
 
 def test_good_polls_count_who_is_not_online() -> None:
@@ -42,7 +42,7 @@ def test_good_polls_count_who_is_not_online() -> None:
     history = held()
     nodes = [node("a", status="ONLINE"), node("b", status="OFFLINE"), node("c", status="x")]
     noted(history, reading(START, *nodes, node("d")))
-    assert history.polls(KEY) == (PastPoll(int(NOON), None, 2, 0.25),)
+    assert history.polls(KEY) == (PollRecord(int(NOON), None, 2, 0.25),)
 
 
 def test_only_the_last_are_kept() -> None:
@@ -67,11 +67,11 @@ def test_what_is_not_held_is_not_remembered() -> None:
     """Buckets that go are forgotten, those that stay are not, and strangers are not noted."""
     history, other = held(), BucketKey("other", "b2")
     noted(history, reading(START))
-    history.note(other, BucketState(START).after(reading(START), Timing()))
+    history.record(other, BucketState(START).after(reading(START), Timing()))
     assert not history.polls(other)
-    history.hold([KEY, other])
+    history.sync([KEY, other])
     assert len(history.polls(KEY)) == 1
-    history.hold([other])
+    history.sync([other])
     assert not history.polls(KEY)
 
 
@@ -79,9 +79,9 @@ def test_an_account_can_be_forgotten() -> None:
     """Its buckets are held on, without a past."""
     history = held()
     noted(history, reading(START))
-    history.forget("other")
+    history.drop_account("other")
     assert history.polls(KEY)
-    history.forget("main")
+    history.drop_account("main")
     assert not history.polls(KEY)
     noted(history, reading(START))
     assert len(history.polls(KEY)) == 1
@@ -89,13 +89,13 @@ def test_an_account_can_be_forgotten() -> None:
 
 def test_it_stays_small() -> None:
     """A bucket's past is one string of bytes: three megabytes for ten thousand buckets."""
-    history, keys = History(), [BucketKey("main", f"b{number}") for number in range(100)]
-    history.hold(keys)
+    history, keys = PollHistory(), [BucketKey("main", f"b{number}") for number in range(100)]
+    history.sync(keys)
     state = BucketState(START).after(reading(START), Timing())
     tracemalloc.start()
     for _ in range(2 * KEPT):
         for key in keys:
-            history.note(key, state)
+            history.record(key, state)
     held_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(history.polls(keys[0])) == KEPT

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.model import Bucket, Outcome, Reason, Timing
+from exporter.model import Bucket, PollResult, Reason, Timing
 from exporter.polling.poller import HEARTBEAT_LIMIT, Poller
-from exporter.polling.scheduler import Schedule
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request_slots import Places
+from exporter.polling.scheduler import Scheduler
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request_slots import RequestSlots
 from tests.fakes import FakeClock, bucket, failure, reading, settle
 
 
@@ -25,11 +25,11 @@ class Upstream:
         self.running: list[str] = []
         self.most_running = 0
         self.started: list[tuple[float, str]] = []
-        self.published: list[tuple[str, Outcome]] = []
+        self.published: list[tuple[str, PollResult]] = []
         self.reasons: dict[str, Reason] = {}
         self.spares_left = self.spares_running = self.most_spares_running = 0
 
-    async def poll(self, polled: Bucket) -> Outcome:
+    async def poll(self, polled: Bucket) -> PollResult:
         self.started.append((self.clock.monotonic(), polled.id))
         self.running.append(polled.id)
         self.most_running = max(self.most_running, len(self.running))
@@ -39,7 +39,7 @@ class Upstream:
         now = self.clock.now()
         return reading(now) if reason is None else failure(now, reason)
 
-    def publish(self, polled: Bucket, outcome: Outcome) -> None:
+    def publish(self, polled: Bucket, outcome: PollResult) -> None:
         self.published.append((polled.id, outcome))
 
     def background_accounts(self) -> dict[str, float]:
@@ -62,7 +62,7 @@ class Upstream:
 class Buggy(Upstream):
     """Publishing raises."""
 
-    def publish(self, polled: Bucket, outcome: Outcome) -> None:
+    def publish(self, polled: Bucket, outcome: PollResult) -> None:
         raise ZeroDivisionError
 
 
@@ -80,19 +80,19 @@ async def polling(
     *,
     max_concurrent: int = 16,
     rate: float = 1000,
-    schedule: Schedule | None = None,
+    scheduler: Scheduler | None = None,
 ) -> AsyncIterator[Poller]:
     """A poller at work on `count` buckets at an interval of a minute."""
     clock = upstream.clock
-    schedule = schedule or Schedule(clock.now())
-    schedule.hold([(bucket(f"b{number}"), Timing()) for number in range(count)], clock.monotonic())
+    scheduler = scheduler or Scheduler(clock.now())
+    scheduler.sync([(bucket(f"b{number}"), Timing()) for number in range(count)], clock.monotonic())
     poller = Poller(
-        schedule,
+        scheduler,
         upstream.poll,
         upstream.publish,
         upstream,
-        places=Places(max_concurrent, clock),
-        pace=Pace(rate, clock),
+        slots=RequestSlots(max_concurrent, clock),
+        rate_limiter=RateLimiter(rate, clock),
         clock=clock,
     )
     async with asyncio.TaskGroup() as group:
@@ -160,10 +160,10 @@ async def test_failing_bucket_does_not_disturb_the_others() -> None:
 async def test_what_becomes_due_unexpectedly_is_polled_at_once() -> None:
     """A bucket that is added while the loop waits does not wait for its next look."""
     upstream = Upstream(FakeClock())
-    schedule = Schedule(upstream.clock.now())
-    async with polling(upstream, 0, schedule=schedule) as poller:
+    scheduler = Scheduler(upstream.clock.now())
+    async with polling(upstream, 0, scheduler=scheduler) as poller:
         await upstream.clock.advance(1)
-        schedule.hold([(bucket("new"), Timing())], upstream.clock.monotonic())
+        scheduler.sync([(bucket("new"), Timing())], upstream.clock.monotonic())
         poller.wake()
         await upstream.clock.advance(0.2)
     assert [name for name, _ in upstream.published] == ["new"]
@@ -172,28 +172,28 @@ async def test_what_becomes_due_unexpectedly_is_polled_at_once() -> None:
 async def test_retired_poller_takes_nothing_more() -> None:
     """Between its retirement and its end a poller leaves what is due to its successor."""
     upstream = Upstream(FakeClock())
-    schedule = Schedule(upstream.clock.now())
-    async with polling(upstream, 0, schedule=schedule) as poller:
-        poller.retire()
-        schedule.hold([(bucket("new"), Timing())], upstream.clock.monotonic())
+    scheduler = Scheduler(upstream.clock.now())
+    async with polling(upstream, 0, scheduler=scheduler) as poller:
+        poller.stop()
+        scheduler.sync([(bucket("new"), Timing())], upstream.clock.monotonic())
         poller.wake()
         await upstream.clock.advance(10)
     assert upstream.started == []
-    assert schedule.take_due(upstream.clock.monotonic()) is not None
+    assert scheduler.pop_due(upstream.clock.monotonic()) is not None
 
 
 async def test_polls_that_end_after_retirement_count_for_nothing() -> None:
     """A 429 that an API sends after a reload has replaced it does not pause its successor."""
     upstream = Upstream(FakeClock(), seconds=1)
     upstream.reasons["b0"] = Reason.RATE_LIMITED
-    schedule = Schedule(upstream.clock.now())
-    async with polling(upstream, 1, schedule=schedule) as poller:
+    scheduler = Scheduler(upstream.clock.now())
+    async with polling(upstream, 1, scheduler=scheduler) as poller:
         await upstream.clock.advance(0.5)
-        poller.retire()
-        schedule.forget("main")
+        poller.stop()
+        scheduler.drop_account("main")
         await upstream.clock.advance(10)
     assert upstream.published == []
-    assert schedule.paused(upstream.clock.monotonic()) == {}
+    assert scheduler.paused(upstream.clock.monotonic()) == {}
 
 
 async def test_bug_in_a_poll_ends_the_loop() -> None:

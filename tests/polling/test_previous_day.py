@@ -22,7 +22,7 @@ FIELDS: dict[str, tuple[str, Callable[[float], float]]] = {
 PATIENT = partial(document, poll_timeout="50s")
 """As configuration: a poll may take long, as the time of these tests runs so fast."""
 
-YESTERDAY = Timing().newest_closed_day(NOON)
+YESTERDAY = Timing().newest_ended_day(NOON)
 TODAY = Instant(NOON, 0).day
 
 

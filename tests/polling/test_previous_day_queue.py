@@ -8,7 +8,7 @@ from datetime import date
 from itertools import pairwise
 
 from exporter.model import Bucket, BucketState, DayStats, Instant, Timing
-from exporter.polling.previous_day import LONGEST_WAIT, ClosedDays, Question
+from exporter.polling.previous_day import LONGEST_WAIT, PreviousDayQueue, PreviousDayRequest
 from tests.fakes import MIDNIGHT, NOON, after, bucket, reading
 
 TIMING = Timing()
@@ -18,13 +18,15 @@ STATE = BucketState(START).after(reading(START), TIMING)
 NOBODY: frozenset[str] = frozenset()
 
 
-def take(days: ClosedDays, paused: Collection[str] = NOBODY) -> Question | None:
+def take(days: PreviousDayQueue, paused: Collection[str] = NOBODY) -> PreviousDayRequest | None:
     """The next question of an account that is not paused."""
     account = next(iter(days.wanted(paused)), None)
-    return None if account is None else days.take(account)
+    return None if account is None else days.pop(account)
 
 
-def considered(days: ClosedDays, of: Bucket, now: Instant = START) -> Question | None:
+def considered(
+    days: PreviousDayQueue, of: Bucket, now: Instant = START
+) -> PreviousDayRequest | None:
     """What is to be asked after a good poll of a bucket."""
     days.consider(of, TIMING, STATE, now)
     return take(days)
@@ -32,7 +34,7 @@ def considered(days: ClosedDays, of: Bucket, now: Instant = START) -> Question |
 
 def test_each_bucket_is_asked_for_once() -> None:
     """A good poll opens the question, further ones do not; the answer ends it."""
-    days = ClosedDays()
+    days = PreviousDayQueue()
     question = considered(days, bucket())
     assert question is not None
     assert question.day == YESTERDAY
@@ -46,9 +48,9 @@ def test_each_bucket_is_asked_for_once() -> None:
 
 def test_next_day_is_asked_for_in_its_own_time() -> None:
     """With a day held the next one waits for the bucket's time after the grace."""
-    days = ClosedDays()
+    days = PreviousDayQueue()
     held = replace(STATE, previous_day=DayStats(YESTERDAY, ()))
-    start = TIMING.closed_day_shown(date(2024, 1, 15), "b1")[0]
+    start = TIMING.previous_day_shown_between(date(2024, 1, 15), "b1")[0]
     assert MIDNIGHT + 600 <= start < MIDNIGHT + 4200
     for wall in (MIDNIGHT + 600, start - 1):
         days.consider(bucket(), TIMING, held, Instant(wall, 0))
@@ -61,7 +63,7 @@ def test_next_day_is_asked_for_in_its_own_time() -> None:
 
 def test_failure_is_asked_again_ever_less_often() -> None:
     """After a failure the next good poll asks again, then waits double up to an hour."""
-    days, now, asked = ClosedDays(), START, []
+    days, now, asked = PreviousDayQueue(), START, []
     while now.monotonic < START.monotonic + 6 * 3600:
         question = considered(days, bucket(), now)
         if question is not None:
@@ -75,7 +77,7 @@ def test_failure_is_asked_again_ever_less_often() -> None:
 
 def test_waits_are_those_of_polls_although_answers_take_a_while() -> None:
     """What failed just after a poll is asked again with the next poll, not the one after it."""
-    days, now, asked = ClosedDays(), START, []
+    days, now, asked = PreviousDayQueue(), START, []
     while now.monotonic < START.monotonic + 3600:
         question = considered(days, bucket(), now)
         if question is not None:
@@ -87,30 +89,30 @@ def test_waits_are_those_of_polls_although_answers_take_a_while() -> None:
 
 def test_buckets_that_come_and_go_leave_nothing() -> None:
     """Whatever waited for buckets that are gone is forgotten, however many there were."""
-    days = ClosedDays()
+    days = PreviousDayQueue()
     for number in range(1000):
         days.consider(bucket(f"b{number}", "paused"), TIMING, STATE, START)
-        days.hold([bucket(f"b{number}", "paused").key])
+        days.sync([bucket(f"b{number}", "paused").key])
     asked = []
     while days.wanted(NOBODY):
-        asked.append(days.take("paused").bucket.id)
+        asked.append(days.pop("paused").bucket.id)
     assert asked == ["b999"]
 
 
 def test_account_waits_since_its_question_came_up() -> None:
     """Each account that has a question says since when, for those who choose between accounts."""
-    days = ClosedDays()
+    days = PreviousDayQueue()
     days.consider(bucket("b1", "a"), TIMING, STATE, START)
     days.consider(bucket("b2", "a"), TIMING, STATE, after(START, 5))
     days.consider(bucket("b3", "b"), TIMING, STATE, after(START, 7))
     assert days.wanted(NOBODY) == {"a": START.monotonic, "b": START.monotonic + 7}
-    assert days.take("a").bucket.id == "b1"
+    assert days.pop("a").bucket.id == "b1"
     assert days.wanted({"b"}) == {"a": START.monotonic + 5}
 
 
 def test_paused_account_keeps_its_questions() -> None:
     """While an account is paused others are asked, and its own questions wait."""
-    days = ClosedDays()
+    days = PreviousDayQueue()
     days.consider(bucket("b1", "paused"), TIMING, STATE, START)
     days.consider(bucket("b2"), TIMING, STATE, START)
     first = take(days, {"paused"})
@@ -122,34 +124,34 @@ def test_paused_account_keeps_its_questions() -> None:
 
 def test_what_was_being_asked_waits_again() -> None:
     """A question whose asking was abandoned is asked once more, an answered one is not."""
-    days = ClosedDays()
+    days = PreviousDayQueue()
     answered, running = considered(days, bucket("b1")), considered(days, bucket("b2"))
     assert answered is not None
     assert running is not None
     days.answered(answered)
-    days.abandon_running()
+    days.requeue_running()
     assert take(days) == running
     assert take(days) is None
 
 
 def test_what_nobody_wants_any_more_is_not_asked() -> None:
     """Buckets and accounts that are gone take their questions along, also those being asked."""
-    days = ClosedDays()
+    days = PreviousDayQueue()
     running = considered(days, bucket("b1"))
     assert running is not None
     days.consider(bucket("b2"), TIMING, STATE, START)
-    days.hold([])
+    days.sync([])
     assert take(days) is None
     assert not days.answered(running)
     assert not days.failed(running, 0.0)
     days.consider(bucket("b2"), TIMING, STATE, START)
-    days.forget("main")
+    days.drop_account("main")
     assert take(days) is None
 
 
 def test_day_that_failed_gives_way_to_the_next() -> None:
     """A day that could not be had is not asked for once a newer one is closed."""
-    days = ClosedDays()
+    days = PreviousDayQueue()
     question = considered(days, bucket())
     assert question is not None
     days.failed(question, START.monotonic)
@@ -161,4 +163,4 @@ def test_day_that_failed_gives_way_to_the_next() -> None:
 
 def test_none_is_wanted_where_the_process_ends_at_once() -> None:
     """Told that closed days are not wanted, nothing is ever asked."""
-    assert considered(ClosedDays(are_wanted=False), bucket()) is None
+    assert considered(PreviousDayQueue(are_wanted=False), bucket()) is None

@@ -11,15 +11,15 @@ from random import Random
 import httpx
 import pytest
 
-from exporter.model import Bucket, Outcome, Reading, Timing
+from exporter.model import Bucket, GoodPoll, PollResult, Timing
 from exporter.polling.poller import Poller
-from exporter.polling.scheduler import Schedule
+from exporter.polling.scheduler import Scheduler
 from exporter.upstream.client import Client
-from exporter.upstream.credentials import Credentials, GivenToken
-from exporter.upstream.parsing import Guard
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request import Caller
-from exporter.upstream.request_slots import Places
+from exporter.upstream.credentials import Credentials, StaticToken
+from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request import Requester
+from exporter.upstream.request_slots import RequestSlots
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket, settle
 
@@ -47,7 +47,7 @@ class SlowLogin:
         self._token = "t"
         return self._token
 
-    async def renewed(self, refused: str) -> str | None:
+    async def refresh(self, refused: str) -> str | None:
         await self._clock.sleep(self._seconds)
         return f"{refused}+"
 
@@ -64,27 +64,27 @@ class SlowLogin:
 class Process:
     """Accounts with an API each, polled together; requests are told by account and bucket."""
 
-    def __init__(self, places: int = 16, rate: float = 1000) -> None:
+    def __init__(self, slots: int = 16, rate: float = 1000) -> None:
         self.clock = FakeClock()
         self.start = self.clock.monotonic()
-        self.schedule = Schedule(self.clock.now())
-        self.places = Places(places, self.clock)
+        self.scheduler = Scheduler(self.clock.now())
+        self.slots = RequestSlots(slots, self.clock)
         self.requests: list[tuple[float, str]] = []
         self.under_way = self.most_under_way = 0
-        self.outcomes: dict[str, list[Outcome]] = {}
+        self.outcomes: dict[str, list[PollResult]] = {}
         self.wanted: dict[str, int] = {}  # previous-day requests by account
         self.background: list[tuple[float, str]] = []
         self._late: dict[str, list[float]] = {}
-        self._pace = Pace(rate, self.clock)
+        self._rate_limiter = RateLimiter(rate, self.clock)
         self._buckets: list[Bucket] = []
         self._clients: dict[str, Client] = {}
         self.poller = Poller(
-            self.schedule,
+            self.scheduler,
             self._poll,
             self._publish,
             self,
-            places=self.places,
-            pace=self._pace,
+            slots=self.slots,
+            rate_limiter=self._rate_limiter,
             clock=self.clock,
         )
 
@@ -102,7 +102,7 @@ class Process:
             finally:
                 self.under_way -= 1
 
-        caller = Caller(
+        requester = Requester(
             account,
             "http://api.example",
             transport=Transport(httpx.MockTransport(counted)),
@@ -113,11 +113,11 @@ class Process:
             observer=Recorder(),
         )
         self._clients[account] = Client(
-            caller,
-            credentials or GivenToken("t"),
-            guard=Guard(frozenset(), 10),
+            requester,
+            credentials or StaticToken("t"),
+            answer_limits=AnswerLimits(frozenset(), 10),
             deadline=TIMING.poll_interval,
-            pace=self.places.of(account),
+            rate_limiter=self.slots.of(account),
             clock=self.clock,
             chance=Random(0),
             observer=Recorder(),
@@ -133,7 +133,7 @@ class Process:
 
     async def list_buckets(self, account: str) -> None:
         """One listing."""
-        async with self.places.listing(account):
+        async with self.slots.listing(account):
             await self._clients[account].buckets(None)
 
     async def after_seconds(
@@ -163,18 +163,18 @@ class Process:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
         """Everything is due at once, and polled while the body runs."""
-        self.schedule.hold([(each, TIMING) for each in self._buckets], self.start)
+        self.scheduler.sync([(each, TIMING) for each in self._buckets], self.start)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.poller.run())
             yield group
             task.cancel()
 
-    async def _poll(self, polled: Bucket) -> Outcome:
-        (slot,) = (each for each in self.schedule if each.bucket is polled)
-        self._late.setdefault(polled.account, []).append(self.clock.monotonic() - slot.due)
+    async def _poll(self, polled: Bucket) -> PollResult:
+        (scheduled,) = (each for each in self.scheduler if each.bucket is polled)
+        self._late.setdefault(polled.account, []).append(self.clock.monotonic() - scheduled.due)
         return await self._clients[polled.account].poll(polled)
 
-    def _publish(self, polled: Bucket, outcome: Outcome) -> None:
+    def _publish(self, polled: Bucket, outcome: PollResult) -> None:
         self.outcomes.setdefault(polled.account, []).append(outcome)
 
     async def _ask_previous_day(self, account: str) -> None:
@@ -193,7 +193,7 @@ async def test_hung_account_makes_no_other_late() -> None:
     assert times[0] <= TIMING.poll_timeout
     assert process.latest("well") <= TIMING.poll_timeout
     assert len(times) >= 8
-    assert all(isinstance(each, Reading) for each in process.outcomes["well"])
+    assert all(isinstance(each, GoodPoll) for each in process.outcomes["well"])
     assert process.most_under_way == 16
     assert len(process.times("hung")) >= 16 * 47, "all that the other one leaves"
 
@@ -211,7 +211,7 @@ async def test_fifteen_hung_accounts_make_no_other_late() -> None:
 
 async def test_more_accounts_than_places_take_turns() -> None:
     """With more hung accounts than places the one that has waited longest is next."""
-    process = Process(places=4)
+    process = Process(slots=4)
     for number in range(12):
         process.add(f"hung-{number}", 20, process.hangs)
     process.add("well", 1, process.well)
@@ -224,7 +224,7 @@ async def test_more_accounts_than_places_take_turns() -> None:
 
 async def test_retries_hold_no_place_between_attempts() -> None:
     """Where each attempt takes long to fail, others get places after one, not after three."""
-    process = Process(places=4)
+    process = Process(slots=4)
 
     async def fails_slowly() -> httpx.Response:
         return await process.after_seconds(httpx.Response(502), 9.5)
@@ -239,7 +239,7 @@ async def test_retries_hold_no_place_between_attempts() -> None:
 
 async def test_who_waits_for_a_token_holds_no_place() -> None:
     """A login that hangs holds up the polls of its account alone."""
-    process = Process(places=4)
+    process = Process(slots=4)
     process.add("logging-in", 50, process.well, SlowLogin(process.clock, 1e6))
     process.add("well", 1, process.well)
     async with process.running():
@@ -251,7 +251,7 @@ async def test_who_waits_for_a_token_holds_no_place() -> None:
 
 async def test_polls_that_waited_for_a_token_keep_to_the_places() -> None:
     """Once the token has come, the polls that waited for it make their requests in turn."""
-    process = Process(places=4)
+    process = Process(slots=4)
     process.add("logging-in", 50, process.well, SlowLogin(process.clock, 30))
     process.add("well", 1, process.well)
     async with process.running():
@@ -262,7 +262,7 @@ async def test_polls_that_waited_for_a_token_keep_to_the_places() -> None:
 
 async def test_other_token_is_waited_for_without_a_place() -> None:
     """A token that is refused is exchanged without holding up others, and then used."""
-    process = Process(places=1)
+    process = Process(slots=1)
     answers = [httpx.Response(401), httpx.Response(200, content=GOOD)]
 
     async def refuses_once() -> httpx.Response:
@@ -277,7 +277,7 @@ async def test_other_token_is_waited_for_without_a_place() -> None:
         assert process.times("well")[0] < 1
         await process.clock.advance(30)
     assert len(process.times("refused")) == 2
-    assert [isinstance(each, Reading) for each in process.outcomes["refused"]] == [True]
+    assert [isinstance(each, GoodPoll) for each in process.outcomes["refused"]] == [True]
 
 
 async def test_failing_accounts_retries_starve_nobody_of_requests() -> None:
@@ -299,7 +299,7 @@ async def test_failing_accounts_retries_starve_nobody_of_requests() -> None:
 
 async def test_one_account_keeps_to_the_places() -> None:
     """Alone, an account has no more polls in progress than there are places, back-offs included."""
-    process = Process(places=3)
+    process = Process(slots=3)
 
     async def fails() -> httpx.Response:
         return await process.after_seconds(httpx.Response(500))
@@ -309,7 +309,7 @@ async def test_one_account_keeps_to_the_places() -> None:
         await settle()
         for _ in range(50):
             await process.clock.advance(0.1)
-            assert sum(slot.is_running for slot in process.schedule) <= 3
+            assert sum(scheduled.is_running for scheduled in process.scheduler) <= 3
     assert process.most_under_way == 3
 
 
@@ -369,24 +369,24 @@ async def test_previous_days_that_hang_leave_others_their_turn() -> None:
 async def test_who_gives_up_waiting_leaves_no_trace() -> None:
     """A wait that is cancelled, also just after its place was granted, costs no place."""
     clock = FakeClock()
-    places = Places(1, clock)
+    slots = RequestSlots(1, clock)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_listed(places, name)) for name in ("a", "b")]
+        tasks = [group.create_task(_listed(slots, name)) for name in ("a", "b")]
         await settle()
-        assert places.grant("a")
+        assert slots.grant("a")
         for task in tasks:
             task.cancel()
-    assert places.wanted() == {}
-    assert places.free == 1
-    places.take("a")
+    assert slots.wanted() == {}
+    assert slots.free == 1
+    slots.take("a")
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(places.turn("a"))
+        task = group.create_task(slots.acquire("a"))
         await settle()
-        assert places.free == 1
+        assert slots.free == 1
         task.cancel()
-    assert places.free == 0, "it is its call's, which will give it back"
+    assert slots.free == 0, "it is its call's, which will give it back"
 
 
-async def _listed(places: Places, account: str) -> None:
-    async with places.listing(account):
+async def _listed(slots: RequestSlots, account: str) -> None:
+    async with slots.listing(account):
         await asyncio.Event().wait()

@@ -6,49 +6,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Bucket, Instant, Outcome, Reason, Timing
-from exporter.polling.scheduler import Schedule, Slot
+from exporter.model import Bucket, Instant, PollResult, Reason, Timing
+from exporter.polling.scheduler import ScheduledPoll, Scheduler
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, reading
 
 TIMING = Timing(poll_interval=60.0)
 START = Instant(NOON, 1000.0)
 
 
-def make_schedule(*ids: str, timing: Timing = TIMING, start: Instant = START) -> Schedule:
+def make_schedule(*ids: str, timing: Timing = TIMING, start: Instant = START) -> Scheduler:
     """A schedule with these buckets, all due at once."""
-    schedule = Schedule(start)
-    schedule.hold([(bucket(bucket_id), timing) for bucket_id in ids], start.monotonic)
-    return schedule
+    scheduler = Scheduler(start)
+    scheduler.sync([(bucket(bucket_id), timing) for bucket_id in ids], start.monotonic)
+    return scheduler
 
 
-def take(schedule: Schedule, now: Instant) -> Slot:
+def take(scheduler: Scheduler, now: Instant) -> ScheduledPoll:
     """The bucket that is due."""
-    slot = schedule.take_due(now.monotonic)
-    assert slot is not None
-    return slot
+    scheduled = scheduler.pop_due(now.monotonic)
+    assert scheduled is not None
+    return scheduled
 
 
-def next_after(schedule: Schedule, now: Instant, outcome: Outcome) -> Instant:
+def next_after(scheduler: Scheduler, now: Instant, outcome: PollResult) -> Instant:
     """Poll what is due with that outcome, and go to when it is due again."""
-    schedule.hand_back(take(schedule, now), outcome, now)
-    due = schedule.next_due()
+    scheduler.complete(take(scheduler, now), outcome, now)
+    due = scheduler.next_due()
     assert due is not None
     return after(now, due - now.monotonic)
 
 
 def test_first_round_is_due_at_once_in_order() -> None:
     """Every bucket is due from the start, in the order of the configuration."""
-    schedule = make_schedule("b", "a", "c")
-    assert [take(schedule, START).bucket.id for _ in range(3)] == ["b", "a", "c"]
-    assert schedule.take_due(START.monotonic) is None
+    scheduler = make_schedule("b", "a", "c")
+    assert [take(scheduler, START).bucket.id for _ in range(3)] == ["b", "a", "c"]
+    assert scheduler.pop_due(START.monotonic) is None
 
 
 def test_offsets_are_stable_over_restarts() -> None:
     """A bucket is due at the same times of day in every process, whenever that started."""
     times = []
     for start in (START, Instant(NOON + 17, 5.0)):
-        schedule = make_schedule("b1", start=start)
-        due = next_after(schedule, start, reading(start))
+        scheduler = make_schedule("b1", start=start)
+        due = next_after(scheduler, start, reading(start))
         times.append(due.wall % 60)
     assert times[0] == pytest.approx(times[1], abs=1e-3)
 
@@ -56,32 +56,32 @@ def test_offsets_are_stable_over_restarts() -> None:
 def test_offsets_are_spread_over_the_interval() -> None:
     """Many buckets are not due all together."""
     ids = [f"bucket-{number}" for number in range(1000)]
-    schedule = make_schedule(*ids)
+    scheduler = make_schedule(*ids)
     tenths = [0] * 10
-    for slot in schedule:
-        tenths[int(slot.offset / 6)] += 1
+    for scheduled in scheduler:
+        tenths[int(scheduled.offset / 6)] += 1
     assert min(tenths) > 70
 
 
 @pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.MALFORMED, None])
 def test_due_once_per_interval(reason: Reason | None) -> None:
     """Whether a poll succeeds or fails, the next one is an interval later."""
-    schedule = make_schedule("b1")
-    now = next_after(schedule, START, reading(START))
+    scheduler = make_schedule("b1")
+    now = next_after(scheduler, START, reading(START))
     assert 30 <= now.monotonic - START.monotonic <= 90
     for _ in range(5):
         outcome = reading(now) if reason is None else failure(now, reason)
-        following = next_after(schedule, now, outcome)
+        following = next_after(scheduler, now, outcome)
         assert following.monotonic - now.monotonic == pytest.approx(60)
         now = following
 
 
 def test_missed_slots_are_skipped() -> None:
     """A poll that was three intervals late is followed by the next slot, not by three."""
-    schedule = make_schedule("b1")
-    now = next_after(schedule, START, reading(START))
+    scheduler = make_schedule("b1")
+    now = next_after(scheduler, START, reading(START))
     late = after(now, 200)
-    following = next_after(schedule, late, reading(late))
+    following = next_after(scheduler, late, reading(late))
     assert following.monotonic - now.monotonic == pytest.approx(240)
 
 
@@ -90,24 +90,24 @@ def test_missed_slots_are_skipped() -> None:
 )
 def test_refusals_are_rechecked_ever_more_rarely(reason: Reason) -> None:
     """After a refusal the waits are one interval, then doubled, up to recheck_interval."""
-    schedule = make_schedule("b1")
+    scheduler = make_schedule("b1")
     now, waits = START, []
     for _ in range(6):
-        following = next_after(schedule, now, failure(now, reason))
+        following = next_after(scheduler, now, failure(now, reason))
         waits.append(following.monotonic - now.monotonic)
         now = following
     assert waits == pytest.approx([60, 120, 240, 300, 300, 300])
-    now = next_after(schedule, now, reading(now))
-    following = next_after(schedule, now, failure(now, reason))
+    now = next_after(scheduler, now, reading(now))
+    following = next_after(scheduler, now, failure(now, reason))
     assert following.monotonic - now.monotonic == pytest.approx(60)
 
 
 def test_recheck_is_never_more_often_than_a_poll() -> None:
     """An interval longer than recheck_interval is its own ceiling."""
-    schedule = make_schedule("b1", timing=Timing(poll_interval=600, recheck_interval=300))
+    scheduler = make_schedule("b1", timing=Timing(poll_interval=600, recheck_interval=300))
     now = START
     for _ in range(3):
-        following = next_after(schedule, now, failure(now, Reason.NOT_FOUND))
+        following = next_after(scheduler, now, failure(now, Reason.NOT_FOUND))
         assert following.monotonic - now.monotonic == pytest.approx(600)
         now = following
 
@@ -116,10 +116,10 @@ def test_recheck_is_never_more_often_than_a_poll() -> None:
 def test_bad_request_near_midnight_is_retried_at_the_normal_interval(wall: float) -> None:
     """While both sides may disagree on the day, a 400 does not lengthen the wait."""
     now = Instant(wall, 1000.0)
-    schedule = make_schedule("b1", start=now)
-    now = next_after(schedule, now, failure(now, Reason.BAD_REQUEST))
+    scheduler = make_schedule("b1", start=now)
+    now = next_after(scheduler, now, failure(now, Reason.BAD_REQUEST))
     for _ in range(3):
-        following = next_after(schedule, now, failure(now, Reason.BAD_REQUEST))
+        following = next_after(scheduler, now, failure(now, Reason.BAD_REQUEST))
         assert following.monotonic - now.monotonic == pytest.approx(60)
         now = following
 
@@ -127,27 +127,27 @@ def test_bad_request_near_midnight_is_retried_at_the_normal_interval(wall: float
 def test_other_refusals_near_midnight_are_still_refusals() -> None:
     """Midnight excuses only what it can cause."""
     now = Instant(MIDNIGHT + 60, 1000.0)
-    schedule = make_schedule("b1", start=now)
-    now = next_after(schedule, now, failure(now, Reason.NOT_FOUND))
-    following = next_after(schedule, now, failure(now, Reason.NOT_FOUND))
+    scheduler = make_schedule("b1", start=now)
+    now = next_after(scheduler, now, failure(now, Reason.NOT_FOUND))
+    following = next_after(scheduler, now, failure(now, Reason.NOT_FOUND))
     assert following.monotonic - now.monotonic == pytest.approx(120)
 
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [(None, 30), (0, 1), (7, 7), (86400, 300)])
 def test_429_pauses_its_account_and_no_other(retry_after: float | None, seconds: float) -> None:
     """A paused account is asked nothing for as long as Retry-After says, within bounds."""
-    schedule = Schedule(START)
+    scheduler = Scheduler(START)
     names = (("a1", "a"), ("a2", "a"), ("b1", "b"))
-    schedule.hold([(bucket(*name), TIMING) for name in names], START.monotonic)
-    slot = take(schedule, START)
-    schedule.hand_back(slot, failure(START, Reason.RATE_LIMITED, retry_after), START)
-    assert schedule.paused(START.monotonic) == {"a": START.monotonic + seconds}
-    assert take(schedule, START).bucket.id == "b1"
-    assert schedule.take_due(START.monotonic + seconds - 0.001) is None
-    assert schedule.paused(START.monotonic + seconds) == {}
+    scheduler.sync([(bucket(*name), TIMING) for name in names], START.monotonic)
+    scheduled = take(scheduler, START)
+    scheduler.complete(scheduled, failure(START, Reason.RATE_LIMITED, retry_after), START)
+    assert scheduler.paused(START.monotonic) == {"a": START.monotonic + seconds}
+    assert take(scheduler, START).bucket.id == "b1"
+    assert scheduler.pop_due(START.monotonic + seconds - 0.001) is None
+    assert scheduler.paused(START.monotonic + seconds) == {}
     polled = set()
     for second in range(int(seconds), int(seconds) + 62):
-        due = schedule.take_due(START.monotonic + second)
+        due = scheduler.pop_due(START.monotonic + second)
         if due is not None:
             polled.add(due.bucket.id)
     assert polled == {"a1", "a2"}
@@ -155,31 +155,31 @@ def test_429_pauses_its_account_and_no_other(retry_after: float | None, seconds:
 
 def test_longer_pause_is_not_cut_short() -> None:
     """A poll that was under way and gets a shorter Retry-After does not end the pause early."""
-    schedule = make_schedule("b1", "b2")
-    first, second = take(schedule, START), take(schedule, START)
-    schedule.hand_back(first, failure(START, Reason.RATE_LIMITED, 100), START)
-    schedule.hand_back(second, failure(START, Reason.RATE_LIMITED, 5), START)
-    assert schedule.paused(START.monotonic) == {"main": START.monotonic + 100}
+    scheduler = make_schedule("b1", "b2")
+    first, second = take(scheduler, START), take(scheduler, START)
+    scheduler.complete(first, failure(START, Reason.RATE_LIMITED, 100), START)
+    scheduler.complete(second, failure(START, Reason.RATE_LIMITED, 5), START)
+    assert scheduler.paused(START.monotonic) == {"main": START.monotonic + 100}
 
 
 def test_lag_is_that_of_the_most_overdue() -> None:
     """Lag grows while a due bucket waits, and is none while nothing is due."""
-    schedule = make_schedule("b1", "b2")
-    assert schedule.lag(START.monotonic + 7) == 7
+    scheduler = make_schedule("b1", "b2")
+    assert scheduler.lag(START.monotonic + 7) == 7
     for _ in range(2):
-        schedule.hand_back(take(schedule, START), reading(START), START)
-    assert schedule.lag(START.monotonic) == 0
-    assert Schedule(START).lag(START.monotonic) == 0
-    assert Schedule(START).next_due() is None
+        scheduler.complete(take(scheduler, START), reading(START), START)
+    assert scheduler.lag(START.monotonic) == 0
+    assert Scheduler(START).lag(START.monotonic) == 0
+    assert Scheduler(START).next_due() is None
 
 
 def test_pause_and_recheck_are_not_lag() -> None:
     """A bucket that waits for a pause or a re-check is not late."""
-    schedule = make_schedule("b1", "b2")
-    schedule.hand_back(take(schedule, START), failure(START, Reason.RATE_LIMITED, 100), START)
-    assert schedule.lag(START.monotonic + 50) == 0
+    scheduler = make_schedule("b1", "b2")
+    scheduler.complete(take(scheduler, START), failure(START, Reason.RATE_LIMITED, 100), START)
+    assert scheduler.lag(START.monotonic + 50) == 0
     refused = make_schedule("b1")
-    refused.hand_back(take(refused, START), failure(START, Reason.NOT_FOUND), START)
+    refused.complete(take(refused, START), failure(START, Reason.NOT_FOUND), START)
     assert refused.lag(START.monotonic + 59) == 0
 
 
@@ -202,160 +202,162 @@ def test_every_bucket_is_polled_and_none_twice_at_once(
 ) -> None:
     """Whatever polls take and however they end, each bucket is polled again, one poll at a time."""
     timing = Timing(poll_interval=interval, recheck_interval=2 * interval)
-    schedule = make_schedule(*(name for name, _ in buckets), timing=timing)
+    scheduler = make_schedule(*(name for name, _ in buckets), timing=timing)
     reasons = dict(buckets)
     now = START
-    running: list[tuple[float, Slot]] = []
+    running: list[tuple[float, ScheduledPoll]] = []
     for duration in durations:
-        slot = schedule.take_due(now.monotonic)
-        if slot is not None:
-            assert slot.bucket.id not in {other.bucket.id for _, other in running}
-            running.append((now.monotonic + duration, slot))
+        scheduled = scheduler.pop_due(now.monotonic)
+        if scheduled is not None:
+            assert scheduled.bucket.id not in {other.bucket.id for _, other in running}
+            running.append((now.monotonic + duration, scheduled))
         now = after(now, step)
         for ended in [each for each in running if each[0] <= now.monotonic]:
             running.remove(ended)
             reason = reasons[ended[1].bucket.id]
             outcome = reading(now) if reason is None else failure(now, reason)
-            schedule.hand_back(ended[1], outcome, now)
+            scheduler.complete(ended[1], outcome, now)
             assert ended[1].due > now.monotonic
     longest = 300 + 4 * interval
-    for end, slot in running:
-        schedule.hand_back(slot, reading(after(now, 31)), after(now, max(31, end - now.monotonic)))
+    for end, scheduled in running:
+        scheduler.complete(
+            scheduled, reading(after(now, 31)), after(now, max(31, end - now.monotonic))
+        )
     due_again = set()
     later = after(now, 31 + longest).monotonic
-    while (found := schedule.take_due(later)) is not None:
+    while (found := scheduler.pop_due(later)) is not None:
         due_again.add(found.bucket.id)
     assert due_again == set(reasons)
 
 
 def test_holding_others_keeps_what_stays() -> None:
     """New buckets are due at once, vanished ones never again, the rest as planned before."""
-    schedule = make_schedule("stays", "goes")
+    scheduler = make_schedule("stays", "goes")
     for _ in range(2):
-        schedule.hand_back(take(schedule, START), reading(START), START)
-    due = {slot.bucket.id: slot.due for slot in schedule}
+        scheduler.complete(take(scheduler, START), reading(START), START)
+    due = {scheduled.bucket.id: scheduled.due for scheduled in scheduler}
     renamed = Bucket("main", "stays", "another name")
-    schedule.hold([(renamed, TIMING), (bucket("new"), TIMING)], START.monotonic + 1)
-    assert {slot.bucket.id: slot.due for slot in schedule} == {
+    scheduler.sync([(renamed, TIMING), (bucket("new"), TIMING)], START.monotonic + 1)
+    assert {scheduled.bucket.id: scheduled.due for scheduled in scheduler} == {
         "stays": due["stays"],
         "new": START.monotonic + 1,
     }
-    assert take(schedule, after(START, 1)).bucket.id == "new"
-    assert take(schedule, after(START, 100)).bucket == renamed
-    assert schedule.take_due(START.monotonic + 1000) is None
+    assert take(scheduler, after(START, 1)).bucket.id == "new"
+    assert take(scheduler, after(START, 100)).bucket == renamed
+    assert scheduler.pop_due(START.monotonic + 1000) is None
 
 
 def test_shorter_interval_counts_at_once() -> None:
     """A bucket whose interval became shorter does not wait for the rest of the longer one."""
-    schedule = make_schedule("b1", timing=Timing(poll_interval=3600))
-    schedule.hand_back(take(schedule, START), reading(START), START)
-    schedule.hold([(bucket("b1"), TIMING)], START.monotonic + 5)
-    (slot,) = schedule
-    assert slot.due <= START.monotonic + 65
+    scheduler = make_schedule("b1", timing=Timing(poll_interval=3600))
+    scheduler.complete(take(scheduler, START), reading(START), START)
+    scheduler.sync([(bucket("b1"), TIMING)], START.monotonic + 5)
+    (scheduled,) = scheduler
+    assert scheduled.due <= START.monotonic + 65
 
 
 def test_poll_of_a_bucket_that_went_meanwhile_counts_for_nothing() -> None:
     """A slot that is handed back too late plans nothing, also when the bucket is back."""
-    schedule = make_schedule("b1")
-    slot = take(schedule, START)
-    schedule.hold([], START.monotonic)
-    assert not schedule.hand_back(slot, reading(START), START)
-    schedule.hold([(bucket("b1"), TIMING)], START.monotonic)
-    assert not schedule.hand_back(slot, reading(START), START)
-    assert take(schedule, START) is not slot
-    assert schedule.take_due(START.monotonic + 1000) is None
+    scheduler = make_schedule("b1")
+    scheduled = take(scheduler, START)
+    scheduler.sync([], START.monotonic)
+    assert not scheduler.complete(scheduled, reading(START), START)
+    scheduler.sync([(bucket("b1"), TIMING)], START.monotonic)
+    assert not scheduler.complete(scheduled, reading(START), START)
+    assert take(scheduler, START) is not scheduled
+    assert scheduler.pop_due(START.monotonic + 1000) is None
 
 
 def test_running_polls_are_not_queued_twice() -> None:
     """Holding the same buckets while one is polled does not make it due a second time."""
-    schedule = make_schedule("b1", "b2")
-    running = take(schedule, START)
-    schedule.hold([(bucket("b1"), TIMING), (bucket("b2"), TIMING)], START.monotonic)
-    assert take(schedule, START).bucket.id == "b2"
-    assert schedule.take_due(START.monotonic) is None
-    assert schedule.hand_back(running, reading(START), START)
+    scheduler = make_schedule("b1", "b2")
+    running = take(scheduler, START)
+    scheduler.sync([(bucket("b1"), TIMING), (bucket("b2"), TIMING)], START.monotonic)
+    assert take(scheduler, START).bucket.id == "b2"
+    assert scheduler.pop_due(START.monotonic) is None
+    assert scheduler.complete(running, reading(START), START)
 
 
 def test_abandoned_polls_are_due_at_once() -> None:
     """Polls that a reload cut off are made again, and their late ends count for nothing."""
-    schedule = make_schedule("b1", "b2")
-    cut_off = take(schedule, START)
-    schedule.abandon_running(START.monotonic + 3)
-    assert not schedule.hand_back(cut_off, reading(START), START)
-    polled = {take(schedule, after(START, 3)).bucket.id for _ in range(2)}
+    scheduler = make_schedule("b1", "b2")
+    cut_off = take(scheduler, START)
+    scheduler.requeue_running(START.monotonic + 3)
+    assert not scheduler.complete(cut_off, reading(START), START)
+    polled = {take(scheduler, after(START, 3)).bucket.id for _ in range(2)}
     assert polled == {"b1", "b2"}
-    assert schedule.take_due(START.monotonic + 3) is None
+    assert scheduler.pop_due(START.monotonic + 3) is None
 
 
 def test_forgotten_account_starts_without_its_pause() -> None:
     """Another API knows nothing of what the one before asked for."""
-    schedule = Schedule(START)
-    schedule.heed("main", failure(START, Reason.RATE_LIMITED, 300).fault, START.monotonic)
-    assert schedule.paused(START.monotonic) != {}
-    schedule.forget("main")
-    assert schedule.paused(START.monotonic) == {}
+    scheduler = Scheduler(START)
+    scheduler.apply_pause("main", failure(START, Reason.RATE_LIMITED, 300).fault, START.monotonic)
+    assert scheduler.paused(START.monotonic) != {}
+    scheduler.drop_account("main")
+    assert scheduler.paused(START.monotonic) == {}
 
 
 def test_forgotten_account_starts_anew() -> None:
     """What is held again after it was forgotten is due at once."""
-    schedule = make_schedule("b1")
-    schedule.hand_back(take(schedule, START), reading(START), START)
-    schedule.forget("main")
-    schedule.hold([(bucket("b1"), TIMING)], START.monotonic + 1)
-    assert take(schedule, after(START, 1)).bucket.id == "b1"
+    scheduler = make_schedule("b1")
+    scheduler.complete(take(scheduler, START), reading(START), START)
+    scheduler.drop_account("main")
+    scheduler.sync([(bucket("b1"), TIMING)], START.monotonic + 1)
+    assert take(scheduler, after(START, 1)).bucket.id == "b1"
 
 
 def test_hurry_puts_refusals_to_the_test_at_once() -> None:
     """With another token, what was refused is due at once; what is well is not."""
-    schedule = Schedule(START)
+    scheduler = Scheduler(START)
     names = (("refused", "a"), ("well", "a"), ("refused-elsewhere", "b"))
-    schedule.hold([(bucket(*name), TIMING) for name in names], START.monotonic)
+    scheduler.sync([(bucket(*name), TIMING) for name in names], START.monotonic)
     for _ in names:
-        slot = take(schedule, START)
-        is_well = slot.bucket.id == "well"
+        scheduled = take(scheduler, START)
+        is_well = scheduled.bucket.id == "well"
         outcome = reading(START) if is_well else failure(START, Reason.UNAUTHORIZED)
-        schedule.hand_back(slot, outcome, START)
-    schedule.hurry("a", START.monotonic + 2)
-    assert take(schedule, after(START, 2)).bucket.id == "refused"
-    assert schedule.take_due(START.monotonic + 2) is None
+        scheduler.complete(scheduled, outcome, START)
+    scheduler.retry_now("a", START.monotonic + 2)
+    assert take(scheduler, after(START, 2)).bucket.id == "refused"
+    assert scheduler.pop_due(START.monotonic + 2) is None
 
 
 def test_accounts_are_told_apart() -> None:
     """Each account with something due says since when, and can be taken from alone."""
-    schedule = Schedule(START)
+    scheduler = Scheduler(START)
     names = (("a1", "a"), ("a2", "a"), ("b1", "b"))
-    schedule.hold([(bucket(*name), TIMING) for name in names], START.monotonic)
+    scheduler.sync([(bucket(*name), TIMING) for name in names], START.monotonic)
     later = START.monotonic + 1
-    assert schedule.due_accounts(later) == {"a": START.monotonic, "b": START.monotonic}
-    slot = schedule.take_due(later, "b")
-    assert slot is not None
-    assert slot.bucket.id == "b1"
-    assert schedule.take_due(later, "b") is None
-    assert schedule.due_accounts(later) == {"a": START.monotonic}
-    schedule.hand_back(slot, failure(START, Reason.RATE_LIMITED), START)
-    assert schedule.due_accounts(later) == {"a": START.monotonic}
+    assert scheduler.due_accounts(later) == {"a": START.monotonic, "b": START.monotonic}
+    scheduled = scheduler.pop_due(later, "b")
+    assert scheduled is not None
+    assert scheduled.bucket.id == "b1"
+    assert scheduler.pop_due(later, "b") is None
+    assert scheduler.due_accounts(later) == {"a": START.monotonic}
+    scheduler.complete(scheduled, failure(START, Reason.RATE_LIMITED), START)
+    assert scheduler.due_accounts(later) == {"a": START.monotonic}
 
 
 def test_pause_also_puts_off_what_was_seen_to_be_due() -> None:
     """What waits for its turn when its account is paused is not polled before the pause ends."""
-    schedule = make_schedule("b1", "b2")
-    slot = take(schedule, START)
-    assert schedule.due_accounts(START.monotonic)
-    schedule.hand_back(slot, failure(START, Reason.RATE_LIMITED, 50), START)
-    assert schedule.due_accounts(START.monotonic + 49) == {}
-    assert len(list(schedule)) == 2
-    ids = {take(schedule, after(START, 50 + 120)).bucket.id for _ in range(2)}
+    scheduler = make_schedule("b1", "b2")
+    scheduled = take(scheduler, START)
+    assert scheduler.due_accounts(START.monotonic)
+    scheduler.complete(scheduled, failure(START, Reason.RATE_LIMITED, 50), START)
+    assert scheduler.due_accounts(START.monotonic + 49) == {}
+    assert len(list(scheduler)) == 2
+    ids = {take(scheduler, after(START, 50 + 120)).bucket.id for _ in range(2)}
     assert ids == {"b1", "b2"}
 
 
 def test_forgotten_account_is_not_paused() -> None:
     """An account that is removed or gets another API leaves its pause behind."""
-    schedule = make_schedule("b1")
-    schedule.hand_back(take(schedule, START), failure(START, Reason.RATE_LIMITED, 300), START)
-    schedule.forget("main")
-    assert schedule.paused(START.monotonic) == {}
-    schedule.hold([(bucket("b1"), TIMING)], START.monotonic)
-    assert take(schedule, START).bucket.id == "b1"
+    scheduler = make_schedule("b1")
+    scheduler.complete(take(scheduler, START), failure(START, Reason.RATE_LIMITED, 300), START)
+    scheduler.drop_account("main")
+    assert scheduler.paused(START.monotonic) == {}
+    scheduler.sync([(bucket("b1"), TIMING)], START.monotonic)
+    assert take(scheduler, START).bucket.id == "b1"
 
 
 SELDOM = Timing(poll_interval=3600.0, stale_after=4 * 3600.0)
@@ -364,12 +366,14 @@ SELDOM = Timing(poll_interval=3600.0, stale_after=4 * 3600.0)
 def kept_over_midnight(ids: list[str], timing: Timing, second: float) -> dict[str, float]:
     """When buckets are due, seconds after midnight, if polls at `second` kept yesterday's."""
     start = Instant(MIDNIGHT + second, 1000.0)
-    schedule = make_schedule(*ids, timing=timing, start=start)
+    scheduler = make_schedule(*ids, timing=timing, start=start)
     for _ in ids:
-        slot = take(schedule, start)
-        schedule.hand_back(slot, reading(start), start)
-        schedule.ask_after_grace(slot.bucket.key, start)
-    return {slot.bucket.id: slot.due - start.monotonic + second for slot in schedule}
+        scheduled = take(scheduler, start)
+        scheduler.complete(scheduled, reading(start), start)
+        scheduler.ask_after_grace(scheduled.bucket.key, start)
+    return {
+        scheduled.bucket.id: scheduled.due - start.monotonic + second for scheduled in scheduler
+    }
 
 
 def test_yesterdays_reading_is_put_to_the_test_once_the_grace_is_over() -> None:
@@ -386,24 +390,24 @@ def test_short_intervals_need_no_test_after_the_grace() -> None:
     """Where the next poll comes soon after the grace anyway, none is added."""
     start = Instant(MIDNIGHT + 300, 1000.0)
     for interval in (60.0, 900.0):
-        schedule = make_schedule("b1", timing=Timing(poll_interval=interval), start=start)
-        slot = take(schedule, start)
-        schedule.hand_back(slot, reading(start), start)
-        slot.due = regular = start.monotonic + 300 + min(interval, 600)
-        schedule.ask_after_grace(slot.bucket.key, start)
-        assert slot.due == regular
+        scheduler = make_schedule("b1", timing=Timing(poll_interval=interval), start=start)
+        scheduled = take(scheduler, start)
+        scheduler.complete(scheduled, reading(start), start)
+        scheduled.due = regular = start.monotonic + 300 + min(interval, 600)
+        scheduler.ask_after_grace(scheduled.bucket.key, start)
+        assert scheduled.due == regular
 
 
 def test_poll_after_the_grace_stands_for_a_regular_one() -> None:
     """After the additional poll the bucket is back at its offset, and polled once per interval."""
     start = Instant(MIDNIGHT + 300, 1000.0)
-    schedule = make_schedule("b1", timing=SELDOM, start=start)
-    slot = take(schedule, start)
-    schedule.hand_back(slot, reading(start), start)
-    schedule.ask_after_grace(slot.bucket.key, start)
-    now = after(start, slot.due - start.monotonic)
-    assert take(schedule, now) is slot
-    assert schedule.take_due(now.monotonic + 7200) is None
-    schedule.hand_back(slot, reading(now), now)
-    assert 1800 <= slot.due - now.monotonic <= 5400
-    schedule.ask_after_grace(bucket("gone").key, now)
+    scheduler = make_schedule("b1", timing=SELDOM, start=start)
+    scheduled = take(scheduler, start)
+    scheduler.complete(scheduled, reading(start), start)
+    scheduler.ask_after_grace(scheduled.bucket.key, start)
+    now = after(start, scheduled.due - start.monotonic)
+    assert take(scheduler, now) is scheduled
+    assert scheduler.pop_due(now.monotonic + 7200) is None
+    scheduler.complete(scheduled, reading(now), now)
+    assert 1800 <= scheduled.due - now.monotonic <= 5400
+    scheduler.ask_after_grace(bucket("gone").key, now)

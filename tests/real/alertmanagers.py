@@ -17,7 +17,7 @@ import yaml
 from aiohttp import web
 
 from tests.real.databases import Database
-from tests.real.programs import PATIENCE, started, until
+from tests.real.programs import TIMEOUTS, started, until
 
 EXAMPLE = Path(__file__).parents[2] / "monitoring" / "alertmanager.example.yaml"
 
@@ -164,7 +164,7 @@ def free_port() -> int:
 
 
 def _client(address: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE, trust_env=False)
+    return httpx.AsyncClient(base_url=f"http://{address}", timeout=TIMEOUTS, trust_env=False)
 
 
 async def _is_there(client: httpx.AsyncClient, path: str) -> bool | None:

@@ -16,7 +16,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 60_000.0
+TIMEOUTS = 60_000.0
 """Milliseconds after which something that should have happened in a page never will."""
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import httpx
 
-from tests.real.programs import PATIENCE, Program, started, until
+from tests.real.programs import TIMEOUTS, Program, started, until
 
 
 class Series(NamedTuple):
@@ -41,7 +41,7 @@ class Series(NamedTuple):
 Samples: TypeAlias = dict[Series, float]
 """What there is at one moment."""
 
-History: TypeAlias = dict[float, float]
+PollHistory: TypeAlias = dict[float, float]
 """The values of one series, by Unix time."""
 
 
@@ -70,7 +70,7 @@ class Database:
         assert len(dict(found)) == len(found)
         return dict(found)
 
-    async def histories(self, selector: str) -> dict[Series, History]:
+    async def histories(self, selector: str) -> dict[Series, PollHistory]:
         """Every sample that is stored for a selector."""
         data = await self.get("query", query=f"{selector}[1h]")
         return {
@@ -78,7 +78,7 @@ class Database:
             for each in data["result"]
         }
 
-    async def history(self, selector: str) -> History:
+    async def history(self, selector: str) -> PollHistory:
         """Every sample of the only series of a selector, or none."""
         histories = await self.histories(selector)
         assert len(histories) <= 1
@@ -130,7 +130,7 @@ async def _running(log: Path, *command: str) -> AsyncIterator[Database]:
     async with started(*command, log=log) as server:
         base_url = f"http://{await server.address()}"
         async with httpx.AsyncClient(
-            base_url=base_url, timeout=PATIENCE, trust_env=False
+            base_url=base_url, timeout=TIMEOUTS, trust_env=False
         ) as client:
 
             async def ready() -> bool | None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from playwright.async_api import Browser
 
 from tests.fakes import NOON
-from tests.real.browser import PATIENCE, chromium
+from tests.real.browser import TIMEOUTS, chromium
 from tests.real.programs import program
 from tests.stack import Running, running
 
@@ -83,7 +83,7 @@ async def take(browser: Browser, shot: Shot, address: str, directory: Path) -> N
         color_scheme="dark" if shot.scheme == "dark" else "light",
         device_scale_factor=1.5,
     )
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUTS)
     await page.goto(f"http://{address}{shot.path}")
     await page.screenshot(path=directory / f"{shot.name}.png")
     await page.close()

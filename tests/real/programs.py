@@ -20,7 +20,7 @@ import pytest
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
+TIMEOUTS = 60.0
 """Seconds after which something that should have happened in another process never will."""
 
 ASK_EVERY = 0.02  # seconds
@@ -40,7 +40,7 @@ def program(name: str) -> str:
 
 async def until(ask: Callable[[], Awaitable[T | None]]) -> T:
     """The first answer that is not None. Raises TimeoutError where none comes."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUTS):
         while (answer := await ask()) is None:  # noqa: ASYNC110 - waits for another process
             await asyncio.sleep(ASK_EVERY)
     return answer

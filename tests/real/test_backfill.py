@@ -22,7 +22,7 @@ from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Timing, midnight
 from exporter.simulator import World
 from tests.real.databases import Database, Series
-from tests.real.programs import PATIENCE, started, until
+from tests.real.programs import TIMEOUTS, started, until
 from tests.stack import Running, document, running
 
 BUCKETS = ("b1", "b2", "b3")
@@ -64,7 +64,7 @@ class Past(NamedTuple):
 
     def is_shown_now(self) -> bool:
         """Whether the last day goes on live: not so just after midnight, when another one does."""
-        newest = {TIMING.newest_closed_day(moment) for moment in (self.began, self.ended)}
+        newest = {TIMING.newest_ended_day(moment) for moment in (self.began, self.ended)}
         return newest == {self.days[-1]}
 
     def expected(self) -> dict[Series, dict[float, float]]:
@@ -72,7 +72,7 @@ class Past(NamedTuple):
         found: dict[Series, dict[float, float]] = {}
         for day in self.days:
             for series, value in truth(day).items():
-                begin, end = TIMING.closed_day_shown(day, series.label("bucket_id"))
+                begin, end = TIMING.previous_day_shown_between(day, series.label("bucket_id"))
                 first = int(-(-begin // STEP) * STEP)
                 times = range(first, int(-(-min(end, self.began) // 1)), STEP)
                 found.setdefault(series, {}).update(dict.fromkeys(map(float, times), value))
@@ -112,7 +112,7 @@ async def backfilled(directory: Path) -> AsyncIterator[Past]:
 async def finished(*command: str) -> tuple[int | None, str]:
     """The exit code of a command, and everything it says."""
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
-    async with asyncio.timeout(2 * PATIENCE):
+    async with asyncio.timeout(2 * TIMEOUTS):
         output, _ = await process.communicate()
     return process.returncode, output.decode()
 
@@ -122,7 +122,7 @@ async def database(log: Path, *command: str) -> AsyncIterator[tuple[Database, ht
     """A database that runs, and a client for what is not in the query API."""
     async with started(*command, log=log) as server:
         url = f"http://{await server.address()}"
-        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUTS, trust_env=False) as client:
 
             async def ready() -> bool | None:
                 answer = await client.get("/api/v1/query", params={"query": "1"})
@@ -202,9 +202,9 @@ async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
         assert set(after.values()) == {live[series]}
         if past.is_shown_now():
             # No start of a database, no scrape and no step of the grid takes longer.
-            assert min(after) - max(before) < STEP + 2 * PATIENCE
+            assert min(after) - max(before) < STEP + 2 * TIMEOUTS
             assert at_the_seam[series] == live[series]
-    assert live == truth(TIMING.newest_closed_day(past.ended))
+    assert live == truth(TIMING.newest_ended_day(past.ended))
     assert [line for line in log.splitlines() if "level=error" in line] == []
 
 

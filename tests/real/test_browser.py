@@ -16,9 +16,9 @@ from playwright.async_api import Browser, Page
 from exporter.config import parse
 from exporter.model import Bucket, Reason
 from exporter.simulator.data_faults import HOSTILE
-from exporter.status.facts import Account, ConfigState
+from exporter.status.facts import AccountStatus, ConfigState
 from tests.fakes import NOON, after, failure, node, reading
-from tests.real.browser import PATIENCE, Complaints, chromium
+from tests.real.browser import TIMEOUTS, Complaints, chromium
 from tests.real.pictures import SHOTS, document, take
 from tests.real.programs import program, started
 from tests.stack import all_polled, running
@@ -50,7 +50,10 @@ def colourful() -> FixedBoard:
             held(Bucket("spare", "new", "epsilon")),
         ),
         about=replace(PROCESS, is_ready=False, config=ConfigState(NOON - 60, NOON, "line 3: no")),
-        known_accounts=(Account("main", token_expiry=NOON - 5), Account("spare", NOON + 20)),
+        known_accounts=(
+            AccountStatus("main", token_expiry=NOON - 5),
+            AccountStatus("spare", NOON + 20),
+        ),
     )
 
 
@@ -93,7 +96,7 @@ async def opened(browser: Browser, url: str, **settings: Any) -> AsyncIterator[V
     """A page in a window of its own."""
     async with await browser.new_context(**settings) as context:
         page = await context.new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUTS)
         complaints = Complaints(page)
         await page.clock.install()
         await page.goto(url)
@@ -375,7 +378,7 @@ async def test_behind_a_password(tmp_path: Path) -> None:
     site, board = Site(tmp_path, USERS), colourful()
     async with (
         chromium(program("chromium")) as browser,
-        guarded(site.guard(), replace(ENDPOINTS, board=board)) as address,
+        guarded(site.security(), replace(ENDPOINTS, board=board)) as address,
     ):
         known = {"http_credentials": {"username": "alice", "password": PASSWORD}}
         user = f"alice:{PASSWORD.replace(' ', '%20')}@"

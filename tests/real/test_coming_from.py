@@ -24,7 +24,7 @@ from exporter import simulator
 from exporter.config import parse
 from exporter.upstream.events import NODE_FIELDS
 from tests.real.databases import prometheus
-from tests.real.programs import PATIENCE, program, until
+from tests.real.programs import TIMEOUTS, program, until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
 BUCKETS = {"65f1c0ffee", "65f1c0ffef"}
@@ -46,7 +46,7 @@ async def said(*command: str, given: Mapping[str, str] | None = None) -> tuple[i
     process = await asyncio.create_subprocess_exec(
         *command, stdout=PIPE, stderr=STDOUT, env={**os.environ, **(given or {})}
     )
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUTS):
         output, _ = await process.communicate()
     return process.returncode, output.decode()
 

@@ -24,7 +24,7 @@ import pytest_asyncio
 from exporter.simulator import User
 from tests.monitoring.rendered import Expression, Rendered, filled, rendered
 from tests.real.databases import Database, prometheus, victoria_metrics
-from tests.real.programs import PATIENCE, until
+from tests.real.programs import TIMEOUTS, until
 from tests.scrapes import Scrape
 from tests.stack import running
 
@@ -104,7 +104,7 @@ async def create_blocks(promtool: str, directory: Path, lines: Iterator[str]) ->
     process = await asyncio.create_subprocess_exec(
         *command, str(directory / "data"), stdout=PIPE, stderr=STDOUT
     )
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUTS):
         output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
 

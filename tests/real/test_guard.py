@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from exporter import simulator
-from exporter.app import serving
+from exporter.app import run_app
 from exporter.config import parse
 from exporter.web.server import ListenAddress
 from tests.fakes import FastClock
@@ -34,7 +34,7 @@ async def guarded_exporter(site: Site) -> AsyncIterator[ListenAddress]:
     options = replace(ANYWHERE, web_config_file=site.path)
     async with simulator.serve(simulator.Simulator(now=clock.wall)) as url:
         load = partial(parse, document(url), path=Path("config.yaml"), environ={})
-        async with serving(load, options, clock, Random(0), asyncio.Event()) as (address,):
+        async with run_app(load, options, clock, Random(0), asyncio.Event()) as (address,):
             yield address
 
 

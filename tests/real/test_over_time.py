@@ -15,7 +15,7 @@ from pathlib import Path
 from exporter.metrics.families import FAMILIES
 from exporter.simulator import Simulator
 from tests.fakes import MIDNIGHT
-from tests.real.databases import Database, History, Series, prometheus
+from tests.real.databases import Database, PollHistory, Series, prometheus
 from tests.real.programs import until
 from tests.real.relay import Relay, relaying
 from tests.stack import BUCKETS, FIELDS, all_polled, document, running
@@ -44,24 +44,24 @@ async def first_connection(relay: Relay) -> None:
 class Remembered:
     """Everything that Prometheus stored while it got answers."""
 
-    def __init__(self, histories: dict[Series, History]) -> None:
+    def __init__(self, histories: dict[Series, PollHistory]) -> None:
         ups = histories[Series.of("up", {})]
         self.moments = {at for at, value in ups.items() if value == 1}
         self._histories = histories
 
-    def all(self, name: str) -> list[History]:
+    def all(self, name: str) -> list[PollHistory]:
         """The histories of a metric that each bucket has once."""
         found = [history for series, history in self._histories.items() if series.name == name]
         assert len(found) == len(BUCKETS)
         return found
 
-    def node_values(self) -> list[tuple[Series, History]]:
+    def node_values(self) -> list[tuple[Series, PollHistory]]:
         """The uptimes and latencies of all nodes."""
         found = [each for each in self._histories.items() if each[0].name in FIELDS]
         assert len(found) == len(FIELDS) * 6 * len(BUCKETS)
         return found
 
-    def days(self, bucket: str) -> History:
+    def days(self, bucket: str) -> PollHistory:
         """To which day a bucket's numbers belonged."""
         return self._histories[Series.of(STATS_DAY, {"bucket_id": bucket})]
 

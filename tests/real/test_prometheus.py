@@ -152,8 +152,8 @@ def test_prometheus_has_no_complaints(seen: Seen) -> None:
     assert {target["scrapePool"] for target in seen.targets} == set(FORMATS)
     assert {target["health"] for target in seen.targets} == {"up"}
     assert {target["lastError"] for target in seen.targets} == {""}
-    complaint = r"level=(warn|error)|scrape_pool=|out.of.order|duplicate"
-    assert [line for line in seen.log.splitlines() if re.search(complaint, line)] == []
+    print_error = r"level=(warn|error)|scrape_pool=|out.of.order|duplicate"
+    assert [line for line in seen.log.splitlines() if re.search(print_error, line)] == []
 
 
 def test_node_values_are_what_the_api_said(seen: Seen, stored: Samples) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.real.programs import PATIENCE
+from tests.real.programs import TIMEOUTS
 from tests.stack import ANYWHERE, all_polled, running
 
 
@@ -17,7 +17,7 @@ async def lint(promtool: str, page: bytes) -> tuple[int | None, str]:
     """The exit code of `promtool check metrics`, and everything it says."""
     command = (promtool, "check", "metrics")
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=STDOUT)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUTS):
         output, _ = await process.communicate(page)
     return process.returncode, output.decode()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.alertmanagers import EXAMPLE, alertmanager, receiver
-from tests.real.programs import PATIENCE, program, until
+from tests.real.programs import TIMEOUTS, program, until
 
 WHERE = {"job": "flashback-exporter", "account": "main"}
 NODE = {**WHERE, "ip": "192.0.2.1", "host": "h"}
@@ -138,6 +138,6 @@ async def test_example_is_a_good_configuration() -> None:
 async def output_of(*command: str) -> tuple[int | None, str]:
     """The exit code of a program, and what it prints to standard output."""
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUTS):
         output, _ = await process.communicate()
     return process.returncode, output.decode().strip()

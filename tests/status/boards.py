@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from exporter.model import Bucket, BucketKey, BucketState, Instant, Timing
-from exporter.polling.history import PastPoll
-from exporter.status.facts import Account, ConfigState, Plan, Process
-from exporter.status.state import Placed, Tally
+from exporter.polling.history import PollRecord
+from exporter.status.facts import AccountStatus, ConfigState, NextPoll, Process
+from exporter.status.state import RankedBucket, Totals
 from tests.fakes import NOON
 
 START = Instant(NOON, 1000.0)
@@ -23,7 +23,7 @@ PROCESS = Process(
     known_statuses=STATUSES,
     config=ConfigState(NOON - 60),
 )
-POLLS = (PastPoll(int(NOON) - 60, None, 0, 0.25),)
+POLLS = (PollRecord(int(NOON) - 60, None, 0, 0.25),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class FixedBoard:
     held: tuple[HeldBucket, ...] = ()
     moment: Instant = START
     about: Process = PROCESS
-    known_accounts: tuple[Account, ...] = (Account("main"),)
-    planned: dict[BucketKey, Plan] = field(default_factory=dict)
-    past: tuple[PastPoll, ...] = POLLS
+    known_accounts: tuple[AccountStatus, ...] = (AccountStatus("main"),)
+    planned: dict[BucketKey, NextPoll] = field(default_factory=dict)
+    past: tuple[PollRecord, ...] = POLLS
 
     def now(self) -> Instant:
         return self.moment
@@ -52,17 +52,17 @@ class FixedBoard:
     def process(self) -> Process:
         return self.about
 
-    def accounts(self) -> tuple[Account, ...]:
+    def accounts(self) -> tuple[AccountStatus, ...]:
         return self.known_accounts
 
     def buckets(self) -> tuple[HeldBucket, ...]:
         return self.held
 
-    def plans(self, keys: Collection[BucketKey]) -> dict[BucketKey, Plan]:
-        default = Plan(self.moment.wall + 30)
+    def next_polls(self, keys: Collection[BucketKey]) -> dict[BucketKey, NextPoll]:
+        default = NextPoll(self.moment.wall + 30)
         return {key: self.planned.get(key, default) for key in keys}
 
-    def polls(self, key: BucketKey) -> tuple[PastPoll, ...]:
+    def polls(self, key: BucketKey) -> tuple[PollRecord, ...]:
         return self.past
 
     def later(self, seconds: float) -> FixedBoard:
@@ -71,6 +71,6 @@ class FixedBoard:
         return replace(self, moment=now)
 
 
-def placed(held: HeldBucket, now: Instant = START) -> Placed:
+def ranked(held: HeldBucket, now: Instant = START) -> RankedBucket:
     """A bucket in its place."""
-    return Tally().place(held, now.monotonic)
+    return Totals().place(held, now.monotonic)

@@ -12,14 +12,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.model import Bucket, DayStats, Fault, Node, Reason
+from exporter.model import ApiError, Bucket, DayStats, Node, Reason
 from exporter.polling.history import KEPT
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.api import PATH
-from exporter.status.facts import Account, ConfigState, Discovery, Plan
+from exporter.status.facts import AccountStatus, ConfigState, DiscoveryStatus, NextPoll
 from exporter.status.filters import PAGE_SIZE
 from exporter.status.pages import REFRESH_SECONDS
-from exporter.status.state import Standing
+from exporter.status.state import Health
 from tests.fakes import NOON, after, failure, reading
 from tests.status.boards import PROCESS, START, FixedBoard
 from tests.status.test_pages import BOARD, board_of, crowd, held, visiting
@@ -50,15 +50,15 @@ def rich_board() -> FixedBoard:
     yesterday = DayStats(after(START, -86400).day, (shown,))
     rich = held(bucket, reading(START, shown), failure(after(START, 5), Reason.NOT_FOUND))
     rich = replace(rich, state=replace(rich.state, previous_day=yesterday))
-    fault = Fault(Reason.FORBIDDEN, "HTTP 403: no")
+    fault = ApiError(Reason.FORBIDDEN, "HTTP 403: no")
     return FixedBoard(
         (rich,),
         moment=after(START, 10),
         about=replace(PROCESS, config=ConfigState(NOON - 60, NOON - 5, "line 3: no")),
         known_accounts=(
-            Account("main", NOON + 20, NOON + 60, Discovery(True, 3, START, fault)),  # noqa: FBT003 - was_tried
+            AccountStatus("main", NOON + 20, NOON + 60, DiscoveryStatus(True, 3, START, fault)),  # noqa: FBT003 - was_tried
         ),
-        planned={bucket.key: Plan(NOON + 65, is_running=True)},
+        planned={bucket.key: NextPoll(NOON + 65, is_running=True)},
     )
 
 
@@ -120,7 +120,7 @@ async def test_summary_is_of_all_buckets() -> None:
         document = await status(query=query)
         summary = document["summary"]
         assert summary["buckets"] == 2
-        assert [summary[standing.value] for standing in Standing] == [1, 0, 0, 1]
+        assert [summary[health.value] for health in Health] == [1, 0, 0, 1]
         assert summary["reasons"] == {"tls": 1}
         assert (summary["nodes"], summary["nodes_not_online"]) == (1, 0)
     assert [each["id"] for each in (await status())["buckets"]] == ["b2", "b1"]
@@ -221,7 +221,7 @@ def test_schema_names_what_there_is() -> None:
     """Its reasons, states and bounds are the code's, and each of its parts is closed."""
     definitions = SCHEMA["$defs"]
     assert definitions["bucket"]["properties"]["reason"]["enum"] == [*map(str, Reason), None]
-    assert definitions["bucket"]["properties"]["state"]["enum"] == list(map(str, Standing))
+    assert definitions["bucket"]["properties"]["state"]["enum"] == list(map(str, Health))
     assert definitions["bucket"]["properties"]["polls"]["maxItems"] == KEPT
     assert SCHEMA["properties"]["summary"]["properties"]["reasons"]["propertyNames"]["enum"] == [
         *map(str, Reason)

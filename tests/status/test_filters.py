@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Bucket, BucketState, Timing
-from exporter.status.filters import LONGEST_SEARCH, PAGE_SIZE, Page, Selection
-from exporter.status.state import Standing, Tally
+from exporter.status.filters import LONGEST_SEARCH, PAGE_SIZE, Filter, Page
+from exporter.status.state import Health, Totals
 from tests.fakes import after, bucket, failure, node, reading
-from tests.status.boards import START, STATUSES, HeldBucket, placed
+from tests.status.boards import START, STATUSES, HeldBucket, ranked
 
 UP = HeldBucket(
     Bucket("main", "65f1", "Media-EU", {"team": "studio"}, "S3", "eu-west"),
@@ -30,11 +30,11 @@ ALL = (UP, DEGRADED, FAILING)
 
 def chosen(query: dict[str, str], seconds: float = 0.0) -> tuple[HeldBucket, ...]:
     """Which of the buckets a query chooses, some time later."""
-    now, selection, tally = after(START, seconds), Selection.of(query), Tally()
+    now, chosen, totals = after(START, seconds), Filter.of(query), Totals()
     return tuple(
         each
         for each in ALL
-        if selection.admits(tally.place(each, now.monotonic), now.monotonic, STATUSES)
+        if chosen.matches(totals.place(each, now.monotonic), now.monotonic, STATUSES)
     )
 
 
@@ -81,37 +81,37 @@ def test_stale_nodes_are_not_found() -> None:
 )
 def test_page_numbers(text: str, number: int) -> None:
     """What is no page is the first one."""
-    assert Selection.of({"page": text}).page == number
+    assert Filter.of({"page": text}).page == number
 
 
 def test_searches_are_bounded() -> None:
     """Nobody searches for a novel."""
-    assert len(Selection.of({"q": "x" * 10_000}).search) == LONGEST_SEARCH
+    assert len(Filter.of({"q": "x" * 10_000}).search) == LONGEST_SEARCH
 
 
 @given(
-    st.sampled_from([None, *Standing]),
+    st.sampled_from([None, *Health]),
     st.text(max_size=20),
     st.text(max_size=20),
     st.integers(1, 99),
 )
 def test_queries_survive_the_way_through_an_address(
-    state: Standing | None, account: str, search: str, page: int
+    state: Health | None, account: str, search: str, page: int
 ) -> None:
     """A link to another page of the same selection selects the same."""
-    selection = Selection.of({"state": state or "", "account": account, "q": search, "node": "x"})
-    query = {name: values[0] for name, values in parse_qs(selection.query(page)).items()}
-    again = Selection.of(query)
-    assert again.query(page) == selection.query(page)
+    chosen = Filter.of({"state": state or "", "account": account, "q": search, "node": "x"})
+    query = {name: values[0] for name, values in parse_qs(chosen.query(page)).items()}
+    again = Filter.of(query)
+    assert again.query(page) == chosen.query(page)
     assert again.page == page
     assert not again.is_everything
 
 
 def test_everything_is_everything_on_any_page() -> None:
     """Another page of all buckets leaves nothing out."""
-    assert Selection.of({"page": "3"}).is_everything
-    assert Selection().query(1) == ""
-    assert Selection().query(3) == "page=3"
+    assert Filter.of({"page": "3"}).is_everything
+    assert Filter().query(1) == ""
+    assert Filter().query(3) == "page=3"
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_everything_is_everything_on_any_page() -> None:
 )
 def test_pages(matches: int, asked: int, number: int, count: int, length: int) -> None:
     """Pages hold so many each; beyond the end is the last one."""
-    page = Page.of([placed(UP)] * matches, asked)
-    assert (page.number, page.count, page.matches, len(page.placed)) == (
+    page = Page.of([ranked(UP)] * matches, asked)
+    assert (page.number, page.count, page.matches, len(page.ranked)) == (
         number,
         count,
         matches,

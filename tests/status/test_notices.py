@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.model import Fault, Reason
-from exporter.status.facts import Account, ConfigState, Discovery
+from exporter.model import ApiError, Reason
+from exporter.status.facts import AccountStatus, ConfigState, DiscoveryStatus
 from exporter.status.notices import MOST_ACCOUNTS, notices
 from tests.fakes import NOON
 from tests.status.boards import PROCESS, START
@@ -13,8 +13,8 @@ from tests.status.boards import PROCESS, START
 
 def test_nothing_wrong_is_nothing_said() -> None:
     """A quiet exporter has no notices."""
-    quiet = Account("main", token_expiry=NOON + 1, discovery=Discovery(was_tried=True))
-    assert notices(PROCESS, [quiet, Account("b")], START) == []
+    quiet = AccountStatus("main", token_expiry=NOON + 1, discovery=DiscoveryStatus(was_tried=True))
+    assert notices(PROCESS, [quiet, AccountStatus("b")], START) == []
 
 
 def test_trouble_of_the_exporter() -> None:
@@ -33,8 +33,10 @@ def test_trouble_of_the_exporter() -> None:
 
 def test_trouble_of_accounts() -> None:
     """Pauses, tokens that ended and listings that fail are told."""
-    fault = Fault(Reason.FORBIDDEN, "HTTP 403: no")
-    account = Account("main", NOON + 20, NOON - 5, Discovery(was_tried=True, fault=fault))
+    fault = ApiError(Reason.FORBIDDEN, "HTTP 403: no")
+    account = AccountStatus(
+        "main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, fault=fault)
+    )
     paused, ended, listing = notices(PROCESS, [account], START)
     assert paused.text == "Account main is paused: it is polled again in 20 s"
     assert ended.text == "The token of account main ended 5 s ago"
@@ -44,7 +46,7 @@ def test_trouble_of_accounts() -> None:
 
 def test_many_accounts_are_summed_up() -> None:
     """The first few are told in full, the rest counted."""
-    accounts = [Account(f"a{number}", NOON + 20) for number in range(MOST_ACCOUNTS + 2)]
+    accounts = [AccountStatus(f"a{number}", NOON + 20) for number in range(MOST_ACCOUNTS + 2)]
     told = notices(PROCESS, accounts, START)
     assert len(told) == MOST_ACCOUNTS + 1
     assert told[-1].text == "2 more notices of accounts"

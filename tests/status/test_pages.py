@@ -12,20 +12,20 @@ import httpx
 import pytest
 
 from exporter.model import (
+    ApiError,
     Bucket,
     BucketState,
     DayStats,
-    Failure,
-    Fault,
+    FailedPoll,
     Node,
-    Outcome,
+    PollResult,
     Reason,
     Timing,
 )
-from exporter.polling.history import PastPoll
+from exporter.polling.history import PollRecord
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.api import PATH
-from exporter.status.facts import Account, ConfigState, Discovery, Plan
+from exporter.status.facts import AccountStatus, ConfigState, DiscoveryStatus, NextPoll
 from exporter.web.server import ListenAddress
 from tests.fakes import NOON, after, failure, node, reading
 from tests.status.boards import PROCESS, START, FixedBoard, HeldBucket
@@ -38,7 +38,7 @@ PAGES = ("/", "/bucket?id=b1", "/help")
 NODE = node("h1", status="ONLINE", version="7.7.7", uptime_ratio=0.5, latency_last_seconds=0.123)
 
 
-def held(bucket: Bucket, *outcomes: Outcome) -> HeldBucket:
+def held(bucket: Bucket, *outcomes: PollResult) -> HeldBucket:
     """A bucket after some polls."""
     state = BucketState(START)
     for outcome in outcomes:
@@ -48,7 +48,7 @@ def held(bucket: Bucket, *outcomes: Outcome) -> HeldBucket:
 
 GOOD = held(Bucket("main", "b1", "media", {"team": "studio"}), reading(START, NODE))
 BAD = held(Bucket("other", "b2", "backups"), failure(START, Reason.TLS))
-BOARD = FixedBoard((GOOD, BAD), known_accounts=(Account("main"), Account("other")))
+BOARD = FixedBoard((GOOD, BAD), known_accounts=(AccountStatus("main"), AccountStatus("other")))
 
 
 @asynccontextmanager
@@ -137,15 +137,15 @@ async def test_overview_says_how_everything_is() -> None:
     assert said.index("backups") < said.index("media")
     assert f"Version: {PROCESS.version}" in said
     assert "As of 2024-01-15 12:00:00 UTC" in said
-    (picture, _) = markup.all("svg")
-    assert (picture["role"], picture["aria-label"]) == ("img", "Last 1 poll: all good")
+    (sparkline, _) = markup.all("svg")
+    assert (sparkline["role"], sparkline["aria-label"]) == ("img", "Last 1 poll: all good")
 
 
 async def test_bucket_page_says_all_of_it() -> None:
     """Labels, times, nodes and the closed day of one bucket, and nothing of another."""
     yesterday = DayStats(after(START, -86400).day, (node("gone", uptime_ratio=0.25),))
     state = replace(GOOD.state, previous_day=yesterday)
-    past = (PastPoll(int(NOON), Reason.TIMEOUT, 0, 10.0),)
+    past = (PollRecord(int(NOON), Reason.TIMEOUT, 0, 10.0),)
     board = FixedBoard((replace(GOOD, state=state), BAD), past=past)
     said = (await page("/bucket?id=b1", board)).said()
     for each in (
@@ -203,13 +203,13 @@ async def test_empty_answers() -> None:
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        (Plan(NOON + 90), "in 1 min"),
-        (Plan(NOON - 5), "due"),
-        (Plan(NOON, is_running=True), "running"),
-        (Plan(NOON + 20, is_paused=True), "in 20 s, paused"),
+        (NextPoll(NOON + 90), "in 1 min"),
+        (NextPoll(NOON - 5), "due"),
+        (NextPoll(NOON, is_running=True), "running"),
+        (NextPoll(NOON + 20, is_paused=True), "in 20 s, paused"),
     ],
 )
-async def test_next_polls(plan: Plan, words: str) -> None:
+async def test_next_polls(plan: NextPoll, words: str) -> None:
     """When a bucket is polled next, or what keeps it."""
     board = replace(BOARD, planned={GOOD.bucket.key: plan})
     assert f"Next poll {words} " in (await page("/bucket?id=b1", board)).said()
@@ -297,11 +297,13 @@ async def test_links_to_buckets_of_any_name(bucket_id: str) -> None:
 async def test_notices_are_told() -> None:
     """What is wrong beside the buckets stands above them, the words of others as they are."""
     refused = ConfigState(NOON - 60, NOON - 5, "config.yaml:3: <b>&\nsecond line")
-    fault = Fault(Reason.FORBIDDEN, "HTTP 403")
+    fault = ApiError(Reason.FORBIDDEN, "HTTP 403")
     accounts = (
-        Account("main", NOON + 20, NOON - 5, Discovery(was_tried=True, fault=fault)),
-        Account("new", discovery=Discovery(was_tried=False)),
-        Account("fine", None, NOON + 60, Discovery(was_tried=True, found=3, last_success=START)),
+        AccountStatus("main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, fault=fault)),
+        AccountStatus("new", discovery=DiscoveryStatus(was_tried=False)),
+        AccountStatus(
+            "fine", None, NOON + 60, DiscoveryStatus(was_tried=True, found=3, last_success=START)
+        ),
     )
     board = replace(BOARD, about=replace(PROCESS, config=refused), known_accounts=accounts)
     said = (await page("/", board)).said()
@@ -317,7 +319,7 @@ async def test_notices_are_told() -> None:
 
 async def test_very_many_accounts() -> None:
     """A hundred are listed; beyond that one writes the name."""
-    accounts = tuple(Account(f"a{number}") for number in range(101))
+    accounts = tuple(AccountStatus(f"a{number}") for number in range(101))
     markup = await page("/?account=a100", replace(BOARD, known_accounts=accounts))
     assert "1 more account, all in the JSON" in markup.said()
     assert [each["value"] for each in markup.all("input") if each["name"] == "account"] == ["a100"]
@@ -328,16 +330,16 @@ def board_of(text: str) -> FixedBoard:
     text = text[:256] or "x"
     bucket = Bucket("a", "b1", text, {"label": text}, text, text, text)
     nodes = reading(START, Node(text, text, text, text))
-    fault = Fault(Reason.TLS, text)
+    fault = ApiError(Reason.TLS, text)
     return FixedBoard(
         (
-            held(bucket, nodes, Failure(fault, START, 0.5)),
+            held(bucket, nodes, FailedPoll(fault, START, 0.5)),
             held(replace(bucket, id=text, account=text), nodes),
         ),
         about=replace(PROCESS, config=ConfigState(NOON, NOON, text), known_statuses=(text,)),
         known_accounts=(
-            Account(text, discovery=Discovery(was_tried=True, fault=fault)),
-            Account("a"),
+            AccountStatus(text, discovery=DiscoveryStatus(was_tried=True, fault=fault)),
+            AccountStatus("a"),
         ),
     )
 
@@ -410,7 +412,7 @@ async def test_the_guard_stands_before_the_pages(tmp_path: Path, path: str) -> N
     """Without a name and password there is no page, with them there is."""
     site = Site(tmp_path, USERS)
     async with (
-        guarded(site.guard(), replace(ENDPOINTS, board=BOARD)) as address,
+        guarded(site.security(), replace(ENDPOINTS, board=BOARD)) as address,
         browser(address) as stranger,
         browser(address, auth=ALICE) as alice,
     ):

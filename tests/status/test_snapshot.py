@@ -12,11 +12,11 @@ import pytest
 
 from exporter import simulator
 from exporter.config import parse
-from exporter.metrics.self_metrics import Telemetry
-from exporter.polling.manager import Exporter
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.polling.manager import PollManager
 from exporter.polling.sharding import Shard
 from exporter.simulator import ACCESS_KEY_PREFIX, SECRET_PREFIX, User
-from exporter.status.facts import Account, Discovery
+from exporter.status.facts import AccountStatus, DiscoveryStatus
 from exporter.status.snapshot import LiveBoard
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION
@@ -167,11 +167,11 @@ async def test_before_the_first_listing() -> None:
     """Until a listing has ended nothing is known of discovery, and that is not a failure."""
     text = "accounts: [{name: a, authorization: {credentials: t}, discovery: {}}]"
     config = parse(text, path=Path("config.yaml"), environ={})
-    telemetry = Telemetry("1", "2", runtime_metrics=False, clock=FakeClock())
+    self_metrics = SelfMetrics("1", "2", runtime_metrics=False, clock=FakeClock())
     contexts = await tls_contexts(config.accounts)
-    exporter = Exporter(config, telemetry, FakeClock(), Random(0), contexts, shard=Shard())
+    exporter = PollManager(config, self_metrics, FakeClock(), Random(0), contexts, shard=Shard())
     (account,) = LiveBoard(exporter, FakeClock()).accounts()
-    assert account == Account("a", discovery=Discovery(was_tried=False))
+    assert account == AccountStatus("a", discovery=DiscoveryStatus(was_tried=False))
 
 
 async def test_the_closed_day_is_shown() -> None:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.model import BucketState, Outcome, Reason, Timing
+from exporter.model import BucketState, PollResult, Reason, Timing
 from exporter.status.state import (
     DownNode,
-    Placed,
-    Standing,
-    Tally,
+    Health,
+    RankedBucket,
+    Totals,
     shown_nodes,
     status_name,
     worst_first,
 )
 from exporter.status.summary import headline
 from tests.fakes import after, bucket, failure, node, reading
-from tests.status.boards import START, HeldBucket, placed
+from tests.status.boards import START, HeldBucket, ranked
 
 ONLINE, OFFLINE = node("a", status="ONLINE"), node("b", status="OFFLINE")
 STALE = Timing().stale_after
 
 
-def held(name: str, *outcomes: Outcome) -> HeldBucket:
+def held(name: str, *outcomes: PollResult) -> HeldBucket:
     """A bucket after some polls."""
     state = BucketState(START)
     for outcome in outcomes:
@@ -43,59 +43,59 @@ EMPTY = held("empty", reading(START))
 @pytest.mark.parametrize(
     ("one", "standing"),
     [
-        (STALE_ONE, Standing.FAILING),
-        (NEVER_GOOD, Standing.FAILING),
-        (FAILING, Standing.FAILING),
-        (PENDING, Standing.PENDING),
-        (WORSE, Standing.DEGRADED),
-        (DEGRADED, Standing.DEGRADED),
-        (UP, Standing.UP),
-        (EMPTY, Standing.UP),
+        (STALE_ONE, Health.FAILING),
+        (NEVER_GOOD, Health.FAILING),
+        (FAILING, Health.FAILING),
+        (PENDING, Health.PENDING),
+        (WORSE, Health.DEGRADED),
+        (DEGRADED, Health.DEGRADED),
+        (UP, Health.UP),
+        (EMPTY, Health.UP),
     ],
 )
-def test_standings(one: HeldBucket, standing: Standing) -> None:
+def test_standings(one: HeldBucket, health: Health) -> None:
     """A failure is failing, silence pending, a node not online degraded, the rest up."""
-    assert placed(one).standing is standing
+    assert ranked(one).health is health
 
 
 @pytest.mark.parametrize("one", [PENDING, UP])
 def test_what_gets_old_is_failing(one: HeldBucket) -> None:
     """From the moment at which the metrics drop its numbers a bucket is failing as overdue."""
     just_before = after(START, STALE - 0.001)
-    assert placed(one, just_before).standing is not Standing.FAILING
-    tally = Tally()
-    assert tally.place(one, START.monotonic + STALE).standing is Standing.FAILING
-    assert tally.reasons == {Reason.OVERDUE: 1}
-    assert tally.stale == 1
+    assert ranked(one, just_before).health is not Health.FAILING
+    totals = Totals()
+    assert totals.place(one, START.monotonic + STALE).health is Health.FAILING
+    assert totals.reasons == {Reason.OVERDUE: 1}
+    assert totals.stale == 1
 
 
 def test_the_worst_come_first() -> None:
     """Without numbers, with numbers, pending, most nodes down, up; by name among equals."""
     order = [NEVER_GOOD, STALE_ONE, FAILING, PENDING, WORSE, DEGRADED, EMPTY, UP]
-    mixed = [placed(each) for each in reversed(order)]
+    mixed = [ranked(each) for each in reversed(order)]
     assert [each.held for each in worst_first(mixed)] == order
 
 
-def tallied(*each: HeldBucket) -> tuple[Tally, list[Placed]]:
+def tallied(*each: HeldBucket) -> tuple[Totals, list[RankedBucket]]:
     """Buckets counted and placed."""
-    tally = Tally()
-    return tally, [tally.place(one, START.monotonic) for one in each]
+    totals = Totals()
+    return totals, [totals.place(one, START.monotonic) for one in each]
 
 
 def test_tally_counts_what_may_be_shown() -> None:
     """Buckets by state, reasons, accounts; nodes only where their numbers may be shown."""
-    tally, _ = tallied(STALE_ONE, NEVER_GOOD, FAILING, PENDING, WORSE, DEGRADED, UP)
-    assert tally.buckets == 7
-    assert tally.standings == {
-        Standing.FAILING: 3,
-        Standing.PENDING: 1,
-        Standing.DEGRADED: 2,
-        Standing.UP: 1,
+    totals, _ = tallied(STALE_ONE, NEVER_GOOD, FAILING, PENDING, WORSE, DEGRADED, UP)
+    assert totals.buckets == 7
+    assert totals.by_health == {
+        Health.FAILING: 3,
+        Health.PENDING: 1,
+        Health.DEGRADED: 2,
+        Health.UP: 1,
     }
-    assert tally.reasons == {Reason.TIMEOUT: 2, Reason.NOT_FOUND: 1}
-    assert tally.accounts == {"main": 7}
-    assert (tally.nodes, tally.not_online, tally.stale) == (7, 3, 1)
-    assert tally.down == {
+    assert totals.reasons == {Reason.TIMEOUT: 2, Reason.NOT_FOUND: 1}
+    assert totals.accounts == {"main": 7}
+    assert (totals.nodes, totals.not_online, totals.stale) == (7, 3, 1)
+    assert totals.down == {
         DownNode("b", "192.0.2.1", "OFFLINE"): 2,
         DownNode("c", "192.0.2.1", "x"): 1,
     }
@@ -119,22 +119,22 @@ def test_status_names_are_those_of_the_metrics(status: str | None, name: str) ->
 @pytest.mark.parametrize(
     ("buckets", "text", "short", "standing"),
     [
-        ([], "No buckets are polled", "no buckets", Standing.PENDING),
-        ([UP], "The bucket is up", "all up", Standing.UP),
-        ([UP, EMPTY], "All 2 buckets are up", "all up", Standing.UP),
-        ([FAILING, UP], "1 of 2 buckets is failing", "1 failing", Standing.FAILING),
-        ([FAILING, NEVER_GOOD], "2 of 2 buckets are failing", "2 failing", Standing.FAILING),
-        ([PENDING], "1 of 1 bucket waits for the first poll", "1 waiting", Standing.PENDING),
-        ([PENDING] * 2, "2 of 2 buckets wait for the first poll", "2 waiting", Standing.PENDING),
+        ([], "No buckets are polled", "no buckets", Health.PENDING),
+        ([UP], "The bucket is up", "all up", Health.UP),
+        ([UP, EMPTY], "All 2 buckets are up", "all up", Health.UP),
+        ([FAILING, UP], "1 of 2 buckets is failing", "1 failing", Health.FAILING),
+        ([FAILING, NEVER_GOOD], "2 of 2 buckets are failing", "2 failing", Health.FAILING),
+        ([PENDING], "1 of 1 bucket waits for the first poll", "1 waiting", Health.PENDING),
+        ([PENDING] * 2, "2 of 2 buckets wait for the first poll", "2 waiting", Health.PENDING),
         (
             [UP, DEGRADED],
             "All buckets are up, 1 of 4 nodes not online",
             "1 not online",
-            Standing.DEGRADED,
+            Health.DEGRADED,
         ),
     ],
 )
-def test_headline(buckets: list[HeldBucket], text: str, short: str, standing: Standing) -> None:
+def test_headline(buckets: list[HeldBucket], text: str, short: str, health: Health) -> None:
     """One sentence says the worst that there is."""
     said = headline(tallied(*buckets)[0])
-    assert (said.text, said.short, said.standing) == (text, short, standing)
+    assert (said.text, said.short, said.health) == (text, short, health)

@@ -6,20 +6,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
-from exporter.polling.history import PastPoll
-from exporter.status.facts import Plan
+from exporter.polling.history import PollRecord
+from exporter.status.facts import NextPoll
 from exporter.status.reasons import ADVICE
-from exporter.status.sparkline import HEIGHT, WIDTH, picture, poll_words
+from exporter.status.sparkline import HEIGHT, WIDTH, poll_words, sparkline
 from exporter.status.view import BucketView, bucket_view
 from tests.fakes import NOON, after, bucket, failure, node, reading
-from tests.status.boards import START, HeldBucket, placed
+from tests.status.boards import START, HeldBucket, ranked
 
 STALE = Timing().stale_after
 
 
-def seen(state: BucketState, now: Instant = START, plan: Plan | None = None) -> BucketView:
+def seen(state: BucketState, now: Instant = START, plan: NextPoll | None = None) -> BucketView:
     """A view of a bucket in a state."""
-    return bucket_view(placed(HeldBucket(bucket(), state), now), plan, (), now)
+    return bucket_view(ranked(HeldBucket(bucket(), state), now), plan, (), now)
 
 
 def test_a_failure_has_words_and_its_message() -> None:
@@ -67,7 +67,7 @@ def test_ages_do_not_follow_the_wall_clock() -> None:
 
 def test_the_next_poll_lies_ahead() -> None:
     """Its age is negative until it is due; without a plan there is none."""
-    assert seen(BucketState(START), plan=Plan(NOON + 30)).next_poll == (NOON + 30, -30.0)
+    assert seen(BucketState(START), plan=NextPoll(NOON + 30)).next_poll == (NOON + 30, -30.0)
     assert seen(BucketState(START)).next_poll is None
 
 
@@ -96,11 +96,11 @@ def test_the_closed_day_is_shown_until_the_next_one_may_be() -> None:
 def test_the_picture_grows_from_the_right() -> None:
     """The newest poll is at the right end; failures are of full height, good ones never."""
     polls = [
-        PastPoll(int(NOON), None, 0, 0.1),
-        PastPoll(int(NOON) + 60, Reason.TIMEOUT, 0, 10.0),
-        PastPoll(int(NOON) + 120, None, 2, 0.4),
+        PollRecord(int(NOON), None, 0, 0.1),
+        PollRecord(int(NOON) + 60, Reason.TIMEOUT, 0, 10.0),
+        PollRecord(int(NOON) + 120, None, 2, 0.4),
     ]
-    shown = picture(polls)
+    shown = sparkline(polls)
     assert [bar.kind for bar in shown.bars] == ["good", "failed", "degraded"]
     assert shown.bars[-1].x + 5 == WIDTH
     assert [bar.x for bar in shown.bars] == sorted({bar.x for bar in shown.bars})
@@ -114,10 +114,10 @@ def test_the_picture_grows_from_the_right() -> None:
 
 def test_the_picture_in_words() -> None:
     """It says the same without eyes."""
-    good = PastPoll(int(NOON), None, 0, 0.0)
-    assert picture([]).words == "No poll has ended yet"
-    assert picture([good]).words == "Last 1 poll: all good"
-    assert picture([good]).bars[0].height > 0
+    good = PollRecord(int(NOON), None, 0, 0.0)
+    assert sparkline([]).words == "No poll has ended yet"
+    assert sparkline([good]).words == "Last 1 poll: all good"
+    assert sparkline([good]).bars[0].height > 0
     assert poll_words(good) == "good, took 0.0 ms"
     assert poll_words(good._replace(nodes_not_online=1)) == ("good, took 0.0 ms, 1 node not online")
     assert poll_words(good._replace(reason=Reason.TLS)) == "failed (tls) after 0.0 ms"

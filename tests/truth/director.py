@@ -37,7 +37,7 @@ class Director:
     """Makes things happen."""
 
     def __init__(self, chance: Random, stage: Stage, checker: Checker) -> None:
-        self.journal: list[str] = []
+        self.event_logger: list[str] = []
         self.counts: Counter[str] = Counter()
         self._chance = chance
         self._stage = stage
@@ -93,7 +93,9 @@ class Director:
     def _note(self, act: str, what: str) -> None:
         self.counts[act] += 1
         now = self._stage.clock.monotonic()
-        self.journal.append(f"{now:10.1f} {self._stage.clock.wall() % 86400:8.1f} {act}: {what}")
+        self.event_logger.append(
+            f"{now:10.1f} {self._stage.clock.wall() % 86400:8.1f} {act}: {what}"
+        )
 
     async def _trouble(self) -> str:
         names = self._chance.sample(list(simulator.SCENARIOS), self._chance.randint(1, 4))

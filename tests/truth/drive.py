@@ -36,7 +36,7 @@ RECOVERY = 1200.0
 
 
 @dataclass
-class Outcome:
+class PollResult:
     """What a run came to."""
 
     seed: int
@@ -47,7 +47,7 @@ class Outcome:
     acts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
-    journal: list[str] = field(default_factory=list)
+    event_logger: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         failures = ", ".join(f"{reason} {n}" for reason, n in sorted(self.failures.items()) if n)
@@ -59,7 +59,7 @@ class Outcome:
 
     def complaint(self) -> str:
         """What an assertion says."""
-        happened = "\n  ".join(self.journal[-25:])
+        happened = "\n  ".join(self.event_logger[-25:])
         found = "\n".join(self.findings[:10])
         return f"seed {self.seed}, scrape {self.scrapes}:\n{found}\nwhat happened:\n  {happened}"
 
@@ -68,7 +68,7 @@ class _Run:
     """A run while it lasts."""
 
     def __init__(self, seed: int, stage: Stage) -> None:
-        self.outcome = Outcome(seed)
+        self.outcome = PollResult(seed)
         self._stage = stage
         self._chance = Random(seed)
         plan = first_plan(str(stage.directory))
@@ -145,12 +145,12 @@ class _Run:
     def _add_up(self) -> None:
         ledger, outcome = self._stage.api.ledger, self.outcome
         outcome.calls = sum(ledger.calls_by_kind.values())
-        outcome.acts, outcome.journal = self._director.counts, self._director.journal
+        outcome.acts, outcome.event_logger = self._director.counts, self._director.event_logger
         for series, value in self._last.of("flashback_api_request_failures_total").items():
             outcome.failures[series.label("reason")] += int(value)
 
 
-async def drive(seed: int, *, midnights: int = 3, speed: float = 60.0) -> Outcome:
+async def drive(seed: int, *, midnights: int = 3, speed: float = 60.0) -> PollResult:
     """Live through the midnights; the run ends with the first page that is not true."""
     clock = JumpingClock(MIDNIGHT - BEFORE_MIDNIGHT, speed)
     rules = simulator.TokenRules(lifetime=400.0)

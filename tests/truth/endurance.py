@@ -33,7 +33,7 @@ CALM = 0.3
 WITNESS = "in-use"
 """The file in which the process says how much memory it has in use."""
 
-PATIENCE = 60.0
+TIMEOUTS = 60.0
 """Seconds in which the process is up."""
 
 TROUBLE = (
@@ -135,7 +135,7 @@ class _Watch:
         self.measured.failures = _failures(seen)
         up = sum(seen.by("flashback_bucket_up", "bucket_id").values())
         memory = f"{sample.in_use / MEGABYTE:.1f} of {sample.rss / MEGABYTE:.1f} MB in use"
-        days = f"{sample.closed_days} closed days"
+        days = f"{sample.previous_days} closed days"
         self._say(f"{sample.polls:,} polls, {memory}, {sample.fds} fds, {up:.0f} up, {days}")
         return sample.polls
 
@@ -190,7 +190,7 @@ async def _exporter(config: Path, directory: Path) -> AsyncIterator[Process]:
 
 async def _address(log: Path, process: Process) -> str:
     """Where it listens, once it does."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUTS):
         while True:
             text = log.read_text("utf-8")  # noqa: ASYNC240 - a small local file
             found = re.search(r"event=listening address=(\S+)", text)

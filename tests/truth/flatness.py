@@ -49,7 +49,7 @@ class Sample(NamedTuple):
     rss: int  # bytes
     in_use: int  # bytes
     fds: int
-    closed_days: int  # of so many buckets
+    previous_days: int  # of so many buckets
 
 
 class Usual(NamedTuple):
@@ -72,8 +72,8 @@ class Measured:
     def warm(self) -> float:
         """The part of the polls after which it was warm."""
         last = self.samples[-1]
-        enough = NEARLY_ALL * max(each.closed_days for each in self.samples)
-        there = next(each for each in self.samples if each.closed_days >= enough)
+        enough = NEARLY_ALL * max(each.previous_days for each in self.samples)
+        there = next(each for each in self.samples if each.previous_days >= enough)
         return max(WARM, there.polls / last.polls)
 
     def around(self, share: float) -> Usual:

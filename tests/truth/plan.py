@@ -123,18 +123,18 @@ class Plan:
         """The account of a name."""
         return next((holder for holder in self.holders if holder.name == name), None)
 
-    def roster(self, found: Mapping[str, Iterable[Entry]]) -> dict[str, dict[str, str]]:
+    def assign(self, found: Mapping[str, Iterable[Entry]]) -> dict[str, dict[str, str]]:
         """The labels of each bucket to be polled, where listings have told this much."""
         seen = {name: {entry.id: entry for entry in entries} for name, entries in found.items()}
-        roster = {
+        assign = {
             bucket.id: self._labels(holder, bucket, seen.get(holder.name, {}).get(bucket.id))
             for holder in self.holders
             for bucket in holder.buckets
         }
         for holder, entry in self._admitted(found):
             bucket = Planned(entry.id, entry.name)
-            roster.setdefault(entry.id, self._labels(holder, bucket, entry))
-        return roster
+            assign.setdefault(entry.id, self._labels(holder, bucket, entry))
+        return assign
 
     def _admitted(self, found: Mapping[str, Iterable[Entry]]) -> Iterator[tuple[Holder, Entry]]:
         for holder in self.holders:

@@ -97,7 +97,7 @@ class Rosters:
 
 def _differences(page: Page, plan: Plan, found: dict[str, Found]) -> list[str]:
     expected = {
-        Series(INFO, tuple(sorted(labels.items()))) for labels in plan.roster(found).values()
+        Series(INFO, tuple(sorted(labels.items()))) for labels in plan.assign(found).values()
     }
     there = set(page.of(INFO))
     missing = [f"{dict(each.labels)} is not there" for each in sorted(expected - there, key=repr)]

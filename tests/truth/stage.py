@@ -13,7 +13,7 @@ from typing import NamedTuple
 import aiohttp
 
 from exporter import simulator
-from exporter.app import Options, serving
+from exporter.app import Options, run_app
 from exporter.config import Config, parse
 from exporter.web.server import ListenAddress
 from tests.truth.clock import JumpingClock
@@ -100,7 +100,7 @@ class Stage:
             return parse(self.file.read_text("utf-8"), path=self.file, environ={})
 
         async with (
-            serving(load, options, self.clock, chance, asyncio.Event()) as (address,),
+            run_app(load, options, self.clock, chance, asyncio.Event()) as (address,),
             aiohttp.ClientSession(f"http://{address}", trust_env=False) as session,
             asyncio.TaskGroup() as group,
         ):

@@ -22,12 +22,18 @@ from pydantic import SecretStr
 
 from exporter import config
 from exporter.config import Account, Limits, TlsConfig
-from exporter.model import Bucket, Failure, Outcome, Reading, Reason, Timing
-from exporter.upstream.account import Access, Shared, proxy_url, tls_contexts, tls_contexts_now
-from exporter.upstream.credentials import GivenToken, TokenFile
-from exporter.upstream.login import Login
-from exporter.upstream.parsing import Guard
-from exporter.upstream.rate_limit import Pace
+from exporter.model import Bucket, FailedPoll, GoodPoll, PollResult, Reason, Timing
+from exporter.upstream.account import (
+    AccountClient,
+    ClientContext,
+    proxy_url,
+    tls_contexts,
+    tls_contexts_now,
+)
+from exporter.upstream.credentials import StaticToken, TokenFile
+from exporter.upstream.login import LoginCredentials
+from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.resolver import Resolver
 from tests.fakes import FakeClock, Recorder
 
@@ -93,7 +99,7 @@ async def tls_api(context: ssl.SSLContext) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def polled(account: Account, previous: Access | None = None) -> Outcome:
+async def polled(account: Account, previous: AccountClient | None = None) -> PollResult:
     """How one poll of an account ends; after a reload, where there was an access before."""
     clock = FakeClock()
     access = access_to(account, clock)
@@ -113,7 +119,7 @@ async def polled(account: Account, previous: Access | None = None) -> Outcome:
 async def reason(account: Account) -> Reason | None:
     """Why a poll fails, or None."""
     outcome = await polled(account)
-    return outcome.fault.reason if isinstance(outcome, Failure) else None
+    return outcome.fault.reason if isinstance(outcome, FailedPoll) else None
 
 
 async def test_own_authority_is_trusted(authority: Authority) -> None:
@@ -216,21 +222,25 @@ def test_key_with_a_passphrase_is_an_error_and_no_prompt(
         access_to(replace(ACCOUNT, tls=tls), FakeClock())
 
 
-def access_to(account: Account, clock: FakeClock) -> Access:
+def access_to(account: Account, clock: FakeClock) -> AccountClient:
     """An account's way to the API, with nobody beside it."""
     return access_beside(account, shared(clock))
 
 
-def access_beside(account: Account, others: Shared) -> Access:
+def access_beside(account: Account, others: ClientContext) -> AccountClient:
     """An account's way to the API, with something shared."""
-    return Access(account, others, tls_contexts_now([account])[account.tls], others.pace)
+    return AccountClient(
+        account, others, tls_contexts_now([account])[account.tls], others.rate_limiter
+    )
 
 
-def shared(clock: FakeClock) -> Shared:
+def shared(clock: FakeClock) -> ClientContext:
     """What an access shares with others."""
     limits = Limits(4, 1000, 10, 10_000)
-    guard = Guard(frozenset(), 10)
-    return Shared(limits, guard, Pace(1000, clock), clock, Random(0), Recorder())
+    answer_limits = AnswerLimits(frozenset(), 10)
+    return ClientContext(
+        limits, answer_limits, RateLimiter(1000, clock), clock, Random(0), Recorder()
+    )
 
 
 async def test_accounts_share_one_look_up_of_a_name() -> None:
@@ -244,15 +254,17 @@ async def test_accounts_share_one_look_up_of_a_name() -> None:
 
     clock = FakeClock()
     for_all = replace(shared(clock), resolver=Resolver(hang))
-    accesses = [access_beside(replace(FAR, name=name), for_all) for name in ("a", "b", "c")]
+    account_clients = [access_beside(replace(FAR, name=name), for_all) for name in ("a", "b", "c")]
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        polls = [group.create_task(each.client.poll(Bucket("a", "b1", "b1"))) for each in accesses]
+        polls = [
+            group.create_task(each.client.poll(Bucket("a", "b1", "b1"))) for each in account_clients
+        ]
         await clock.advance(Timing().poll_timeout)
     end.set()
-    for each in accesses:
+    for each in account_clients:
         await each.aclose()
     outcomes = [each.result() for each in polls]
-    assert [isinstance(each, Failure) and each.fault.reason for each in outcomes] == [
+    assert [isinstance(each, FailedPoll) and each.fault.reason for each in outcomes] == [
         Reason.TIMEOUT
     ] * 3
     assert asked == ["api.example"]
@@ -295,7 +307,7 @@ async def test_proxy_is_asked_with_its_own_password() -> None:
     """Requests go to the account's proxy, which gets the password of its URL."""
     async with proxying() as proxy:
         url = SecretStr(proxy.url.replace("//", "//user:pass@"))
-        assert isinstance(await polled(replace(FAR, proxy_url=url)), Reading)
+        assert isinstance(await polled(replace(FAR, proxy_url=url)), GoodPoll)
     (head,) = proxy.heads
     assert head.startswith("POST http://api.example:8080/bucket/b1/stats HTTP/1.1\r\n")
     assert "proxy-authorization: basic dxnlcjpwyxnz" in head.lower()
@@ -310,11 +322,11 @@ async def test_proxy_that_quotes_its_password_is_not_repeated() -> None:
         url = SecretStr(proxy.url.replace("//", "//user:pa%24%24word@"))
         account = replace(FAR, proxy_url=url)
         outcome = await polled(account)
-        assert isinstance(outcome, Failure)
+        assert isinstance(outcome, FailedPoll)
         assert "quotes a secret" in outcome.fault.message
         access = access_to(account, FakeClock())
         outcome = await polled(replace(FAR, proxy_url=SecretStr(proxy.url)), access)
-        assert isinstance(outcome, Failure)
+        assert isinstance(outcome, FailedPoll)
         assert "quotes a secret" in outcome.fault.message
 
 
@@ -324,7 +336,7 @@ async def test_proxy_of_the_environment_only_where_asked_for(
     """http_proxy and no_proxy count with proxy_from_environment, and not without."""
     async with proxying() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
-        assert isinstance(await polled(replace(FAR, proxy_from_environment=True)), Reading)
+        assert isinstance(await polled(replace(FAR, proxy_from_environment=True)), GoodPoll)
         assert len(proxy.heads) == 1
         assert await reason(replace(FAR, base_url="http://no-such-host.invalid")) is Reason.CONNECT
         monkeypatch.setenv("no_proxy", "no-such-host.invalid")
@@ -383,10 +395,10 @@ def test_credentials_follow_the_settings(tmp_path: Path) -> None:
     login = config.Login("ops@example.com", SecretStr("pw"))
     in_file = config.Login("ops@example.com", tmp_path / "password")
     kinds: list[tuple[SecretStr | Path | config.Login, type]] = [
-        (SecretStr("t"), GivenToken),
+        (SecretStr("t"), StaticToken),
         (tmp_path / "token", TokenFile),
-        (login, Login),
-        (in_file, Login),
+        (login, LoginCredentials),
+        (in_file, LoginCredentials),
     ]
     for given, kind in kinds:
         access = access_to(replace(ACCOUNT, credentials=given), FakeClock())
@@ -394,8 +406,8 @@ def test_credentials_follow_the_settings(tmp_path: Path) -> None:
     first = access_to(replace(ACCOUNT, credentials=login), FakeClock())
     same = access_to(replace(ACCOUNT, credentials=login), FakeClock())
     other = access_to(replace(ACCOUNT, credentials=in_file), FakeClock())
-    assert isinstance(first.credentials, Login)
+    assert isinstance(first.credentials, LoginCredentials)
     for successor, goes_on in ((same, True), (other, False)):
         successor.resume(first)
-        assert isinstance(successor.credentials, Login)
+        assert isinstance(successor.credentials, LoginCredentials)
         assert (successor.credentials.memory is first.credentials.memory) is goes_on

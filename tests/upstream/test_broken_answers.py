@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from exporter.logs import configure
-from exporter.model import Fault
+from exporter.model import ApiError
 from exporter.upstream.events import Call
-from exporter.upstream.listing import listing
-from exporter.upstream.login_api import grant
-from exporter.upstream.parsing import Guard, Parsed, parse_stats
-from exporter.upstream.request import Caller, Inquiry
-from exporter.upstream.transport import Answer, Transport, Unanswered
+from exporter.upstream.listing import parse_listing
+from exporter.upstream.login_api import parse_tokens
+from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
+from exporter.upstream.request import ApiRequest, Requester
+from exporter.upstream.transport import Answer, RequestFailed, Transport
 from tests.fakes import FakeClock, Recorder
 from tests.upstream import scripted
 from tests.upstream.scripted import chunked, http
@@ -40,10 +40,10 @@ BODIES: dict[Call, dict[str, Any]] = {
 }
 
 READ: dict[Call, Callable[[bytes], Parsed[object]]] = {
-    Call.STATS: lambda body: parse_stats(body, DAY, Guard(frozenset(), 10)),
-    Call.LIST: listing,
-    Call.LOGIN: grant,
-    Call.REFRESH: grant,
+    Call.STATS: lambda body: parse_stats(body, DAY, AnswerLimits(frozenset(), 10)),
+    Call.LIST: parse_listing,
+    Call.LOGIN: parse_tokens,
+    Call.REFRESH: parse_tokens,
 }
 
 
@@ -83,14 +83,14 @@ class Telling(Transport):
     async def send(self, request: httpx.Request, max_bytes: int) -> Answer:
         try:
             return await self.transport.send(request, max_bytes)
-        except Unanswered:
+        except RequestFailed:
             self.tracebacks.append(traceback.format_exc())
             raise
 
 
-def caller(transport: Transport, url: str, case: int) -> Caller:
+def requester(transport: Transport, url: str, case: int) -> Requester:
     """The caller for one case: the server knows it by the user agent."""
-    return Caller(
+    return Requester(
         "main",
         url,
         transport=transport,
@@ -115,7 +115,7 @@ async def test_nothing_of_a_broken_answer_is_shown(
     if split:
         cases = [case for case in cases if b"\r\n\r\n" in case]
     tracebacks: list[str] = []
-    faults: list[Fault] = []
+    faults: list[ApiError] = []
 
     async def script(asked: scripted.Client) -> None:
         answer = cases[int(asked.header("user-agent"))]
@@ -132,9 +132,11 @@ async def test_nothing_of_a_broken_answer_is_shown(
         transport = Telling(real, tracebacks)
 
         async def attempt(case: int) -> None:
-            asking = caller(transport, server.url, case)
-            result = await asking.attempt(Inquiry(call, "POST", "/any", b"{}"), READ[call], "tok")
-            if isinstance(result, Fault):
+            asking = requester(transport, server.url, case)
+            result = await asking.attempt(
+                ApiRequest(call, "POST", "/any", b"{}"), READ[call], "tok"
+            )
+            if isinstance(result, ApiError):
                 faults.append(result)
 
         async with asyncio.TaskGroup() as group:

@@ -18,23 +18,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.model import (
-    Failure,
-    Fault,
+    ApiError,
+    FailedPoll,
     FoundBucket,
+    GoodPoll,
     Listing,
-    Outcome,
-    Reading,
+    PollResult,
     Reason,
     Timing,
 )
 from exporter.upstream.client import Client
-from exporter.upstream.credentials import Credentials, GivenToken, TokenFile
+from exporter.upstream.credentials import Credentials, StaticToken, TokenFile
 from exporter.upstream.events import Attempt, Call, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.listing import MAX_LISTING_BYTES, TOO_LARGE
-from exporter.upstream.parsing import Guard, Parsed
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request import QUICK_SWITCHES, Caller, Inquiry, retry_after_seconds
+from exporter.upstream.parsing import AnswerLimits, Parsed
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request import QUICK_SWITCHES, ApiRequest, Requester, retry_after_seconds
 from exporter.upstream.transport import Transport
 from tests.fakes import MIDNIGHT, FakeClock, Recorder, bucket
 
@@ -59,9 +59,9 @@ class World:
     ) -> None:
         self.clock = FakeClock() if wall is None else FakeClock(wall)
         self.seen = Recorder()
-        self.pace = Pace(rate, self.clock)
+        self.rate_limiter = RateLimiter(rate, self.clock)
         timing = timing or Timing()
-        caller = Caller(
+        requester = Requester(
             "main",
             BASE,
             transport=Transport(httpx.MockTransport(router.async_handler)),
@@ -71,29 +71,29 @@ class World:
             clock=self.clock,
             observer=self.seen,
         )
-        self.caller = caller
+        self.requester = requester
         self.client = Client(
-            caller,
-            credentials or GivenToken(TOKEN),
-            guard=Guard(frozenset({"ONLINE"}), max_nodes),
+            requester,
+            credentials or StaticToken(TOKEN),
+            answer_limits=AnswerLimits(frozenset({"ONLINE"}), max_nodes),
             deadline=timing.poll_interval,
-            pace=self.pace,
+            rate_limiter=self.rate_limiter,
             clock=self.clock,
             chance=Random(0),
             observer=self.seen,
         )
 
-    async def poll(self, bucket_id: str = "b1", within: float = 100.0) -> Outcome:
+    async def poll(self, bucket_id: str = "b1", within: float = 100.0) -> PollResult:
         """Poll a bucket, letting as much time pass as it takes."""
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.client.poll(bucket(bucket_id)))
             await self.clock.advance(within)
         return task.result()
 
-    async def fault(self) -> Fault:
+    async def fault(self) -> ApiError:
         """The fault of a poll that fails."""
         outcome = await self.poll()
-        assert isinstance(outcome, Failure)
+        assert isinstance(outcome, FailedPoll)
         return outcome.fault
 
 
@@ -154,7 +154,7 @@ async def test_good_answer_is_a_reading(router: respx.Router) -> None:
     answers(router, ok())
     world = World(router)
     outcome = await world.poll()
-    assert isinstance(outcome, Reading)
+    assert isinstance(outcome, GoodPoll)
     assert outcome.stats.nodes[0].uptime_ratio == 0.5
     assert outcome.stats.day == world.clock.now().day
     assert world.seen.attempts == [Attempt("main", Call.STATS, 200, None, 0.0)]
@@ -165,7 +165,7 @@ async def test_day_is_that_of_the_start_of_the_poll(router: respx.Router) -> Non
     route = answers(router, httpx.Response(502), httpx.Response(502), ok())
     world = World(router, wall=MIDNIGHT - 0.01)
     outcome = await world.poll()
-    assert isinstance(outcome, Reading)
+    assert isinstance(outcome, GoodPoll)
     assert outcome.ended.wall > MIDNIGHT
     assert outcome.stats.day.isoformat() == "2024-01-15"
     days = {json.loads(call.request.content)["day"] for call in route.calls}
@@ -206,7 +206,7 @@ async def test_redirect_is_never_followed(router: respx.Router) -> None:
     elsewhere = router.route(host="evil.example")
     answers(router, httpx.Response(307, headers={"Location": "https://evil.example/"}))
     fault = await World(router).fault()
-    assert fault == Fault(Reason.UNEXPECTED_STATUS, "HTTP 307")
+    assert fault == ApiError(Reason.UNEXPECTED_STATUS, "HTTP 307")
     assert not elsewhere.called
 
 
@@ -216,8 +216,8 @@ async def test_server_errors_are_tried_three_times(router: respx.Router, status:
     route = answers(router, *[httpx.Response(status)] * 3)
     world = World(router)
     outcome = await world.poll()
-    assert isinstance(outcome, Failure)
-    assert outcome.fault == Fault(Reason.SERVER_ERROR, f"HTTP {status}")
+    assert isinstance(outcome, FailedPoll)
+    assert outcome.fault == ApiError(Reason.SERVER_ERROR, f"HTTP {status}")
     assert 0 < outcome.duration <= 1.5
     assert route.call_count == 3
     assert world.seen.retries == [("main", Call.STATS)] * 2
@@ -228,7 +228,7 @@ async def test_retry_can_succeed(router: respx.Router) -> None:
     """A failed attempt does not show in the outcome of a poll that succeeds after it."""
     answers(router, httpx.ConnectError("refused"), httpx.Response(503), ok())
     world = World(router)
-    assert isinstance(await world.poll(), Reading)
+    assert isinstance(await world.poll(), GoodPoll)
     assert [attempt.reason for attempt in world.seen.attempts] == [
         Reason.CONNECT,
         Reason.SERVER_ERROR,
@@ -248,8 +248,8 @@ async def test_time_out_is_not_retried(router: respx.Router) -> None:
     answers(router, hang, hang)
     world = World(router)
     outcome = await world.poll()
-    assert isinstance(outcome, Failure)
-    assert outcome.fault == Fault(Reason.TIMEOUT, "no answer within 10s")
+    assert isinstance(outcome, FailedPoll)
+    assert outcome.fault == ApiError(Reason.TIMEOUT, "no answer within 10s")
     assert outcome.duration == 10
     assert len(asked) == 1
 
@@ -264,7 +264,7 @@ async def test_poll_ends_within_its_interval(router: respx.Router) -> None:
     answers(router, slow, slow, slow)
     world = World(router, timing=Timing(poll_interval=15, poll_timeout=10))
     outcome = await world.poll()
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, FailedPoll)
     assert outcome.fault.reason is Reason.TIMEOUT
     assert outcome.duration == 15
 
@@ -338,7 +338,7 @@ async def test_unusable_body_is_a_failure_of_its_own(router: respx.Router) -> No
     """A 200 that says success: false, or nothing that can be read, is not retried."""
     answers(router, ok(success=False, message="Try later"), httpx.Response(200, text="<html>"))
     world = World(router)
-    assert await world.fault() == Fault(Reason.UNSUCCESSFUL, "Try later")
+    assert await world.fault() == ApiError(Reason.UNSUCCESSFUL, "Try later")
     assert (await world.fault()).reason is Reason.MALFORMED
     assert [attempt.reason for attempt in world.seen.attempts] == [
         Reason.UNSUCCESSFUL,
@@ -377,7 +377,7 @@ async def test_refused_token_is_read_again_and_the_call_made_once_more(
 
     route = answers(router, refuse, ok())
     world = World(router, credentials=TokenFile(file, FakeClock()))
-    assert isinstance(await world.client.poll(bucket()), Reading)
+    assert isinstance(await world.client.poll(bucket()), GoodPoll)
     assert route.calls.last.request.headers["Authorization"] == "Bearer new"
     assert world.seen.retries == [("main", Call.STATS)]
 
@@ -389,12 +389,12 @@ async def test_refused_token_is_not_sent_twice(router: respx.Router, tmp_path: P
     route = answers(router, httpx.Response(401), httpx.Response(401))
     world = World(router, credentials=TokenFile(file, FakeClock()))
     outcome = await world.client.poll(bucket())
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, FailedPoll)
     assert outcome.fault.reason is Reason.UNAUTHORIZED
     assert route.call_count == 1
 
 
-class NoTokenYet(GivenToken):
+class NoTokenYet(StaticToken):
     """Credentials whose token takes its time."""
 
     def __init__(self) -> None:
@@ -413,9 +413,9 @@ async def test_wait_for_a_token_ends_with_the_poll(router: respx.Router) -> None
     """A poll that got no token within its interval says so, and nothing was sent."""
     route = answers(router, ok())
     outcome = await World(router, credentials=NoTokenYet()).poll()
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, FailedPoll)
     text = "no answer within 60s, retries and the wait for a token included"
-    assert outcome.fault == Fault(Reason.TIMEOUT, text)
+    assert outcome.fault == ApiError(Reason.TIMEOUT, text)
     assert outcome.duration == 60
     assert not route.called
 
@@ -425,7 +425,7 @@ async def test_missing_token_sends_nothing(router: respx.Router, tmp_path: Path)
     route = answers(router, ok())
     world = World(router, credentials=TokenFile(tmp_path / "token", FakeClock()))
     outcome = await world.client.poll(bucket())
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, FailedPoll)
     assert outcome.fault.reason is Reason.UNAUTHORIZED
     assert "No such file" in outcome.fault.message
     assert not route.called
@@ -447,7 +447,7 @@ async def test_token_quoted_back_is_not_repeated(
 async def test_short_secrets_do_not_garble_messages(router: respx.Router) -> None:
     """A token of a letter is not looked for: it stands in every text by chance."""
     answers(router, httpx.Response(403, json={"message": "not to this bucket"}))
-    fault = await World(router, credentials=GivenToken("t")).fault()
+    fault = await World(router, credentials=StaticToken("t")).fault()
     assert fault.message == "HTTP 403: not to this bucket"
 
 
@@ -455,7 +455,7 @@ async def test_retries_keep_to_the_shared_pace(router: respx.Router) -> None:
     """A retry takes its place among all requests of the process."""
     answers(router, httpx.Response(500), ok())
     world = World(router, rate=0.1)
-    world.pace.take()
+    world.rate_limiter.reserve()
     outcome = await world.poll()
     assert outcome.duration > 9
 
@@ -470,7 +470,7 @@ async def test_what_came_before_a_long_sleep_is_too_late(router: respx.Router) -
 
     answers(router, sleep)
     fault = await world.fault()
-    assert fault == Fault(Reason.TIMEOUT, "the answer was not read within 60s")
+    assert fault == ApiError(Reason.TIMEOUT, "the answer was not read within 60s")
 
 
 class Reader:
@@ -491,8 +491,8 @@ async def test_large_answers_are_read_off_the_loop(router: respx.Router, size: i
     """In a thread of their own, which lets the event loop have the interpreter soon."""
     answers(router, httpx.Response(200, content=b"x" * size))
     world, reader, usual = World(router, max_bytes=size), Reader(), sys.getswitchinterval()
-    inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
-    assert await world.caller.attempt(inquiry, reader.read) == size
+    api_request = ApiRequest(Call.STATS, "POST", "/bucket/b1/stats")
+    assert await world.requester.attempt(api_request, reader.read) == size
     is_large = size > LARGE_BODY
     assert (reader.threads != [threading.get_ident()]) == is_large
     assert reader.switch_intervals == [pytest.approx(QUICK_SWITCHES if is_large else usual)]
@@ -511,8 +511,8 @@ async def test_one_large_answer_is_read_at_a_time(router: respx.Router) -> None:
             return Parsed(result=False)
         return Parsed(result=True)
 
-    inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
-    attempts = (world.caller.attempt(inquiry, read) for _ in range(2))
+    api_request = ApiRequest(Call.STATS, "POST", "/bucket/b1/stats")
+    attempts = (world.requester.attempt(api_request, read) for _ in range(2))
     assert await asyncio.gather(*attempts) == [False, False]
 
 
@@ -525,12 +525,12 @@ async def test_reading_of_a_large_answer_has_a_deadline(router: respx.Router) ->
         goes_on.wait()
         return Parsed(len(body))
 
-    inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
+    api_request = ApiRequest(Call.STATS, "POST", "/bucket/b1/stats")
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(world.caller.attempt(inquiry, read))
+        task = group.create_task(world.requester.attempt(api_request, read))
         await world.clock.advance(10)
         goes_on.set()
-    assert task.result() == Fault(Reason.TIMEOUT, "no answer within 10s")
+    assert task.result() == ApiError(Reason.TIMEOUT, "no answer within 10s")
     assert world.seen.attempts == [Attempt("main", Call.STATS, 200, Reason.TIMEOUT, 10.0)]
 
 

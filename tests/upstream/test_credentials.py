@@ -16,9 +16,9 @@ from exporter.model import Reason
 from exporter.upstream.credentials import (
     FILE_DEADLINE,
     FILE_WATCH,
-    GivenToken,
     NoToken,
     SecretFile,
+    StaticToken,
     TokenFile,
 )
 from tests.fakes import FakeClock
@@ -90,9 +90,9 @@ async def refusal(credentials: TokenFile) -> str:
 
 async def test_given_token_stays() -> None:
     """A token from the configuration is the only one there is."""
-    given = GivenToken("t0")
+    given = StaticToken("t0")
     assert await given.token() == given.at_hand() == "t0"
-    assert await given.renewed("t0") is None
+    assert await given.refresh("t0") is None
     await given.run(lambda: None)
 
 
@@ -137,7 +137,7 @@ async def test_file_written_anew_with_the_same_token_is_no_news(tmp_path: Path) 
             (tmp_path / "new").write_text(text)
             (tmp_path / "new").replace(file)
             await followed.clock.advance(FILE_WATCH)
-            assert await followed.credentials.renewed("t1") is None
+            assert await followed.credentials.refresh("t1") is None
             await followed.clock.advance(FILE_WATCH)
         file.write_text("t2")
         await followed.until(lambda: followed.credentials.at_hand() == "t2")
@@ -151,7 +151,7 @@ async def test_another_token_that_a_refusal_brought_is_news(tmp_path: Path) -> N
     async with following(file) as followed:
         await followed.until(lambda: followed.news == 1)
         file.write_text("t2")
-        assert await followed.credentials.renewed("t1") == "t2"
+        assert await followed.credentials.refresh("t1") == "t2"
         await followed.until(lambda: followed.news == 2)
 
 
@@ -178,10 +178,10 @@ async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_p
     os.utime(file, (1, 1))
     credentials = token_file(file)
     assert await credentials.token() == "t1"
-    assert await credentials.renewed("t1") is None
+    assert await credentials.refresh("t1") is None
     file.write_text("t2")
     os.utime(file, (1, 1))
-    assert await credentials.renewed("t1") == "t2"
+    assert await credentials.refresh("t1") == "t2"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ async def test_mount_that_hangs_costs_no_token_that_is_in_memory(tmp_path: Path)
         await followed.until(lambda: followed.news == 1)
         credentials = followed.credentials
         file.answers.clear()
-        renewal = asyncio.ensure_future(credentials.renewed("t1"))
+        renewal = asyncio.ensure_future(credentials.refresh("t1"))
         await followed.clock.advance(10 * FILE_DEADLINE)
         assert await renewal is None
         assert credentials.at_hand() == await credentials.token() == "t1"
@@ -282,7 +282,7 @@ async def test_successor_goes_on_with_the_token_and_reads_the_file_again(tmp_pat
         os.utime(file, (1, 1))
         await followed.until(lambda: followed.credentials.at_hand() == "t2")
         await followed.until(lambda: followed.news == 1)
-        followed.credentials.resume(GivenToken("other"))
+        followed.credentials.resume(StaticToken("other"))
         assert followed.credentials.at_hand() == "t2"
 
 

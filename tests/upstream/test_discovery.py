@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from exporter.config import Account, Discovery, TlsConfig
-from exporter.model import Bucket, Fault, FoundBucket, Instant, Listing, Reason, Timing
-from exporter.upstream.discovery import Inventory, admitted, roster
+from exporter.model import ApiError, Bucket, FoundBucket, Instant, Listing, Reason, Timing
+from exporter.upstream.discovery import DiscoveryState, assign, filtered
 from tests.fakes import NOON, after
 
 START = Instant(NOON, 1000.0)
-DOWN = Fault(Reason.CONNECT, "down")
+DOWN = ApiError(Reason.CONNECT, "down")
 
 
 def found(bucket_id: str, name: str | None = None) -> FoundBucket:
@@ -50,49 +50,50 @@ def listing(*ids: str) -> Listing:
     return Listing(tuple(map(found, ids)))
 
 
-def listed(*ids: str) -> Inventory:
+def listed(*ids: str) -> DiscoveryState:
     """What is known after a listing with these buckets."""
-    return Inventory().after(listing(*ids), START)
+    return DiscoveryState().after(listing(*ids), START)
 
 
-def polled(*accounts: Account, **inventories: Inventory) -> dict[str, str]:
+def polled(*accounts: Account, **discovery_states: DiscoveryState) -> dict[str, str]:
     """Which account polls which bucket."""
     return {
-        each.bucket.id: each.bucket.account for each in roster(accounts, inventories).assignments
+        each.bucket.id: each.bucket.account
+        for each in assign(accounts, discovery_states).assignments
     }
 
 
 def test_listing_replaces_what_was_found() -> None:
     """New buckets come, vanished ones go."""
-    inventory = listed("a", "b").after(listing("b", "c"), after(START, 600))
-    assert [each.id for each in inventory.found] == ["b", "c"]
-    assert inventory.last_success == after(START, 600)
+    discovery_state = listed("a", "b").after(listing("b", "c"), after(START, 600))
+    assert [each.id for each in discovery_state.found] == ["b", "c"]
+    assert discovery_state.last_success == after(START, 600)
 
 
 def test_fault_keeps_the_last_list() -> None:
     """A listing that fails says nothing about the buckets."""
-    inventory = listed("a").after(DOWN, after(START, 600))
-    assert [each.id for each in inventory.found] == ["a"]
-    assert inventory.fault == DOWN
-    assert inventory.last_success == START
-    assert inventory.after(listing("a"), after(START, 660)).fault is None
+    discovery_state = listed("a").after(DOWN, after(START, 600))
+    assert [each.id for each in discovery_state.found] == ["a"]
+    assert discovery_state.fault == DOWN
+    assert discovery_state.last_success == START
+    assert discovery_state.after(listing("a"), after(START, 660)).fault is None
 
 
 def test_empty_list_must_come_twice() -> None:
     """One empty listing may be a fault upstream; two in a row are believed."""
-    inventory = listed("a").after(listing(), START)
-    assert [each.id for each in inventory.found] == ["a"]
-    assert inventory.after(listing(), START).found == ()
-    interrupted = inventory.after(listing("a"), START).after(listing(), START)
+    discovery_state = listed("a").after(listing(), START)
+    assert [each.id for each in discovery_state.found] == ["a"]
+    assert discovery_state.after(listing(), START).found == ()
+    interrupted = discovery_state.after(listing("a"), START).after(listing(), START)
     assert [each.id for each in interrupted.found] == ["a"]
 
 
 def test_what_a_listing_skips_is_known_until_the_next_good_one() -> None:
     """A listing that fails says nothing about it."""
-    inventory = Inventory().after(Listing((found("a"),), skipped=3), START)
-    assert inventory.skipped == 3
-    assert inventory.after(DOWN, START).skipped == 3
-    assert inventory.after(listing("a"), START).skipped == 0
+    discovery_state = DiscoveryState().after(Listing((found("a"),), skipped=3), START)
+    assert discovery_state.skipped == 3
+    assert discovery_state.after(DOWN, START).skipped == 3
+    assert discovery_state.after(listing("a"), START).skipped == 0
 
 
 def test_waits_between_listings() -> None:
@@ -111,19 +112,19 @@ def test_waits_between_listings() -> None:
 
 def test_filters_are_on_the_name() -> None:
     """What is found is polled if its name is included and not excluded."""
-    filtered = account("a", include=("media-.*", "backup"), exclude=(".*-test",))
+    chosen = account("a", include=("media-.*", "backup"), exclude=(".*-test",))
     names = ("media-eu", "media-test", "backup", "backups")
-    inventory = Inventory().after(
+    discovery_state = DiscoveryState().after(
         Listing(tuple(found(f"id-{name}", name) for name in names)), START
     )
-    assert [each.name for each in admitted(filtered, inventory)] == ["media-eu", "backup"]
-    assert set(polled(filtered, a=inventory)) == {"id-media-eu", "id-backup"}
+    assert [each.name for each in filtered(chosen, discovery_state)] == ["media-eu", "backup"]
+    assert set(polled(chosen, a=discovery_state)) == {"id-media-eu", "id-backup"}
 
 
 def test_buckets_by_hand_bypass_the_filters_and_take_what_was_found() -> None:
     """A bucket by hand keeps its name and labels, and gains type, region and workspace."""
     mine = account("a", "b1", "b2", exclude=(".*",))
-    one, two = roster([mine], {"a": listed("b1", "b3")}).assignments
+    one, two = assign([mine], {"a": listed("b1", "b3")}).assignments
     assert one.bucket == Bucket("a", "b1", "my b1", {"team": "x"}, "S3", "eu", "w1")
     assert two.bucket == Bucket("a", "b2", "my b2", {"team": "x"})
 
@@ -131,18 +132,18 @@ def test_buckets_by_hand_bypass_the_filters_and_take_what_was_found() -> None:
 def test_by_hand_comes_before_found_and_then_the_order_of_the_file() -> None:
     """A bucket belongs to one account, whoever else has found it."""
     first, second, third = account("first"), account("second", "shared"), account("third")
-    inventories = {
+    discovery_states = {
         "first": listed("shared", "found"),
         "second": listed("found"),
         "third": listed("found", "own"),
     }
-    assigned = roster([first, second, third], inventories)
+    assigned = assign([first, second, third], discovery_states)
     assert {each.bucket.id: each.bucket.account for each in assigned.assignments} == {
         "shared": "second",
         "found": "first",
         "own": "third",
     }
-    assert [(each.id, each.account) for each in assigned.losers] == [
+    assert [(each.id, each.account) for each in assigned.conflicts] == [
         ("shared", "first"),
         ("found", "second"),
         ("found", "third"),
@@ -158,17 +159,17 @@ def test_nothing_is_found_before_the_first_listing() -> None:
 def test_every_bucket_is_polled_by_exactly_one_account(lists: list[list[str]]) -> None:
     """Whatever the accounts find, no bucket is forgotten and none is polled twice."""
     accounts = [account(f"a{number}") for number in range(len(lists))]
-    inventories = {f"a{number}": listed(*ids) for number, ids in enumerate(lists)}
-    assigned = roster(accounts, inventories)
+    discovery_states = {f"a{number}": listed(*ids) for number, ids in enumerate(lists)}
+    assigned = assign(accounts, discovery_states)
     ids = [each.bucket.id for each in assigned.assignments]
     assert sorted(ids) == sorted({each for ids in lists for each in ids})
-    assert len(ids) + len(assigned.losers) == sum(map(len, lists))
+    assert len(ids) + len(assigned.conflicts) == sum(map(len, lists))
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_refused_listings_wait_ever_longer(count: int) -> None:
     """The wait after a fault never exceeds the re-check ceiling or the refresh interval."""
-    inventory = Inventory()
+    discovery_state = DiscoveryState()
     for _ in range(count + 1):
-        inventory = inventory.after(DOWN, START)
-    assert inventory.next_wait(600, Timing()) == min(60 * 2**count, 300)
+        discovery_state = discovery_state.after(DOWN, START)
+    assert discovery_state.next_wait(600, Timing()) == min(60 * 2**count, 300)

@@ -14,22 +14,22 @@ import pytest
 import trustme
 from aiohttp import http_exceptions
 
-from exporter.model import Fault, Reason
+from exporter.model import ApiError, Reason
 from exporter.upstream.library_errors import library_fault
 from exporter.upstream.resolver import Resolver
-from exporter.upstream.transport import Transport, Unanswered, connections
+from exporter.upstream.transport import RequestFailed, Transport, connections
 from tests.upstream import scripted
 from tests.upstream.scripted import http, request
 
 SECRET = "Xyz9q-received"
 
 
-async def said(url: str, *, proxy: str | None = None, resolver: Resolver | None = None) -> Fault:
+async def said(url: str, *, proxy: str | None = None, resolver: Resolver | None = None) -> ApiError:
     """The fault of a request."""
     transport = Transport(connections(4, ssl.create_default_context(), proxy, resolver))
     try:
         async with asyncio.timeout(20):
-            with pytest.raises(Unanswered) as caught:
+            with pytest.raises(RequestFailed) as caught:
                 await transport.send(request(url), 1000)
     finally:
         await transport.aclose()
@@ -48,7 +48,7 @@ async def test_refused_connection(host: str) -> None:
     """Where nobody listens, the message says where, and what the system says of it."""
     port = free_port()
     message = f"no connection to {host}:{port}: Connection refused"
-    assert await said(f"http://{host}:{port}") == Fault(Reason.CONNECT, message)
+    assert await said(f"http://{host}:{port}") == ApiError(Reason.CONNECT, message)
 
 
 async def test_name_that_does_not_resolve() -> None:
@@ -57,7 +57,7 @@ async def test_name_that_does_not_resolve() -> None:
     def unknown(*_arguments: object, **_settings: object) -> list[tuple[object, ...]]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    assert await said("http://api.example", resolver=Resolver(unknown)) == Fault(
+    assert await said("http://api.example", resolver=Resolver(unknown)) == ApiError(
         Reason.CONNECT, "the name api.example could not be resolved: Name or service not known"
     )
 
@@ -96,7 +96,7 @@ async def test_proxy_that_refuses() -> None:
     async with scripted.scripted(refuse) as proxy:
         fault = await said("https://api.example", proxy=proxy.url)
     message = "the proxy refused to connect to the API: HTTP 407"
-    assert fault == Fault(Reason.CONNECT, message)
+    assert fault == ApiError(Reason.CONNECT, message)
 
 
 async def test_proxy_that_is_not_there() -> None:
@@ -104,7 +104,7 @@ async def test_proxy_that_is_not_there() -> None:
     port = free_port()
     fault = await said("https://api.example", proxy=f"http://user:{SECRET}@127.0.0.1:{port}")
     message = f"no connection to the proxy 127.0.0.1:{port}: Connection refused"
-    assert fault == Fault(Reason.CONNECT, message)
+    assert fault == ApiError(Reason.CONNECT, message)
 
 
 async def test_answers_that_do_not_come() -> None:
@@ -122,7 +122,7 @@ async def test_answers_that_do_not_come() -> None:
         (http(b"whole")[:-1], "the connection closed before the whole answer had come"),
     ):
         async with scripted.scripted(sends(sent)) as server:
-            assert await said(server.url) == Fault(Reason.CONNECT, message)
+            assert await said(server.url) == ApiError(Reason.CONNECT, message)
 
 
 def caused(error: Exception, *causes: Exception) -> Exception:
@@ -137,41 +137,41 @@ def caused(error: Exception, *causes: Exception) -> Exception:
     [
         (
             aiohttp.ClientOSError(errno.ECONNRESET, SECRET),
-            Fault(Reason.CONNECT, "the connection failed: Connection reset by peer"),
+            ApiError(Reason.CONNECT, "the connection failed: Connection reset by peer"),
         ),
         (
             caused(httpx.ConnectError(SECRET), OSError(errno.EMFILE, SECRET)),
-            Fault(
+            ApiError(
                 Reason.INTERNAL,
                 "this machine could not make a connection: Too many open files",
             ),
         ),
         (
             caused(aiohttp.ClientOSError(1, SECRET), ssl.SSLError(1, SECRET)),
-            Fault(Reason.TLS, "the TLS connection failed"),
+            ApiError(Reason.TLS, "the TLS connection failed"),
         ),
         (
             http_exceptions.BadStatusLine(SECRET),
-            Fault(
+            ApiError(
                 Reason.MALFORMED,
                 "the answer is not valid HTTP: its head, its length or its chunks are broken",
             ),
         ),
         (
             aiohttp.SocketTimeoutError(SECRET),
-            Fault(Reason.TIMEOUT, "no answer in time"),
+            ApiError(Reason.TIMEOUT, "no answer in time"),
         ),
         (
             aiohttp.ClientConnectionError(SECRET),
-            Fault(Reason.CONNECT, "the connection failed (ClientConnectionError)"),
+            ApiError(Reason.CONNECT, "the connection failed (ClientConnectionError)"),
         ),
         (
             httpx.ReadError(SECRET),
-            Fault(Reason.CONNECT, "the connection failed (ReadError)"),
+            ApiError(Reason.CONNECT, "the connection failed (ReadError)"),
         ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_each_kind_has_its_sentence(error: Exception, fault: Fault) -> None:
+def test_each_kind_has_its_sentence(error: Exception, fault: ApiError) -> None:
     """The text of an error is never used: facts of our own, or the name of its kind, are."""
     assert library_fault(error) == fault

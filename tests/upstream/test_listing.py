@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Fault, FoundBucket, Listing, Reason
+from exporter.model import ApiError, FoundBucket, Listing, Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY, STREAMED_BODY
-from exporter.upstream.listing import MAX_ENTRIES, MAX_LISTING_BYTES, TOO_LARGE, listing
+from exporter.upstream.listing import MAX_ENTRIES, MAX_LISTING_BYTES, TOO_LARGE, parse_listing
 from exporter.upstream.parsing import Parsed
 
 PADDING = " " * STREAMED_BODY
@@ -29,7 +29,7 @@ ENTRY = {
 
 def parse(*entries: object, **fields: object) -> Parsed[Listing]:
     """What a listing with these entries means."""
-    return listing(json.dumps({"success": True, **fields, "buckets": entries}).encode())
+    return parse_listing(json.dumps({"success": True, **fields, "buckets": entries}).encode())
 
 
 def found(*entries: object) -> tuple[FoundBucket, ...]:
@@ -91,7 +91,7 @@ def test_text_that_is_none_is_left_out_and_counted(field: str) -> None:
 def test_listing_without_any_usable_id_is_malformed() -> None:
     """Taken for an empty one it would drop every bucket of the account."""
     parsed = parse({"_id": "b1"}, 5)
-    assert parsed.result == Fault(
+    assert parsed.result == ApiError(
         Reason.MALFORMED, "none of the listing's 2 entries has a usable id"
     )
     assert parsed.drift.total() == 2
@@ -105,12 +105,12 @@ def test_empty_listing_is_a_listing() -> None:
 def test_entries_are_read_up_to_a_limit() -> None:
     """So many buckets are allowed, and nothing behind them is read."""
     entries = ",".join(['{"id":"b1"}'] * MAX_ENTRIES)
-    assert listing(f'{{"buckets":[{entries}]}}'.encode()).result == Listing(
+    assert parse_listing(f'{{"buckets":[{entries}]}}'.encode()).result == Listing(
         (FoundBucket("b1", "b1", "", "", ""),)
     )
-    assert listing(f'{{"buckets":[{entries},5,{PADDING}?'.encode()).result == TOO_LARGE
+    assert parse_listing(f'{{"buckets":[{entries},5,{PADDING}?'.encode()).result == TOO_LARGE
     empty = ",".join(["{}"] * (MAX_ENTRIES + 1))
-    assert listing(f'{{"buckets":[{empty},{PADDING}?'.encode()).result == TOO_LARGE
+    assert parse_listing(f'{{"buckets":[{empty},{PADDING}?'.encode()).result == TOO_LARGE
 
 
 def test_honest_listing_fits_into_its_bytes() -> None:
@@ -148,8 +148,8 @@ def test_each_id_counts_once() -> None:
 def test_what_is_no_listing_is_a_fault(body: bytes, reason: Reason) -> None:
     """Only a list counts; an answer without one is not an account without buckets."""
     for size in (0, LARGE_BODY, STREAMED_BODY):
-        result = listing(body + b" " * size).result
-        assert isinstance(result, Fault)
+        result = parse_listing(body + b" " * size).result
+        assert isinstance(result, ApiError)
         assert result.reason is reason
 
 

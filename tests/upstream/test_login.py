@@ -15,13 +15,13 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.model import Fault, Reason, Timing
+from exporter.model import ApiError, Reason, Timing
 from exporter.upstream.credentials import FILE_WATCH, NoToken, SecretFile
 from exporter.upstream.events import Call
 from exporter.upstream.json_reader import LARGE_BODY
-from exporter.upstream.login import Login
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request import Caller, Inquiry
+from exporter.upstream.login import LoginCredentials
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request import ApiRequest, Requester
 from exporter.upstream.transport import Answer, Transport
 from tests.fakes import FakeClock, Recorder, jwt
 
@@ -89,9 +89,9 @@ class World:
         )
         self.login = self.make_login()
 
-    def make_login(self) -> Login:
+    def make_login(self) -> LoginCredentials:
         """Another login of the same user."""
-        caller = Caller(
+        requester = Requester(
             "main",
             "https://api.example",
             transport=Transport(httpx.MockTransport(self.api.answer)),
@@ -101,13 +101,13 @@ class World:
             clock=self.clock,
             observer=self.seen,
         )
-        return Login(
+        return LoginCredentials(
             "main",
             "ops@example.com",
             self.password,
-            caller=caller,
+            requester=requester,
             timing=Timing(),
-            pace=Pace(1000, self.clock),
+            rate_limiter=RateLimiter(1000, self.clock),
             clock=self.clock,
             chance=Random(0),
         )
@@ -116,17 +116,17 @@ class World:
         """What the login calls when refused buckets should be asked for again."""
         self.news += 1
 
-    async def token(self, login: Login | None = None) -> str:
+    async def token(self, login: LoginCredentials | None = None) -> str:
         """The token of the moment."""
         token: str = await self._given((login or self.login).token())
         return token
 
     async def renewed(self, refused: str) -> str | None:
         """Another token than the refused one."""
-        token: str | None = await self._given(self.login.renewed(refused))
+        token: str | None = await self._given(self.login.refresh(refused))
         return token
 
-    async def fault(self) -> Fault:
+    async def fault(self) -> ApiError:
         """Why there is no token."""
         with pytest.raises(NoToken) as caught:
             await self.token()
@@ -384,7 +384,7 @@ async def test_refused_token_is_renewed_once_for_all() -> None:
     async with working() as world:
         first = await world.token()
         world.api.seconds = 1.0
-        tasks = [asyncio.ensure_future(world.login.renewed(first)) for _ in range(20)]
+        tasks = [asyncio.ensure_future(world.login.refresh(first)) for _ in range(20)]
         await world.clock.advance(2)
         assert len({await task for task in tasks}) == 1
         assert world.api.paths() == ["login", "refresh"]
@@ -494,7 +494,7 @@ async def test_no_secret_in_what_a_debugger_shows() -> None:
     """Neither the password nor a token stands in the repr of what holds it."""
     async with working() as world:
         token = await world.token()
-        asked = Inquiry(Call.LOGIN, "POST", "/user/login", b'{"password":"s3cret"}', ("s3cret",))
+        asked = ApiRequest(Call.LOGIN, "POST", "/user/login", b'{"password":"s3cret"}', ("s3cret",))
         answered = Answer(200, None, b"AKIASECRET")
         shown = repr((world.login, world.login.memory, asked, answered))
         assert token not in shown

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import DayStats, Fault, Node, Reason
+from exporter.model import ApiError, DayStats, Node, Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY, STREAMED_BODY
 from exporter.upstream.parsing import (
     MAX_LABEL_LENGTH,
-    Guard,
+    AnswerLimits,
     Parsed,
     parse_stats,
     printable_line,
@@ -24,7 +24,7 @@ from exporter.upstream.parsing import (
 )
 
 DAY = date(2024, 1, 15)
-GUARD = Guard(frozenset({"ONLINE", "OFFLINE", "DISCONNECTED"}), 10)
+ANSWER_LIMITS = AnswerLimits(frozenset({"ONLINE", "OFFLINE", "DISCONNECTED"}), 10)
 ROW: dict[str, Any] = {
     "ip": "192.168.1.100",
     "host": "*-us-east-1-aws.flashback.tech",
@@ -38,9 +38,9 @@ ROW: dict[str, Any] = {
 """The row of the vendor's example."""
 
 
-def parse(answer: object, guard: Guard = GUARD) -> Parsed[DayStats]:
+def parse(answer: object, answer_limits: AnswerLimits = ANSWER_LIMITS) -> Parsed[DayStats]:
     """Parse an answer that is given as a Python value."""
-    return parse_stats(json.dumps(answer).encode(), DAY, guard)
+    return parse_stats(json.dumps(answer).encode(), DAY, answer_limits)
 
 
 def rows(*found: object) -> dict[str, object]:
@@ -55,9 +55,9 @@ def only_node(parsed: Parsed[DayStats]) -> Node:
     return found
 
 
-def fault(parsed: Parsed[DayStats]) -> Fault:
+def fault(parsed: Parsed[DayStats]) -> ApiError:
     """The fault of an unusable answer."""
-    assert isinstance(parsed.result, Fault)
+    assert isinstance(parsed.result, ApiError)
     return parsed.result
 
 
@@ -212,7 +212,7 @@ def test_what_is_cut_off_is_not_held() -> None:
 def test_text_becomes_a_valid_label_value() -> None:
     """NUL and lone surrogates are replaced, everything else stays."""
     body = b'{"success":true,"nodeStats":[{"host":"a\\u0000\\ud800\\n\\"\xc3\xa9"}]}'
-    assert only_node(parse_stats(body, DAY, GUARD)).host == 'a\ufffd\ufffd\n"\xe9'
+    assert only_node(parse_stats(body, DAY, ANSWER_LIMITS)).host == 'a\ufffd\ufffd\n"\xe9'
 
 
 @pytest.mark.parametrize(
@@ -231,13 +231,13 @@ def test_text_becomes_a_valid_label_value() -> None:
 )
 def test_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
     """Whatever arrives in place of a JSON object is a fault, not an exception."""
-    assert fault(parse_stats(body, DAY, GUARD)).reason is Reason.MALFORMED
+    assert fault(parse_stats(body, DAY, ANSWER_LIMITS)).reason is Reason.MALFORMED
 
 
 def test_one_absurd_number_costs_one_value() -> None:
     """An integer of more digits than Python reads is out of range, and the rest is sound."""
     row = b'{"host":"h","perc_uptime":' + b"9" * 5000 + b',"avg_latency_ms":45}'
-    parsed = parse_stats(b'{"success":true,"nodeStats":[' + row + b"]}", DAY, GUARD)
+    parsed = parse_stats(b'{"success":true,"nodeStats":[' + row + b"]}", DAY, ANSWER_LIMITS)
     assert only_node(parsed) == Node(ip="", host="h", latency_average_seconds=0.045)
     assert parsed.drift == {Drift(RANGE, "perc_uptime"): 1}
 
@@ -296,8 +296,8 @@ def test_large_answer_is_read_no_further_than_it_must() -> None:
         (["{}"] * 101, f"the answer has more than 100 rows, 10 for each of {too_many}"),
     ):
         body = '{"nodeStats":[' + ",".join(first) + "," + " " * STREAMED_BODY + "?"
-        parsed = parse_stats(body.encode(), DAY, GUARD)
-        assert fault(parsed) == Fault(Reason.TOO_MANY_NODES, message)
+        parsed = parse_stats(body.encode(), DAY, ANSWER_LIMITS)
+        assert fault(parsed) == ApiError(Reason.TOO_MANY_NODES, message)
 
 
 def test_very_long_names_are_cut() -> None:
@@ -394,7 +394,7 @@ def test_any_json_gives_honest_nodes_or_a_fault(answer: object) -> None:
     """No JSON raises; what comes out is in range, unique, and counted with known labels."""
     parsed = parse(answer)
     assert parsed.drift.keys() <= set(POSSIBLE_DRIFT)
-    if isinstance(parsed.result, Fault):
+    if isinstance(parsed.result, ApiError):
         return
     found = parsed.result.nodes
     assert len({each.identity for each in found}) == len(found)
@@ -410,11 +410,11 @@ def test_large_answer_means_what_a_small_one_does(answer: object) -> None:
     """How an answer is read makes no difference to what it means."""
     small = json.dumps(answer).encode()
     large = small + b" " * LARGE_BODY
-    assert parse_stats(large, DAY, GUARD) == parse_stats(small, DAY, GUARD)
+    assert parse_stats(large, DAY, ANSWER_LIMITS) == parse_stats(small, DAY, ANSWER_LIMITS)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_survived(body: bytes) -> None:
     """No body raises."""
-    assert isinstance(parse_stats(body, DAY, GUARD).result, Fault)
+    assert isinstance(parse_stats(body, DAY, ANSWER_LIMITS).result, ApiError)
     assert isinstance(server_message(body), str)

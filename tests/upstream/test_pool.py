@@ -11,13 +11,13 @@ from random import Random
 import pytest
 import trustme
 
-from exporter.model import Reading, Reason
+from exporter.model import GoodPoll, Reason
 from exporter.upstream.client import Client
-from exporter.upstream.credentials import GivenToken
-from exporter.upstream.parsing import Guard
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request import Caller
-from exporter.upstream.transport import FRESH_CONNECTION, Transport, Unanswered
+from exporter.upstream.credentials import StaticToken
+from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request import Requester
+from exporter.upstream.transport import FRESH_CONNECTION, RequestFailed, Transport
 from tests.fakes import FakeClock, Recorder, bucket
 from tests.upstream import scripted
 from tests.upstream.scripted import chunked, elsewhere, http, request
@@ -189,9 +189,9 @@ async def test_broken_chunks_fail_at_once() -> None:
     assert asking.result().fault.reason is Reason.MALFORMED
 
 
-async def failed(transport: Transport, url: str) -> Unanswered:
+async def failed(transport: Transport, url: str) -> RequestFailed:
     """How a request fails."""
-    with pytest.raises(Unanswered) as caught:
+    with pytest.raises(RequestFailed) as caught:
         await body(transport, url)
     return caught.value
 
@@ -207,7 +207,7 @@ class NoWaiting(FakeClock):
 def polling(transport: Transport, url: str) -> tuple[Client, Recorder]:
     """A client of an API, and what it is seen to do."""
     clock, seen = NoWaiting(), Recorder()
-    caller = Caller(
+    requester = Requester(
         "main",
         url,
         transport=transport,
@@ -218,11 +218,11 @@ def polling(transport: Transport, url: str) -> tuple[Client, Recorder]:
         observer=seen,
     )
     made = Client(
-        caller,
-        GivenToken("t0ken"),
-        guard=Guard(frozenset(), 10),
+        requester,
+        StaticToken("t0ken"),
+        answer_limits=AnswerLimits(frozenset(), 10),
         deadline=60,
-        pace=Pace(1000, clock),
+        rate_limiter=RateLimiter(1000, clock),
         clock=clock,
         chance=Random(0),
         observer=seen,
@@ -250,7 +250,7 @@ async def test_last_attempt_has_a_fresh_connection() -> None:
             for _ in range(3):
                 group.create_task(body(transport, server.url, "/warm-up"))
         client, seen = polling(transport, server.url)
-        assert isinstance(await client.poll(bucket("b1")), Reading)
+        assert isinstance(await client.poll(bucket("b1")), GoodPoll)
     assert [each.reason for each in seen.attempts] == [Reason.CONNECT, Reason.CONNECT, None]
     assert server.connections == 4
 
@@ -266,7 +266,7 @@ async def test_408_that_meets_a_request_costs_no_poll() -> None:
     async with scripted.scripted(script) as server, scripted.client() as transport:
         client, seen = polling(transport, server.url)
         for _ in range(2):
-            assert isinstance(await client.poll(bucket("b1")), Reading)
+            assert isinstance(await client.poll(bucket("b1")), GoodPoll)
     assert [(each.status, each.reason) for each in seen.attempts] == [
         (200, None),
         (408, Reason.CONNECT),

@@ -7,18 +7,18 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.upstream.rate_limit import TOLERANCE_SECONDS, Pace
+from exporter.upstream.rate_limit import TOLERANCE_SECONDS, RateLimiter
 from tests.fakes import FakeClock
 
 
 async def test_requests_are_spaced_evenly() -> None:
     """At 10 a second, each request waits a tenth of a second for the one before."""
     clock = FakeClock()
-    pace = Pace(10, clock)
+    rate_limiter = RateLimiter(10, clock)
     left: list[float] = []
 
     async def send() -> None:
-        await pace.turn()
+        await rate_limiter.acquire()
         left.append(clock.monotonic() - 1000)
 
     async with asyncio.TaskGroup() as group:
@@ -31,23 +31,23 @@ async def test_requests_are_spaced_evenly() -> None:
 async def test_quiet_times_are_no_credit() -> None:
     """After an idle hour no burst follows."""
     clock = FakeClock()
-    pace = Pace(10, clock)
-    pace.take()
+    rate_limiter = RateLimiter(10, clock)
+    rate_limiter.reserve()
     await clock.advance(3600)
-    assert pace.delay() == 0
-    pace.take()
-    assert pace.delay() > 0
+    assert rate_limiter.delay() == 0
+    rate_limiter.reserve()
+    assert rate_limiter.delay() > 0
 
 
 @given(st.floats(0.1, 5000), st.lists(st.floats(0, 2), max_size=100))
 def test_rate_holds_in_any_second(rate: float, pauses: list[float]) -> None:
     """However requests are asked for, no second sees more than the rate and its tolerance."""
     clock = FakeClock()
-    pace = Pace(rate, clock)
+    rate_limiter = RateLimiter(rate, clock)
     left = []
     for pause in pauses:
         clock.move_to(clock.monotonic() + pause)
-        left.append(clock.monotonic() + pace.take())
+        left.append(clock.monotonic() + rate_limiter.reserve())
     for start in left:
         in_window = [moment for moment in left if start <= moment < start + 1]
         assert len(in_window) <= (1 + TOLERANCE_SECONDS) * rate + 1.001

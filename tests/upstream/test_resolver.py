@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from exporter.upstream.resolver import Resolver
-from exporter.upstream.transport import Transport, Unanswered, connections
+from exporter.upstream.transport import RequestFailed, Transport, connections
 from tests.upstream import scripted
 from tests.upstream.scripted import http, request
 
@@ -131,7 +131,9 @@ def test_stopping_waits_for_no_look_up(caplog: pytest.LogCaptureFixture) -> None
         await asyncio.wait(asking[:1])
         await transport.aclose()
         await asyncio.wait(asking)
-        assert all(each.cancelled() or isinstance(each.exception(), Unanswered) for each in asking)
+        assert all(
+            each.cancelled() or isinstance(each.exception(), RequestFailed) for each in asking
+        )
 
     complaints: list[object] = []
     with names() as look_up:

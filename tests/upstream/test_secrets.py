@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Fault, Reason
+from exporter.model import ApiError, Reason
 from exporter.upstream.events import Call
-from exporter.upstream.login_api import Sessions
+from exporter.upstream.login_api import LoginApi
 from exporter.upstream.parsing import Parsed, server_message
-from exporter.upstream.rate_limit import Pace
-from exporter.upstream.request import Caller, Inquiry
+from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.request import ApiRequest, Requester
 from exporter.upstream.secrets import KEPT, SHORTEST_SECRET, Secrets
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder
@@ -26,7 +26,7 @@ def holding(*secrets: str) -> Secrets:
     """Secrets of one kind."""
     held = Secrets()
     for secret in secrets:
-        held.hold("token", secret)
+        held.add("token", secret)
     return held
 
 
@@ -63,7 +63,7 @@ def test_old_ones_are_known_for_a_while() -> None:
 def test_what_was_held_before_a_reload_is_held_after_it() -> None:
     """The newer ones come last: they are not dropped for what came before."""
     before, after = holding(*(f"old-{number}" for number in range(KEPT))), holding("newest")
-    before.hold("password", "passw0rd")
+    before.add("password", "passw0rd")
     after.take_over(before)
     assert all(after.are_quoted_in(each) for each in ("old-3", "newest", "passw0rd"))
     assert not after.are_quoted_in("old-0")
@@ -101,7 +101,7 @@ class Api:
 async def test_every_secret_of_the_account_is_kept_from_its_messages() -> None:
     """An answer may quote another secret than that of its own request, also an old one."""
     api, clock = Api(), FakeClock()
-    caller = Caller(
+    requester = Requester(
         "main",
         "https://api.example",
         transport=Transport(httpx.MockTransport(api.answer)),
@@ -111,16 +111,16 @@ async def test_every_secret_of_the_account_is_kept_from_its_messages() -> None:
         clock=clock,
         observer=Recorder(),
     )
-    sessions = Sessions("me", caller=caller, pace=Pace(1000, clock))
-    await sessions.log_in("passw0rd")
-    await sessions.refresh("refresh-1")
+    login_api = LoginApi("me", requester=requester, rate_limiter=RateLimiter(1000, clock))
+    await login_api.log_in("passw0rd")
+    await login_api.refresh("refresh-1")
     for quoted in ("passw0rd", "access-1", "access-2", "refresh-1", "refresh-2", "nobody"):
         api.quote = quoted
-        inquiry = Inquiry(Call.STATS, "POST", "/bucket/b1/stats")
-        fault = await caller.attempt(
-            inquiry, lambda _: Parsed(Fault(Reason.MALFORMED, "")), "access-2"
+        api_request = ApiRequest(Call.STATS, "POST", "/bucket/b1/stats")
+        fault = await requester.attempt(
+            api_request, lambda _: Parsed(ApiError(Reason.MALFORMED, "")), "access-2"
         )
-        assert isinstance(fault, Fault)
+        assert isinstance(fault, ApiError)
         is_shown = quoted == "nobody"
         text = "not for nobody" if is_shown else "the answer quotes a secret, its text is left out"
         assert fault.message == f"HTTP 403: {text}"

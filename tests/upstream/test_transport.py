@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from exporter.model import Reason
-from exporter.upstream.transport import Answer, Transport, Unanswered, connections
+from exporter.upstream.transport import Answer, RequestFailed, Transport, connections
 
 LIMIT = 1000
 
@@ -94,9 +94,9 @@ def real_transport() -> Transport:
     return Transport(connections(4, ssl.create_default_context()))
 
 
-async def refusal(url: str) -> Unanswered:
+async def refusal(url: str) -> RequestFailed:
     """How a request fails."""
-    with pytest.raises(Unanswered) as caught:
+    with pytest.raises(RequestFailed) as caught:
         await ask(url)
     assert caught.value.fault.message == str(caught.value)
     assert "\n" not in str(caught.value)
@@ -274,7 +274,7 @@ async def test_body_is_never_read_past_its_limit(encoding: str) -> None:
     def answer(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=body)
 
-    with pytest.raises(Unanswered) as caught:
+    with pytest.raises(RequestFailed) as caught:
         await Transport(httpx.MockTransport(answer)).send(request("http://x/"), LIMIT)
     assert caught.value.fault.reason is Reason.TOO_LARGE
     assert body.taken <= LIMIT + 100
@@ -288,7 +288,7 @@ async def test_this_machines_own_limits_are_internal(number: int) -> None:
     def answer(_request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no socket") from OSError(number, "too many")
 
-    with pytest.raises(Unanswered) as caught:
+    with pytest.raises(RequestFailed) as caught:
         await Transport(httpx.MockTransport(answer)).send(request("http://x/"), LIMIT)
     assert caught.value.fault.reason is Reason.INTERNAL
 

@@ -16,10 +16,10 @@ import trustme
 from exporter.config import ConfigError
 from exporter.web.app import Endpoints, make_app
 from exporter.web.config import WebConfig, load_web_config
-from exporter.web.connection import Patience
-from exporter.web.security import Guard
-from exporter.web.server import ListenAddress, served
-from exporter.web.settings import GuardError
+from exporter.web.connection import Timeouts
+from exporter.web.security import Security
+from exporter.web.server import ListenAddress, serve
+from exporter.web.settings import WebConfigError
 from tests.fakes import FakeClock
 from tests.web.test_app import ENDPOINTS
 
@@ -27,7 +27,7 @@ PASSWORD = "correct horse"
 HASH = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$rQ3DM3xb9Z0KRD.NSN8Xi.").decode()
 ALICE = httpx.BasicAuth("alice", PASSWORD)
 LOOPBACK = ListenAddress("127.0.0.1", 0)
-PATIENCE = Patience()
+TIMEOUTS = Timeouts()
 PLAIN = {"Accept-Encoding": "identity"}
 
 USERS = f"""\
@@ -80,10 +80,10 @@ class Site:
         try:
             return load_web_config(self.path)
         except ConfigError as error:
-            raise GuardError(str(error)) from error
+            raise WebConfigError(str(error)) from error
 
-    def guard(self) -> Guard:
-        return Guard(self.read, FakeClock())
+    def security(self) -> Security:
+        return Security(self.read, FakeClock())
 
     def client_context(self, cert: trustme.LeafCert | None = None) -> ssl.SSLContext:
         """What a client knows of the server, and shows it."""
@@ -94,10 +94,10 @@ class Site:
         return context
 
 
-async def reload(guard: Guard) -> None:
+async def reload(security: Security) -> None:
     """Two looks, since it takes two that see the same."""
-    await guard.reload_if_changed()
-    await guard.reload_if_changed()
+    await security.reload_if_changed()
+    await security.reload_if_changed()
 
 
 ROOMY = replace(ENDPOINTS, max_requests=0)
@@ -106,12 +106,12 @@ ROOMY = replace(ENDPOINTS, max_requests=0)
 
 @asynccontextmanager
 async def guarded(
-    guard: Guard, endpoints: Endpoints = ROOMY, patience: Patience = PATIENCE
+    security: Security, endpoints: Endpoints = ROOMY, timeouts: Timeouts = TIMEOUTS
 ) -> AsyncIterator[ListenAddress]:
     """The endpoints behind a guard; gives where they are served."""
     app = make_app(endpoints)
-    guard.protect(app)
-    async with served(app, [LOOPBACK], guard.tls, patience) as (address,):
+    security.protect(app)
+    async with serve(app, [LOOPBACK], security.tls, timeouts) as (address,):
         yield address
 
 

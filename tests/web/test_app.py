@@ -13,7 +13,7 @@ import pytest
 
 from exporter.web.app import Endpoints, make_app
 from exporter.web.metrics_handler import OPENMETRICS_TYPE, TEXT_TYPE
-from exporter.web.server import ListenAddress, served
+from exporter.web.server import ListenAddress, serve
 from tests.status.boards import FixedBoard
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
@@ -41,7 +41,7 @@ ENDPOINTS = Endpoints(
 @asynccontextmanager
 async def browsing(endpoints: Endpoints = ENDPOINTS) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the served endpoints."""
-    async with served(make_app(endpoints), [ListenAddress("127.0.0.1", 0)]) as (address,):
+    async with serve(make_app(endpoints), [ListenAddress("127.0.0.1", 0)]) as (address,):
         base = f"http://{address}"
         async with httpx.AsyncClient(base_url=base, headers=PLAIN, trust_env=False) as client:
             yield client

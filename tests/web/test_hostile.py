@@ -15,26 +15,26 @@ import pytest
 
 from exporter.web import server
 from exporter.web.app import Endpoints, make_app
-from exporter.web.connection import MAX_HEADERS, MAX_LINE, Patience
-from exporter.web.server import ListenAddress, served
+from exporter.web.connection import MAX_HEADERS, MAX_LINE, Timeouts
+from exporter.web.server import ListenAddress, serve
 from tests.web.guarded import LOOPBACK, TLS, Site, browser, guarded
 from tests.web.raw import SCRAPE, raw
 from tests.web.test_app import ENDPOINTS
 
-SHORT = Patience(handshake=1, head=1, body=0.1, farewell=0.1)
+SHORT = Timeouts(handshake=1, head=1, body=0.1, farewell=0.1)
 """Enough for who is in earnest on a loopback, and over before a test gets long."""
 
-PATIENT = Patience()
+PATIENT = Timeouts()
 SCRAPES = 20
 ENDLESS = replace(ENDPOINTS, exposition=lambda _: repeat(b"x" * 1_000_000))
 
 
 @asynccontextmanager
-async def serving(
-    endpoints: Endpoints = ENDPOINTS, patience: Patience = PATIENT
+async def run_app(
+    endpoints: Endpoints = ENDPOINTS, timeouts: Timeouts = PATIENT
 ) -> AsyncIterator[ListenAddress]:
     """The endpoints without a guard."""
-    async with served(make_app(endpoints), [LOOPBACK], patience=patience) as (address,):
+    async with serve(make_app(endpoints), [LOOPBACK], timeouts=timeouts) as (address,):
         yield address
 
 
@@ -52,7 +52,7 @@ async def test_silence_in_the_place_of_tls(tmp_path: Path) -> None:
     """Who connects and never shakes hands is dropped, and keeps nobody waiting."""
     site = Site(tmp_path, TLS)
     async with (
-        guarded(site.guard(), patience=SHORT) as address,
+        guarded(site.security(), timeouts=SHORT) as address,
         browser(address, site.client_context()) as client,
         AsyncExitStack() as stack,
     ):
@@ -69,7 +69,7 @@ async def test_no_tls_on_a_tls_port(tmp_path: Path, said: bytes) -> None:
     """Plain HTTP and garbage end the connection without an answer."""
     site = Site(tmp_path, TLS)
     async with (
-        guarded(site.guard(), patience=SHORT) as address,
+        guarded(site.security(), timeouts=SHORT) as address,
         browser(address, site.client_context()) as client,
         raw(address) as connection,
     ):
@@ -81,7 +81,7 @@ async def test_no_tls_on_a_tls_port(tmp_path: Path, said: bytes) -> None:
 async def test_slow_headers() -> None:
     """A head that trickles in is cut off when its time is over, however busy it looks."""
     async with (
-        serving(patience=SHORT) as address,
+        run_app(timeouts=SHORT) as address,
         browser(address) as client,
         AsyncExitStack() as stack,
     ):
@@ -106,7 +106,7 @@ async def test_slow_headers() -> None:
 async def test_idle_connections(first: bytes) -> None:
     """200 connections that say nothing, or nothing more, are dropped in the end."""
     async with (
-        serving(patience=SHORT) as address,
+        run_app(timeouts=SHORT) as address,
         browser(address) as client,
         AsyncExitStack() as stack,
     ):
@@ -121,7 +121,7 @@ async def test_idle_connections(first: bytes) -> None:
 async def test_slow_readers() -> None:
     """A page must be read in its time: then its reader is cut off, and its place is free."""
     endless = replace(ENDLESS, max_requests=2, answer_seconds=0.3)
-    async with serving(endless) as address, AsyncExitStack() as stack:
+    async with run_app(endless) as address, AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(raw(address, limit=1)) for _ in range(2)]
         for connection in slow:
             connection.send(SCRAPE)
@@ -143,7 +143,7 @@ async def test_one_slow_reader_among_others() -> None:
         return iter([b"a 1\n" * 100_001] * (100 if openmetrics else 1))
 
     async with (
-        serving(replace(ENDPOINTS, exposition=pages)) as address,
+        run_app(replace(ENDPOINTS, exposition=pages)) as address,
         browser(address) as client,
         raw(address, limit=1) as slow,
     ):
@@ -156,7 +156,7 @@ async def test_one_slow_reader_among_others() -> None:
 async def test_pipelined_requests() -> None:
     """A hundred requests in one breath are answered in their order, while others are served."""
     small = SCRAPE.replace(b"/metrics", b"/nowhere")
-    async with serving() as address, browser(address) as client, raw(address) as connection:
+    async with run_app() as address, browser(address) as client, raw(address) as connection:
         connection.send(
             SCRAPE + small * 98 + SCRAPE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         )
@@ -186,7 +186,7 @@ async def test_pipelined_requests() -> None:
 )
 async def test_what_is_no_request(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """It is answered with 400, without a word of what was said, and is no event for the log."""
-    async with serving() as address, browser(address) as client, raw(address) as connection:
+    async with run_app() as address, browser(address) as client, raw(address) as connection:
         connection.send(said)
         received = await connection.rest()
         await assert_scrapes_go_on(client)
@@ -208,7 +208,7 @@ async def test_what_is_no_request(said: bytes, caplog: pytest.LogCaptureFixture)
 async def test_bodies_that_nobody_wants(announced: bytes) -> None:
     """A body is not waited for: the answer comes at once, and soon after it the end."""
     async with (
-        serving(patience=SHORT) as address,
+        run_app(timeouts=SHORT) as address,
         browser(address) as client,
         raw(address) as connection,
     ):
@@ -221,7 +221,7 @@ async def test_bodies_that_nobody_wants(announced: bytes) -> None:
 
 async def test_clients_that_go_away(caplog: pytest.LogCaptureFixture) -> None:
     """A client that leaves in the middle of a page is no event, and its place is free again."""
-    async with serving(replace(ENDLESS, max_requests=3)) as address:
+    async with run_app(replace(ENDLESS, max_requests=3)) as address:
         for _ in range(10):
             async with raw(address) as connection:
                 connection.send(SCRAPE)
@@ -240,7 +240,7 @@ async def test_a_bug_is_an_event(caplog: pytest.LogCaptureFixture, after: int) -
         raise ValueError("hunter2")
 
     async with (
-        serving(replace(ENDPOINTS, exposition=broken)) as address,
+        run_app(replace(ENDPOINTS, exposition=broken)) as address,
         raw(address) as connection,
     ):
         connection.send(SCRAPE)
@@ -256,7 +256,7 @@ async def test_the_end_waits_for_nobody_in_particular(monkeypatch: pytest.Monkey
     """Idle, slow and silent clients are dropped at a stop, once running requests had their time."""
     monkeypatch.setattr(server, "FINISH_SECONDS", 0.1)
     async with AsyncExitStack() as stack:
-        async with serving(ENDLESS) as address:
+        async with run_app(ENDLESS) as address:
             clients = [await stack.enter_async_context(raw(address, limit=1)) for _ in range(3)]
             clients[1].send(SCRAPE[:-2])
             clients[2].send(SCRAPE)

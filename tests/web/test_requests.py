@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.web.connection import Patience
+from exporter.web.connection import Timeouts
 from exporter.web.metrics_handler import OPENMETRICS_TYPE, TEXT_TYPE
 from exporter.web.server import ListenAddress
 from tests.web.guarded import HASH, PASSWORD, USERS, Site, guarded
@@ -54,7 +54,7 @@ headers = st.lists(
     ),
     max_size=8,
 )
-HASTY = Patience(body=0.01, head=1)
+HASTY = Timeouts(body=0.01, head=1)
 many = settings(max_examples=300)
 qualities = st.sampled_from(
     ("", ";q=1", ";q=0", ";q=0.5", "; q=0.001", ";Q=0.9", ";q=2", ";q=", ";q")
@@ -99,7 +99,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     endpoints = replace(ENDPOINTS, exposition=page, is_ready=lambda: True)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        address = runner.run(stack.enter_async_context(guarded(site.guard(), endpoints, HASTY)))
+        address = runner.run(stack.enter_async_context(guarded(site.security(), endpoints, HASTY)))
         yield World(runner, address)
         runner.run(stack.aclose())
 

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from exporter.web import basic_auth
 from exporter.web.config import WebConfig
-from exporter.web.security import CHECK_SECONDS, READ_SECONDS, Guard
+from exporter.web.security import CHECK_SECONDS, READ_SECONDS, Security
 from tests.fakes import FakeClock, settle
 from tests.web.guarded import (
     ALICE,
@@ -56,7 +56,7 @@ async def test_nothing_answers_without_a_password(
 ) -> None:
     """Every path is 401 without a user's name and password, also one that is not there."""
     async with (
-        guarded(Site(tmp_path, USERS).guard()) as address,
+        guarded(Site(tmp_path, USERS).security()) as address,
         browser(address, auth=auth) as client,
     ):
         response = await client.get(path)
@@ -69,7 +69,7 @@ async def test_nothing_answers_without_a_password(
 async def test_users_get_everything(tmp_path: Path) -> None:
     """With name and password the endpoints are what they are without a guard."""
     site = Site(tmp_path, USERS)
-    async with guarded(site.guard()) as address, browser(address, auth=ALICE) as client:
+    async with guarded(site.security()) as address, browser(address, auth=ALICE) as client:
         assert (await client.get("/metrics")).status_code == 200
         assert (await client.get("/nowhere")).status_code == 404
         assert (await client.post("/metrics")).status_code == 405
@@ -78,8 +78,8 @@ async def test_users_get_everything(tmp_path: Path) -> None:
 
 async def test_probes_may_be_left_open(tmp_path: Path) -> None:
     """With --web.health-without-auth the two probes need no password; everything else does."""
-    guard = Guard(Site(tmp_path, USERS).read, FakeClock(), health_without_auth=True)
-    async with guarded(guard) as address, browser(address) as client:
+    security = Security(Site(tmp_path, USERS).read, FakeClock(), health_without_auth=True)
+    async with guarded(security) as address, browser(address) as client:
         assert (await client.get("/-/healthy")).status_code == 200
         assert (await client.get("/-/ready")).status_code == 503
         for path in ("/", "/metrics", "/-/healthy/", "//-/healthy", "/-/healthy/../../metrics"):
@@ -95,17 +95,17 @@ async def test_a_scrape_costs_one_check(tmp_path: Path) -> None:
         return bcrypt.checkpw(password, against)
 
     site = Site(tmp_path, USERS)
-    guard = Guard(site.read, FakeClock(), check=check)
-    async with guarded(guard) as address, browser(address, auth=ALICE) as client:
+    security = Security(site.read, FakeClock(), check=check)
+    async with guarded(security) as address, browser(address, auth=ALICE) as client:
         for _ in range(20):
             assert (await client.get("/metrics")).status_code == 200
         assert len(checked) == 1
         site.write(USERS + HEADERS)
-        await reload(guard)
+        await reload(security)
         assert (await client.get("/metrics")).headers["X-Frame-Options"] == "deny"
         assert len(checked) == 1
         site.write(f"{USERS}  bob: {HASH}\n")
-        await reload(guard)
+        await reload(security)
         assert (await client.get("/metrics")).status_code == 200
         assert len(checked) == 2
 
@@ -116,7 +116,7 @@ async def test_a_host_that_asks_too_much_is_told_to_come_later(
     """Who has too many passwords waiting gets 503 and Retry-After."""
     monkeypatch.setattr(basic_auth, "MAX_WAITING", 0)
     async with (
-        guarded(Site(tmp_path, USERS).guard()) as address,
+        guarded(Site(tmp_path, USERS).security()) as address,
         browser(address, auth=ALICE) as client,
     ):
         response = await client.get("/metrics")
@@ -126,8 +126,8 @@ async def test_a_host_that_asks_too_much_is_told_to_come_later(
 
 async def test_every_answer_has_the_headers(tmp_path: Path) -> None:
     """Those of the file are on pages, errors and refusals alike."""
-    guard = Site(tmp_path, HEADERS + USERS).guard()
-    async with guarded(guard) as address, browser(address) as client:
+    security = Site(tmp_path, HEADERS + USERS).security()
+    async with guarded(security) as address, browser(address) as client:
         answers = [
             await client.get("/metrics"),
             await client.get("/metrics", auth=ALICE),
@@ -146,7 +146,7 @@ async def test_every_answer_has_the_headers(tmp_path: Path) -> None:
 async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
     """Certificate, client CA and users change under load: every scrape gets its whole page."""
     site = Site(tmp_path, MUTUAL_TLS + USERS)
-    guard = site.guard()
+    security = site.security()
     old = site.client_context(site.client_ca.issue_cert("prometheus"))
     other_ca = trustme.CA()
     new = site.client_context(other_ca.issue_cert("prometheus"))
@@ -166,7 +166,7 @@ async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
                 count += 1
         return count
 
-    async with guarded(guard) as address:
+    async with guarded(security) as address:
         async with asyncio.TaskGroup() as group:
             scrapes = [
                 group.create_task(scrape_on(keep_alive=keep_alive)) for keep_alive in (True, False)
@@ -177,7 +177,7 @@ async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
                 rehashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
                 site.write(f"{MUTUAL_TLS}{USERS.replace(HASH, rehashed)}")
                 with capture_logs() as events:
-                    await reload(guard)
+                    await reload(security)
                 assert [event["event"] for event in events] == ["web_config_reloaded"]
                 async with browser(address, new, ALICE) as client:
                     for _ in range(3):
@@ -186,7 +186,7 @@ async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
         assert all([await scrape > 5 for scrape in scrapes])
         assert len(served_with) >= 3
         site.trust(other_ca)
-        await reload(guard)
+        await reload(security)
         with pytest.raises(httpx.TransportError):
             async with browser(address, old, ALICE) as client:
                 await client.get("/metrics")
@@ -195,11 +195,11 @@ async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
 async def test_old_connections_end_after_a_change(tmp_path: Path) -> None:
     """A connection made under older rules is answered once more, and told to close."""
     site = Site(tmp_path, TLS)
-    guard = site.guard()
-    async with guarded(guard) as address, browser(address, site.client_context()) as client:
+    security = site.security()
+    async with guarded(security) as address, browser(address, site.client_context()) as client:
         assert "Connection" not in (await client.get("/metrics")).headers
         site.issue()
-        await reload(guard)
+        await reload(security)
         last = await client.get("/metrics")
         assert last.status_code == 200
         assert last.headers["Connection"] == "close"
@@ -209,36 +209,36 @@ async def test_old_connections_end_after_a_change(tmp_path: Path) -> None:
 async def test_files_that_change_one_by_one_are_taken_up_together(tmp_path: Path) -> None:
     """A certificate whose key is still to come is no event: two looks must see the same."""
     site = Site(tmp_path, TLS)
-    guard = site.guard()
+    security = site.security()
     renewed = site.server_ca.issue_cert("127.0.0.1")
     with capture_logs() as events:
-        await guard.reload_if_changed()
+        await security.reload_if_changed()
         renewed.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
-        await guard.reload_if_changed()
+        await security.reload_if_changed()
         renewed.private_key_pem.write_to_path(tmp_path / "server.key")
-        await guard.reload_if_changed()
+        await security.reload_if_changed()
         assert not events
-        await guard.reload_if_changed()
+        await security.reload_if_changed()
     assert events == [{"event": "web_config_reloaded", "file": str(site.path), "log_level": "info"}]
 
 
 async def test_what_is_broken_is_refused_once_and_the_old_runs_on(tmp_path: Path) -> None:
     """Each broken state is told once, with file and line; what is mended is taken up again."""
     site = Site(tmp_path, USERS)
-    guard = site.guard()
-    async with guarded(guard) as address, browser(address, auth=ALICE) as client:
+    security = site.security()
+    async with guarded(security) as address, browser(address, auth=ALICE) as client:
         with capture_logs() as events:
             for text in ("", f"{USERS}  bob: hunter2\n"):
                 site.write(text)
                 for _ in range(5):
-                    await guard.reload_if_changed()
+                    await security.reload_if_changed()
                 assert (await client.get("/metrics")).status_code == 200
                 assert (await client.get("/metrics", auth=None)).status_code == 401
             site.path.unlink()
-            await reload(guard)
+            await reload(security)
             assert (await client.get("/metrics")).status_code == 200
             site.write(USERS)
-            await reload(guard)
+            await reload(security)
         assert (await client.get("/metrics")).status_code == 200
     assert [event["event"] for event in events] == [
         *["web_config_refused"] * 3,
@@ -256,47 +256,47 @@ async def test_what_is_broken_is_refused_once_and_the_old_runs_on(tmp_path: Path
 async def test_tls_is_not_switched_while_running(tmp_path: Path, before: str, after: str) -> None:
     """Neither on nor off: that is refused, and the old rules stay in force."""
     site = Site(tmp_path, before)
-    guard = site.guard()
+    security = site.security()
     site.write(after)
     with capture_logs() as events:
-        await reload(guard)
+        await reload(security)
     (refusal,) = refusals(events)
     assert refusal == (
         f"{site.path}: tls_server_config: TLS is switched on and off only at a start: "
         "restart the exporter"
     )
     context = site.client_context() if "tls" in before else None
-    async with guarded(guard) as address, browser(address, context, ALICE) as client:
+    async with guarded(security) as address, browser(address, context, ALICE) as client:
         assert (await client.get("/metrics")).status_code == 200
 
 
 async def test_passwords_can_be_switched_while_running(tmp_path: Path) -> None:
     """A file that gains or loses its users guards accordingly."""
     site = Site(tmp_path, HEADERS)
-    guard = site.guard()
-    async with guarded(guard) as address, browser(address) as client:
+    security = site.security()
+    async with guarded(security) as address, browser(address) as client:
         assert (await client.get("/metrics")).status_code == 200
         site.write(HEADERS + USERS)
-        await reload(guard)
+        await reload(security)
         assert (await client.get("/metrics")).status_code == 401
         site.write(HEADERS)
-        await reload(guard)
+        await reload(security)
         assert (await client.get("/metrics")).status_code == 200
 
 
 async def test_it_looks_at_its_files_from_time_to_time(tmp_path: Path) -> None:
     """A change is taken up while it watches, without being told."""
     site = Site(tmp_path, TLS)
-    guard = site.guard()
-    assert guard.tls
+    security = site.security()
+    assert security.tls
     clock = FakeClock()
-    context = guard.tls.newest
+    context = security.tls.newest
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(guard.watch(clock))
+        watching = group.create_task(security.watch(clock))
         await settle()
         site.issue()
         async with asyncio.timeout(60):
-            while guard.tls.newest is context:  # a look ends when its thread has read the files
+            while security.tls.newest is context:  # a look ends when its thread has read the files
                 await clock.advance(CHECK_SECONDS)
         watching.cancel()
 
@@ -311,12 +311,12 @@ async def test_files_that_hang_are_told_once_and_taken_up_when_they_answer(tmp_p
             free.wait()
         return site.read()
 
-    guard = Guard(read, clock)
+    security = Security(read, clock)
     hangs.append(True)
-    async with guarded(guard) as address, browser(address, auth=ALICE) as client:
+    async with guarded(security) as address, browser(address, auth=ALICE) as client:
         with capture_logs() as events:
             for _ in range(3):
-                look = asyncio.create_task(guard.reload_if_changed())
+                look = asyncio.create_task(security.reload_if_changed())
                 await clock.advance(READ_SECONDS)
                 await look
                 assert (await client.get("/metrics", auth=None)).status_code == 401
@@ -327,7 +327,7 @@ async def test_files_that_hang_are_told_once_and_taken_up_when_they_answer(tmp_p
             )
             site.write(USERS + HEADERS)
             free.set()
-            await reload(guard)
+            await reload(security)
         assert (await client.get("/metrics")).headers["X-Frame-Options"] == "deny"
 
 
@@ -336,9 +336,9 @@ async def test_certificate_that_hangs_in_openssl_is_told_and_tried_again(
 ) -> None:
     """OpenSSL opens the file itself, a moment after it was looked at."""
     site, clock = Site(tmp_path, TLS), FakeClock()
-    guard, begun, free = Guard(site.read, clock), threading.Event(), threading.Event()
-    assert guard.tls
-    before = guard.tls.newest
+    security, begun, free = Security(site.read, clock), threading.Event(), threading.Event()
+    assert security.tls
+    before = security.tls.newest
     load = ssl.SSLContext.load_cert_chain
 
     def hang(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
@@ -348,27 +348,27 @@ async def test_certificate_that_hangs_in_openssl_is_told_and_tried_again(
 
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", hang)
     site.issue()
-    await guard.reload_if_changed()
+    await security.reload_if_changed()
     with capture_logs() as events:
-        look = asyncio.create_task(guard.reload_if_changed())
+        look = asyncio.create_task(security.reload_if_changed())
         while not begun.is_set():  # noqa: ASYNC110 - a thread sets it
             await asyncio.sleep(0)
         await clock.advance(READ_SECONDS)
         await look
         assert "could not be read within 5s" in str(refusals(events))
         free.set()
-        await reload(guard)
-        assert guard.tls.newest is not before
+        await reload(security)
+        assert security.tls.newest is not before
 
 
 async def test_password_is_checked_though_all_threads_of_asyncio_hang(tmp_path: Path) -> None:
     """Name resolution uses them up where nobody answers it."""
-    guard, free = Site(tmp_path, USERS).guard(), threading.Event()
+    security, free = Site(tmp_path, USERS).security(), threading.Event()
     loop = asyncio.get_running_loop()
     hanging = [loop.run_in_executor(None, free.wait) for _ in range(100)]
     try:
         async with (
-            guarded(guard) as address,
+            guarded(security) as address,
             browser(address, auth=ALICE) as client,
         ):
             assert (await client.get("/metrics")).status_code == 200

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from exporter.web.server import ListenAddress, ListenError, cannot_listen, served
+from exporter.web.server import ListenAddress, ListenError, cannot_listen, serve
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def app() -> web.Application:
 async def test_every_address_answers() -> None:
     """Several addresses are served at once, IPv6 among them, and named as they were bound."""
     addresses = [ListenAddress("127.0.0.1", 0), ListenAddress("::1", 0)]
-    async with served(app(), addresses) as bound, httpx.AsyncClient(trust_env=False) as client:
+    async with serve(app(), addresses) as bound, httpx.AsyncClient(trust_env=False) as client:
         assert [address.host for address in bound] == ["127.0.0.1", "::1"]
         assert all(address.port for address in bound)
         for address in bound:
@@ -73,7 +73,7 @@ async def test_what_cannot_be_bound_is_named(host: str, reason: str) -> None:
         taken.listen()
         address = ListenAddress(host, taken.getsockname()[1])
         with pytest.raises(ListenError) as caught:
-            async with served(app(), [address]):
+            async with serve(app(), [address]):
                 pass
     assert str(address) in str(caught.value)
     assert reason in str(caught.value)
@@ -98,11 +98,11 @@ def test_privileged_ports_are_explained(port: int, reason: str) -> None:
 
 async def test_what_was_bound_is_let_go_when_another_cannot_be() -> None:
     """An address that is in use leaves none of the others open."""
-    async with served(app(), [ListenAddress("127.0.0.1", 0)]) as (taken,):
+    async with serve(app(), [ListenAddress("127.0.0.1", 0)]) as (taken,):
         with pytest.raises(ListenError, match=f"cannot listen on {taken}: address already in use"):
-            async with served(app(), [ListenAddress("::1", taken.port), taken]):
+            async with serve(app(), [ListenAddress("::1", taken.port), taken]):
                 pass
-        async with served(app(), [ListenAddress("::1", taken.port)]) as bound:
+        async with serve(app(), [ListenAddress("::1", taken.port)]) as bound:
             assert bound == (ListenAddress("::1", taken.port),)
 
 
@@ -118,7 +118,7 @@ async def test_running_requests_finish() -> None:
     application = web.Application()
     application.router.add_get("/", answer)
     async with asyncio.TaskGroup() as group, httpx.AsyncClient(trust_env=False) as client:
-        async with served(application, [ListenAddress("127.0.0.1", 0)]) as (address,):
+        async with serve(application, [ListenAddress("127.0.0.1", 0)]) as (address,):
             response = group.create_task(client.get(f"http://{address}/"))
             await entered.wait()
             asyncio.get_running_loop().call_later(0.1, leave.set)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from exporter.web.settings import GuardError
+from exporter.web.settings import WebConfigError
 from exporter.web.tls import has_allowed_name
 from tests.web.guarded import LONG_AGO, MUTUAL_TLS, TLS, Site, browser, guarded, reload
 
@@ -26,7 +26,7 @@ OPTIONAL_TLS = MUTUAL_TLS.replace("RequireAndVerifyClientCert", "VerifyClientCer
 
 async def status(site: Site, context: ssl.SSLContext) -> int | None:
     """What a client with this context gets for a scrape; None: no connection."""
-    async with guarded(site.guard()) as address, browser(address, context) as client:
+    async with guarded(site.security()) as address, browser(address, context) as client:
         try:
             return (await client.get("/metrics")).status_code
         except httpx.TransportError:
@@ -132,12 +132,12 @@ async def test_a_name_that_is_no_longer_allowed_is_refused(tmp_path: Path) -> No
     """The list holds for open connections too."""
     text = f"{MUTUAL_TLS}  client_allowed_sans: [prometheus]\n"
     site = Site(tmp_path, text)
-    guard = site.guard()
+    security = site.security()
     context = site.client_context(good(site))
-    async with guarded(guard) as address, browser(address, context) as client:
+    async with guarded(security) as address, browser(address, context) as client:
         assert (await client.get("/metrics")).status_code == 200
         site.write(text.replace("[prometheus]", "[alertmanager]"))
-        await reload(guard)
+        await reload(security)
         assert (await client.get("/metrics")).status_code == 403
 
 
@@ -164,7 +164,7 @@ async def test_versions_are_bounded(
 
 async def handshake(site: Site, context: ssl.SSLContext) -> ssl.SSLObject | None:
     """What a client agrees on with the server; None: nothing."""
-    async with guarded(site.guard()) as address, browser(address, context) as client:
+    async with guarded(site.security()) as address, browser(address, context) as client:
         try:
             response = await client.get("/metrics")
         except httpx.ConnectError:
@@ -296,8 +296,8 @@ def test_a_file_that_is_no_use_is_named(
     """The error is at the key that names the file, and says what is wrong with it."""
     site = Site(tmp_path, MUTUAL_TLS)
     damage(site)
-    with pytest.raises(GuardError) as caught:
-        site.guard()
+    with pytest.raises(WebConfigError) as caught:
+        site.security()
     assert str(caught.value) == f"{site.path}:{message.format(d=tmp_path)}"
     assert "BEGIN" not in str(caught.value)
 
@@ -305,8 +305,8 @@ def test_a_file_that_is_no_use_is_named(
 def test_what_stands_in_the_file_itself_is_named_too(tmp_path: Path) -> None:
     """A `client_ca` that is none is an error at its line."""
     site = Site(tmp_path, MUTUAL_TLS.replace("client_ca_file: clients.pem", "client_ca: nothing"))
-    with pytest.raises(GuardError) as caught:
-        site.guard()
+    with pytest.raises(WebConfigError) as caught:
+        site.security()
     place = f"{site.path}:5: tls_server_config.client_ca"
     assert str(caught.value) == f"{place}: this holds no certificates in PEM form: write them"
 
@@ -317,8 +317,8 @@ def test_what_stands_in_the_file_itself_is_named_too(tmp_path: Path) -> None:
 def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str, reason: str) -> None:
     """It is an error at the key that says it."""
     site = Site(tmp_path, TLS.replace("server.pem", f'"{name}"'))
-    with pytest.raises(GuardError) as caught:
-        site.guard()
+    with pytest.raises(WebConfigError) as caught:
+        site.security()
     assert str(caught.value).startswith(f"{site.path}:2: tls_server_config.cert_file: ")
     assert f"cannot be read ({reason}): " in str(caught.value)
 
@@ -354,8 +354,8 @@ def test_what_openssl_alone_knows_is_told(
         raise error
 
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", refuse)
-    with pytest.raises(GuardError) as caught:
-        site.guard()
+    with pytest.raises(WebConfigError) as caught:
+        site.security()
     place = f"{site.path}:2: tls_server_config.cert_file:"
     assert str(caught.value) == message.format(c=place, d=tmp_path)
 
@@ -368,5 +368,5 @@ def test_what_this_openssl_has_not_is_told(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(ssl.SSLContext, "set_ecdh_curve", refuse)
     site = Site(tmp_path, f"{TLS}  curve_preferences: [X25519]\n")
-    with pytest.raises(GuardError, match=r"web.yaml:1: tls_server_config: .* choose others"):
-        site.guard()
+    with pytest.raises(WebConfigError, match=r"web.yaml:1: tls_server_config: .* choose others"):
+        site.security()

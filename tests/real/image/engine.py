@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.programs import PATIENCE, program, until
+from tests.real.programs import TIMEOUTS, program, until
 
 ROOT = Path(__file__).parents[3]
 MAKE_BASE = Path(__file__).parent / "make-base"
@@ -96,7 +96,7 @@ class Container:
     def exit_code(self, signal: str) -> int:
         """How it ends once it gets a signal."""
         self._engine.text("podman", "kill", f"--signal={signal}", self._identity)
-        return int(self._engine.text("podman", "wait", self._identity, patience=PATIENCE))
+        return int(self._engine.text("podman", "wait", self._identity, patience=TIMEOUTS))
 
 
 class Engine:
