@@ -70,7 +70,7 @@ def _figures(pipes: list[Connection]) -> list[Figures]:
 def _rows(
     size: Size, catching_up: Figures, many: Figures, few: Figures, first_byte: float
 ) -> list[Row]:
-    """`catching_up`: of the time after the first round in which closed days were asked for."""
+    """`catching_up`: of the time after the first round in which previous days were asked for."""
     name = f"{size.buckets:,} buckets"
     fewer = f"{size.fewer:,} buckets"
 
@@ -79,7 +79,7 @@ def _rows(
 
     return [
         alone("CPU", _share(many), "≤ 20 %"),
-        alone("CPU, each asked for its closed day too", _share(catching_up), ""),
+        alone("CPU, each asked for its previous day too", _share(catching_up), ""),
         alone("memory now", megabytes(many.bytes), "≤ 250 MB"),
         alone("latest poll", milliseconds(many.late), "≤ 1 s"),
         alone("failures", Quantity(many.failures, f"of {many.polls:,}"), "0"),

@@ -32,7 +32,7 @@ the aim is an aim, not a limit that a test enforces.
   scrapes with gzip every fifteen seconds, beside the same with fewer buckets, at the same time. A
   hold is the CPU time of one turn of the event loop: neither what other processes take is counted,
   nor the waiting for a thread that prepares a reload; the first byte of a scrape has both in it.
-  Once a day, within its first hours or after a start, each bucket is asked for its closed day as
+  Once a day, within its first hours or after a start, each bucket is asked for its previous day as
   well; after a start as fast as `max_requests_per_second` allows, here twice the steady rate.
 - **discovery**, **reload**: the whole service again. It starts without a bucket and finds all in
   one listing, or in one of each account; it reads a file that gives each bucket another name, while

@@ -70,7 +70,7 @@ class Instruments:
         self.first_poll = self.planned = self.planning = math.nan
         self.all_planned = asyncio.Event()
         self.settled = asyncio.Event()
-        """Since the restart there was a moment in which nothing was due, not even a closed day."""
+        """Since the restart there was a moment in which nothing was due, not even one."""
         self._buckets = buckets
         self.base = psutil.Process().memory_info().rss
         self.restart()

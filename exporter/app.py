@@ -167,7 +167,7 @@ async def poll_once(
         await tls_contexts(config.accounts),
         shard=shard,
         progress=progress,
-        asks_closed_days=False,
+        asks_previous_days=False,
     )
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(exporter.run())

@@ -25,7 +25,7 @@ UNKNOWN_STATUS = "UNKNOWN"
 SECONDS_PER_DAY = 86400
 
 PREVIOUS_DAY_SPREAD = 3600.0
-"""Seconds after the grace over which the calls for the closed day are spread."""
+"""Seconds after the grace over which the calls for the previous day are spread."""
 
 
 def midnight(day: date) -> float:
@@ -196,7 +196,7 @@ class DayStats:
     nodes: tuple[Node, ...]
 
     def has_figures(self) -> bool:
-        """Whether there is anything in it to show of a closed day."""
+        """Whether there is anything in it to show of a previous day."""
         return any(
             node.uptime_ratio is not None or node.latency_average_seconds is not None
             for node in self.nodes
@@ -275,7 +275,7 @@ class BucketState:
     stats: DayStats | None = None  # of the newest good poll, or kept over midnight
     last_success: Instant | None = None
     newest: PollResult | None = None
-    previous_day: DayStats | None = None  # the final figures of a closed day
+    previous_day: DayStats | None = None  # the final figures of a previous day
 
     def after(self, outcome: PollResult, timing: Timing) -> BucketState:
         """The state once `outcome` is known.
@@ -305,7 +305,7 @@ class BucketState:
         return None if fresh else Reason.OVERDUE
 
     def previous_day_wanted(self, bucket_id: str, timing: Timing, now: Instant) -> date | None:
-        """The closed day to ask for now, if any: each one once, in the bucket's own time.
+        """The previous day to ask for now, if any: each one once, in the bucket's own time.
 
         A bucket of which none was ever held need not wait for that time: the day is closed.
         """
@@ -317,7 +317,7 @@ class BucketState:
         return day if now.wall >= timing.previous_day_shown_between(day, bucket_id)[0] else None
 
     def previous_day_until(self, timing: Timing, now: Instant) -> float:
-        """The monotonic time, seconds, from which on the closed day held here is not shown."""
+        """The monotonic time, seconds, from which on the previous day held here is not shown."""
         if self.previous_day is None:
             return math.inf
         return now.monotonic + timing.previous_day_shown_until(self.previous_day.day) - now.wall

@@ -1,4 +1,4 @@
-"""Recording rules: buckets and nodes without scrape labels, burn rates, and closed days.
+"""Recording rules: buckets and nodes without scrape labels, burn rates, and previous days.
 
 Named level:metric:operations. Whatever alerts and dashboards share is computed here, once.
 """
@@ -20,8 +20,8 @@ from monitoring.ruleset import (
 BURN_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 """Over which the observed status is averaged."""
 
-CLOSED_DAYS = (7, 30, 90)
-"""Over how many closed days uptime is told."""
+PREVIOUS_DAYS = (7, 30, 90)
+"""Over how many previous days uptime is told."""
 
 BUDGET_DAYS = 30
 
@@ -98,7 +98,7 @@ NODES = Group(
 
 
 def _per_day(level: str) -> str:
-    """The closed days' figures of a level, to be looked at once a day, at 00:00 UTC.
+    """The previous days' figures of a level, to be looked at once a day, at 00:00 UTC.
 
     A day's figure is shown from 00:10 to 01:10 of the next day at the latest until 00:10 of the
     one after that. The last half hour of that day is looked at, and as long as it lies ahead, or
@@ -121,16 +121,16 @@ def _over_days(function: str, level: str, days: int) -> str:
     return f"{function}(\n  {_indented(_per_day(level))}[{days}d:1d] offset 2h\n)"
 
 
-def _closed_days(level: str, labels: str) -> tuple[Record, ...]:
+def _previous_days(level: str, labels: str) -> tuple[Record, ...]:
     uptime = f"{level}:flashback_node_uptime_previous_day_ratio"
     budget = f"{level}:flashback_node_error_budget:remaining{BUDGET_DAYS}d"
     averages = (
         Record(f"{uptime}:avg{days}d", _over_days("avg_over_time", labels, days))
-        for days in CLOSED_DAYS
+        for days in PREVIOUS_DAYS
     )
     counts = (
         Record(f"{uptime}:count{days}d", _over_days("count_over_time", labels, days))
-        for days in CLOSED_DAYS
+        for days in PREVIOUS_DAYS
     )
     spent = promql(f"""
         1 - (
@@ -144,8 +144,8 @@ def _closed_days(level: str, labels: str) -> tuple[Record, ...]:
 
 
 CLOSED = (
-    Group("flashback-closed-days-of-nodes", _closed_days("node", f"{AGGREGATION}, ip, host")),
-    Group("flashback-closed-days-of-buckets", _closed_days("bucket", BUCKET)),
+    Group("flashback-previous-days-of-nodes", _previous_days("node", f"{AGGREGATION}, ip, host")),
+    Group("flashback-previous-days-of-buckets", _previous_days("bucket", BUCKET)),
 )
 
 GROUPS = (BUCKETS, NODES, *CLOSED)

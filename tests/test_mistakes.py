@@ -249,7 +249,7 @@ def test_pattern_that_matches_nothing(desk: Desk) -> None:
     assert warned(desk) == [
         (
             "warning: config.yaml:6: accounts[0].bucket_files[0]: "
-            "no file matches this by now: mend the pattern if there should be one"
+            "no file matches this by now: fix the pattern if there should be one"
         )
     ]
 

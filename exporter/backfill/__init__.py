@@ -1,4 +1,4 @@
-"""Closed days of the past as OpenMetrics files, one a day, for a database to import.
+"""Past days as OpenMetrics files, one a day, for a database to import.
 
 It asks through the accounts' own clients and writes through the metric table. Flags, progress and
 exit codes are the command's.

@@ -29,7 +29,7 @@ from exporter.upstream.discovery import Assignment
 
 @dataclass(frozen=True, slots=True)
 class BackfillOptions:
-    """What is wanted: closed days from `first` to `last`, of these buckets (none: of all)."""
+    """What is wanted: past days from `first` to `last`, of these buckets (none: of all)."""
 
     first: date
     last: date

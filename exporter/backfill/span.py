@@ -1,4 +1,4 @@
-"""When a closed day's figures were shown: the times of its samples, and from when it can be had.
+"""When a past day's figures were shown: the times of its samples, and from when it can be had.
 
 Pure. The grid is Unix time's own, so that whichever run writes a sample puts it at the same time.
 """

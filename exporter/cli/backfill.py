@@ -1,4 +1,4 @@
-"""`flashback-exporter backfill`: closed days of the past as files that a database imports."""
+"""`flashback-exporter backfill`: past days as files that a database imports."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ OUTPUT = flags.Flag("output", "Directory for the files.", "", "DIR", convert=fla
 FLAGS = (flags.CONFIG_FILE, FROM, TO, BUCKET, LABEL, OUTPUT, *flags.LOG_FLAGS)
 
 _DESCRIPTION = """\
-Asks for closed days of each bucket and writes one OpenMetrics file per day, for
+Asks for past days of each bucket and writes one OpenMetrics file per day, for
 `promtool tsdb create-blocks-from openmetrics`. What could not be had is listed, also in
 failed.json beside the files; run it again, and it asks for what is missing. --from, --to
 and --output are needed. Exit code 3 if anything is missing in the end.

@@ -53,11 +53,11 @@ class LoadEstimate:
 
     buckets: int
     requests_per_second: float
-    closed_days_per_second: float  # on top of it, for an hour each day
+    previous_days_per_second: float  # on top of it, for an hour each day
     answer_time: float  # seconds that an answer may take on average before polls fall behind
     series: int
     memory: int  # bytes
-    cpu: float  # share of a core, without TLS, while closed days are asked for
+    cpu: float  # share of a core, without TLS, while previous days are asked for
 
 
 def load_estimate(config: Config) -> LoadEstimate:
@@ -70,7 +70,7 @@ def load_estimate(config: Config) -> LoadEstimate:
     return LoadEstimate(
         buckets=buckets,
         requests_per_second=rate,
-        closed_days_per_second=previous_days,
+        previous_days_per_second=previous_days,
         answer_time=config.limits.max_concurrent_requests / rate if rate else math.inf,
         series=series,
         memory=BASE_MEMORY + series * MEMORY_PER_SERIES,
@@ -83,7 +83,7 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
     found: list[Problem] = []
     asked = load_estimate(config)
     allowed = config.limits.max_requests_per_second
-    least = asked.requests_per_second * LEAST_HEADROOM + asked.closed_days_per_second
+    least = asked.requests_per_second * LEAST_HEADROOM + asked.previous_days_per_second
     if least > allowed:
         advised = max(asked.requests_per_second * HEADROOM, least)
         stretch = advised / allowed

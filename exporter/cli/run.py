@@ -30,7 +30,7 @@ commands:
   once      polls every bucket once and prints the exposition
   demo      the exporter against a built-in simulator: no account, no configuration
   simulate  the simulator alone
-  backfill  closed days of the past, as files for a database to import
+  backfill  past days, as files for a database to import
 
 Each command has its own -h. Each flag can also be set by an environment variable
 of its name: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.

@@ -20,8 +20,8 @@ from exporter.config.targets import BUCKET_FILE, BucketDocument
 from exporter.config.yaml_errors import decoded
 from exporter.config.yaml_tree import Tree, YamlNode, read
 
-_NO_FILE = 'there is no such file: mend the path, or write a pattern, as "buckets/*.yaml"'
-_IN_VAIN = "no file matches this by now: mend the pattern if there should be one"
+_NO_FILE = 'there is no such file: fix the path, or write a pattern, as "buckets/*.yaml"'
+_IN_VAIN = "no file matches this by now: fix the pattern if there should be one"
 _HOME = "~ stands for no directory here: write the whole path"
 _DIRECTORY = "this is a directory: name the files in it, as {}"
 _TAKEN = "this names {file}, which {owner} names already: a bucket belongs to one account"

@@ -35,4 +35,4 @@ def regex(text: str) -> re.Pattern[str]:
             "Python's regular expressions have no [:alpha:] and no sets in sets: "
             "inside of […] put a backslash before each of [ - & | ~"
         ) from None
-    raise ValueError(f"this is not a regular expression of Python's ({fault}): mend it")
+    raise ValueError(f"this is not a regular expression of Python's ({fault}): fix it")

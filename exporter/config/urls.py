@@ -49,7 +49,7 @@ def proxy_url(text: str) -> str:
 def host(text: str) -> str:
     """A DNS name or an IP address, without a zone."""
     if "%" in text or not _is_host(text):
-        raise ValueError("this is neither a DNS name nor an IP address: mend it")
+        raise ValueError("this is neither a DNS name nor an IP address: fix it")
     return text
 
 
@@ -75,7 +75,7 @@ def _check_parts(parts: SplitResult, form: str) -> None:
     if not parts.hostname:
         raise ValueError(f"this URL has no host: write it as {form}")
     if not _is_host(parts.hostname):
-        raise ValueError("the host of this URL is neither a DNS name nor an IP address: mend it")
+        raise ValueError("the host of this URL is neither a DNS name nor an IP address: fix it")
     if parts.port == 0:
         raise ValueError("nothing can listen on port 0: write the real port")
 

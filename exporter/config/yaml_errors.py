@@ -38,11 +38,11 @@ _REMEDIES = {
     "expected comment or line break": _SPECIAL,
     "undefined tag handle": _SPECIAL,
     "entries are not allowed": "start the list on a line of its own, with '- '",
-    "mapping values are not allowed": "quote a value that holds ': ', or mend the indentation",
+    "mapping values are not allowed": "quote a value that holds ': ', or fix the indentation",
     "could not find expected ':'": 'write the line as "key: value", or remove it',
     "unexpected end of stream": "a quote or a bracket that is opened here is never closed",
-    "did not find expected key": "mend the indentation, a quote or a bracket here",
-    "did not find expected '-' indicator": "mend the indentation, or start the line with '- '",
+    "did not find expected key": "fix the indentation, a quote or a bracket here",
+    "did not find expected '-' indicator": "fix the indentation, or start the line with '- '",
     "escape": _BACKSLASH,
     "expected hex": _BACKSLASH,
     "undefined alias": "quote the value, since it starts with *; or write &name before its *name",
@@ -123,7 +123,7 @@ def _remedy(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
     if problem.startswith("mapping values") and _KEY_WITHOUT_COLON.fullmatch(before):
         return f"is ': ' missing after the key in line {line - 1}?"
     found = (remedy for words, remedy in _REMEDIES.items() if words in problem)
-    return next(found, "mend this line or the one before")
+    return next(found, "fix this line or the one before")
 
 
 def _remedy_in_brackets(error: yaml.MarkedYAMLError, written: str) -> str:

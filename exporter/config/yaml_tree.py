@@ -108,7 +108,7 @@ def _tag_fault(tag: str) -> str:
 def _key_fault(key: yaml.Node) -> str:
     if isinstance(key, yaml.MappingNode) and key.flow_style:
         return "this is {{…}}: quote it, or fill in the template that it is from"
-    return "a key must be a text, not a list or a mapping: mend the indentation or the brackets"
+    return "a key must be a text, not a list or a mapping: fix the indentation or the brackets"
 
 
 class _Builder:

@@ -288,7 +288,7 @@ PREVIOUS_DAY: tuple[NodeFigure, ...] = (
         "latency_average_seconds",
     ),
 )
-"""What the final figures of a closed day tell of nodes: asked for once, shown for a day."""
+"""What the final figures of a previous day tell of nodes: asked for once, shown for a day."""
 
 METRICS: tuple[Family, ...] = (*FAMILIES, *PREVIOUS_DAY)
 """Every metric of nodes and buckets, in the order of the page."""

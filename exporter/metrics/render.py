@@ -69,7 +69,7 @@ def _stale(family: Family, fresh: bytes, later: RenderContext) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPreviousDay:
-    """The fragments of a closed day's figures, in the order of PREVIOUS_DAY."""
+    """The fragments of a previous day's figures, in the order of PREVIOUS_DAY."""
 
     fragments: tuple[bytes, ...] = (b"",) * len(PREVIOUS_DAY)
     shown_until: float = math.inf  # monotonic seconds
@@ -83,7 +83,7 @@ NO_PREVIOUS_DAY = RenderedPreviousDay()
 
 
 def previous_day_fragments(bucket: Bucket, state: BucketState) -> tuple[bytes, ...]:
-    """The exposition of the closed day that a bucket's state holds."""
+    """The exposition of the previous day that a bucket's state holds."""
     view = RenderContext(bucket, replace(state, stats=state.previous_day), (), fresh=True)
     return tuple(family.lines(view).encode() for family in PREVIOUS_DAY)
 

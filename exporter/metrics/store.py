@@ -16,10 +16,10 @@ from exporter.metrics.render import (
     NO_PREVIOUS_DAY,
     RenderedBucket,
     RenderedPreviousDay,
-    render_page,
     page_in_chunks,
     previous_day_fragments,
     render_bucket,
+    render_page,
 )
 from exporter.model import Bucket, BucketKey, BucketState, DayStats, Instant, PollResult, Timing
 
@@ -146,8 +146,8 @@ class MetricsStore:
         self.unpolled.discard(key)
         return entry.state, state
 
-    def record_closed_day(self, key: BucketKey, stats: DayStats, now: Instant) -> None:
-        """Take in the final figures of a closed day of a bucket, in place of an older one's."""
+    def record_previous_day(self, key: BucketKey, stats: DayStats, now: Instant) -> None:
+        """Take in the final figures of a previous day of a bucket, in place of an older one's."""
         entry = self._entries[key]
         state = replace(entry.state, previous_day=stats)
         until = state.previous_day_until(entry.timing, now)
@@ -208,7 +208,7 @@ def _entry(
     previous_day: RenderedPreviousDay = NO_PREVIOUS_DAY,
     before: RenderedBucket | None = None,
 ) -> Entry:
-    """The entry of a state; its closed day's text stays, its end is told by the clocks anew."""
+    """The entry of a state; its previous day's text stays, its end is told by the clocks anew."""
     text = render_bucket(bucket, state, timing, known_statuses, before)
     until = state.previous_day_until(timing, now)
     return Entry(bucket, timing, state, text, RenderedPreviousDay(previous_day.fragments, until))

@@ -45,11 +45,11 @@ class EventLogger:
             _log.info("bucket_recovered", **names)
 
     def log_missing_day(self, bucket: Bucket, day: date, fault: ApiError) -> None:
-        """Log that the figures of a closed day could not be had; it goes on being tried."""
+        """Log that the figures of a previous day could not be had; it goes on being tried."""
         if self._has_room():
             names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
             facts = {"day": str(day), "reason": fault.reason.value, "message": fault.message}
-            _log.warning("closed_day_missing", **names, **facts)
+            _log.warning("previous_day_missing", **names, **facts)
 
     def _has_room(self) -> bool:
         """Whether another line may be written; says so once when it may not."""

@@ -44,7 +44,7 @@ class PollManager:
         *,
         shard: Shard,
         progress: Callable[[int], None] = lambda _left: None,
-        asks_closed_days: bool = True,
+        asks_previous_days: bool = True,
     ) -> None:
         self._progress = progress
         self.shard = shard
@@ -53,7 +53,7 @@ class PollManager:
         self._chance = chance
         self._store = MetricsStore()
         self._scheduler = Scheduler(clock.now())
-        self._closed_days = PreviousDayQueue(are_wanted=asks_closed_days)
+        self._previous_days = PreviousDayQueue(are_wanted=asks_previous_days)
         self._history = PollHistory()
         self._discovery_states: dict[str, DiscoveryState] = {}
         self._event_logger = EventLogger(clock)
@@ -102,7 +102,7 @@ class PollManager:
         # At once: the old engine ends a moment later, and must not take what is the new one's.
         self._runner.stop()
         self._scheduler.requeue_running(self._clock.monotonic())
-        self._closed_days.requeue_running()
+        self._previous_days.requeue_running()
         self._switch_to(runner, plan)
         self._changed.set()
         return True
@@ -181,7 +181,7 @@ class PollManager:
             contexts=contexts,
             store=self._store,
             scheduler=self._scheduler,
-            previous_days=self._closed_days,
+            previous_days=self._previous_days,
             history=self._history,
             discovery_states=self._discovery_states,
             clock=self._clock,
@@ -215,7 +215,7 @@ class PollManager:
         for account in change.asked_elsewhere:
             self._store.drop_account(account)
             self._scheduler.drop_account(account)
-            self._closed_days.drop_account(account)
+            self._previous_days.drop_account(account)
             self._history.drop_account(account)
 
     def _is_first_round_done(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which closed day is to be asked for next, of which bucket: until it is known, ever less often.
+"""Which previous day is to be asked for next, of which bucket: until it is known, ever less often.
 
 Pure: it is told what is known of buckets as their polls end, and what came of the questions. The
 polls come first: who takes from here does so when nothing else is due.
@@ -19,7 +19,7 @@ LONGEST_WAIT = 3600.0
 
 
 class PreviousDayRequest(NamedTuple):
-    """A closed day of a bucket."""
+    """A previous day of a bucket."""
 
     bucket: Bucket
     timing: Timing
@@ -49,7 +49,7 @@ class PreviousDayQueue:
         self._waiting: dict[str, deque[_Attempt]] = {}  # by account
 
     def consider(self, bucket: Bucket, timing: Timing, state: BucketState, now: Instant) -> None:
-        """A poll of a bucket ended well: its closed day may be wanted now."""
+        """A poll of a bucket ended well: its previous day may be wanted now."""
         if not self._are_wanted:
             return
         day = state.previous_day_wanted(bucket.id, timing, now)

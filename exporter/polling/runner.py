@@ -95,7 +95,7 @@ class Runner:
         self._is_retired = False
         self._store = store
         self._scheduler = scheduler
-        self._closed_days = previous_days
+        self._previous_days = previous_days
         self._history = history
         self._discovery_states = discovery_states
         self._clock = clock
@@ -155,7 +155,7 @@ class Runner:
     def activate(self, plan: Plan) -> None:
         """Hold and poll exactly the buckets of a plan."""
         now = self._clock.now()
-        self._closed_days.sync(each.bucket.key for each in plan.mine)
+        self._previous_days.sync(each.bucket.key for each in plan.mine)
         self._history.sync(each.bucket.key for each in plan.mine)
         self._store.commit(plan.prepared, now)
         self._scheduler.sync(plan.mine, now.monotonic)
@@ -212,16 +212,16 @@ class Runner:
             if after.stats is not outcome.stats:
                 self._scheduler.ask_after_grace(bucket.key, outcome.ended)
             timing = self._store.timing(bucket.key)
-            self._closed_days.consider(bucket, timing, after, outcome.ended)
+            self._previous_days.consider(bucket, timing, after, outcome.ended)
         self._progressed()
 
     def background_accounts(self) -> dict[str, float]:
-        """The accounts that may be asked for a closed day, and since when that is wanted."""
-        return self._closed_days.wanted(self._scheduler.paused(self._clock.monotonic()))
+        """The accounts that may be asked for a previous day, and since when that is wanted."""
+        return self._previous_days.wanted(self._scheduler.paused(self._clock.monotonic()))
 
     def background_work(self, account: str) -> Coroutine[None, None, None]:
-        """The request for the next closed day that is wanted of an account."""
-        return self._ask(self._closed_days.pop(account))
+        """The request for the next previous day that is wanted of an account."""
+        return self._ask(self._previous_days.pop(account))
 
     async def _ask(self, question: PreviousDayRequest) -> None:
         bucket = question.bucket
@@ -232,11 +232,11 @@ class Runner:
             return
         now = self._clock.now()
         if not isinstance(result, ApiError) and result.has_figures():
-            if self._closed_days.answered(question):
-                self._store.record_closed_day(bucket.key, result, now)
+            if self._previous_days.answered(question):
+                self._store.record_previous_day(bucket.key, result, now)
             return
         # An answer without figures may only mean that upstream has not closed the day yet.
-        is_first = self._closed_days.failed(question, now.monotonic)
+        is_first = self._previous_days.failed(question, now.monotonic)
         if isinstance(result, ApiError):
             self._scheduler.apply_pause(bucket.account, result, now.monotonic)
             if is_first:

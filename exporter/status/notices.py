@@ -46,7 +46,7 @@ def _of_process(process: Process, now: Instant) -> Iterator[Notice]:
         yield Notice(
             f"The configuration was refused {relative(now.wall - config.refused)};"
             f" the one loaded {utc(config.loaded)} runs on",
-            "mend the file and reload",
+            "fix the file and reload",
             config.problems,
         )
     if process.lag > _WORTH_TELLING:

@@ -96,7 +96,7 @@ def bucket_object(view: BucketView) -> JsonObject:
         "day": None if view.stats is None else view.stats.day.isoformat(),
         "nodes": [_node(node) for node in view.nodes],
         "nodes_not_online": view.not_online,
-        "previous_day": None if view.previous_day is None else _closed_day(view.previous_day),
+        "previous_day": None if view.previous_day is None else _previous_day(view.previous_day),
         "polls": [_poll(poll) for poll in view.polls],
     }
 
@@ -124,7 +124,7 @@ def _node(node: Node) -> JsonObject:
     }
 
 
-def _closed_day(stats: DayStats) -> JsonObject:
+def _previous_day(stats: DayStats) -> JsonObject:
     nodes = [
         {
             "ip": node.ip,

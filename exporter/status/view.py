@@ -50,7 +50,7 @@ class BucketView:
     stats: DayStats | None  # what may be shown of the running day
     nodes: tuple[Node, ...]  # those of `stats`, the worst first
     not_online: int
-    previous_day: DayStats | None  # what may be shown of the closed day
+    previous_day: DayStats | None  # what may be shown of the previous day
     polls: tuple[PollRecord, ...]  # the oldest first
 
     @property

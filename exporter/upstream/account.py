@@ -178,7 +178,7 @@ def proxy_url(account: config.Account) -> str | None:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"  # as curl reads it
     if urlsplit(proxy).scheme not in {"http", "https"}:
-        message = "names no http:// or https:// proxy: mend it, or leave proxy_from_environment out"
+        message = "names no http:// or https:// proxy: fix it, or leave proxy_from_environment out"
         raise config.ConfigError(
             [config.Problem("environment", None, f"{url.scheme}_proxy", message)]
         )

@@ -114,7 +114,7 @@ def _load_own(context: ssl.SSLContext, tls: TlsSettings, material: Material) -> 
     except ssl.SSLError as error:
         raise WebConfigError(_own_fault(tls, material, error.reason)) from error
     except OSError as error:  # gone since it was read
-        message = f"{tls.cert.place}: cannot be read ({error.strerror}): mend the path"
+        message = f"{tls.cert.place}: cannot be read ({error.strerror}): fix the path"
         raise WebConfigError(message) from error
 
 

@@ -1,4 +1,4 @@
-"""One bucket: whether it is read, what its nodes do now, and what they did on closed days."""
+"""One bucket: whether it is read, what its nodes do now, and what they did on previous days."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def _reading() -> Section:
                 ),
                 panels.number(
                     Text(
-                        "Worst closed day",
-                        "The worst node's uptime on the newest closed day.",
+                        "Worst previous day",
+                        "The worst node's uptime on the newest previous day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
                     _UPTIME,
@@ -129,7 +129,7 @@ def _nodes() -> Section:
                     Text(
                         "Nodes",
                         "What the newest reading says of each node. Today's uptime still changes,"
-                        " and its denominator is not documented: judge nodes by closed days.",
+                        " and its denominator is not documented: judge nodes by previous days.",
                         alert="FlashbackBucketFewerNodes",
                     ),
                     {"host": "Host", "ip": "IP", "status": "Status", "version": "Version"},
@@ -141,7 +141,7 @@ def _nodes() -> Section:
                         "percentunit",
                     ),
                     tables.Column(
-                        "Newest closed day",
+                        "Newest previous day",
                         f"max by (ip, host) ({_ONE.newest_day()})",
                         "percentunit",
                         colours.UPTIMES,
@@ -195,16 +195,16 @@ def _nodes() -> Section:
     )
 
 
-def _closed_days() -> Section:
+def _previous_days() -> Section:
     return Section(
-        "Closed days",
+        "Previous days",
         (
             line(
                 9,
                 panels.days(
                     Text(
                         "Uptime by node",
-                        "A cell is a closed day in UTC, also of nodes that are gone by now. Choose"
+                        "A cell is a previous day in UTC, also of nodes that are gone now. Choose"
                         " some weeks above; days that were backfilled are shown too.",
                         _TO_NODE,
                     ),
@@ -214,7 +214,7 @@ def _closed_days() -> Section:
                 panels.lines(
                     Text(
                         "Latency by node",
-                        "The average of each closed day in UTC.",
+                        "The average of each previous day in UTC.",
                         _TO_NODE,
                     ),
                     Values("s", low=0),
@@ -231,8 +231,8 @@ def board(_: Defaults) -> Board:
     return Board(
         name="bucket",
         title="Flashback / Bucket",
-        description="One bucket: its polls, its nodes now and on closed days.",
+        description="One bucket: its polls, its nodes now and on previous days.",
         variables=(variables.datasource(), variables.account(), variables.one_bucket()),
-        sections=(_reading(), _nodes(), _closed_days()),
+        sections=(_reading(), _nodes(), _previous_days()),
         since="now-7d",
     )

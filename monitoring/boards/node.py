@@ -45,8 +45,8 @@ def _now() -> Section:
                 ),
                 panels.number(
                     Text(
-                        "Worst closed day",
-                        "The lowest uptime on the newest closed day.",
+                        "Worst previous day",
+                        "The lowest uptime on the newest previous day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
                     _UPTIME,
@@ -95,7 +95,7 @@ def _table() -> dashboard.Panel:
         tables.Column("Runs", f"max by ({keys}, version) ({version})", hidden=True),
         tables.Column("Uptime today", f"max by ({keys}) ({_TODAY})", "percentunit"),
         tables.Column(
-            "Newest closed day",
+            "Newest previous day",
             f"max by ({keys}) ({_HOST.named(_HOST.newest_day())})",
             "percentunit",
             colours.UPTIMES,
@@ -151,18 +151,18 @@ def _over_time() -> Section:
     )
 
 
-def _closed_days() -> Section:
+def _previous_days() -> Section:
     closed = _HOST.named(_HOST.previous_day(), history=True)
     latency = _HOST.named(_HOST.previous_day(LATENCY), history=True)
     return Section(
-        "Closed days",
+        "Previous days",
         (
             line(
                 9,
                 panels.days(
                     Text(
                         "Uptime by bucket",
-                        "A cell is a closed day in UTC. All buckets red: the node. One bucket red:"
+                        "A cell is a previous day in UTC. All buckets red: the node. One red:"
                         " look at the bucket.",
                         _TO_BUCKET,
                     ),
@@ -170,7 +170,7 @@ def _closed_days() -> Section:
                     Query(closed, _BUCKET),
                 ),
                 panels.lines(
-                    Text("Latency by bucket", "The average of each closed day.", _TO_BUCKET),
+                    Text("Latency by bucket", "The average of each previous day.", _TO_BUCKET),
                     Values("s", low=0),
                     Query(latency, _BUCKET),
                     daily=True,
@@ -193,6 +193,6 @@ def board(defaults: Defaults) -> Board:
             variables.host(),
             variables.down(defaults.down),
         ),
-        sections=(_now(), _over_time(), _closed_days()),
+        sections=(_now(), _over_time(), _previous_days()),
         since="now-7d",
     )

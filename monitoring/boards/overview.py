@@ -60,8 +60,8 @@ def _counts() -> Section:
                 ),
                 panels.number(
                     Text(
-                        "Worst closed day",
-                        "The lowest uptime of any node on the newest closed day, in UTC.",
+                        "Worst previous day",
+                        "The lowest uptime of any node on the newest previous day, in UTC.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
                     _DAYS,
@@ -152,11 +152,11 @@ def _trouble() -> Section:
 def _weeks() -> Section:
     closed = _ALL.named(_ALL.previous_day(), history=True)
     how = (
-        " A cell is a closed day in UTC, of the last four weeks whatever is chosen above. Today is"
+        " A cell is a previous day in UTC, of the last 4 weeks whatever is chosen above. Today is"
         " not there, as its figures still change; days that were backfilled are."
     )
     return Section(
-        "Closed days",
+        "Previous days",
         (
             line(
                 12,
@@ -223,7 +223,7 @@ def board(defaults: Defaults) -> Board:
     return Board(
         name="overview",
         title="Flashback / Overview",
-        description="Nodes and buckets of Flashback at a glance, and the last weeks' closed days.",
+        description="Nodes and buckets of Flashback at a glance, and previous days.",
         variables=(
             variables.datasource(),
             variables.account(),

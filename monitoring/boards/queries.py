@@ -22,7 +22,7 @@ Half an hour is left out at the start, in which the figures of the day before ma
 """
 
 NEWEST = "[90m]"
-"""Long enough to bridge the hour after midnight in which a bucket has no closed day to show."""
+"""Long enough to bridge the hour after midnight in which a bucket has no previous day to show."""
 
 NODE = "bucket_id, ip, host"
 
@@ -84,7 +84,7 @@ class Scope:
         return self.node(metric, window=CLOSED)
 
     def newest_day(self, metric: str = UPTIME) -> str:
-        """The newest closed day's figure of each node."""
+        """The newest previous day's figure of each node."""
         return self.node(metric, window=NEWEST)
 
     def down_share(self, window: str) -> str:

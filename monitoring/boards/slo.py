@@ -1,4 +1,4 @@
-"""Service levels: closed days against a target, what is left of the error budget, and its burn."""
+"""Service levels: previous days against a target, what is left of the error budget, its burn."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _burn(window: str) -> str:
 
 
 def _range() -> Section:
-    range_note = " Over the closed days in the time range chosen above."
+    range_note = " Over the previous days in the time range chosen above."
     return Section(
-        "Closed days",
+        "Previous days",
         (
             line(
                 4,
@@ -51,7 +51,8 @@ def _range() -> Section:
                 panels.number(
                     Text(
                         "Node days under target",
-                        "Closed days, counted per bucket and node, below the target." + range_note,
+                        "Previous days, counted per bucket and node, below the target."
+                        + range_note,
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
                     Values("short", colours.NONE_IS_GOOD, decimals=0),
@@ -68,7 +69,7 @@ def _range() -> Section:
                 panels.number(
                     Text(
                         "Under target, newest day",
-                        "Nodes, counted per bucket, below the target on the newest closed day.",
+                        "Nodes, counted per bucket, below the target on the newest previous day.",
                     ),
                     Values("short", colours.NONE_IS_GOOD, decimals=0),
                     Query(f"sum({_ALL.named(_ALL.newest_day())} < bool $target)"),
@@ -91,7 +92,7 @@ def _range() -> Section:
                 panels.days(
                     Text(
                         "Uptime by bucket",
-                        "The mean over a bucket's nodes; a cell is a closed day in UTC.",
+                        "The mean over a bucket's nodes; a cell is a previous day in UTC.",
                         (links.series_to_bucket(),),
                     ),
                     _UPTIME,
@@ -167,7 +168,7 @@ def board(defaults: Defaults) -> Board:
     return Board(
         name="slo",
         title="Flashback / Service levels",
-        description="Closed days against a target, error budgets and their burn.",
+        description="Previous days against a target, error budgets and their burn.",
         variables=(
             variables.datasource(),
             variables.account(),

@@ -79,7 +79,7 @@ def target(own: str) -> dashboard.VariableModel:
         type_val=dashboard.VariableType.CUSTOM,
         name="target",
         label="Target",
-        description="The share of a closed day in which a node should have been online",
+        description="The share of a previous day in which a node should have been online",
         query=",".join(targets),
         options=options,
         current=next(each for each in options if each.selected),

@@ -166,7 +166,7 @@ def samples(text: str) -> list[tuple[str, dict[str, str], float, int]]:
 
 
 def truth(bucket: str, day: date) -> dict[tuple[str, str, str], float]:
-    """The simulator's own figures of a closed day, by metric, bucket and ip."""
+    """The simulator's own figures of a past day, by metric, bucket and ip."""
     nodes = World(0).stats(bucket, day, LATER)
     found = {(UPTIME, bucket, node.ip): node.uptime_percent / 100 for node in nodes}
     return found | {

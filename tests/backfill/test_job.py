@@ -39,7 +39,7 @@ BOTH = ["2024-01-12.om", "2024-01-13.om"]
 
 
 def shown(day: date, bucket: str, until: float = LATER) -> list[int]:
-    """The times of a closed day's samples."""
+    """The times of a past day's samples."""
     begin, end = Timing().previous_day_shown_between(day, bucket)
     times = range(int(end - begin) + 1)
     return [int(begin) + each for each in times if _is_time(int(begin) + each, begin, end, until)]

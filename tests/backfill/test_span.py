@@ -1,4 +1,4 @@
-"""When a closed day's figures were shown."""
+"""When a past day's figures were shown."""
 
 from __future__ import annotations
 

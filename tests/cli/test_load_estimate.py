@@ -47,7 +47,7 @@ def test_demand_adds_up_over_accounts() -> None:
     assert asked.answer_time == pytest.approx(8)
     assert asked.series == 70 * 72
     previous_days = 70 / 3600
-    assert asked.closed_days_per_second == pytest.approx(previous_days)
+    assert asked.previous_days_per_second == pytest.approx(previous_days)
     assert asked.cpu == pytest.approx(BASE_CPU + (2 + previous_days) * CPU_PER_REQUEST)
 
 
@@ -83,7 +83,7 @@ def test_too_slow_a_rate_is_named_with_what_would_do() -> None:
 def test_room_to_catch_up_is_needed() -> None:
     """A rate that is just what polls need is too low: they would be late from the start, for good.
 
-    So is one without room for the closed days, which come on top within an hour.
+    So is one without room for the previous days, which come on top within an hour.
     """
     assert len(shortages(config(10, 60, "max_requests_per_second: 2.1"), "config.yaml")) == 1
     assert not shortages(config(10, 60, "max_requests_per_second: 2.3"), "config.yaml")

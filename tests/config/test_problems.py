@@ -12,11 +12,11 @@ from exporter.config.problems import Report, key_text, path_text, quoted
     ("problem", "text"),
     [
         (
-            Problem("c.yaml", 12, "accounts[0].name", "mend it"),
-            "c.yaml:12: accounts[0].name: mend it",
+            Problem("c.yaml", 12, "accounts[0].name", "fix it"),
+            "c.yaml:12: accounts[0].name: fix it",
         ),
-        (Problem("c.yaml", 12, "", "mend it"), "c.yaml:12: mend it"),
-        (Problem("c.yaml", None, "", "mend it"), "c.yaml: mend it"),
+        (Problem("c.yaml", 12, "", "fix it"), "c.yaml:12: fix it"),
+        (Problem("c.yaml", None, "", "fix it"), "c.yaml: fix it"),
     ],
 )
 def test_text_of_a_problem_is_one_line(problem: Problem, text: str) -> None:

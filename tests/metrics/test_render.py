@@ -40,7 +40,7 @@ NODE = node(
 )
 
 
-CLOSED_DAY = RenderedPreviousDay(
+PREVIOUS_DAY = RenderedPreviousDay(
     previous_day_fragments(
         bucket(),
         BucketState(
@@ -64,7 +64,7 @@ def text_of(*outcomes: PollResult, of: Bucket | None = None) -> RenderedBucket:
 
 def shown(texts: Sequence[RenderedBucket], monotonic: float = START.monotonic) -> str:
     """The page at a moment."""
-    return render_page(texts, [CLOSED_DAY], monotonic).decode()
+    return render_page(texts, [PREVIOUS_DAY], monotonic).decode()
 
 
 def samples(text: str) -> list[str]:
@@ -73,7 +73,7 @@ def samples(text: str) -> list[str]:
 
 
 def polled(text: str) -> list[str]:
-    """The lines of nodes that are not a closed day's."""
+    """The lines of nodes that are not a previous day's."""
     return [
         line
         for line in samples(text)
@@ -204,7 +204,7 @@ def test_stats_day_is_that_of_the_reading_shown() -> None:
 def test_page_in_chunks_is_the_same_page(count: int) -> None:
     """However it is made, the page is whole; no chunk has more fragments than it may."""
     texts = [text_of(reading(START), of=bucket(f"b{number}")) for number in range(count)]
-    previous_days = [CLOSED_DAY] * count
+    previous_days = [PREVIOUS_DAY] * count
     whole = render_page(texts, previous_days, START.monotonic)
     chunks = list(page_in_chunks(texts, previous_days, START.monotonic))
     assert b"".join(chunks) == whole
@@ -216,7 +216,7 @@ def test_chunks_of_buckets_with_many_nodes_are_small() -> None:
     """What a scrape takes at a time depends on its bytes: no chunk is much more than a megabyte."""
     nodes = [node(f"n{number}", uptime_ratio=1.0) for number in range(200)]
     text = text_of(reading(START, *nodes))
-    texts, previous_days = [text] * 250, [CLOSED_DAY] * 250
+    texts, previous_days = [text] * 250, [PREVIOUS_DAY] * 250
     chunks = list(page_in_chunks(texts, previous_days, START.monotonic))
     assert b"".join(chunks) == render_page(texts, previous_days, START.monotonic)
     assert sum(map(len, chunks)) > 3 * CHUNK_BYTES

@@ -104,7 +104,7 @@ def test_page_is_kept_as_long_as_it_is_small(monkeypatch: pytest.MonkeyPatch) ->
     assert not is_whole()
     store.record(key, reading(START, node(uptime_ratio=0.5)))
     assert is_whole()
-    store.record_closed_day(key, DayStats(date(2024, 1, 14), tuple(nodes * 3)), START)
+    store.record_previous_day(key, DayStats(date(2024, 1, 14), tuple(nodes * 3)), START)
     assert not is_whole()
     store.sync([(bucket("b2"), TIMING)], ("ONLINE",), START)
     assert is_whole()
@@ -171,16 +171,16 @@ GRACE_ENDS = START.monotonic + 12 * 3600 + 600
 LINE = b'flashback_node_uptime_previous_day_ratio{bucket_id="b1",ip="192.0.2.1",host="gone"} 0.75\n'
 
 
-def with_closed_day() -> MetricsStore:
-    """A store that knows a closed day of b1, and nothing of today."""
+def with_previous_day() -> MetricsStore:
+    """A store that knows a previous day of b1, and nothing of today."""
     store = make_store()
-    store.record_closed_day(BucketKey("main", "b1"), CLOSED, START)
+    store.record_previous_day(BucketKey("main", "b1"), CLOSED, START)
     return store
 
 
-def test_closed_day_is_shown_until_the_next_grace_ends() -> None:
+def test_previous_day_is_shown_until_the_next_grace_ends() -> None:
     """Its figures stay however long nothing can be polled, and go with the grace's last second."""
-    store = with_closed_day()
+    store = with_previous_day()
     key = BucketKey("main", "b1")
     store.record(key, reading(START, node("today")))
     store.record(key, failure(after(START, 60)))
@@ -189,17 +189,17 @@ def test_closed_day_is_shown_until_the_next_grace_ends() -> None:
     assert LINE not in b"".join(store.render(GRACE_ENDS))
 
 
-def test_closed_day_follows_the_wall_clock() -> None:
+def test_previous_day_follows_the_wall_clock() -> None:
     """Where the clock is set forward past the grace, the next poll ends what is shown."""
-    store = with_closed_day()
+    store = with_previous_day()
     later = Instant(START.wall + 86400, START.monotonic + 60)
     store.record(BucketKey("main", "b1"), reading(later))
     assert LINE not in b"".join(store.render(later.monotonic))
 
 
-def test_closed_day_outlives_other_settings_but_not_another_api() -> None:
+def test_previous_day_outlives_other_settings_but_not_another_api() -> None:
     """A new name keeps it, a longer grace lets it stay longer, forgetting the account ends it."""
-    store = with_closed_day()
+    store = with_previous_day()
     timing = Timing(rollover_grace=1200)
     store.sync([(replace(bucket("b1"), name="other"), timing)], ("ONLINE",), START)
     assert LINE in b"".join(store.render(GRACE_ENDS))

@@ -132,7 +132,7 @@ async def test_bucket_that_is_always_refused_does_not_hurry_the_others() -> None
         assert calls["bad"] <= 16
 
 
-async def test_mended_password_is_used_at_once(tmp_path: Path) -> None:
+async def test_fixed_password_is_used_at_once(tmp_path: Path) -> None:
     """Once the password file is right, all buckets of the account are polled again at once."""
     file = tmp_path / "password"
     file.write_text("wrong")

@@ -1,4 +1,4 @@
-"""The closed day before, from the simulator's books to the page."""
+"""The previous day, from the simulator's books to the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which closed day is asked for, when, and how often."""
+"""Which previous day is asked for, when, and how often."""
 
 from __future__ import annotations
 
@@ -162,5 +162,5 @@ def test_day_that_failed_gives_way_to_the_next() -> None:
 
 
 def test_none_is_wanted_where_the_process_ends_at_once() -> None:
-    """Told that closed days are not wanted, nothing is ever asked."""
+    """Told that previous days are not wanted, nothing is ever asked."""
     assert considered(PreviousDayQueue(are_wanted=False), bucket()) is None

@@ -47,7 +47,7 @@ async def reload(at_work: Running) -> tuple[int, str]:
 
 
 def polls(at_work: Running) -> int:
-    """How many polls have been answered; closed days are no polls."""
+    """How many polls have been answered; previous days are no polls."""
     today = at_work.clock.now().day
     return sum(served.day == today for served in at_work.api.record.served)
 
@@ -131,7 +131,7 @@ async def test_global_settings_count_at_once() -> None:
 
 
 async def test_broken_file_leaves_the_old_configuration_running() -> None:
-    """A reload that fails says why, shows on the metrics, changes nothing, and can be mended."""
+    """A reload that fails says why, shows on the metrics, changes nothing, and can be fixed."""
     file = File()
     async with running(options=LIFECYCLE, text=file.text) as at_work:
         before = await at_work.scrape_when(all_polled)

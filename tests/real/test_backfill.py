@@ -42,7 +42,7 @@ def newest_day(now: float) -> date:
 
 
 def truth(day: date) -> dict[Series, float]:
-    """The simulator's own figures of a closed day."""
+    """The simulator's own figures of a past day."""
     found = {}
     for bucket in BUCKETS:
         for node in World(0).stats(bucket, day, LATER):
@@ -133,7 +133,7 @@ async def database(log: Path, *command: str) -> AsyncIterator[tuple[Database, ht
 
 
 async def shown_live(past: Past) -> dict[Series, float]:
-    """The closed day's figures on the exporter's page, once all are there."""
+    """The past day's figures on the exporter's page, once all are there."""
 
     async def ask() -> dict[Series, float] | None:
         page = await past.at_work.scrape()

@@ -1,7 +1,7 @@
 """Every expression of every dashboard, asked of a real Prometheus.
 
 It has scraped an exporter in trouble of all kinds, twice over as if there were two replicas, and
-was given closed days of the past.
+was given past days.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DAY = 86400
 DAYS = 6
-EVERY = 1200.0  # seconds between the samples of a closed day
+EVERY = 1200.0  # seconds between the samples of a previous day
 JOBS = ("flashback", "replica")
 
 USER = User("ops@example.com", "correct horse")
@@ -77,7 +77,7 @@ def document(api: str) -> str:
 
 
 def past(page: Scrape, now: float) -> Iterator[str]:
-    """Closed days of the nodes on a page, as OpenMetrics, in the time in which they were shown."""
+    """Previous days of the nodes on a page, as OpenMetrics, when they were shown."""
     today = now - now % DAY
     shown = [(today - DAY * back + 1800, back) for back in range(DAYS, -1, -1)]
     moments = [

@@ -16,7 +16,7 @@ from tests.pages import ROOT, Example, code_words, examples, guard_in
 from tests.real.programs import program
 from tests.shell_lines import commands
 
-UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.app"
+UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.service"
 OF_UPGRADES = {"--reuse-values", "--reset-then-reuse-values"}
 """Flags of `helm upgrade` that `helm template` does not have: they say which values stay."""
 

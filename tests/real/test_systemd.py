@@ -22,7 +22,7 @@ from tests.real.programs import program
 from tests.scrapes import Scrape
 
 ROOT = Path(__file__).parents[2]
-UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.app"
+UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.service"
 CONFIG = UNIT.with_name("config.example.yaml")
 PAGE = ROOT / "docs" / "systemd.md"
 

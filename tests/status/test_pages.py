@@ -142,7 +142,7 @@ async def test_overview_says_how_everything_is() -> None:
 
 
 async def test_bucket_page_says_all_of_it() -> None:
-    """Labels, times, nodes and the closed day of one bucket, and nothing of another."""
+    """Labels, times, nodes and the previous day of one bucket, and nothing of another."""
     yesterday = DayStats(after(START, -86400).day, (node("gone", uptime_ratio=0.25),))
     state = replace(GOOD.state, previous_day=yesterday)
     past = (PollRecord(int(NOON), Reason.TIMEOUT, 0, 10.0),)

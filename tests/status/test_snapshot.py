@@ -123,7 +123,7 @@ async def test_running_polls_and_pauses() -> None:
             assert ", paused" in await page(at_work, f"/bucket?id={bucket_id}")
 
 
-async def test_refused_configuration_is_told_until_it_is_mended() -> None:
+async def test_refused_configuration_is_told_until_it_is_fixed() -> None:
     """The problems of a file that cannot be used stand on the page, without any secret in it."""
     broken = [False]
 
@@ -174,7 +174,7 @@ async def test_before_the_first_listing() -> None:
     assert account == AccountStatus("a", discovery=DiscoveryStatus(was_tried=False))
 
 
-async def test_the_closed_day_is_shown() -> None:
+async def test_the_previous_day_is_shown() -> None:
     """The final figures of the day before are on the bucket's page."""
     async with running(speed=10) as at_work:
         said = await status_when(

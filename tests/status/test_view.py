@@ -84,7 +84,7 @@ def test_nodes_not_online_come_first() -> None:
     assert [each.host for each in view.down] == ["b"]
 
 
-def test_the_closed_day_is_shown_until_the_next_one_may_be() -> None:
+def test_the_previous_day_is_shown_until_the_next_one_may_be() -> None:
     """It stands by itself: neither staleness nor nodes that are gone today change it."""
     yesterday = DayStats(START.day - timedelta(days=1), (node("gone", uptime_ratio=0.5),))
     state = replace(BucketState(START), previous_day=yesterday)

@@ -61,7 +61,7 @@ class Director:
             self._change_what_there_is: 4,
             self._swap_the_token: 3,
             self._spoil_a_secret: 2,
-            self._mend_the_secrets: 3,
+            self._fix_the_secrets: 3,
             self._change_token_rules: 1,
             self._set_the_clock: 1,
             self._sleep: 1,
@@ -81,9 +81,9 @@ class Director:
         self._note(act.__name__.strip("_"), await act())
 
     async def make_good(self) -> None:
-        """End all trouble, and mend what was broken."""
+        """End all trouble, and fix what was broken."""
         self._stage.api.token_server.rules = simulator.TokenRules()
-        await self._mend_the_secrets()
+        await self._fix_the_secrets()
         self._stage.api.play("")
         self._stage.api.buckets = buckets()
         self._stage.api.forbidden = ()
@@ -147,7 +147,7 @@ class Director:
         self._secret(name, text)
         return f"{name} is {text!r}"
 
-    async def _mend_the_secrets(self) -> str:
+    async def _fix_the_secrets(self) -> str:
         self._secret("password", USER.password)
         self._tokens = (f"given-{sum(self.counts.values())}", self._tokens[1])
         given = next(each for each in self._checker.plan.holders if each.has_fixed_token)

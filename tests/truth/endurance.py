@@ -135,7 +135,7 @@ class _Watch:
         self.measured.failures = _failures(seen)
         up = sum(seen.by("flashback_bucket_up", "bucket_id").values())
         memory = f"{sample.in_use / MEGABYTE:.1f} of {sample.rss / MEGABYTE:.1f} MB in use"
-        days = f"{sample.previous_days} closed days"
+        days = f"{sample.previous_days} previous days"
         self._say(f"{sample.polls:,} polls, {memory}, {sample.fds} fds, {up:.0f} up, {days}")
         return sample.polls
 

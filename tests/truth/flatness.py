@@ -13,7 +13,7 @@ WARM = 0.1
 """The part of the polls after which pools, caches and the allocators have what they need."""
 
 NEARLY_ALL = 0.95
-"""So much of the closed days must be there too: each bucket's comes once and stays for a day, but
+"""So much of the previous days must be there too: each bucket's comes once and stays for a day, but
 only when the polls leave time for it."""
 
 LATEST_WARM = 0.5

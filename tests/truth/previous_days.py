@@ -15,7 +15,7 @@ AN_HOUR = 3600.0
 
 
 class PreviousDays:
-    """Holds the previous day's figures against what was handed over for closed days."""
+    """Holds the previous day's figures against what was handed over for previous days."""
 
     def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
         self._ledger = ledger

@@ -277,7 +277,7 @@ def test_figures_of_the_day_before_must_be_final() -> None:
 
 
 def test_figures_of_the_day_before_must_be_those_of_that_day() -> None:
-    """The newest closed day's are true until the next grace ends, and outdated from then on."""
+    """The newest previous day's are true until the next grace ends, and outdated from then on."""
     scene = Scene()
     scene.poll_all()
     answer_for_yesterday(scene)

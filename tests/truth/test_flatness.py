@@ -6,14 +6,14 @@ import pytest
 
 from tests.truth.flatness import MEGABYTE, Measured, Sample
 
-CLOSED_DAYS = 6 * MEGABYTE
+PREVIOUS_DAYS = 6 * MEGABYTE
 
 
 def measured(
     per_poll: float = 0,
     fds_at_end: int = 100,
     kept_at_end: float = 0,
-    closed_days_from: int = 3000,
+    previous_days_from: int = 3000,
 ) -> Measured:
     """100,000 polls of a process that grows by so many bytes with each, once it is warm.
 
@@ -22,10 +22,10 @@ def measured(
     samples = []
     for polls in range(500, 100_001, 500):
         in_use = 80 * MEGABYTE + polls * per_poll + min(polls, 5000) * 2000 + polls % 3000 * 200
-        in_use += CLOSED_DAYS * (polls >= closed_days_from)
+        in_use += PREVIOUS_DAYS * (polls >= previous_days_from)
         kept = MEGABYTE * kept_at_end * polls / 100_000
         fds = 100 + (fds_at_end - 100) * polls // 100_000 + polls % 7
-        days = 1480 if polls >= closed_days_from else 30
+        days = 1480 if polls >= previous_days_from else 30
         samples.append(Sample(polls, round(in_use + kept), round(in_use), fds, days))
     return Measured(samples, {"timeout": 1200, "tls": 0})
 
@@ -54,16 +54,16 @@ def test_what_allocators_keep_may_grow_within_bounds() -> None:
     assert "resident memory grows by" in finding
 
 
-def test_closed_days_that_come_late_are_no_growth() -> None:
+def test_previous_days_that_come_late_are_no_growth() -> None:
     """They come when the polls leave time, each once: growth is what comes after them."""
-    soak = measured(closed_days_from=30_000)
+    soak = measured(previous_days_from=30_000)
     assert list(soak.findings()) == []
     assert abs(soak.in_use_per_10_000) < 0.1
 
 
 def test_soak_that_was_hardly_ever_warm_proves_nothing() -> None:
-    """Where the closed days come last of all, too little is left to judge."""
-    (finding,) = measured(closed_days_from=70_000).findings()
+    """Where the previous days come last of all, too little is left to judge."""
+    (finding,) = measured(previous_days_from=70_000).findings()
     assert "nothing can be said" in finding
 
 

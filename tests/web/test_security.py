@@ -223,7 +223,7 @@ async def test_files_that_change_one_by_one_are_taken_up_together(tmp_path: Path
 
 
 async def test_what_is_broken_is_refused_once_and_the_old_runs_on(tmp_path: Path) -> None:
-    """Each broken state is told once, with file and line; what is mended is taken up again."""
+    """Each broken state is told once, with file and line; what is fixed is taken up again."""
     site = Site(tmp_path, USERS)
     security = site.security()
     async with guarded(security) as address, browser(address, auth=ALICE) as client:

@@ -334,7 +334,7 @@ def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str, reason:
         (
             None,
             FileNotFoundError(2, "No such file or directory"),
-            "{c} cannot be read (No such file or directory): mend the path",
+            "{c} cannot be read (No such file or directory): fix the path",
         ),
     ],
 )
