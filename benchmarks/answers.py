@@ -73,13 +73,13 @@ def _parsing(answers: int) -> Iterator[Round]:
 @contextmanager
 def _parsing_and_rendering(answers: int) -> Iterator[Round]:
     bodies = [sample.answer(number) for number in range(BUCKETS)]
-    keys = [sample.bucket(number).key for number in range(BUCKETS)]
-    store = sample.filled_store(BUCKETS)
+    targets = sample.polled_targets(BUCKETS)
+    polled = list(targets)
 
     def do_round() -> int:
         for number in range(answers):
             position = number % BUCKETS
-            store.record(keys[position], sample.body_to_reading(bodies[position]))
+            targets.record(polled[position], sample.body_to_reading(bodies[position]))
         return answers
 
     yield do_round

@@ -23,7 +23,6 @@ from benchmarks.measuring import Round, costs, server
 from benchmarks.table import Row, milliseconds
 from exporter.clock import Clock, SystemClock
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import MetricsStore
 from exporter.model import GoodPoll
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import StaticToken
@@ -79,21 +78,19 @@ def compare(size: Size) -> list[Row]:
 
 @asynccontextmanager
 async def exporter_polls(url: str) -> AsyncIterator[Poll]:
-    """The exporter's own client, counters and store."""
+    """The exporter's own client, counters and texts."""
     clock = SystemClock()
-    store = MetricsStore()
-    buckets = [sample.bucket(number) for number in range(BUCKETS)]
-    store.sync(((bucket, sample.TIMING) for bucket in buckets), sample.STATUSES, clock.now())
-    turns = cycle(buckets)
+    targets = sample.targets(sample.bucket(number) for number in range(BUCKETS))
+    turns = cycle(targets)
     transport = Transport(connections(CONCURRENT, ssl.create_default_context()))
     client = _client(url, transport, clock)
 
     async def poll() -> None:
-        bucket = next(turns)
-        outcome = await client.poll(bucket)
+        target = next(turns)
+        outcome = await client.poll(target.bucket)
         if not isinstance(outcome, GoodPoll):
             raise TypeError(f"a poll failed: {outcome}")
-        store.record(bucket.key, outcome)
+        targets.record(target, outcome)
 
     yield poll
     await transport.aclose()

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from exporter.metrics.store import MetricsStore
 from exporter.model import Bucket, DayStats, GoodPoll, Instant, Timing
+from exporter.polling.targets import Targets
 from exporter.upstream.parsing import AnswerLimits, parse_stats
 
 NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
@@ -51,14 +51,20 @@ def readings(buckets: int) -> Iterator[tuple[Bucket, GoodPoll]]:
         yield bucket(number), body_to_reading(answer(number), 0.1 + number / 1e6)
 
 
-def filled_store(buckets: int) -> MetricsStore:
-    """A store in which each bucket has been polled once."""
-    held = list(readings(buckets))
-    store = MetricsStore()
-    store.sync(((polled, TIMING) for polled, _ in held), STATUSES, NOW)
-    for polled, reading in held:
-        store.record(polled.key, reading)
-    return store
+def targets(buckets: Iterable[Bucket]) -> Targets:
+    """Buckets that are polled, of which nothing is known yet."""
+    found = Targets()
+    found.sync(found.prepare(((each, TIMING) for each in buckets), STATUSES, NOW), NOW)
+    return found
+
+
+def polled_targets(buckets: int) -> Targets:
+    """Buckets that have been polled once each."""
+    polled = list(readings(buckets))
+    found = targets(bucket for bucket, _ in polled)
+    for target, (_, reading) in zip(found, polled, strict=True):
+        found.record(target, reading)
+    return found
 
 
 def _entry(listed: Bucket) -> dict[str, object]:

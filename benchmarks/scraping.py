@@ -87,7 +87,7 @@ def _memory_row(name: str, what: str, page: Cost, beside: str, base: Cost) -> Ro
 @contextmanager
 def _pages(buckets: int, encode: Encoding) -> Iterator[Round]:
     """The exporter's page, chunk by chunk as it is sent."""
-    store = sample.filled_store(buckets)
+    store = sample.polled_targets(buckets)
 
     def do_round() -> int:
         for _ in encode(store.render(sample.NOW.monotonic)):

@@ -79,7 +79,7 @@ def serve_exporter(
 
 
 async def _serve_exporter(buckets: int, pipe: Connection, *, counters: bool, anew: bool) -> None:
-    store = sample.filled_store(buckets)
+    store = sample.polled_targets(buckets)
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
     self_metrics = SelfMetrics("", "", runtime_metrics=True, clock=SystemClock())
     self_metrics.init_series("main", [Call.STATS])
@@ -118,7 +118,7 @@ def nginx(program: str, buckets: int) -> Iterator[Server]:
     with TemporaryDirectory() as name, closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
         free.close()
-        page = sample.filled_store(buckets).render(sample.NOW.monotonic)
+        page = sample.polled_targets(buckets).render(sample.NOW.monotonic)
         Path(name, "metrics").write_bytes(b"".join(page))
         config = Path(name, "nginx.conf")
         config.write_text(NGINX_CONF.format(folder=name, port=port), "utf-8")

@@ -27,9 +27,10 @@ from benchmarks import sample
 from exporter.app import Options, run_app
 from exporter.clock import SystemClock
 from exporter.config import Config, load
-from exporter.model import Bucket, FailedPoll, Instant, PollResult, Timing
+from exporter.model import FailedPoll, Instant, PollResult
 from exporter.polling.previous_day import PreviousDayQueue
-from exporter.polling.scheduler import ScheduledPoll, Scheduler
+from exporter.polling.scheduler import Scheduler
+from exporter.polling.targets import PreparedTargets, Target, Targets
 from exporter.web.server import ListenAddress
 
 INTERVAL = 60.0
@@ -103,10 +104,10 @@ class Instruments:
     def attach(self, stack: ExitStack) -> None:
         """Wrap what is measured."""
         self._attach_settling(stack)
-        take_due, hand_back, hold = Scheduler.pop_due, Scheduler.complete, Scheduler.sync
+        take_due, hand_back, hold = Scheduler.pop_due, Scheduler.complete, Targets.sync
         run_handle = Handle._run  # noqa: SLF001 - the loop tells nobody else
 
-        def watched_take(scheduler: Scheduler, now: float, account: str) -> ScheduledPoll | None:
+        def watched_take(scheduler: Scheduler, now: float, account: str) -> Target | None:
             slot = take_due(scheduler, now, account)
             if slot is not None:
                 self.late = max(self.late, now - slot.due)
@@ -115,17 +116,15 @@ class Instruments:
             return slot
 
         def watched_back(
-            scheduler: Scheduler, slot: ScheduledPoll, outcome: PollResult, now: Instant
+            scheduler: Scheduler, slot: Target, outcome: PollResult, now: Instant
         ) -> bool:
             self.polls += 1
             self.failures += isinstance(outcome, FailedPoll)
             return hand_back(scheduler, slot, outcome, now)
 
-        def watched_hold(
-            scheduler: Scheduler, buckets: Collection[tuple[Bucket, Timing]], now: float
-        ) -> None:
-            hold(scheduler, buckets, now)
-            if len(buckets) >= self._buckets and not self.all_planned.is_set():
+        def watched_hold(targets: Targets, prepared: PreparedTargets, now: Instant) -> None:
+            hold(targets, prepared, now)
+            if len(targets) >= self._buckets and not self.all_planned.is_set():
                 self.planned = time.monotonic() - self.began
                 self.planning = time.process_time() - self._cpu_began
                 self.all_planned.set()
@@ -135,9 +134,9 @@ class Instruments:
             run_handle(handle)
             self.held = max(self.held, time.thread_time() - started)
 
-        stack.enter_context(patch.object(Scheduler, "take_due", watched_take))
-        stack.enter_context(patch.object(Scheduler, "hand_back", watched_back))
-        stack.enter_context(patch.object(Scheduler, "hold", watched_hold))
+        stack.enter_context(patch.object(Scheduler, "pop_due", watched_take))
+        stack.enter_context(patch.object(Scheduler, "complete", watched_back))
+        stack.enter_context(patch.object(Targets, "sync", watched_hold))
         stack.enter_context(patch.object(Handle, "_run", watched_run))
 
     def _attach_settling(self, stack: ExitStack) -> None:

@@ -23,7 +23,8 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.polling.manager import PollManager
 from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.polling.sharding import Shard
-from exporter.status.snapshot import LiveBoard
+from exporter.status.pages import add_status_routes
+from exporter.status.snapshot import take_snapshot
 from exporter.threads import BlockingCalls
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision
@@ -74,30 +75,28 @@ async def run_app(
     `dropped_lines` counts the lines of the log that nobody took.
 
     Raises ConfigError where `load` does or takes too long, OSError where TLS files cannot be used,
-    GuardError where the web configuration cannot, and ListenError where it cannot listen. A bug in
-    a background task cancels the body and is raised.
+    WebConfigError where the web configuration cannot, and ListenError where it cannot listen. A bug
+    in a background task cancels the body and is raised.
     """
     self_metrics = _self_metrics(clock, dropped_lines, runtime_metrics=options.exporter_metrics)
     files = ConfigFiles(load, SystemClock())
     config = await files.load()
     contexts = await tls_contexts(config.accounts)
-    exporter = PollManager(config, self_metrics, clock, chance, contexts, shard=options.shard)
+    manager = PollManager(config, self_metrics, clock, chance, contexts, shard=options.shard)
     files.note_at_work(config)
-    board = LiveBoard(exporter, clock)
-
-    def refused(problems: str) -> None:
-        self_metrics.config_refused()
-        board.config_refused(problems)
-
-    reloader = Reloader(files, exporter.replace_config, refused, clock, reload_requested)
+    reloader = Reloader(
+        files, manager.replace_config, manager.refuse_config, clock, reload_requested
+    )
     endpoints = Endpoints(
         telemetry_path=options.telemetry_path,
         max_requests=options.max_requests,
-        exposition=exporter.exposition,
-        is_healthy=exporter.is_healthy,
-        is_ready=exporter.is_ready,
+        exposition=manager.exposition,
+        is_healthy=manager.is_healthy,
+        is_ready=manager.is_ready,
         reload=reloader.reload if options.lifecycle else None,
-        board=board,
+        add_routes=partial(
+            add_status_routes, take_snapshot=lambda: take_snapshot(manager, clock.now())
+        ),
     )
     app, security = make_app(endpoints), await _security(options)
     if security is not None:
@@ -107,7 +106,7 @@ async def run_app(
         for address in addresses:
             _log.info("listening", address=str(address), tls=tls is not None)
         work = [
-            exporter.run(),
+            manager.run(),
             reloader.run(),
             # Whether or not the rest is watched:
             reloader.watch(BUCKET_FILES_WATCH, everything=False),
@@ -159,7 +158,7 @@ async def poll_once(
 
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
-    exporter = PollManager(
+    manager = PollManager(
         config,
         _self_metrics(clock, dropped_lines, runtime_metrics=exporter_metrics),
         clock,
@@ -170,11 +169,11 @@ async def poll_once(
         asks_previous_days=False,
     )
     async with asyncio.TaskGroup() as group:
-        polling = group.create_task(exporter.run())
-        if not exporter.is_ready():  # as it is where there is nothing to poll
-            await exporter.first_round_done.wait()
+        polling = group.create_task(manager.run())
+        if not manager.is_ready():  # as it is where there is nothing to poll
+            await manager.first_round_done.wait()
         polling.cancel()
-    return exporter
+    return manager
 
 
 def _self_metrics(

@@ -254,7 +254,7 @@ async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPa
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("exporter.polling.event_log.Journal.note_transition", broken)
+    monkeypatch.setattr("exporter.polling.event_log.EventLogger.log_transition", broken)
     with pytest.raises(ExceptionGroup) as caught:
         await until_cancelled()
     assert caught.group_contains(ZeroDivisionError)

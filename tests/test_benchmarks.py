@@ -93,7 +93,7 @@ def test_changes_of_all_buckets_are_measured() -> None:
 
 def test_client_library_shows_the_same_samples() -> None:
     """What stands beside a scrape shows exactly the samples of the exporter's page."""
-    page = b"".join(sample.filled_store(BUCKETS).render(sample.NOW.monotonic))
+    page = b"".join(sample.polled_targets(BUCKETS).render(sample.NOW.monotonic))
     registry = reference.registry(list(sample.readings(BUCKETS)), sample.STATUSES)
     assert samples(generate_latest(registry)) == samples(page)
 
@@ -114,7 +114,7 @@ def test_serving_is_compared_with_other_servers(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.skipif(servers.NGINX is None, reason="nginx is not installed")
 def test_nginx_sends_the_exporters_bytes() -> None:
     """What stands beside our server sends the same page."""
-    page = b"".join(sample.filled_store(BUCKETS).render(sample.NOW.monotonic))
+    page = b"".join(sample.polled_targets(BUCKETS).render(sample.NOW.monotonic))
     with servers.nginx(str(servers.NGINX), BUCKETS) as running:
         answer = httpx.get(f"http://127.0.0.1:{running.port}/metrics", trust_env=False)
     assert answer.content == page

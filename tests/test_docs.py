@@ -60,7 +60,7 @@ def test_samples_carry_the_labels_of_their_family() -> None:
     state = BucketState(START).after(reading(START, FOUND), Timing())
     failed = state.after(failure(START), Timing())
     for text in (render_bucket(bucket(), each, Timing(), ["ONLINE"]) for each in (state, failed)):
-        for line in render_page([text], [CLOSED], 0.0).decode().splitlines():
+        for line in b"".join(render_page([text], [CLOSED], 0.0)).decode().splitlines():
             if not line.startswith("#"):
                 name = line.split("{")[0]
                 (family,) = (family for family in TABLE if family.name == name)
@@ -134,7 +134,7 @@ def test_series_formula_counts_the_series() -> None:
     )
     for each, extra in ((state, 6), (state.after(failure(START), Timing()), 7)):
         text = render_bucket(bucket(), each, Timing(), statuses)
-        lines = render_page([text], [closed], 0.0).decode().splitlines()
+        lines = b"".join(render_page([text], [closed], 0.0)).decode().splitlines()
         series = [line for line in lines if not line.startswith("#")]
         assert len(series) == 6 * (7 + len(statuses) + 1) + extra
 

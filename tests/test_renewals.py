@@ -16,9 +16,9 @@ from typing import NoReturn
 import httpx
 import pytest
 
-from exporter.model import Bucket, FailedPoll, GoodPoll, PollResult, Reason, Timing
+from exporter.model import FailedPoll, GoodPoll, PollResult, Reason, Timing
 from exporter.polling.poller import Poller
-from exporter.polling.scheduler import Scheduler
+from exporter.polling.targets import Target
 from exporter.upstream.client import Client
 from exporter.upstream.login import LoginCredentials
 from exporter.upstream.parsing import AnswerLimits
@@ -27,6 +27,7 @@ from exporter.upstream.request import Requester
 from exporter.upstream.request_slots import RequestSlots
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket
+from tests.polling.scheduled import ScheduledTargets
 
 HOUR = 3600.0
 
@@ -110,9 +111,9 @@ class World:
             chance=Random(0),
             observer=seen,
         )
-        self.scheduler = Scheduler(self.clock.now())
+        self.scheduler = ScheduledTargets(self.clock.now())
         buckets = [(bucket(f"b{number}"), timing) for number in range(count)]
-        self.scheduler.sync(buckets, self.clock.monotonic())
+        self.scheduler.poll(buckets, self.clock.monotonic())
         self.poller = Poller(
             self.scheduler,
             client.poll,
@@ -138,8 +139,8 @@ class World:
         """How many buckets' newest polls were good."""
         return sum(isinstance(outcome, GoodPoll) for outcome in self.newest.values())
 
-    def _publish(self, polled: Bucket, outcome: PollResult) -> None:
-        self.newest[polled.id] = outcome
+    def _publish(self, polled: Target, outcome: PollResult) -> None:
+        self.newest[polled.bucket.id] = outcome
         if isinstance(outcome, FailedPoll):
             self.failures.append(outcome)
 

@@ -13,10 +13,10 @@ from tqdm import tqdm
 from exporter.app import poll_once
 from exporter.clock import SystemClock
 from exporter.config import Account, Config
-from exporter.metrics.store import Entry
 from exporter.model import ApiError, FailedPoll, GoodPoll, Reason
 from exporter.polling.manager import PollManager
 from exporter.polling.sharding import Shard
+from exporter.polling.targets import Target
 from exporter.printable import printable
 from exporter.status.reasons import ADVICE
 from exporter.status.text import shown
@@ -52,9 +52,9 @@ def verdicts(exporter: PollManager) -> Iterator[Verdict]:
     """Account by account, each before its buckets."""
     expiries = exporter.token_expiries()
     for account in exporter.config.accounts:
-        entries = [each for each in exporter.entries() if each.bucket.account == account.name]
+        entries = [each for each in exporter.targets if each.bucket.account == account.name]
         yield _token_verdict(exporter, account.name, entries, expiries.get(account.name))
-        discovery_state = exporter.discovery_state(account.name)
+        discovery_state = exporter.discovery_states.get(account.name)
         if discovery_state is not None:
             fault = discovery_state.fault
             text = _found_text(account, discovery_state) if fault is None else _fault_text(fault)
@@ -73,9 +73,9 @@ def verdict_table(found: list[Verdict]) -> str:
 
 
 def _token_verdict(
-    exporter: PollManager, account: str, entries: list[Entry], expiry: float | None
+    exporter: PollManager, account: str, entries: list[Target], expiry: float | None
 ) -> Verdict:
-    discovery_state = exporter.discovery_state(account)
+    discovery_state = exporter.discovery_states.get(account)
     faults = [
         each.state.newest.fault for each in entries if isinstance(each.state.newest, FailedPoll)
     ]
@@ -98,7 +98,7 @@ def _token_verdict(
     return Verdict(subject, f"accepted, until {until:%Y-%m-%d %H:%M:%S} UTC", is_good=True)
 
 
-def _bucket_verdict(entry: Entry) -> Verdict:
+def _bucket_verdict(entry: Target) -> Verdict:
     bucket, newest = entry.bucket, entry.state.newest
     name = bucket.id if bucket.name == bucket.id else f"{bucket.id} ({bucket.name})"
     subject = f"{bucket.account}: {name}"

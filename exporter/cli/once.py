@@ -56,10 +56,10 @@ def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def _has_all(exporter: PollManager) -> bool:
     """Whether every bucket answered, and every listing that tells which buckets there are."""
     listings = [
-        exporter.discovery_state(account.name)
+        exporter.discovery_states.get(account.name)
         for account in exporter.config.accounts
         if account.discovery is not None
     ]
     return all(each is not None and each.fault is None for each in listings) and all(
-        isinstance(each.state.newest, GoodPoll) for each in exporter.entries()
+        isinstance(each.state.newest, GoodPoll) for each in exporter.targets
     )

@@ -1,18 +1,16 @@
-"""How each bucket's last polls went, in a few bytes each: what the small pictures are drawn from.
+"""How a bucket's last polls went, in a few bytes each: what the sparklines are drawn from.
 
-Bounded: a bucket costs `KEPT` times eight bytes and never more. What a poll means is the model's
-business, how it looks the page's.
+Bounded: a bucket costs `KEPT` times eight bytes and never more. What a poll means is decided in
+`model`, how it looks in `status.sparkline`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from exporter.model import (
     ONLINE_STATUS,
-    BucketKey,
     BucketState,
     DayStats,
     FailedPoll,
@@ -49,34 +47,19 @@ class PollRecord(NamedTuple):
     duration: float  # seconds, to three digits
 
 
-class PollHistory:
-    """The last polls of every bucket that is held."""
+def appended(history: bytes, state: BucketState) -> bytes:
+    """The history of a bucket once a poll has ended and left it in this state."""
+    if state.newest is None:
+        return history
+    return (history + _packed(state, state.newest))[-KEPT * _RECORD.size :]
 
-    def __init__(self) -> None:
-        self._records: dict[BucketKey, bytes] = {}
 
-    def sync(self, keys: Iterable[BucketKey]) -> None:
-        """Remember exactly these buckets; what is known of each stays."""
-        self._records = {key: self._records.get(key, b"") for key in keys}
-
-    def drop_account(self, account: str) -> None:
-        """Drop what is remembered of an account's buckets."""
-        for key in self._records:
-            if key.account == account:
-                self._records[key] = b""
-
-    def record(self, key: BucketKey, state: BucketState) -> None:
-        """A poll of a bucket ended and left it in this state."""
-        held = self._records.get(key)
-        if held is not None and state.newest is not None:
-            self._records[key] = (held + _packed(state, state.newest))[-KEPT * _RECORD.size :]
-
-    def polls(self, key: BucketKey) -> tuple[PollRecord, ...]:
-        """How the last polls of a bucket went, the oldest first."""
-        return tuple(
-            PollRecord(ended, _REASONS[reason], nodes, duration)
-            for ended, reason, nodes, duration in _RECORD.iter_unpack(self._records.get(key, b""))
-        )
+def records(history: bytes) -> tuple[PollRecord, ...]:
+    """How the last polls went, the oldest first."""
+    return tuple(
+        PollRecord(ended, _REASONS[reason], nodes, duration)
+        for ended, reason, nodes, duration in _RECORD.iter_unpack(history)
+    )
 
 
 def _packed(state: BucketState, newest: PollResult) -> bytes:

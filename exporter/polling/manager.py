@@ -1,4 +1,4 @@
-"""What outlives a reload: the store, the schedule, the inventories, and the engine of the moment.
+"""What outlives a reload: targets, their schedule, what discovery found, and the runner at work.
 
 It answers what the endpoints and the metrics ask of the polling, without the web in front of it.
 """
@@ -8,29 +8,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import NamedTuple
 
 from exporter.clock import Clock
 from exporter.config import Account, Config, Login
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, MetricsStore
-from exporter.model import BucketKey, Instant
+from exporter.model import Instant
 from exporter.polling.collector import ListingView
 from exporter.polling.event_log import EventLogger
-from exporter.polling.history import PollHistory, PollRecord
 from exporter.polling.previous_day import PreviousDayQueue
 from exporter.polling.runner import Change, Plan, Runner
-from exporter.polling.scheduler import ScheduledPoll, Scheduler
+from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
+from exporter.polling.targets import Targets
 from exporter.upstream.account import TlsContexts, tls_contexts
 from exporter.upstream.discovery import DiscoveryState, filtered
 from exporter.upstream.events import Call
 from exporter.upstream.resolver import Resolver
 
 
+class RefusedConfig(NamedTuple):
+    """A configuration that could not be used: since when, and why."""
+
+    at: Instant
+    problems: str
+
+
 class PollManager:
     """The polling and what it knows, without the web in front of it.
 
-    What is known outlives a reload; the engine that finds it out does not. `contexts`: those of
+    What is known outlives a reload; the runner that finds it out does not. `contexts`: those of
     the accounts of the first configuration.
     """
 
@@ -51,21 +58,22 @@ class PollManager:
         self._self_metrics = self_metrics
         self._clock = clock
         self._chance = chance
-        self._store = MetricsStore()
-        self._scheduler = Scheduler(clock.now())
-        self._previous_days = PreviousDayQueue(are_wanted=asks_previous_days)
-        self._history = PollHistory()
-        self._discovery_states: dict[str, DiscoveryState] = {}
+        self.targets = Targets()
+        self._scheduler = Scheduler(self.targets, clock.now())
+        self._previous_days = PreviousDayQueue(self.targets, are_wanted=asks_previous_days)
+        self.discovery_states: dict[str, DiscoveryState] = {}
         self._event_logger = EventLogger(clock)
         self._resolver = Resolver()
         self.first_round_done = asyncio.Event()
         self._changed = asyncio.Event()
-        self._runner = self._new_engine(config, contexts)
+        self._runner = self._new_runner(config, contexts)
         self.config_loaded: Instant
         """When the configuration at work was loaded."""
+        self.config_refused: RefusedConfig | None = None
+        """A newer one that could not be used."""
         for account in config.accounts:
             self._expect(account)
-        self._switch_to(self._runner, self._runner.plan(self._discovery_states))
+        self._switch_to(self._runner, self._runner.plan(self.discovery_states))
         self_metrics.watch(self)
 
     @property
@@ -74,7 +82,7 @@ class PollManager:
         return self._runner.config
 
     async def run(self) -> None:
-        """Poll until cancelled, with whichever engine is the newest."""
+        """Poll until cancelled, with whichever runner is the newest."""
         while True:
             self._changed.clear()
             async with asyncio.TaskGroup() as group:
@@ -91,7 +99,7 @@ class PollManager:
         if config == self.config:
             self._note_loaded()
             return False
-        runner = self._new_engine(config, await tls_contexts(config.accounts))
+        runner = self._new_runner(config, await tls_contexts(config.accounts))
         for account in config.accounts:
             self._expect(account)
             await asyncio.sleep(0)  # very many counters take a while
@@ -99,7 +107,7 @@ class PollManager:
         plan = await runner.build_plan(change)
         self._drop(change)
         runner.resume(self._runner)
-        # At once: the old engine ends a moment later, and must not take what is the new one's.
+        # At once: the old runner ends a moment later, and must not take what is the new one's.
         self._runner.stop()
         self._scheduler.requeue_running(self._clock.monotonic())
         self._previous_days.requeue_running()
@@ -109,7 +117,7 @@ class PollManager:
 
     def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
         """Everything that may be shown now."""
-        yield from self._store.render(self._clock.monotonic())
+        yield from self.targets.render(self._clock.monotonic())
         yield from self._self_metrics.pieces(openmetrics=openmetrics)
 
     def is_healthy(self) -> bool:
@@ -122,25 +130,9 @@ class PollManager:
             self.first_round_done.set()
         return self.first_round_done.is_set()
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Every bucket that is polled, with its state."""
-        return tuple(self._store)
-
-    def slots(self) -> Iterator[ScheduledPoll]:
-        """When each of them is polled next."""
-        return iter(self._scheduler)
-
-    def polls(self, key: BucketKey) -> tuple[PollRecord, ...]:
-        """How a bucket's last polls went, the oldest first."""
-        return self._history.polls(key)
-
-    def discovery_state(self, account: str) -> DiscoveryState | None:
-        """What an account's listings have told; None where none was tried."""
-        return self._discovery_states.get(account)
-
     def bucket_count(self) -> int:
         """How many buckets are polled."""
-        return len(self._store)
+        return len(self.targets)
 
     def lag(self) -> float:
         """How late the most overdue poll is, seconds."""
@@ -172,18 +164,17 @@ class PollManager:
             )
             for account in self.config.accounts
             if account.discovery is not None
-            and (discovery_state := self._discovery_states.get(account.name)) is not None
+            and (discovery_state := self.discovery_states.get(account.name)) is not None
         }
 
-    def _new_engine(self, config: Config, contexts: TlsContexts) -> Runner:
+    def _new_runner(self, config: Config, contexts: TlsContexts) -> Runner:
         return Runner(
             config,
             contexts=contexts,
-            store=self._store,
+            targets=self.targets,
             scheduler=self._scheduler,
             previous_days=self._previous_days,
-            history=self._history,
-            discovery_states=self._discovery_states,
+            discovery_states=self.discovery_states,
             clock=self._clock,
             chance=self._chance,
             observer=self._self_metrics,
@@ -194,7 +185,7 @@ class PollManager:
         )
 
     def _progressed(self) -> None:
-        self._progress(len(self._store.unpolled))
+        self._progress(len(self.targets.unpolled))
         self.is_ready()
 
     def _switch_to(self, runner: Runner, plan: Plan) -> None:
@@ -202,7 +193,13 @@ class PollManager:
         runner.activate(plan)
         self._note_loaded()
 
+    def refuse_config(self, problems: str) -> None:
+        """A configuration could not be used; the one before is at work."""
+        self.config_refused = RefusedConfig(self._clock.now(), problems)
+        self._self_metrics.config_refused()
+
     def _note_loaded(self) -> None:
+        self.config_refused = None
         self.config_loaded = self._clock.now()
         self._self_metrics.config_loaded(self.config_loaded.wall)
 
@@ -211,20 +208,18 @@ class PollManager:
 
     def _drop(self, change: Change) -> None:
         for account in change.listed_elsewhere:
-            self._discovery_states.pop(account, None)
+            self.discovery_states.pop(account, None)
         for account in change.asked_elsewhere:
-            self._store.drop_account(account)
-            self._scheduler.drop_account(account)
-            self._previous_days.drop_account(account)
-            self._history.drop_account(account)
+            self.targets.drop_account(account)
+            self._scheduler.drop_pause(account)
 
     def _is_first_round_done(self) -> bool:
         """Whether each bucket was polled or is paused, and each discovery tried."""
         paused = self._scheduler.paused(self._clock.monotonic())
         # In this order: asked after each poll, it nearly always ends at the first bucket.
-        return all(key.account in paused for key in self._store.unpolled) and all(
+        return all(key.account in paused for key in self.targets.unpolled) and all(
             account.discovery is None
-            or account.name in self._discovery_states
+            or account.name in self.discovery_states
             or account.name in paused
             for account in self.config.accounts
         )

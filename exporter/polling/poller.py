@@ -14,7 +14,9 @@ from typing import Protocol
 
 from exporter.clock import Clock
 from exporter.model import Bucket, PollResult
-from exporter.polling.scheduler import ScheduledPoll, Scheduler
+from exporter.polling.scheduler import Scheduler
+from exporter.polling.targets import Target
+from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request_slots import RequestSlots
 
 LONGEST_WAIT = 5.0
@@ -22,18 +24,6 @@ LONGEST_WAIT = 5.0
 
 HEARTBEAT_LIMIT = 60.0
 """A loop that has not beaten for this long, seconds, is dead."""
-
-
-class RequestPace(Protocol):
-    """How fast requests may leave."""
-
-    def delay(self) -> float:
-        """Seconds until one may leave."""
-        ...
-
-    def reserve(self) -> float:
-        """Reserve the next turn."""
-        ...
 
 
 class Background(Protocol):
@@ -49,17 +39,17 @@ class Background(Protocol):
 
 
 class Poller:
-    """Polls every bucket of a schedule for as long as it runs, and hands out all places."""
+    """Polls every bucket of a schedule for as long as it runs, and hands out the request slots."""
 
     def __init__(
         self,
         scheduler: Scheduler,
         poll: Callable[[Bucket], Awaitable[PollResult]],
-        publish: Callable[[Bucket, PollResult], None],
+        publish: Callable[[Target, PollResult], None],
         background: Background,
         *,
         slots: RequestSlots,
-        rate_limiter: RequestPace,
+        rate_limiter: RateLimiter,
         clock: Clock,
     ) -> None:
         self._scheduler = scheduler
@@ -121,10 +111,10 @@ class Poller:
         elif account is None:
             return False
         elif not self._slots.grant(account):
-            scheduled = self._scheduler.pop_due(now, account)
-            if scheduled is None:
+            target = self._scheduler.pop_due(now, account)
+            if target is None:
                 raise RuntimeError(f"nothing is due any more in account {account}")
-            self._start(group, account, self._run_poll(scheduled))
+            self._start(group, account, self._run_poll(target))
         return True
 
     def _next_in_background(self, first: str | None, wanted: Mapping[str, float]) -> str | None:
@@ -165,12 +155,12 @@ class Poller:
             return LONGEST_WAIT
         return min(max(due - self._clock.monotonic(), 0.0), LONGEST_WAIT)
 
-    async def _run_poll(self, scheduled: ScheduledPoll) -> None:
-        outcome = await self._poll(scheduled.bucket)
+    async def _run_poll(self, target: Target) -> None:
+        outcome = await self._poll(target.bucket)
         # Once it is retired the account may be another one: what the old one said counts no more.
-        if self._is_retired or not self._scheduler.complete(scheduled, outcome, self._clock.now()):
+        if self._is_retired or not self._scheduler.complete(target, outcome, self._clock.now()):
             return
-        self._publish(scheduled.bucket, outcome)
+        self._publish(target, outcome)
 
     async def _run_background(self, work: Coroutine[None, None, None]) -> None:
         await work

@@ -1,6 +1,6 @@
 """One configuration at work: its polls, its listings, its tokens.
 
-It writes into a store and a schedule that outlive it: a reload puts another engine in its place.
+The targets outlive it: a reload puts another runner in its place.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.config import Account, Config
-from exporter.metrics.store import MetricsStore, Prepared
 from exporter.model import ApiError, Bucket, FoundBucket, GoodPoll, Listing, PollResult
 from exporter.polling.event_log import EventLogger, log_discovery
-from exporter.polling.history import PollHistory
 from exporter.polling.poller import Poller
 from exporter.polling.previous_day import PreviousDayQueue, PreviousDayRequest
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
+from exporter.polling.targets import PreparedTargets, Target, Targets
 from exporter.threads import in_thread
 from exporter.upstream.account import AccountClient, ClientContext, TlsContexts
-from exporter.upstream.discovery import Assignment, DiscoveryState, assign, filtered
+from exporter.upstream.discovery import DiscoveryState, assign, filtered
 from exporter.upstream.events import Observer
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter
@@ -54,9 +53,8 @@ NO_CHANGE = Change()
 class Plan(NamedTuple):
     """The buckets to poll, and what is made ready for them."""
 
-    mine: list[Assignment]
+    targets: PreparedTargets
     conflicts: tuple[Bucket, ...]  # found, but another account polls them
-    prepared: Prepared
 
 
 class _Arrived:
@@ -76,10 +74,9 @@ class Runner:
         config: Config,
         *,
         contexts: TlsContexts,
-        store: MetricsStore,
+        targets: Targets,
         scheduler: Scheduler,
         previous_days: PreviousDayQueue,
-        history: PollHistory,
         discovery_states: dict[str, DiscoveryState],
         clock: Clock,
         chance: Random,
@@ -93,10 +90,9 @@ class Runner:
         self._event_logger = event_logger
         self._shard = shard
         self._is_retired = False
-        self._store = store
+        self._targets = targets
         self._scheduler = scheduler
         self._previous_days = previous_days
-        self._history = history
         self._discovery_states = discovery_states
         self._clock = clock
         self._progressed = progressed
@@ -149,16 +145,15 @@ class Runner:
         assigned = assign(self.config.accounts, listed)
         mine = [each for each in assigned.assignments if self._shard.owns(each.bucket.id)]
         statuses, now = self.config.known_statuses, self._clock.now()
-        prepared = self._store.prepare(mine, statuses, now, change.asked_elsewhere)
-        return Plan(mine, assigned.conflicts, prepared)
+        prepared = self._targets.prepare(mine, statuses, now, change.asked_elsewhere)
+        return Plan(prepared, assigned.conflicts)
 
     def activate(self, plan: Plan) -> None:
-        """Hold and poll exactly the buckets of a plan."""
+        """Poll exactly the buckets of a plan."""
         now = self._clock.now()
-        self._previous_days.sync(each.bucket.key for each in plan.mine)
-        self._history.sync(each.bucket.key for each in plan.mine)
-        self._store.commit(plan.prepared, now)
-        self._scheduler.sync(plan.mine, now.monotonic)
+        self._targets.sync(plan.targets, now)
+        self._scheduler.sync(now.monotonic)
+        self._previous_days.sync()
         self._poller.wake()
         if plan.conflicts:
             _log.warning(
@@ -183,12 +178,12 @@ class Runner:
                         group.create_task(self._discover(account))
 
     def stop(self) -> None:
-        """Touch store and schedule no more: they are another engine's from now on."""
+        """Touch the targets no more: they are another runner's from now on."""
         self._is_retired = True
         self._poller.stop()
 
     def resume(self, previous: Runner) -> None:
-        """Go on with the tokens of another engine."""
+        """Go on with the tokens of another runner."""
         for name, access in self.account_clients.items():
             before = previous.account_clients.get(name)
             if before is None:
@@ -204,15 +199,13 @@ class Runner:
     async def _poll(self, bucket: Bucket) -> PollResult:
         return await self.account_clients[bucket.account].client.poll(bucket)
 
-    def _publish(self, bucket: Bucket, outcome: PollResult) -> None:
-        before, after = self._store.record(bucket.key, outcome)
-        self._event_logger.log_transition(bucket, before, after)
-        self._history.record(bucket.key, after)
+    def _publish(self, target: Target, outcome: PollResult) -> None:
+        before, after = self._targets.record(target, outcome)
+        self._event_logger.log_transition(target.bucket, before, after)
         if isinstance(outcome, GoodPoll):
             if after.stats is not outcome.stats:
-                self._scheduler.ask_after_grace(bucket.key, outcome.ended)
-            timing = self._store.timing(bucket.key)
-            self._previous_days.consider(bucket, timing, after, outcome.ended)
+                self._scheduler.ask_after_grace(target, outcome.ended)
+            self._previous_days.consider(target, outcome.ended)
         self._progressed()
 
     def background_accounts(self) -> dict[str, float]:
@@ -223,24 +216,23 @@ class Runner:
         """The request for the next previous day that is wanted of an account."""
         return self._ask(self._previous_days.pop(account))
 
-    async def _ask(self, question: PreviousDayRequest) -> None:
-        bucket = question.bucket
-        result = await self.account_clients[bucket.account].client.day_stats(
-            bucket.id, question.day
-        )
+    async def _ask(self, request: PreviousDayRequest) -> None:
+        bucket = request.target.bucket
+        client = self.account_clients[bucket.account].client
+        result = await client.day_stats(bucket.id, request.day)
         if self._is_retired:
             return
         now = self._clock.now()
         if not isinstance(result, ApiError) and result.has_figures():
-            if self._previous_days.answered(question):
-                self._store.record_previous_day(bucket.key, result, now)
+            if self._previous_days.is_current(request):
+                self._targets.record_previous_day(request.target, result, now)
             return
         # An answer without figures may only mean that upstream has not closed the day yet.
-        is_first = self._previous_days.failed(question, now.monotonic)
+        is_first = self._previous_days.failed(request, now.monotonic)
         if isinstance(result, ApiError):
             self._scheduler.apply_pause(bucket.account, result, now.monotonic)
             if is_first:
-                self._event_logger.log_missing_day(bucket, question.day, result)
+                self._event_logger.log_missing_day(bucket, request.day, result)
 
     async def _discover(self, account: Account) -> None:
         """List an account's buckets again and again."""

@@ -1,6 +1,6 @@
 """`/api/v1/status`: what the pages say, as JSON.
 
-What it consists of is decided in `status.document`; here it is put together piece by piece, so that
+What it consists of is decided in `status.to_json`; here it is put together piece by piece, so that
 ten thousand buckets hold nobody up.
 """
 
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from exporter.status.facts import AccountStatus, Board
 from exporter.status.filters import Filter
+from exporter.status.snapshot import Snapshot
 from exporter.status.summary import Summary
 from exporter.status.to_json import (
     account_object,
@@ -33,16 +33,18 @@ HEADERS = {
 BUCKETS_AT_A_TIME = 10
 
 
-def add_status_api(app: web.Application, board: Board, limit: ConcurrencyLimit) -> None:
+def add_status_api(
+    app: web.Application, take_snapshot: Callable[[], Snapshot], limit: ConcurrencyLimit
+) -> None:
     """Serve it."""
-    app.router.add_get(PATH, _StatusApi(board, limit).answer)
+    app.router.add_get(PATH, _StatusApi(take_snapshot, limit).answer)
 
 
 class _StatusApi:
     """The handler."""
 
-    def __init__(self, board: Board, limit: ConcurrencyLimit) -> None:
-        self._board = board
+    def __init__(self, take_snapshot: Callable[[], Snapshot], limit: ConcurrencyLimit) -> None:
+        self._take_snapshot = take_snapshot
         self._limit = limit
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -50,7 +52,7 @@ class _StatusApi:
         if (refusal := self._limit.rejection()) is not None:
             return refusal
         async with self._limit.acquire():
-            summary = Summary(self._board, Filter.of(request.query))
+            summary = Summary(self._take_snapshot(), Filter.of(request.query))
             for _ in summary.steps():
                 await asyncio.sleep(0)
             bucket_id = request.query.get("bucket_id")
@@ -60,7 +62,7 @@ class _StatusApi:
                     return _no_such_bucket()
             response = web.StreamResponse(headers=HEADERS)
             response.content_type, response.charset = "application/json", "utf-8"
-            await send(request, response, _document(summary, self._board.accounts()))
+            await send(request, response, _document(summary))
             return response
 
 
@@ -70,12 +72,13 @@ def _no_such_bucket() -> web.Response:
     )
 
 
-def _document(summary: Summary, accounts: Sequence[AccountStatus]) -> Iterator[bytes]:
+def _document(summary: Summary) -> Iterator[bytes]:
     """The whole document in pieces."""
-    head = process_object(summary.process, summary.now)
+    head = process_object(summary.snapshot.process, summary.snapshot.now)
     head["summary"] = summary_object(summary.totals)
     head["accounts"] = [
-        account_object(account, summary.totals.accounts[account.name]) for account in accounts
+        account_object(account, summary.totals.accounts[account.name])
+        for account in summary.snapshot.accounts
     ]
     yield json.dumps(head)[:-1].encode() + b', "buckets": ['
     gathered: list[str] = []

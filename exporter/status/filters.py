@@ -64,11 +64,11 @@ class Filter:
         """Whether a bucket is among those that were asked for."""
         if self.state is not None and ranked.health is not self.state:
             return False
-        if self.account and ranked.held.bucket.account != self.account:
+        if self.account and ranked.status.bucket.account != self.account:
             return False
         if not (self.node or self.search):
             return True
-        nodes = shown_nodes(ranked.held, monotonic)
+        nodes = shown_nodes(ranked.status, monotonic)
         if self.node and not any(self._has_status(node, known_statuses) for node in nodes):
             return False
         return not self.search or self._is_found(ranked, nodes)
@@ -80,8 +80,11 @@ class Filter:
 
     def _is_found(self, ranked: RankedBucket, nodes: Sequence[Node]) -> bool:
         sought = self.search.casefold()
-        texts = [*_texts(ranked.held.bucket), *(t for each in nodes for t in (each.ip, each.host))]
-        newest = ranked.held.state.newest
+        texts = [
+            *_texts(ranked.status.bucket),
+            *(t for each in nodes for t in (each.ip, each.host)),
+        ]
+        newest = ranked.status.state.newest
         fault = getattr(newest, "fault", None)
         if fault is not None:
             texts += [fault.reason, fault.message]

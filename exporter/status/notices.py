@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from exporter.model import Instant
-from exporter.status.facts import AccountStatus, Process
+from exporter.status.snapshot import AccountStatus, Process
 from exporter.status.text import counted, relative, span, utc
 
 MOST_ACCOUNTS = 5

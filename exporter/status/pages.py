@@ -1,23 +1,24 @@
 """The pages for people: all buckets, one bucket, the words explained.
 
-They are made from a board and say nothing of their own; markup is in `templates`. Nothing in them
-comes from elsewhere, and a browser is told to accept nothing else.
+Made from a snapshot, they say nothing of their own; markup is in `templates`. Nothing in them comes
+from elsewhere, and a browser is told to accept nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
 from exporter.model import ONLINE_STATUS, UNKNOWN_STATUS, Reason
+from exporter.status.api import add_status_api
 from exporter.status.assets import add_assets, load_assets
-from exporter.status.facts import Board
 from exporter.status.filters import NOT_ONLINE, Filter, Page
 from exporter.status.notices import notices
 from exporter.status.reasons import ADVICE
+from exporter.status.snapshot import Snapshot
 from exporter.status.state import Health, RankedBucket
 from exporter.status.summary import Summary, headline
 from exporter.status.templating import pieces, template
@@ -49,13 +50,20 @@ NODES_DOWN_SHOWN = 5
 ACCOUNTS_SHOWN = 100
 
 
-def add_pages(
-    app: web.Application, board: Board, limit: ConcurrencyLimit, *, telemetry_path: str
+def add_status_routes(
+    app: web.Application,
+    limit: ConcurrencyLimit,
+    telemetry_path: str,
+    *,
+    take_snapshot: Callable[[], Snapshot],
 ) -> None:
-    """Serve the pages and what belongs to them."""
+    """Serve the JSON, and the pages with what belongs to them, unless metrics take their place."""
+    add_status_api(app, take_snapshot, limit)
+    if telemetry_path == "/":
+        return
     for name in TEMPLATES:
         template(name)  # compiled now: later it would keep others waiting
-    pages = _Pages(board, limit, telemetry_path)
+    pages = _Pages(take_snapshot, limit, telemetry_path)
     app.router.add_get("/", pages.overview)
     app.router.add_get("/bucket", pages.bucket)
     app.router.add_get("/help", pages.help)
@@ -65,8 +73,13 @@ def add_pages(
 class _Pages:
     """The handlers."""
 
-    def __init__(self, board: Board, limit: ConcurrencyLimit, telemetry_path: str) -> None:
-        self._board = board
+    def __init__(
+        self,
+        take_snapshot: Callable[[], Snapshot],
+        limit: ConcurrencyLimit,
+        telemetry_path: str,
+    ) -> None:
+        self._take_snapshot = take_snapshot
         self._limit = limit
         self.assets = load_assets()
         self._site = {
@@ -84,15 +97,16 @@ class _Pages:
             chosen = Filter.of(request.query)
             summary = await self._summary(chosen)
             page = Page.of(summary.matches, chosen.page)
-            accounts = self._board.accounts()
+            snapshot = summary.snapshot
+            accounts = snapshot.accounts
             context = {
                 "chosen": chosen,
                 "page": page,
                 "views": summary.views(page.ranked),
                 "accounts": accounts[:ACCOUNTS_SHOWN],
                 "accounts_more": max(0, len(accounts) - ACCOUNTS_SHOWN),
-                "notices": notices(summary.process, accounts, summary.now),
-                "node_choices": _node_choices(summary.process.known_statuses),
+                "notices": notices(snapshot.process, accounts, snapshot.now),
+                "node_choices": _node_choices(snapshot.process.known_statuses),
                 "nodes_in_a_row": NODES_IN_A_ROW,
                 "nodes_down_shown": NODES_DOWN_SHOWN,
             }
@@ -114,12 +128,12 @@ class _Pages:
 
     async def help(self, request: web.Request) -> web.StreamResponse:
         """What the words mean and what to do."""
-        summary = Summary(self._board, Filter())
+        summary = Summary(self._take_snapshot(), Filter())
         advice = {reason: ADVICE[reason] for reason in Reason}
         return await self._answer(request, "help.html", summary, {"advice": advice})
 
     async def _summary(self, chosen: Filter) -> Summary:
-        summary = Summary(self._board, chosen)
+        summary = Summary(self._take_snapshot(), chosen)
         for _ in summary.steps():
             await asyncio.sleep(0)
         return summary
@@ -135,9 +149,9 @@ class _Pages:
         response = web.StreamResponse(status=status, headers=PAGE_HEADERS)
         response.content_type, response.charset = "text/html", "utf-8"
         everywhere = {
-            "now": summary.now,
-            "process": summary.process,
-            "tally": summary.totals,
+            "now": summary.snapshot.now,
+            "process": summary.snapshot.process,
+            "totals": summary.totals,
             "headline": headline(summary.totals),
         }
         body = pieces(template(name), {**self._site, **everywhere, **context})

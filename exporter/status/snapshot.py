@@ -1,122 +1,163 @@
-"""The running exporter as a board: the facts from which pages and JSON are made.
+"""The exporter at one moment, as values: what pages and JSON are made from.
 
-It asks and hands on; what the facts mean is decided in `status`.
+Facts alone; what follows from them is decided in the modules beside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter import config
-from exporter.clock import Clock
-from exporter.metrics.store import Entry
-from exporter.model import BucketKey, Instant
-from exporter.polling.history import PollRecord
+from exporter.model import ApiError, Bucket, BucketState, Instant, Timing
+from exporter.polling.history import PollRecord, records
 from exporter.polling.manager import PollManager
-from exporter.polling.scheduler import ScheduledPoll
-from exporter.status.facts import AccountStatus, ConfigState, DiscoveryStatus, NextPoll, Process
-from exporter.upstream.discovery import DiscoveryState, filtered
+from exporter.upstream.discovery import filtered
 from exporter.version import VERSION
 
 
-class _Refused(NamedTuple):
-    """A configuration that could not be used."""
+@dataclass(frozen=True, slots=True)
+class DiscoveryStatus:
+    """How the listings of an account's buckets do."""
 
-    instead: Instant  # when the one was loaded that runs on
-    wall: float
-    problems: str
+    was_tried: bool
+    found: int = 0  # that pass the account's filters
+    last_success: Instant | None = None
+    fault: ApiError | None = None  # of the newest listing
 
 
-class LiveBoard:
-    """The facts of an exporter at work."""
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """An account, and nothing of what it logs in with."""
 
-    def __init__(self, exporter: PollManager, clock: Clock) -> None:
-        self._exporter = exporter
-        self._clock = clock
-        self._refused: _Refused | None = None
+    name: str
+    paused_until: float | None = None  # Unix time
+    token_expiry: float | None = None  # Unix time; None: the token does not say
+    discovery: DiscoveryStatus | None = None  # None: it is off
 
-    def config_refused(self, problems: str) -> None:
-        """A configuration could not be used; the one before is at work."""
-        loaded = self._exporter.config_loaded
-        self._refused = _Refused(loaded, self._clock.now().wall, problems)
 
-    def now(self) -> Instant:
-        """This moment."""
-        return self._clock.now()
+@dataclass(frozen=True, slots=True)
+class ConfigStatus:
+    """Which configuration is at work."""
 
-    def process(self) -> Process:
-        """How the exporter itself is."""
-        exporter = self._exporter
-        return Process(
-            version=VERSION,
-            is_healthy=exporter.is_healthy(),
-            is_ready=exporter.is_ready(),
-            lag=exporter.lag(),
-            shard_ordinal=exporter.shard.ordinal,
-            shard_total=exporter.shard.total,
-            known_statuses=exporter.config.known_statuses,
-            config=self._config_state(),
+    loaded: float  # Unix time
+    refused: float | None = None  # when a newer one could not be used; None: it is the newest
+    problems: str = ""  # why not
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The exporter itself."""
+
+    version: str
+    is_healthy: bool
+    is_ready: bool
+    lag: float  # seconds
+    shard_ordinal: int
+    shard_total: int
+    known_statuses: tuple[str, ...]
+    config: ConfigStatus
+
+
+class NextPoll(NamedTuple):
+    """When a bucket is polled next."""
+
+    due: float  # Unix time; may be past where polls are late
+    is_running: bool = False
+    is_paused: bool = False  # its account is, until then at the latest
+
+
+class BucketStatus(NamedTuple):
+    """A bucket that is polled, and what is known of it."""
+
+    bucket: Bucket
+    timing: Timing
+    state: BucketState
+    due: float  # monotonic seconds
+    is_running: bool = False
+    history: bytes = b""
+    paused_until: float | None = None  # its account, Unix time
+
+    def next_poll(self, now: Instant) -> NextPoll:
+        """A pause puts off what is due in it; what is not planned anew yet is due at its end."""
+        due = now.wall + self.due - now.monotonic
+        if self.paused_until is not None and not self.is_running:
+            return NextPoll(max(due, self.paused_until), is_paused=True)
+        return NextPoll(due, is_running=self.is_running)
+
+    @property
+    def polls(self) -> tuple[PollRecord, ...]:
+        """How its last polls went, the oldest first."""
+        return records(self.history)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of it."""
+
+    now: Instant
+    process: Process
+    accounts: tuple[AccountStatus, ...]  # in the order of the configuration
+    buckets: tuple[BucketStatus, ...]  # no two share an id
+
+
+def take_snapshot(manager: PollManager, now: Instant) -> Snapshot:
+    """The exporter as it is now."""
+    process = Process(
+        version=VERSION,
+        is_healthy=manager.is_healthy(),
+        is_ready=manager.is_ready(),
+        lag=manager.lag(),
+        shard_ordinal=manager.shard.ordinal,
+        shard_total=manager.shard.total,
+        known_statuses=manager.config.known_statuses,
+        config=_config(manager),
+    )
+    paused = manager.paused_until()
+    buckets = tuple(
+        BucketStatus(
+            each.bucket,
+            each.timing,
+            each.state,
+            each.due,
+            each.is_running,
+            each.history,
+            paused.get(each.bucket.account),
         )
+        for each in manager.targets
+    )
+    return Snapshot(now, process, _accounts(manager), buckets)
 
-    def accounts(self) -> tuple[AccountStatus, ...]:
-        """Every account, in the order of the configuration."""
-        paused, expiries = self._exporter.paused_until(), self._exporter.token_expiries()
-        return tuple(
-            AccountStatus(
-                account.name,
-                paused.get(account.name),
-                expiries.get(account.name),
-                self._discovery(account),
-            )
-            for account in self._exporter.config.accounts
+
+def _config(manager: PollManager) -> ConfigStatus:
+    loaded, refused = manager.config_loaded.wall, manager.config_refused
+    if refused is None:
+        return ConfigStatus(loaded)
+    return ConfigStatus(loaded, refused.at.wall, refused.problems)
+
+
+def _accounts(manager: PollManager) -> tuple[AccountStatus, ...]:
+    paused, expiries = manager.paused_until(), manager.token_expiries()
+    return tuple(
+        AccountStatus(
+            account.name,
+            paused.get(account.name),
+            expiries.get(account.name),
+            _discovery(manager, account),
         )
-
-    def buckets(self) -> tuple[Entry, ...]:
-        """Every bucket that is polled."""
-        return self._exporter.entries()
-
-    def next_polls(self, keys: Collection[BucketKey]) -> dict[BucketKey, NextPoll]:
-        """When these are polled next."""
-        now, paused = self._clock.now(), self._exporter.paused_until()
-        return {
-            scheduled.bucket.key: _plan(scheduled, now, paused.get(scheduled.bucket.account))
-            for scheduled in self._exporter.slots()
-            if scheduled.bucket.key in keys
-        }
-
-    def polls(self, key: BucketKey) -> tuple[PollRecord, ...]:
-        """How a bucket's last polls went, the oldest first."""
-        return self._exporter.polls(key)
-
-    def _config_state(self) -> ConfigState:
-        loaded, refused = self._exporter.config_loaded, self._refused
-        if refused is None or refused.instead is not loaded:
-            return ConfigState(loaded.wall)
-        return ConfigState(loaded.wall, refused.wall, refused.problems)
-
-    def _discovery(self, account: config.Account) -> DiscoveryStatus | None:
-        if account.discovery is None:
-            return None
-        discovery_state = self._exporter.discovery_state(account.name)
-        if discovery_state is None:
-            return DiscoveryStatus(was_tried=False)
-        return _tried(account, discovery_state)
-
-
-def _tried(account: config.Account, discovery_state: DiscoveryState) -> DiscoveryStatus:
-    found = len(filtered(account, discovery_state))
-    return DiscoveryStatus(
-        was_tried=True,
-        found=found,
-        last_success=discovery_state.last_success,
-        fault=discovery_state.fault,
+        for account in manager.config.accounts
     )
 
 
-def _plan(scheduled: ScheduledPoll, now: Instant, paused_until: float | None) -> NextPoll:
-    """A pause puts off what is due in it, and what was not yet planned anew is due at its end."""
-    due = now.wall + scheduled.due - now.monotonic
-    if paused_until is not None and not scheduled.is_running:
-        return NextPoll(max(due, paused_until), is_paused=True)
-    return NextPoll(due, is_running=scheduled.is_running)
+def _discovery(manager: PollManager, account: config.Account) -> DiscoveryStatus | None:
+    if account.discovery is None:
+        return None
+    state = manager.discovery_states.get(account.name)
+    if state is None:
+        return DiscoveryStatus(was_tried=False)
+    return DiscoveryStatus(
+        was_tried=True,
+        found=len(filtered(account, state)),
+        last_success=state.last_success,
+        fault=state.fault,
+    )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from exporter.model import UNKNOWN_STATUS, BucketState, Node, Reason, Timing
 from exporter.polling.history import is_not_online
-from exporter.status.facts import Held
+from exporter.status.snapshot import BucketStatus
 
 
 class Health(StrEnum):
@@ -30,7 +30,7 @@ class RankedBucket(NamedTuple):
     weight: int
     name: str
     bucket_id: str
-    held: Held
+    status: BucketStatus
     health: Health
 
 
@@ -66,10 +66,10 @@ class Totals:
         """How many of the nodes are not online, each counted in each of its buckets."""
         return self.down.total()
 
-    def place(self, held: Held, monotonic: float) -> RankedBucket:
+    def add(self, status: BucketStatus, monotonic: float) -> RankedBucket:
         """Count a bucket as it stands at a moment."""
-        state, bucket = held.state, held.bucket
-        fresh = is_fresh(state, held.timing, monotonic)
+        state, bucket = status.state, status.bucket
+        fresh = is_fresh(state, status.timing, monotonic)
         reason = state.failing(fresh=fresh)
         self.accounts[bucket.account] += 1
         down = self._count_nodes(state) if fresh else 0
@@ -85,7 +85,7 @@ class Totals:
         else:
             rank, health = _UP_RANK, Health.UP
         self.by_health[health] += 1
-        return RankedBucket(rank, -down, bucket.name, bucket.id, held, health)
+        return RankedBucket(rank, -down, bucket.name, bucket.id, status, health)
 
     def _count_nodes(self, state: BucketState) -> int:
         if state.stats is None:
@@ -103,10 +103,10 @@ def is_fresh(state: BucketState, timing: Timing, monotonic: float) -> bool:
     return monotonic < state.fresh_until(timing)
 
 
-def shown_nodes(held: Held, monotonic: float) -> tuple[Node, ...]:
+def shown_nodes(status: BucketStatus, monotonic: float) -> tuple[Node, ...]:
     """The nodes that may be shown at a moment."""
-    stats = held.state.stats
-    if stats is None or not is_fresh(held.state, held.timing, monotonic):
+    stats = status.state.stats
+    if stats is None or not is_fresh(status.state, status.timing, monotonic):
         return ()
     return stats.nodes
 

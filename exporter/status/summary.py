@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.model import Instant
-from exporter.status.facts import Board, Held, Process
 from exporter.status.filters import Filter
+from exporter.status.snapshot import BucketStatus, Snapshot
 from exporter.status.state import Health, RankedBucket, Totals, worst_first
 from exporter.status.text import counted
 from exporter.status.view import BucketView, bucket_view
@@ -20,40 +19,37 @@ SLICE = 250
 
 
 class Summary:
-    """Goes through all buckets of a board once."""
+    """Goes through all buckets of a snapshot once."""
 
-    def __init__(self, board: Board, chosen: Filter) -> None:
-        self._board = board
+    def __init__(self, snapshot: Snapshot, chosen: Filter) -> None:
+        self.snapshot = snapshot
         self._chosen = chosen
-        self.now: Instant = board.now()
-        self.process: Process = board.process()
         self.totals = Totals()
         """All buckets, whether they were asked for or not."""
         self.matches: list[RankedBucket] = []
-        """Those that were asked for, the worst first once the survey is over."""
+        """Those that were asked for, the worst first once all steps are done."""
 
     def steps(self) -> Iterator[None]:
         """Do the work, a slice at each step."""
-        held = self._board.buckets()
-        for first in range(0, len(held), SLICE):
-            self._take_in(held[first : first + SLICE])
+        buckets = self.snapshot.buckets
+        for first in range(0, len(buckets), SLICE):
+            self._add(buckets[first : first + SLICE])
             yield
         self.matches = worst_first(self.matches)
         yield
 
-    def _take_in(self, held: Sequence[Held]) -> None:
-        monotonic, statuses = self.now.monotonic, self.process.known_statuses
-        for each in held:
-            ranked = self.totals.place(each, monotonic)
+    def _add(self, buckets: Sequence[BucketStatus]) -> None:
+        monotonic = self.snapshot.now.monotonic
+        statuses = self.snapshot.process.known_statuses
+        for each in buckets:
+            ranked = self.totals.add(each, monotonic)
             if self._chosen.matches(ranked, monotonic, statuses):
                 self.matches.append(ranked)
 
     def views(self, ranked: Sequence[RankedBucket]) -> Iterator[BucketView]:
         """What is said of some of the buckets, one after the other."""
-        next_polls = self._board.next_polls({each.held.bucket.key for each in ranked})
         for each in ranked:
-            key = each.held.bucket.key
-            yield bucket_view(each, next_polls.get(key), self._board.polls(key), self.now)
+            yield bucket_view(each, self.snapshot)
 
 
 @dataclass(frozen=True, slots=True)

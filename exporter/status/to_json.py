@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from exporter.model import DayStats, Instant, Node
 from exporter.polling.history import PollRecord
-from exporter.status.facts import AccountStatus, DiscoveryStatus, Process
+from exporter.status.snapshot import AccountStatus, DiscoveryStatus, Process
 from exporter.status.state import Health, Totals
 from exporter.status.text import rfc3339
 from exporter.status.view import BucketView, Moment
@@ -90,7 +90,7 @@ def bucket_object(view: BucketView) -> JsonObject:
         "last_poll": _moment(view.last_poll),
         "last_poll_duration_seconds": view.poll_duration,
         "next_poll": _moment(view.next_poll),
-        "polling": view.plan is not None and view.plan.is_running,
+        "polling": view.plan.is_running,
         "poll_interval_seconds": view.timing.poll_interval,
         "stale_after_seconds": view.timing.stale_after,
         "day": None if view.stats is None else view.stats.day.isoformat(),

@@ -5,14 +5,13 @@ Pure. It decides what is shown; how it looks is decided where it is written out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.model import Bucket, BucketState, DayStats, FailedPoll, Instant, Node, Reason, Timing
 from exporter.polling.history import PollRecord, is_not_online
-from exporter.status.facts import NextPoll
 from exporter.status.reasons import ADVICE, Advice
+from exporter.status.snapshot import NextPoll, Snapshot
 from exporter.status.sparkline import Sparkline, sparkline
 from exporter.status.state import Health, RankedBucket, is_fresh, shown_nodes
 
@@ -45,8 +44,8 @@ class BucketView:
     last_success: Moment | None
     last_poll: Moment | None
     poll_duration: float | None  # seconds
-    next_poll: Moment | None
-    plan: NextPoll | None
+    next_poll: Moment
+    plan: NextPoll
     stats: DayStats | None  # what may be shown of the running day
     nodes: tuple[Node, ...]  # those of `stats`, the worst first
     not_online: int
@@ -84,17 +83,16 @@ class BucketView:
         return (min(known), max(known)) if known else None
 
 
-def bucket_view(
-    ranked: RankedBucket, plan: NextPoll | None, polls: Sequence[PollRecord], now: Instant
-) -> BucketView:
-    """What is said of a bucket at a moment."""
-    held = ranked.held
-    state, timing = held.state, held.timing
+def bucket_view(ranked: RankedBucket, snapshot: Snapshot) -> BucketView:
+    """What is said of a bucket of a snapshot."""
+    now, status = snapshot.now, ranked.status
+    state, timing = status.state, status.timing
+    next_poll = status.next_poll(now)
     fresh = is_fresh(state, timing, now.monotonic)
-    nodes = shown_nodes(held, now.monotonic)
+    nodes = shown_nodes(status, now.monotonic)
     newest = state.newest
     return BucketView(
-        bucket=held.bucket,
+        bucket=status.bucket,
         timing=timing,
         health=ranked.health,
         is_fresh=fresh,
@@ -103,13 +101,13 @@ def bucket_view(
         last_success=None if state.last_success is None else _seen(state.last_success, now),
         last_poll=None if newest is None else _seen(newest.ended, now),
         poll_duration=None if newest is None else newest.duration,
-        next_poll=None if plan is None else Moment(plan.due, now.wall - plan.due),
-        plan=plan,
+        next_poll=Moment(next_poll.due, now.wall - next_poll.due),
+        plan=next_poll,
         stats=state.stats if fresh else None,
         nodes=tuple(sorted(nodes, key=_worst_first)),
         not_online=sum(map(is_not_online, nodes)),
         previous_day=_previous_day(state, timing, now),
-        polls=tuple(polls),
+        polls=status.polls,
     )
 
 

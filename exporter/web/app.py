@@ -11,9 +11,6 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from exporter.status.api import add_status_api
-from exporter.status.facts import Board
-from exporter.status.pages import add_pages
 from exporter.web.connection import COMMON_HEADERS
 from exporter.web.limits import ConcurrencyLimit
 from exporter.web.metrics_handler import MetricsHandler
@@ -31,24 +28,24 @@ class Endpoints:
     is_healthy: Callable[[], bool]
     is_ready: Callable[[], bool]
     reload: Callable[[], Awaitable[str | None]] | None = None  # None: not allowed
-    board: Board | None = None  # what pages and JSON say; None: there are none
+    add_routes: Callable[[web.Application, ConcurrencyLimit, str], None] | None = None
+    """Adds what is served beside, bounded by a limit of its own, around the telemetry path."""
     answer_seconds: float = 60.0  # how long a client may take to read a page
 
 
 def make_app(endpoints: Endpoints) -> web.Application:
     """The application that serves `endpoints`; anything else is 404, a wrong method 405."""
     app = web.Application()
-    limits = [ConcurrencyLimit(endpoints.max_requests, endpoints.answer_seconds) for _ in range(2)]
-    scrapes = MetricsHandler(endpoints.exposition, limits[0])
+    limit = ConcurrencyLimit(endpoints.max_requests, endpoints.answer_seconds)
+    scrapes = MetricsHandler(endpoints.exposition, limit)
     app.router.add_get(endpoints.telemetry_path, scrapes.answer)
     app.router.add_get("/-/healthy", _probe(endpoints.is_healthy, "healthy"))
     app.router.add_get("/-/ready", _probe(endpoints.is_ready, "ready"))
     for method in (hdrs.METH_POST, hdrs.METH_PUT):
         app.router.add_route(method, "/-/reload", _reload(endpoints))
-    if endpoints.board is not None:
-        add_status_api(app, endpoints.board, limits[1])
-        if endpoints.telemetry_path != "/":
-            add_pages(app, endpoints.board, limits[1], telemetry_path=endpoints.telemetry_path)
+    if endpoints.add_routes is not None:
+        beside = ConcurrencyLimit(endpoints.max_requests, endpoints.answer_seconds)
+        endpoints.add_routes(app, beside, endpoints.telemetry_path)
     app.on_response_prepare.append(_set_common_headers)
     return app
 

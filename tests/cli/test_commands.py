@@ -38,7 +38,7 @@ sys.exit(main())
 BUG = """
 def broken(*_):
     raise ZeroDivisionError("a bug")
-exporter.polling.event_log.Journal.note_transition = broken
+exporter.polling.event_log.EventLogger.log_transition = broken
 """
 
 ENDLESS_PAGE = """

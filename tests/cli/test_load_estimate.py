@@ -9,10 +9,10 @@ import pytest
 from exporter.cli.load_estimate import BASE_CPU, CPU_PER_REQUEST, HEADROOM, load_estimate, shortages
 from exporter.config import Config
 from exporter.model import Timing
-from exporter.polling.scheduler import Scheduler
 from exporter.upstream.rate_limit import RateLimiter
 from tests.config.samples import ACCOUNT, good
 from tests.fakes import FakeClock, bucket, reading
+from tests.polling.scheduled import ScheduledTargets
 
 TEXT = """\
 global: {{{settings}}}
@@ -144,9 +144,9 @@ def latest_poll(buckets: int, headroom: float) -> float:
     """How late a poll is in the first three intervals, beside those of the first round; seconds."""
     clock, timing = FakeClock(), Timing()
     rate_limiter = RateLimiter(buckets / timing.poll_interval * headroom, clock)
-    scheduler = Scheduler(clock.now())
+    scheduler = ScheduledTargets(clock.now())
     start, latest = clock.monotonic(), 0.0
-    scheduler.sync([(bucket(f"b{number}"), timing) for number in range(buckets)], start)
+    scheduler.poll([(bucket(f"b{number}"), timing) for number in range(buckets)], start)
     while clock.monotonic() < start + 3 * timing.poll_interval:
         slot = None if rate_limiter.delay() else scheduler.pop_due(clock.monotonic())
         if slot is None:

@@ -46,7 +46,7 @@ STUCK_LOOP = """
 def stuck(*_):
     print("stuck", flush=True)
     {how}
-exporter.polling.event_log.Journal.note_transition = stuck
+exporter.polling.event_log.EventLogger.log_transition = stuck
 """
 BUSY = "while True: pass"
 BLOCKED = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"

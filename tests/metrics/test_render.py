@@ -16,9 +16,9 @@ from exporter.metrics.families import FAMILIES, METRICS
 from exporter.metrics.render import (
     BUCKETS_PER_CHUNK,
     CHUNK_BYTES,
+    PIECE_BYTES,
     RenderedBucket,
     RenderedPreviousDay,
-    page_in_chunks,
     previous_day_fragments,
     render_bucket,
     render_page,
@@ -64,7 +64,7 @@ def text_of(*outcomes: PollResult, of: Bucket | None = None) -> RenderedBucket:
 
 def shown(texts: Sequence[RenderedBucket], monotonic: float = START.monotonic) -> str:
     """The page at a moment."""
-    return render_page(texts, [PREVIOUS_DAY], monotonic).decode()
+    return b"".join(render_page(texts, [PREVIOUS_DAY], monotonic)).decode()
 
 
 def samples(text: str) -> list[str]:
@@ -201,26 +201,23 @@ def test_stats_day_is_that_of_the_reading_shown() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2 * BUCKETS_PER_CHUNK + 1])
-def test_page_in_chunks_is_the_same_page(count: int) -> None:
-    """However it is made, the page is whole; no chunk has more fragments than it may."""
+def test_page_is_made_in_pieces(count: int) -> None:
+    """A small page is one piece; of a large one no piece has more fragments than it may."""
     texts = [text_of(reading(START), of=bucket(f"b{number}")) for number in range(count)]
-    previous_days = [PREVIOUS_DAY] * count
-    whole = render_page(texts, previous_days, START.monotonic)
-    chunks = list(page_in_chunks(texts, previous_days, START.monotonic))
-    assert b"".join(chunks) == whole
-    assert sum(line.startswith("flashback_bucket_up{") for line in samples(whole.decode())) == count
-    assert max(chunk.count(b"flashback_bucket_up{") for chunk in chunks) <= BUCKETS_PER_CHUNK
+    pieces = list(render_page(texts, [PREVIOUS_DAY] * count, START.monotonic))
+    whole = b"".join(pieces).decode()
+    assert sum(line.startswith("flashback_bucket_up{") for line in samples(whole)) == count
+    assert (len(pieces) == 1) == (len(whole) < PIECE_BYTES)
+    assert max(map(len, pieces)) <= CHUNK_BYTES + PIECE_BYTES
 
 
-def test_chunks_of_buckets_with_many_nodes_are_small() -> None:
-    """What a scrape takes at a time depends on its bytes: no chunk is much more than a megabyte."""
+def test_pieces_of_buckets_with_many_nodes_are_small() -> None:
+    """What a scrape takes at a time depends on its bytes: no piece is much more than a megabyte."""
     nodes = [node(f"n{number}", uptime_ratio=1.0) for number in range(200)]
     text = text_of(reading(START, *nodes))
-    texts, previous_days = [text] * 250, [PREVIOUS_DAY] * 250
-    chunks = list(page_in_chunks(texts, previous_days, START.monotonic))
-    assert b"".join(chunks) == render_page(texts, previous_days, START.monotonic)
-    assert sum(map(len, chunks)) > 3 * CHUNK_BYTES
-    assert max(map(len, chunks)) <= CHUNK_BYTES
+    pieces = list(render_page([text] * 250, [PREVIOUS_DAY] * 250, START.monotonic))
+    assert sum(map(len, pieces)) > 3 * CHUNK_BYTES
+    assert max(map(len, pieces)) <= CHUNK_BYTES + PIECE_BYTES
 
 
 LABEL_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

@@ -10,10 +10,11 @@ import pytest
 
 from exporter.model import Bucket, PollResult, Reason, Timing
 from exporter.polling.poller import HEARTBEAT_LIMIT, Poller
-from exporter.polling.scheduler import Scheduler
+from exporter.polling.targets import Target
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request_slots import RequestSlots
 from tests.fakes import FakeClock, bucket, failure, reading, settle
+from tests.polling.scheduled import ScheduledTargets
 
 
 class Upstream:
@@ -39,8 +40,8 @@ class Upstream:
         now = self.clock.now()
         return reading(now) if reason is None else failure(now, reason)
 
-    def publish(self, polled: Bucket, outcome: PollResult) -> None:
-        self.published.append((polled.id, outcome))
+    def publish(self, polled: Target, outcome: PollResult) -> None:
+        self.published.append((polled.bucket.id, outcome))
 
     def background_accounts(self) -> dict[str, float]:
         return {"main": 0.0} if self.spares_left else {}
@@ -62,7 +63,7 @@ class Upstream:
 class Buggy(Upstream):
     """Publishing raises."""
 
-    def publish(self, polled: Bucket, outcome: PollResult) -> None:
+    def publish(self, polled: Target, outcome: PollResult) -> None:
         raise ZeroDivisionError
 
 
@@ -80,12 +81,12 @@ async def polling(
     *,
     max_concurrent: int = 16,
     rate: float = 1000,
-    scheduler: Scheduler | None = None,
+    scheduler: ScheduledTargets | None = None,
 ) -> AsyncIterator[Poller]:
     """A poller at work on `count` buckets at an interval of a minute."""
     clock = upstream.clock
-    scheduler = scheduler or Scheduler(clock.now())
-    scheduler.sync([(bucket(f"b{number}"), Timing()) for number in range(count)], clock.monotonic())
+    scheduler = scheduler or ScheduledTargets(clock.now())
+    scheduler.poll([(bucket(f"b{number}"), Timing()) for number in range(count)], clock.monotonic())
     poller = Poller(
         scheduler,
         upstream.poll,
@@ -160,10 +161,10 @@ async def test_failing_bucket_does_not_disturb_the_others() -> None:
 async def test_what_becomes_due_unexpectedly_is_polled_at_once() -> None:
     """A bucket that is added while the loop waits does not wait for its next look."""
     upstream = Upstream(FakeClock())
-    scheduler = Scheduler(upstream.clock.now())
+    scheduler = ScheduledTargets(upstream.clock.now())
     async with polling(upstream, 0, scheduler=scheduler) as poller:
         await upstream.clock.advance(1)
-        scheduler.sync([(bucket("new"), Timing())], upstream.clock.monotonic())
+        scheduler.poll([(bucket("new"), Timing())], upstream.clock.monotonic())
         poller.wake()
         await upstream.clock.advance(0.2)
     assert [name for name, _ in upstream.published] == ["new"]
@@ -172,10 +173,10 @@ async def test_what_becomes_due_unexpectedly_is_polled_at_once() -> None:
 async def test_retired_poller_takes_nothing_more() -> None:
     """Between its retirement and its end a poller leaves what is due to its successor."""
     upstream = Upstream(FakeClock())
-    scheduler = Scheduler(upstream.clock.now())
+    scheduler = ScheduledTargets(upstream.clock.now())
     async with polling(upstream, 0, scheduler=scheduler) as poller:
         poller.stop()
-        scheduler.sync([(bucket("new"), Timing())], upstream.clock.monotonic())
+        scheduler.poll([(bucket("new"), Timing())], upstream.clock.monotonic())
         poller.wake()
         await upstream.clock.advance(10)
     assert upstream.started == []
@@ -186,7 +187,7 @@ async def test_polls_that_end_after_retirement_count_for_nothing() -> None:
     """A 429 that an API sends after a reload has replaced it does not pause its successor."""
     upstream = Upstream(FakeClock(), seconds=1)
     upstream.reasons["b0"] = Reason.RATE_LIMITED
-    scheduler = Scheduler(upstream.clock.now())
+    scheduler = ScheduledTargets(upstream.clock.now())
     async with polling(upstream, 1, scheduler=scheduler) as poller:
         await upstream.clock.advance(0.5)
         poller.stop()

@@ -9,7 +9,9 @@ from itertools import pairwise
 
 from exporter.model import Bucket, BucketState, DayStats, Instant, Timing
 from exporter.polling.previous_day import LONGEST_WAIT, PreviousDayQueue, PreviousDayRequest
+from exporter.polling.targets import Target, Targets
 from tests.fakes import MIDNIGHT, NOON, after, bucket, reading
+from tests.polling.scheduled import sync
 
 TIMING = Timing()
 START = Instant(NOON, 1000.0)
@@ -18,44 +20,75 @@ STATE = BucketState(START).after(reading(START), TIMING)
 NOBODY: frozenset[str] = frozenset()
 
 
-def take(days: PreviousDayQueue, paused: Collection[str] = NOBODY) -> PreviousDayRequest | None:
+def take(days: Days, paused: Collection[str] = NOBODY) -> PreviousDayRequest | None:
     """The next question of an account that is not paused."""
     account = next(iter(days.wanted(paused)), None)
     return None if account is None else days.pop(account)
 
 
-def considered(
-    days: PreviousDayQueue, of: Bucket, now: Instant = START
-) -> PreviousDayRequest | None:
+class Days(PreviousDayQueue):
+    """A queue together with its targets."""
+
+    def __init__(self, *, are_wanted: bool = True) -> None:
+        self.targets = Targets()
+        super().__init__(self.targets, are_wanted=are_wanted)
+
+    def target(self, of: Bucket) -> Target:
+        """The target of a bucket, polled from now on."""
+        for target in self.targets:
+            if target.bucket.key == of.key:
+                return target
+        sync(self.targets, [*((each.bucket, TIMING) for each in self.targets), (of, TIMING)], START)
+        return self.target(of)
+
+    def good_poll(self, of: Bucket, now: Instant = START, state: BucketState = STATE) -> None:
+        """A poll of a bucket ended well."""
+        target = self.target(of)
+        target.state = state
+        self.consider(target, now)
+
+    def keep(self, *buckets: Bucket) -> None:
+        """Poll only these from now on."""
+        sync(self.targets, [(each, TIMING) for each in buckets], START)
+        self.sync()
+
+
+def considered(days: Days, of: Bucket, now: Instant = START) -> PreviousDayRequest | None:
     """What is to be asked after a good poll of a bucket."""
-    days.consider(of, TIMING, STATE, now)
+    days.good_poll(of, now)
     return take(days)
+
+
+def answer(days: Days, request: PreviousDayRequest) -> None:
+    """What is asked for is known now."""
+    assert days.is_current(request)
+    days.targets.record_previous_day(request.target, DayStats(request.day, ()), START)
 
 
 def test_each_bucket_is_asked_for_once() -> None:
     """A good poll opens the question, further ones do not; the answer ends it."""
-    days = PreviousDayQueue()
+    days = Days()
     question = considered(days, bucket())
     assert question is not None
     assert question.day == YESTERDAY
     assert considered(days, bucket()) is None
     assert considered(days, bucket("b2")) is not None
-    assert days.answered(question)
+    answer(days, question)
     held = replace(STATE, previous_day=DayStats(YESTERDAY, ()))
-    days.consider(bucket(), TIMING, held, after(START, 60))
+    days.good_poll(bucket(), after(START, 60), held)
     assert take(days) is None
 
 
 def test_next_day_is_asked_for_in_its_own_time() -> None:
     """With a day held the next one waits for the bucket's time after the grace."""
-    days = PreviousDayQueue()
+    days = Days()
     held = replace(STATE, previous_day=DayStats(YESTERDAY, ()))
     start = TIMING.previous_day_shown_between(date(2024, 1, 15), "b1")[0]
     assert MIDNIGHT + 600 <= start < MIDNIGHT + 4200
     for wall in (MIDNIGHT + 600, start - 1):
-        days.consider(bucket(), TIMING, held, Instant(wall, 0))
+        days.good_poll(bucket(), Instant(wall, 0), held)
         assert take(days) is None
-    days.consider(bucket(), TIMING, held, Instant(start, 0))
+    days.good_poll(bucket(), Instant(start, 0), held)
     question = take(days)
     assert question is not None
     assert question.day == date(2024, 1, 15)
@@ -63,7 +96,7 @@ def test_next_day_is_asked_for_in_its_own_time() -> None:
 
 def test_failure_is_asked_again_ever_less_often() -> None:
     """After a failure the next good poll asks again, then waits double up to an hour."""
-    days, now, asked = PreviousDayQueue(), START, []
+    days, now, asked = Days(), START, []
     while now.monotonic < START.monotonic + 6 * 3600:
         question = considered(days, bucket(), now)
         if question is not None:
@@ -77,7 +110,7 @@ def test_failure_is_asked_again_ever_less_often() -> None:
 
 def test_waits_are_those_of_polls_although_answers_take_a_while() -> None:
     """What failed just after a poll is asked again with the next poll, not the one after it."""
-    days, now, asked = PreviousDayQueue(), START, []
+    days, now, asked = Days(), START, []
     while now.monotonic < START.monotonic + 3600:
         question = considered(days, bucket(), now)
         if question is not None:
@@ -89,46 +122,46 @@ def test_waits_are_those_of_polls_although_answers_take_a_while() -> None:
 
 def test_buckets_that_come_and_go_leave_nothing() -> None:
     """Whatever waited for buckets that are gone is forgotten, however many there were."""
-    days = PreviousDayQueue()
+    days = Days()
     for number in range(1000):
-        days.consider(bucket(f"b{number}", "paused"), TIMING, STATE, START)
-        days.sync([bucket(f"b{number}", "paused").key])
+        days.good_poll(bucket(f"b{number}", "paused"))
+        days.keep(bucket(f"b{number}", "paused"))
     asked = []
     while days.wanted(NOBODY):
-        asked.append(days.pop("paused").bucket.id)
+        asked.append(days.pop("paused").target.bucket.id)
     assert asked == ["b999"]
 
 
 def test_account_waits_since_its_question_came_up() -> None:
     """Each account that has a question says since when, for those who choose between accounts."""
-    days = PreviousDayQueue()
-    days.consider(bucket("b1", "a"), TIMING, STATE, START)
-    days.consider(bucket("b2", "a"), TIMING, STATE, after(START, 5))
-    days.consider(bucket("b3", "b"), TIMING, STATE, after(START, 7))
+    days = Days()
+    days.good_poll(bucket("b1", "a"))
+    days.good_poll(bucket("b2", "a"), after(START, 5))
+    days.good_poll(bucket("b3", "b"), after(START, 7))
     assert days.wanted(NOBODY) == {"a": START.monotonic, "b": START.monotonic + 7}
-    assert days.pop("a").bucket.id == "b1"
+    assert days.pop("a").target.bucket.id == "b1"
     assert days.wanted({"b"}) == {"a": START.monotonic + 5}
 
 
 def test_paused_account_keeps_its_questions() -> None:
     """While an account is paused others are asked, and its own questions wait."""
-    days = PreviousDayQueue()
-    days.consider(bucket("b1", "paused"), TIMING, STATE, START)
-    days.consider(bucket("b2"), TIMING, STATE, START)
+    days = Days()
+    days.good_poll(bucket("b1", "paused"))
+    days.good_poll(bucket("b2"))
     first = take(days, {"paused"})
     assert first is not None
-    assert first.bucket.id == "b2"
+    assert first.target.bucket.id == "b2"
     assert take(days, {"paused"}) is None
     assert take(days) is not None
 
 
 def test_what_was_being_asked_waits_again() -> None:
     """A question whose asking was abandoned is asked once more, an answered one is not."""
-    days = PreviousDayQueue()
+    days = Days()
     answered, running = considered(days, bucket("b1")), considered(days, bucket("b2"))
     assert answered is not None
     assert running is not None
-    days.answered(answered)
+    answer(days, answered)
     days.requeue_running()
     assert take(days) == running
     assert take(days) is None
@@ -136,31 +169,32 @@ def test_what_was_being_asked_waits_again() -> None:
 
 def test_what_nobody_wants_any_more_is_not_asked() -> None:
     """Buckets and accounts that are gone take their questions along, also those being asked."""
-    days = PreviousDayQueue()
+    days = Days()
     running = considered(days, bucket("b1"))
     assert running is not None
-    days.consider(bucket("b2"), TIMING, STATE, START)
-    days.sync([])
+    days.good_poll(bucket("b2"))
+    days.keep()
     assert take(days) is None
-    assert not days.answered(running)
+    assert not days.is_current(running)
     assert not days.failed(running, 0.0)
-    days.consider(bucket("b2"), TIMING, STATE, START)
-    days.drop_account("main")
+    days.good_poll(bucket("b2"))
+    days.targets.drop_account("main")
+    days.sync()
     assert take(days) is None
 
 
 def test_day_that_failed_gives_way_to_the_next() -> None:
     """A day that could not be had is not asked for once a newer one is closed."""
-    days = PreviousDayQueue()
+    days = Days()
     question = considered(days, bucket())
     assert question is not None
     days.failed(question, START.monotonic)
     tomorrow = considered(days, bucket(), after(START, 86400))
     assert tomorrow is not None
     assert tomorrow.day == date(2024, 1, 15)
-    assert not days.answered(question)
+    assert not days.is_current(question)
 
 
 def test_none_is_wanted_where_the_process_ends_at_once() -> None:
     """Told that previous days are not wanted, nothing is ever asked."""
-    assert considered(PreviousDayQueue(are_wanted=False), bucket()) is None
+    assert considered(Days(are_wanted=False), bucket()) is None

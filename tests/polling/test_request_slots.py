@@ -13,7 +13,7 @@ import pytest
 
 from exporter.model import Bucket, GoodPoll, PollResult, Timing
 from exporter.polling.poller import Poller
-from exporter.polling.scheduler import Scheduler
+from exporter.polling.targets import Target
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, StaticToken
 from exporter.upstream.parsing import AnswerLimits
@@ -22,6 +22,7 @@ from exporter.upstream.request import Requester
 from exporter.upstream.request_slots import RequestSlots
 from exporter.upstream.transport import Transport
 from tests.fakes import FakeClock, Recorder, bucket, settle
+from tests.polling.scheduled import ScheduledTargets
 
 Answering = Callable[[], Awaitable[httpx.Response]]
 
@@ -67,7 +68,7 @@ class Process:
     def __init__(self, slots: int = 16, rate: float = 1000) -> None:
         self.clock = FakeClock()
         self.start = self.clock.monotonic()
-        self.scheduler = Scheduler(self.clock.now())
+        self.scheduler = ScheduledTargets(self.clock.now())
         self.slots = RequestSlots(slots, self.clock)
         self.requests: list[tuple[float, str]] = []
         self.under_way = self.most_under_way = 0
@@ -163,19 +164,19 @@ class Process:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
         """Everything is due at once, and polled while the body runs."""
-        self.scheduler.sync([(each, TIMING) for each in self._buckets], self.start)
+        self.scheduler.poll([(each, TIMING) for each in self._buckets], self.start)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.poller.run())
             yield group
             task.cancel()
 
     async def _poll(self, polled: Bucket) -> PollResult:
-        (scheduled,) = (each for each in self.scheduler if each.bucket is polled)
+        (scheduled,) = (each for each in self.scheduler.targets if each.bucket is polled)
         self._late.setdefault(polled.account, []).append(self.clock.monotonic() - scheduled.due)
         return await self._clients[polled.account].poll(polled)
 
-    def _publish(self, polled: Bucket, outcome: PollResult) -> None:
-        self.outcomes.setdefault(polled.account, []).append(outcome)
+    def _publish(self, polled: Target, outcome: PollResult) -> None:
+        self.outcomes.setdefault(polled.bucket.account, []).append(outcome)
 
     async def _ask_previous_day(self, account: str) -> None:
         self.background.append((self.clock.monotonic() - self.start, account))
@@ -309,7 +310,7 @@ async def test_one_account_keeps_to_the_places() -> None:
         await settle()
         for _ in range(50):
             await process.clock.advance(0.1)
-            assert sum(scheduled.is_running for scheduled in process.scheduler) <= 3
+            assert sum(scheduled.is_running for scheduled in process.scheduler.targets) <= 3
     assert process.most_under_way == 3
 
 

@@ -7,28 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Bucket, Instant, PollResult, Reason, Timing
-from exporter.polling.scheduler import ScheduledPoll, Scheduler
+from exporter.polling.targets import Target
 from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, reading
+from tests.polling.scheduled import ScheduledTargets
 
 TIMING = Timing(poll_interval=60.0)
 START = Instant(NOON, 1000.0)
 
 
-def make_schedule(*ids: str, timing: Timing = TIMING, start: Instant = START) -> Scheduler:
+def make_schedule(*ids: str, timing: Timing = TIMING, start: Instant = START) -> ScheduledTargets:
     """A schedule with these buckets, all due at once."""
-    scheduler = Scheduler(start)
-    scheduler.sync([(bucket(bucket_id), timing) for bucket_id in ids], start.monotonic)
+    scheduler = ScheduledTargets(start)
+    scheduler.poll([(bucket(bucket_id), timing) for bucket_id in ids], start.monotonic)
     return scheduler
 
 
-def take(scheduler: Scheduler, now: Instant) -> ScheduledPoll:
+def take(scheduler: ScheduledTargets, now: Instant) -> Target:
     """The bucket that is due."""
     scheduled = scheduler.pop_due(now.monotonic)
     assert scheduled is not None
     return scheduled
 
 
-def next_after(scheduler: Scheduler, now: Instant, outcome: PollResult) -> Instant:
+def next_after(scheduler: ScheduledTargets, now: Instant, outcome: PollResult) -> Instant:
     """Poll what is due with that outcome, and go to when it is due again."""
     scheduler.complete(take(scheduler, now), outcome, now)
     due = scheduler.next_due()
@@ -58,7 +59,7 @@ def test_offsets_are_spread_over_the_interval() -> None:
     ids = [f"bucket-{number}" for number in range(1000)]
     scheduler = make_schedule(*ids)
     tenths = [0] * 10
-    for scheduled in scheduler:
+    for scheduled in scheduler.targets:
         tenths[int(scheduled.offset / 6)] += 1
     assert min(tenths) > 70
 
@@ -136,9 +137,9 @@ def test_other_refusals_near_midnight_are_still_refusals() -> None:
 @pytest.mark.parametrize(("retry_after", "seconds"), [(None, 30), (0, 1), (7, 7), (86400, 300)])
 def test_429_pauses_its_account_and_no_other(retry_after: float | None, seconds: float) -> None:
     """A paused account is asked nothing for as long as Retry-After says, within bounds."""
-    scheduler = Scheduler(START)
+    scheduler = ScheduledTargets(START)
     names = (("a1", "a"), ("a2", "a"), ("b1", "b"))
-    scheduler.sync([(bucket(*name), TIMING) for name in names], START.monotonic)
+    scheduler.poll([(bucket(*name), TIMING) for name in names], START.monotonic)
     scheduled = take(scheduler, START)
     scheduler.complete(scheduled, failure(START, Reason.RATE_LIMITED, retry_after), START)
     assert scheduler.paused(START.monotonic) == {"a": START.monotonic + seconds}
@@ -169,8 +170,8 @@ def test_lag_is_that_of_the_most_overdue() -> None:
     for _ in range(2):
         scheduler.complete(take(scheduler, START), reading(START), START)
     assert scheduler.lag(START.monotonic) == 0
-    assert Scheduler(START).lag(START.monotonic) == 0
-    assert Scheduler(START).next_due() is None
+    assert ScheduledTargets(START).lag(START.monotonic) == 0
+    assert ScheduledTargets(START).next_due() is None
 
 
 def test_pause_and_recheck_are_not_lag() -> None:
@@ -205,7 +206,7 @@ def test_every_bucket_is_polled_and_none_twice_at_once(
     scheduler = make_schedule(*(name for name, _ in buckets), timing=timing)
     reasons = dict(buckets)
     now = START
-    running: list[tuple[float, ScheduledPoll]] = []
+    running: list[tuple[float, Target]] = []
     for duration in durations:
         scheduled = scheduler.pop_due(now.monotonic)
         if scheduled is not None:
@@ -235,10 +236,10 @@ def test_holding_others_keeps_what_stays() -> None:
     scheduler = make_schedule("stays", "goes")
     for _ in range(2):
         scheduler.complete(take(scheduler, START), reading(START), START)
-    due = {scheduled.bucket.id: scheduled.due for scheduled in scheduler}
+    due = {scheduled.bucket.id: scheduled.due for scheduled in scheduler.targets}
     renamed = Bucket("main", "stays", "another name")
-    scheduler.sync([(renamed, TIMING), (bucket("new"), TIMING)], START.monotonic + 1)
-    assert {scheduled.bucket.id: scheduled.due for scheduled in scheduler} == {
+    scheduler.poll([(renamed, TIMING), (bucket("new"), TIMING)], START.monotonic + 1)
+    assert {scheduled.bucket.id: scheduled.due for scheduled in scheduler.targets} == {
         "stays": due["stays"],
         "new": START.monotonic + 1,
     }
@@ -251,18 +252,18 @@ def test_shorter_interval_counts_at_once() -> None:
     """A bucket whose interval became shorter does not wait for the rest of the longer one."""
     scheduler = make_schedule("b1", timing=Timing(poll_interval=3600))
     scheduler.complete(take(scheduler, START), reading(START), START)
-    scheduler.sync([(bucket("b1"), TIMING)], START.monotonic + 5)
-    (scheduled,) = scheduler
+    scheduler.poll([(bucket("b1"), TIMING)], START.monotonic + 5)
+    (scheduled,) = scheduler.targets
     assert scheduled.due <= START.monotonic + 65
 
 
 def test_poll_of_a_bucket_that_went_meanwhile_counts_for_nothing() -> None:
-    """A slot that is handed back too late plans nothing, also when the bucket is back."""
+    """A target whose poll ends too late is not planned, also when the bucket is back."""
     scheduler = make_schedule("b1")
     scheduled = take(scheduler, START)
-    scheduler.sync([], START.monotonic)
+    scheduler.poll([], START.monotonic)
     assert not scheduler.complete(scheduled, reading(START), START)
-    scheduler.sync([(bucket("b1"), TIMING)], START.monotonic)
+    scheduler.poll([(bucket("b1"), TIMING)], START.monotonic)
     assert not scheduler.complete(scheduled, reading(START), START)
     assert take(scheduler, START) is not scheduled
     assert scheduler.pop_due(START.monotonic + 1000) is None
@@ -272,7 +273,7 @@ def test_running_polls_are_not_queued_twice() -> None:
     """Holding the same buckets while one is polled does not make it due a second time."""
     scheduler = make_schedule("b1", "b2")
     running = take(scheduler, START)
-    scheduler.sync([(bucket("b1"), TIMING), (bucket("b2"), TIMING)], START.monotonic)
+    scheduler.poll([(bucket("b1"), TIMING), (bucket("b2"), TIMING)], START.monotonic)
     assert take(scheduler, START).bucket.id == "b2"
     assert scheduler.pop_due(START.monotonic) is None
     assert scheduler.complete(running, reading(START), START)
@@ -291,7 +292,7 @@ def test_abandoned_polls_are_due_at_once() -> None:
 
 def test_forgotten_account_starts_without_its_pause() -> None:
     """Another API knows nothing of what the one before asked for."""
-    scheduler = Scheduler(START)
+    scheduler = ScheduledTargets(START)
     scheduler.apply_pause("main", failure(START, Reason.RATE_LIMITED, 300).fault, START.monotonic)
     assert scheduler.paused(START.monotonic) != {}
     scheduler.drop_account("main")
@@ -303,15 +304,15 @@ def test_forgotten_account_starts_anew() -> None:
     scheduler = make_schedule("b1")
     scheduler.complete(take(scheduler, START), reading(START), START)
     scheduler.drop_account("main")
-    scheduler.sync([(bucket("b1"), TIMING)], START.monotonic + 1)
+    scheduler.poll([(bucket("b1"), TIMING)], START.monotonic + 1)
     assert take(scheduler, after(START, 1)).bucket.id == "b1"
 
 
-def test_hurry_puts_refusals_to_the_test_at_once() -> None:
+def test_refusals_are_retried_at_once_with_another_token() -> None:
     """With another token, what was refused is due at once; what is well is not."""
-    scheduler = Scheduler(START)
+    scheduler = ScheduledTargets(START)
     names = (("refused", "a"), ("well", "a"), ("refused-elsewhere", "b"))
-    scheduler.sync([(bucket(*name), TIMING) for name in names], START.monotonic)
+    scheduler.poll([(bucket(*name), TIMING) for name in names], START.monotonic)
     for _ in names:
         scheduled = take(scheduler, START)
         is_well = scheduled.bucket.id == "well"
@@ -324,9 +325,9 @@ def test_hurry_puts_refusals_to_the_test_at_once() -> None:
 
 def test_accounts_are_told_apart() -> None:
     """Each account with something due says since when, and can be taken from alone."""
-    scheduler = Scheduler(START)
+    scheduler = ScheduledTargets(START)
     names = (("a1", "a"), ("a2", "a"), ("b1", "b"))
-    scheduler.sync([(bucket(*name), TIMING) for name in names], START.monotonic)
+    scheduler.poll([(bucket(*name), TIMING) for name in names], START.monotonic)
     later = START.monotonic + 1
     assert scheduler.due_accounts(later) == {"a": START.monotonic, "b": START.monotonic}
     scheduled = scheduler.pop_due(later, "b")
@@ -345,7 +346,7 @@ def test_pause_also_puts_off_what_was_seen_to_be_due() -> None:
     assert scheduler.due_accounts(START.monotonic)
     scheduler.complete(scheduled, failure(START, Reason.RATE_LIMITED, 50), START)
     assert scheduler.due_accounts(START.monotonic + 49) == {}
-    assert len(list(scheduler)) == 2
+    assert len(list(scheduler.targets)) == 2
     ids = {take(scheduler, after(START, 50 + 120)).bucket.id for _ in range(2)}
     assert ids == {"b1", "b2"}
 
@@ -356,7 +357,7 @@ def test_forgotten_account_is_not_paused() -> None:
     scheduler.complete(take(scheduler, START), failure(START, Reason.RATE_LIMITED, 300), START)
     scheduler.drop_account("main")
     assert scheduler.paused(START.monotonic) == {}
-    scheduler.sync([(bucket("b1"), TIMING)], START.monotonic)
+    scheduler.poll([(bucket("b1"), TIMING)], START.monotonic)
     assert take(scheduler, START).bucket.id == "b1"
 
 
@@ -370,9 +371,10 @@ def kept_over_midnight(ids: list[str], timing: Timing, second: float) -> dict[st
     for _ in ids:
         scheduled = take(scheduler, start)
         scheduler.complete(scheduled, reading(start), start)
-        scheduler.ask_after_grace(scheduled.bucket.key, start)
+        scheduler.ask_after_grace(scheduled, start)
     return {
-        scheduled.bucket.id: scheduled.due - start.monotonic + second for scheduled in scheduler
+        scheduled.bucket.id: scheduled.due - start.monotonic + second
+        for scheduled in scheduler.targets
     }
 
 
@@ -394,7 +396,7 @@ def test_short_intervals_need_no_test_after_the_grace() -> None:
         scheduled = take(scheduler, start)
         scheduler.complete(scheduled, reading(start), start)
         scheduled.due = regular = start.monotonic + 300 + min(interval, 600)
-        scheduler.ask_after_grace(scheduled.bucket.key, start)
+        scheduler.ask_after_grace(scheduled, start)
         assert scheduled.due == regular
 
 
@@ -404,10 +406,9 @@ def test_poll_after_the_grace_stands_for_a_regular_one() -> None:
     scheduler = make_schedule("b1", timing=SELDOM, start=start)
     scheduled = take(scheduler, start)
     scheduler.complete(scheduled, reading(start), start)
-    scheduler.ask_after_grace(scheduled.bucket.key, start)
+    scheduler.ask_after_grace(scheduled, start)
     now = after(start, scheduled.due - start.monotonic)
     assert take(scheduler, now) is scheduled
     assert scheduler.pop_due(now.monotonic + 7200) is None
     scheduler.complete(scheduled, reading(now), now)
     assert 1800 <= scheduled.due - now.monotonic <= 5400
-    scheduler.ask_after_grace(bucket("gone").key, now)

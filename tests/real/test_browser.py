@@ -16,14 +16,14 @@ from playwright.async_api import Browser, Page
 from exporter.config import parse
 from exporter.model import Bucket, Reason
 from exporter.simulator.data_faults import HOSTILE
-from exporter.status.facts import AccountStatus, ConfigState
+from exporter.status.snapshot import AccountStatus, ConfigStatus
 from tests.fakes import NOON, after, failure, node, reading
 from tests.real.browser import TIMEOUTS, Complaints, chromium
 from tests.real.pictures import SHOTS, document, take
 from tests.real.programs import program, started
 from tests.stack import all_polled, running
-from tests.status.boards import PROCESS, START, FixedBoard
-from tests.status.test_pages import board_of, held
+from tests.status.snapshots import PROCESS, START, FixedSnapshot
+from tests.status.test_pages import held, snapshot_of
 from tests.web.guarded import PASSWORD, USERS, Site, guarded
 from tests.web.test_app import ENDPOINTS, browsing
 
@@ -39,9 +39,9 @@ NODES = (
 )
 
 
-def colourful() -> FixedBoard:
-    """A board with a bucket in each state, and with trouble beside them."""
-    return FixedBoard(
+def colourful() -> FixedSnapshot:
+    """A snapshot with a bucket in each state, and with trouble beside them."""
+    return FixedSnapshot(
         (
             held(Bucket("main", "up", "alpha", {"team": "media"}), reading(START, NODES[0])),
             held(Bucket("main", "down", "beta"), reading(START, *NODES)),
@@ -49,8 +49,10 @@ def colourful() -> FixedBoard:
             held(Bucket("spare", "old", "delta"), reading(after(START, -900), *NODES)),
             held(Bucket("spare", "new", "epsilon")),
         ),
-        about=replace(PROCESS, is_ready=False, config=ConfigState(NOON - 60, NOON, "line 3: no")),
-        known_accounts=(
+        process=replace(
+            PROCESS, is_ready=False, config=ConfigStatus(NOON - 60, NOON, "line 3: no")
+        ),
+        accounts=(
             AccountStatus("main", token_expiry=NOON - 5),
             AccountStatus("spare", NOON + 20),
         ),
@@ -104,11 +106,15 @@ async def opened(browser: Browser, url: str, **settings: Any) -> AsyncIterator[V
 
 
 @asynccontextmanager
-async def visiting(board: FixedBoard, path: str = "/", **settings: Any) -> AsyncIterator[Visit]:  # noqa: ANN401 - the browser's own
-    """A page made from a board, in a browser of its own."""
+async def visiting(
+    snapshot: FixedSnapshot,
+    path: str = "/",
+    **settings: Any,  # noqa: ANN401 - the browser's own
+) -> AsyncIterator[Visit]:
+    """A page made from a snapshot, in a browser of its own."""
     async with (
         chromium(program("chromium")) as browser,
-        browsing(replace(ENDPOINTS, board=board)) as client,
+        browsing(replace(ENDPOINTS, add_routes=snapshot.add_routes)) as client,
         opened(browser, f"{client.base_url}{path}", **settings) as visit,
     ):
         yield visit
@@ -170,16 +176,16 @@ async def test_without_javascript() -> None:
 
 async def test_refreshes_in_place() -> None:
     """New facts come without another page; focus, scroll position and what was unfolded stay."""
-    board = colourful()
-    async with visiting(board, viewport={"width": DESKTOP, "height": 400}) as visit:
+    snapshot = colourful()
+    async with visiting(snapshot, viewport={"width": DESKTOP, "height": 400}) as visit:
         page = visit.page
         await page.evaluate("window.marked = true")
         await page.locator("summary").last.click()
         await page.get_by_role("link", name="alpha").focus()
         await page.evaluate("window.scrollTo(0, 150)")
-        board.held = tuple(
-            replace(each, bucket=replace(each.bucket, labels={"team": "renamed"}))
-            for each in board.held[:2]
+        snapshot.buckets = tuple(
+            each._replace(bucket=replace(each.bucket, labels={"team": "renamed"}))
+            for each in snapshot.buckets[:2]
         )
         await visit.let_pass(REFRESH)
         await visit.sees("All buckets are up, 1 of 4 nodes not online")
@@ -195,13 +201,13 @@ async def test_refreshes_in_place() -> None:
 
 async def test_what_somebody_types_or_selects_stays() -> None:
     """A refresh leaves the form and a selected text alone."""
-    board = colourful()
-    async with visiting(board) as visit:
+    snapshot = colourful()
+    async with visiting(snapshot) as visit:
         await visit.page.get_by_label("Search").fill("half a wo")
         await visit.page.evaluate(
             "getSelection().selectAllChildren(document.querySelector('.message'))"
         )
-        board.held = board.held[:1]
+        snapshot.buckets = snapshot.buckets[:1]
         async with visit.page.expect_response("**/"):
             await visit.let_pass(REFRESH)
         assert await visit.page.locator(".bucket").count() == 5
@@ -213,8 +219,8 @@ async def test_what_somebody_types_or_selects_stays() -> None:
 
 async def test_rests_while_paused_or_unseen() -> None:
     """It asks for nothing while it is paused or hidden, and at once when that is over."""
-    board = colourful()
-    async with visiting(board) as visit:
+    snapshot = colourful()
+    async with visiting(snapshot) as visit:
         asked: list[str] = []
         visit.page.on("request", lambda request: asked.append(request.url))
         await visit.page.get_by_role("button", name="Pause").click()
@@ -222,7 +228,7 @@ async def test_rests_while_paused_or_unseen() -> None:
         asked.clear()  # on a slow machine it may have asked before
         await visit.let_pass(10 * REFRESH)
         assert asked == []
-        board.held = board.held[:1]
+        snapshot.buckets = snapshot.buckets[:1]
         await visit.page.get_by_role("button", name="Go on").click()
         await visit.let_pass(1)
         await visit.sees("The bucket is up")
@@ -232,7 +238,7 @@ async def test_rests_while_paused_or_unseen() -> None:
         seen = len(asked)
         await visit.let_pass(10 * REFRESH)
         assert len(asked) == seen
-        board.held = board.held[:0]
+        snapshot.buckets = snapshot.buckets[:0]
         await visit.page.evaluate(hide % "false")
         await visit.let_pass(1)
         await visit.sees("No buckets are polled")
@@ -262,10 +268,10 @@ async def test_survives_the_exporters_restart(tmp_path: Path) -> None:
 
 async def test_another_build_is_loaded_anew() -> None:
     """When the exporter comes back as another version the page does not mix old and new."""
-    board = colourful()
-    async with visiting(board) as visit:
+    snapshot = colourful()
+    async with visiting(snapshot) as visit:
         await visit.page.evaluate("window.marked = true")
-        board.about = replace(PROCESS, version="9.9.9")
+        snapshot.process = replace(PROCESS, version="9.9.9")
         await visit.let_pass(REFRESH)
         await visit.sees("Version: 9.9.9")
         assert await visit.page.evaluate("window.marked") is None
@@ -273,9 +279,9 @@ async def test_another_build_is_loaded_anew() -> None:
 
 async def test_a_bucket_that_goes() -> None:
     """The page of a bucket that is not polled any more says so."""
-    board = colourful()
-    async with visiting(board, "/bucket?id=up") as visit:
-        board.held = board.held[1:]
+    snapshot = colourful()
+    async with visiting(snapshot, "/bucket?id=up") as visit:
+        snapshot.buckets = snapshot.buckets[1:]
         await visit.let_pass(REFRESH)
         await visit.sees("No bucket with the id up is polled here.")
 
@@ -287,7 +293,7 @@ async def test_accessible(scheme: str, width: int) -> None:
     look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     async with (
         chromium(program("chromium")) as browser,
-        browsing(replace(ENDPOINTS, board=colourful())) as client,
+        browsing(replace(ENDPOINTS, add_routes=colourful().add_routes)) as client,
     ):
         for path in LOOKED_AT:
             async with opened(browser, f"{client.base_url}{path}", **look) as visit:
@@ -331,14 +337,14 @@ async def test_keyboard() -> None:
 async def test_hostile_texts_do_nothing(width: int) -> None:
     """No text runs, loads, asks or breaks out of the layout, whatever is in it."""
     texts = [*HOSTILE, "<img src=x onerror=alert(1)>", "x" * 5000, "\u202e" * 200, "م" * 300]
-    boards = [board_of(text) for text in texts]
+    snapshots = [snapshot_of(text) for text in texts]
     buckets = [
-        replace(each, bucket=replace(each.bucket, id=f"{place}-{number}"))
-        for place, board in enumerate(boards)
-        for number, each in enumerate(board.held)
+        each._replace(bucket=replace(each.bucket, id=f"{place}-{number}"))
+        for place, snapshot in enumerate(snapshots)
+        for number, each in enumerate(snapshot.buckets)
     ]
-    board = replace(boards[9], held=tuple(buckets))
-    async with visiting(board, viewport={"width": width, "height": 800}) as visit:
+    snapshot = replace(snapshots[9], buckets=tuple(buckets))
+    async with visiting(snapshot, viewport={"width": width, "height": 800}) as visit:
         dialogs: list[str] = []
         visit.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
         await visit.page.evaluate(
@@ -375,18 +381,18 @@ async def test_the_policy_holds() -> None:
 
 async def test_behind_a_password(tmp_path: Path) -> None:
     """Who gave name and password sees the page, and it refreshes; also with both in the address."""
-    site, board = Site(tmp_path, USERS), colourful()
+    site, snapshot = Site(tmp_path, USERS), colourful()
     async with (
         chromium(program("chromium")) as browser,
-        guarded(site.security(), replace(ENDPOINTS, board=board)) as address,
+        guarded(site.security(), replace(ENDPOINTS, add_routes=snapshot.add_routes)) as address,
     ):
         known = {"http_credentials": {"username": "alice", "password": PASSWORD}}
         user = f"alice:{PASSWORD.replace(' ', '%20')}@"
         for url, settings in ((f"http://{address}/", known), (f"http://{user}{address}/", {})):
-            board.held = colourful().held
+            snapshot.buckets = colourful().buckets
             async with opened(browser, url, **settings) as visit:
                 await visit.sees("2 of 5 buckets are failing")
-                board.held = board.held[:1]
+                snapshot.buckets = snapshot.buckets[:1]
                 await visit.let_pass(REFRESH)
                 await visit.sees("The bucket is up")
 
@@ -396,10 +402,10 @@ async def test_pictures_can_be_taken(tmp_path: Path) -> None:
     assert (
         len(parse(document("http://127.0.0.1:1"), path=tmp_path / "c", environ={}).buckets()) == 10
     )
-    board = FixedBoard((held(Bucket("main", "thumbnails", "thumbnails"), reading(START)),))
+    snapshot = FixedSnapshot((held(Bucket("main", "thumbnails", "thumbnails"), reading(START)),))
     async with (
         chromium(program("chromium")) as browser,
-        browsing(replace(ENDPOINTS, board=board)) as client,
+        browsing(replace(ENDPOINTS, add_routes=snapshot.add_routes)) as client,
     ):
         for shot in SHOTS:
             await take(browser, shot, client.base_url.netloc.decode(), tmp_path)

@@ -16,13 +16,13 @@ from exporter.model import ApiError, Bucket, DayStats, Node, Reason
 from exporter.polling.history import KEPT
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.api import PATH
-from exporter.status.facts import AccountStatus, ConfigState, DiscoveryStatus, NextPoll
 from exporter.status.filters import PAGE_SIZE
 from exporter.status.pages import REFRESH_SECONDS
+from exporter.status.snapshot import AccountStatus, ConfigStatus, DiscoveryStatus
 from exporter.status.state import Health
 from tests.fakes import NOON, after, failure, reading
-from tests.status.boards import PROCESS, START, FixedBoard
-from tests.status.test_pages import BOARD, board_of, crowd, held, visiting
+from tests.status.snapshots import PROCESS, START, FixedSnapshot
+from tests.status.test_pages import SNAPSHOT, crowd, held, snapshot_of, visiting
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "status.schema.json").read_text())
@@ -32,10 +32,10 @@ VALIDATOR = jsonschema.Draft202012Validator(
 
 
 async def status(
-    board: FixedBoard = BOARD, query: Mapping[str, str] | None = None
+    snapshot: FixedSnapshot = SNAPSHOT, query: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """The answer, once it is known to be as the schema says."""
-    async with visiting(board) as client:
+    async with visiting(snapshot) as client:
         response = await client.get(PATH, params=query)
     assert response.status_code == 200
     document: dict[str, Any] = response.json()
@@ -43,28 +43,31 @@ async def status(
     return document
 
 
-def rich_board() -> FixedBoard:
-    """A board on which nothing is left out."""
+def rich_snapshot() -> FixedSnapshot:
+    """A snapshot on which nothing is left out."""
     shown = Node("192.0.2.9", "h", "1", "OFFLINE", 0.5, 0.1, 0.2, NOON - 60)
     bucket = Bucket("main", "b1", "media", {"team": "studio"}, "S3", "eu", "w1")
     yesterday = DayStats(after(START, -86400).day, (shown,))
     rich = held(bucket, reading(START, shown), failure(after(START, 5), Reason.NOT_FOUND))
-    rich = replace(rich, state=replace(rich.state, previous_day=yesterday))
+    rich = rich._replace(
+        state=replace(rich.state, previous_day=yesterday),
+        due=START.monotonic + 65,
+        is_running=True,
+    )
     fault = ApiError(Reason.FORBIDDEN, "HTTP 403: no")
-    return FixedBoard(
+    return FixedSnapshot(
         (rich,),
-        moment=after(START, 10),
-        about=replace(PROCESS, config=ConfigState(NOON - 60, NOON - 5, "line 3: no")),
-        known_accounts=(
+        now=after(START, 10),
+        process=replace(PROCESS, config=ConfigStatus(NOON - 60, NOON - 5, "line 3: no")),
+        accounts=(
             AccountStatus("main", NOON + 20, NOON + 60, DiscoveryStatus(True, 3, START, fault)),  # noqa: FBT003 - was_tried
         ),
-        planned={bucket.key: NextPoll(NOON + 65, is_running=True)},
     )
 
 
 async def test_everything_is_in_it() -> None:
     """What is known of exporter, account, bucket, nodes and polls, in base units."""
-    document = await status(rich_board())
+    document = await status(rich_snapshot())
     assert document["config"] == {
         "last_reload_successful": False,
         "loaded": "2024-01-15T11:59:00.000Z",
@@ -154,8 +157,8 @@ async def test_unknown_bucket(query: dict[str, str]) -> None:
 
 async def test_stale_values_are_not_told() -> None:
     """Where the metrics show no node any more neither does this, and it says so."""
-    (fresh,) = (await status(BOARD.later(299.9), {"bucket_id": "b1"}))["buckets"]
-    (stale,) = (await status(BOARD.later(300), {"bucket_id": "b1"}))["buckets"]
+    (fresh,) = (await status(SNAPSHOT.later(299.9), {"bucket_id": "b1"}))["buckets"]
+    (stale,) = (await status(SNAPSHOT.later(300), {"bucket_id": "b1"}))["buckets"]
     assert (fresh["stale"], len(fresh["nodes"]), fresh["day"]) == (False, 1, "2024-01-15")
     assert (stale["stale"], stale["nodes"], stale["day"]) == (True, [], None)
     assert stale["reason"] == "overdue"
@@ -193,14 +196,14 @@ async def test_large_answers_are_whole() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_hostile_texts(text: str) -> None:
     """Whatever stands in any text from elsewhere comes out as it went in."""
-    document = await status(board_of(text))
+    document = await status(snapshot_of(text))
     names = [each["name"] for each in document["buckets"]]
     assert names == [text[:256] or "x"] * 2
 
 
 async def test_empty_exporter() -> None:
     """Without buckets there is a document still."""
-    assert (await status(FixedBoard()))["buckets"] == []
+    assert (await status(FixedSnapshot()))["buckets"] == []
 
 
 def test_documented_example_is_true_to_the_schema() -> None:

@@ -10,31 +10,32 @@ from hypothesis import strategies as st
 
 from exporter.model import Bucket, BucketState, Timing
 from exporter.status.filters import LONGEST_SEARCH, PAGE_SIZE, Filter, Page
+from exporter.status.snapshot import BucketStatus
 from exporter.status.state import Health, Totals
 from tests.fakes import after, bucket, failure, node, reading
-from tests.status.boards import START, STATUSES, HeldBucket, ranked
+from tests.status.snapshots import START, STATUSES, bucket_status, ranked
 
-UP = HeldBucket(
+UP = bucket_status(
     Bucket("main", "65f1", "Media-EU", {"team": "studio"}, "S3", "eu-west"),
     BucketState(START).after(reading(START, node("*-aws", status="ONLINE")), Timing()),
 )
-DEGRADED = HeldBucket(
+DEGRADED = bucket_status(
     bucket("b2", "other"),
     BucketState(START).after(
         reading(START, node("h", status="OFFLINE"), node("i", status="odd"), node("j")), Timing()
     ),
 )
-FAILING = HeldBucket(bucket("b3"), BucketState(START).after(failure(START), Timing()))
+FAILING = bucket_status(bucket("b3"), BucketState(START).after(failure(START), Timing()))
 ALL = (UP, DEGRADED, FAILING)
 
 
-def chosen(query: dict[str, str], seconds: float = 0.0) -> tuple[HeldBucket, ...]:
+def chosen(query: dict[str, str], seconds: float = 0.0) -> tuple[BucketStatus, ...]:
     """Which of the buckets a query chooses, some time later."""
     now, chosen, totals = after(START, seconds), Filter.of(query), Totals()
     return tuple(
         each
         for each in ALL
-        if chosen.matches(totals.place(each, now.monotonic), now.monotonic, STATUSES)
+        if chosen.matches(totals.add(each, now.monotonic), now.monotonic, STATUSES)
     )
 
 
@@ -64,7 +65,7 @@ def chosen(query: dict[str, str], seconds: float = 0.0) -> tuple[HeldBucket, ...
         ({"page": "2"}, ALL),
     ],
 )
-def test_filters(query: dict[str, str], expected: tuple[HeldBucket, ...]) -> None:
+def test_filters(query: dict[str, str], expected: tuple[BucketStatus, ...]) -> None:
     """Each filter leaves what is like that, together they leave what is like all of them."""
     assert chosen(query) == expected
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.model import ApiError, Reason
-from exporter.status.facts import AccountStatus, ConfigState, DiscoveryStatus
 from exporter.status.notices import MOST_ACCOUNTS, notices
+from exporter.status.snapshot import AccountStatus, ConfigStatus, DiscoveryStatus
 from tests.fakes import NOON
-from tests.status.boards import PROCESS, START
+from tests.status.snapshots import PROCESS, START
 
 
 def test_nothing_wrong_is_nothing_said() -> None:
@@ -19,7 +19,7 @@ def test_nothing_wrong_is_nothing_said() -> None:
 
 def test_trouble_of_the_exporter() -> None:
     """A dead loop, a refused configuration and late polls are told, with what to do."""
-    config = ConfigState(NOON - 60, NOON - 5, "config.yaml:3: accounts: …\nmore")
+    config = ConfigStatus(NOON - 60, NOON - 5, "config.yaml:3: accounts: …\nmore")
     process = replace(PROCESS, is_healthy=False, lag=61.0, config=config)
     dead, refused, late = notices(process, [], START)
     assert "has not beaten" in dead.text

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,13 +23,12 @@ from exporter.model import (
     Reason,
     Timing,
 )
-from exporter.polling.history import PollRecord
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.api import PATH
-from exporter.status.facts import AccountStatus, ConfigState, DiscoveryStatus, NextPoll
+from exporter.status.snapshot import AccountStatus, BucketStatus, ConfigStatus, DiscoveryStatus
 from exporter.web.server import ListenAddress
 from tests.fakes import NOON, after, failure, node, reading
-from tests.status.boards import PROCESS, START, FixedBoard, HeldBucket
+from tests.status.snapshots import PROCESS, START, FixedSnapshot, bucket_status, history_of
 from tests.web.guarded import ALICE, USERS, Site, browser, guarded
 from tests.web.markup import Markup
 from tests.web.raw import SCRAPE, raw
@@ -38,32 +38,32 @@ PAGES = ("/", "/bucket?id=b1", "/help")
 NODE = node("h1", status="ONLINE", version="7.7.7", uptime_ratio=0.5, latency_last_seconds=0.123)
 
 
-def held(bucket: Bucket, *outcomes: PollResult) -> HeldBucket:
+def held(bucket: Bucket, *outcomes: PollResult) -> BucketStatus:
     """A bucket after some polls."""
     state = BucketState(START)
     for outcome in outcomes:
         state = state.after(outcome, Timing())
-    return HeldBucket(bucket, state)
+    return bucket_status(bucket, state)
 
 
 GOOD = held(Bucket("main", "b1", "media", {"team": "studio"}), reading(START, NODE))
 BAD = held(Bucket("other", "b2", "backups"), failure(START, Reason.TLS))
-BOARD = FixedBoard((GOOD, BAD), known_accounts=(AccountStatus("main"), AccountStatus("other")))
+SNAPSHOT = FixedSnapshot((GOOD, BAD), accounts=(AccountStatus("main"), AccountStatus("other")))
 
 
 @asynccontextmanager
 async def visiting(
-    board: FixedBoard = BOARD, **changes: object
+    snapshot: FixedSnapshot = SNAPSHOT, **changes: object
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of pages that are made from a board."""
-    endpoints = replace(ENDPOINTS, board=board, **changes)  # type: ignore[arg-type] # by name
+    """A client of pages that are made from a snapshot."""
+    endpoints = replace(ENDPOINTS, add_routes=snapshot.add_routes, **changes)  # type: ignore[arg-type] # by name
     async with browsing(endpoints) as client:
         yield client
 
 
-async def page(path: str = "/", board: FixedBoard = BOARD) -> Markup:
+async def page(path: str = "/", snapshot: FixedSnapshot = SNAPSHOT) -> Markup:
     """A page as a parser sees it."""
-    async with visiting(board) as client:
+    async with visiting(snapshot) as client:
         response = await client.get(path)
     assert response.status_code == 200
     return Markup(response.text)
@@ -145,9 +145,9 @@ async def test_bucket_page_says_all_of_it() -> None:
     """Labels, times, nodes and the previous day of one bucket, and nothing of another."""
     yesterday = DayStats(after(START, -86400).day, (node("gone", uptime_ratio=0.25),))
     state = replace(GOOD.state, previous_day=yesterday)
-    past = (PollRecord(int(NOON), Reason.TIMEOUT, 0, 10.0),)
-    board = FixedBoard((replace(GOOD, state=state), BAD), past=past)
-    said = (await page("/bucket?id=b1", board)).said()
+    past = history_of(FailedPoll(ApiError(Reason.TIMEOUT, ""), START, 10.0))
+    snapshot = FixedSnapshot((GOOD._replace(state=state, history=past), BAD))
+    said = (await page("/bucket?id=b1", snapshot)).said()
     for each in (
         "media",
         "studio",
@@ -165,7 +165,7 @@ async def test_bucket_page_says_all_of_it() -> None:
 
 async def test_stale_values_are_not_shown() -> None:
     """Where the metrics show no node any more neither do the pages, and they say why."""
-    fresh, stale = BOARD.later(299.9), BOARD.later(300)
+    fresh, stale = SNAPSHOT.later(299.9), SNAPSHOT.later(300)
     for path in ("/", "/bucket?id=b1"):
         assert "123 ms" in (await page(path, fresh)).said()
         said = (await page(path, stale)).said()
@@ -177,49 +177,51 @@ async def test_stale_values_are_not_shown() -> None:
 
 async def test_waiting_buckets() -> None:
     """Before the first poll there is nothing to say, and that is said."""
-    board = FixedBoard((held(Bucket("main", "b1", "b1")),), past=())
-    board.about = replace(PROCESS, is_ready=False)
-    said = (await page("/", board)).said()
+    snapshot = FixedSnapshot((held(Bucket("main", "b1", "b1"))._replace(history=b""),))
+    snapshot.process = replace(PROCESS, is_ready=False)
+    said = (await page("/", snapshot)).said()
     assert "1 of 1 bucket waits for the first poll" in said
     assert "The first round is running: 0 of 1 bucket polled so far." in said
     assert "Last good poll never" in said
-    said = (await page("/bucket?id=b1", board)).said()
+    said = (await page("/bucket?id=b1", snapshot)).said()
     assert "Nothing is known of the nodes yet." in said
     assert "Newest poll none yet" in said
 
 
 async def test_no_buckets() -> None:
     """An exporter without buckets says so."""
-    assert "No buckets are polled" in (await page("/", FixedBoard())).said()
+    assert "No buckets are polled" in (await page("/", FixedSnapshot())).said()
 
 
 async def test_empty_answers() -> None:
     """A good poll without nodes is up, and its page says that there are none."""
-    board = FixedBoard((held(Bucket("main", "b1", "b1"), reading(START)),))
-    assert "All buckets" not in (await page("/", board)).said()
-    assert "The API names no nodes for this day." in (await page("/bucket?id=b1", board)).said()
+    snapshot = FixedSnapshot((held(Bucket("main", "b1", "b1"), reading(START)),))
+    assert "All buckets" not in (await page("/", snapshot)).said()
+    assert "The API names no nodes for this day." in (await page("/bucket?id=b1", snapshot)).said()
 
 
 @pytest.mark.parametrize(
-    ("plan", "words"),
+    ("changes", "words"),
     [
-        (NextPoll(NOON + 90), "in 1 min"),
-        (NextPoll(NOON - 5), "due"),
-        (NextPoll(NOON, is_running=True), "running"),
-        (NextPoll(NOON + 20, is_paused=True), "in 20 s, paused"),
+        ({"due": START.monotonic + 90}, "in 1 min"),
+        ({"due": START.monotonic - 5}, "due"),
+        ({"is_running": True}, "running"),
+        ({"is_running": True, "paused_until": NOON + 20}, "running"),
+        ({"due": START.monotonic + 5, "paused_until": NOON + 20}, "in 20 s, paused"),
+        ({"due": START.monotonic + 50, "paused_until": NOON + 20}, "in 50 s, paused"),
     ],
 )
-async def test_next_polls(plan: NextPoll, words: str) -> None:
+async def test_next_polls(changes: dict[str, Any], words: str) -> None:
     """When a bucket is polled next, or what keeps it."""
-    board = replace(BOARD, planned={GOOD.bucket.key: plan})
-    assert f"Next poll {words} " in (await page("/bucket?id=b1", board)).said()
+    snapshot = FixedSnapshot((GOOD._replace(**changes), BAD))
+    assert f"Next poll {words} " in (await page("/bucket?id=b1", snapshot)).said()
 
 
 async def test_nodes_not_online_are_named_at_the_top() -> None:
     """A node that is down in many buckets is told once, with in how many."""
     down = node("h9", status="OFFLINE")
     buckets = [held(Bucket("main", f"b{n}", f"b{n}"), reading(START, NODE, down)) for n in range(7)]
-    said = (await page("/", FixedBoard(tuple(buckets)))).said()
+    said = (await page("/", FixedSnapshot(tuple(buckets)))).said()
     assert "All buckets are up, 7 of 14 nodes not online" in said
     assert "OFFLINE h9 192.0.2.1 in 7 buckets" in said
 
@@ -227,13 +229,13 @@ async def test_nodes_not_online_are_named_at_the_top() -> None:
 async def test_many_nodes_are_on_the_buckets_own_page() -> None:
     """A row names the first nodes and links to the rest."""
     nodes = [node(f"host-{number:03}", status="OFFLINE") for number in range(100)]
-    board = FixedBoard((held(Bucket("main", "b1", "b1"), reading(START, *nodes)),))
-    said = (await page("/", board)).said()
+    snapshot = FixedSnapshot((held(Bucket("main", "b1", "b1"), reading(START, *nodes)),))
+    said = (await page("/", snapshot)).said()
     assert "host-011" in said
     assert "host-012" not in said
     assert "88 more nodes of b1" in said
     assert "and 95 more nodes" in said
-    assert "host-099" in (await page("/bucket?id=b1", board)).said()
+    assert "host-099" in (await page("/bucket?id=b1", snapshot)).said()
 
 
 async def test_filters_choose_and_stay_chosen() -> None:
@@ -253,8 +255,8 @@ async def test_filters_choose_and_stay_chosen() -> None:
 async def test_pages_of_buckets() -> None:
     """Fifty a page; the links keep what was asked for."""
     buckets = [held(Bucket("main", f"b{n:03}", f"b{n:03}"), failure(START)) for n in range(120)]
-    board = FixedBoard(tuple(buckets))
-    first, second = await page("/?q=b", board), await page("/?q=b&page=2", board)
+    snapshot = FixedSnapshot(tuple(buckets))
+    first, second = await page("/?q=b", snapshot), await page("/?q=b&page=2", snapshot)
     assert [each["href"] for each in first.all("a") if "rel" in each] == ["./?q=b&page=2"]
     assert [each["href"] for each in second.all("a") if "rel" in each] == [
         "./?q=b",
@@ -263,7 +265,7 @@ async def test_pages_of_buckets() -> None:
     assert "b049" in first.said()
     assert "b050" not in first.said()
     assert second.all("ol")[0]["start"] == "51"
-    assert "b119" in (await page("/?page=99", board)).said()
+    assert "b119" in (await page("/?page=99", snapshot)).said()
 
 
 async def test_unknown_bucket() -> None:
@@ -280,8 +282,8 @@ async def test_unknown_bucket() -> None:
 @pytest.mark.parametrize("bucket_id", ["a/b", "50%", 'a"b', "a b?c#d&e=f", "é😀", "+", "<x>", "'"])
 async def test_links_to_buckets_of_any_name(bucket_id: str) -> None:
     """Whatever an id is made of, its link leads to it."""
-    board = FixedBoard((held(Bucket("main", bucket_id, "odd"), failure(START)),))
-    async with visiting(board) as client:
+    snapshot = FixedSnapshot((held(Bucket("main", bucket_id, "odd"), failure(START)),))
+    async with visiting(snapshot) as client:
         links = Markup((await client.get("/")).text).all("a")
         (link,) = (each["href"] for each in links if each["href"].startswith("./bucket"))
         response = await client.get(link.removeprefix("."))
@@ -296,7 +298,7 @@ async def test_links_to_buckets_of_any_name(bucket_id: str) -> None:
 
 async def test_notices_are_told() -> None:
     """What is wrong beside the buckets stands above them, the words of others as they are."""
-    refused = ConfigState(NOON - 60, NOON - 5, "config.yaml:3: <b>&\nsecond line")
+    refused = ConfigStatus(NOON - 60, NOON - 5, "config.yaml:3: <b>&\nsecond line")
     fault = ApiError(Reason.FORBIDDEN, "HTTP 403")
     accounts = (
         AccountStatus("main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, fault=fault)),
@@ -305,8 +307,8 @@ async def test_notices_are_told() -> None:
             "fine", None, NOON + 60, DiscoveryStatus(was_tried=True, found=3, last_success=START)
         ),
     )
-    board = replace(BOARD, about=replace(PROCESS, config=refused), known_accounts=accounts)
-    said = (await page("/", board)).said()
+    snapshot = replace(SNAPSHOT, process=replace(PROCESS, config=refused), accounts=accounts)
+    said = (await page("/", snapshot)).said()
     assert "The configuration was refused 5 s ago" in said
     assert "config.yaml:3: <b>& second line" in said
     assert "Account main is paused: it is polled again in 20 s. What to do: fewer buckets" in said
@@ -320,24 +322,24 @@ async def test_notices_are_told() -> None:
 async def test_very_many_accounts() -> None:
     """A hundred are listed; beyond that one writes the name."""
     accounts = tuple(AccountStatus(f"a{number}") for number in range(101))
-    markup = await page("/?account=a100", replace(BOARD, known_accounts=accounts))
+    markup = await page("/?account=a100", replace(SNAPSHOT, accounts=accounts))
     assert "1 more account, all in the JSON" in markup.said()
     assert [each["value"] for each in markup.all("input") if each["name"] == "account"] == ["a100"]
 
 
-def board_of(text: str) -> FixedBoard:
-    """A board on which every text from elsewhere is the same."""
+def snapshot_of(text: str) -> FixedSnapshot:
+    """A snapshot on which every text from elsewhere is the same."""
     text = text[:256] or "x"
     bucket = Bucket("a", "b1", text, {"label": text}, text, text, text)
     nodes = reading(START, Node(text, text, text, text))
     fault = ApiError(Reason.TLS, text)
-    return FixedBoard(
+    return FixedSnapshot(
         (
             held(bucket, nodes, FailedPoll(fault, START, 0.5)),
             held(replace(bucket, id=text, account=text), nodes),
         ),
-        about=replace(PROCESS, config=ConfigState(NOON, NOON, text), known_statuses=(text,)),
-        known_accounts=(
+        process=replace(PROCESS, config=ConfigStatus(NOON, NOON, text), known_statuses=(text,)),
+        accounts=(
             AccountStatus(text, discovery=DiscoveryStatus(was_tried=True, fault=fault)),
             AccountStatus("a"),
         ),
@@ -348,7 +350,10 @@ def board_of(text: str) -> FixedBoard:
 @pytest.mark.parametrize("text", [*HOSTILE, "' onload=x \"", "`x`", "</title></textarea></pre>"])
 async def test_hostile_texts_stay_texts(path: str, text: str) -> None:
     """Whatever stands in any text from elsewhere, a page has the elements of any other page."""
-    markup, harmless = await page(path, board_of(text)), await page(path, board_of("harmless"))
+    markup, harmless = (
+        await page(path, snapshot_of(text)),
+        await page(path, snapshot_of("harmless")),
+    )
     known = {(each.name, *sorted(each.attributes)) for each in harmless.elements}
     for element in markup.elements:
         shape = (element.name, *sorted(set(element.attributes) - {"title"}))
@@ -368,7 +373,7 @@ async def test_hostile_queries_stay_texts(field: str) -> None:
 async def test_long_and_turned_texts_are_spelt_out() -> None:
     """Marks that turn text are visible, and what is very long is cut."""
     bucket = Bucket("main", "b1", "abc\u202etxt.exe", {"long": "x" * 5000})
-    async with visiting(FixedBoard((held(bucket, failure(START)),))) as client:
+    async with visiting(FixedSnapshot((held(bucket, failure(START)),))) as client:
         text = (await client.get("/")).text
     assert "abc\\u202etxt.exe" in text
     assert "\u202e" not in text
@@ -377,9 +382,9 @@ async def test_long_and_turned_texts_are_spelt_out() -> None:
 
 async def test_blank_names() -> None:
     """A bucket whose name cannot be seen goes by its id."""
-    board = FixedBoard((held(Bucket("main", "b1", " \u2003"), failure(START)),))
-    assert "b1 main" in (await page("/", board)).said()
-    assert "failing: b1" in (await page("/bucket?id=b1", board)).said()
+    snapshot = FixedSnapshot((held(Bucket("main", "b1", " \u2003"), failure(START)),))
+    assert "b1 main" in (await page("/", snapshot)).said()
+    assert "failing: b1" in (await page("/bucket?id=b1", snapshot)).said()
 
 
 async def test_assets_are_kept_for_good() -> None:
@@ -412,7 +417,7 @@ async def test_the_guard_stands_before_the_pages(tmp_path: Path, path: str) -> N
     """Without a name and password there is no page, with them there is."""
     site = Site(tmp_path, USERS)
     async with (
-        guarded(site.security(), replace(ENDPOINTS, board=BOARD)) as address,
+        guarded(site.security(), replace(ENDPOINTS, add_routes=SNAPSHOT.add_routes)) as address,
         browser(address) as stranger,
         browser(address, auth=ALICE) as alice,
     ):
@@ -424,10 +429,10 @@ async def test_the_guard_stands_before_the_pages(tmp_path: Path, path: str) -> N
         assert (await stranger.get(icon.removeprefix("."))).status_code == 401
 
 
-def crowd(number: int) -> FixedBoard:
-    """A board with many buckets."""
+def crowd(number: int) -> FixedSnapshot:
+    """A snapshot with many buckets."""
     buckets = (Bucket("main", f"b{each}", f"b{each}") for each in range(number))
-    return FixedBoard(tuple(held(each, reading(START, NODE)) for each in buckets))
+    return FixedSnapshot(tuple(held(each, reading(START, NODE)) for each in buckets))
 
 
 @pytest.mark.parametrize(
@@ -461,7 +466,9 @@ async def is_served(client: httpx.AsyncClient) -> bool:
 
 async def test_too_many_at_once_are_turned_away() -> None:
     """Over the limit there is a 503 at once; who reads too slowly is cut off, and makes room."""
-    endpoints = replace(ENDPOINTS, board=crowd(8000), max_requests=1, answer_seconds=3.0)
+    endpoints = replace(
+        ENDPOINTS, add_routes=crowd(8000).add_routes, max_requests=1, answer_seconds=3.0
+    )
     async with browsing(endpoints) as client:
         address = ListenAddress(client.base_url.host, client.base_url.port or 0)
         async with raw(address, limit=1) as slow:

@@ -16,8 +16,7 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.polling.manager import PollManager
 from exporter.polling.sharding import Shard
 from exporter.simulator import ACCESS_KEY_PREFIX, SECRET_PREFIX, User
-from exporter.status.facts import AccountStatus, DiscoveryStatus
-from exporter.status.snapshot import LiveBoard
+from exporter.status.snapshot import AccountStatus, DiscoveryStatus, take_snapshot
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION
 from tests.fakes import FakeClock
@@ -170,7 +169,7 @@ async def test_before_the_first_listing() -> None:
     self_metrics = SelfMetrics("1", "2", runtime_metrics=False, clock=FakeClock())
     contexts = await tls_contexts(config.accounts)
     exporter = PollManager(config, self_metrics, FakeClock(), Random(0), contexts, shard=Shard())
-    (account,) = LiveBoard(exporter, FakeClock()).accounts()
+    (account,) = take_snapshot(exporter, FakeClock().now()).accounts
     assert account == AccountStatus("a", discovery=DiscoveryStatus(was_tried=False))
 
 

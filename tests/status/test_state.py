@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.model import BucketState, PollResult, Reason, Timing
+from exporter.status.snapshot import BucketStatus
 from exporter.status.state import (
     DownNode,
     Health,
@@ -16,18 +17,18 @@ from exporter.status.state import (
 )
 from exporter.status.summary import headline
 from tests.fakes import after, bucket, failure, node, reading
-from tests.status.boards import START, HeldBucket, ranked
+from tests.status.snapshots import START, bucket_status, ranked
 
 ONLINE, OFFLINE = node("a", status="ONLINE"), node("b", status="OFFLINE")
 STALE = Timing().stale_after
 
 
-def held(name: str, *outcomes: PollResult) -> HeldBucket:
+def held(name: str, *outcomes: PollResult) -> BucketStatus:
     """A bucket after some polls."""
     state = BucketState(START)
     for outcome in outcomes:
         state = state.after(outcome, Timing())
-    return HeldBucket(bucket(name), state)
+    return bucket_status(bucket(name), state)
 
 
 STALE_ONE = held("stale", reading(after(START, -STALE), OFFLINE), failure(START))
@@ -41,7 +42,7 @@ EMPTY = held("empty", reading(START))
 
 
 @pytest.mark.parametrize(
-    ("one", "standing"),
+    ("one", "health"),
     [
         (STALE_ONE, Health.FAILING),
         (NEVER_GOOD, Health.FAILING),
@@ -53,18 +54,18 @@ EMPTY = held("empty", reading(START))
         (EMPTY, Health.UP),
     ],
 )
-def test_standings(one: HeldBucket, health: Health) -> None:
+def test_health(one: BucketStatus, health: Health) -> None:
     """A failure is failing, silence pending, a node not online degraded, the rest up."""
     assert ranked(one).health is health
 
 
 @pytest.mark.parametrize("one", [PENDING, UP])
-def test_what_gets_old_is_failing(one: HeldBucket) -> None:
+def test_what_gets_old_is_failing(one: BucketStatus) -> None:
     """From the moment at which the metrics drop its numbers a bucket is failing as overdue."""
     just_before = after(START, STALE - 0.001)
     assert ranked(one, just_before).health is not Health.FAILING
     totals = Totals()
-    assert totals.place(one, START.monotonic + STALE).health is Health.FAILING
+    assert totals.add(one, START.monotonic + STALE).health is Health.FAILING
     assert totals.reasons == {Reason.OVERDUE: 1}
     assert totals.stale == 1
 
@@ -73,13 +74,13 @@ def test_the_worst_come_first() -> None:
     """Without numbers, with numbers, pending, most nodes down, up; by name among equals."""
     order = [NEVER_GOOD, STALE_ONE, FAILING, PENDING, WORSE, DEGRADED, EMPTY, UP]
     mixed = [ranked(each) for each in reversed(order)]
-    assert [each.held for each in worst_first(mixed)] == order
+    assert [each.status for each in worst_first(mixed)] == order
 
 
-def tallied(*each: HeldBucket) -> tuple[Totals, list[RankedBucket]]:
+def tallied(*each: BucketStatus) -> tuple[Totals, list[RankedBucket]]:
     """Buckets counted and placed."""
     totals = Totals()
-    return totals, [totals.place(one, START.monotonic) for one in each]
+    return totals, [totals.add(one, START.monotonic) for one in each]
 
 
 def test_tally_counts_what_may_be_shown() -> None:
@@ -117,7 +118,7 @@ def test_status_names_are_those_of_the_metrics(status: str | None, name: str) ->
 
 
 @pytest.mark.parametrize(
-    ("buckets", "text", "short", "standing"),
+    ("buckets", "text", "short", "health"),
     [
         ([], "No buckets are polled", "no buckets", Health.PENDING),
         ([UP], "The bucket is up", "all up", Health.UP),
@@ -134,7 +135,7 @@ def test_status_names_are_those_of_the_metrics(status: str | None, name: str) ->
         ),
     ],
 )
-def test_headline(buckets: list[HeldBucket], text: str, short: str, health: Health) -> None:
+def test_headline(buckets: list[BucketStatus], text: str, short: str, health: Health) -> None:
     """One sentence says the worst that there is."""
     said = headline(tallied(*buckets)[0])
     assert (said.text, said.short, said.health) == (text, short, health)

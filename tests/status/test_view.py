@@ -7,19 +7,19 @@ from datetime import timedelta
 
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.polling.history import PollRecord
-from exporter.status.facts import NextPoll
 from exporter.status.reasons import ADVICE
 from exporter.status.sparkline import HEIGHT, WIDTH, poll_words, sparkline
 from exporter.status.view import BucketView, bucket_view
 from tests.fakes import NOON, after, bucket, failure, node, reading
-from tests.status.boards import START, HeldBucket, ranked
+from tests.status.snapshots import START, FixedSnapshot, bucket_status, ranked
 
 STALE = Timing().stale_after
 
 
-def seen(state: BucketState, now: Instant = START, plan: NextPoll | None = None) -> BucketView:
+def seen(state: BucketState, now: Instant = START) -> BucketView:
     """A view of a bucket in a state."""
-    return bucket_view(ranked(HeldBucket(bucket(), state), now), plan, (), now)
+    status = bucket_status(bucket(), state)
+    return bucket_view(ranked(status, now), FixedSnapshot((status,), now).take())
 
 
 def test_a_failure_has_words_and_its_message() -> None:
@@ -66,9 +66,8 @@ def test_ages_do_not_follow_the_wall_clock() -> None:
 
 
 def test_the_next_poll_lies_ahead() -> None:
-    """Its age is negative until it is due; without a plan there is none."""
-    assert seen(BucketState(START), plan=NextPoll(NOON + 30)).next_poll == (NOON + 30, -30.0)
-    assert seen(BucketState(START)).next_poll is None
+    """Its age is negative until it is due."""
+    assert seen(BucketState(START)).next_poll == (NOON + 30, -30.0)
 
 
 def test_nodes_not_online_come_first() -> None:

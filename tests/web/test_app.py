@@ -14,7 +14,7 @@ import pytest
 from exporter.web.app import Endpoints, make_app
 from exporter.web.metrics_handler import OPENMETRICS_TYPE, TEXT_TYPE
 from exporter.web.server import ListenAddress, serve
-from tests.status.boards import FixedBoard
+from tests.status.snapshots import FixedSnapshot
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
 PLAIN = {"Accept-Encoding": "identity"}
@@ -34,7 +34,7 @@ ENDPOINTS = Endpoints(
     exposition=exposition,
     is_healthy=lambda: True,
     is_ready=lambda: False,
-    board=FixedBoard(),
+    add_routes=FixedSnapshot().add_routes,
 )
 
 
