@@ -18,8 +18,7 @@ from exporter.polling.manager import PollManager
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import Target
 from exporter.printable import printable
-from exporter.status.reasons import ADVICE
-from exporter.status.text import shown
+from exporter.status.text import ADVICE, shown
 from exporter.upstream.discovery import DiscoveryState, filtered
 
 KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}

@@ -7,22 +7,138 @@ from elsewhere, and a browser is told to accept nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
 from http import HTTPStatus
+from importlib.resources import files
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from exporter.model import ONLINE_STATUS, UNKNOWN_STATUS, Reason
+from exporter.status import text
 from exporter.status.api import add_status_api
-from exporter.status.assets import add_assets, load_assets
 from exporter.status.filters import NOT_ONLINE, Filter, Page
-from exporter.status.notices import notices
-from exporter.status.reasons import ADVICE
 from exporter.status.snapshot import Snapshot
 from exporter.status.state import Health, RankedBucket
-from exporter.status.summary import Summary, headline
-from exporter.status.templating import pieces, template
+from exporter.status.summary import Summary, headline, notices
+from exporter.status.text import ADVICE
+from exporter.status.view import BAR, HEIGHT, WIDTH, poll_kind, poll_words
 from exporter.web.limits import ConcurrencyLimit, send
+
+PREFIX = "/assets/"
+_FOR_GOOD = "public, max-age=31536000, immutable"
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file as it is served."""
+
+    path: str  # relative to the site
+    body: bytes
+    content_type: str
+
+
+def load_assets() -> Mapping[str, Asset]:
+    """The files of the package by their plain names."""
+    return {name: _asset(name) for name in ("page.css", "page.js", "icon.svg")}
+
+
+def _asset(name: str) -> Asset:
+    body = (files("exporter.status") / "static" / name).read_bytes()
+    stem, _, ending = name.partition(".")
+    digest = blake2b(body, digest_size=6).hexdigest()
+    return Asset(f"{PREFIX[1:]}{stem}.{digest}.{ending}", body, _TYPES[ending])
+
+
+def add_assets(app: web.Application, assets: Mapping[str, Asset]) -> None:
+    """Serve them."""
+    for asset in assets.values():
+        app.router.add_get(f"/{asset.path}", _Served(asset).answer)
+
+
+class _Served:
+    """One file."""
+
+    def __init__(self, asset: Asset) -> None:
+        self._asset = asset
+
+    async def answer(self, _request: web.Request) -> web.Response:
+        asset = self._asset
+        return web.Response(
+            body=asset.body,
+            content_type=asset.content_type,
+            charset="utf-8",
+            headers={hdrs.CACHE_CONTROL: _FOR_GOOD},
+        )
+
+
+PIECE = 16 * 1024
+"""Characters of a page that are made at a time: two or three milliseconds' work."""
+
+
+def bucket_query(bucket_id: str) -> str:
+    """The query that names a bucket, whatever characters its id has."""
+    return f"id={quote(bucket_id, safe='', errors='replace')}"
+
+
+def account_query(name: str) -> str:
+    """The query that chooses an account's buckets."""
+    return f"account={quote(name, safe='', errors='replace')}"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("exporter.status"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    for reading in (
+        text.counted,
+        text.latency,
+        text.percent,
+        text.relative,
+        text.rfc3339,
+        text.shown,
+        text.span,
+        text.utc,
+        account_query,
+        bucket_query,
+        poll_kind,
+        poll_words,
+    ):
+        environment.filters[reading.__name__] = reading
+    environment.globals.update(
+        sparkline_size={"bar": BAR, "height": HEIGHT, "width": WIDTH}, online=ONLINE_STATUS
+    )
+    return environment
+
+
+def template(name: str) -> Template:
+    """A template of this package, compiled once."""
+    return _environment().get_template(name)
+
+
+def pieces(page: Template, context: Mapping[str, object]) -> Iterator[bytes]:
+    """The page in pieces, made while they are read."""
+    gathered: list[str] = []
+    size = 0
+    for piece in page.generate(context):
+        gathered.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            yield "".join(gathered).encode(errors="replace")
+            gathered, size = [], 0
+    yield "".join(gathered).encode(errors="replace")
+
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"

@@ -7,9 +7,8 @@ from datetime import timedelta
 
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.polling.history import PollRecord
-from exporter.status.reasons import ADVICE
-from exporter.status.sparkline import HEIGHT, WIDTH, poll_words, sparkline
-from exporter.status.view import BucketView, bucket_view
+from exporter.status.text import ADVICE
+from exporter.status.view import HEIGHT, WIDTH, BucketView, bucket_view, poll_words, sparkline
 from tests.fakes import NOON, after, bucket, failure, node, reading
 from tests.status.snapshots import START, FixedSnapshot, bucket_status, ranked
 

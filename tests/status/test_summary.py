@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.model import ApiError, Reason
-from exporter.status.notices import MOST_ACCOUNTS, notices
 from exporter.status.snapshot import AccountStatus, ConfigStatus, DiscoveryStatus
+from exporter.status.summary import MOST_ACCOUNTS, notices
 from tests.fakes import NOON
 from tests.status.snapshots import PROCESS, START
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporter.model import Reason
-from exporter.status.reasons import ADVICE
+from exporter.status.text import ADVICE
 from tests.test_docs import names, rows
 
 
