@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from benchmarks import answers, changes, crowd, document, machine, polling, scraping, serving
+from benchmarks import answers, changes, crowd, document, machine, polling, scraping
 from benchmarks.table import Row, rows_to_markdown
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
@@ -16,7 +16,6 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "scrape": lambda quick: scraping.compare(scraping.QUICK if quick else scraping.FULL),
     "crowd": lambda quick: crowd.compare(crowd.QUICK if quick else crowd.FULL),
     "changes": lambda quick: changes.compare(changes.QUICK if quick else changes.FULL),
-    "serve": lambda quick: serving.compare(serving.QUICK if quick else serving.FULL),
 }
 
 

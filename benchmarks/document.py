@@ -37,11 +37,6 @@ the aim is an aim, not a limit that a test enforces.
 - **discovery**, **reload**: the whole service again. It starts without a bucket and finds all in
   one listing, or in one of each account; it reads a file that gives each bucket another name, while
   one scrape follows the other.
-- **serving**: the exporter's web application, beside others that send the same samples. A page that
-  has not changed since the last scrape is sent as it was kept; a "changed page" is made for each
-  scrape, as after a poll, for which nginx has no counterpart. "Own counters too" is all that the
-  exporter serves: the text of its counters is kept until something is counted, that of its process
-  for a hundredth of a second; how the polling is, is asked each time.
 
 ## Where this was measured
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-
-from benchmarks import load, servers
 
 LIBRARIES = ("aiohttp", "httpx", "isal", "orjson", "prometheus-client", "tenacity")
 
@@ -26,8 +23,6 @@ def description(today: date) -> dict[str, str]:
         "system": f"{platform.system()}, {platform.machine()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": ", ".join(map(_version, LIBRARIES)),
-        "web server beside": _nginx_version(),
-        "load": load.generator(),
     }
 
 
@@ -43,12 +38,3 @@ def _processor() -> str:
     text = cpuinfo.read_text("utf-8") if cpuinfo.exists() else ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return found[1] if found else platform.machine()
-
-
-def _nginx_version() -> str:
-    if servers.NGINX is None:
-        return "nginx is not installed"
-    run = subprocess.run(  # noqa: S603 - no shell
-        [servers.NGINX, "-v"], capture_output=True, text=True, check=True
-    )
-    return run.stderr.strip().removeprefix("nginx version: ").replace("/", " ")

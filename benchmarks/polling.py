@@ -97,7 +97,7 @@ async def exporter_polls(url: str) -> AsyncIterator[Poll]:
 
 
 def _client(url: str, transport: Transport, clock: Clock) -> Client:
-    self_metrics = SelfMetrics("", "", runtime_metrics=False, clock=clock)
+    self_metrics = SelfMetrics("", "", runtime_metrics=False)
     requester = Requester(
         "main",
         url,

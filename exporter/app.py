@@ -29,10 +29,9 @@ from exporter.threads import BlockingCalls
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
-from exporter.web.config import WebConfig, load_web_config
+from exporter.web.config import WebConfig, WebConfigError, load_web_config
 from exporter.web.security import Security, hanging
 from exporter.web.server import ListenAddress, serve
-from exporter.web.settings import WebConfigError
 
 BUCKET_FILES_WATCH = 5.0
 """How often it is looked whether bucket files have changed, seconds."""
@@ -78,7 +77,7 @@ async def run_app(
     WebConfigError where the web configuration cannot, and ListenError where it cannot listen. A bug
     in a background task cancels the body and is raised.
     """
-    self_metrics = _self_metrics(clock, dropped_lines, runtime_metrics=options.exporter_metrics)
+    self_metrics = _self_metrics(dropped_lines, runtime_metrics=options.exporter_metrics)
     files = ConfigFiles(load, SystemClock())
     config = await files.load()
     contexts = await tls_contexts(config.accounts)
@@ -160,7 +159,7 @@ async def poll_once(
     """
     manager = PollManager(
         config,
-        _self_metrics(clock, dropped_lines, runtime_metrics=exporter_metrics),
+        _self_metrics(dropped_lines, runtime_metrics=exporter_metrics),
         clock,
         chance,
         await tls_contexts(config.accounts),
@@ -176,11 +175,9 @@ async def poll_once(
     return manager
 
 
-def _self_metrics(
-    clock: Clock, dropped_lines: Callable[[], int], *, runtime_metrics: bool
-) -> SelfMetrics:
+def _self_metrics(dropped_lines: Callable[[], int], *, runtime_metrics: bool) -> SelfMetrics:
     # No _created series: the client library has only a global switch.
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    self_metrics = SelfMetrics(VERSION, revision(), runtime_metrics=runtime_metrics, clock=clock)
+    self_metrics = SelfMetrics(VERSION, revision(), runtime_metrics=runtime_metrics)
     self_metrics.watch_log(dropped_lines)
     return self_metrics

@@ -9,11 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import date
-from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import httpx
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,17 +21,13 @@ from benchmarks import (
     changes,
     crowd,
     document,
-    load,
     machine,
     polling,
     reference,
     sample,
     scraping,
-    servers,
-    serving,
 )
 from benchmarks.command import main
-from benchmarks.measuring import server
 from benchmarks.table import Quantity, Row, rows_to_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -98,44 +92,6 @@ def test_client_library_shows_the_same_samples() -> None:
     assert samples(generate_latest(registry)) == samples(page)
 
 
-def test_serving_is_compared_with_other_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our server stands beside the client library's, and the lack of nginx is named."""
-    monkeypatch.setattr(load, "WRK", None)
-    monkeypatch.setattr(servers, "NGINX", None)
-    rows = serving.compare(serving.Size(buckets=(1,), seconds=0.1, rounds=1))
-    assert [each for each in shown(rows) if each[0].startswith("requests")] == [
-        ("requests", "prometheus_client's server"),
-        ("requests", "nginx is not installed"),
-        ("requests, own counters too", "nginx is not installed"),
-        ("requests, changed page", "nginx is not installed"),
-    ]
-
-
-@pytest.mark.skipif(servers.NGINX is None, reason="nginx is not installed")
-def test_nginx_sends_the_exporters_bytes() -> None:
-    """What stands beside our server sends the same page."""
-    page = b"".join(sample.polled_targets(BUCKETS).render(sample.NOW.monotonic))
-    with servers.nginx(str(servers.NGINX), BUCKETS) as running:
-        answer = httpx.get(f"http://127.0.0.1:{running.port}/metrics", trust_env=False)
-    assert answer.content == page
-
-
-@pytest.mark.skipif(load.WRK is None, reason="wrk is not installed")
-def test_wrk_counts_what_is_answered() -> None:
-    """What wrk prints is understood."""
-    with server(partial(servers.serve_exporter, 1, counters=False)) as running:
-        assert load.requests_answered(f"http://127.0.0.1:{running.port}/metrics", 1) > 0
-
-
-@pytest.mark.parametrize(
-    "printed", ["", "  7 requests in 1.00s, 1.00KB read\n  Non-2xx or 3xx responses: 7\n"]
-)
-def test_failed_requests_are_no_figures(printed: str) -> None:
-    """Errors are answered fast: they must not be counted."""
-    with pytest.raises(load.BadLoadError):
-        load.printed_to_requests(printed)
-
-
 def test_what_is_measured_loads_what_users_have() -> None:
     """Libraries load optional parts where they find them; none but the locked ones may count."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("COV")}
@@ -189,7 +145,7 @@ def test_document_names_the_machine_but_not_its_place() -> None:
     [
         (
             ["nonsense"],
-            "no such benchmark: nonsense; there are answer, poll, scrape, crowd, changes, serve",
+            "no such benchmark: nonsense; there are answer, poll, scrape, crowd, changes",
         ),
         (["--write", "poll"], "--write is for a full run"),
         (["--write", "--quick"], "--write is for a full run"),

@@ -18,10 +18,10 @@ from exporter.metrics.render import (
 )
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
-from exporter.polling.collector import ListingView
-from exporter.polling.sharding import Shard
+from exporter.polling.collector import PollingCollector
 from exporter.upstream.events import Attempt, Call
-from tests.fakes import NOON, FakeClock, bucket, failure, node, reading
+from tests.fakes import NOON, bucket, failure, node, reading
+from tests.polling.scheduled import manager
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
@@ -68,33 +68,12 @@ def test_samples_carry_the_labels_of_their_family() -> None:
                 assert re.findall(r'(\w+)="', line) == labels
 
 
-class Polling:
-    """A polling with a paused account."""
-
-    shard = Shard(1, 3)
-
-    def bucket_count(self) -> int:
-        return 1
-
-    def lag(self) -> float:
-        return 0.0
-
-    def paused_until(self) -> dict[str, float]:
-        return {"main": 1.0}
-
-    def token_expiries(self) -> dict[str, float]:
-        return {"main": 1705323600.0}
-
-    def listings(self) -> dict[str, ListingView]:
-        return {"main": ListingView(up=True, buckets=7, last_success=1705320000.0)}
-
-
 def test_own_metrics_are_the_registry() -> None:
     """The page lists exactly the exporter's own metrics, with types and labels."""
-    self_metrics = SelfMetrics("1", "2", runtime_metrics=False, clock=FakeClock())
+    self_metrics = SelfMetrics("1", "2", runtime_metrics=False)
     self_metrics.init_series("main", [Call.STATS])
     self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
-    self_metrics.watch(Polling())
+    self_metrics.register(PollingCollector(manager(1)))
     self_metrics.watch_log(lambda: 0)
     in_code = {}
     for family in self_metrics.families():

@@ -19,9 +19,8 @@ from exporter.clock import SystemClock
 from exporter.config import ConfigError, parse
 from exporter.logs import BackgroundStream
 from exporter.polling.reload import read_in_time
-from exporter.web.config import load_web_config
+from exporter.web.config import WebConfigError, load_web_config
 from exporter.web.server import ListenAddress, ListenError
-from exporter.web.settings import WebConfigError
 
 DEMO_ADDRESS = replace(flags.LISTEN_ADDRESS, default="127.0.0.1:10120")
 FLAGS = (

@@ -16,8 +16,8 @@ from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
 from exporter.logs import BackgroundStream
 from exporter.version import version_text
+from exporter.web.config import WebConfigError
 from exporter.web.server import ListenError
-from exporter.web.settings import WebConfigError
 
 FLAGS = (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.SHARD_FLAGS, *flags.LOG_FLAGS)
 

@@ -22,9 +22,6 @@ BUCKETS_PER_CHUNK = 256
 CHUNK_BYTES = 2**20
 """They are not joined where they would make more than this, as with very many nodes in each."""
 
-PIECE_BYTES = 64 * 1024
-"""Smaller pieces of a page are put together."""
-
 
 _NOTHING_KEPT = (None,) * len(FAMILIES)
 
@@ -95,21 +92,6 @@ def render_page(
     texts: Sequence[RenderedBucket], previous_days: Sequence[RenderedPreviousDay], monotonic: float
 ) -> Iterator[bytes]:
     """All buckets' samples at a moment, family by family, in pieces made while they are read."""
-    gathered: list[bytes] = []
-    size = 0
-    for piece in _pieces(texts, previous_days, monotonic):
-        gathered.append(piece)
-        size += len(piece)
-        if size >= PIECE_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield b"".join(gathered)
-
-
-def _pieces(
-    texts: Sequence[RenderedBucket], previous_days: Sequence[RenderedPreviousDay], monotonic: float
-) -> Iterator[bytes]:
     for fragments in _columns(texts, previous_days, monotonic):
         # Looked up by and by: ten thousand buckets' fragments lie far apart in memory.
         while some := tuple(islice(fragments, BUCKETS_PER_CHUNK)):

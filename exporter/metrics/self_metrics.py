@@ -1,7 +1,7 @@
 """The exporter's own metrics: what it did, counted for as long as the process lives.
 
-How the polling is at the moment of a scrape is `gauges`' to say; what is known of buckets and nodes
-is not here but in `exposition`.
+How the polling is at the moment of a scrape is in `polling.collector`; what is known of buckets and
+nodes is in `families`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from functools import lru_cache
-from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from prometheus_client import (
@@ -29,9 +28,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from exporter.clock import Clock
 from exporter.model import Reason
-from exporter.polling.collector import Polling, PollingCollector
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 
 _Format: TypeAlias = Callable[["_Family"], bytes]
@@ -42,9 +39,6 @@ KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
 ATTEMPT_REASONS = tuple(reason for reason in Reason if reason is not Reason.OVERDUE)
 """An attempt can fail for any reason but the one that means that there was none."""
 
-RUNTIME_KEPT = 0.01
-"""How long the process's own metrics are kept, seconds: Linux counts its CPU time in such steps."""
-
 SAMPLES_PER_PIECE = 256
 """How many samples are made into text at a time: a hundred accounts have some 10,000."""
 
@@ -54,52 +48,43 @@ DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 class SelfMetrics:
     """Counts what it is told; it is the observer of every client."""
 
-    def __init__(self, version: str, revision: str, *, runtime_metrics: bool, clock: Clock) -> None:
-        self._clock = clock
-        self._counted = CollectorRegistry()
-        """What stays as it is until something is told here."""
-        self._runtime = CollectorRegistry()
-        """What the process and the interpreter say of themselves, which takes a while."""
-        self._asked = CollectorRegistry()
-        """What is asked at each scrape."""
-        self._counted_text = _KeptText(self._counted)
-        self._runtime_text = _KeptText(self._runtime)
-        self._runtime_text_until = clock.monotonic()
-        self._counted.register(_BuildInfo(version, revision))
+    def __init__(self, version: str, revision: str, *, runtime_metrics: bool) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_BuildInfo(version, revision))
         if runtime_metrics:
-            PlatformCollector(registry=self._counted)
-            ProcessCollector(registry=self._runtime)
-            GCCollector(registry=self._runtime)
+            PlatformCollector(registry=self._registry)
+            ProcessCollector(registry=self._registry)
+            GCCollector(registry=self._registry)
         self._requests = Counter(
             "flashback_api_requests",
             "HTTP answers of the Flashback API, whatever they said.",
             ("account", "call", "code"),
-            registry=self._counted,
+            registry=self._registry,
         )
         self._failures = Counter(
             "flashback_api_request_failures",
             "Attempts that gave no usable answer.",
             ("account", "call", "reason"),
-            registry=self._counted,
+            registry=self._registry,
         )
         self._retries = Counter(
             "flashback_api_retries",
             "Calls that were made once more.",
             ("account", "call"),
-            registry=self._counted,
+            registry=self._registry,
         )
         self._durations = Histogram(
             "flashback_api_request_duration_seconds",
             "How long the Flashback API took for a request, answered or not.",
             ("account", "call"),
             buckets=DURATION_BUCKETS,
-            registry=self._counted,
+            registry=self._registry,
         )
         self._drift = Counter(
             "flashback_api_schema_drift",
             "Places in answers that differ from the API's documentation.",
             ("kind", "field"),
-            registry=self._counted,
+            registry=self._registry,
         )
         # Found once: looking children up is more than half of what counting costs.
         self._cells = lru_cache(maxsize=4096)(self._find_cells)
@@ -108,17 +93,16 @@ class SelfMetrics:
         self._reload_successful = Gauge(
             "flashback_exporter_config_last_reload_successful",
             "Whether the newest attempt to load the configuration succeeded.",
-            registry=self._counted,
+            registry=self._registry,
         )
         self._reload_success = Gauge(
             "flashback_exporter_config_last_reload_success_timestamp_seconds",
             "When a configuration was last loaded with success, as Unix time.",
-            registry=self._counted,
+            registry=self._registry,
         )
 
     def init_series(self, account: str, calls: Iterable[Call]) -> None:
         """Let an account's counters start at 0 rather than when something happens."""
-        self._counted_text.cache_clear()
         for call in calls:
             for code in KNOWN_CODES:
                 self._requests.labels(account, call, code)
@@ -127,28 +111,25 @@ class SelfMetrics:
             self._retries.labels(account, call)
             self._durations.labels(account, call)
 
-    def watch(self, polling: Polling) -> None:
-        """Ask `polling` at each scrape."""
-        self._asked.register(PollingCollector(polling))
+    def register(self, collector: Collector) -> None:
+        """Ask a collector at each scrape."""
+        self._registry.register(collector)
 
     def watch_log(self, dropped_lines: Callable[[], int]) -> None:
         """Ask at each scrape how many lines of the log were dropped."""
-        self._asked.register(_DroppedLines(dropped_lines))
+        self._registry.register(_DroppedLines(dropped_lines))
 
     def config_loaded(self, wall: float) -> None:
         """A configuration was loaded and is at work."""
-        self._counted_text.cache_clear()
         self._reload_successful.set(1)
         self._reload_success.set(wall)
 
     def config_refused(self) -> None:
         """A configuration could not be used; the one before is at work."""
-        self._counted_text.cache_clear()
         self._reload_successful.set(0)
 
     def attempted(self, attempt: Attempt) -> None:
         """Count an attempt."""
-        self._counted_text.cache_clear()
         requests, failures, durations = self._cells(
             attempt.account, attempt.call, attempt.status, attempt.reason
         )
@@ -161,12 +142,10 @@ class SelfMetrics:
 
     def retrying(self, account: str, call: Call) -> None:
         """Count a call that is made once more."""
-        self._counted_text.cache_clear()
         self._retries.labels(account, call).inc()
 
     def drifted(self, drift: collections.Counter[Drift]) -> None:
         """Count places that differ from the API's documentation."""
-        self._counted_text.cache_clear()
         for place, times in drift.items():
             self._drift.labels(*place).inc(times)
 
@@ -181,53 +160,17 @@ class SelfMetrics:
 
     def families(self) -> Iterator[Metric]:
         """Every metric as it is now."""
-        registries = (self._counted, self._runtime, self._asked)
-        return chain.from_iterable(registry.collect() for registry in registries)
-
-    def text(self) -> bytes:
-        """Every metric in the text format 0.0.4."""
-        return b"".join(self.pieces(openmetrics=False))
-
-    def openmetrics(self) -> bytes:
-        """Every metric in OpenMetrics 1.0, the closing `# EOF` included."""
-        return b"".join(self.pieces(openmetrics=True))
+        return iter(self._registry.collect())
 
     def pieces(self, *, openmetrics: bool) -> Iterator[bytes]:
-        """The same, made while it is read: with many accounts it takes long."""
+        """Every metric as text, made while it is read: with many accounts it takes long.
+
+        In the text format 0.0.4, or in OpenMetrics 1.0 with the closing `# EOF`.
+        """
         form = _openmetrics if openmetrics else generate_latest
-        now = self._clock.monotonic()
-        if now >= self._runtime_text_until:
-            self._runtime_text.cache_clear()
-            self._runtime_text_until = now + RUNTIME_KEPT
-        yield from self._counted_text.pieces(form)
-        yield from self._runtime_text.pieces(form)
-        yield from _pieces(self._asked, form)
+        yield from _pieces(self._registry, form)
         if openmetrics:
             yield b"# EOF\n"
-
-
-class _KeptText:
-    """The text of a registry in the formats in which it was wanted, until that is cleared."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        self._kept: dict[_Format, bytes] = {}
-
-    def cache_clear(self) -> None:
-        """Something in the registry has changed."""
-        self._kept = {}
-
-    def pieces(self, form: _Format) -> Iterator[bytes]:
-        """As it is, in pieces the first time."""
-        kept = self._kept  # another one once it is cleared: then what is made here is not for it
-        if form in kept:
-            yield kept[form]
-            return
-        made = []
-        for piece in _pieces(self._registry, form):
-            made.append(piece)
-            yield piece
-        kept[form] = b"".join(made)
 
 
 class _Family(NamedTuple):

@@ -14,7 +14,7 @@ from exporter.clock import Clock
 from exporter.config import Account, Config, Login
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model import Instant
-from exporter.polling.collector import ListingView
+from exporter.polling.collector import PollingCollector
 from exporter.polling.event_log import EventLogger
 from exporter.polling.previous_day import PreviousDayQueue
 from exporter.polling.runner import Change, Plan, Runner
@@ -22,7 +22,7 @@ from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import Targets
 from exporter.upstream.account import TlsContexts, tls_contexts
-from exporter.upstream.discovery import DiscoveryState, filtered
+from exporter.upstream.discovery import DiscoveryState
 from exporter.upstream.events import Call
 from exporter.upstream.resolver import Resolver
 
@@ -74,7 +74,7 @@ class PollManager:
         for account in config.accounts:
             self._expect(account)
         self._switch_to(self._runner, self._runner.plan(self.discovery_states))
-        self_metrics.watch(self)
+        self_metrics.register(PollingCollector(self))
 
     @property
     def config(self) -> Config:
@@ -130,10 +130,6 @@ class PollManager:
             self.first_round_done.set()
         return self.first_round_done.is_set()
 
-    def bucket_count(self) -> int:
-        """How many buckets are polled."""
-        return len(self.targets)
-
     def lag(self) -> float:
         """How late the most overdue poll is, seconds."""
         return self._scheduler.lag(self._clock.monotonic())
@@ -153,19 +149,6 @@ class PollManager:
             for name, access in self._runner.account_clients.items()
         }
         return {name: expiry for name, expiry in expiries.items() if expiry is not None}
-
-    def listings(self) -> dict[str, ListingView]:
-        """How discovery does in the accounts where it is on and has been tried."""
-        return {
-            account.name: ListingView(
-                up=discovery_state.fault is None,
-                buckets=len(filtered(account, discovery_state)),
-                last_success=discovery_state.last_success and discovery_state.last_success.wall,
-            )
-            for account in self.config.accounts
-            if account.discovery is not None
-            and (discovery_state := self.discovery_states.get(account.name)) is not None
-        }
 
     def _new_runner(self, config: Config, contexts: TlsContexts) -> Runner:
         return Runner(

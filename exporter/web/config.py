@@ -30,6 +30,10 @@ _USER = re.compile(r"[^:\x00-\x1f\x7f]+")
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
+class WebConfigError(Exception):
+    """It cannot be read or used. The text names file and line, where there is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pem:
     """Certificates or a key: their file or their text, and the place that names them."""

@@ -20,7 +20,7 @@ from aiohttp import hdrs, web
 from exporter.clock import Clock
 from exporter.threads import BlockingCalls
 from exporter.web.basic_auth import BasicAuth, Check, TooManyWaitingError
-from exporter.web.settings import SecuritySettings, WebConfigError
+from exporter.web.config import WebConfig, WebConfigError
 from exporter.web.tls import (
     Material,
     has_allowed_name,
@@ -48,20 +48,22 @@ _log = structlog.get_logger()
 class _Rules:
     """Settings, and what the files that they name held when they were read."""
 
-    settings: SecuritySettings
+    settings: WebConfig
     material: Material | None
 
 
 class Security:
-    """Protects an application. `read` gives the settings as they are now, or raises GuardError.
+    """Protects an application. `read` gives the settings as they are now, or raises WebConfigError.
 
-    The constructor raises GuardError where they cannot be used; it reads files, and so may block.
-    `clock` bounds what is done in threads.
+    The constructor raises WebConfigError where they cannot be used; it reads files, and so may
+    block. `clock` bounds what is done in threads.
+
+
     """
 
     def __init__(
         self,
-        read: Callable[[], SecuritySettings],
+        read: Callable[[], WebConfig],
         clock: Clock,
         *,
         health_without_auth: bool = False,
@@ -145,10 +147,10 @@ class Security:
         if self._auth is not None and request.path not in self._open_paths:
             authorization = request.headers.get(hdrs.AUTHORIZATION, "")
             try:
-                filtered = await self._auth.admits(authorization, request.remote or "")
+                admitted = await self._auth.admits(authorization, request.remote or "")
             except (TooManyWaitingError, TimeoutError):
                 return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
-            if not filtered:
+            if not admitted:
                 return _refusal(HTTPStatus.UNAUTHORIZED)
         return await handler(request)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.files import read_file
-from exporter.web.settings import Pem, TlsSettings, WebConfigError
+from exporter.web.config import Pem, ServerTls, WebConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ def renewable(context: ssl.SSLContext) -> RenewableContext:
     return made
 
 
-def read_material(tls: TlsSettings) -> Material:
-    """What the files hold now. Raises GuardError."""
+def read_material(tls: ServerTls) -> Material:
+    """What the files hold now. Raises WebConfigError."""
     client_ca = None if tls.client_ca is None else _content(tls.client_ca)
     return Material(_content(tls.cert), _content(tls.key), client_ca)
 
 
-def make_context(tls: TlsSettings, material: Material) -> ssl.SSLContext:
-    """The context for new connections. Raises GuardError."""
+def make_context(tls: ServerTls, material: Material) -> ssl.SSLContext:
+    """The context for new connections. Raises WebConfigError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = tls.min_version
     context.maximum_version = tls.max_version
@@ -96,7 +96,7 @@ def _content(pem: Pem) -> bytes:
         raise WebConfigError(message) from error
 
 
-def _set_algorithms(context: ssl.SSLContext, tls: TlsSettings) -> None:
+def _set_algorithms(context: ssl.SSLContext, tls: ServerTls) -> None:
     try:
         if tls.ciphers:
             context.set_ciphers(tls.ciphers)
@@ -107,7 +107,7 @@ def _set_algorithms(context: ssl.SSLContext, tls: TlsSettings) -> None:
         raise WebConfigError(f"{tls.place}: {what}: choose others") from error
 
 
-def _load_own(context: ssl.SSLContext, tls: TlsSettings, material: Material) -> None:
+def _load_own(context: ssl.SSLContext, tls: ServerTls, material: Material) -> None:
     try:
         # A passphrase that fits nothing: without one OpenSSL would ask the terminal.
         context.load_cert_chain(tls.cert.source, tls.key.source, password="")
@@ -118,7 +118,7 @@ def _load_own(context: ssl.SSLContext, tls: TlsSettings, material: Material) -> 
         raise WebConfigError(message) from error
 
 
-def _own_fault(tls: TlsSettings, material: Material, reason: str | None) -> str:
+def _own_fault(tls: ServerTls, material: Material, reason: str | None) -> str:
     if not _holds_certificates(material.cert):
         return f"{tls.cert.place}: {tls.cert.source} holds no certificates in PEM form: write them"
     if b"ENCRYPTED" in material.key:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from prometheus_client import disable_created_metrics
@@ -17,44 +15,25 @@ from exporter.metrics.self_metrics import (
     SelfMetrics,
 )
 from exporter.model import Reason
-from exporter.polling.collector import ListingView
-from exporter.polling.sharding import Shard
+from exporter.polling.collector import PollingCollector
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift, DriftKind
-from tests.fakes import FakeClock
-
-COLLECTIONS = b'python_gc_collections_total{generation="2"}'
-
-
-class Polling:
-    """A polling in a given state."""
-
-    shard = Shard(1, 3)
-
-    def bucket_count(self) -> int:
-        return 3
-
-    def lag(self) -> float:
-        return 1.5
-
-    def paused_until(self) -> dict[str, float]:
-        return {"main": 1705320030.0}
-
-    def token_expiries(self) -> dict[str, float]:
-        return {"main": 1705323600.0}
-
-    def listings(self) -> dict[str, ListingView]:
-        return {"main": ListingView(up=True, buckets=7, last_success=1705320000.0)}
+from tests.polling.scheduled import manager
 
 
 @pytest.fixture
 def self_metrics() -> SelfMetrics:
     """A fresh one, as the composition root makes it."""
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
-    made = SelfMetrics("1.2.3", "abc", runtime_metrics=False, clock=FakeClock())
+    made = SelfMetrics("1.2.3", "abc", runtime_metrics=False)
     made.init_series("main", [Call.STATS])
-    made.watch(Polling())
+    made.register(PollingCollector(manager(3)))
     made.watch_log(lambda: 7)
     return made
+
+
+def text_of(self_metrics: SelfMetrics, *, openmetrics: bool = False) -> str:
+    """All of it."""
+    return b"".join(self_metrics.pieces(openmetrics=openmetrics)).decode()
 
 
 def value(self_metrics: SelfMetrics, name: str, **labels: str) -> float:
@@ -139,10 +118,10 @@ def test_reloads_are_told(self_metrics: SelfMetrics) -> None:
 
 def test_both_formats_say_the_same(self_metrics: SelfMetrics) -> None:
     """OpenMetrics parses, ends in # EOF, and neither format has _created series."""
-    openmetrics = self_metrics.openmetrics().decode()
+    openmetrics = text_of(self_metrics, openmetrics=True)
     assert list(text_string_to_metric_families(openmetrics))  # type: ignore[no-untyped-call] # the library's
     assert openmetrics.endswith("# EOF\n")
-    text = self_metrics.text().decode()
+    text = text_of(self_metrics)
     assert "_created" not in openmetrics + text
     assert 'flashback_exporter_build_info{python_version="3.' in text
     lines = {line for line in text.splitlines() if not line.startswith("#")}
@@ -161,61 +140,14 @@ def test_many_accounts_are_told_in_pieces(self_metrics: SelfMetrics, *, openmetr
     lines = b"".join(pieces).decode().splitlines()
     assert len(set(lines)) == len(lines)
     assert sum('account="a7"' in line for line in lines) == 4 * (9 + 15 + 1 + 12)
-    again = list(self_metrics.pieces(openmetrics=openmetrics))
-    assert b"".join(again) == b"".join(pieces)
-    assert len(again) < len(pieces), "kept until something is counted"
-    reading = self_metrics.pieces(openmetrics=openmetrics)
-    self_metrics.retrying("a7", Call.STATS)
-    assert b"flashback_api_retries_total" in b"".join(reading)
-    assert value(self_metrics, "flashback_api_retries_total", account="a7", call="stats") == 1
-
-
-@pytest.mark.parametrize("form", [SelfMetrics.text, SelfMetrics.openmetrics])
-def test_every_event_shows_at_once(
-    self_metrics: SelfMetrics, form: Callable[[SelfMetrics], bytes]
-) -> None:
-    """Text that is kept between scrapes is never older than what it tells of."""
-    events: list[Callable[[], None]] = [
-        lambda: self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.2)),
-        lambda: self_metrics.retrying("main", Call.STATS),
-        lambda: self_metrics.drifted(Counter({Drift(DriftKind.DUPLICATE_NODE, "ip"): 1})),
-        lambda: self_metrics.init_series("other", [Call.STATS]),
-        lambda: self_metrics.config_loaded(1705320000.0),
-        self_metrics.config_refused,
-    ]
-    seen = {form(self_metrics)}
-    assert form(self_metrics) in seen
-    for number, happen in enumerate(events, 1):
-        happen()
-        seen.add(form(self_metrics))
-        assert len(seen) == number + 1
-
-
-def test_runtime_metrics_are_of_the_moment() -> None:
-    """What the process and the interpreter say is asked again once a hundredth second is over."""
-    clock = FakeClock()
-    self_metrics = SelfMetrics("1", "2", runtime_metrics=True, clock=clock)
-
-    def collections() -> float:
-        (line,) = (
-            line for line in self_metrics.text().splitlines() if line.startswith(COLLECTIONS)
-        )
-        return float(line.split()[1])
-
-    before = collections()
-    gc.collect()
-    assert collections() == before
-    clock.move_to(clock.monotonic() + 0.01)
-    assert collections() > before
 
 
 def test_runtime_metrics_can_be_left_out() -> None:
     """The client library's own metrics are there unless switched off."""
-    clock = FakeClock()
-    with_them = SelfMetrics("1", "2", runtime_metrics=True, clock=clock).text().decode()
+    with_them = text_of(SelfMetrics("1", "2", runtime_metrics=True))
     assert "python_info{" in with_them
     assert "process_resident_memory_bytes " in with_them
     assert "python_gc_objects_collected_total{" in with_them
-    without = SelfMetrics("1", "2", runtime_metrics=False, clock=clock).text().decode()
+    without = text_of(SelfMetrics("1", "2", runtime_metrics=False))
     assert "python_info" not in without
     assert "process_" not in without

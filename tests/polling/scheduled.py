@@ -1,12 +1,19 @@
-"""A scheduler together with its targets, for tests."""
+"""Parts of the polling put together for tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
-from exporter.model import Bucket, Instant, Timing
+from exporter.config import parse
+from exporter.model import Bucket, FoundBucket, Instant, Timing
+from exporter.polling.manager import PollManager
 from exporter.polling.scheduler import Scheduler
+from exporter.polling.sharding import Shard
 from exporter.polling.targets import Targets
+from exporter.upstream.discovery import DiscoveryState
 from tests.fakes import NOON
 
 
@@ -35,3 +42,20 @@ class ScheduledTargets(Scheduler):
     def drop_account(self, account: str) -> None:
         self.targets.drop_account(account)
         self.drop_pause(account)
+
+
+def manager(buckets: int) -> PollManager:
+    """A manager of so many buckets, with a paused account whose listing found seven."""
+    text = "accounts: [{name: main, authorization: {credentials: t}, discovery: {}}]"
+    now = Instant(NOON, 1000.0)
+    found = tuple(FoundBucket(f"f{number}", "", "", "", "") for number in range(7))
+    made = SimpleNamespace(
+        targets=range(buckets),
+        shard=Shard(1, 3),
+        lag=lambda: 1.5,
+        paused_until=lambda: {"main": NOON + 30},
+        token_expiries=lambda: {"main": NOON + 3600},
+        config=parse(text, path=Path("config.yaml"), environ={}),
+        discovery_states={"main": DiscoveryState(found=found, last_success=now)},
+    )
+    return cast("PollManager", made)

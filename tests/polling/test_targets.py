@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,11 +52,10 @@ def test_page_shows_every_bucket_as_of_a_moment() -> None:
     assert 'flashback_bucket_up{bucket_id="b2"} 1\n' in text
 
 
-def test_page_being_made_in_chunks_is_of_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_being_made_in_chunks_is_of_its_moment() -> None:
     """What is recorded while a page is read is on the next one, and on no part of this one."""
     targets = make_targets()
     targets.record(of(targets, "b1"), failure(START))
-    monkeypatch.setattr("exporter.metrics.render.PIECE_BYTES", 0)
     before = b"".join(targets.render(START.monotonic))
     making = targets.render(START.monotonic)
     chunks = [next(making)]

@@ -166,7 +166,7 @@ async def test_before_the_first_listing() -> None:
     """Until a listing has ended nothing is known of discovery, and that is not a failure."""
     text = "accounts: [{name: a, authorization: {credentials: t}, discovery: {}}]"
     config = parse(text, path=Path("config.yaml"), environ={})
-    self_metrics = SelfMetrics("1", "2", runtime_metrics=False, clock=FakeClock())
+    self_metrics = SelfMetrics("1", "2", runtime_metrics=False)
     contexts = await tls_contexts(config.accounts)
     exporter = PollManager(config, self_metrics, FakeClock(), Random(0), contexts, shard=Shard())
     (account,) = take_snapshot(exporter, FakeClock().now()).accounts

@@ -65,9 +65,9 @@ class Checks:
         (header("alice", "a").replace(" ", ""), False),
     ],
 )
-async def test_only_a_name_with_its_password_comes_in(authorization: str, filtered: bool) -> None:  # noqa: FBT001 - expected
+async def test_only_a_name_with_its_password_comes_in(authorization: str, admitted: bool) -> None:  # noqa: FBT001 - expected
     """Anything but a user with the right password is turned away."""
-    assert await BasicAuth(USERS, FakeClock(), Checks()).admits(authorization, HOST) is filtered
+    assert await BasicAuth(USERS, FakeClock(), Checks()).admits(authorization, HOST) is admitted
 
 
 @pytest.mark.parametrize("password", ["a", "b", "z"])

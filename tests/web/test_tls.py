@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from exporter.web.settings import WebConfigError
+from exporter.web.config import WebConfigError
 from exporter.web.tls import has_allowed_name
 from tests.web.guarded import LONG_AGO, MUTUAL_TLS, TLS, Site, browser, guarded, reload
 
