@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from exporter.web.connection import COMMON_HEADERS
 from exporter.web.limits import ConcurrencyLimit
 from exporter.web.metrics_handler import MetricsHandler
+from exporter.web.server import COMMON_HEADERS
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -17,8 +17,8 @@ from exporter.config.sources import unreadable
 from exporter.config.yaml_errors import compose
 from exporter.config.yaml_tree import read
 from exporter.files import read_file
-from exporter.web import config_terms as terms
-from exporter.web.config_section import Section
+from exporter.web import config_format as terms
+from exporter.web.config_format import Section
 
 MIN_COST = 4
 MAX_COST = 14

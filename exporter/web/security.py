@@ -57,8 +57,6 @@ class Security:
 
     The constructor raises WebConfigError where they cannot be used; it reads files, and so may
     block. `clock` bounds what is done in threads.
-
-
     """
 
     def __init__(

@@ -16,9 +16,8 @@ import trustme
 from exporter.config import ConfigError
 from exporter.web.app import Endpoints, make_app
 from exporter.web.config import WebConfig, WebConfigError, load_web_config
-from exporter.web.connection import Timeouts
 from exporter.web.security import Security
-from exporter.web.server import ListenAddress, serve
+from exporter.web.server import ListenAddress, Timeouts, serve
 from tests.fakes import FakeClock
 from tests.web.test_app import ENDPOINTS
 

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from exporter.config import ConfigError
-from exporter.web import config_terms as terms
+from exporter.web import config_format as terms
 from exporter.web.config import Pem, load_web_config
 from tests.config.samples import DATA
 from tests.real.programs import program

@@ -15,8 +15,7 @@ import pytest
 
 from exporter.web import server
 from exporter.web.app import Endpoints, make_app
-from exporter.web.connection import MAX_HEADERS, MAX_LINE, Timeouts
-from exporter.web.server import ListenAddress, serve
+from exporter.web.server import MAX_HEADERS, MAX_LINE, ListenAddress, Timeouts, serve
 from tests.web.guarded import LOOPBACK, TLS, Site, browser, guarded
 from tests.web.raw import SCRAPE, raw
 from tests.web.test_app import ENDPOINTS

@@ -15,9 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.web.connection import Timeouts
 from exporter.web.metrics_handler import OPENMETRICS_TYPE, TEXT_TYPE
-from exporter.web.server import ListenAddress
+from exporter.web.server import ListenAddress, Timeouts
 from tests.web.guarded import HASH, PASSWORD, USERS, Site, guarded
 from tests.web.raw import DEADLINE, raw
 from tests.web.test_app import ENDPOINTS
