@@ -25,7 +25,7 @@ from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.polling.sharding import Shard
 from exporter.status.pages import add_status_routes
 from exporter.status.snapshot import take_snapshot
-from exporter.threads import BlockingCalls
+from exporter.blocking import BlockingCalls
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app

@@ -1,7 +1,7 @@
 """Files that people point the exporter at: regular ones only, of a bounded size.
 
 Everything here may block, as on a dead network mount: on the event loop, call it through
-`threads.BlockingCalls`.
+`BlockingCalls`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from exporter.threads import BlockingCalls, in_thread
+from exporter.blocking import BlockingCalls, in_thread
 from tests.fakes import FakeClock, settle
 
 
@@ -92,7 +92,7 @@ def test_process_ends_though_a_call_hangs() -> None:
     """Neither the loop nor the interpreter waits for it."""
     program = (
         "import asyncio, threading\n"
-        "from exporter.threads import in_thread\n"
+        "from exporter.blocking import in_thread\n"
         "async def main():\n"
         "    in_thread(threading.Event().wait)\n"
         "    await in_thread(lambda: None)\n"

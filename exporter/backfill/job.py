@@ -23,7 +23,7 @@ from exporter.backfill.output import FAILED, Output
 from exporter.backfill.span import days
 from exporter.clock import Clock
 from exporter.config import Config
-from exporter.threads import in_thread
+from exporter.blocking import in_thread
 from exporter.upstream.discovery import Assignment
 
 

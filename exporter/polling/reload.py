@@ -15,7 +15,7 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.config import Config, ConfigError, Problem, Sources
-from exporter.threads import BlockingCalls
+from exporter.blocking import BlockingCalls
 
 T = TypeVar("T")
 

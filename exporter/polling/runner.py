@@ -24,7 +24,7 @@ from exporter.polling.previous_day import PreviousDayQueue, PreviousDayRequest
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import PreparedTargets, Target, Targets
-from exporter.threads import in_thread
+from exporter.blocking import in_thread
 from exporter.upstream.account import AccountClient, ClientContext, TlsContexts
 from exporter.upstream.discovery import DiscoveryState, assign, filtered
 from exporter.upstream.events import Observer

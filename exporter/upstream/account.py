@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from exporter import config
 from exporter.clock import Clock, SystemClock
-from exporter.threads import BlockingCalls
+from exporter.blocking import BlockingCalls
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, SecretFile, StaticToken, TokenFile
 from exporter.upstream.events import Observer

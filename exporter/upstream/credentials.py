@@ -13,7 +13,7 @@ from typing import Protocol
 from exporter.clock import Clock
 from exporter.files import SECRET_LIMIT, Fingerprint, fingerprint, read_file
 from exporter.model import ApiError, Reason
-from exporter.threads import BlockingCalls
+from exporter.blocking import BlockingCalls
 from exporter.upstream.tokens import is_token, lifetime
 
 FILE_WATCH = 2.0

@@ -19,7 +19,7 @@ import httpx
 
 from exporter.clock import Clock
 from exporter.model import ApiError, Reason
-from exporter.threads import in_thread
+from exporter.blocking import in_thread
 from exporter.upstream.events import Attempt, Call, Observer
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, Parsed, server_message

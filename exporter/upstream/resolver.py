@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from exporter.threads import in_thread
+from exporter.blocking import in_thread
 
 LookUp: TypeAlias = "Callable[..., list[tuple[Any, ...]]]"
 """A function such as the system's getaddrinfo."""

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 import bcrypt
 
 from exporter.clock import Clock
-from exporter.threads import BlockingCalls
+from exporter.blocking import BlockingCalls
 
 Check: TypeAlias = Callable[[bytes, bytes], bool]
 

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from exporter.clock import Clock
-from exporter.threads import BlockingCalls
+from exporter.blocking import BlockingCalls
 from exporter.web.basic_auth import BasicAuth, Check, TooManyWaitingError
 from exporter.web.config import WebConfig, WebConfigError
 from exporter.web.tls import (

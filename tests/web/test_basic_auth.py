@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.threads import in_thread
+from exporter.blocking import in_thread
 from exporter.web import basic_auth
 from exporter.web.basic_auth import BasicAuth, TooManyWaitingError
 from tests.fakes import FakeClock, settle
