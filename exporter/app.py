@@ -16,6 +16,7 @@ from random import Random
 import structlog
 from prometheus_client import disable_created_metrics
 
+from exporter.blocking import BlockingCalls
 from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError
 from exporter.gc_tuning import GcTuner
@@ -25,7 +26,6 @@ from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.polling.sharding import Shard
 from exporter.status.pages import add_status_routes
 from exporter.status.snapshot import take_snapshot
-from exporter.blocking import BlockingCalls
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from exporter.printable import printable
+from exporter.model import printable
 
 LEVELS = ("debug", "info", "warn", "error")
 FORMATS = ("logfmt", "json")

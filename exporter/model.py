@@ -1,7 +1,7 @@
 """The vocabulary, and every rule about data and time.
 
-Everything here is frozen and pure: `now` is an argument, nothing waits, nothing is read or
-written. No library and no other room of the house is imported here.
+Frozen and pure: `now` is an argument, nothing waits, nothing is read or written. No library and no
+other module of the package is imported here.
 """
 
 from __future__ import annotations
@@ -184,7 +184,6 @@ class Node:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What tells the nodes of one bucket apart."""
         return (self.ip, self.host)
 
 
@@ -331,3 +330,21 @@ class BucketState:
             and reading.ended.monotonic < self.fresh_until(timing)
             and (not reading.stats.nodes or reading.stats.lacks_node_of(held))
         )
+
+
+_LAST_OF_FOUR_DIGITS = 0xFFFF
+
+
+def printable(text: str) -> str:
+    r"""Spell out what has no shape of its own, as `\u202e`.
+
+    Control characters, line ends, lone surrogates and marks that turn the direction of text are
+    among these.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _spelt_out(ord(char)) for char in text)
+
+
+def _spelt_out(code: int) -> str:
+    return f"\\u{code:04x}" if code <= _LAST_OF_FOUR_DIGITS else f"\\U{code:08x}"

@@ -13,10 +13,10 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
+from exporter.blocking import in_thread
 from exporter.clock import SystemClock
 from exporter.config import Config, load
 from exporter.polling.reload import LOOK_SECONDS, READ_SECONDS, ConfigFiles, Reloader
-from exporter.blocking import in_thread
 from tests.config.samples import ACCOUNT, written
 from tests.fakes import FakeClock, settle
 

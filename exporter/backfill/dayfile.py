@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from exporter.blocking import in_thread
 from exporter.metrics.families import PREVIOUS_DAY, NodeFigure, label_pair, node_labels
 from exporter.model import Node
-from exporter.blocking import in_thread
 
 END = b"# EOF\n"
 CHUNK = 2**20  # bytes that are copied at a time

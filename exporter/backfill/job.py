@@ -21,9 +21,9 @@ from exporter.backfill.fetch import Fetcher
 from exporter.backfill.labels import label_suffix
 from exporter.backfill.output import FAILED, Output
 from exporter.backfill.span import days
+from exporter.blocking import in_thread
 from exporter.clock import Clock
 from exporter.config import Config
-from exporter.blocking import in_thread
 from exporter.upstream.discovery import Assignment
 
 

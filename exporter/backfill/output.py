@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, FiniteFloat, TypeAdapter
 
-from exporter.files import read_file
+from exporter.blocking import read_file
 
 RECORDS = "answered"
 SCRATCH = ".unfinished"

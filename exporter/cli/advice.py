@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from exporter.blocking import SECRET_LIMIT, read_file
 from exporter.cli.flags import ENVIRONMENT_PREFIX
 from exporter.config import Account, Config, Login, Problem
-from exporter.files import SECRET_LIMIT, read_file
 from exporter.status.text import utc
 from exporter.upstream.tokens import lifetime
 

@@ -35,7 +35,7 @@ from exporter.cli.process import (
 from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError, load
 from exporter.logs import BackgroundStream
-from exporter.printable import printable
+from exporter.model import printable
 
 USAGE = 2
 """Exit code for what was asked wrongly, as argparse has it."""

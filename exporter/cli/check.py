@@ -23,8 +23,8 @@ from exporter.cli.process import (
 from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load_and_check
+from exporter.model import printable
 from exporter.polling.sharding import Shard
-from exporter.printable import printable
 
 LIVE = flags.Flag(
     "live", "Make one real call per account and bucket, too.", "false", is_switch=True

@@ -13,11 +13,10 @@ from tqdm import tqdm
 from exporter.app import poll_once
 from exporter.clock import SystemClock
 from exporter.config import Account, Config
-from exporter.model import ApiError, FailedPoll, GoodPoll, Reason
+from exporter.model import ApiError, FailedPoll, GoodPoll, Reason, printable
 from exporter.polling.manager import PollManager
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import Target
-from exporter.printable import printable
 from exporter.status.text import ADVICE, shown
 from exporter.upstream.discovery import DiscoveryState, filtered
 

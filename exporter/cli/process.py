@@ -21,8 +21,8 @@ import structlog
 from exporter.cli.signals import STOP_SIGNALS, catch
 from exporter.clock import SystemClock
 from exporter.logs import BackgroundStream, configure
+from exporter.model import printable
 from exporter.polling.reload import read_in_time
-from exporter.printable import printable
 
 T = TypeVar("T")
 

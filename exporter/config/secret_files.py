@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from exporter.blocking import SECRET_LIMIT, read_file
 from exporter.config.values import password, token
 from exporter.config.yaml_tree import Tree
-from exporter.files import SECRET_LIMIT, read_file
 
 _KEYS: dict[tuple[str, str], Callable[[str], str]] = {
     ("authorization", "credentials_file"): token,

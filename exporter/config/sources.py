@@ -13,8 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
+from exporter.blocking import Fingerprint, fingerprint, read_file
 from exporter.config.patterns import ListingError, Pattern
-from exporter.files import Fingerprint, fingerprint, read_file
 
 Stamps: TypeAlias = dict["Path", "Fingerprint | None"]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from exporter.blocking import read_file
 from exporter.config.schema_auth import TlsDocument
 from exporter.config.settings import TlsConfig
 from exporter.config.sources import unreadable
-from exporter.files import read_file
 
 _REMEDY = "fix the path, or let the exporter read the file"
 _NO_CERTIFICATE = "this file holds no certificate in PEM form: name one that does"

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import structlog
 
+from exporter.blocking import BlockingCalls
 from exporter.clock import Clock
 from exporter.config import Config, ConfigError, Problem, Sources
-from exporter.blocking import BlockingCalls
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import structlog
 
+from exporter.blocking import in_thread
 from exporter.clock import Clock
 from exporter.config import Account, Config
 from exporter.model import ApiError, Bucket, FoundBucket, GoodPoll, Listing, PollResult
@@ -24,7 +25,6 @@ from exporter.polling.previous_day import PreviousDayQueue, PreviousDayRequest
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import PreparedTargets, Target, Targets
-from exporter.blocking import in_thread
 from exporter.upstream.account import AccountClient, ClientContext, TlsContexts
 from exporter.upstream.discovery import DiscoveryState, assign, filtered
 from exporter.upstream.events import Observer

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
-from exporter.model import Reason
-from exporter.printable import printable
+from exporter.model import Reason, printable
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 LONGEST_TEXT = 300

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from exporter import config
-from exporter.clock import Clock, SystemClock
 from exporter.blocking import BlockingCalls
+from exporter.clock import Clock, SystemClock
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, SecretFile, StaticToken, TokenFile
 from exporter.upstream.events import Observer

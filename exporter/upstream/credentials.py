@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from exporter.blocking import SECRET_LIMIT, BlockingCalls, Fingerprint, fingerprint, read_file
 from exporter.clock import Clock
-from exporter.files import SECRET_LIMIT, Fingerprint, fingerprint, read_file
 from exporter.model import ApiError, Reason
-from exporter.blocking import BlockingCalls
 from exporter.upstream.tokens import is_token, lifetime
 
 FILE_WATCH = 2.0

@@ -17,9 +17,9 @@ from typing import TypeVar
 
 import httpx
 
+from exporter.blocking import in_thread
 from exporter.clock import Clock
 from exporter.model import ApiError, Reason
-from exporter.blocking import in_thread
 from exporter.upstream.events import Attempt, Call, Observer
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, Parsed, server_message

@@ -19,8 +19,8 @@ from weakref import WeakValueDictionary
 
 import bcrypt
 
-from exporter.clock import Clock
 from exporter.blocking import BlockingCalls
+from exporter.clock import Clock
 
 Check: TypeAlias = Callable[[bytes, bytes], bool]
 

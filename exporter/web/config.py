@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.blocking import read_file
 from exporter.config.problems import Problem, Report, path_text
 from exporter.config.sources import unreadable
 from exporter.config.yaml_errors import compose
 from exporter.config.yaml_tree import read
-from exporter.files import read_file
 from exporter.web import config_format as terms
 from exporter.web.config_format import Section
 

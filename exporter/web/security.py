@@ -17,8 +17,8 @@ import bcrypt
 import structlog
 from aiohttp import hdrs, web
 
-from exporter.clock import Clock
 from exporter.blocking import BlockingCalls
+from exporter.clock import Clock
 from exporter.web.basic_auth import BasicAuth, Check, TooManyWaitingError
 from exporter.web.config import WebConfig, WebConfigError
 from exporter.web.tls import (

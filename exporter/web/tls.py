@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from exporter.files import read_file
+from exporter.blocking import read_file
 from exporter.web.config import Pem, ServerTls, WebConfigError
 
 

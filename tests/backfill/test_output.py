@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exporter.backfill.output import DayRecord, Output, OutputError, Part
-from exporter.files import CONFIG_LIMIT
+from exporter.blocking import CONFIG_LIMIT
 
 DAY = date(2024, 1, 13)
 

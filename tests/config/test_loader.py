@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.blocking import CONFIG_LIMIT
 from exporter.config import ConfigError, load
-from exporter.files import CONFIG_LIMIT
 from tests.config.samples import ACCOUNT, TOKEN, good, written
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.files import SECRET_LIMIT
+from exporter.blocking import SECRET_LIMIT
 from exporter.model import Reason
 from exporter.upstream.credentials import (
     FILE_DEADLINE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.files import fingerprint, read_file
+from exporter.blocking import fingerprint, read_file
 
 
 def test_regular_file_is_read_also_through_links(tmp_path: Path) -> None:
