@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from exporter.app import Options
-from exporter.config.quantities import duration
+from exporter.config.values import duration
 from exporter.logs import FORMATS, LEVELS
 from exporter.polling.sharding import Shard, pod_ordinal
 from exporter.simulator import InjectedFault, ScenarioError, text_to_faults

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from exporter.config.problems import Problem
-from exporter.config.quantities import duration_text
 from exporter.config.settings import Account, Config
+from exporter.config.values import duration_text
 from exporter.model import PREVIOUS_DAY_SPREAD
 
 NODES_PER_BUCKET = 6

@@ -7,7 +7,7 @@ TLS are opened here; those that hold tokens and passwords only by `load_and_chec
 
 from exporter.config.loader import load, load_and_check, parse
 from exporter.config.problems import ConfigError, Problem
-from exporter.config.settings import Account, Config, Discovery, Limits, Login, TlsConfig
+from exporter.config.settings import Account, Config, Discovery, Limits, Login, TlsConfig, proxy_url
 from exporter.config.sources import Sources
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "load",
     "load_and_check",
     "parse",
+    "proxy_url",
 ]

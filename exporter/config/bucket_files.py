@@ -12,11 +12,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from exporter.config.patterns import ListingError, Pattern, is_directory
 from exporter.config.problems import ConfigError, Place, Report, file_text, path_text, quoted
 from exporter.config.pydantic_messages import report_shape
-from exporter.config.sources import Sources, unreadable
-from exporter.config.targets import BUCKET_FILE, BucketDocument
+from exporter.config.schema import BUCKET_FILE, BucketDocument
+from exporter.config.sources import ListingError, Pattern, Sources, is_directory, unreadable
 from exporter.config.yaml_errors import decoded
 from exporter.config.yaml_tree import Tree, YamlNode, read
 

@@ -1,7 +1,8 @@
-"""What a single value in the YAML may be: how its text is read, and what editors are told of it.
+"""The types of single values in the YAML, and what all its mappings share, for pydantic.
 
-One annotated type per kind of value. Every scalar arrives as text or None, numbers too; those
-that pydantic reads itself (`Count`, `Rate`, `Switch`) only differ for editors.
+How the text of a value is read is in `values`; what editors are told of it is here. Every scalar
+arrives as text or None, numbers too; those that pydantic reads itself (`Count`, `Rate`, `Switch`)
+only differ for editors.
 """
 
 from __future__ import annotations
@@ -10,10 +11,28 @@ import re
 from collections.abc import Callable
 from typing import Annotated, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, SecretStr, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from exporter.config import quantities, regexes, urls, values
+from exporter.config import values
+
+
+class StrictMapping(BaseModel):
+    """Other keys than its own are errors, and no error repeats a value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def given(model: type[BaseModel]) -> BeforeValidator:
+    """For a key that may be left out, but not without a value: None is its default alone."""
+
+    def value(found: object) -> object:
+        if found is None:
+            raise PydanticKnownError("model_type", {"class_name": model.__name__})
+        return found
+
+    return BeforeValidator(value, json_schema_input_type=model)
+
 
 T = TypeVar("T")
 """A value's type, with or without None: None is the default of a key, never a value in the YAML."""
@@ -51,10 +70,8 @@ def _either(plain: dict[str, object], pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [plain, _text(pattern)]})
 
 
-Duration = Annotated[
-    T, _read(quantities.duration), _either({"const": 0}, quantities.DURATION_PATTERN)
-]
-BaseUrl = Annotated[T, _read(urls.base_url), WithJsonSchema(_text(urls.BASE_URL_PATTERN))]
+Duration = Annotated[T, _read(values.duration), _either({"const": 0}, values.DURATION_PATTERN)]
+BaseUrl = Annotated[T, _read(values.base_url), WithJsonSchema(_text(values.BASE_URL_PATTERN))]
 Name = Annotated[T, _read(values.name), _literal(values.NAME_PATTERN)]
 BucketId: TypeAlias = Annotated[
     str,
@@ -70,17 +87,17 @@ Email: TypeAlias = Annotated[str, _read(values.email), WithJsonSchema(_text(valu
 Password: TypeAlias = Annotated[
     SecretStr | None, _read(values.password), _literal(_ANY_PATTERN, writeOnly=True)
 ]
-Host: TypeAlias = Annotated[str | None, _read(urls.host), _literal(urls.HOST_PATTERN)]
+Host: TypeAlias = Annotated[str | None, _read(values.host), _literal(values.HOST_PATTERN)]
 ProxyUrl: TypeAlias = Annotated[
     SecretStr | None,
-    _read(urls.proxy_url),
-    WithJsonSchema({**_text(urls.PROXY_URL_PATTERN), "writeOnly": True}),
+    _read(values.proxy_url),
+    WithJsonSchema({**_text(values.PROXY_URL_PATTERN), "writeOnly": True}),
 ]
-Regex: TypeAlias = Annotated[re.Pattern[str], _read(regexes.regex), _literal(_ANY_PATTERN)]
+Regex: TypeAlias = Annotated[re.Pattern[str], _read(values.regex), _literal(_ANY_PATTERN)]
 Size: TypeAlias = Annotated[
     int,
-    _read(quantities.size),
-    _either({"type": "integer", "minimum": 1}, quantities.SIZE_PATTERN),
+    _read(values.size),
+    _either({"type": "integer", "minimum": 1}, values.SIZE_PATTERN),
 ]
 Count: TypeAlias = Annotated[int, _either({"type": "integer", "minimum": 1}, "^[0-9]+$")]
 Rate: TypeAlias = Annotated[

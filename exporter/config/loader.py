@@ -15,13 +15,19 @@ from pydantic import SecretStr, ValidationError
 from exporter.config.bucket_files import BucketFile, bucket_files, report_patterns_in_vain
 from exporter.config.problems import ConfigError, Problem, Report, file_text
 from exporter.config.pydantic_messages import report_shape
-from exporter.config.rules import in_force, report_broken_rules, timing
-from exporter.config.schema import AccountDocument, Document, GlobalDocument
+from exporter.config.rules import report_broken_rules, report_secret_files
+from exporter.config.schema import (
+    AccountDocument,
+    BucketDocument,
+    DiscoveryDocument,
+    Document,
+    GlobalDocument,
+    in_force,
+    timing,
+)
 from exporter.config.schema_auth import AuthorizationDocument
-from exporter.config.secret_files import report_secret_files
 from exporter.config.settings import Account, Config, Discovery, Limits, Login
 from exporter.config.sources import Sources, unreadable
-from exporter.config.targets import BucketDocument, DiscoveryDocument
 from exporter.config.tls import system_authorities, tls_config
 from exporter.config.yaml_errors import decoded
 from exporter.config.yaml_tree import Tree, read

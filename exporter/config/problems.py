@@ -1,15 +1,17 @@
-"""What is wrong with configuration files: one problem, all of them, and how places are written.
+"""What is wrong with configuration files: one problem, all of them, how places are written.
 
-Wording lives where a fault is found. Nothing here knows YAML, pydantic or the rules, and nothing
-here may print a value that came from the environment.
+Wording lives where a fault is found; which known word an unknown one is meant to be is found here.
+Nothing here knows YAML, pydantic or the rules, and nothing here may print a value that came from
+the environment.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
@@ -118,3 +120,33 @@ def quoted(text: str) -> str:
 def key_text(key: str) -> str:
     """The key, quoted only where it looks like one: `{credentials:abc}` is a key with a secret."""
     return f'the key "{key}"' if _KEY.fullmatch(key) else "this key"
+
+
+_ELSEWHERE = {
+    "api_key": "authorization",
+    "api_url": "base_url",
+    "basic_auth": "login",
+    "bearer_token": "authorization",
+    "bearer_token_file": "authorization",
+    "endpoint": "base_url",
+    "token": "authorization",
+    "token_file": "authorization",
+    "url": "base_url",
+    "user": "email",
+    "username": "email",
+}
+"""What other programs call our keys, where the letters do not tell."""
+
+
+def meant(word: str, known: Collection[str]) -> str | None:
+    """The one of the known words that this one is meant to be, most likely."""
+    plain = word[:QUOTED_LENGTH].lower().replace("-", "_")
+    if (elsewhere := _ELSEWHERE.get(plain)) in known:
+        return elsewhere
+    spellings = {each.lower(): each for each in known}
+    return next((spellings[each] for each in get_close_matches(plain, spellings, 1)), None)
+
+
+def misspelled(words: Collection[str], known: Collection[str]) -> set[str]:
+    """The known words that stand there in another spelling."""
+    return {word for each in words if each not in known and (word := meant(each, known))}

@@ -11,10 +11,9 @@ import re
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.config.problems import Place, key_text, quoted
-from exporter.config.quantities import duration_text
+from exporter.config.problems import Place, key_text, meant, misspelled, quoted
 from exporter.config.schema import MAPPINGS, keys
-from exporter.config.spelling import meant, misspelled
+from exporter.config.values import duration_text
 from exporter.config.yaml_tree import Tree, YamlNode
 
 _WORDS = {

@@ -1,31 +1,37 @@
-"""The rules that need more than one key, and how keys combine into settings.
+"""The rules that need more than one key, whatever they are about.
 
 A rule reports at the key that a user would change first. It is checked wherever the keys it needs
-are sound by themselves, whatever is wrong elsewhere in the file. What stands twice is found in
-`repeats`, what is wrong with files for TLS in `tls`.
+are sound by themselves, whatever is wrong elsewhere in the file: what excludes each other, what may
+stand only once, and, for a person who checks, the files that hold tokens and passwords. Of those
+nothing is kept or put into a message, nor are their names: people write the secret itself there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from exporter.blocking import SECRET_LIMIT, read_file
 from exporter.config.bucket_files import BucketFile
-from exporter.config.problems import Place
-from exporter.config.proxies import environment_fault
-from exporter.config.quantities import duration_text
-from exporter.config.repeats import report_repeats
-from exporter.config.schema import AccountDocument, GlobalDocument, Overrides
+from exporter.config.problems import Place, misspelled, path_text, quoted
+from exporter.config.schema import (
+    AccountDocument,
+    GlobalDocument,
+    Overrides,
+    in_force,
+    least_stale_after,
+    poll_timeout,
+)
 from exporter.config.schema_auth import ProxyDocument, TlsDocument
+from exporter.config.settings import environment_proxy
 from exporter.config.sources import Sources
-from exporter.config.spelling import misspelled
 from exporter.config.tls import tls_config, tls_faults
-from exporter.config.urls import is_exposed, is_https
+from exporter.config.values import duration_text, is_exposed, is_https, password, token
 from exporter.config.yaml_tree import Tree, YamlNode
-from exporter.model import UNKNOWN_STATUS, Timing
+from exporter.model import UNKNOWN_STATUS
 
 _EXPOSED = (
     "the token would cross the network in clear text: write https:// in base_url, "
@@ -48,33 +54,6 @@ _LISTS = ("buckets", "bucket_files")
 _SOURCES = {"discovery", *_LISTS}
 
 M = TypeVar("M", bound=BaseModel)
-
-
-def in_force(defaults: GlobalDocument, overrides: Overrides) -> GlobalDocument:
-    """The global settings with the account's own in their place."""
-    own = {key: getattr(overrides, key) for key in ("base_url", "poll_interval", "stale_after")}
-    return defaults.model_copy(update={key: own[key] for key in own if own[key] is not None})
-
-
-def timing(settings: GlobalDocument) -> Timing:
-    """The timing that follows, with what was left open filled in."""
-    stale_after = settings.stale_after
-    return Timing(
-        poll_interval=settings.poll_interval,
-        poll_timeout=_poll_timeout(settings),
-        stale_after=max(300.0, _least_stale(settings)) if stale_after is None else stale_after,
-        recheck_interval=settings.recheck_interval,
-        rollover_grace=settings.rollover_grace,
-    )
-
-
-def _poll_timeout(settings: GlobalDocument) -> float:
-    given = settings.poll_timeout
-    return min(10.0, settings.poll_interval) if given is None else given
-
-
-def _least_stale(settings: GlobalDocument) -> float:
-    return 2 * settings.poll_interval + _poll_timeout(settings)
 
 
 def report_broken_rules(
@@ -156,8 +135,11 @@ def _report_environment(
 ) -> None:
     proxy = _sound(ProxyDocument, node)
     asked = proxy is not None and proxy.proxy_from_environment and not proxy.proxy_url
-    if asked and (fault := environment_fault(base_url, environ)):
-        tree.refuse((*place, "proxy_from_environment"), fault)
+    if asked:
+        try:
+            environment_proxy(base_url, environ)
+        except ValueError as error:
+            tree.refuse((*place, "proxy_from_environment"), str(error))
 
 
 def _report_account(
@@ -179,12 +161,108 @@ def _report_account(
 def _timing_faults(settings: GlobalDocument) -> dict[str, str]:
     """What is wrong with these settings together, by the key to look at."""
     faults = {}
-    if _poll_timeout(settings) > settings.poll_interval:
+    if poll_timeout(settings) > settings.poll_interval:
         faults["poll_timeout"] = "poll_timeout is longer than poll_interval: change one of them"
-    least = _least_stale(settings)
+    least = least_stale_after(settings)
     if settings.stale_after is not None and settings.stale_after < least:
         faults["stale_after"] = (
             f"stale_after is less than 2 * poll_interval + poll_timeout ({duration_text(least)}): "
             "raise it to that, or shorten them"
         )
     return faults
+
+
+class _Entry(NamedTuple):
+    tree: Tree
+    place: Place
+    node: YamlNode
+
+
+def report_repeats(tree: Tree, files: Sequence[BucketFile]) -> None:
+    """Report each text that stands a second time."""
+    _report(_texts(_entries(tree, ("accounts",)), "name"))
+    _report(_texts(_buckets(tree, files), "id"))
+    _report(_entries(tree, ("global", "known_statuses")))
+
+
+def _entries(tree: Tree, place: Place) -> Iterator[_Entry]:
+    for child_place, child in tree.children(place):
+        yield _Entry(tree, child_place, child)
+
+
+def _buckets(tree: Tree, files: Sequence[BucketFile]) -> Iterator[_Entry]:
+    for account, _ in tree.children(("accounts",)):
+        yield from _entries(tree, (*account, "buckets"))
+        for file in files:
+            if file.account == account:
+                yield from _entries(file.tree, ())
+
+
+def _texts(entries: Iterable[_Entry], key: str) -> Iterator[_Entry]:
+    """Of each entry the text under `key`, or the entry itself where that is only a text."""
+    for tree, place, node in entries:
+        child = node.child(key)
+        yield _Entry(tree, place, node) if child is None else _Entry(tree, (*place, key), child)
+
+
+def _report(entries: Iterable[_Entry]) -> None:
+    seen: dict[str, _Entry] = {}
+    for entry in entries:
+        tree, place, node = entry
+        if not isinstance(node.value, str) or tree.report.has(place):
+            continue
+        first = seen.setdefault(node.value, entry)
+        if first is not entry:
+            where = _whereabouts(first, tree)
+            message = f"{quoted(node.written)} is the same as {where}: change or remove one of them"
+            tree.refuse(place, message)
+
+
+def _whereabouts(entry: _Entry, seen_from: Tree) -> str:
+    file, line = entry.tree.report.file, entry.node.line
+    where = f"line {line}" if entry.tree is seen_from else f"{file}:{line}"
+    return f"{path_text(entry.place)} in {where}"
+
+
+_KEYS: dict[tuple[str, str], Callable[[str], str]] = {
+    ("authorization", "credentials_file"): token,
+    ("login", "password_file"): password,
+}
+"""The keys that name such files, and what the files' texts must be."""
+
+
+def report_secret_files(tree: Tree, directory: Path) -> None:
+    """Report each file that gives no secret. Comes after the problems of single values."""
+    for account, _ in tree.children(("accounts",)):
+        for key, accepted in _KEYS.items():
+            place = (*account, *key)
+            found, node = tree.nearest(place)
+            if found != place or not isinstance(node.value, str) or tree.report.has(place):
+                continue
+            if fault := _fault(directory / node.value, accepted):
+                tree.refuse(place, fault)
+
+
+def _fault(path: Path, accepted: Callable[[str], str]) -> str | None:
+    try:
+        _check(read_file(path, SECRET_LIMIT).decode().strip(), accepted)
+    except FileNotFoundError:
+        return "there is no such file: write the secret into a file, and its path here"
+    except OSError as error:
+        return (
+            f"this file cannot be read ({error.strerror}):"
+            " name a regular file of at most 1 MiB that the exporter may read"
+        )
+    except UnicodeDecodeError:
+        return "this file is not UTF-8: save it in that encoding"
+    except ValueError as error:
+        return f"in this file: {error}"
+    return None
+
+
+def _check(text: str, accepted: Callable[[str], str]) -> None:
+    if text.startswith("\ufeff"):
+        raise ValueError("there is a byte order mark: save it as UTF-8 without one")
+    if "\n" in text:
+        raise ValueError("there is more than one line: leave the secret alone")
+    accepted(text)

@@ -1,34 +1,95 @@
 """What the YAML may say: keys, types, defaults and their meaning, one pydantic model per mapping.
 
-The descriptions are the documentation that editors show (`schema`). The mappings inside of an
-account are in `access` and `targets`, what a single value may be is in `fields`; rules that need
-more than one mapping, and the words for errors, live elsewhere.
+The descriptions are the documentation that editors show (`json_schema`). How an account gets to the
+API is in `schema_auth`, what a single value may be is in `fields`; rules that need more than one
+mapping, and the words for errors, live elsewhere.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from exporter.config.fields import (
     BaseUrl,
+    BucketId,
     Count,
     Duration,
+    Labels,
     Name,
     Rate,
+    Regex,
     Size,
+    StrictMapping,
     Switch,
     empty_if_none,
+    given,
 )
-from exporter.config.mapping import StrictMapping, given
 from exporter.config.schema_auth import (
     AuthorizationDocument,
     LoginDocument,
     ProxyDocument,
     TlsDocument,
 )
-from exporter.config.targets import BucketDocument, BucketEntry, DiscoveryDocument
+from exporter.model import Timing
+
+
+class BucketDocument(StrictMapping):
+    """A bucket to poll. An id alone, without a mapping, is the short form."""
+
+    id: BucketId = Field(description="The bucket's id in the Flashback API.")
+    name: Name[str | None] = Field(
+        None, description="A name for people, shown by flashback_bucket_info. Default: the id."
+    )
+    labels: Labels = Field(
+        default_factory=dict, description="Labels of your own for flashback_bucket_info."
+    )
+
+
+def _id_as_mapping(given: object) -> object:
+    return {"id": given} if isinstance(given, str) else given
+
+
+BucketEntry: TypeAlias = Annotated[
+    BucketDocument,
+    BeforeValidator(_id_as_mapping, json_schema_input_type=BucketId | BucketDocument),
+]
+
+
+def _nothing_as_list(given: object) -> object:
+    return [] if given is None else given
+
+
+BUCKET_FILE: TypeAdapter[list[BucketDocument]] = TypeAdapter(
+    Annotated[list[BucketEntry], BeforeValidator(_nothing_as_list)],
+    config=ConfigDict(hide_input_in_errors=True),
+)
+"""What a bucket file holds: entries as under `buckets`, or nothing yet."""
+
+
+class DiscoveryDocument(StrictMapping):
+    """How buckets are found that nobody listed. Every key is optional."""
+
+    workspace_id: Name[str | None] = Field(
+        None, description="Only the buckets of this workspace. Default: all that the account has."
+    )
+    refresh_interval: Duration[float] = Field(
+        "10m",
+        validate_default=True,
+        ge=10,
+        description="How often the API is asked for the list of buckets. At least 10s.",
+    )
+    include: list[Regex] = Field(
+        [],
+        description="Regular expressions: only buckets whose whole name matches one of them. "
+        "Default: all.",
+    )
+    exclude: list[Regex] = Field(
+        [],
+        description="Regular expressions: no bucket whose whole name matches one of them. "
+        "Wins over include.",
+    )
 
 
 class GlobalDocument(StrictMapping):
@@ -169,6 +230,33 @@ class Document(StrictMapping):
     accounts: list[AccountDocument] = Field(
         min_length=1, description="Whose buckets are polled. Each token has its own account."
     )
+
+
+def in_force(defaults: GlobalDocument, overrides: Overrides) -> GlobalDocument:
+    """The global settings with the account's own in their place."""
+    own = {key: getattr(overrides, key) for key in ("base_url", "poll_interval", "stale_after")}
+    return defaults.model_copy(update={key: own[key] for key in own if own[key] is not None})
+
+
+def timing(settings: GlobalDocument) -> Timing:
+    """The timing that follows, with what was left open filled in."""
+    stale_after = settings.stale_after
+    return Timing(
+        poll_interval=settings.poll_interval,
+        poll_timeout=poll_timeout(settings),
+        stale_after=max(300.0, least_stale_after(settings)) if stale_after is None else stale_after,
+        recheck_interval=settings.recheck_interval,
+        rollover_grace=settings.rollover_grace,
+    )
+
+
+def poll_timeout(settings: GlobalDocument) -> float:
+    given = settings.poll_timeout
+    return min(10.0, settings.poll_interval) if given is None else given
+
+
+def least_stale_after(settings: GlobalDocument) -> float:
+    return 2 * settings.poll_interval + poll_timeout(settings)
 
 
 MAPPINGS: dict[str, type[BaseModel]] = {

@@ -17,9 +17,9 @@ from exporter.config.fields import (
     Name,
     Password,
     ProxyUrl,
+    StrictMapping,
     Switch,
 )
-from exporter.config.mapping import StrictMapping
 
 
 class AuthorizationDocument(StrictMapping):

@@ -1,17 +1,23 @@
 """What the program uses: the configuration once it is known to be sound.
 
 Frozen values in base units, nothing optional that has a default. What the YAML may look like
-belongs to `document`.
+is in `schema`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves it out
+    proxy_bypass_environment,
+)
 
 from pydantic import SecretStr
 
+from exporter.config import values
 from exporter.config.sources import Sources
 from exporter.model import Bucket, Timing
 
@@ -90,3 +96,33 @@ class Config:
     def buckets(self) -> tuple[Bucket, ...]:
         """Every listed bucket, in the order of the accounts."""
         return tuple(bucket for account in self.accounts for bucket in account.buckets)
+
+
+def proxy_url(account: Account, environ: Mapping[str, str]) -> str | None:
+    """The proxy to use for an account; of the environment only where the account asks for it.
+
+    Raises ValueError where the environment's is of no use.
+    """
+    if account.proxy_url is not None:
+        return account.proxy_url.get_secret_value()
+    return environment_proxy(account.base_url, environ) if account.proxy_from_environment else None
+
+
+def environment_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:
+    """The proxy that the usual variables name for a URL, if any. Raises ValueError."""
+    url = urlsplit(base_url)
+    name, proxy = _variable(f"{url.scheme}_proxy", environ)
+    exceptions = _variable("no_proxy", environ)[1]
+    if not proxy or proxy_bypass_environment(url.hostname or "", {"no": exceptions}):
+        return None
+    try:
+        return values.proxy_url(proxy if "://" in proxy else f"http://{proxy}")  # as curl reads it
+    except ValueError as error:
+        message = f"the environment variable {name}, which this asks for, is of no use: {error}"
+        raise ValueError(message) from None
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The variable that counts, and its value: the one in small letters before the other."""
+    name = name if name in environ else name.upper()
+    return name, environ.get(name, "")

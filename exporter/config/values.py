@@ -1,12 +1,16 @@
-"""What names, ids, labels, addresses and secrets may look like.
+"""What single values may look like: names, ids, labels, secrets, URLs, durations, sizes, patterns.
 
-Pure functions from text to text. They raise ValueError with what to do about it; none of these
-messages quotes the text, since it may be a secret or hold one.
+Pure functions from text. They raise ValueError with what to do about it. No such message quotes the
+text, since it may be a secret or hold one; `{value}` in it stands for the value as the file has it,
+where that is harmless, and `{in_seconds}` for the same with the unit it lacks.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
 
 LABEL_VALUE_LENGTH = 256
 """Where the exposition cuts label values: longer ids could no longer be told apart."""
@@ -126,3 +130,180 @@ def password(text: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("this holds bytes that are no text: set the variable in UTF-8")
     return text
+
+
+_MILLISECONDS = {
+    "y": 365 * 86_400_000,
+    "w": 7 * 86_400_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1_000,
+    "ms": 1,
+}
+_DIGITS = "[0-9]{1,9}"  # more would say nothing, and Python refuses to read thousands of them
+DURATION_PATTERN = "^(0|(?=[0-9])" + "".join(f"({_DIGITS}{unit})?" for unit in _MILLISECONDS) + ")$"
+_DURATION = re.compile(DURATION_PATTERN)
+_DURATION_PART = re.compile(f"({_DIGITS})(ms|[ywdhms])")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+SIZE_PATTERN = f"^([0-9]{{1,15}})({'|'.join(_BYTES)})?$"
+_SIZE = re.compile(SIZE_PATTERN)
+
+
+def duration(text: str) -> float:
+    """Seconds, from `30s`, `1m30s`, `500ms` or `0`: units y w d h m s ms, in that order."""
+    if _DURATION.fullmatch(text):
+        parts = _DURATION_PART.findall(text)
+        return sum(int(count) * _MILLISECONDS[unit] for count, unit in parts) / 1000
+    if _NUMBER.fullmatch(text):
+        raise ValueError("{value} has no unit: did you mean {in_seconds}?")
+    raise ValueError(
+        '{value} is not a duration: write it as "30s" or "1m30s", '
+        "with the units y, w, d, h, m, s, ms in that order"
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """The duration as `duration` reads it, to the millisecond, in days at most: `1d30m`."""
+    rest = round(seconds * 1000)
+    text = ""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, rest = divmod(rest, _MILLISECONDS[unit])
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def size(text: str) -> int:
+    """Bytes, from `8MiB`, `512KiB` or a plain number."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            '{value} is not a size: write it as "8MiB", with one of the units B, KiB, MiB, GiB'
+        )
+    return int(match[1]) * _BYTES[match[2] or "B"]
+
+
+BASE_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s?#@/]+(/[^\s?#]*)?$"
+PROXY_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://([^\s?#/]*@)?[^\s?#/@]+/*$"
+HOST_PATTERN = "^[A-Za-z0-9_.:-]+$"
+_BASE_FORM = "https://host[:port][/path]"
+_PROXY_FORM = "http://[user:password@]host[:port], special characters in the password as %40"
+_CALL = re.compile(r"[{}]|/stats/*$|/user/(login|refresh)/*$")
+"""In a path: what the exporter itself puts behind the base URL."""
+
+_HOST_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
+
+
+def base_url(text: str) -> str:
+    """An http(s) URL to which paths can be appended, without the slash at its end."""
+    parts = _parts(text, _BASE_FORM)
+    if "@" in parts.netloc:
+        raise ValueError("credentials do not belong in a URL: write them under authorization")
+    _check_parts(parts, _BASE_FORM)
+    if "?" in text or "#" in text:
+        raise ValueError('this URL goes on after its path: leave out what follows "?" or "#"')
+    if _CALL.search(parts.path):
+        raise ValueError(f"this is the URL of a single call: leave out its path, as {_BASE_FORM}")
+    return text.rstrip("/")
+
+
+def proxy_url(text: str) -> str:
+    """An http(s) URL of a proxy, perhaps with a user and a password, and nothing after the port."""
+    parts = _parts(text, _PROXY_FORM)
+    if parts.scheme.startswith("socks"):
+        raise ValueError(f"SOCKS is not spoken here: name an HTTP proxy, as {_PROXY_FORM}")
+    _check_parts(parts, _PROXY_FORM)
+    if parts.path.strip("/") or "?" in text or "#" in text:
+        raise ValueError(f"this URL goes on after host and port: write it as {_PROXY_FORM}")
+    return text.rstrip("/")
+
+
+def host(text: str) -> str:
+    """A DNS name or an IP address, without a zone."""
+    if "%" in text or not _is_host(text):
+        raise ValueError("this is neither a DNS name nor an IP address: fix it")
+    return text
+
+
+def _parts(text: str, form: str) -> SplitResult:
+    if not text.isprintable() or " " in text:
+        raise ValueError("this URL holds white space or a control character: remove it")
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError(f"this is not a URL: write it as {form}") from None
+    try:
+        _ = parts.port  # raises where it is no port
+    except ValueError:
+        raise ValueError(
+            f"the port of this URL is no number up to 65535: write it as {form}"
+        ) from None
+    return parts
+
+
+def _check_parts(parts: SplitResult, form: str) -> None:
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError(f"this URL does not start with http:// or https://: write it as {form}")
+    if not parts.hostname:
+        raise ValueError(f"this URL has no host: write it as {form}")
+    if not _is_host(parts.hostname):
+        raise ValueError("the host of this URL is neither a DNS name nor an IP address: fix it")
+    if parts.port == 0:
+        raise ValueError("nothing can listen on port 0: write the real port")
+
+
+def _is_host(host: str) -> bool:
+    return _is_ip_address(host) if ":" in host else bool(_HOST.fullmatch(host))
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_https(url: str) -> bool:
+    """Whether this URL is reached through TLS."""
+    return urlsplit(url).scheme == "https"
+
+
+def is_exposed(url: str) -> bool:
+    """Whether a token sent to this base URL crosses a network in clear text."""
+    host = urlsplit(url).hostname or ""
+    if is_https(url) or host == "localhost":
+        return False
+    return not (_is_ip_address(host) and ip_address(host).is_loopback)
+
+
+_QUOTATION = re.compile("(?<=range) .*|[^a-z ,:)>-].*", re.DOTALL)
+"""Where `re` starts to quote the pattern in what it says."""
+
+
+def regex(text: str) -> re.Pattern[str]:
+    """The compiled pattern; what `re` only warns of, as `[[:alpha:]]`, is refused, too."""
+    if not text:
+        raise ValueError('this is empty: write a regular expression, as "media-.*", or remove it')
+    if text.startswith("*"):
+        raise ValueError(
+            'a "*" repeats what is before it, and here is nothing: write ".*" for any text'
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            return re.compile(text)
+    except re.error as error:
+        said = _QUOTATION.sub("", error.msg).strip()
+        fault = f'at character {(error.pos or 0) + 1}: "{said}"'
+    except (OverflowError, RecursionError):
+        fault = "too large"
+    except Warning:
+        raise ValueError(
+            "Python's regular expressions have no [:alpha:] and no sets in sets: "
+            "inside of […] put a backslash before each of [ - & | ~"
+        ) from None
+    raise ValueError(f"this is not a regular expression of Python's ({fault}): fix it")

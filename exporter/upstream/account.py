@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,6 @@ from pathlib import Path
 from random import Random
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from exporter import config
 from exporter.blocking import BlockingCalls
@@ -58,7 +58,7 @@ class AccountClient:
         context: ssl.SSLContext,
         turns: RequestTurns,
     ) -> None:
-        proxy = proxy_url(account)
+        proxy = _proxy_url(account)
         http = connections(shared.limits.max_concurrent_requests, context, proxy, shared.resolver)
         self.account = account
         self._transport = Transport(http, account.tls.server_name)
@@ -166,20 +166,9 @@ def _no_passphrase() -> str:
     raise OSError("key_file has a passphrase: use a key without one")
 
 
-def proxy_url(account: config.Account) -> str | None:
-    """The proxy to use; of the environment only the usual variables, and only where asked for."""
-    if account.proxy_url is not None:
-        return account.proxy_url.get_secret_value()
-    if not account.proxy_from_environment:
-        return None
-    url = urlsplit(account.base_url)
-    proxy = None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)
-    if proxy is None:
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"  # as curl reads it
-    if urlsplit(proxy).scheme not in {"http", "https"}:
-        message = "names no http:// or https:// proxy: fix it, or leave proxy_from_environment out"
-        raise config.ConfigError(
-            [config.Problem("environment", None, f"{url.scheme}_proxy", message)]
-        )
-    return proxy
+def _proxy_url(account: config.Account) -> str | None:
+    try:
+        return config.proxy_url(account, os.environ)
+    except ValueError as error:
+        place = f"{account.name}: proxy_from_environment"
+        raise config.ConfigError([config.Problem("environment", None, place, str(error))]) from None

@@ -11,8 +11,7 @@ import ssl
 from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
-from exporter.config.problems import Place, key_text, quoted
-from exporter.config.spelling import meant
+from exporter.config.problems import Place, key_text, meant, quoted
 from exporter.config.yaml_tree import Tree, YamlNode
 
 TOP_KEYS = ("tls_server_config", "http_server_config", "basic_auth_users")

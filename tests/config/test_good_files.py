@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from exporter.config import Config, Discovery, Login, TlsConfig, load
-from exporter.config.patterns import Pattern
 from exporter.config.schema import MAPPINGS, keys
+from exporter.config.sources import Pattern
 from exporter.model import Bucket, Timing
 from tests.config.samples import DATA, ENVIRON, TOKEN
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import urls, values
+from exporter.config import values
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,13 @@ from exporter.config import urls, values
 )
 def test_base_url_loses_the_slash_at_its_end(text: str, url: str) -> None:
     """Host, port and path are kept as they are."""
-    assert urls.base_url(text) == url
+    assert values.base_url(text) == url
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.8.8.8", "[::1]:1"])
 def test_loopback_is_not_exposed(host: str) -> None:
     """What goes to the own machine can be read by nobody else."""
-    assert not urls.is_exposed(f"http://{host}/api")
+    assert not values.is_exposed(f"http://{host}/api")
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,16 @@ def test_loopback_is_not_exposed(host: str) -> None:
 )
 def test_plain_http_to_elsewhere_is_exposed(host: str) -> None:
     """Only https protects a token on its way to another machine."""
-    assert urls.is_exposed(f"http://{host}")
-    assert not urls.is_exposed(f"HTTPS://{host}")
+    assert values.is_exposed(f"http://{host}")
+    assert not values.is_exposed(f"HTTPS://{host}")
 
 
-@given(st.from_regex(urls.BASE_URL_PATTERN) | st.text())
+@given(st.from_regex(values.BASE_URL_PATTERN) | st.text())
 def test_no_text_breaks_the_url_check(text: str) -> None:
     """Any text is either refused or a URL that fits the schema's pattern."""
     with suppress(ValueError):
-        urls.is_exposed(urls.base_url(text))
-        assert re.search(urls.BASE_URL_PATTERN, text)
+        values.is_exposed(values.base_url(text))
+        assert re.search(values.BASE_URL_PATTERN, text)
 
 
 @given(st.text())
@@ -70,27 +70,27 @@ def test_accepted_names_and_tokens_fit_the_schema_s_patterns(text: str) -> None:
 )
 def test_proxy_may_have_a_password(text: str, url: str) -> None:
     """User, password, host and port are kept as they are."""
-    assert urls.proxy_url(text) == url
+    assert values.proxy_url(text) == url
 
 
-@given(st.from_regex(urls.PROXY_URL_PATTERN) | st.text())
+@given(st.from_regex(values.PROXY_URL_PATTERN) | st.text())
 def test_no_text_breaks_the_proxy_check(text: str) -> None:
     """Any text is either refused or a URL that fits the schema's pattern."""
     with suppress(ValueError):
-        assert re.search(urls.PROXY_URL_PATTERN, urls.proxy_url(text))
+        assert re.search(values.PROXY_URL_PATTERN, values.proxy_url(text))
 
 
-@given(st.from_regex(urls.HOST_PATTERN) | st.text() | st.ip_addresses().map(str))
+@given(st.from_regex(values.HOST_PATTERN) | st.text() | st.ip_addresses().map(str))
 def test_accepted_hosts_fit_the_schema_s_pattern(text: str) -> None:
     """Any text is either refused or a host that an editor takes, too."""
     with suppress(ValueError):
-        assert re.search(urls.HOST_PATTERN, urls.host(text))
+        assert re.search(values.HOST_PATTERN, values.host(text))
 
 
 def test_host_has_no_zone() -> None:
     """A zone is this machine's own affair: no certificate names one."""
     with pytest.raises(ValueError, match="neither a DNS name nor an IP address"):
-        urls.host("fe80::1%eth0")
+        values.host("fe80::1%eth0")
 
 
 @given(st.text(min_size=1))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.quantities import DURATION_PATTERN, SIZE_PATTERN, duration, duration_text, size
+from exporter.config.values import DURATION_PATTERN, SIZE_PATTERN, duration, duration_text, size
 
 MILLISECONDS = st.integers(min_value=0, max_value=10**12)
 

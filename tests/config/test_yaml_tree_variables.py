@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.expansion import expand
+from exporter.config.yaml_tree import expand
 
 ENVIRON = {"A": "a-value", "B": "${A}", "E": ""}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config import Discovery
-from exporter.config.regexes import regex
+from exporter.config.values import regex
 
 
 def discovery(include: tuple[str, ...], exclude: tuple[str, ...]) -> Discovery:
@@ -19,7 +19,7 @@ def discovery(include: tuple[str, ...], exclude: tuple[str, ...]) -> Discovery:
 
 
 @pytest.mark.parametrize(
-    ("include", "exclude", "name", "admitted"),
+    ("include", "exclude", "name", "included"),
     [
         ((), (), "media", True),
         ((), (), "", True),
@@ -35,10 +35,10 @@ def discovery(include: tuple[str, ...], exclude: tuple[str, ...]) -> Discovery:
     ],
 )
 def test_patterns_count_for_the_whole_name(
-    include: tuple[str, ...], exclude: tuple[str, ...], name: str, *, filtered: bool
+    include: tuple[str, ...], exclude: tuple[str, ...], name: str, *, included: bool
 ) -> None:
     """Any include or none at all, and no exclude."""
-    assert discovery(include, exclude).includes(name) == filtered
+    assert discovery(include, exclude).includes(name) == included
 
 
 @pytest.mark.parametrize(

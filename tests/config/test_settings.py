@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.config.proxies import environment_fault
+from exporter.config.settings import environment_proxy
 from tests.config.samples import ACCOUNT, good, problems
 
 HTTPS = "https://api.example.com"
@@ -13,21 +13,21 @@ SOCKS = "socks5://ops:hunter2@proxy.example.com"
 
 
 @pytest.mark.parametrize(
-    "environ",
+    ("environ", "proxy"),
     [
-        {},
-        {"https_proxy": ""},
-        {"https_proxy": "", "HTTPS_PROXY": SOCKS},
-        {"https_proxy": "proxy.example.com:3128"},
-        {"HTTPS_PROXY": "http://ops:p%40ss@proxy.example.com:3128"},
-        {"http_proxy": SOCKS},
-        {"https_proxy": SOCKS, "no_proxy": ".example.com"},
-        {"HTTPS_PROXY": SOCKS, "NO_PROXY": "*"},
+        ({}, None),
+        ({"https_proxy": ""}, None),
+        ({"https_proxy": "", "HTTPS_PROXY": SOCKS}, None),
+        ({"https_proxy": "proxy.example.com:3128"}, "http://proxy.example.com:3128"),
+        ({"HTTPS_PROXY": "https://ops:p%40ss@proxy.example"}, "https://ops:p%40ss@proxy.example"),
+        ({"http_proxy": SOCKS}, None),
+        ({"https_proxy": SOCKS, "no_proxy": ".example.com"}, None),
+        ({"HTTPS_PROXY": SOCKS, "NO_PROXY": "*"}, None),
     ],
 )
-def test_sound_or_unused_proxy_is_no_fault(environ: dict[str, str]) -> None:
+def test_proxy_of_the_environment(environ: dict[str, str], proxy: str | None) -> None:
     """Only the variable for the URL's own scheme counts, unless no_proxy excepts the host."""
-    assert environment_fault(HTTPS, environ) is None
+    assert environment_proxy(HTTPS, environ) == proxy
 
 
 @pytest.mark.parametrize(
