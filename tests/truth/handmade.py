@@ -54,7 +54,6 @@ class Scene:
         self.checker = Checker(self.ledger, self.clock, PLAN)
         self.lag = 0.0
         self.requests = 0
-        self.extra: list[str] = []
         self.shown: dict[str, tuple[list[Row], date, float]] = {}
         """The rows of each bucket, their day, and when they were got, Unix time."""
 
@@ -63,19 +62,14 @@ class Scene:
         """The day of the clock."""
         return datetime.fromtimestamp(self.clock.wall(), UTC).date()
 
-    def poll(self, bucket: str, *nodes: Row, keep: bool = False, asked: date | None = None) -> None:
-        """A poll whose answer has these nodes; it is shown unless what is shown is kept."""
-        asked = asked or self.today
+    def poll(self, bucket: str, *nodes: Row) -> None:
+        """A poll whose answer has these nodes."""
         self.ledger.count_call(CallKind.STATS, bucket)
         self.ledger.statuses[200] += 1
-        self.ledger.codes[bucket][200] = self.clock.passed
-        rows, day, _ = self.shown.get(bucket, ([], self.today, 0.0))
-        if not keep:
-            rows, day = list(nodes), asked
-        served = Served(self.clock.wall(), bucket, asked, tuple(map(dict, nodes)))
-        self.ledger.served.append(served)
+        day, rows = self.today, tuple(map(dict, nodes))
+        self.ledger.served.append(Served(self.clock.wall(), bucket, day, rows))
         self.clock.passed += 0.1
-        self.shown[bucket] = (rows, day, self.clock.wall())
+        self.shown[bucket] = (list(nodes), day, self.clock.wall())
         self.requests += 1
 
     def poll_all(self) -> None:
@@ -111,7 +105,7 @@ class Scene:
                 *(name + sample for sample in samples),
             )
         ]
-        return "\n".join([*lines, *self.extra, ""])
+        return "\n".join([*lines, ""])
 
     def _add_bucket(
         self, families: dict[str, list[str]], bucket: str, day: date, success: float
