@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.truth.handmade import Scene, node
+from tests.truth.builders import HandMadeRun, node
 from tests.truth.pages import PageError
 
 
@@ -23,9 +23,9 @@ def edited(pattern: str, replacement: str) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def scene() -> Scene:
+def made() -> HandMadeRun:
     """Two buckets after two polls."""
-    made = Scene()
+    made = HandMadeRun()
     for _ in range(2):
         made.poll_all()
         assert made.look() == []
@@ -34,15 +34,15 @@ def scene() -> Scene:
     return made
 
 
-def test_truthful_pages_pass(scene: Scene) -> None:
+def test_truthful_pages_pass(made: HandMadeRun) -> None:
     """Hours of truthful pages, fresh and stale, bring no finding."""
     for _ in range(100):
-        assert scene.look() == []
-        scene.clock.passed += 58
-        scene.poll_all()
-    scene.clock.passed += 200
-    scene.lag = 150
-    assert scene.look() == []
+        assert made.look() == []
+        made.clock.passed += 58
+        made.poll_all()
+    made.clock.passed += 200
+    made.lag = 150
+    assert made.look() == []
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_truthful_pages_pass(scene: Scene) -> None:
         (r"^(flashback_api_requests_total.*) \d+$", r"\1 77", "77 answers with 200 are counted"),
         (r"(_stats_day_.*) 1705276800.0", r"\1 1705190400.0", "never said of it on 2024-01-14"),
         (r"(_stats_day_.*) 1705276800.0", r"\1 1705276801.0", "does not start at midnight"),
-        (r"(_last_success_.*) 17\d+", r"\1 1705320030", "nothing was handed over for it at"),
+        (r"(_last_success_.*) 17\d+", r"\1 1705320030", "nothing was sent for it at"),
         (r"^flashback_bucket_nodes.*\n", "", "it is up, and no reading of it is shown"),
         (r"^(flashback_bucket_nodes.*) 2$", r"\1 3", "it shows 3.0 nodes, as no answer"),
         (r"^(flashback_bucket_up.*) 1$", r"\1 0", "up is 0.0, the reasons of its failure are []"),
@@ -71,36 +71,38 @@ def test_truthful_pages_pass(scene: Scene) -> None:
         (r"^(.*reload_successful) 1$", r"\1 0", "the last reload"),
     ],
 )
-def test_untrue_page_is_found(scene: Scene, pattern: str, replacement: str, finding: str) -> None:
+def test_untrue_page_is_found(
+    made: HandMadeRun, pattern: str, replacement: str, finding: str
+) -> None:
     """One word changed on a truthful page is found, and named."""
-    assert scene.look() == []
-    found = scene.look(edited(pattern, replacement))
+    assert made.look() == []
+    found = made.look(edited(pattern, replacement))
     assert found
     assert finding in " ".join(found)
 
 
-def test_sample_that_is_there_twice_is_found(scene: Scene) -> None:
+def test_sample_that_is_there_twice_is_found(made: HandMadeRun) -> None:
     """A page with a duplicate is no page at all."""
     with pytest.raises(PageError, match="is there twice"):
-        scene.look(edited(r"^(flashback_node_uptime_ratio.*\n)", r"\1\1"))
+        made.look(edited(r"^(flashback_node_uptime_ratio.*\n)", r"\1\1"))
 
 
-def test_stale_value_is_found(scene: Scene) -> None:
+def test_stale_value_is_found(made: HandMadeRun) -> None:
     """What was true three minutes ago is not to be shown."""
-    page = scene.text()
-    assert scene.look() == []
-    scene.clock.passed += 185
-    scene.lag = 185
-    assert "has been stale for" in " ".join(scene.look(lambda _: page))
+    page = made.text()
+    assert made.look() == []
+    made.clock.passed += 185
+    made.lag = 185
+    assert "has been stale for" in " ".join(made.look(lambda _: page))
 
 
-def test_forgotten_bucket_is_found(scene: Scene) -> None:
+def test_forgotten_bucket_is_found(made: HandMadeRun) -> None:
     """A bucket that is not asked for any more is found, unless the lag shows it."""
     for _ in range(3):
-        assert scene.look() == []
-        scene.clock.passed += 60
-        scene.poll("b1", node("h1", 98, 0))
-    (finding,) = scene.look()
+        assert made.look() == []
+        made.clock.passed += 60
+        made.poll("b1", node("h1", 98, 0))
+    (finding,) = made.look()
     assert re.match(r"'b2' was due 5\d\.\ds ago or before, and the lag is 0.0", finding)
-    scene.lag = 62
-    assert scene.look() == []
+    made.lag = 62
+    assert made.look() == []

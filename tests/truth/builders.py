@@ -1,4 +1,4 @@
-"""A simulator's ledger and an exporter's page made by hand, for tests of the checker itself."""
+"""A simulator's recorder and an exporter's page made by hand, for tests of the checker itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tests.fakes import NOON
 from tests.truth.checker import Checker
 from tests.truth.clock import JumpingClock
 from tests.truth.facts import Row, facts
-from tests.truth.ledger import Ledger
 from tests.truth.pages import page
-from tests.truth.plan import Holder, Plan, Planned
+from tests.truth.plan import Plan, PlannedAccount, PlannedBucket
 from tests.truth.readings import Moment
+from tests.truth.recorder import AnswerRecorder
 
 NAMES = {
     "uptime": "flashback_node_uptime_ratio",
@@ -23,10 +23,10 @@ NAMES = {
 }
 PLAN = Plan(
     (
-        Holder(
+        PlannedAccount(
             "main",
             {"authorization": {"credentials": "t"}},
-            (Planned("b1"), Planned("b2")),
+            (PlannedBucket("b1"), PlannedBucket("b2")),
             poll_interval=60,
             stale_after=180,
         ),
@@ -45,13 +45,13 @@ class StillClock(JumpingClock):
         return self.passed
 
 
-class Scene:
+class HandMadeRun:
     """Two buckets of two nodes, asked for once a minute, and truthful pages about them."""
 
     def __init__(self, wall: float = NOON) -> None:
         self.clock = StillClock(wall)
-        self.ledger = Ledger(self.clock.monotonic)
-        self.checker = Checker(self.ledger, self.clock, PLAN)
+        self.recorder = AnswerRecorder(self.clock.monotonic)
+        self.checker = Checker(self.recorder, self.clock, PLAN)
         self.lag = 0.0
         self.requests = 0
         self.shown: dict[str, tuple[list[Row], date, float]] = {}
@@ -64,10 +64,10 @@ class Scene:
 
     def poll(self, bucket: str, *nodes: Row) -> None:
         """A poll whose answer has these nodes."""
-        self.ledger.count_call(CallKind.STATS, bucket)
-        self.ledger.statuses[200] += 1
+        self.recorder.count_call(CallKind.STATS, bucket)
+        self.recorder.statuses[200] += 1
         day, rows = self.today, tuple(map(dict, nodes))
-        self.ledger.served.append(Served(self.clock.wall(), bucket, day, rows))
+        self.recorder.served.append(Served(self.clock.wall(), bucket, day, rows))
         self.clock.passed += 0.1
         self.shown[bucket] = (list(nodes), day, self.clock.wall())
         self.requests += 1
