@@ -7,29 +7,29 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from benchmarks import answers, changes, crowd, document, machine, polling, scraping
-from benchmarks.table import Row, rows_to_markdown
+from benchmarks import poll, report, scrape, service
 
-BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
-    "answer": lambda quick: answers.compare(answers.QUICK if quick else answers.FULL),
-    "poll": lambda quick: polling.compare(polling.QUICK if quick else polling.FULL),
-    "scrape": lambda quick: scraping.compare(scraping.QUICK if quick else scraping.FULL),
-    "crowd": lambda quick: crowd.compare(crowd.QUICK if quick else crowd.FULL),
-    "changes": lambda quick: changes.compare(changes.QUICK if quick else changes.FULL),
+BENCHMARKS: dict[str, Callable[[bool], list[report.Row]]] = {
+    "poll": poll.compare,
+    "scrape": scrape.compare,
+    "service": service.steady,
+    "discovery": service.discovery,
+    "reload": service.reload,
+    "small": service.small,
 }
+"""Each takes whether it is to be quick."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is named, or all."""
     options = _options(arguments)
-    rows: list[Row] = []
+    rows: list[report.Row] = []
     for name in options.names or BENCHMARKS:
         print(f"{name} …", file=sys.stderr, flush=True)
         rows += BENCHMARKS[name](options.quick)
-    print(rows_to_markdown(rows), end="")
+    print(report.rows_to_markdown(rows), end="")
     if options.write:
-        text = document.performance(rows, machine.description(datetime.now(UTC).date()))
-        document.PATH.write_text(text, "utf-8")
+        text = report.performance(rows, report.machine(datetime.now(UTC).date()))
+        report.PATH.write_text(text, "utf-8")
 
 
 def _options(arguments: Sequence[str] | None) -> Namespace:

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from multiprocessing.connection import Connection
 
-from benchmarks.measuring import process
+from benchmarks.processes import process
 
 
 def tell(pipe: Connection) -> None:

@@ -249,7 +249,7 @@ async def test_address_that_is_taken_is_an_error() -> None:
 
 
 async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug is neither hidden nor logged away: it comes out of `serving`."""
+    """A bug is neither hidden nor logged away: it comes out of `run_app`."""
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError

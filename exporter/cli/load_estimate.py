@@ -24,7 +24,7 @@ BASE_MEMORY = 60 * 2**20
 MEMORY_PER_SERIES = 260
 """Bytes that a series adds: its text, its values, and a share of its bucket.
 
-Measured, as the two below: `python -m benchmarks crowd` with 10,000 buckets of 72 series each.
+Measured, as the two below: `python -m benchmarks service` with 10,000 buckets of 72 series each.
 """
 
 CPU_PER_REQUEST = 0.0009

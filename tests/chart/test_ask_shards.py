@@ -56,7 +56,7 @@ async def test_metrics_elsewhere_fail() -> None:
 
 async def test_shard_that_is_not_there_fails() -> None:
     """Nobody at an address is a failure, once patience is over."""
-    code, output = await asked("http://127.0.0.1:9", TIMEOUTS="0")
+    code, output = await asked("http://127.0.0.1:9", PATIENCE="0")
     assert (code, "not ready: 0" in output) == (1, True)
 
 

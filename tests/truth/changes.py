@@ -6,10 +6,10 @@ from dataclasses import replace
 from random import Random
 
 from exporter import simulator
-from tests.truth.cast import ODD, PLAIN
 from tests.truth.checker import Checker
-from tests.truth.plan import Holder, Plan, Planned, Search
-from tests.truth.stage import Stage
+from tests.truth.fixtures import ODD, PLAIN
+from tests.truth.harness import Harness
+from tests.truth.plan import Plan, PlannedAccount, PlannedBucket, PlannedDiscovery
 
 FAST, SLOW = 1000.0, 0.3
 """Requests a second; the second is too few for all polls."""
@@ -17,64 +17,64 @@ FAST, SLOW = 1000.0, 0.3
 STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED", "DEGRADED", "MAINTENANCE")
 
 
-class Changes:
+class ConfigChanges:
     """Makes one change after the other; each says what it was."""
 
-    def __init__(self, chance: Random, stage: Stage, checker: Checker) -> None:
+    def __init__(self, chance: Random, harness: Harness, checker: Checker) -> None:
         self._chance = chance
-        self._stage = stage
+        self._harness = harness
         self._checker = checker
 
     async def apply(self, plan: Plan) -> str:
         """Write a plan down and have it loaded."""
-        self._stage.write(plan)
-        status, text = await self._stage.reload()
+        self._harness.write(plan)
+        status, text = await self._harness.reload()
         assert status == 200, text
         self._checker.last_reload_worked = True
         self._checker.replan(plan)
         return ""
 
-    async def change(self, holder: Holder) -> str:
+    async def change(self, account: PlannedAccount) -> str:
         """Put another account in the place of the one of its name."""
         plan = self._checker.plan
-        others = tuple(holder if each.name == holder.name else each for each in plan.holders)
-        await self.apply(replace(plan, holders=others))
-        return repr(holder)
+        others = tuple(account if each.name == account.name else each for each in plan.accounts)
+        await self.apply(replace(plan, accounts=others))
+        return repr(account)
 
-    def _any_holder(self) -> Holder:
-        return self._chance.choice(self._checker.plan.holders)
+    def _any_account(self) -> PlannedAccount:
+        return self._chance.choice(self._checker.plan.accounts)
 
     async def rename(self) -> str:
         """A bucket gets another name and another label."""
-        holder = self._any_holder()
-        index = self._chance.randrange(len(holder.buckets))
+        account = self._any_account()
+        index = self._chance.randrange(len(account.buckets))
         labels = {"team": self._chance.choice(["media", 'q"\\', "é☃"])}
         name = f"name {self._chance.randrange(100)}"
-        bucket = replace(holder.buckets[index], name=name, labels=labels)
-        listed = (*holder.buckets[:index], bucket, *holder.buckets[index + 1 :])
-        return await self.change(replace(holder, buckets=listed))
+        bucket = replace(account.buckets[index], name=name, labels=labels)
+        listed = (*account.buckets[:index], bucket, *account.buckets[index + 1 :])
+        return await self.change(replace(account, buckets=listed))
 
     async def add_or_remove(self) -> str:
         """Some buckets of an account go, others come."""
-        holder = self._any_holder()
-        taken = {bucket.id for each in self._checker.plan.holders for bucket in each.buckets}
+        account = self._any_account()
+        taken = {bucket.id for each in self._checker.plan.accounts for bucket in each.buckets}
         free = [bucket for bucket in (*PLAIN, *ODD) if bucket not in taken]
         chosen = self._chance.sample(free, min(len(free), self._chance.randint(0, 3)))
-        kept = self._chance.sample(holder.buckets, max(1, len(holder.buckets) - 2))
-        added = (Planned(bucket) for bucket in chosen)
-        return await self.change(replace(holder, buckets=(*kept, *added)))
+        kept = self._chance.sample(account.buckets, max(1, len(account.buckets) - 2))
+        added = (PlannedBucket(bucket) for bucket in chosen)
+        return await self.change(replace(account, buckets=(*kept, *added)))
 
     async def move(self) -> str:
         """A bucket changes from one account to another."""
         plan = self._checker.plan
-        source, target = self._chance.sample(plan.holders, 2)
+        source, target = self._chance.sample(plan.accounts, 2)
         if len(source.buckets) < 2:
             return "nothing"
         moved, *left = source.buckets
-        holders = {each.name: each for each in plan.holders}
-        holders[source.name] = replace(source, buckets=tuple(left))
-        holders[target.name] = replace(target, buckets=(*target.buckets, moved))
-        await self.apply(replace(plan, holders=tuple(holders.values())))
+        accounts = {each.name: each for each in plan.accounts}
+        accounts[source.name] = replace(source, buckets=tuple(left))
+        accounts[target.name] = replace(target, buckets=(*target.buckets, moved))
+        await self.apply(replace(plan, accounts=tuple(accounts.values())))
         return f"{moved} from {source.name} to {target.name}"
 
     async def know_other_statuses(self) -> str:
@@ -85,10 +85,10 @@ class Changes:
 
     async def change_intervals(self) -> str:
         """An account is polled at another pace."""
-        holder, interval = self._any_holder(), self._chance.choice([30, 45, 60, 90])
+        account, interval = self._any_account(), self._chance.choice([30, 45, 60, 90])
         least = 2 * interval + self._checker.plan.poll_timeout
         stale_after = self._chance.choice([least, least + 60, 300])
-        changed = replace(holder, poll_interval=interval, stale_after=stale_after)
+        changed = replace(account, poll_interval=interval, stale_after=stale_after)
         return await self.change(changed)
 
     async def change_rules(self) -> str:
@@ -106,10 +106,10 @@ class Changes:
 
     async def break_the_file(self) -> str:
         """What cannot be used changes nothing."""
-        text = self._stage.file.read_text("utf-8")
-        broken = self._chance.choice(["", text[:-5], text.replace("accounts", "holders"), "\0"])
-        self._stage.file.write_text(broken, "utf-8")
-        status, said = await self._stage.reload()
+        text = self._harness.file.read_text("utf-8")
+        broken = self._chance.choice(["", text[:-5], text.replace("accounts", "acc"), "\0"])
+        self._harness.file.write_text(broken, "utf-8")
+        status, said = await self._harness.reload()
         assert status == 500, said
         assert said
         self._checker.last_reload_worked = False
@@ -121,18 +121,18 @@ class Changes:
 
     async def go_elsewhere(self) -> str:
         """The same API under another name is another API."""
-        holder = self._any_holder()
-        host = "localhost" if holder.host == "127.0.0.1" else "127.0.0.1"
-        return await self.change(replace(holder, host=host))
+        account = self._any_account()
+        host = "localhost" if account.host == "127.0.0.1" else "127.0.0.1"
+        return await self.change(replace(account, host=host))
 
-    async def search_otherwise(self) -> str:
+    async def discover_otherwise(self) -> str:
         """Buckets are found by other rules, or not at all."""
-        holder = next(each for each in self._checker.plan.holders if each.logs_in)
-        search = Search(
+        account = next(each for each in self._checker.plan.accounts if each.logs_in)
+        discovery = PlannedDiscovery(
             self._chance.choice([30, 60, 120]),
             self._chance.choice(["", simulator.WORKSPACE]),
             self._chance.choice(["", ".*-[0-3]"]),
         )
         return await self.change(
-            replace(holder, search=self._chance.choice([search, search, None]))
+            replace(account, discovery=self._chance.choice([discovery, discovery, None]))
         )

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tests.truth.claims import NODE_FAMILIES, Claim, claims
+from tests.truth.bucket_lists import INFO, BucketLists
 from tests.truth.clock import JumpingClock
-from tests.truth.ledger import Ledger
+from tests.truth.counters import Counters
 from tests.truth.pages import Page
 from tests.truth.plan import Plan
 from tests.truth.previous_days import PreviousDays
 from tests.truth.punctuality import Punctuality
 from tests.truth.readings import Case, Moment, Readings
-from tests.truth.reasons import unfounded
-from tests.truth.rosters import INFO, Rosters
-from tests.truth.tallies import Tallies
+from tests.truth.reasons import wrong_reason
+from tests.truth.recorder import AnswerRecorder
+from tests.truth.series import NODE_FAMILIES, BucketSeries, bucket_series
 
 EXPIRY = "flashback_account_token_expiry_timestamp_seconds"
 RELOADED = "flashback_exporter_config_last_reload_successful"
@@ -27,15 +27,15 @@ COUNT = "flashback_exporter_buckets"
 class Checker:
     """Checks the pages of one exporter in their order."""
 
-    def __init__(self, ledger: Ledger, clock: JumpingClock, plan: Plan) -> None:
+    def __init__(self, recorder: AnswerRecorder, clock: JumpingClock, plan: Plan) -> None:
         self.plan = plan
         self.last_reload_worked = True
-        self._ledger = ledger
-        self._readings = Readings(ledger, clock)
-        self._previous_days = PreviousDays(ledger, clock)
-        self._rosters = Rosters(ledger, clock)
-        self._punctuality = Punctuality(ledger, clock)
-        self._tallies = Tallies(ledger)
+        self._recorder = recorder
+        self._readings = Readings(recorder, clock)
+        self._previous_days = PreviousDays(recorder, clock)
+        self._bucket_lists = BucketLists(recorder, clock)
+        self._punctuality = Punctuality(recorder, clock)
+        self._counters = Counters(recorder)
         self._identities: dict[str, tuple[str, str]] = {}
         self._page_before = 0.0
         self._counted_right = True
@@ -43,7 +43,7 @@ class Checker:
     def replan(self, plan: Plan) -> None:
         """Another configuration is at work."""
         self.plan = plan
-        self._rosters.forget()
+        self._bucket_lists.forget()
 
     def findings(self, page: Page, moment: Moment) -> list[str]:
         """Everything on a page that is not true."""
@@ -52,13 +52,13 @@ class Checker:
         return found
 
     def _findings(self, page: Page, moment: Moment) -> Iterator[str]:
-        yield from self._rosters.findings(page, self.plan, moment)
-        yield from self._tallies.findings(page)
+        yield from self._bucket_lists.findings(page, self.plan, moment)
+        yield from self._counters.findings(page)
         yield from self._own_findings(page)
-        claimed = claims(page)
-        cases = self._cases(page, claimed, moment)
-        for bucket in claimed.keys() - cases.keys():
-            yield f"{bucket!r} has samples and no info: {claimed[bucket]}"
+        shown = bucket_series(page)
+        cases = self._cases(page, shown, moment)
+        for bucket in shown.keys() - cases.keys():
+            yield f"{bucket!r} has samples and no info: {shown[bucket]}"
         for bucket, case in cases.items():
             for finding in self._of_bucket(case):
                 yield f"{bucket!r}: {finding}"
@@ -73,7 +73,7 @@ class Checker:
         if list(page.of(RELOADED).values()) != [float(self.last_reload_worked)]:
             yield f"the last reload: {page.of(RELOADED)}"
         for account, expiry in page.by(EXPIRY, "account").items():
-            if expiry not in self._ledger.expiries:
+            if expiry not in self._recorder.expiries:
                 yield f"no token of {account!r} was issued that ends at {expiry}"
 
     def _miscounted(self, page: Page) -> Iterator[str]:
@@ -84,26 +84,28 @@ class Checker:
             yield f"{counted} buckets are counted, and there are {len(page.of(INFO))} infos"
         self._counted_right = is_right
 
-    def _cases(self, page: Page, claimed: Mapping[str, Claim], moment: Moment) -> dict[str, Case]:
+    def _cases(
+        self, page: Page, shown: Mapping[str, BucketSeries], moment: Moment
+    ) -> dict[str, Case]:
         """What the page says of the buckets that it should know of."""
         cases = {}
-        holders = {holder.name: holder for holder in self.plan.holders}
+        accounts = {account.name: account for account in self.plan.accounts}
         identities = {}
         for series in page.of(INFO):
-            bucket, holder = series.label("bucket_id"), holders.get(series.label("account"))
-            if holder is None:
-                continue  # the roster's finding
-            identities[bucket] = (holder.name, holder.host)
+            bucket, account = series.label("bucket_id"), accounts.get(series.label("account"))
+            if account is None:
+                continue  # the bucket lists' finding
+            identities[bucket] = (account.name, account.host)
             if self._identities.get(bucket) != identities[bucket]:
                 self._readings.begin(bucket, self._page_before)
                 self._punctuality.begin(bucket, self._page_before)
-            cases[bucket] = Case(bucket, claimed[bucket], self.plan, holder, moment)
+            cases[bucket] = Case(bucket, shown[bucket], self.plan, account, moment)
         self._identities = identities
         return cases
 
     def _of_bucket(self, case: Case) -> Iterator[str]:
-        yield from case.claim.findings(self.plan.known_statuses)
+        yield from case.shown.findings(self.plan.known_statuses)
         yield from self._readings.findings(case)
         since = self._readings.succeeded_at(case.bucket)
-        unfounded_reason = unfounded(case, self._ledger, since)
-        yield from filter(None, (self._previous_days.finding(case), unfounded_reason))
+        reason = wrong_reason(case, self._recorder, since)
+        yield from filter(None, (self._previous_days.finding(case), reason))

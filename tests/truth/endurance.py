@@ -17,26 +17,26 @@ import aiohttp
 import psutil
 
 from exporter import simulator
-from tests.truth.claims import claims
+from tests.truth.counters import GrowingCounters
 from tests.truth.flatness import MEGABYTE, Measured, Sample
 from tests.truth.pages import Page, PageError, page
-from tests.truth.plan import Holder, Plan, Planned
-from tests.truth.tallies import Growth
+from tests.truth.plan import Plan, PlannedAccount, PlannedBucket
+from tests.truth.series import bucket_series
 
 ACCOUNTS, BUCKETS_EACH = 15, 100
 INTERVAL, STALE_AFTER = 5, 60
 LOOK_EVERY = 5.0  # seconds
-TROUBLE_FOR = 4.0  # seconds, on average
-CALM = 0.3
-"""The share of the time without any trouble."""
+FAULTS_FOR = 4.0  # seconds, on average
+NO_FAULTS = 0.3
+"""The share of the time without any fault."""
 
-WITNESS = "in-use"
+MEMORY_FILE = "in-use"
 """The file in which the process says how much memory it has in use."""
 
 TIMEOUTS = 60.0
 """Seconds in which the process is up."""
 
-TROUBLE = (
+FAULTS = (
     "5xx/share=0.3",
     "proxy-502/share=0.3",
     "not-found/share=0.05",
@@ -68,7 +68,7 @@ TROUBLE = (
 """Refusals are rare, as they make the next poll wait; a 429 silences its account for a while."""
 
 
-async def soaked(
+async def run_soak(
     polls: int, seconds: float, seed: int, directory: Path, say: Callable[[str], None]
 ) -> Measured:
     """What was measured until so many polls were made, or that time has passed."""
@@ -77,13 +77,13 @@ async def soaked(
         config = directory / "config.yaml"
         config.write_text(_plan().text(int(url.rpartition(":")[2])), "utf-8")
         async with _exporter(config, directory) as process, asyncio.TaskGroup() as group:
-            troubling = group.create_task(_make_trouble(api, Random(seed)))
+            playing = group.create_task(_play_faults(api, Random(seed)))
             try:
                 address = await _address(directory / "log", process)
-                watch = _Watch(psutil.Process(process.pid), directory / WITNESS, address, say)
+                watch = _Watch(psutil.Process(process.pid), directory / MEMORY_FILE, address, say)
                 await watch.until(polls, time.monotonic() + seconds, process)
             finally:
-                troubling.cancel()
+                playing.cancel()
     return watch.measured
 
 
@@ -93,16 +93,16 @@ class _Watch:
     def __init__(
         self,
         process: psutil.Process,
-        witness: Path,
+        memory_file: Path,
         address: str,
         say: Callable[[str], None],
     ) -> None:
         self.measured = Measured()
         self._process = process
-        self._witness = witness
+        self._memory_file = memory_file
         self._address = address
         self._say = say
-        self._growth = Growth()
+        self._counters = GrowingCounters()
 
     async def until(self, polls: int, end: float, process: Process) -> None:
         """Until so many polls were made, the end has come, or something is not true."""
@@ -127,7 +127,7 @@ class _Watch:
         sample = Sample(
             _polls(seen),
             self._process.memory_info().rss,
-            int(self._witness.read_text("ascii")),
+            int(self._memory_file.read_text("ascii")),
             self._process.num_fds(),
             len(seen.by("flashback_node_uptime_previous_day_ratio", "bucket_id")),
         )
@@ -140,12 +140,12 @@ class _Watch:
         return sample.polls
 
     def _untrue(self, seen: Page) -> Iterator[str]:
-        yield from self._growth.findings(seen)
-        claimed = claims(seen)
-        if len(claimed) != ACCOUNTS * BUCKETS_EACH:
-            yield f"there are {len(claimed)} buckets"
-        for bucket, claim in claimed.items():
-            for finding in claim.findings(Plan(()).known_statuses):
+        yield from self._counters.findings(seen)
+        shown = bucket_series(seen)
+        if len(shown) != ACCOUNTS * BUCKETS_EACH:
+            yield f"there are {len(shown)} buckets"
+        for bucket, series in shown.items():
+            for finding in series.findings(Plan(()).known_statuses):
                 yield f"{bucket!r}: {finding}"
 
 
@@ -153,10 +153,10 @@ def _plan() -> Plan:
     """Many buckets in many accounts, polled as often as can be."""
     return Plan(
         tuple(
-            Holder(
+            PlannedAccount(
                 f"a{number}",
                 {"authorization": {"credentials": f"t{number}"}},
-                tuple(Planned(f"a{number}-b{each}") for each in range(BUCKETS_EACH)),
+                tuple(PlannedBucket(f"a{number}-b{each}") for each in range(BUCKETS_EACH)),
                 None,
                 INTERVAL,
                 STALE_AFTER,
@@ -171,10 +171,10 @@ def _plan() -> Plan:
 
 @asynccontextmanager
 async def _exporter(config: Path, directory: Path) -> AsyncIterator[Process]:
-    """The exporter, from its start to its end, with its log and its witness in a directory."""
+    """The exporter, from its start to its end, with its log and its memory in a directory."""
     with (directory / "log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.truth.witness", str(directory / WITNESS)),
+            *(sys.executable, "-m", "tests.truth.memory_probe", str(directory / MEMORY_FILE)),
             *("run", f"--config.file={config}"),
             "--web.listen-address=127.0.0.1:0",
             stdout=output,
@@ -201,12 +201,12 @@ async def _address(log: Path, process: Process) -> str:
             await asyncio.sleep(0.1)
 
 
-async def _make_trouble(api: simulator.Simulator, chance: Random) -> None:
+async def _play_faults(api: simulator.Simulator, chance: Random) -> None:
     """Another mix of faults every few seconds."""
     while True:
-        mix = chance.sample(TROUBLE, chance.randint(1, 3)) if chance.random() > CALM else []
+        mix = chance.sample(FAULTS, chance.randint(1, 3)) if chance.random() > NO_FAULTS else []
         api.play(",".join(mix))
-        await asyncio.sleep(chance.expovariate(1 / TROUBLE_FOR))
+        await asyncio.sleep(chance.expovariate(1 / FAULTS_FOR))
 
 
 def _polls(seen: Page) -> int:

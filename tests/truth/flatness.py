@@ -28,13 +28,13 @@ IN_USE_PER_10_000 = 0.5
 bytes, adds 1."""
 
 IN_USE_NOISE = 7.0
-"""Megabytes by which it may grow however few the polls: trouble makes readings smaller or larger
+"""Megabytes by which it may grow however few the polls: faults make readings smaller or larger
 for a while, and dead cycles that `exporter.gc_tuning` has frozen are not looked for yet."""
 
 RSS_NOISE = 32.0
 """Megabytes by which resident memory may grow, however many the polls. Answers with hundreds of
 nodes or long names ask for some 5 more at a time, between which small pieces come to lie: what is
-free is used again, but hardly ever given back. That ends when no trouble is new any more."""
+free is used again, but hardly ever given back. That ends when no fault is new any more."""
 
 MORE_FDS = 32
 """By how many the fewest open files may be more in the second half than in the first. Trouble

@@ -11,21 +11,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.truth.ledger import Entry
+from tests.truth.recorder import ListedBucket
 
 REFUSED = frozenset({"bad_request", "unauthorized", "forbidden", "not_found"})
 """After these reasons a bucket is looked at less often."""
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedBucket:
     """A bucket by hand."""
 
     id: str
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    def document(self) -> Any:  # noqa: ANN401 - YAML
+    def to_yaml(self) -> Any:  # noqa: ANN401 - YAML
         """Its entry in the file."""
         if not self.name and not self.labels:
             return self.id
@@ -34,14 +34,14 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Search:
+class PlannedDiscovery:
     """How buckets are found."""
 
     refresh_interval: int = 60
     workspace: str = ""
     exclude: str = ""
 
-    def document(self) -> Any:  # noqa: ANN401 - YAML
+    def to_yaml(self) -> Any:  # noqa: ANN401 - YAML
         """What the file says of it."""
         limits: dict[str, Any] = {"refresh_interval": f"{self.refresh_interval}s"}
         if self.workspace:
@@ -50,26 +50,26 @@ class Search:
             limits["exclude"] = [self.exclude]
         return limits
 
-    def admits(self, entry: Entry) -> bool:
+    def matches(self, entry: ListedBucket) -> bool:
         """Whether an entry of a listing is to be polled."""
         return not (self.exclude and re.fullmatch(self.exclude, entry.name))
 
 
 @dataclass(frozen=True)
-class Holder:
+class PlannedAccount:
     """An account."""
 
     name: str
     access: Mapping[str, Any]  # `authorization` or `login`, as in the file
-    buckets: tuple[Planned, ...] = ()
-    search: Search | None = None
+    buckets: tuple[PlannedBucket, ...] = ()
+    discovery: PlannedDiscovery | None = None
     poll_interval: int = 60
     stale_after: int = 180
     host: str = "127.0.0.1"
 
-    def document(self, port: int) -> Any:  # noqa: ANN401 - YAML
+    def to_yaml(self, port: int) -> Any:  # noqa: ANN401 - YAML
         """What the file says of it."""
-        found = {} if self.search is None else {"discovery": self.search.document()}
+        found = {} if self.discovery is None else {"discovery": self.discovery.to_yaml()}
         return {
             "name": self.name,
             "base_url": f"http://{self.host}:{port}",
@@ -77,7 +77,7 @@ class Holder:
             "stale_after": f"{self.stale_after}s",
             **self.access,
             **found,
-            **({"buckets": [each.document() for each in self.buckets]} if self.buckets else {}),
+            **({"buckets": [each.to_yaml() for each in self.buckets]} if self.buckets else {}),
         }
 
     @property
@@ -95,7 +95,7 @@ class Holder:
 class Plan:
     """A whole configuration."""
 
-    holders: tuple[Holder, ...]
+    accounts: tuple[PlannedAccount, ...]
     known_statuses: tuple[str, ...] = ("ONLINE", "OFFLINE", "DISCONNECTED")
     poll_timeout: int = 20
     recheck_interval: int = 240
@@ -116,38 +116,38 @@ class Plan:
             "max_requests_per_second": self.max_per_second,
             "known_statuses": list(self.known_statuses),
         }
-        accounts = [holder.document(port) for holder in self.holders]
+        accounts = [account.to_yaml(port) for account in self.accounts]
         return json.dumps({"global": limits, "accounts": accounts}, indent=1, ensure_ascii=False)
 
-    def holder(self, name: str) -> Holder | None:
-        """The account of a name."""
-        return next((holder for holder in self.holders if holder.name == name), None)
-
-    def assign(self, found: Mapping[str, Iterable[Entry]]) -> dict[str, dict[str, str]]:
+    def assign(self, found: Mapping[str, Iterable[ListedBucket]]) -> dict[str, dict[str, str]]:
         """The labels of each bucket to be polled, where listings have told this much."""
         seen = {name: {entry.id: entry for entry in entries} for name, entries in found.items()}
-        assign = {
-            bucket.id: self._labels(holder, bucket, seen.get(holder.name, {}).get(bucket.id))
-            for holder in self.holders
-            for bucket in holder.buckets
+        assigned = {
+            bucket.id: self._labels(account, bucket, seen.get(account.name, {}).get(bucket.id))
+            for account in self.accounts
+            for bucket in account.buckets
         }
-        for holder, entry in self._admitted(found):
-            bucket = Planned(entry.id, entry.name)
-            assign.setdefault(entry.id, self._labels(holder, bucket, entry))
-        return assign
+        for account, entry in self._discovered(found):
+            bucket = PlannedBucket(entry.id, entry.name)
+            assigned.setdefault(entry.id, self._labels(account, bucket, entry))
+        return assigned
 
-    def _admitted(self, found: Mapping[str, Iterable[Entry]]) -> Iterator[tuple[Holder, Entry]]:
-        for holder in self.holders:
-            for entry in found.get(holder.name, ()) if holder.search else ():
-                if holder.search and holder.search.admits(entry):
-                    yield holder, entry
+    def _discovered(
+        self, found: Mapping[str, Iterable[ListedBucket]]
+    ) -> Iterator[tuple[PlannedAccount, ListedBucket]]:
+        for account in self.accounts:
+            for entry in found.get(account.name, ()) if account.discovery else ():
+                if account.discovery and account.discovery.matches(entry):
+                    yield account, entry
 
     @staticmethod
-    def _labels(holder: Holder, bucket: Planned, entry: Entry | None) -> dict[str, str]:
+    def _labels(
+        account: PlannedAccount, bucket: PlannedBucket, entry: ListedBucket | None
+    ) -> dict[str, str]:
         return {
             "bucket_id": bucket.id,
             "name": bucket.name or bucket.id,
-            "account": holder.name,
+            "account": account.name,
             **bucket.labels,
             "storage_type": entry.storage_type if entry else "",
             "region": entry.region if entry else "",

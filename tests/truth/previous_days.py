@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from tests.truth.clock import JumpingClock
 from tests.truth.facts import Fact
-from tests.truth.ledger import Handover, Ledger
 from tests.truth.readings import Case
+from tests.truth.recorder import AnswerRecorder, SentAnswer
 
 KINDS = {"uptime", "latency_average"}
 AN_HOUR = 3600.0
@@ -15,31 +15,31 @@ AN_HOUR = 3600.0
 
 
 class PreviousDays:
-    """Holds the previous day's figures against what was handed over for previous days."""
+    """Holds the previous day's figures against what was sent for previous days."""
 
-    def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
-        self._ledger = ledger
+    def __init__(self, recorder: AnswerRecorder, clock: JumpingClock) -> None:
+        self._recorder = recorder
         self._clock = clock
         self._graces: tuple[float, ...] = ()
 
     def finding(self, case: Case) -> str | None:
         """What is not true of a bucket's previous day."""
         self._graces = tuple({*self._graces, case.plan.rollover_grace})
-        claimed = case.claim.previous_day
-        if not claimed:
+        shown = case.shown.previous_day
+        if not shown:
             return None
         answers = self._closed(case)
-        unsaid = claimed - {fact for answer in answers for fact in answer.facts.values}
+        unsaid = shown - {fact for answer in answers for fact in answer.facts.values}
         if unsaid:
             return f"never said of a day that was over: {sorted(unsaid)[:3]}"
-        days = {answer.day for answer in answers if _figures(answer) == claimed}
+        days = {answer.day for answer in answers if _figures(answer) == shown}
         if not days:
             return "its previous day is patched together from several answers"
         return self._wrong_day(case, days)
 
-    def _closed(self, case: Case) -> list[Handover]:
+    def _closed(self, case: Case) -> list[SentAnswer]:
         """What was said of days that were over."""
-        answers = self._ledger.handovers(case.bucket, (0, case.moment.after))
+        answers = self._recorder.answers_for(case.bucket, (0, case.moment.after))
         return [each for each in answers if each.day < _day(self._clock.wall_at(each.at))]
 
     def _wrong_day(self, case: Case, days: set[date]) -> str | None:
@@ -53,7 +53,7 @@ class PreviousDays:
         return None if days & right else f"its previous day is {min(days)}, not {min(right)}"
 
 
-def _figures(answer: Handover) -> set[Fact]:
+def _figures(answer: SentAnswer) -> set[Fact]:
     return {fact for fact in answer.facts.values if fact.kind in KINDS}
 
 

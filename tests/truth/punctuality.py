@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.truth.clock import JumpingClock
-from tests.truth.ledger import Ledger
 from tests.truth.pages import Page
 from tests.truth.plan import REFUSED
 from tests.truth.readings import Case, Moment
+from tests.truth.recorder import AnswerRecorder
 
 LAG = "flashback_exporter_poll_lag_seconds"
 PAUSED = "flashback_account_paused_until_timestamp_seconds"
@@ -32,8 +32,8 @@ class Seen:
 class Punctuality:
     """Remembers when buckets were polled, and when accounts were paused."""
 
-    def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
-        self._ledger = ledger
+    def __init__(self, recorder: AnswerRecorder, clock: JumpingClock) -> None:
+        self._recorder = recorder
         self._clock = clock
         self._seen: dict[str, Seen] = {}
         self._paused_until: dict[str, float] = {}
@@ -53,7 +53,7 @@ class Punctuality:
         longest = 0.0
         for bucket, case in cases.items():
             seen = self._note(case)
-            asked = self._ledger.asked_at.get(bucket, -math.inf)
+            asked = self._recorder.asked_at.get(bucket, -math.inf)
             longest = max(longest, moment.after - max(seen.since, seen.not_ended, asked))
             late = moment.before - self._excuse(case, seen) - seen.allowed - moment.slack
             if late > 0 and not lag >= late:
@@ -65,12 +65,12 @@ class Punctuality:
     def _note(self, case: Case) -> Seen:
         """Take in what a page says of a bucket."""
         seen = self._seen[case.bucket]
-        if case.claim.duration != seen.duration:
-            seen.duration, seen.ended = case.claim.duration, case.moment.after
+        if case.shown.duration != seen.duration:
+            seen.duration, seen.ended = case.shown.duration, case.moment.after
             seen.not_ended = self._page_before
-            if "rate_limited" in case.claim.reasons:
-                self._pause(case.holder.name, case.moment.after)
-        newest = max(seen.since, seen.ended, self._ledger.asked_at.get(case.bucket, -math.inf))
+            if "rate_limited" in case.shown.reasons:
+                self._pause(case.account.name, case.moment.after)
+        newest = max(seen.since, seen.ended, self._recorder.asked_at.get(case.bucket, -math.inf))
         if newest > seen.newest:
             seen.newest, seen.allowed = newest, 0.0
         seen.allowed = max(seen.allowed, self._allowed(case))
@@ -79,17 +79,17 @@ class Punctuality:
     @staticmethod
     def _allowed(case: Case) -> float:
         """How long after a sign of one poll the next may show."""
-        wait = case.holder.poll_interval
-        if REFUSED & {*case.claim.reasons}:
+        wait = case.account.poll_interval
+        if REFUSED & {*case.shown.reasons}:
             wait = max(wait, case.plan.recheck_interval)
-        return wait + case.holder.poll_interval
+        return wait + case.account.poll_interval
 
     def _excuse(self, case: Case, seen: Seen) -> float:
         """From when on the next poll may be waited for: not in a pause, nor over a jump.
 
         What is late by all that shows as lag; a machine that has caught up begins anew.
         """
-        paused = self._paused_until.get(case.holder.name, -math.inf)
+        paused = self._paused_until.get(case.account.name, -math.inf)
         woke = self._clock.jumps[-1][1] if self._clock.jumps else -math.inf
         return max(seen.newest, paused, woke, self._behind)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from tests.truth.claims import Claim
 from tests.truth.clock import JumpingClock
 from tests.truth.facts import Fact
-from tests.truth.ledger import Handover, Ledger
-from tests.truth.plan import Holder, Plan
+from tests.truth.plan import Plan, PlannedAccount
+from tests.truth.recorder import AnswerRecorder, SentAnswer
+from tests.truth.series import BucketSeries
 
 ROUNDING = 0.01
 """What is lost of a time on its way through a page, seconds."""
@@ -31,20 +31,20 @@ class Case(NamedTuple):
     """A bucket, what a page says of it, and what counts for it."""
 
     bucket: str
-    claim: Claim
+    shown: BucketSeries
     plan: Plan
-    holder: Holder
+    account: PlannedAccount
     moment: Moment
 
-    def shows(self, answer: Handover) -> bool:
+    def shows(self, answer: SentAnswer) -> bool:
         """Whether what is shown is an answer, wholly and nothing else."""
         return (
-            answer.day == self.claim.day
-            and len(answer.facts.nodes) == self.claim.nodes
-            and self.meaning(answer) == self.claim.facts
+            answer.day == self.shown.day
+            and len(answer.facts.nodes) == self.shown.nodes
+            and self.meaning(answer) == self.shown.facts
         )
 
-    def meaning(self, answer: Handover) -> frozenset[Fact]:
+    def meaning(self, answer: SentAnswer) -> frozenset[Fact]:
         """What an answer shows up as."""
         return answer.shown(self.plan.known_statuses)
 
@@ -64,10 +64,10 @@ class Shown:
 
 
 class Readings:
-    """Holds what is shown of buckets against what was handed over for them."""
+    """Holds what is shown of buckets against what was sent for them."""
 
-    def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
-        self._ledger = ledger
+    def __init__(self, recorder: AnswerRecorder, clock: JumpingClock) -> None:
+        self._recorder = recorder
         self._clock = clock
         self._shown: dict[str, Shown] = {}
 
@@ -81,48 +81,48 @@ class Readings:
 
     def findings(self, case: Case) -> Iterator[str]:
         """What is not true of a bucket."""
-        if case.claim.success is None:
+        if case.shown.success is None:
             return
         before = self._shown[case.bucket]
-        if before.success != case.claim.success:
-            before.success, before.slack = case.claim.success, case.moment.slack
+        if before.success != case.shown.success:
+            before.success, before.slack = case.shown.success, case.moment.slack
         latest = case.moment.after + ROUNDING
-        ends = [end for end in self._clock.moments(case.claim.success) if end <= latest]
+        ends = [end for end in self._clock.moments(case.shown.success) if end <= latest]
         answers = [(end, answer) for end in ends for answer in self._answers(case, end)]
         if not answers:
-            if not ends or self._ledger.remembers(case.bucket, max(ends) - 600):
-                yield f"nothing was handed over for it at its last success, {case.claim.success}"
+            if not ends or self._recorder.remembers(case.bucket, max(ends) - 600):
+                yield f"nothing was sent for it at its last success, {case.shown.success}"
             return
         # Where the wall clock was set back it said the same twice: which one it was is told by the
         # success known before, and by the answer.
         known = before.success_at - ROUNDING
         ended = min(answers, key=lambda each: (each[0] < known, each[0] - each[1].at))[0]
         yield from self._wrong_freshness(case, ended)
-        if case.claim.nodes is not None:
+        if case.shown.nodes is not None:
             yield from self._wrong_reading(case, answers, ended)
 
-    def _answers(self, case: Case, end: float) -> list[Handover]:
+    def _answers(self, case: Case, end: float) -> list[SentAnswer]:
         """The answers that a poll which ended then may have got, as busy as all was then."""
         start = end - self._shown[case.bucket].slack
         slept = self._clock.slept(start, end)
-        if slept <= case.holder.poll_interval:  # longer than that no poll may take
+        if slept <= case.account.poll_interval:  # longer than that no poll may take
             start -= slept
-        return self._ledger.handovers(case.bucket, (start, end + ROUNDING))
+        return self._recorder.answers_for(case.bucket, (start, end + ROUNDING))
 
     @staticmethod
     def _wrong_freshness(case: Case, ended: float) -> Iterator[str]:
-        stale_at, moment = ended + case.holder.stale_after, case.moment
-        is_shown = case.claim.nodes is not None
+        stale_at, moment = ended + case.account.stale_after, case.moment
+        is_shown = case.shown.nodes is not None
         if is_shown and moment.before > stale_at + ROUNDING:
             yield f"its reading has been stale for {moment.before - stale_at:.2f}s and is shown"
         if not is_shown and moment.after < stale_at - ROUNDING:
             yield f"its reading is good for {stale_at - moment.after:.2f}s more and is not shown"
 
     def _wrong_reading(
-        self, case: Case, answers: list[tuple[float, Handover]], ended: float
+        self, case: Case, answers: list[tuple[float, SentAnswer]], ended: float
     ) -> Iterator[str]:
         before = self._shown[case.bucket]
-        before.stale_after = tuple({*before.stale_after, case.holder.stale_after})
+        before.stale_after = tuple({*before.stale_after, case.account.stale_after})
         before.graces = tuple({*before.graces, case.plan.rollover_grace})
         if ended < before.since - ROUNDING:
             yield f"it shows what was polled at {ended}, and is polled since {before.since}"
@@ -140,18 +140,18 @@ class Readings:
         else:
             nodes = source.facts.nodes
             self._shown[case.bucket] = replace(
-                before, day=case.claim.day, nodes=nodes, success_at=ended
+                before, day=case.shown.day, nodes=nodes, success_at=ended
             )
 
-    def _kept(self, case: Case, ended: float, confirming: Handover) -> Handover | None:
+    def _kept(self, case: Case, ended: float, confirming: SentAnswer) -> SentAnswer | None:
         """Yesterday's answer that is shown, where good polls in the grace lead from it to here."""
         into_the_day = self._clock.wall_at(ended) % 86400
         too_late = into_the_day > max(self._shown[case.bucket].graces) + case.moment.slack
-        if too_late or case.claim.day is None or confirming.day != case.claim.day + A_DAY:
+        if too_late or case.shown.day is None or confirming.day != case.shown.day + A_DAY:
             return None
         longest = max(self._shown[case.bucket].stale_after) + case.moment.slack
         newest = confirming
-        for answer in self._ledger.handovers(case.bucket, (0, confirming.at)):
+        for answer in self._recorder.answers_for(case.bucket, (0, confirming.at)):
             if newest.at - answer.at > longest:
                 return None
             newest = answer
@@ -161,19 +161,21 @@ class Readings:
 
     def _wrong_day(self, case: Case, ended: float) -> Iterator[str]:
         """A day that was today neither when the poll began nor when it ended."""
-        longest = case.holder.poll_interval + case.moment.slack
+        longest = case.account.poll_interval + case.moment.slack
         if self._clock.was_set_since(ended - longest):
             return
         wall = self._clock.wall_at(ended)
-        if case.claim.day not in {_day(wall), _day(wall - longest)}:
-            yield f"it shows {case.claim.day}, and was polled on {_day(wall)}"
+        if case.shown.day not in {_day(wall), _day(wall - longest)}:
+            yield f"it shows {case.shown.day}, and was polled on {_day(wall)}"
 
-    def _given_up(self, case: Case, ended: float, before: Shown, source: Handover) -> Iterator[str]:
+    def _given_up(
+        self, case: Case, ended: float, before: Shown, source: SentAnswer
+    ) -> Iterator[str]:
         """Yesterday's reading, given up in the grace for one that lacks nodes."""
         into_the_day = self._clock.wall_at(ended) % 86400
         if (
             before.day is not None
-            and case.claim.day == before.day + A_DAY
+            and case.shown.day == before.day + A_DAY
             and into_the_day < min(before.graces) - ROUNDING
             and ended < before.success_at + min(before.stale_after) - ROUNDING
             and _lacks(source, before.nodes)
@@ -184,23 +186,23 @@ class Readings:
 
     def _mismatch(self, case: Case, ended: float) -> str:
         """What is wrong with a reading that no answer accounts for."""
-        claim, now = case.claim, case.moment.before
-        answers = self._ledger.handovers(case.bucket, (0, case.moment.after))
-        answers = [answer for answer in answers if answer.day == claim.day]
-        unsaid = claim.facts - {fact for answer in answers for fact in case.meaning(answer)}
+        shown, now = case.shown, case.moment.before
+        answers = self._recorder.answers_for(case.bucket, (0, case.moment.after))
+        answers = [answer for answer in answers if answer.day == shown.day]
+        unsaid = shown.facts - {fact for answer in answers for fact in case.meaning(answer)}
         if unsaid:
-            return f"never said of it on {claim.day}: {sorted(unsaid)[:3]}"
+            return f"never said of it on {shown.day}: {sorted(unsaid)[:3]}"
         for answer in filter(case.shows, answers):
             ages = (
                 f"{now - answer.at:.1f}s ago, and last polled with success {now - ended:.1f}s ago"
             )
             return f"it shows what was said {ages}"
-        differences = [sorted(case.meaning(answer) ^ claim.facts) for answer in answers]
+        differences = [sorted(case.meaning(answer) ^ shown.facts) for answer in answers]
         nearest = min(differences, key=len, default=[])
-        return f"it shows {claim.nodes} nodes, as no answer for {claim.day} did: {nearest[:4]}"
+        return f"it shows {shown.nodes} nodes, as no answer for {shown.day} did: {nearest[:4]}"
 
 
-def _lacks(answer: Handover, nodes: frozenset[tuple[str, str]]) -> bool:
+def _lacks(answer: SentAnswer, nodes: frozenset[tuple[str, str]]) -> bool:
     """Whether an answer is empty, or lacks one of these nodes."""
     return not answer.facts.nodes or bool(nodes - answer.facts.nodes)
 

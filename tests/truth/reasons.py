@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.truth.ledger import Ledger
 from tests.truth.readings import Case
+from tests.truth.recorder import AnswerRecorder
 
 CODES = {
     "bad_request": range(400, 401),
@@ -24,16 +24,16 @@ NOT_HERE = {"tls", "internal"}
 """What cannot happen against a simulator that speaks plain HTTP on the same machine."""
 
 
-def unfounded(case: Case, ledger: Ledger, since: float) -> str | None:
+def wrong_reason(case: Case, recorder: AnswerRecorder, since: float) -> str | None:
     """What is wrong with the reason for which a bucket fails; `since` is its last success."""
-    for reason in case.claim.reasons:
-        if reason in NOT_HERE or (reason == "overdue" and case.claim.nodes is not None):
+    for reason in case.shown.reasons:
+        if reason in NOT_HERE or (reason == "overdue" and case.shown.nodes is not None):
             return f"it fails for {reason}"
-        needs_no_call = reason == "unauthorized" and not case.holder.has_fixed_token
+        needs_no_call = reason == "unauthorized" and not case.account.has_fixed_token
         codes = CODES.get(reason)
         if codes is None or needs_no_call:
             continue
-        keys = [case.bucket, *(["login", "refresh"] if case.holder.logs_in else [])]
-        if not any(ledger.was_sent(key, codes, since - case.moment.slack) for key in keys):
+        keys = [case.bucket, *(["login", "refresh"] if case.account.logs_in else [])]
+        if not any(recorder.was_sent(key, codes, since - case.moment.slack) for key in keys):
             return f"it fails for {reason}, and nothing like it was sent since {since:.1f}"
     return None

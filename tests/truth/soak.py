@@ -17,8 +17,8 @@ from random import Random, SystemRandom
 
 import structlog
 
-from tests.truth.drive import drive
-from tests.truth.endurance import soaked
+from tests.truth.endurance import run_soak
+from tests.truth.run import run_truth_test
 
 MANY_POLLS = 100_000
 SECONDS_PER_MINUTE = 60.0
@@ -35,7 +35,7 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     seconds = math.inf if given.minutes is None else given.minutes * SECONDS_PER_MINUTE
     if given.truth:
-        return _tell_the_truth(Random(given.seed), seconds)
+        return _run_truth_tests(Random(given.seed), seconds)
     return _soak(given.polls, seconds, given.seed)
 
 
@@ -43,7 +43,7 @@ def _soak(polls: int, seconds: float, seed: int) -> int:
     _say(f"soak, seed {seed}: {polls:,} polls")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        measured = asyncio.run(soaked(polls, seconds, seed, Path(directory), _say))
+        measured = asyncio.run(run_soak(polls, seconds, seed, Path(directory), _say))
     if measured.samples:
         _say(measured.table())
     _say(f"it took {time.monotonic() - started:.0f} s")
@@ -52,15 +52,15 @@ def _soak(polls: int, seconds: float, seed: int) -> int:
     return 1 if findings else 0
 
 
-def _tell_the_truth(chance: Random, seconds: float) -> int:
+def _run_truth_tests(chance: Random, seconds: float) -> int:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         seed = chance.randrange(10**9)
         _say(f"seed {seed}")
-        outcome = asyncio.run(drive(seed))
+        outcome = asyncio.run(run_truth_test(seed))
         _say(str(outcome))
         if outcome.findings:
-            _say(outcome.complaint())
+            _say(outcome.failure_message())
             return 1
     return 0
 

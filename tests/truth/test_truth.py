@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import structlog
 
-from tests.truth.drive import drive
+from tests.truth.run import run_truth_test
 
 LEAST_SCRAPES = 100
 """Of a run on the slowest of machines; usually it is many times as many."""
@@ -15,8 +15,8 @@ LEAST_SCRAPES = 100
 async def test_no_page_ever_lies(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Through faults, reloads, renewals, clocks that jump and midnights, every page is true."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    outcome = await drive(seed, midnights=2)
+    outcome = await run_truth_test(seed, midnights=2)
     with capsys.disabled():
         print(f"\n{outcome}")  # noqa: T201 - the totals are asked for
-    assert not outcome.findings, outcome.complaint()
+    assert not outcome.findings, outcome.failure_message()
     assert outcome.scrapes > LEAST_SCRAPES

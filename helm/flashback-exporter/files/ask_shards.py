@@ -15,7 +15,7 @@ from http import HTTPStatus
 from urllib.error import HTTPError
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
-TIMEOUTS = float(os.environ.get("PATIENCE", "180"))  # seconds for the first round of polls
+PATIENCE = float(os.environ.get("PATIENCE", "180"))  # seconds for the first round of polls
 TELEMETRY_PATH = os.environ.get("TELEMETRY_PATH", "/metrics")
 # Whether the shard is there is asked, no secret is sent: its certificate need not be trusted.
 ANY_CERTIFICATE = ssl.create_default_context()
@@ -46,7 +46,7 @@ def until_ready(address: str, deadline: float) -> str | None:
         time.sleep(1)
 
 
-def print_error(address: str, ordinal: int, total: int, deadline: float) -> str | None:
+def complaint(address: str, ordinal: int, total: int, deadline: float) -> str | None:
     """What is wrong with a shard, or None."""
     if problem := until_ready(address, deadline):
         return problem
@@ -65,10 +65,10 @@ def print_error(address: str, ordinal: int, total: int, deadline: float) -> str 
 
 def main(addresses: list[str]) -> int:
     """Say of each shard how it is; 1 where one is not well."""
-    deadline = time.monotonic() + TIMEOUTS
+    deadline = time.monotonic() + PATIENCE
     problems = 0
     for ordinal, address in enumerate(addresses):
-        problem = print_error(address, ordinal, len(addresses), deadline)
+        problem = complaint(address, ordinal, len(addresses), deadline)
         problems += problem is not None
         print(f"{address}: {problem or 'good'}", flush=True)  # noqa: T201 - the pod's log
     return 1 if problems or not addresses else 0

@@ -1,4 +1,4 @@
-"""What a page claims, bucket by bucket, and whether it agrees with itself."""
+"""What a page says, bucket by bucket, and whether it agrees with itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BUCKET_GAUGES = {
 
 
 @dataclass(slots=True)
-class Claim:
+class BucketSeries:
     """What a page says of a bucket; None for what it does not say."""
 
     up: float | None = None
@@ -81,9 +81,9 @@ class Claim:
                 yield f"not exactly one status of {node} is 1: {statuses}"
 
 
-def claims(page: Page) -> dict[str, Claim]:
+def bucket_series(page: Page) -> dict[str, BucketSeries]:
     """What a page says of each bucket that it names."""
-    found: defaultdict[str, Claim] = defaultdict(Claim)
+    found: defaultdict[str, BucketSeries] = defaultdict(BucketSeries)
     for bucket in page.by("flashback_bucket_info", "bucket_id"):
         _ = found[bucket]
     for attribute, name in BUCKET_GAUGES.items():

@@ -1,4 +1,4 @@
-"""`python -m tests.truth.witness FILE …`: the exporter, and how much memory it has in use.
+"""`python -m tests.truth.memory_probe FILE …`: the exporter, and how much memory it has in use.
 
 Resident memory alone cannot tell a leak from allocators that keep what was once needed. So a
 thread beside the exporter reads their books again and again and writes the newest figure to a
@@ -31,7 +31,7 @@ def in_use() -> int:
     return int(heap.heap_used + heap.mmap_used) + sys.getallocatedblocks() * BLOCK
 
 
-def bear_witness(file: Path, ended: threading.Event) -> None:
+def write_memory(file: Path, ended: threading.Event) -> None:
     """Write what is in use to a file, over and over, until the end: whole at any moment."""
     draft = file.with_suffix(".draft")
     while True:
@@ -42,6 +42,8 @@ def bear_witness(file: Path, ended: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    witnessed = Path(sys.argv.pop(1))
-    threading.Thread(target=bear_witness, args=(witnessed, threading.Event()), daemon=True).start()
+    memory_file = Path(sys.argv.pop(1))
+    threading.Thread(
+        target=write_memory, args=(memory_file, threading.Event()), daemon=True
+    ).start()
     sys.exit(main())

@@ -13,19 +13,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from functools import partial
 from itertools import cycle
 from random import Random
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
 import httpx
 
-from benchmarks import sample, stub
-from benchmarks.measuring import Round, costs, server
-from benchmarks.table import Row, milliseconds
+from benchmarks import fake_api
+from benchmarks.processes import Round, cpu_seconds
+from benchmarks.report import Row, milliseconds
 from exporter.clock import Clock, SystemClock
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.model import GoodPoll
+from exporter.model import GoodPoll, Timing
+from exporter.polling.targets import Targets
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import StaticToken
+from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import Requester
 from exporter.upstream.transport import Transport, connections
@@ -42,45 +44,36 @@ HEADERS = {
     "Content-Type": "application/json",
     "Authorization": f"Bearer {TOKEN}",
 }
+TIMING = Timing()
+LIMITS = AnswerLimits(frozenset(fake_api.STATUSES), 1000)
 BODY = b'{"day":"2024-01-15T00:00:00.000Z"}'
 
 
-class Size(NamedTuple):
-    """How much is done."""
-
-    polls: int
-    rounds: int
-
-
-FULL = Size(polls=2000, rounds=7)
-QUICK = Size(polls=200, rounds=1)
-
-
-def compare(size: Size) -> list[Row]:
+def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     """CPU time of one poll."""
-    with server(stub.serve) as api:
-        url = f"http://127.0.0.1:{api.port}"
-        clients = {"exporter": exporter_polls, "httpx": _httpx_posts, "aiohttp": _aiohttp_posts}
-        contestants = {
-            name: partial(_polling, partial(polls, url), size.polls)
-            for name, polls in clients.items()
-        }
-        cost = {
-            name: milliseconds(found.cpu_seconds)
-            for name, found in costs(contestants, size.rounds).items()
-        }
-    name, what = "poll", f"{CONCURRENT} at once"
+    polls, rounds = (200, 1) if quick else (2000, 7)
+    clients = {"exporter": _exporter_polls, "httpx": _httpx_posts, "aiohttp": _aiohttp_posts}
+    with fake_api.served() as port:
+        url = f"http://127.0.0.1:{port}"
+        cost = cpu_seconds(
+            {name: partial(_polling, partial(of, url), polls) for name, of in clients.items()},
+            rounds,
+        )
+    shown = {name: milliseconds(seconds) for name, seconds in cost.items()}
+    what = f"{CONCURRENT} at once"
     return [
-        Row(name, what, cost["exporter"], "plain httpx", cost["httpx"], "≤ 0.2 x"),
-        Row(name, what, cost["exporter"], "bare aiohttp", cost["aiohttp"], "≤ 2.5 x"),
+        Row("poll", what, shown["exporter"], "plain httpx", shown["httpx"], "≤ 0.2 x"),
+        Row("poll", what, shown["exporter"], "bare aiohttp", shown["aiohttp"], "≤ 2.5 x"),
     ]
 
 
 @asynccontextmanager
-async def exporter_polls(url: str) -> AsyncIterator[Poll]:
+async def _exporter_polls(url: str) -> AsyncIterator[Poll]:
     """The exporter's own client, counters and texts."""
     clock = SystemClock()
-    targets = sample.targets(sample.bucket(number) for number in range(BUCKETS))
+    targets, now = Targets(), clock.now()
+    buckets = ((fake_api.bucket(number), TIMING) for number in range(BUCKETS))
+    targets.sync(targets.prepare(buckets, fake_api.STATUSES, now), now)
     turns = cycle(targets)
     transport = Transport(connections(CONCURRENT, ssl.create_default_context()))
     client = _client(url, transport, clock)
@@ -102,7 +95,7 @@ def _client(url: str, transport: Transport, clock: Clock) -> Client:
         "main",
         url,
         transport=transport,
-        timeout=sample.TIMING.poll_timeout,
+        timeout=TIMING.poll_timeout,
         max_response_bytes=8 * 2**20,
         user_agent=HEADERS["User-Agent"],
         clock=clock,
@@ -111,8 +104,8 @@ def _client(url: str, transport: Transport, clock: Clock) -> Client:
     return Client(
         requester,
         StaticToken(TOKEN),
-        answer_limits=sample.GUARD,
-        deadline=sample.TIMING.poll_interval,
+        answer_limits=LIMITS,
+        deadline=TIMING.poll_interval,
         rate_limiter=RateLimiter(1e6, clock),
         clock=clock,
         chance=Random(),  # noqa: S311 - spreads retries

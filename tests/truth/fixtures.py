@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from exporter import simulator
-from tests.truth.plan import Holder, Plan, Planned, Search
-from tests.truth.stage import USER
+from tests.truth.harness import USER
+from tests.truth.plan import Plan, PlannedAccount, PlannedBucket, PlannedDiscovery
 
 PLAIN = tuple(f"b{number:02}" for number in range(24))
 ODD = ("a/b c", 'quo"te', "back\\slash", "é☃", "50%", "0123", "a?b#c", "{x}", "...")
@@ -16,15 +16,15 @@ FIRST_TOKENS = ("given-0", "file-0")
 
 def first_plan(directory: str) -> Plan:
     """Three accounts: one logs in and finds its buckets, one has a token file, one a token."""
-    hand = [Planned(bucket) for bucket in (*PLAIN, *ODD)]
+    hand = [PlannedBucket(bucket) for bucket in (*PLAIN, *ODD)]
     login = {"login": {"email": USER.email, "password_file": f"{directory}/password"}}
     file = {"authorization": {"credentials_file": f"{directory}/token"}}
     given = {"authorization": {"credentials": FIRST_TOKENS[0]}}
     return Plan(
         (
-            Holder("login", login, tuple(hand[:4]), Search()),
-            Holder("file", file, tuple(hand[4:16]), None, 45, 150),
-            Holder("given", given, tuple(hand[16:]), None, 60, 240),
+            PlannedAccount("login", login, tuple(hand[:4]), PlannedDiscovery()),
+            PlannedAccount("file", file, tuple(hand[4:16]), None, 45, 150),
+            PlannedAccount("given", given, tuple(hand[16:]), None, 60, 240),
         )
     )
 

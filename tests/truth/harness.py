@@ -17,9 +17,9 @@ from exporter.app import Options, run_app
 from exporter.config import Config, parse
 from exporter.web.server import ListenAddress
 from tests.truth.clock import JumpingClock
-from tests.truth.ledger import Watched
 from tests.truth.plan import Plan
 from tests.truth.readings import Moment
+from tests.truth.recorder import RecordedSimulator
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 USER = simulator.User("ops@example.com", "pa55word")
@@ -34,7 +34,7 @@ LEAST_SLACK = 5.0
 """Simulated seconds from an answer's last byte to the end of its poll, where nothing is busy."""
 
 
-class Scraped(NamedTuple):
+class ScrapedPage(NamedTuple):
     """A page as it came."""
 
     text: str
@@ -42,10 +42,12 @@ class Scraped(NamedTuple):
     moment: Moment
 
 
-class Stage:
+class Harness:
     """Everything that a run needs to hand."""
 
-    def __init__(self, api: Watched, clock: JumpingClock, port: int, directory: Path) -> None:
+    def __init__(
+        self, api: RecordedSimulator, clock: JumpingClock, port: int, directory: Path
+    ) -> None:
         self.api = api
         self.clock = clock
         self.port = port
@@ -68,7 +70,7 @@ class Stage:
         async with self.session.get(path) as answer:
             return answer.status
 
-    async def scrape(self, *, openmetrics: bool, gzip: bool) -> Scraped:
+    async def scrape(self, *, openmetrics: bool, gzip: bool) -> ScrapedPage:
         """A page in one format or the other."""
         headers = {"Accept": OPENMETRICS if openmetrics else "text/plain"}
         headers["Accept-Encoding"] = "gzip" if gzip else "identity"
@@ -82,7 +84,7 @@ class Stage:
         after = self.clock.monotonic()
         busy = 4 * max(self._late) * self.clock.speed
         slack = LEAST_SLACK + busy + after - before
-        return Scraped(body.decode(), openmetrics, Moment(before, after, slack))
+        return ScrapedPage(body.decode(), openmetrics, Moment(before, after, slack))
 
     @property
     def session(self) -> aiohttp.ClientSession:

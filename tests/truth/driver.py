@@ -8,10 +8,10 @@ from dataclasses import replace
 from random import Random
 
 from exporter import simulator
-from tests.truth.cast import FIRST_TOKENS, PLAIN, buckets
-from tests.truth.changes import FAST, Changes
+from tests.truth.changes import FAST, ConfigChanges
 from tests.truth.checker import Checker
-from tests.truth.stage import USER, Stage
+from tests.truth.fixtures import FIRST_TOKENS, PLAIN, buckets
+from tests.truth.harness import USER, Harness
 
 HEAVY = {"gzip-bomb", "huge-body", "deep-json", "hundreds-of-nodes"}
 """Scenarios that keep a machine busy: for one bucket at a time."""
@@ -27,26 +27,26 @@ AT_MIDNIGHT = (
 )
 """Longer than any grace, and within it."""
 
-MIDNIGHT_SHARE = 0.6
-"""How often one of these is part of a trouble."""
+MIDNIGHT_FAULTS_SHARE = 0.6
+"""How often one of these is among the faults."""
 
 SHARES = (0.1, 0.3, 0.6, 1)
 
 
-class Director:
+class Driver:
     """Makes things happen."""
 
-    def __init__(self, chance: Random, stage: Stage, checker: Checker) -> None:
-        self.event_logger: list[str] = []
+    def __init__(self, chance: Random, harness: Harness, checker: Checker) -> None:
+        self.events: list[str] = []
         self.counts: Counter[str] = Counter()
         self._chance = chance
-        self._stage = stage
+        self._harness = harness
         self._checker = checker
-        self._changes = Changes(chance, stage, checker)
+        self._changes = ConfigChanges(chance, harness, checker)
         self._tokens = FIRST_TOKENS
-        self._acts: dict[Callable[[], Awaitable[str]], int] = {
-            self._trouble: 12,
-            self._calm: 4,
+        self._actions: dict[Callable[[], Awaitable[str]], int] = {
+            self._play_faults: 12,
+            self._end_faults: 4,
             self._changes.rename: 3,
             self._changes.add_or_remove: 4,
             self._changes.move: 1,
@@ -57,10 +57,10 @@ class Director:
             self._changes.break_the_file: 2,
             self._changes.reload_the_same: 2,
             self._changes.go_elsewhere: 1,
-            self._changes.search_otherwise: 2,
+            self._changes.discover_otherwise: 2,
             self._change_what_there_is: 4,
             self._swap_the_token: 3,
-            self._spoil_a_secret: 2,
+            self._break_a_secret: 2,
             self._fix_the_secrets: 3,
             self._change_token_rules: 1,
             self._set_the_clock: 1,
@@ -71,39 +71,39 @@ class Director:
         """Put the files in place that the first plan names."""
         self._secret("password", USER.password)
         self._secret("token", self._tokens[1])
-        self._stage.api.tokens = self._tokens
-        self._stage.write(self._checker.plan)
+        self._harness.api.tokens = self._tokens
+        self._harness.write(self._checker.plan)
 
-    async def act(self) -> None:
+    async def step(self) -> None:
         """Let one thing happen."""
-        acts = list(self._acts)
-        act = self._chance.choices(acts, list(self._acts.values()))[0]
-        self._note(act.__name__.strip("_"), await act())
+        actions = list(self._actions)
+        action = self._chance.choices(actions, list(self._actions.values()))[0]
+        self._note(action.__name__.strip("_"), await action())
 
-    async def make_good(self) -> None:
-        """End all trouble, and fix what was broken."""
-        self._stage.api.token_server.rules = simulator.TokenRules()
+    async def repair_everything(self) -> None:
+        """End all faults, and fix what was broken."""
+        self._harness.api.token_server.rules = simulator.TokenRules()
         await self._fix_the_secrets()
-        self._stage.api.play("")
-        self._stage.api.buckets = buckets()
-        self._stage.api.forbidden = ()
+        self._harness.api.play("")
+        self._harness.api.buckets = buckets()
+        self._harness.api.forbidden = ()
         await self._changes.apply(replace(self._checker.plan, max_per_second=FAST))
-        self._note("make_good", "")
+        self._note("repair_everything", "")
 
-    def _note(self, act: str, what: str) -> None:
-        self.counts[act] += 1
-        now = self._stage.clock.monotonic()
-        self.event_logger.append(
-            f"{now:10.1f} {self._stage.clock.wall() % 86400:8.1f} {act}: {what}"
+    def _note(self, action: str, what: str) -> None:
+        self.counts[action] += 1
+        now = self._harness.clock.monotonic()
+        self.events.append(
+            f"{now:10.1f} {self._harness.clock.wall() % 86400:8.1f} {action}: {what}"
         )
 
-    async def _trouble(self) -> str:
+    async def _play_faults(self) -> str:
         names = self._chance.sample(list(simulator.SCENARIOS), self._chance.randint(1, 4))
-        troubles = [self._limited(name) for name in names]
-        if self._chance.random() < MIDNIGHT_SHARE:
-            troubles.append(self._chance.choice(AT_MIDNIGHT))
-        text = ",".join(troubles)
-        self._stage.api.play(text)
+        faults = [self._limited(name) for name in names]
+        if self._chance.random() < MIDNIGHT_FAULTS_SHARE:
+            faults.append(self._chance.choice(AT_MIDNIGHT))
+        text = ",".join(faults)
+        self._harness.api.play(text)
         return text
 
     def _limited(self, name: str) -> str:
@@ -114,35 +114,35 @@ class Director:
             return share + "".join(f"/bucket={bucket}" for bucket in hits)
         return share
 
-    async def _calm(self) -> str:
-        self._stage.api.play("")
+    async def _end_faults(self) -> str:
+        self._harness.api.play("")
         return ""
 
     async def _change_what_there_is(self) -> str:
         """Buckets come, go, are renamed, or are not for everyone."""
         there = buckets()
         gone = self._chance.sample(there, self._chance.randint(0, 4))
-        self._stage.api.buckets = tuple(
+        self._harness.api.buckets = tuple(
             replace(each, name=f"renamed-{self._chance.randrange(5)}")
             if each.name and self._chance.random() < 0.2
             else each
             for each in there
             if each not in gone
         )
-        self._stage.api.forbidden = self._chance.sample(PLAIN, self._chance.randint(0, 2))
-        return f"gone {[each.id for each in gone]}, forbidden {self._stage.api.forbidden}"
+        self._harness.api.forbidden = self._chance.sample(PLAIN, self._chance.randint(0, 2))
+        return f"gone {[each.id for each in gone]}, forbidden {self._harness.api.forbidden}"
 
     async def _swap_the_token(self) -> str:
         """The one in the file; the old one ends at once."""
         self._tokens = (self._tokens[0], f"file-{sum(self.counts.values())}")
-        self._stage.api.tokens = self._tokens
+        self._harness.api.tokens = self._tokens
         self._secret("token", self._tokens[1])
         return self._tokens[1]
 
-    async def _spoil_a_secret(self) -> str:
+    async def _break_a_secret(self) -> str:
         name, text = self._chance.choice(["token", "password"]), self._chance.choice(["", "wrong"])
         if self._chance.random() < 0.3:
-            (self._stage.directory / name).unlink(missing_ok=True)
+            (self._harness.directory / name).unlink(missing_ok=True)
             return f"{name} is gone"
         self._secret(name, text)
         return f"{name} is {text!r}"
@@ -150,16 +150,16 @@ class Director:
     async def _fix_the_secrets(self) -> str:
         self._secret("password", USER.password)
         self._tokens = (f"given-{sum(self.counts.values())}", self._tokens[1])
-        given = next(each for each in self._checker.plan.holders if each.has_fixed_token)
+        given = next(each for each in self._checker.plan.accounts if each.has_fixed_token)
         access = {"authorization": {"credentials": self._tokens[0]}}
         await self._changes.change(replace(given, access=access))
         return await self._swap_the_token()
 
     def _secret(self, name: str, text: str) -> None:
         """Replace a file as a careful person does."""
-        new = self._stage.directory / f"{name}.new"
+        new = self._harness.directory / f"{name}.new"
         new.write_text(f"{text}\n", "utf-8")
-        new.replace(self._stage.directory / name)
+        new.replace(self._harness.directory / name)
 
     async def _change_token_rules(self) -> str:
         rules = simulator.TokenRules(
@@ -169,15 +169,15 @@ class Director:
             spelling=self._chance.choice(list(simulator.Spelling)),
             delay=self._chance.choice([0.0, 2.0]),
         )
-        self._stage.api.token_server.rules = rules
+        self._harness.api.token_server.rules = rules
         return str(rules)
 
     async def _set_the_clock(self) -> str:
         seconds = self._chance.choice([-1, 1]) * self._chance.uniform(1, 90)
-        self._stage.clock.set_wall(self._stage.clock.wall() + seconds)
+        self._harness.clock.set_wall(self._harness.clock.wall() + seconds)
         return f"by {seconds:.1f}s"
 
     async def _sleep(self) -> str:
         seconds = self._chance.uniform(1, 400)
-        self._stage.clock.suspend(seconds)
+        self._harness.clock.suspend(seconds)
         return f"for {seconds:.1f}s"

@@ -10,19 +10,19 @@ from random import Random
 
 from exporter import simulator
 from tests.fakes import MIDNIGHT
-from tests.truth.cast import buckets, first_plan
 from tests.truth.checker import Checker
 from tests.truth.clock import SECONDS_PER_DAY, JumpingClock
-from tests.truth.director import Director
-from tests.truth.ledger import Watched
+from tests.truth.driver import Driver
+from tests.truth.fixtures import buckets, first_plan
+from tests.truth.harness import USER, Harness
 from tests.truth.pages import Page, PageError, library_samples, page
-from tests.truth.stage import USER, Stage
+from tests.truth.recorder import RecordedSimulator
 
 BEFORE_MIDNIGHT = 300.0
 AFTER_MIDNIGHT = 780.0
 """Simulated seconds that are lived through around each midnight."""
 
-BETWEEN_ACTS = 25.0
+BETWEEN_ACTIONS = 25.0
 """Simulated seconds, on average."""
 
 LONGEST_GAP = 1.0
@@ -36,7 +36,7 @@ RECOVERY = 1200.0
 
 
 @dataclass
-class PollResult:
+class RunResult:
     """What a run came to."""
 
     seed: int
@@ -44,22 +44,22 @@ class PollResult:
     samples: int = 0
     midnights: int = 0
     calls: int = 0
-    acts: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
-    event_logger: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         failures = ", ".join(f"{reason} {n}" for reason, n in sorted(self.failures.items()) if n)
-        acts = ", ".join(f"{act} {n}" for act, n in sorted(self.acts.items()))
+        actions = ", ".join(f"{action} {n}" for action, n in sorted(self.actions.items()))
         return (
             f"seed {self.seed}: {self.scrapes} scrapes, {self.samples} samples, {self.calls} calls,"
-            f" {self.midnights} midnights\n  failed attempts: {failures}\n  acts: {acts}"
+            f" {self.midnights} midnights\n  failed attempts: {failures}\n  actions: {actions}"
         )
 
-    def complaint(self) -> str:
+    def failure_message(self) -> str:
         """What an assertion says."""
-        happened = "\n  ".join(self.event_logger[-25:])
+        happened = "\n  ".join(self.events[-25:])
         found = "\n".join(self.findings[:10])
         return f"seed {self.seed}, scrape {self.scrapes}:\n{found}\nwhat happened:\n  {happened}"
 
@@ -67,19 +67,19 @@ class PollResult:
 class _Run:
     """A run while it lasts."""
 
-    def __init__(self, seed: int, stage: Stage) -> None:
-        self.outcome = PollResult(seed)
-        self._stage = stage
+    def __init__(self, seed: int, harness: Harness) -> None:
+        self.outcome = RunResult(seed)
+        self._harness = harness
         self._chance = Random(seed)
-        plan = first_plan(str(stage.directory))
-        self._checker = Checker(stage.api.ledger, stage.clock, plan)
-        self._director = Director(self._chance, stage, self._checker)
-        self._next_act = 0.0
+        plan = first_plan(str(harness.directory))
+        self._checker = Checker(harness.api.recorder, harness.clock, plan)
+        self._driver = Driver(self._chance, harness, self._checker)
+        self._next_action = 0.0
 
     async def through(self, midnights: int) -> None:
         """Live through so many midnights, or until something is not true."""
-        self._director.prepare()
-        async with self._stage.serving(Random(self.outcome.seed)):
+        self._driver.prepare()
+        async with self._harness.serving(Random(self.outcome.seed)):
             while self.outcome.midnights < midnights and not self.outcome.findings:
                 await self._cross()
             if not self.outcome.findings:
@@ -88,21 +88,23 @@ class _Run:
 
     async def _cross(self) -> None:
         """Live through the time around a midnight."""
-        clock = self._stage.clock
+        clock = self._harness.clock
         if self.outcome.midnights:
             self._leap()
         end = _next_midnight(clock.wall()) + AFTER_MIDNIGHT
         while clock.wall() < end and not self.outcome.findings:
-            if clock.monotonic() >= self._next_act:
-                await self._director.act()
-                self._next_act = clock.monotonic() + self._chance.expovariate(1 / BETWEEN_ACTS)
+            if clock.monotonic() >= self._next_action:
+                await self._driver.step()
+                self._next_action = clock.monotonic() + self._chance.expovariate(
+                    1 / BETWEEN_ACTIONS
+                )
             await self._look()
             await clock.sleep(self._chance.uniform(0, LONGEST_GAP))
         self.outcome.midnights += 1
 
     def _leap(self) -> None:
         """To shortly before the next midnight: the machine slept, or somebody set the clock."""
-        clock = self._stage.clock
+        clock = self._harness.clock
         ahead = _next_midnight(clock.wall()) - BEFORE_MIDNIGHT - clock.wall()
         if self._chance.random() < 0.5:
             clock.suspend(ahead)
@@ -111,22 +113,22 @@ class _Run:
 
     async def _recover(self) -> None:
         """Once nothing is wrong any more, every bucket is well again before long."""
-        await self._director.make_good()
-        clock = self._stage.clock
+        await self._driver.repair_everything()
+        clock = self._harness.clock
         end = clock.monotonic() + RECOVERY
         down = {"": 0.0}
         while down and not self.outcome.findings:
             there = await self._look()
             down = {} if there is None else _not_up(there)
             if down and clock.monotonic() > end:
-                self.outcome.findings.append(f"not well {RECOVERY:.0f}s after all trouble: {down}")
+                self.outcome.findings.append(f"not well {RECOVERY:.0f}s after all faults: {down}")
             await clock.sleep(5)
 
     async def _look(self) -> Page | None:
         """Scrape, and check every word."""
         number = self.outcome.scrapes
         openmetrics, gzip = number % 2 == 1, number % 5 == 0
-        scraped = await self._stage.scrape(openmetrics=openmetrics, gzip=gzip)
+        scraped = await self._harness.scrape(openmetrics=openmetrics, gzip=gzip)
         self.outcome.scrapes += 1
         try:
             seen = page(scraped.text, openmetrics=openmetrics)
@@ -143,22 +145,24 @@ class _Run:
         return seen
 
     def _add_up(self) -> None:
-        ledger, outcome = self._stage.api.ledger, self.outcome
-        outcome.calls = sum(ledger.calls_by_kind.values())
-        outcome.acts, outcome.event_logger = self._director.counts, self._director.event_logger
+        recorder, outcome = self._harness.api.recorder, self.outcome
+        outcome.calls = sum(recorder.calls_by_kind.values())
+        outcome.actions, outcome.events = self._driver.counts, self._driver.events
         for series, value in self._last.of("flashback_api_request_failures_total").items():
             outcome.failures[series.label("reason")] += int(value)
 
 
-async def drive(seed: int, *, midnights: int = 3, speed: float = 60.0) -> PollResult:
+async def run_truth_test(seed: int, *, midnights: int = 3, speed: float = 60.0) -> RunResult:
     """Live through the midnights; the run ends with the first page that is not true."""
     clock = JumpingClock(MIDNIGHT - BEFORE_MIDNIGHT, speed)
     rules = simulator.TokenRules(lifetime=400.0)
-    api = Watched(clock, seed=seed, buckets=buckets(), tokens=(), users=[USER], rules=rules)
+    api = RecordedSimulator(
+        clock, seed=seed, buckets=buckets(), tokens=(), users=[USER], rules=rules
+    )
     with tempfile.TemporaryDirectory() as directory:
         async with simulator.serve(api) as url:
             port = int(url.rpartition(":")[2])
-            run = _Run(seed, Stage(api, clock, port, Path(directory)))
+            run = _Run(seed, Harness(api, clock, port, Path(directory)))
             await run.through(midnights)
             return run.outcome
 

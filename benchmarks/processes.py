@@ -1,7 +1,7 @@
-"""Contestants in processes of their own, and what a round costs them in CPU time.
+"""What is measured runs in processes of its own; what a round of work costs there in CPU time.
 
 Rounds alternate between the contestants, so that a busy neighbour hurts all of them alike, and the
-median of the rounds counts. What is measured stands in the modules of the benchmarks.
+median of the rounds counts.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import pickle
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from statistics import median
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 Round: TypeAlias = Callable[[], int]
 """Does some work; the number of operations that were in it."""
@@ -25,10 +23,7 @@ Round: TypeAlias = Callable[[], int]
 Preparation: TypeAlias = Callable[[], AbstractContextManager[Round]]
 """What a contestant sets up before its first round. Can be pickled."""
 
-Serving: TypeAlias = Callable[[Connection], None]
-"""A server: sends its port, and serves until the connection's other end closes."""
-
-LONGEST_ROUND = 180.0
+LONGEST_SILENCE = 180.0
 """A process that has not answered for this long, seconds, is taken for dead."""
 
 SPAWNING = multiprocessing.get_context("spawn")
@@ -39,43 +34,21 @@ NOT_INSTALLED = ("click", "greenlet", "pygments", "rich")
 what is measured does without, as it does with users."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an operation takes: the median of the rounds."""
-
-    cpu_seconds: float
-    peak_bytes: float  # resident, of the whole process so far
-
-
-class Server(NamedTuple):
-    """A server in another process."""
-
-    pid: int
-    port: int
-
-
-def costs(contestants: Mapping[str, Preparation], rounds: int) -> dict[str, Cost]:
-    """What each contestant's operations cost, after a round that does not count."""
+def cpu_seconds(contestants: Mapping[str, Preparation], rounds: int) -> dict[str, float]:
+    """What an operation of each contestant costs, after a round that does not count."""
     with ExitStack() as stack:
         pipes = {
-            name: stack.enter_context(process(_contest, preparation))
+            name: stack.enter_context(process(_contest, preparation))[1]
             for name, preparation in contestants.items()
         }
-        for _, pipe in pipes.values():
-            _received(pipe)
-        samples: dict[str, list[Cost]] = {name: [] for name in pipes}
+        for pipe in pipes.values():
+            received(pipe)
+        samples: dict[str, list[float]] = {name: [] for name in pipes}
         for _ in range(rounds + 1):
-            for name, (_, pipe) in pipes.items():
+            for name, pipe in pipes.items():
                 pipe.send("round")
-                samples[name].append(_received(pipe))
-    return {name: _median(counted) for name, (_, *counted) in samples.items()}
-
-
-@contextmanager
-def server(serve: Serving) -> Iterator[Server]:
-    """A server in a process of its own while the body runs."""
-    with process(serve) as (pid, pipe):
-        yield Server(pid, _received(pipe))
+                samples[name].append(received(pipe))
+    return {name: median(counted) for name, (_, *counted) in samples.items()}
 
 
 @contextmanager
@@ -96,6 +69,13 @@ def process(target: Callable[..., None], *args: object) -> Iterator[tuple[int, C
         child.kill()
 
 
+def received(pipe: Connection) -> Any:  # noqa: ANN401 - what a process of ours has sent
+    """What the process has to say. Raises TimeoutError."""
+    if not pipe.poll(LONGEST_SILENCE):
+        raise TimeoutError("a benchmark's process does not answer")
+    return pipe.recv()
+
+
 def _run(work: bytes, pipe: Connection) -> None:
     """Unpack the work, which imports what it needs, as where only the exporter is installed."""
     sys.modules.update(dict.fromkeys(NOT_INSTALLED))  # type: ignore[arg-type] # None: not there
@@ -110,8 +90,7 @@ def _contest(preparation: Preparation, pipe: Connection) -> None:
         while _is_asked(pipe):
             started = time.process_time()
             operations = do_round()
-            spent = time.process_time() - started
-            pipe.send(Cost(spent / operations, _peak_bytes()))
+            pipe.send((time.process_time() - started) / operations)
 
 
 def _is_asked(pipe: Connection) -> bool:
@@ -120,21 +99,3 @@ def _is_asked(pipe: Connection) -> bool:
     except EOFError:
         return False
     return True
-
-
-def _received(pipe: Connection) -> Any:  # noqa: ANN401 - what a process of ours has sent
-    if not pipe.poll(LONGEST_ROUND):
-        raise TimeoutError("a benchmark's process does not answer")
-    return pipe.recv()
-
-
-def _median(samples: list[Cost]) -> Cost:
-    return Cost(
-        median(sample.cpu_seconds for sample in samples),
-        max(sample.peak_bytes for sample in samples),
-    )
-
-
-def _peak_bytes() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

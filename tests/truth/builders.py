@@ -1,4 +1,4 @@
-"""A simulator's ledger and an exporter's page made by hand, for tests of the checker itself."""
+"""A simulator's recorder and an exporter's page made by hand, for tests of the checker itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tests.fakes import NOON
 from tests.truth.checker import Checker
 from tests.truth.clock import JumpingClock
 from tests.truth.facts import Row, facts
-from tests.truth.ledger import Ledger
 from tests.truth.pages import page
-from tests.truth.plan import Holder, Plan, Planned
+from tests.truth.plan import Plan, PlannedAccount, PlannedBucket
 from tests.truth.readings import Moment
+from tests.truth.recorder import AnswerRecorder
 
 NAMES = {
     "uptime": "flashback_node_uptime_ratio",
@@ -23,10 +23,10 @@ NAMES = {
 }
 PLAN = Plan(
     (
-        Holder(
+        PlannedAccount(
             "main",
             {"authorization": {"credentials": "t"}},
-            (Planned("b1"), Planned("b2")),
+            (PlannedBucket("b1"), PlannedBucket("b2")),
             poll_interval=60,
             stale_after=180,
         ),
@@ -45,16 +45,15 @@ class StillClock(JumpingClock):
         return self.passed
 
 
-class Scene:
+class HandMadeRun:
     """Two buckets of two nodes, asked for once a minute, and truthful pages about them."""
 
     def __init__(self, wall: float = NOON) -> None:
         self.clock = StillClock(wall)
-        self.ledger = Ledger(self.clock.monotonic)
-        self.checker = Checker(self.ledger, self.clock, PLAN)
+        self.recorder = AnswerRecorder(self.clock.monotonic)
+        self.checker = Checker(self.recorder, self.clock, PLAN)
         self.lag = 0.0
         self.requests = 0
-        self.extra: list[str] = []
         self.shown: dict[str, tuple[list[Row], date, float]] = {}
         """The rows of each bucket, their day, and when they were got, Unix time."""
 
@@ -63,19 +62,14 @@ class Scene:
         """The day of the clock."""
         return datetime.fromtimestamp(self.clock.wall(), UTC).date()
 
-    def poll(self, bucket: str, *nodes: Row, keep: bool = False, asked: date | None = None) -> None:
-        """A poll whose answer has these nodes; it is shown unless what is shown is kept."""
-        asked = asked or self.today
-        self.ledger.count_call(CallKind.STATS, bucket)
-        self.ledger.statuses[200] += 1
-        self.ledger.codes[bucket][200] = self.clock.passed
-        rows, day, _ = self.shown.get(bucket, ([], self.today, 0.0))
-        if not keep:
-            rows, day = list(nodes), asked
-        served = Served(self.clock.wall(), bucket, asked, tuple(map(dict, nodes)))
-        self.ledger.served.append(served)
+    def poll(self, bucket: str, *nodes: Row) -> None:
+        """A poll whose answer has these nodes."""
+        self.recorder.count_call(CallKind.STATS, bucket)
+        self.recorder.statuses[200] += 1
+        day, rows = self.today, tuple(map(dict, nodes))
+        self.recorder.served.append(Served(self.clock.wall(), bucket, day, rows))
         self.clock.passed += 0.1
-        self.shown[bucket] = (rows, day, self.clock.wall())
+        self.shown[bucket] = (list(nodes), day, self.clock.wall())
         self.requests += 1
 
     def poll_all(self) -> None:
@@ -111,7 +105,7 @@ class Scene:
                 *(name + sample for sample in samples),
             )
         ]
-        return "\n".join([*lines, *self.extra, ""])
+        return "\n".join([*lines, ""])
 
     def _add_bucket(
         self, families: dict[str, list[str]], bucket: str, day: date, success: float

@@ -31,7 +31,7 @@ LONGEST_ANSWER, LONGEST_PACKED = 2**20, 50_000
 Span: TypeAlias = tuple[float, float]
 
 
-class Handover:
+class SentAnswer:
     """An answer with nodes that left the simulator as a whole."""
 
     def __init__(self, at: float, day: date, rows: Iterable[Row]) -> None:
@@ -52,7 +52,7 @@ class Handover:
         return facts(self._rows)
 
 
-class Entry(NamedTuple):
+class ListedBucket(NamedTuple):
     """A bucket in a listing."""
 
     id: str
@@ -66,17 +66,17 @@ class Listing(NamedTuple):
     """A list of buckets that left the simulator as a whole."""
 
     at: float  # monotonic
-    entries: tuple[Entry, ...]
+    entries: tuple[ListedBucket, ...]
 
 
-class Ledger(simulator.Recorder):
+class AnswerRecorder(simulator.Recorder):
     """A record that remembers when, and finds what happened to a bucket at once."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         super().__init__(keep=1000)
         self._monotonic = monotonic
-        self.served = _Tap(self._serve)
-        self.issued = _Tap(self._issue)
+        self.served = _Forwarding(self._serve)
+        self.issued = _Forwarding(self._issue)
         self.asked_at: dict[str, float] = {}
         self.codes: dict[str, dict[int, float]] = defaultdict(dict)
         """When a status was last sent for a bucket, or for a call of another kind."""
@@ -84,7 +84,7 @@ class Ledger(simulator.Recorder):
         self._recorded: str | None = None  # the bucket whose answer was just recorded
         self.listings: list[Listing] = []
         self.statuses: Counter[int] = Counter()
-        self._handovers: dict[str, deque[Handover]] = defaultdict(
+        self._answers_of: dict[str, deque[SentAnswer]] = defaultdict(
             lambda: deque(maxlen=ANSWERS_KEPT)
         )
 
@@ -94,15 +94,15 @@ class Ledger(simulator.Recorder):
             self.asked_at[subject] = self._monotonic()
         return super().count_call(kind, subject)
 
-    def handovers(self, bucket: str, span: Span) -> list[Handover]:
-        """The answers for a bucket that were handed over in a span of time, newest first."""
-        kept = list(self._handovers[bucket])
+    def answers_for(self, bucket: str, span: Span) -> list[SentAnswer]:
+        """The answers for a bucket that were sent in a span of time, newest first."""
+        kept = list(self._answers_of[bucket])
         times = [each.at for each in kept]
         return kept[bisect_left(times, span[0]) : bisect_right(times, span[1])][::-1]
 
     def remembers(self, bucket: str, moment: float) -> bool:
         """Whether no answer since then was dropped from here."""
-        kept = self._handovers[bucket]
+        kept = self._answers_of[bucket]
         return len(kept) < ANSWERS_KEPT or kept[0].at < moment
 
     def was_sent(self, key: str, codes: Iterable[int], since: float) -> bool:
@@ -121,7 +121,7 @@ class Ledger(simulator.Recorder):
             if isinstance(rows, list) and answer.get("success") is not False:
                 # Of a shape that is wrong, and yet such that there are rows in it.
                 usable = (row for row in rows if isinstance(row, dict))
-                self._handovers[key].append(Handover(now, day, usable))
+                self._answers_of[key].append(SentAnswer(now, day, usable))
         elif key == "bucket":
             entries = _entries(answer)
             if entries is not None:
@@ -129,20 +129,20 @@ class Ledger(simulator.Recorder):
 
     def _serve(self, served: Served) -> None:
         self._recorded = served.bucket
-        handover = Handover(self._monotonic(), served.day, served.rows)
-        self._handovers[served.bucket].append(handover)
+        sent = SentAnswer(self._monotonic(), served.day, served.rows)
+        self._answers_of[served.bucket].append(sent)
 
     def _issue(self, grant: IssuedTokens) -> None:
         self.expiries.add(float(grant.expires_at))
 
 
-class Watched(simulator.Simulator):
-    """A simulator that keeps a ledger."""
+class RecordedSimulator(simulator.Simulator):
+    """A simulator that records what it sends."""
 
     def __init__(self, clock: JumpingClock, **settings: Any) -> None:  # noqa: ANN401 - the simulator's
         super().__init__(now=clock.wall, sleep=clock.sleep, **settings)
-        self.ledger = Ledger(clock.monotonic)
-        self.record = self.ledger
+        self.recorder = AnswerRecorder(clock.monotonic)
+        self.record = self.recorder
 
     def app(self) -> web.Application:
         """The API, each of its answers noted when it begins to leave."""
@@ -153,13 +153,13 @@ class Watched(simulator.Simulator):
     async def _noting(self, request: web.Request, response: web.StreamResponse) -> None:
         parts = request.raw_path.partition("?")[0].split("/")
         if parts[-1] == "stats":
-            self.ledger.note(unquote(parts[-2]), response, _day(await request.read()))
+            self.recorder.note(unquote(parts[-2]), response, _day(await request.read()))
         else:
-            self.ledger.note(parts[-1], response, None)
+            self.recorder.note(parts[-1], response, None)
 
 
-class _Tap(deque[Any]):
-    """A full record's place, where everything is handed on and nothing kept."""
+class _Forwarding(deque[Any]):
+    """Stands where the record would keep items: hands each on, and keeps none."""
 
     def __init__(self, take: Callable[[Any], None]) -> None:
         super().__init__(maxlen=0)
@@ -192,12 +192,12 @@ def _answer(response: web.StreamResponse) -> dict[str, object]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _entries(answer: dict[str, object]) -> tuple[Entry, ...] | None:
+def _entries(answer: dict[str, object]) -> tuple[ListedBucket, ...] | None:
     """The usable buckets in a listing as sent, each id once; None where it is no listing."""
     entries = answer.get("buckets")
     if not isinstance(entries, list) or answer.get("success") is False:
         return None
-    found: dict[str, Entry] = {}
+    found: dict[str, ListedBucket] = {}
     for each in entries:
         name = each.get("id") if isinstance(each, dict) else None
         if isinstance(name, str) and name == clean(name) and name not in {"", ".", ".."}:
@@ -205,9 +205,9 @@ def _entries(answer: dict[str, object]) -> tuple[Entry, ...] | None:
     return tuple(found.values())
 
 
-def _entry(bucket: str, fields: dict[str, object]) -> Entry:
+def _entry(bucket: str, fields: dict[str, object]) -> ListedBucket:
     texts = [
         clean(value) if isinstance(value := fields.get(key), str) else ""
         for key in ("name", "storageType", "region", "workspaceId")
     ]
-    return Entry(bucket, texts[0] or bucket, *texts[1:])
+    return ListedBucket(bucket, texts[0] or bucket, *texts[1:])

@@ -7,10 +7,10 @@ from itertools import product
 from typing import TypeAlias
 
 from tests.truth.clock import JumpingClock
-from tests.truth.ledger import Entry, Ledger, Span
 from tests.truth.pages import Page, Series
-from tests.truth.plan import Holder, Plan
+from tests.truth.plan import Plan, PlannedAccount
 from tests.truth.readings import Moment
+from tests.truth.recorder import AnswerRecorder, ListedBucket, Span
 
 INFO = "flashback_bucket_info"
 COUNT = "flashback_account_discovered_buckets"
@@ -19,14 +19,14 @@ EARLIER = 8
 """How many listings before an empty one may be what is still known; some are lost in reloads."""
 ROUNDING = 0.01
 
-Found: TypeAlias = "tuple[Entry, ...]"
+Found: TypeAlias = "tuple[ListedBucket, ...]"
 
 
-class Rosters:
-    """Holds the buckets of a page against the plan and the listings handed over."""
+class BucketLists:
+    """Holds the buckets of a page against the plan and the listings sent."""
 
-    def __init__(self, ledger: Ledger, clock: JumpingClock) -> None:
-        self._ledger = ledger
+    def __init__(self, recorder: AnswerRecorder, clock: JumpingClock) -> None:
+        self._recorder = recorder
         self._clock = clock
         self._before: dict[str, list[Found]] = {}
         self._successes: dict[str, tuple[float | None, float]] = {}
@@ -34,7 +34,7 @@ class Rosters:
 
     def findings(self, page: Page, plan: Plan, moment: Moment) -> Iterator[str]:
         """Which buckets are missing, too many, or named otherwise."""
-        possible = {holder.name: self._found(page, holder, moment) for holder in plan.holders}
+        possible = {account.name: self._found(page, account, moment) for account in plan.accounts}
         for name, options in possible.items():
             if not options:
                 yield f"what discovery says of {name} agrees with no listing"
@@ -57,34 +57,34 @@ class Rosters:
         """Another configuration is at work: what was possible before it is not any more."""
         self._before = {}
 
-    def _found(self, page: Page, holder: Holder, moment: Moment) -> list[Found]:
+    def _found(self, page: Page, account: PlannedAccount, moment: Moment) -> list[Found]:
         """What listings may have told, as far as the page says that they were taken in."""
-        count = page.by(COUNT, "account").get(holder.name)
-        success = page.by(SUCCESS, "account").get(holder.name)
-        if holder.search is None:
+        count = page.by(COUNT, "account").get(account.name)
+        success = page.by(SUCCESS, "account").get(account.name)
+        if account.discovery is None:
             return [()] if (count, success) == (None, None) else []
         if success is None:
             return [()] if not count else []
-        known = self._successes.get(holder.name, (None, 0.0))
+        known = self._successes.get(account.name, (None, 0.0))
         if known[0] != success:
-            known = self._successes[holder.name] = (success, moment.slack)
+            known = self._successes[account.name] = (success, moment.slack)
         latest = moment.after + ROUNDING
         ends = [end for end in self._clock.moments(success) if end <= latest]
         return [
             entries
             for end in ends
             for entries in self._told(self._span(end, known[1]))
-            if sum(map(holder.search.admits, entries)) == count
+            if sum(map(account.discovery.matches, entries)) == count
         ]
 
     def _span(self, end: float, slack: float) -> Span:
-        """When the listing must have been handed over that was taken in at `end`."""
+        """When the listing must have been sent that was taken in at `end`."""
         start = end - slack
         return (start - self._clock.slept(start, end), end + ROUNDING)
 
     def _told(self, span: Span) -> Iterator[Found]:
         """What is known after a listing of a span; an empty one is believed the second time."""
-        listings = [each for each in self._ledger.listings if each.at <= span[1]]
+        listings = [each for each in self._recorder.listings if each.at <= span[1]]
         for number, listing in reversed(list(enumerate(listings))):
             if listing.at < span[0]:
                 return

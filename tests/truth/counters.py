@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.truth.ledger import Ledger
 from tests.truth.pages import Page, Series
+from tests.truth.recorder import AnswerRecorder
 
 UNDER_WAY = 20.0
-"""Answers that may have arrived before the ledger has noted that they left."""
+"""Answers that may have arrived before the recorder has noted that they left."""
 
 GROWING = {"counter": ("", "_total"), "histogram": ("_bucket", "_count", "_sum")}
 
 
-class Growth:
+class GrowingCounters:
     """Remembers every counter."""
 
     def __init__(self) -> None:
@@ -30,12 +30,12 @@ class Growth:
         yield from _crooked_histograms(page)
 
 
-class Tallies(Growth):
+class Counters(GrowingCounters):
     """Knows besides what there was to count."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, recorder: AnswerRecorder) -> None:
         super().__init__()
-        self._ledger = ledger
+        self._recorder = recorder
 
     def findings(self, page: Page) -> Iterator[str]:
         """The same, and what was counted too often."""
@@ -44,7 +44,7 @@ class Tallies(Growth):
         for series, value in page.of("flashback_api_requests_total").items():
             answers[series.label("code")] += int(value)
         for code, number in answers.items():
-            sent = self._ledger.statuses[int(code)]
+            sent = self._recorder.statuses[int(code)]
             if number > sent + UNDER_WAY:
                 yield f"{number} answers with {code} are counted of {sent} that were sent"
 

@@ -1,0 +1,125 @@
+"""An API that is made up: buckets of any number, what it says of them, and a server of it.
+
+The same number always gives the same data, without chance. The server is the fastest that Python
+makes easy, and not measured: it only must not be what the measured ones wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing.connection import Connection
+
+from benchmarks.processes import process, received
+from exporter.model import Bucket
+
+STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED")
+NODES = 6
+"""Nodes of each bucket."""
+
+
+def bucket(number: int) -> Bucket:
+    """A bucket with an id as the API gives them."""
+    return Bucket("main", f"65f1c0ffee{number:014x}", f"bucket-{number}")
+
+
+def answer(number: int) -> bytes:
+    """What the API says of a bucket."""
+    nodes = [_node_stats(number, node) for node in range(NODES)]
+    return json.dumps({"success": True, "nodeStats": nodes}).encode()
+
+
+def listing(numbers: Iterable[int]) -> bytes:
+    """What the API says of which buckets there are, with as much beside as it has for each."""
+    entries = [_entry(bucket(number)) for number in numbers]
+    return json.dumps({"success": True, "buckets": entries}).encode()
+
+
+@contextmanager
+def served(*, listed: int = 0, workspaces: int = 1) -> Iterator[int]:
+    """The port of a server, in a process of its own, whose listings have so many buckets in all.
+
+    All POSTs get one answer, all GETs a workspace's listing. The workspaces are called 0, 1, 2 and
+    so on, and have a share each.
+    """
+    with process(_serve, listed, workspaces) as (_, pipe):
+        yield received(pipe)
+
+
+def _serve(listed: int, workspaces: int, pipe: Connection) -> None:
+    asyncio.run(_answer_all(listed, workspaces, pipe))
+
+
+async def _answer_all(listed: int, workspaces: int, pipe: Connection) -> None:
+    parts = (range(number, listed, workspaces) for number in range(workspaces))
+    listings = [_http(listing(part)) for part in parts]
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+    answering = partial(_Answering, _http(answer(0)), listings)
+    server = await loop.create_server(answering, "127.0.0.1", family=socket.AF_INET)
+    pipe.send(server.sockets[0].getsockname()[1])
+    loop.add_reader(pipe.fileno(), closed.set)
+    await closed.wait()
+
+
+class _Answering(asyncio.Protocol):
+    """Takes whatever ends in the one body that the clients send for a whole request."""
+
+    def __init__(self, stats: bytes, listings: Sequence[bytes]) -> None:
+        self._stats = stats
+        self._listings = listings
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a TCP connection has another transport")
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._received.endswith(b"}"):
+            self._received = b""
+            self._transport.write(self._stats)
+        elif self._received.startswith(b"GET ") and self._received.endswith(b"\r\n\r\n"):
+            _, _, workspace = self._received.split(b" ", 2)[1].partition(b"workspaceId=")
+            self._received = b""
+            self._transport.write(self._listings[int(workspace or 0)])
+
+
+def _http(body: bytes) -> bytes:
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nDate: Mon, 15 Jan 2024 12:00:00 GMT\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _entry(listed: Bucket) -> dict[str, object]:
+    return {
+        "id": listed.id,
+        "name": listed.name,
+        "storageType": "S3",
+        "bucket": f"{listed.name}-store",
+        "key": "AKIAIOSFODNN7EXAMPLE",
+        "endpoint": "https://s3.eu-central-1.example.net",
+        "region": "eu-central-1",
+        "workspaceId": "65f1c0ffee00000000000000",
+        "createdAt": "2024-01-15T10:30:00Z",
+    }
+
+
+def _node_stats(number: int, node: int) -> dict[str, object]:
+    spread = (number * 7919 + node * 104729) % 10_000
+    return {
+        "ip": f"192.0.2.{node + 1}",
+        "host": f"node-{node + 1}.eu-central.example.net",
+        "perc_uptime": (90_000 + spread) / 1000,
+        "avg_latency_ms": (2_000 + spread) / 100,
+        "version": "1.4.2",
+        "node_status": STATUSES[spread % 100 // 98],
+        "last_updated": f"2024-01-15T11:{spread % 60:02d}:{node:02d}.{spread % 1000:03d}Z",
+        "last_latency_ms": (2_500 + spread) / 100,
+    }

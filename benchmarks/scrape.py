@@ -1,0 +1,107 @@
+"""A scrape of very many buckets, beside the client library showing the same samples.
+
+What is measured ends with the bytes of the page: no HTTP, no sockets.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeAlias
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from benchmarks import fake_api
+from benchmarks.processes import Round, cpu_seconds
+from benchmarks.report import Row, milliseconds
+from exporter.model import DayStats, GoodPoll, Instant, Timing
+from exporter.polling.targets import Targets
+from exporter.upstream.parsing import AnswerLimits, parse_stats
+from exporter.web.metrics_handler import gzipped
+
+Encoding: TypeAlias = Callable[[Iterable[bytes]], Iterator[bytes]]
+
+NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
+
+
+def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
+    """CPU time of one page."""
+    buckets, rounds = (500, 1) if quick else (10_000, 3)
+    cost = cpu_seconds(
+        {
+            "text": partial(_pages, buckets, iter),
+            "gzip": partial(_pages, buckets, gzipped),
+            "library text": partial(_library_pages, buckets, bytes),
+            "library gzip": partial(_library_pages, buckets, gzip.compress),
+        },
+        rounds,
+    )
+    shown = {name: milliseconds(seconds) for name, seconds in cost.items()}
+    name, library = f"scrape of {buckets:,} x {fake_api.NODES} nodes", "prometheus_client"
+    return [
+        Row(name, "text: CPU", shown["text"], library, shown["library text"], "≤ 1/100"),
+        Row(name, "text, gzip: CPU", shown["gzip"], library, shown["library gzip"]),
+    ]
+
+
+def polled_targets(buckets: int) -> Targets:
+    """Buckets that have been polled once each."""
+    polled = ((fake_api.bucket(number), Timing()) for number in range(buckets))
+    limits = AnswerLimits(frozenset(fake_api.STATUSES), 1000)
+    targets = Targets()
+    targets.sync(targets.prepare(polled, fake_api.STATUSES, NOW), NOW)
+    for number, target in enumerate(targets):
+        stats = parse_stats(fake_api.answer(number), NOW.day, limits).result
+        if not isinstance(stats, DayStats):
+            raise TypeError(f"a made-up answer is no good: {stats}")
+        targets.record(target, GoodPoll(stats, NOW, 0.1 + number / 1e6))
+    return targets
+
+
+class LibraryCollector(Collector):
+    """All samples of a page of gauges, shown as the client library's documentation teaches."""
+
+    def __init__(self, page: str) -> None:
+        self._families = [
+            (family.name, family.documentation, tuple(family.samples[0].labels), _samples(family))
+            for family in text_string_to_metric_families(page)
+            if family.samples
+        ]
+
+    def collect(self) -> Iterator[Metric]:
+        for name, documentation, labels, samples in self._families:
+            family = GaugeMetricFamily(name, documentation, labels=labels)
+            for values, value in samples:
+                family.add_metric(values, value)
+            yield family
+
+
+def library_registry(page: str) -> CollectorRegistry:
+    """A registry with nothing but what is on the page."""
+    registry = CollectorRegistry()
+    registry.register(LibraryCollector(page))
+    return registry
+
+
+def _samples(family: Metric) -> list[tuple[tuple[str, ...], float]]:
+    return [(tuple(sample.labels.values()), sample.value) for sample in family.samples]
+
+
+@contextmanager
+def _pages(buckets: int, encode: Encoding) -> Iterator[Round]:
+    """The exporter's page, chunk by chunk as it is sent."""
+    targets = polled_targets(buckets)
+    yield lambda: sum(1 for _ in encode(targets.render(NOW.monotonic))) and 1
+
+
+@contextmanager
+def _library_pages(buckets: int, encode: Callable[[bytes], bytes]) -> Iterator[Round]:
+    page = b"".join(polled_targets(buckets).render(NOW.monotonic))
+    registry = library_registry(page.decode())
+    yield lambda: len(encode(generate_latest(registry))) and 1
