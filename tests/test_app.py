@@ -12,8 +12,8 @@ from exporter.app import Options
 from exporter.model import Reason, place_of
 from exporter.polling.sharding import Shard
 from exporter.web.server import ListenAddress, ListenError
-from tests.fakes import MIDNIGHT, NOON
-from tests.stack import ANYWHERE, BUCKETS, FIELDS, all_polled, document, running, was_served
+from tests.harness.fakes import MIDNIGHT, NOON
+from tests.harness.stack import ANYWHERE, BUCKETS, FIELDS, all_polled, document, running, was_served
 
 
 async def test_page_says_what_the_api_said() -> None:

@@ -53,7 +53,7 @@ def test_what_is_measured_loads_what_users_have() -> None:
     """Libraries load optional parts where they find them; none but the locked ones may count."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("COV")}
     printed = subprocess.check_output(
-        [sys.executable, "-m", "tests.loaded"], cwd=ROOT, env=environ, text=True
+        [sys.executable, "-m", "tests.harness.loaded_modules"], cwd=ROOT, env=environ, text=True
     )
     locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     # setuptools loads itself where a virtual environment has it.

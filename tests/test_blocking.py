@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from exporter.blocking import BlockingCalls, in_thread
-from tests.fakes import FakeClock, settle
+from tests.harness.fakes import FakeClock, settle
 
 
 async def test_call_runs_in_another_thread_and_gives_its_result() -> None:

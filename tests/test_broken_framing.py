@@ -22,8 +22,8 @@ from exporter.config import Config, parse
 from exporter.logs import configure
 from exporter.upstream.events import Call
 from tests.backfill.runs import Steps
-from tests.fakes import NOON, FastClock
-from tests.stack import ANYWHERE
+from tests.harness.fakes import NOON, FastClock
+from tests.harness.stack import ANYWHERE
 from tests.upstream import scripted
 from tests.upstream.test_broken_answers import MARK, whole
 

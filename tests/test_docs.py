@@ -20,7 +20,7 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.polling.collector import PollingCollector
 from exporter.upstream.events import Attempt, Call
-from tests.fakes import NOON, bucket, failure, node, reading
+from tests.harness.fakes import NOON, bucket, failure, node, reading
 from tests.polling.scheduled import manager
 
 ROOT = Path(__file__).parents[1]

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.config import parse
 from exporter.metrics.families import METRICS
 from exporter.web.config import load_web_config
-from tests.pages import ROOT, Example, examples, guard_in, page_texts
+from tests.harness.documents import ROOT, Example, examples, guard_in, page_texts
 
 CHECKED_KINDS = {
     "configuration": "here",

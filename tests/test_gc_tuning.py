@@ -11,7 +11,7 @@ import pytest
 
 from exporter import gc_tuning
 from exporter.gc_tuning import INTERVAL, JUDGED_EVERY, GcTuner
-from tests.fakes import FakeClock
+from tests.harness.fakes import FakeClock
 
 LOOK = INTERVAL * JUDGED_EVERY
 """Seconds between two looks at how much has stayed."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import BucketState, Instant, Reason, Timing
-from tests.fakes import MIDNIGHT, NOON, after, failure, node, reading
+from tests.harness.fakes import MIDNIGHT, NOON, after, failure, node, reading
 
 TIMING = Timing()
 START = Instant(NOON, 1000.0)

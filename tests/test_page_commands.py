@@ -18,8 +18,8 @@ from exporter.cli.demo import FLAGS as DEMO_FLAGS
 from exporter.cli.once import FLAGS as ONCE_FLAGS
 from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.cli.simulate import FLAGS as SIMULATE_FLAGS
-from tests.pages import ROOT, code_words, examples, page_texts
-from tests.shell_lines import commands
+from tests.harness.documents import ROOT, code_words, examples, page_texts
+from tests.harness.shell_lines import commands
 
 FLAGS = {
     "run": RUN_FLAGS,

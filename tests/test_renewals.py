@@ -26,7 +26,7 @@ from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import Requester
 from exporter.upstream.request_slots import RequestSlots
 from exporter.upstream.transport import Transport
-from tests.fakes import FakeClock, Recorder, bucket
+from tests.harness.fakes import FakeClock, Recorder, bucket
 from tests.polling.scheduled import ScheduledTargets
 
 HOUR = 3600.0

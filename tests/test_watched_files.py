@@ -18,7 +18,7 @@ from exporter.clock import SystemClock
 from exporter.config import Config, load
 from exporter.polling.reload import LOOK_SECONDS, READ_SECONDS, ConfigFiles, Reloader
 from tests.config.samples import ACCOUNT, written
-from tests.fakes import FakeClock, settle
+from tests.harness.fakes import FakeClock, settle
 
 
 class Desk:

@@ -21,7 +21,7 @@ from exporter.metrics.families import PREVIOUS_DAY
 from exporter.simulator import InjectedFault, Scenario, World
 from exporter.simulator.calls import ApiCall
 from exporter.simulator.world import Row
-from tests.fakes import NOON, FakeClock, FastClock
+from tests.harness.fakes import NOON, FakeClock, FastClock
 
 UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
 

@@ -17,7 +17,7 @@ from exporter.backfill.labels import label_suffix
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Node
 from tests.backfill.runs import LATENCY, UPTIME, samples
-from tests.fakes import node
+from tests.harness.fakes import node
 
 # What parsing and configuration let through: any text but NUL and lone surrogates.
 texts = some.text(some.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

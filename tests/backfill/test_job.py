@@ -32,7 +32,7 @@ from tests.backfill.runs import (
     without_rows,
     without_rows_at_first,
 )
-from tests.fakes import NOON, FakeClock, settle
+from tests.harness.fakes import NOON, FakeClock, settle
 
 BUCKETS = ("b1", "b2", "b3")
 BOTH = ["2024-01-12.om", "2024-01-13.om"]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from exporter.backfill.places import FairShare
-from tests.fakes import settle
+from tests.harness.fakes import settle
 
 
 class Requests:

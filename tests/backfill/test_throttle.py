@@ -17,7 +17,7 @@ from exporter.backfill.throttle import (
     AccountThrottle,
 )
 from exporter.model import ApiError, Reason
-from tests.fakes import FakeClock, settle
+from tests.harness.fakes import FakeClock, settle
 
 ANSWER = "an answer"
 REFUSED = ApiError(Reason.UNAUTHORIZED, "HTTP 401")

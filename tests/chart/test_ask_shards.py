@@ -12,7 +12,7 @@ import pytest
 
 from exporter.polling.sharding import Shard
 from tests.chart.helm import CHART
-from tests.stack import ANYWHERE, running
+from tests.harness.stack import ANYWHERE, running
 from tests.web.guarded import TLS, USERS, Site
 
 SCRIPT = (CHART / "files" / "ask_shards.py").read_text()

@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 from exporter.polling.sharding import owner
-from tests.scrapes import Scrape
+from tests.harness.scrapes import Scrape
 
 PROGRAM = (sys.executable, "-m", "exporter")
 TIMEOUTS = 30

@@ -11,7 +11,7 @@ from exporter.config import Config
 from exporter.model import Timing
 from exporter.upstream.rate_limit import RateLimiter
 from tests.config.samples import ACCOUNT, good
-from tests.fakes import FakeClock, bucket, reading
+from tests.harness.fakes import FakeClock, bucket, reading
 from tests.polling.scheduled import ScheduledTargets
 
 TEXT = """\

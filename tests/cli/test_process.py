@@ -27,7 +27,7 @@ from tests.cli.test_commands import (
     started,
     started_with_a_stuck_scrape,
 )
-from tests.scrapes import Scrape
+from tests.harness.scrapes import Scrape
 
 DROPPED = "flashback_exporter_log_lines_dropped_total"
 

@@ -23,7 +23,7 @@ from exporter.metrics.render import (
     render_page,
 )
 from exporter.model import Bucket, BucketState, DayStats, Instant, PollResult, Reason, Timing
-from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
+from tests.harness.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 
 TIMING = Timing()
 START = Instant(NOON, 1000.0)

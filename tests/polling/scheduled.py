@@ -14,7 +14,7 @@ from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import Targets
 from exporter.upstream.discovery import DiscoveryState
-from tests.fakes import NOON
+from tests.harness.fakes import NOON
 
 
 def sync(

@@ -17,8 +17,8 @@ from exporter import simulator
 from exporter.logs import configure
 from exporter.polling.runner import NO_CHANGE, Runner
 from exporter.simulator import CallKind, Mfa, Spelling, TokenRules, User
-from tests.scrapes import Scrape
-from tests.stack import ANYWHERE, Running, running
+from tests.harness.scrapes import Scrape
+from tests.harness.stack import ANYWHERE, Running, running
 
 PASSWORD = "pa55word-s3cret"
 OPS = User("ops@example.com", PASSWORD)

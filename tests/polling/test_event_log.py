@@ -16,7 +16,7 @@ from exporter.model import (
 )
 from exporter.polling.event_log import LINES_PER_PERIOD, PERIOD, EventLogger, log_discovery
 from exporter.upstream.discovery import DiscoveryState
-from tests.fakes import NOON, FakeClock, after, bucket, failure, reading
+from tests.harness.fakes import NOON, FakeClock, after, bucket, failure, reading
 
 START = Instant(NOON, 1000.0)
 LATER = after(START, 60)

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from exporter.simulator import CallKind
-from tests.fakes import MIDNIGHT
-from tests.scrapes import Scrape
-from tests.stack import BUCKETS, all_polled, document, running
+from tests.harness.fakes import MIDNIGHT
+from tests.harness.scrapes import Scrape
+from tests.harness.stack import BUCKETS, all_polled, document, running
 
 MANY = tuple(f"b{number}" for number in range(60))
 

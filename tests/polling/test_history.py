@@ -6,7 +6,7 @@ import pytest
 
 from exporter.model import BucketState, Instant, PollResult, Reason, Timing
 from exporter.polling.history import KEPT, PollRecord, appended, records
-from tests.fakes import NOON, after, failure, node, reading
+from tests.harness.fakes import NOON, after, failure, node, reading
 
 START = Instant(NOON, 1000.0)
 

@@ -13,7 +13,7 @@ from exporter.polling.poller import HEARTBEAT_LIMIT, Poller
 from exporter.polling.targets import Target
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request_slots import RequestSlots
-from tests.fakes import FakeClock, bucket, failure, reading, settle
+from tests.harness.fakes import FakeClock, bucket, failure, reading, settle
 from tests.polling.scheduled import ScheduledTargets
 
 

@@ -9,9 +9,9 @@ from functools import partial
 
 from exporter.model import SECONDS_PER_DAY, Instant, Timing, midnight
 from exporter.simulator import Simulator
-from tests.fakes import MIDNIGHT, NOON
-from tests.scrapes import Scrape
-from tests.stack import BUCKETS, document, running
+from tests.harness.fakes import MIDNIGHT, NOON
+from tests.harness.scrapes import Scrape
+from tests.harness.stack import BUCKETS, document, running
 
 UPTIME = "flashback_node_uptime_previous_day_ratio"
 LATENCY = "flashback_node_latency_average_previous_day_seconds"

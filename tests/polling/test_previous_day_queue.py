@@ -10,7 +10,7 @@ from itertools import pairwise
 from exporter.model import Bucket, BucketState, DayStats, Instant, Timing
 from exporter.polling.previous_day import LONGEST_WAIT, PreviousDayQueue, PreviousDayRequest
 from exporter.polling.targets import Target, Targets
-from tests.fakes import MIDNIGHT, NOON, after, bucket, reading
+from tests.harness.fakes import MIDNIGHT, NOON, after, bucket, reading
 from tests.polling.scheduled import sync
 
 TIMING = Timing()

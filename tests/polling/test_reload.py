@@ -17,8 +17,8 @@ from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
 from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from tests.config.samples import ACCOUNT
-from tests.fakes import FakeClock, settle
-from tests.stack import ANYWHERE, BUCKETS, Running, all_polled, document, running
+from tests.harness.fakes import FakeClock, settle
+from tests.harness.stack import ANYWHERE, BUCKETS, Running, all_polled, document, running
 
 LIFECYCLE = replace(ANYWHERE, lifecycle=True)
 LOADED = "flashback_exporter_config_last_reload_success_timestamp_seconds"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.model import Bucket, Instant, PollResult, Reason, Timing
 from exporter.polling.targets import Target
-from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, reading
+from tests.harness.fakes import MIDNIGHT, NOON, after, bucket, failure, reading
 from tests.polling.scheduled import ScheduledTargets
 
 TIMING = Timing(poll_interval=60.0)

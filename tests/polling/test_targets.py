@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.metrics.render import render_bucket
 from exporter.model import BucketKey, DayStats, Instant, Node, Timing
 from exporter.polling.targets import Target, Targets
-from tests.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
+from tests.harness.fakes import MIDNIGHT, NOON, after, bucket, failure, node, reading
 from tests.polling.scheduled import sync
 
 TIMING = Timing()

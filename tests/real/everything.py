@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from exporter.simulator import User
+from tests.harness.stack import Running, running
 from tests.real.programs import until
-from tests.stack import Running, running
 
 FAILING = {
     "refused": ("bad-request", "bad_request"),

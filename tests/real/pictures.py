@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from playwright.async_api import Browser
 
-from tests.fakes import NOON
+from tests.harness.fakes import NOON
+from tests.harness.stack import Running, running
 from tests.real.browser import TIMEOUTS, chromium
 from tests.real.programs import program
-from tests.stack import Running, running
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 SPEED = 40.0

@@ -21,9 +21,9 @@ from exporter.backfill import first_moment_to_ask
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Timing, midnight
 from exporter.simulator import World
+from tests.harness.stack import Running, document, running
 from tests.real.databases import Database, Series
 from tests.real.programs import TIMEOUTS, started, until
-from tests.stack import Running, document, running
 
 BUCKETS = ("b1", "b2", "b3")
 DAYS = 30

@@ -17,11 +17,11 @@ from exporter.config import parse
 from exporter.model import Bucket, Reason
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.snapshot import AccountStatus, ConfigStatus
-from tests.fakes import NOON, after, failure, node, reading
+from tests.harness.fakes import NOON, after, failure, node, reading
+from tests.harness.stack import all_polled, running
 from tests.real.browser import TIMEOUTS, Complaints, chromium
 from tests.real.pictures import SHOTS, document, take
 from tests.real.programs import program, started
-from tests.stack import all_polled, running
 from tests.status.snapshots import PROCESS, START, FixedSnapshot
 from tests.status.test_pages import held, snapshot_of
 from tests.web.guarded import PASSWORD, USERS, Site, guarded

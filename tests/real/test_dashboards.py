@@ -22,11 +22,11 @@ import pytest
 import pytest_asyncio
 
 from exporter.simulator import User
+from tests.harness.scrapes import Scrape
+from tests.harness.stack import running
 from tests.monitoring.rendered import Expression, Rendered, filled, rendered
 from tests.real.databases import Database, prometheus, victoria_metrics
 from tests.real.programs import TIMEOUTS, until
-from tests.scrapes import Scrape
-from tests.stack import running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 
 from exporter.metrics.families import METRICS
+from tests.harness.scrapes import Scrape
 from tests.real.databases import Database, Samples, Series, prometheus
 from tests.real.programs import started, until
-from tests.scrapes import Scrape
 
 DEMO = (sys.executable, "-m", "exporter", "demo", "--web.listen-address=127.0.0.1:0")
 NAMES = {family.name for family in METRICS}

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from tests.chart.helm import CHART, MINIMAL, Helm
-from tests.pages import ROOT, Example, code_words, examples, guard_in
+from tests.harness.documents import ROOT, Example, code_words, examples, guard_in
+from tests.harness.shell_lines import commands
 from tests.real.programs import program
-from tests.shell_lines import commands
 
 UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.service"
 OF_UPGRADES = {"--reuse-values", "--reset-then-reuse-values"}

@@ -16,10 +16,10 @@ from exporter import simulator
 from exporter.app import run_app
 from exporter.config import parse
 from exporter.web.server import ListenAddress
-from tests.fakes import FastClock
+from tests.harness.fakes import FastClock
+from tests.harness.stack import ANYWHERE, document
 from tests.real.databases import prometheus
 from tests.real.programs import until
-from tests.stack import ANYWHERE, document
 from tests.web.guarded import MUTUAL_TLS, PASSWORD, USERS, Site
 from tests.web.raw import SCRAPE, Raw, raw
 

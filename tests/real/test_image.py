@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.scrapes import Scrape
 from tests.real.image.engine import BASE, REVISION, VERSION, Container, Engine, engine_here
-from tests.scrapes import Scrape
 
 PAGE = Path(__file__).parents[2] / "docs" / "docker.md"
 TOLERANCE = 3  # MB, for what libraries gain between two looks at the page

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from exporter.metrics.families import FAMILIES
 from exporter.simulator import Simulator
-from tests.fakes import MIDNIGHT
+from tests.harness.fakes import MIDNIGHT
+from tests.harness.stack import BUCKETS, FIELDS, all_polled, document, running
 from tests.real.databases import Database, PollHistory, Series, prometheus
 from tests.real.programs import until
 from tests.real.relay import Relay, relaying
-from tests.stack import BUCKETS, FIELDS, all_polled, document, running
 
 NODES = "flashback_bucket_nodes"
 STATS_DAY = "flashback_bucket_stats_day_timestamp_seconds"

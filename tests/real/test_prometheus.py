@@ -15,7 +15,9 @@ from exporter.metrics.families import METRICS
 from exporter.simulator import Simulator
 from exporter.simulator.data_faults import HOSTILE
 from exporter.web.metrics_handler import OPENMETRICS_TYPE, TEXT_TYPE
-from tests.fakes import NOON
+from tests.harness.fakes import NOON
+from tests.harness.scrapes import Sample
+from tests.harness.stack import FIELDS, was_served
 from tests.real.databases import Samples, Series, prometheus
 from tests.real.everything import (
     FAILING,
@@ -27,8 +29,6 @@ from tests.real.everything import (
 )
 from tests.real.relay import Exchange, relaying
 from tests.real.scraped import Scraped, further_scrapes, scrapes
-from tests.scrapes import Sample
-from tests.stack import FIELDS, was_served
 
 FORMATS = {"text": ("text/plain;version=0.0.4", TEXT_TYPE), "openmetrics": (None, OPENMETRICS_TYPE)}
 """By format: what the relay lets Prometheus ask for (None: what it wants), and what it must get."""

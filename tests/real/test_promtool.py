@@ -9,8 +9,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from tests.harness.stack import ANYWHERE, all_polled, running
 from tests.real.programs import TIMEOUTS
-from tests.stack import ANYWHERE, all_polled, running
 
 
 async def lint(promtool: str, page: bytes) -> tuple[int | None, str]:

@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from exporter import simulator
+from tests.harness.stack import document
 from tests.real.databases import Database, Series, prometheus
 from tests.real.programs import started, until
-from tests.stack import document
 
 IDS = tuple(f"bucket-{number}" for number in range(60))
 SCRAPE_SECONDS = 12

@@ -17,9 +17,9 @@ import pytest
 
 from exporter.config import load
 from exporter.config.settings import Login
+from tests.harness.scrapes import Scrape
 from tests.real.image.engine import engine_here
 from tests.real.programs import program
-from tests.scrapes import Scrape
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "flashback-exporter.service"

@@ -12,7 +12,7 @@ from exporter.status.pages import add_status_routes
 from exporter.status.snapshot import AccountStatus, BucketStatus, ConfigStatus, Process, Snapshot
 from exporter.status.state import RankedBucket, Totals
 from exporter.web.limits import ConcurrencyLimit
-from tests.fakes import NOON, after, reading
+from tests.harness.fakes import NOON, after, reading
 
 START = Instant(NOON, 1000.0)
 STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED")

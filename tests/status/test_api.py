@@ -20,7 +20,7 @@ from exporter.status.filters import PAGE_SIZE
 from exporter.status.pages import REFRESH_SECONDS
 from exporter.status.snapshot import AccountStatus, ConfigStatus, DiscoveryStatus
 from exporter.status.state import Health
-from tests.fakes import NOON, after, failure, reading
+from tests.harness.fakes import NOON, after, failure, reading
 from tests.status.snapshots import PROCESS, START, FixedSnapshot
 from tests.status.test_pages import SNAPSHOT, crowd, held, snapshot_of, visiting
 

@@ -12,7 +12,7 @@ from exporter.model import Bucket, BucketState, Timing
 from exporter.status.filters import LONGEST_SEARCH, PAGE_SIZE, Filter, Page
 from exporter.status.snapshot import BucketStatus
 from exporter.status.state import Health, Totals
-from tests.fakes import after, bucket, failure, node, reading
+from tests.harness.fakes import after, bucket, failure, node, reading
 from tests.status.snapshots import START, STATUSES, bucket_status, ranked
 
 UP = bucket_status(

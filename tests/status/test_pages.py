@@ -27,7 +27,7 @@ from exporter.simulator.data_faults import HOSTILE
 from exporter.status.api import PATH
 from exporter.status.snapshot import AccountStatus, BucketStatus, ConfigStatus, DiscoveryStatus
 from exporter.web.server import ListenAddress
-from tests.fakes import NOON, after, failure, node, reading
+from tests.harness.fakes import NOON, after, failure, node, reading
 from tests.status.snapshots import PROCESS, START, FixedSnapshot, bucket_status, history_of
 from tests.web.guarded import ALICE, USERS, Site, browser, guarded
 from tests.web.markup import Markup

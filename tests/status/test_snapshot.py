@@ -19,8 +19,8 @@ from exporter.simulator import ACCESS_KEY_PREFIX, SECRET_PREFIX, User
 from exporter.status.snapshot import AccountStatus, DiscoveryStatus, take_snapshot
 from exporter.upstream.account import tls_contexts
 from exporter.version import VERSION
-from tests.fakes import FakeClock
-from tests.stack import ANYWHERE, BUCKETS, FIELDS, Running, document, running
+from tests.harness.fakes import FakeClock
+from tests.harness.stack import ANYWHERE, BUCKETS, FIELDS, Running, document, running
 from tests.status.test_api import VALIDATOR
 from tests.web.markup import Markup
 

@@ -16,7 +16,7 @@ from exporter.status.state import (
     worst_first,
 )
 from exporter.status.summary import headline
-from tests.fakes import after, bucket, failure, node, reading
+from tests.harness.fakes import after, bucket, failure, node, reading
 from tests.status.snapshots import START, bucket_status, ranked
 
 ONLINE, OFFLINE = node("a", status="ONLINE"), node("b", status="OFFLINE")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from exporter.model import ApiError, Reason
 from exporter.status.snapshot import AccountStatus, ConfigStatus, DiscoveryStatus
 from exporter.status.summary import MOST_ACCOUNTS, notices
-from tests.fakes import NOON
+from tests.harness.fakes import NOON
 from tests.status.snapshots import PROCESS, START
 
 

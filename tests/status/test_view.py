@@ -9,7 +9,7 @@ from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.polling.history import PollRecord
 from exporter.status.text import ADVICE
 from exporter.status.view import HEIGHT, WIDTH, BucketView, bucket_view, poll_words, sparkline
-from tests.fakes import NOON, after, bucket, failure, node, reading
+from tests.harness.fakes import NOON, after, bucket, failure, node, reading
 from tests.status.snapshots import START, FixedSnapshot, bucket_status, ranked
 
 STALE = Timing().stale_after

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 from exporter.simulator import CallKind, Served
-from tests.fakes import NOON
+from tests.harness.fakes import NOON
 from tests.truth.checker import Checker
 from tests.truth.clock import JumpingClock
 from tests.truth.facts import Row, facts

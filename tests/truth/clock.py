@@ -7,7 +7,7 @@ as when somebody sets it. Timers that are running do not notice either.
 from __future__ import annotations
 
 from exporter.model import Instant
-from tests.fakes import FastClock
+from tests.harness.fakes import FastClock
 
 SECONDS_PER_DAY = 86400
 

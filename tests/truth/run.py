@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from exporter import simulator
-from tests.fakes import MIDNIGHT
+from tests.harness.fakes import MIDNIGHT
 from tests.truth.checker import Checker
 from tests.truth.clock import SECONDS_PER_DAY, JumpingClock
 from tests.truth.driver import Driver

@@ -34,7 +34,7 @@ from exporter.upstream.login import LoginCredentials
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.resolver import Resolver
-from tests.fakes import FakeClock, Recorder
+from tests.harness.fakes import FakeClock, Recorder
 
 NO_TLS = TlsConfig(None, None, None, None, insecure_skip_verify=False)
 ACCOUNT = Account(

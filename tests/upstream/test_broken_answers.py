@@ -21,7 +21,7 @@ from exporter.upstream.login_api import parse_tokens
 from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
 from exporter.upstream.request import ApiRequest, Requester
 from exporter.upstream.transport import Answer, RequestFailed, Transport
-from tests.fakes import FakeClock, Recorder
+from tests.harness.fakes import FakeClock, Recorder
 from tests.upstream import scripted
 from tests.upstream.scripted import chunked, http
 

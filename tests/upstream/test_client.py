@@ -36,7 +36,7 @@ from exporter.upstream.parsing import AnswerLimits, Parsed
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import QUICK_SWITCHES, ApiRequest, Requester, retry_after_seconds
 from exporter.upstream.transport import Transport
-from tests.fakes import MIDNIGHT, FakeClock, Recorder, bucket
+from tests.harness.fakes import MIDNIGHT, FakeClock, Recorder, bucket
 
 BASE = "https://api.example"
 TOKEN = "s3cret-token"

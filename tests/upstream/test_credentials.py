@@ -21,7 +21,7 @@ from exporter.upstream.credentials import (
     StaticToken,
     TokenFile,
 )
-from tests.fakes import FakeClock
+from tests.harness.fakes import FakeClock
 
 
 class Followed:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from exporter.config import Account, Discovery, TlsConfig
 from exporter.model import ApiError, Bucket, FoundBucket, Instant, Listing, Reason, Timing
 from exporter.upstream.discovery import DiscoveryState, assign, filtered
-from tests.fakes import NOON, after
+from tests.harness.fakes import NOON, after
 
 START = Instant(NOON, 1000.0)
 DOWN = ApiError(Reason.CONNECT, "down")

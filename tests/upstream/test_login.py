@@ -23,7 +23,7 @@ from exporter.upstream.login import LoginCredentials
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import ApiRequest, Requester
 from exporter.upstream.transport import Answer, Transport
-from tests.fakes import FakeClock, Recorder, jwt
+from tests.harness.fakes import FakeClock, Recorder, jwt
 
 HOUR = 3600
 

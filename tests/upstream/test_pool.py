@@ -18,7 +18,7 @@ from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import Requester
 from exporter.upstream.transport import FRESH_CONNECTION, RequestFailed, Transport
-from tests.fakes import FakeClock, Recorder, bucket
+from tests.harness.fakes import FakeClock, Recorder, bucket
 from tests.upstream import scripted
 from tests.upstream.scripted import chunked, elsewhere, http, request
 

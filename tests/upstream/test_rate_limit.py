@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.upstream.rate_limit import TOLERANCE_SECONDS, RateLimiter
-from tests.fakes import FakeClock
+from tests.harness.fakes import FakeClock
 
 
 async def test_requests_are_spaced_evenly() -> None:

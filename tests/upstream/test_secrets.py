@@ -17,7 +17,7 @@ from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import ApiRequest, Requester
 from exporter.upstream.secrets import KEPT, SHORTEST_SECRET, Secrets
 from exporter.upstream.transport import Transport
-from tests.fakes import FakeClock, Recorder
+from tests.harness.fakes import FakeClock, Recorder
 
 SECRET = 'pass word\tätsch"\\0123456789'
 

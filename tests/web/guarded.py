@@ -18,7 +18,7 @@ from exporter.web.app import Endpoints, make_app
 from exporter.web.config import WebConfig, WebConfigError, load_web_config
 from exporter.web.security import Security
 from exporter.web.server import ListenAddress, Timeouts, serve
-from tests.fakes import FakeClock
+from tests.harness.fakes import FakeClock
 from tests.web.test_app import ENDPOINTS
 
 PASSWORD = "correct horse"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.blocking import in_thread
 from exporter.web import basic_auth
 from exporter.web.basic_auth import BasicAuth, TooManyWaitingError
-from tests.fakes import FakeClock, settle
+from tests.harness.fakes import FakeClock, settle
 
 USERS = {"alice": "hash of a", "bob": "hash of b", "zoë": "hash of z"}
 HOST = "192.0.2.1"

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from exporter.web import basic_auth
 from exporter.web.config import WebConfig
 from exporter.web.security import CHECK_SECONDS, READ_SECONDS, Security
-from tests.fakes import FakeClock, settle
+from tests.harness.fakes import FakeClock, settle
 from tests.web.guarded import (
     ALICE,
     HASH,

@@ -20,7 +20,7 @@ def tell(pipe: Connection) -> None:
 
 
 if __name__ == "__main__":
-    from tests.loaded import tell as target
+    from tests.harness.loaded_modules import tell as target
 
     with process(target) as (_, pipe):
         print(json.dumps(pipe.recv()))  # noqa: T201 - for the test that runs this

@@ -15,8 +15,8 @@ from exporter import simulator
 from exporter.app import Options, run_app
 from exporter.config import parse
 from exporter.web.server import ListenAddress
-from tests.fakes import NOON, FastClock
-from tests.scrapes import Sample, Scrape
+from tests.harness.fakes import NOON, FastClock
+from tests.harness.scrapes import Sample, Scrape
 
 ANYWHERE = Options((ListenAddress("127.0.0.1", 0),))
 BUCKETS = ("b1", "b2", "b3")
