@@ -4,12 +4,10 @@ It asks through the accounts' own clients and writes through the metric table. F
 exit codes are the command's.
 """
 
-from exporter.backfill.buckets import UnknownBucketsError
+from exporter.backfill.dayfile import extra_label, first_moment_to_ask
 from exporter.backfill.failures import Failures
-from exporter.backfill.job import Backfill, BackfillOptions, Progress
-from exporter.backfill.labels import extra_label
+from exporter.backfill.job import Backfill, BackfillOptions, Progress, UnknownBucketsError
 from exporter.backfill.output import OutputError
-from exporter.backfill.span import first_moment_to_ask
 
 __all__ = [
     "Backfill",

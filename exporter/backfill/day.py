@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 import structlog
 
-from exporter.backfill.dayfile import DayFile
+from exporter.backfill.dayfile import DayFile, sample_times, shown_until
 from exporter.backfill.failures import FailedBucket, Failures
 from exporter.backfill.fetch import Answer, Fetcher
 from exporter.backfill.output import DayRecord, Output, Part
-from exporter.backfill.span import sample_times, shown_until
 from exporter.blocking import in_thread
 from exporter.model import ApiError, Bucket, Timing
 from exporter.upstream.discovery import Assignment

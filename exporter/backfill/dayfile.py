@@ -1,22 +1,53 @@
-"""One day's file while it grows: a scratch file per metric, joined when the day is done.
+"""One day's file while it grows: its samples' times, added labels, a scratch file per metric.
 
-So nothing is held in memory, whatever the number of buckets, and no two metrics interleave. Which
-names and HELP texts there are is `metrics`', when samples are taken `span`'s.
+Nothing is held in memory, whatever the number of buckets, and no two metrics interleave. The grid of
+times is Unix time's own, so that whichever run writes a sample puts it at the same time. Which names
+and HELP texts there are is in `metrics.families`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import date, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from exporter.blocking import in_thread
+from exporter.config.values import LABEL_NAME_PATTERN, label_value
 from exporter.metrics.families import PREVIOUS_DAY, NodeFigure, label_pair, node_labels
-from exporter.model import Node
+from exporter.model import PREVIOUS_DAY_SPREAD, SECONDS_PER_DAY, Node, Timing, midnight
+
+STEP = 240
+"""Seconds between two samples: Prometheus looks back five minutes for one."""
+
+
+def days(first: date, last: date) -> Iterator[date]:
+    """Each day from the first to the last."""
+    return (first + timedelta(days=number) for number in range((last - first).days + 1))
+
+
+def first_moment_to_ask(day: date, grace: float) -> float:
+    """From when a day can be had, Unix time: closed for so long that every bucket shows it."""
+    return midnight(day) + SECONDS_PER_DAY + grace + PREVIOUS_DAY_SPREAD + STEP
+
+
+def shown_until(day: date, timing: Timing) -> float:
+    """Until before when a day's figures are shown, of whichever bucket; Unix time."""
+    return timing.previous_day_shown_between(day, "")[1]
+
+
+def sample_times(day: date, bucket_id: str, timing: Timing, since: float, until: float) -> range:
+    """When a bucket showed a day's figures, from `since` and until before `until`; Unix time."""
+    begin, end = timing.previous_day_shown_between(day, bucket_id)
+    first = math.ceil(max(begin, since) / STEP) * STEP
+    return range(first, math.ceil(min(end, until)), STEP)
+
 
 END = b"# EOF\n"
 CHUNK = 2**20  # bytes that are copied at a time
@@ -92,3 +123,32 @@ async def _synced(file: BinaryIO) -> None:
     file.flush()
     descriptor = file.fileno()
     await in_thread(lambda: os.fsync(descriptor))
+
+
+METRIC_LABELS = frozenset(name for figure in PREVIOUS_DAY for name in figure.labels)
+RESERVED = frozenset({"le", "quantile"})
+
+_NAME = re.compile(LABEL_NAME_PATTERN)
+
+
+def extra_label(text: str) -> tuple[str, str]:
+    """Name and value of `name=value`. Raises ValueError."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError("write it as name=value")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not a label name: use letters, digits and _, with no digit in front"
+        )
+    if name.startswith("__") or name in RESERVED:
+        raise ValueError(f"{name} means something else to Prometheus: choose another")
+    if name in METRIC_LABELS:
+        raise ValueError(f"the metrics have a label {name} of their own: choose another")
+    if not value:
+        raise ValueError(f"{name} has no value, which is the same as no label: remove it")
+    return name, label_value(value)
+
+
+def label_suffix(labels: Mapping[str, str]) -> str:
+    """What follows a series' own labels."""
+    return "".join(f",{label_pair(name, value)}" for name, value in labels.items())

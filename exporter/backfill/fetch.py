@@ -13,8 +13,7 @@ from datetime import date
 from random import Random
 from typing import TypeAlias, TypeVar
 
-from exporter.backfill.places import FairShare
-from exporter.backfill.throttle import AccountThrottle
+from exporter.backfill.throttle import AccountThrottle, FairShare
 from exporter.clock import Clock
 from exporter.config import Account, Config
 from exporter.model import ApiError, Bucket, DayStats, pause_seconds

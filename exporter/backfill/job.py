@@ -1,12 +1,13 @@
-"""A backfill from its order to its files, day by day.
+"""A backfill from its options to its files: which buckets are asked for, then day by day.
 
-Which buckets are asked for is decided in `buckets`, what becomes of a day in `day`.
+Buckets are polled by the account that live polling would take, but for shards. What becomes of a
+day is decided in `day`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -14,17 +15,80 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from exporter.backfill.buckets import assignments
+import structlog
+
 from exporter.backfill.day import Day, missing
-from exporter.backfill.failures import Failures
+from exporter.backfill.dayfile import days, label_suffix
+from exporter.backfill.failures import FailedBucket, Failures
 from exporter.backfill.fetch import Fetcher
-from exporter.backfill.labels import label_suffix
 from exporter.backfill.output import FAILED, Output
-from exporter.backfill.span import days
 from exporter.blocking import in_thread
 from exporter.clock import Clock
-from exporter.config import Config
-from exporter.upstream.discovery import Assignment
+from exporter.config import Account, Config
+from exporter.upstream.discovery import Assignment, DiscoveryState, assign, filtered
+
+_log = structlog.get_logger()
+
+
+class UnknownBucketsError(Exception):
+    """Buckets were named that no account polls; the text lists them.
+
+    `may_pass`: a listing failed, so that they may be there after all.
+    """
+
+    def __init__(self, ids: list[str], *, may_pass: bool) -> None:
+        lines = [f"--bucket: no account polls a bucket {each!r}" for each in ids]
+        if may_pass:
+            lines.append("but not every account could be asked for its buckets")
+        super().__init__("\n".join(lines))
+        self.may_pass = may_pass
+
+
+async def assignments(
+    config: Config, wanted: Collection[str], fetcher: Fetcher, failures: Failures
+) -> list[Assignment]:
+    """The wanted buckets, or all where none is named. Raises UnknownBucketsError.
+
+    A listing that fails is one of the failures; where it cannot matter none is asked for.
+    """
+    by_hand = {bucket.id for bucket in config.buckets()}
+    discovery_states: dict[str, DiscoveryState] = {}
+    if not wanted or not by_hand.issuperset(wanted):
+        discovery_states = await _discovery_states(config, fetcher, failures)
+    assigned = assign(config.accounts, discovery_states)
+    known = {each.bucket.id: each for each in assigned.assignments}
+    unknown = [each for each in wanted if each not in known]
+    if unknown:
+        raise UnknownBucketsError(sorted(unknown), may_pass=failures.count > 0)
+    if assigned.conflicts:
+        _log.warning("buckets_in_several_accounts", count=len(assigned.conflicts))
+    return [each for bucket_id, each in known.items() if not wanted or bucket_id in wanted]
+
+
+async def _discovery_states(
+    config: Config, fetcher: Fetcher, failures: Failures
+) -> dict[str, DiscoveryState]:
+    accounts = [account for account in config.accounts if account.discovery is not None]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fetcher.discovery_state(account)) for account in accounts]
+    discovery_states = [task.result() for task in tasks]
+    for account, discovery_state in zip(accounts, discovery_states, strict=True):
+        _note(
+            account, discovery_state, failures
+        )  # not in the group: a full disk is no group of errors
+    return {
+        account.name: discovery_state
+        for account, discovery_state in zip(accounts, discovery_states, strict=True)
+    }
+
+
+def _note(account: Account, discovery_state: DiscoveryState, failures: Failures) -> None:
+    if discovery_state.fault is not None:
+        failures.note(FailedBucket(account.name, None, None, discovery_state.fault))
+        return
+    polled = len(filtered(account, discovery_state))
+    log = _log.info if polled else _log.warning
+    log("buckets_discovered", account=account.name, found=len(discovery_state.found), polled=polled)
 
 
 @dataclass(frozen=True, slots=True)

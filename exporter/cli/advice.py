@@ -10,7 +10,7 @@ from exporter.blocking import SECRET_LIMIT, read_file
 from exporter.cli.flags import ENVIRONMENT_PREFIX
 from exporter.config import Account, Config, Login, Problem
 from exporter.status.text import utc
-from exporter.upstream.tokens import lifetime
+from exporter.upstream.credentials import lifetime
 
 
 def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:

@@ -22,9 +22,9 @@ from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import Targets
 from exporter.upstream.account import TlsContexts, tls_contexts
+from exporter.upstream.connections import Resolver
 from exporter.upstream.discovery import DiscoveryState
 from exporter.upstream.events import Call
-from exporter.upstream.resolver import Resolver
 
 
 class RefusedConfig(NamedTuple):

@@ -16,13 +16,13 @@ from exporter import config
 from exporter.blocking import BlockingCalls
 from exporter.clock import Clock, SystemClock
 from exporter.upstream.client import Client
+from exporter.upstream.connections import Resolver
 from exporter.upstream.credentials import Credentials, SecretFile, StaticToken, TokenFile
 from exporter.upstream.events import Observer
 from exporter.upstream.login import LoginCredentials
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestTurns
 from exporter.upstream.request import Requester
-from exporter.upstream.resolver import Resolver
 from exporter.upstream.transport import Transport, connections
 from exporter.version import VERSION
 

@@ -27,8 +27,8 @@ from exporter.model import (
     Reason,
 )
 from exporter.upstream.credentials import Credentials, NoToken
+from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, parse_listing
 from exporter.upstream.events import Call, Observer
-from exporter.upstream.listing import MAX_LISTING_BYTES, TOO_LARGE, parse_listing
 from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
 from exporter.upstream.rate_limit import RequestTurns
 from exporter.upstream.request import ApiRequest, Requester

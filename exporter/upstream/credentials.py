@@ -1,19 +1,70 @@
-"""Where a bearer token comes from: given in the configuration, or a file that may change.
+"""Where a bearer token comes from: given, or a file that may change; what one says of its own life.
 
-A login that renews itself is in `login`. Nothing here knows HTTP answers: whoever is refused asks
-for another token.
+Tokens from a login are in `login`.
 """
 
 from __future__ import annotations
 
+import json
+import math
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from exporter.blocking import SECRET_LIMIT, BlockingCalls, Fingerprint, fingerprint, read_file
 from exporter.clock import Clock
 from exporter.model import ApiError, Reason
-from exporter.upstream.tokens import is_token, lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """When a token was issued and when it ends, Unix time; None where it does not say."""
+
+    issued: float | None = None
+    expiry: float | None = None
+
+    def remaining(self, wall: float) -> float | None:
+        """Seconds that a token received at `wall` has left; None where that cannot be known.
+
+        Where this machine's clock contradicts the token, the token's own span counts.
+        """
+        if self.expiry is None:
+            return None
+        left = self.expiry - wall
+        span = math.inf if self.issued is None else self.expiry - self.issued
+        if 0 < left <= span:
+            return left
+        return span if 0 < span < math.inf else None
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` can stand behind `Authorization: Bearer`."""
+    return text.isascii() and text.isprintable() and bool(text) and " " not in text
+
+
+def lifetime(token: str) -> Lifetime:
+    """What a token says in `iat` and `exp` (RFC 7519); nothing where it is no JWT."""
+    try:
+        _, payload, _ = token.split(".")
+        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, RecursionError):
+        return Lifetime()
+    if not isinstance(claims, dict):
+        return Lifetime()
+    return Lifetime(_date(claims.get("iat")), _date(claims.get("exp")))
+
+
+def _date(claim: object) -> float | None:
+    if isinstance(claim, bool) or not isinstance(claim, int | float):
+        return None
+    return float(claim) if 0 <= claim < _END_OF_TIME else None
+
+
+_END_OF_TIME = 1e11
+"""Beyond this a claim is no number of seconds."""
+
 
 FILE_WATCH = 2.0
 """How often it is looked whether a secret's file has changed, seconds."""

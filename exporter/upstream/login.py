@@ -18,12 +18,11 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.model import ApiError, Reason, Timing, pause_seconds
-from exporter.upstream.credentials import NoToken, SecretFile
+from exporter.upstream.credentials import Lifetime, NoToken, SecretFile, lifetime
 from exporter.upstream.events import Call
 from exporter.upstream.login_api import LoginApi, TokenPair
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import Requester
-from exporter.upstream.tokens import Lifetime, lifetime
 
 LONGEST_MARGIN = 300.0
 """How long before its end a token is renewed at most, seconds."""

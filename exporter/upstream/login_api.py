@@ -9,12 +9,12 @@ import json
 from dataclasses import dataclass, field
 
 from exporter.model import ApiError, Reason
+from exporter.upstream.credentials import is_token
 from exporter.upstream.events import Call
 from exporter.upstream.json_reader import json_object
 from exporter.upstream.parsing import Parsed, server_message
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import ApiRequest, Requester
-from exporter.upstream.tokens import is_token
 
 NO_TOKEN = ApiError(
     Reason.UNAUTHORIZED,

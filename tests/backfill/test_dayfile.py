@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from exporter.backfill import dayfile
-from exporter.backfill.dayfile import DayFile
-from exporter.backfill.labels import label_suffix
+from exporter.backfill.dayfile import DayFile, label_suffix
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Node
 from tests.backfill.runs import LATENCY, UPTIME, samples

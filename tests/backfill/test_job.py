@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.backfill import Failures, OutputError, UnknownBucketsError
-from exporter.backfill.buckets import assignments
 from exporter.backfill.fetch import Fetcher
+from exporter.backfill.job import assignments
 from exporter.model import SECONDS_PER_DAY, Timing
 from exporter.simulator import CallKind, User
 from tests.backfill.runs import (

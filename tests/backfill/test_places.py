@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from exporter.backfill.places import FairShare
+from exporter.backfill.throttle import FairShare
 from tests.harness.fakes import settle
 
 

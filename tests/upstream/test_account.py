@@ -29,11 +29,11 @@ from exporter.upstream.account import (
     tls_contexts,
     tls_contexts_now,
 )
+from exporter.upstream.connections import Resolver
 from exporter.upstream.credentials import StaticToken, TokenFile
 from exporter.upstream.login import LoginCredentials
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter
-from exporter.upstream.resolver import Resolver
 from tests.harness.fakes import FakeClock, Recorder
 
 NO_TLS = TlsConfig(None, None, None, None, insecure_skip_verify=False)

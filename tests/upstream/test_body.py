@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from exporter.upstream.body import STEP, Body
-from exporter.upstream.transport import Transport
+from exporter.upstream.transport import STEP, Body, Transport
 
 
 @pytest.mark.parametrize("size", [0, 1, STEP - 1, STEP, STEP + 1, 5 * STEP])

@@ -29,9 +29,9 @@ from exporter.model import (
 )
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, StaticToken, TokenFile
+from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE
 from exporter.upstream.events import Attempt, Call, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY
-from exporter.upstream.listing import MAX_LISTING_BYTES, TOO_LARGE
 from exporter.upstream.parsing import AnswerLimits, Parsed
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import QUICK_SWITCHES, ApiRequest, Requester, retry_after_seconds

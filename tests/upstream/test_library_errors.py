@@ -15,8 +15,8 @@ import trustme
 from aiohttp import http_exceptions
 
 from exporter.model import ApiError, Reason
+from exporter.upstream.connections import Resolver
 from exporter.upstream.library_errors import library_fault
-from exporter.upstream.resolver import Resolver
 from exporter.upstream.transport import RequestFailed, Transport, connections
 from tests.upstream import scripted
 from tests.upstream.scripted import http, request

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from exporter.upstream.resolver import Resolver
+from exporter.upstream.connections import Resolver
 from exporter.upstream.transport import RequestFailed, Transport, connections
 from tests.upstream import scripted
 from tests.upstream.scripted import http, request

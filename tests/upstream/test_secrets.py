@@ -14,8 +14,7 @@ from exporter.upstream.events import Call
 from exporter.upstream.login_api import LoginApi
 from exporter.upstream.parsing import Parsed, server_message
 from exporter.upstream.rate_limit import RateLimiter
-from exporter.upstream.request import ApiRequest, Requester
-from exporter.upstream.secrets import KEPT, SHORTEST_SECRET, Secrets
+from exporter.upstream.request import KEPT, SHORTEST_SECRET, ApiRequest, Requester, Secrets
 from exporter.upstream.transport import Transport
 from tests.harness.fakes import FakeClock, Recorder
 

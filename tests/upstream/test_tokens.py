@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.upstream.tokens import Lifetime, is_token, lifetime
+from exporter.upstream.credentials import Lifetime, is_token, lifetime
 from tests.harness.fakes import jwt
 
 HOUR = Lifetime(issued=1000.0, expiry=4600.0)
