@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from exporter.cli.run import FLAGS
+from exporter.cli.commands import COMMANDS
 from exporter.metrics.families import METRICS as TABLE
 from exporter.metrics.render import (
     RenderedPreviousDay,
@@ -145,7 +145,7 @@ def test_readme_names_every_command_and_flag() -> None:
     readme = (ROOT / "README.md").read_text()
     rows = re.findall(r"^\| (`--.*?) \|", readme, re.MULTILINE)
     flags = {name.removeprefix("--") for row in rows for name in names(row)}
-    assert flags == {flag.name for flag in FLAGS}
+    assert flags == {flag.name for flag in COMMANDS["run"].flags}
 
 
 def test_promises_name_tests_that_exist() -> None:

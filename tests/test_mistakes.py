@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from exporter import cli, simulator
-from exporter.cli.advice import ended_tokens
+from exporter.cli.check import ended_tokens
 from exporter.config import load
 from exporter.logs import BackgroundStream
 

@@ -11,24 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli import COMMANDS, flags
-from exporter.cli.backfill import FLAGS as BACKFILL_FLAGS
-from exporter.cli.check import FLAGS as CHECK_FLAGS
-from exporter.cli.demo import FLAGS as DEMO_FLAGS
-from exporter.cli.once import FLAGS as ONCE_FLAGS
-from exporter.cli.run import FLAGS as RUN_FLAGS
-from exporter.cli.simulate import FLAGS as SIMULATE_FLAGS
+from exporter.cli import flags
+from exporter.cli.commands import COMMANDS
 from tests.harness.documents import ROOT, code_words, examples, page_texts
 from tests.harness.shell_lines import commands
 
-FLAGS = {
-    "run": RUN_FLAGS,
-    "check": CHECK_FLAGS,
-    "once": ONCE_FLAGS,
-    "backfill": BACKFILL_FLAGS,
-    "demo": DEMO_FLAGS,
-    "simulate": SIMULATE_FLAGS,
-}
+FLAGS = {name: command.flags for name, command in COMMANDS.items()}
 IMAGE = re.compile(r"ghcr\.io/flashback-exporter/flashback-exporter:")
 FOLDERS = r"benchmarks|deploy|docs|exporter|helm|monitoring|tests|\.github"
 SOURCE = re.compile(rf"(\./)?({FOLDERS})/[^<…]+|[\w-]+\.txt|config\.\w+\.(yaml|json)")

@@ -1,8 +1,8 @@
 """One day's file while it grows: its samples' times, added labels, a scratch file per metric.
 
-Nothing is held in memory, whatever the number of buckets, and no two metrics interleave. The grid of
-times is Unix time's own, so that whichever run writes a sample puts it at the same time. Which names
-and HELP texts there are is in `metrics.families`.
+Nothing is held in memory, whatever the number of buckets, and no two metrics interleave. The grid
+of times is Unix time's own, so that whichever run writes a sample puts it at the same time. Which
+names and HELP texts there are is in `metrics.families`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How an account's requests are let through: its turn, pauses that are waited out, a dead end seen.
 
-Polling can afford to fail and come back a minute later; a backfill cannot. An account whose requests
-hang keeps the slots it has, but one that falls free goes to another. What is asked is not known
-here.
+Polling can afford to fail and come back a minute later; a backfill cannot. An account whose
+requests hang keeps the slots it has, but one that falls free goes to another. What is asked is not
+known here.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from importlib import import_module
 
 from exporter.cli.signals import STOP_SIGNALS, catch
 
-COMMANDS = ("run", "check", "once", "backfill", "demo", "simulate")
-"""Each is a function in a module of its name."""
+NAMES = ("run", "check", "once", "backfill", "demo", "simulate")
 
 _KEPT_SIGNALS = {
     "run": (signal.SIGHUP, *STOP_SIGNALS),
@@ -27,13 +26,15 @@ _KEPT_SIGNALS = {
 def main() -> int:
     """Run the command that the arguments name, `run` where they name none; the exit code."""
     words = sys.argv[1:]
-    command = words.pop(0) if words and words[0] in COMMANDS else "run"
-    if command in _KEPT_SIGNALS:
-        catch(*_KEPT_SIGNALS[command])
+    name = words.pop(0) if words and words[0] in NAMES else "run"
+    if name in _KEPT_SIGNALS:
+        catch(*_KEPT_SIGNALS[name])
     try:
         # Imported only now: it takes most of a second, in which signals are to be kept already.
-        module = import_module(f"exporter.cli.{command}")
-        code: int = getattr(module, command)(words, os.environ)
+        parse = import_module("exporter.cli.commands").parse
+        values = parse(name, words, os.environ)
+        module = import_module(f"exporter.cli.{name}")
+        code: int = getattr(module, name)(values, os.environ)
     except KeyboardInterrupt:  # where no handler turns Ctrl-C into a clean stop
         return 128 + signal.SIGINT
     return code

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from random import Random
 from typing import NoReturn
 
@@ -19,7 +18,6 @@ from exporter.backfill import (
     BackfillOptions,
     OutputError,
     UnknownBucketsError,
-    extra_label,
     first_moment_to_ask,
 )
 from exporter.cli import flags
@@ -41,52 +39,9 @@ USAGE = 2
 """Exit code for what was asked wrongly, as argparse has it."""
 
 
-def _day(text: str) -> date | None:
-    try:
-        day = date.fromisoformat(text) if text else None
-    except ValueError:
-        day = date.min
-    if text and str(day) != text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2024-01-15")
-    return day
-
-
-def _label(text: str) -> tuple[str, str]:
-    try:
-        return extra_label(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-FROM = flags.Flag("from", "The first day, UTC, as 2024-01-01.", "", "DATE", convert=_day)
-TO = flags.Flag("to", "The last day; it must be closed.", "", "DATE", convert=_day)
-BUCKET = flags.Flag(
-    "bucket", "Only the bucket of this id; all without it. Repeatable.", "", "ID", repeatable=True
-)
-LABEL = flags.Flag(
-    "label",
-    "A label for every series, as job=flashback-exporter; give those of the scrape. Repeatable.",
-    "",
-    "NAME=VALUE",
-    convert=_label,
-    repeatable=True,
-)
-OUTPUT = flags.Flag("output", "Directory for the files.", "", "DIR", convert=flags.path_or_none)
-FLAGS = (flags.CONFIG_FILE, FROM, TO, BUCKET, LABEL, OUTPUT, *flags.LOG_FLAGS)
-
-_DESCRIPTION = """\
-Asks for past days of each bucket and writes one OpenMetrics file per day, for
-`promtool tsdb create-blocks-from openmetrics`. What could not be had is listed, also in
-failed.json beside the files; run it again, and it asks for what is missing. --from, --to
-and --output are needed. Exit code 3 if anything is missing in the end.
-"""
-
-
-def backfill(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def backfill(values: Values, environ: Mapping[str, str]) -> int:
     """Write the files that are missing; the exit code."""
-    parser = flags.parser("backfill", _DESCRIPTION)
-    values = flags.parse(parser, FLAGS, arguments, environ)
-    order = _order(values, parser)
+    order = _order(values)
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
     try:
@@ -95,7 +50,7 @@ def backfill(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return print_error(error)
     clock = SystemClock()
     if fault := _too_early(order, config, clock):
-        parser.error(fault)
+        values.error(fault)
     return _done(config, order, clock, log)
 
 
@@ -142,18 +97,20 @@ def _bar() -> Iterator[_Bar]:
         yield _Bar(bar)
 
 
-def _order(values: Values, parser: argparse.ArgumentParser) -> BackfillOptions:
+def _order(values: Values) -> BackfillOptions:
     """What the flags ask for; a mistake ends the program as argparse does."""
-    for flag in (FROM, TO, OUTPUT):
+    for flag in (flags.FROM, flags.TO, flags.OUTPUT):
         if values[flag.name] is None:
-            parser.error(f"--{flag.name} is needed")
-    first, last = values[FROM.name], values[TO.name]
+            values.error(f"--{flag.name} is needed")
+    first, last = values[flags.FROM.name], values[flags.TO.name]
     if first > last:
-        parser.error(f"--from {first} is after --to {last}")
-    labels = dict(values[LABEL.name])
-    if len(labels) < len(values[LABEL.name]):
-        parser.error("--label: a name is there twice")
-    return BackfillOptions(first, last, frozenset(values[BUCKET.name]), labels, values[OUTPUT.name])
+        values.error(f"--from {first} is after --to {last}")
+    labels = dict(values[flags.LABEL.name])
+    if len(labels) < len(values[flags.LABEL.name]):
+        values.error("--label: a name is there twice")
+    return BackfillOptions(
+        first, last, frozenset(values[flags.BUCKET.name]), labels, values[flags.OUTPUT.name]
+    )
 
 
 def _too_early(order: BackfillOptions, config: Config, clock: Clock) -> str | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
 
+from exporter.blocking import SECRET_LIMIT, read_file
 from exporter.cli import flags
-from exporter.cli.advice import ended_tokens, useless_variables
-from exporter.cli.backfill import FLAGS as BACKFILL_FLAGS
-from exporter.cli.check_live import live_verdicts, verdict_table
+from exporter.cli.commands import COMMANDS, LIVE
+from exporter.cli.flags import ENVIRONMENT_PREFIX, Values
 from exporter.cli.load_estimate import LoadEstimate, load_estimate, shortages
-from exporter.cli.once import FLAGS as ONCE_FLAGS
 from exporter.cli.process import (
     BAD_START,
     LOG_SECONDS,
@@ -20,29 +22,17 @@ from exporter.cli.process import (
     read_or_give_up,
     start_log,
 )
-from exporter.cli.run import FLAGS as RUN_FLAGS
 from exporter.clock import SystemClock
-from exporter.config import Config, ConfigError, load_and_check
+from exporter.config import Account, Config, ConfigError, Login, Problem, load_and_check
 from exporter.model import printable
 from exporter.polling.sharding import Shard
-
-LIVE = flags.Flag(
-    "live", "Make one real call per account and bucket, too.", "false", is_switch=True
-)
-FLAGS = (flags.CONFIG_FILE, LIVE, *flags.SHARD_FLAGS)
-
-_DESCRIPTION = """\
-Checks the configuration file strictly and prints every problem with its place,
-then the load that the file asks for. With --live every account and bucket is asked for
-once, too. Exit code 1 if there is any problem.
-"""
+from exporter.status.text import utc
+from exporter.upstream.credentials import lifetime
 
 
-def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def check(values: Values, environ: Mapping[str, str]) -> int:
     """Print the verdict on the configuration; the exit code."""
-    parser = flags.parser("check", _DESCRIPTION)
-    values = flags.parse(parser, FLAGS, arguments, environ)
-    shard = flags.shard(values, parser)
+    shard = flags.shard(values)
     file = values[flags.CONFIG_FILE.name]
     try:
         config, remarks = read_or_give_up(load_and_check, file, environ)
@@ -60,6 +50,8 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     print(f"{file}: good\n{_load_text(mine, load_estimate(mine), shard)}")  # noqa: T201 - the command's output
     if not values[LIVE.name]:
         return 0
+    from exporter.cli.check_live import live_verdicts, verdict_table
+
     log = start_log("error", "logfmt")
     found = live_verdicts(config, shard)
     log.drain(LOG_SECONDS)  # a bar on the same terminal, and what was logged, come first
@@ -69,8 +61,8 @@ def check(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _variables() -> set[str]:
     """The environment variables of the commands that read a configuration."""
-    every = (*FLAGS, *RUN_FLAGS, *ONCE_FLAGS, *BACKFILL_FLAGS)
-    return {flag.variable for flag in every}
+    every = (COMMANDS[name].flags for name in ("check", "run", "once", "backfill"))
+    return {flag.variable for flag in chain.from_iterable(every)}
 
 
 def _part(config: Config, shard: Shard) -> Config:
@@ -107,3 +99,36 @@ def _answer_time_text(asked: LoadEstimate, at_once: int) -> str:
     if math.isinf(asked.answer_time):
         return "known once buckets are found: none is listed"
     return f"{asked.answer_time:.2f}s on average with {at_once} at once"
+
+
+def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:
+    """Each token that says of itself that it is over at `wall`, Unix time."""
+    for index, account in enumerate(config.accounts):
+        expiry = lifetime(_token(account)).expiry
+        if expiry is not None and expiry <= wall:
+            message = f"by its own word the token ended at {utc(expiry)}: is it renewed in time?"
+            yield Problem(file, None, f"accounts[{index}].authorization", message)
+
+
+def _token(account: Account) -> str:
+    """The token that is given; empty where the account logs in for one, or there is none."""
+    given = account.credentials
+    if isinstance(given, Login):
+        return ""
+    if not isinstance(given, Path):
+        return given.get_secret_value()
+    try:
+        return read_file(given, SECRET_LIMIT).decode().strip()
+    except (OSError, UnicodeDecodeError):  # since it was checked
+        return ""
+
+
+def useless_variables(environ: Mapping[str, str], known: Collection[str]) -> Iterator[Problem]:
+    """Each environment variable that is almost one of the exporter's, and so sets nothing."""
+    names = {name.removeprefix(ENVIRONMENT_PREFIX): name for name in known}
+    for name in sorted(environ):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            start = name.removeprefix(ENVIRONMENT_PREFIX)
+            for close in get_close_matches(start, names, 1, 0.8):
+                message = f"this sets nothing: did you mean {names[close]}?"
+                yield Problem("environment", None, name, message)

@@ -13,8 +13,11 @@ from random import Random
 from exporter import simulator
 from exporter.app import Options, run_app
 from exporter.cli import flags
+from exporter.cli.commands import DEMO_ADDRESS
+from exporter.cli.flags import Values
 from exporter.cli.process import print_error, start_log, until_signalled
-from exporter.cli.simulate import scenarios_text, simulated
+from exporter.cli.run import web_options
+from exporter.cli.simulate import simulated
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, parse
 from exporter.logs import BackgroundStream
@@ -22,20 +25,9 @@ from exporter.polling.reload import read_in_time
 from exporter.web.config import WebConfigError, load_web_config
 from exporter.web.server import ListenAddress, ListenError
 
-DEMO_ADDRESS = replace(flags.LISTEN_ADDRESS, default="127.0.0.1:10120")
-FLAGS = (
-    DEMO_ADDRESS,
-    *(flag for flag in flags.WEB_FLAGS if flag is not flags.LISTEN_ADDRESS),
-    *flags.SIMULATOR_FLAGS,
-    *flags.LOG_FLAGS,
-)
-
 ANY_FREE_PORT = ListenAddress("127.0.0.1", 0)
 _EVERY = {"::", "0.0.0.0"}  # noqa: S104 - to tell them from others
 
-_DESCRIPTION = """\
-Runs the exporter against a simulator of Flashback's API: no account, no configuration.
-"""
 
 USER = simulator.User("demo@example.com", "demo")
 BUCKETS = (
@@ -58,15 +50,13 @@ accounts:
 """
 
 
-def demo(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def demo(values: Values, _environ: Mapping[str, str]) -> int:
     """Run simulator and exporter until a signal comes; the exit code."""
-    parser = flags.parser("demo", _DESCRIPTION + scenarios_text())
-    values = flags.parse(parser, FLAGS, arguments, environ)
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT
     try:
         api = simulated(values, users=[USER], buckets=BUCKETS)
-        asyncio.run(until_signalled(_serve(api, flags.options(values), fallback, log)))
+        asyncio.run(until_signalled(_serve(api, web_options(values), fallback, log)))
     except (ConfigError, WebConfigError, ListenError) as error:
         return print_error(error)
     return 0

@@ -11,17 +11,17 @@ import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from exporter.app import Options
-from exporter.config.values import duration
 from exporter.logs import FORMATS, LEVELS
 from exporter.polling.sharding import Shard, pod_ordinal
-from exporter.simulator import InjectedFault, ScenarioError, text_to_faults
 from exporter.version import DISTRIBUTION
-from exporter.web.server import ListenAddress
+
+if TYPE_CHECKING:  # heavy, and needed only where a command runs
+    from exporter.simulator import InjectedFault
+    from exporter.web.server import ListenAddress
 
 ENVIRONMENT_PREFIX = "FLASHBACK_EXPORTER_"
 
@@ -71,18 +71,29 @@ class Flag:
             parser.add_argument(
                 f"--{self.name}",
                 action="append" if self.repeatable else "store",
-                type=self.convert,
+                type=_shown(self.convert),
                 choices=self.choices or None,
                 metavar=None if self.choices else self.metavar,
                 **shared,
             )
 
 
+def _shown(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The same, with errors of the one kind whose text argparse shows."""
+
+    def converted(text: str) -> Any:  # noqa: ANN401 - each flag has a type of its own
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return converted
+
+
 def _address(text: str) -> ListenAddress:
-    try:
-        return ListenAddress.parse(text)
-    except ValueError as error:  # argparse shows only this kind's text
-        raise argparse.ArgumentTypeError(str(error)) from error
+    from exporter.web.server import ListenAddress
+
+    return ListenAddress.parse(text)
 
 
 TAKEN_PATHS = ("/-/", "/api/", "/assets/", "/bucket", "/help")
@@ -91,15 +102,15 @@ TAKEN_PATHS = ("/-/", "/api/", "/assets/", "/bucket", "/help")
 
 def _url_path(text: str) -> str:
     if text.startswith(TAKEN_PATHS):
-        raise argparse.ArgumentTypeError(f"{text!r} is taken: choose another path")
+        raise ValueError(f"{text!r} is taken: choose another path")
     if not text.startswith("/") or any(char in text for char in "?#{}") or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a path: it must start with '/'")
+        raise ValueError(f"{text!r} is not a path: it must start with '/'")
     return text
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+        raise ValueError(f"{text!r} is not a whole number")
     return int(text)
 
 
@@ -109,7 +120,7 @@ def _factor(text: str) -> float:
     except ValueError:
         factor = 0.0
     if not 0 < factor < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise ValueError(f"{text!r} is not a number above 0")
     return factor
 
 
@@ -120,24 +131,18 @@ def _time(text: str) -> float | None:
     try:
         parsed = time.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 23:55") from error
+        raise ValueError(f"{text!r} is not a time such as 23:55") from error
     return parsed.hour * 3600.0 + parsed.minute * 60 + parsed.second
 
 
 def _scenario(text: str) -> tuple[InjectedFault, ...]:
-    try:
-        return text_to_faults(text)
-    except ScenarioError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    from exporter.simulator import text_to_faults
+
+    return text_to_faults(text)
 
 
 def _ordinal(text: str) -> int:
-    if text != "auto":
-        return _count(text)
-    try:
-        return pod_ordinal(socket.gethostname())
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return pod_ordinal(socket.gethostname()) if text == "auto" else _count(text)
 
 
 def path_or_none(text: str) -> Path | None:
@@ -146,10 +151,12 @@ def path_or_none(text: str) -> Path | None:
 
 
 def _duration(text: str) -> float:
+    from exporter.config.values import duration
+
     try:
         return 0.0 if text == "0" else duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 30s") from error
+    except ValueError:
+        raise ValueError(f"{text!r} is not a duration such as 30s") from None
 
 
 CONFIG_FILE = Flag(
@@ -209,6 +216,38 @@ SEED = Flag("seed", "Which simulated world it is.", "0", "NUMBER", convert=_coun
 SPEED = Flag("speed", "How much faster than real time it runs.", "1", "FACTOR", convert=_factor)
 SCENARIO = Flag("scenario", "Troubles to play, by comma.", "", "NAMES", convert=_scenario)
 
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text) if text else None
+    except ValueError:
+        day = date.min
+    if text and str(day) != text:
+        raise ValueError(f"{text!r} is not a day such as 2024-01-15")
+    return day
+
+
+def _label(text: str) -> tuple[str, str]:
+    from exporter.backfill import extra_label
+
+    return extra_label(text)
+
+
+FROM = Flag("from", "The first day, UTC, as 2024-01-01.", "", "DATE", convert=_day)
+TO = Flag("to", "The last day; it must be closed.", "", "DATE", convert=_day)
+BUCKET = Flag(
+    "bucket", "Only the bucket of this id; all without it. Repeatable.", "", "ID", repeatable=True
+)
+LABEL = Flag(
+    "label",
+    "A label for every series, as job=flashback-exporter; give those of the scrape. Repeatable.",
+    "",
+    "NAME=VALUE",
+    convert=_label,
+    repeatable=True,
+)
+OUTPUT = Flag("output", "Directory for the files.", "", "DIR", convert=path_or_none)
+
 START = Flag(
     "start", "Time of day (HH:MM, UTC) at which it starts; now if empty.", "", "TIME", convert=_time
 )
@@ -243,9 +282,16 @@ SHARD_FLAGS = (SHARD_ORDINAL, SHARD_TOTAL)
 class Values(dict[str, Any]):
     """The flags' values by name, and which of them were given."""
 
-    def __init__(self, given: Mapping[str, Any], flags: Sequence[Flag]) -> None:
+    def __init__(
+        self, given: Mapping[str, Any], flags: Sequence[Flag], parser: argparse.ArgumentParser
+    ) -> None:
         super().__init__({flag.name: flag.value(flag.default) for flag in flags} | dict(given))
         self.given = frozenset(given)
+        self._parser = parser
+
+    def error(self, message: str) -> NoReturn:
+        """End the program as argparse does: the values do not go together."""
+        self._parser.error(message)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -265,26 +311,12 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
     )
 
 
-def options(values: Values) -> Options:
-    """What CONFIG_FLAGS and WEB_FLAGS say."""
-    return Options(
-        listen_addresses=tuple(values[LISTEN_ADDRESS.name]),
-        telemetry_path=values[TELEMETRY_PATH.name],
-        max_requests=values[MAX_REQUESTS.name],
-        exporter_metrics=not values[DISABLE_EXPORTER_METRICS.name],
-        lifecycle=values[ENABLE_LIFECYCLE.name],
-        web_config_file=values[WEB_CONFIG_FILE.name],
-        health_without_auth=values[HEALTH_WITHOUT_AUTH.name],
-        auto_reload_interval=values.get(AUTO_RELOAD_INTERVAL.name, 0.0),
-    )
-
-
-def shard(values: Values, parser: argparse.ArgumentParser) -> Shard:
+def shard(values: Values) -> Shard:
     """What SHARD_FLAGS say; a mistake ends the program as argparse does."""
     try:
         return Shard(values[SHARD_ORDINAL.name], values[SHARD_TOTAL.name])
     except ValueError as error:
-        parser.error(f"--{SHARD_ORDINAL.name} and --{SHARD_TOTAL.name}: {error}")
+        values.error(f"--{SHARD_ORDINAL.name} and --{SHARD_TOTAL.name}: {error}")
 
 
 def parse(
@@ -301,6 +333,6 @@ def parse(
         if environ.get(flag.variable):
             try:
                 given[flag.name] = flag.value(environ[flag.variable])
-            except (ValueError, argparse.ArgumentTypeError) as error:
+            except ValueError as error:
                 parser.error(f"environment variable {flag.variable}: {error}")
-    return Values(given | vars(parser.parse_args(arguments)), flags)
+    return Values(given | vars(parser.parse_args(arguments)), flags, parser)

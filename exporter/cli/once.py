@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from random import Random
 
 from exporter.app import poll_once
 from exporter.cli import flags
+from exporter.cli.flags import Values
 from exporter.cli.process import SOME_FAILED, print_error, read_or_give_up, start_log
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, load
 from exporter.model import GoodPoll
 from exporter.polling.manager import PollManager
 
-FLAGS = (
-    flags.CONFIG_FILE,
-    flags.DISABLE_EXPORTER_METRICS,
-    *flags.SHARD_FLAGS,
-    *flags.LOG_FLAGS,
-)
 
-_DESCRIPTION = """\
-Polls every bucket once and prints the exposition to standard output.
-Exit code 0 if all buckets answered, 3 if some failed.
-"""
-
-
-def once(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def once(values: Values, environ: Mapping[str, str]) -> int:
     """Poll each bucket once; the exit code."""
-    parser = flags.parser("once", _DESCRIPTION)
-    values = flags.parse(parser, FLAGS, arguments, environ)
-    shard = flags.shard(values, parser)
+    shard = flags.shard(values)
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:
         config = read_or_give_up(load, values[flags.CONFIG_FILE.name], environ)

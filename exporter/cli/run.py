@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
 
 from exporter.app import Options, run_app
 from exporter.cli import flags
+from exporter.cli.flags import Values
 from exporter.cli.process import print_error, raise_file_limit, start_log, until_signalled
 from exporter.clock import SystemClock
 from exporter.config import Config, ConfigError, load
 from exporter.logs import BackgroundStream
-from exporter.version import version_text
 from exporter.web.config import WebConfigError
 from exporter.web.server import ListenError
 
-FLAGS = (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.SHARD_FLAGS, *flags.LOG_FLAGS)
 
-_DESCRIPTION = """\
-Serves the node statistics of Flashback storage buckets to Prometheus.
-
-commands:
-  run       the exporter (implied)
-  check     checks the configuration, and says what load it asks for
-  once      polls every bucket once and prints the exposition
-  demo      the exporter against a built-in simulator: no account, no configuration
-  simulate  the simulator alone
-  backfill  past days, as files for a database to import
-
-Each command has its own -h. Each flag can also be set by an environment variable
-of its name: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.
-"""
-
-
-def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def run(values: Values, environ: Mapping[str, str]) -> int:
     """Poll and serve until a signal comes; the exit code."""
-    parser = flags.parser("run", textwrap.dedent(_DESCRIPTION))
-    parser.add_argument("--version", action="version", version=version_text())
-    values = flags.parse(parser, FLAGS, arguments, environ)
-    options = replace(flags.options(values), shard=flags.shard(values, parser))
+    options = replace(web_options(values), shard=flags.shard(values))
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
     try:
@@ -66,3 +45,17 @@ async def _serve(
         source, options, SystemClock(), chance, hung_up, dropped_lines=log.dropped_lines
     ):
         await asyncio.Event().wait()
+
+
+def web_options(values: Values) -> Options:
+    """What CONFIG_FLAGS and WEB_FLAGS say."""
+    return Options(
+        listen_addresses=tuple(values[flags.LISTEN_ADDRESS.name]),
+        telemetry_path=values[flags.TELEMETRY_PATH.name],
+        max_requests=values[flags.MAX_REQUESTS.name],
+        exporter_metrics=not values[flags.DISABLE_EXPORTER_METRICS.name],
+        lifecycle=values[flags.ENABLE_LIFECYCLE.name],
+        web_config_file=values[flags.WEB_CONFIG_FILE.name],
+        health_without_auth=values[flags.HEALTH_WITHOUT_AUTH.name],
+        auto_reload_interval=values.get(flags.AUTO_RELOAD_INTERVAL.name, 0.0),
+    )

@@ -1,8 +1,8 @@
 """Which kept connections are used again, and how the API's name becomes addresses.
 
-aiohttp uses any connection that is still open. An answer that nobody asked for would be read as that
-to the next request, and from there on each answer would belong to the request before it: here only
-those are used on which nothing has come. Names resolve in threads that nobody has to wait for.
+aiohttp uses any that is still open. An answer that nobody asked for would be read as that to the
+next request, and from there on each answer would belong to the request before it: here only those
+are used on which nothing has come. Names resolve in threads that nobody has to wait for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which buckets an account has: what a listing's bytes mean, what is known after it, who polls what.
+"""Which buckets an account has: what a listing means, what is known after it, who polls what.
 
 Pure. A listing carries access keys and secrets: nothing leaves here but what `FoundBucket` names.
 """

@@ -18,7 +18,7 @@ import trustme
 import yaml
 
 from exporter.cli import flags
-from exporter.cli.run import FLAGS
+from exporter.cli.commands import COMMANDS
 from tests.chart.helm import CASES, CHART, GOLDEN, OPERATOR, Manifest, container, one, pod_template
 
 OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].strip(">=").split("-")[0]
@@ -73,7 +73,7 @@ def test_exporter_takes_the_flags(case: Path, monkeypatch: pytest.MonkeyPatch) -
     """The exporter knows each flag that it is given, and finds its shard in the pod's name."""
     monkeypatch.setattr("socket.gethostname", lambda: "metrics-flashback-0")
     rendered = container(manifests(case))
-    values = flags.parse(flags.parser("run", ""), FLAGS, rendered["args"], {})
+    values = flags.parse(flags.parser("run", ""), COMMANDS["run"].flags, rendered["args"], {})
     port = {"name": "metrics", "containerPort": values["web.listen-address"][0].port}
     assert rendered["ports"] == [port | {"protocol": "TCP"}]
     assert values["shard.ordinal"] == 0

@@ -45,7 +45,7 @@ ENDLESS_PAGE = """
 def endless(self, openmetrics):
     while True:
         yield b"x" * 100_000
-exporter.polling.manager.Exporter.exposition = endless
+exporter.polling.manager.PollManager.exposition = endless
 """
 
 HANGING_LOOKUP = """

@@ -8,14 +8,15 @@ import pytest
 
 from exporter.app import Options
 from exporter.cli import flags
-from exporter.cli.run import FLAGS
+from exporter.cli.commands import COMMANDS
+from exporter.cli.run import web_options
 from exporter.polling.sharding import Shard
 from exporter.web.server import ListenAddress
 
 
 def parsed(*arguments: str, environ: Mapping[str, str] | None = None) -> flags.Values:
     """What the flags of `run` come to."""
-    return flags.parse(flags.parser("run", "…"), FLAGS, arguments, environ or {})
+    return flags.parse(flags.parser("run", "…"), COMMANDS["run"].flags, arguments, environ or {})
 
 
 def variable(flag: flags.Flag) -> str:
@@ -27,7 +28,7 @@ def test_defaults() -> None:
     """Without flags and variables, everything is as the documentation says."""
     values = parsed()
     assert str(values["config.file"]) == "config.yaml"
-    assert flags.options(values) == Options(
+    assert web_options(values) == Options(
         listen_addresses=(ListenAddress("", 10120),),
         telemetry_path="/metrics",
         max_requests=40,
@@ -152,7 +153,7 @@ def test_impossible_shards_are_usage_errors(
     """A shard that is none of them would poll nothing: it is refused at the start."""
     parser = flags.parser("run", "…")
     with pytest.raises(SystemExit) as caught:
-        flags.shard(flags.parse(parser, FLAGS, arguments, {}), parser)
+        flags.shard(flags.parse(parser, COMMANDS["run"].flags, arguments, {}))
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
 
@@ -164,7 +165,7 @@ def test_shard_by_the_name_of_the_pod(
     monkeypatch.setattr("socket.gethostname", lambda: "flashback-exporter-2")
     parser = flags.parser("run", "…")
     arguments = ["--shard.ordinal=auto", "--shard.total=3"]
-    assert flags.shard(flags.parse(parser, FLAGS, arguments, {}), parser) == Shard(2, 3)
+    assert flags.shard(flags.parse(parser, COMMANDS["run"].flags, arguments, {})) == Shard(2, 3)
     monkeypatch.setattr("socket.gethostname", lambda: "laptop")
     with pytest.raises(SystemExit):
         parsed(*arguments)

@@ -1,0 +1,47 @@
+"""What a command loads: no more than it uses, so that a short one is short."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.harness.documents import ROOT
+
+SCRIPT = """\
+import sys
+sys.argv = ["flashback-exporter", *{arguments}]
+from exporter.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+HEAVY = {"aiohttp", "httpx", "pydantic", "jinja2", "exporter.simulator", "exporter.backfill"}
+
+
+def loaded(*arguments: str) -> set[str]:
+    """The modules that a command has loaded at its end."""
+    script = SCRIPT.format(arguments=list(arguments))
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(ended.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("words", ["--version", "-h", "once -h", "check -h", "backfill -h"])
+def test_who_only_asks_for_help_loads_little(words: str) -> None:
+    """Neither the HTTP libraries nor pydantic, which take most of a second."""
+    assert not HEAVY & loaded(*words.split())
+
+
+def test_a_check_makes_no_connections() -> None:
+    """Without --live it loads no HTTP library."""
+    assert not {"aiohttp", "httpx", "exporter.simulator"} & loaded("check", "--config.file=/none")
+
+
+def test_run_loads_no_other_command() -> None:
+    """Neither the simulator nor a backfill is part of the exporter at work."""
+    assert not {"exporter.simulator", "exporter.backfill"} & loaded("run", "--config.file=/none")
