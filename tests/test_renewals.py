@@ -22,9 +22,8 @@ from exporter.polling.targets import Target
 from exporter.upstream.client import Client
 from exporter.upstream.login import LoginCredentials
 from exporter.upstream.parsing import AnswerLimits
-from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 from exporter.upstream.request import Requester
-from exporter.upstream.request_slots import RequestSlots
 from exporter.upstream.transport import Transport
 from tests.harness.fakes import FakeClock, Recorder, bucket
 from tests.polling.scheduled import ScheduledTargets

@@ -4,7 +4,7 @@ It asks through the accounts' own clients and writes through the metric table. F
 exit codes are the command's.
 """
 
-from exporter.backfill.dayfile import extra_label, first_moment_to_ask
+from exporter.backfill.day import extra_label, first_moment_to_ask
 from exporter.backfill.failures import Failures
 from exporter.backfill.job import Backfill, BackfillOptions, Progress, UnknownBucketsError
 from exporter.backfill.output import OutputError

@@ -17,8 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from exporter.backfill.day import Day, missing
-from exporter.backfill.dayfile import days, label_suffix
+from exporter.backfill.day import Day, days, label_suffix, missing
 from exporter.backfill.failures import FailedBucket, Failures
 from exporter.backfill.fetch import Fetcher
 from exporter.backfill.output import FAILED, Output

@@ -18,7 +18,7 @@ from typing import TextIO, TypeVar
 
 import structlog
 
-from exporter.cli.signals import STOP_SIGNALS, catch
+from exporter.cli import STOP_SIGNALS, catch
 from exporter.clock import SystemClock
 from exporter.logs import BackgroundStream, configure
 from exporter.model import printable

@@ -16,8 +16,7 @@ from exporter.clock import Clock
 from exporter.model import Bucket, PollResult
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.targets import Target
-from exporter.upstream.rate_limit import RateLimiter
-from exporter.upstream.request_slots import RequestSlots
+from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 
 LONGEST_WAIT = 5.0
 """The loop beats at least this often, seconds, even with nothing to do."""

@@ -30,8 +30,7 @@ from exporter.upstream.connections import Resolver
 from exporter.upstream.discovery import DiscoveryState, assign, filtered
 from exporter.upstream.events import Observer
 from exporter.upstream.parsing import AnswerLimits
-from exporter.upstream.rate_limit import RateLimiter
-from exporter.upstream.request_slots import RequestSlots
+from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 
 PLAN_SPACING = 0.25
 """After a plan for what listings found, the next one waits for so long, seconds, for more."""

@@ -10,7 +10,6 @@ from exporter.simulator.fault_injection import InjectedFault, ScenarioError, tex
 from exporter.simulator.recorder import Asked, Recorder, Served
 from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
 from exporter.simulator.server import Simulator, serve
-from exporter.simulator.time_and_chance import paced
 from exporter.simulator.token_server import (
     REFRESH_PREFIX,
     ExpiresAt,
@@ -19,7 +18,7 @@ from exporter.simulator.token_server import (
     TokenRules,
     User,
 )
-from exporter.simulator.world import PUBLIC_MACHINES, Denominator, NodeDay, World
+from exporter.simulator.world import PUBLIC_MACHINES, Denominator, NodeDay, World, paced
 
 __all__ = [
     "ACCESS_KEY_PREFIX",

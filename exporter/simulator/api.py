@@ -22,9 +22,8 @@ from exporter.simulator.calls import (
 from exporter.simulator.delivery import Deliver
 from exporter.simulator.fault_injection import FaultPlan, InjectedFault, plan, text_to_faults
 from exporter.simulator.recorder import Recorder, Served
-from exporter.simulator.time_and_chance import unix_to_day
 from exporter.simulator.token_server import TokenRules, TokenServer, User
-from exporter.simulator.world import World
+from exporter.simulator.world import World, unix_to_day
 
 
 @dataclass(frozen=True, slots=True)

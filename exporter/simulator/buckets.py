@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-from exporter.simulator.time_and_chance import draw, pick, unix_to_text
-from exporter.simulator.world import Row
+from exporter.simulator.world import Row, draw, pick, unix_to_text
 
 WORKSPACE = "workspace-1"
 ACCESS_KEY_PREFIX = "AKIASIMULATED"

@@ -11,8 +11,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from exporter.simulator.time_and_chance import draw, pick
-from exporter.simulator.world import Row
+from exporter.simulator.world import Row, draw, pick
 
 _T = TypeVar("_T")
 

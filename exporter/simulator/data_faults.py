@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE
 from exporter.simulator.calls import ApiCall
-from exporter.simulator.time_and_chance import draw, pick, unix_to_day
 from exporter.simulator.world import (
     HUNDREDS_OF_MACHINES,
     OFFLINE,
@@ -20,6 +19,9 @@ from exporter.simulator.world import (
     HourlyEvent,
     Row,
     World,
+    draw,
+    pick,
+    unix_to_day,
 )
 
 AlterWorld: TypeAlias = Callable[[World], World]

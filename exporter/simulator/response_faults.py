@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from exporter.simulator.calls import ApiCall, SimulatedResponse, json_response, refusal
 from exporter.simulator.data_faults import HOSTILE
-from exporter.simulator.time_and_chance import unix_to_day
+from exporter.simulator.world import unix_to_day
 
 AlterResponse: TypeAlias = Callable[[SimulatedResponse, ApiCall], SimulatedResponse]
 

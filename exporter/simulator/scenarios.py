@@ -13,7 +13,7 @@ from exporter.simulator.calls import CallKind
 from exporter.simulator.data_faults import AlterRows, AlterWorld
 from exporter.simulator.delivery import Deliver
 from exporter.simulator.response_faults import AlterResponse
-from exporter.simulator.time_and_chance import SECONDS_PER_DAY
+from exporter.simulator.world import SECONDS_PER_DAY
 
 STATS_CALLS = frozenset({CallKind.STATS})
 

@@ -14,7 +14,7 @@ from enum import Enum, auto
 from hashlib import blake2b
 
 from exporter.simulator.calls import IssuedTokens, SimulatedResponse, json_response, refusal
-from exporter.simulator.time_and_chance import unix_to_text
+from exporter.simulator.world import unix_to_text
 
 
 class Mfa(Enum):

@@ -1,7 +1,7 @@
-"""`/api/v1/status`: what the pages say, as JSON.
+"""`/api/v1/status`: what the pages say, as JSON. docs/status.md describes it, its schema exactly.
 
-What it consists of is decided in `status.to_json`; here it is put together piece by piece, so that
-ten thousand buckets hold nobody up.
+It is put together piece by piece, so that ten thousand buckets hold nobody up. Times are RFC 3339
+in UTC, spans are seconds, shares run from 0 to 1: as the metrics' units.
 """
 
 from __future__ import annotations
@@ -10,19 +10,159 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
+from exporter.model import DayStats, Instant, Node
+from exporter.polling.targets import PollRecord
 from exporter.status.filters import Filter
-from exporter.status.snapshot import Snapshot
+from exporter.status.snapshot import AccountStatus, DiscoveryStatus, Process, Snapshot
+from exporter.status.state import Health, Totals
 from exporter.status.summary import Summary
-from exporter.status.to_json import (
-    account_object,
-    bucket_object,
-    process_object,
-    summary_object,
-)
+from exporter.status.text import rfc3339
+from exporter.status.view import BucketView, Moment
 from exporter.web.limits import ConcurrencyLimit, send
+
+JsonObject: TypeAlias = dict[str, object]
+
+
+def process_object(process: Process, now: Instant) -> JsonObject:
+    """The exporter itself."""
+    config = process.config
+    return {
+        "time": rfc3339(now.wall),
+        "version": process.version,
+        "healthy": process.is_healthy,
+        "ready": process.is_ready,
+        "poll_lag_seconds": process.lag,
+        "shard": {"ordinal": process.shard_ordinal, "total": process.shard_total},
+        "config": {
+            "last_reload_successful": config.refused is None,
+            "loaded": rfc3339(config.loaded),
+            "refused": _time(config.refused),
+            "problems": config.problems,
+        },
+    }
+
+
+def summary_object(totals: Totals) -> JsonObject:
+    """How many of what there are."""
+    return {
+        "buckets": totals.buckets,
+        **{health.value: totals.by_health[health] for health in Health},
+        "stale": totals.stale,
+        "reasons": {reason.value: count for reason, count in sorted(totals.reasons.items())},
+        "nodes": totals.nodes,
+        "nodes_not_online": totals.not_online,
+    }
+
+
+def account_object(account: AccountStatus, buckets: int) -> JsonObject:
+    """An account that polls so many buckets."""
+    discovery = account.discovery
+    return {
+        "name": account.name,
+        "buckets": buckets,
+        "paused_until": _time(account.paused_until),
+        "token_expiry": _time(account.token_expiry),
+        "discovery": None if discovery is None else _discovery(discovery),
+    }
+
+
+def _discovery(discovery: DiscoveryStatus) -> JsonObject:
+    fault, success = discovery.fault, discovery.last_success
+    return {
+        "tried": discovery.was_tried,
+        "up": discovery.was_tried and fault is None,
+        "buckets": discovery.found,
+        "last_success": _time(success and success.wall),
+        "reason": None if fault is None else fault.reason.value,
+        "message": None if fault is None else fault.message,
+    }
+
+
+def bucket_object(view: BucketView) -> JsonObject:
+    """A bucket with its nodes."""
+    bucket = view.bucket
+    return {
+        "id": bucket.id,
+        "name": bucket.name,
+        "account": bucket.account,
+        "labels": dict(bucket.labels),
+        "storage_type": bucket.storage_type,
+        "region": bucket.region,
+        "workspace_id": bucket.workspace_id,
+        "state": view.health.value,
+        "stale": view.is_stale,
+        **_trouble(view),
+        "last_success": _moment(view.last_success),
+        "last_poll": _moment(view.last_poll),
+        "last_poll_duration_seconds": view.poll_duration,
+        "next_poll": _moment(view.next_poll),
+        "polling": view.plan.is_running,
+        "poll_interval_seconds": view.timing.poll_interval,
+        "stale_after_seconds": view.timing.stale_after,
+        "day": None if view.stats is None else view.stats.day.isoformat(),
+        "nodes": [_node(node) for node in view.nodes],
+        "nodes_not_online": view.not_online,
+        "previous_day": None if view.previous_day is None else _previous_day(view.previous_day),
+        "polls": [_poll(poll) for poll in view.polls],
+    }
+
+
+def _trouble(view: BucketView) -> JsonObject:
+    trouble = view.trouble
+    return {
+        "reason": None if trouble is None else trouble.reason.value,
+        "meaning": None if trouble is None else trouble.advice.what,
+        "remedy": None if trouble is None else trouble.advice.remedy,
+        "message": None if trouble is None else trouble.message,
+    }
+
+
+def _node(node: Node) -> JsonObject:
+    return {
+        "ip": node.ip,
+        "host": node.host,
+        "status": node.status,
+        "version": node.version,
+        "uptime_ratio": node.uptime_ratio,
+        "latency_average_seconds": node.latency_average_seconds,
+        "latency_last_seconds": node.latency_last_seconds,
+        "last_updated": _time(node.last_updated),
+    }
+
+
+def _previous_day(stats: DayStats) -> JsonObject:
+    nodes = [
+        {
+            "ip": node.ip,
+            "host": node.host,
+            "uptime_ratio": node.uptime_ratio,
+            "latency_average_seconds": node.latency_average_seconds,
+        }
+        for node in stats.nodes
+    ]
+    return {"day": stats.day.isoformat(), "nodes": nodes}
+
+
+def _poll(poll: PollRecord) -> JsonObject:
+    return {
+        "ended": rfc3339(poll.ended),
+        "reason": poll.reason,
+        "duration_seconds": poll.duration,
+        "nodes_not_online": poll.nodes_not_online,
+    }
+
+
+def _moment(moment: Moment | None) -> str | None:
+    return None if moment is None else rfc3339(moment.wall)
+
+
+def _time(wall: float | None) -> str | None:
+    return None if wall is None else rfc3339(wall)
+
 
 PATH = "/api/v1/status"
 HEADERS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from exporter.model import Bucket, Node
-from exporter.polling.history import is_not_online
+from exporter.polling.targets import is_not_online
 from exporter.status.state import Health, RankedBucket, shown_nodes, status_name
 
 PAGE_SIZE = 50

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from exporter import config
 from exporter.model import ApiError, Bucket, BucketState, Instant, Timing
-from exporter.polling.history import PollRecord, records
 from exporter.polling.manager import PollManager
+from exporter.polling.targets import PollRecord, records
 from exporter.upstream.discovery import filtered
 from exporter.version import VERSION
 

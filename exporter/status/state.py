@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from exporter.model import UNKNOWN_STATUS, BucketState, Node, Reason, Timing
-from exporter.polling.history import is_not_online
+from exporter.polling.targets import is_not_online
 from exporter.status.snapshot import BucketStatus
 
 

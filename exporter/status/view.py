@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.model import Bucket, BucketState, DayStats, FailedPoll, Instant, Node, Reason, Timing
-from exporter.polling.history import KEPT, PollRecord, is_not_online
+from exporter.polling.targets import KEPT, PollRecord, is_not_online
 from exporter.status.snapshot import NextPoll, Snapshot
 from exporter.status.state import Health, RankedBucket, is_fresh, shown_nodes
 from exporter.status.text import ADVICE, Advice, counted, latency, utc

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from exporter.backfill import dayfile
-from exporter.backfill.dayfile import DayFile, label_suffix
+from exporter.backfill.day import DayFile, label_suffix
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Node
 from tests.backfill.runs import LATENCY, UPTIME, samples
@@ -106,5 +105,5 @@ def test_large_file_is_joined_in_pieces(tmp_path: Path, monkeypatch: pytest.Monk
         f"b{number}": [node(uptime_ratio=0.5, latency_average_seconds=0.1)] for number in range(50)
     }
     whole = written(tmp_path, dict(content))
-    monkeypatch.setattr(dayfile, "CHUNK", 7)
+    monkeypatch.setattr("exporter.backfill.day.CHUNK", 7)
     assert written(tmp_path, dict(content)) == whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.backfill import extra_label
-from exporter.backfill.dayfile import label_suffix
+from exporter.backfill.day import label_suffix
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from exporter.backfill.dayfile import STEP, days, first_moment_to_ask, sample_times, shown_until
+from exporter.backfill.day import STEP, days, first_moment_to_ask, sample_times, shown_until
 from exporter.model import Timing, midnight
 
 DAY = date(2024, 1, 15)

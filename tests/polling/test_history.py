@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.model import BucketState, Instant, PollResult, Reason, Timing
-from exporter.polling.history import KEPT, PollRecord, appended, records
+from exporter.polling.targets import KEPT, PollRecord, appended, records
 from tests.harness.fakes import NOON, after, failure, node, reading
 
 START = Instant(NOON, 1000.0)

@@ -11,8 +11,7 @@ import pytest
 from exporter.model import Bucket, PollResult, Reason, Timing
 from exporter.polling.poller import HEARTBEAT_LIMIT, Poller
 from exporter.polling.targets import Target
-from exporter.upstream.rate_limit import RateLimiter
-from exporter.upstream.request_slots import RequestSlots
+from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 from tests.harness.fakes import FakeClock, bucket, failure, reading, settle
 from tests.polling.scheduled import ScheduledTargets
 

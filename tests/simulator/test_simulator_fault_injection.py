@@ -17,7 +17,7 @@ from exporter.simulator import (
 from exporter.simulator.buckets import bucket_to_entry, existing
 from exporter.simulator.calls import ApiCall, json_response, listing_response, stats_response
 from exporter.simulator.fault_injection import FaultPlan, plan
-from exporter.simulator.time_and_chance import draw, pick, unix_to_day
+from exporter.simulator.world import draw, pick, unix_to_day
 
 MIDNIGHT = 1705276800  # 2024-01-15T00:00:00Z
 NOON = MIDNIGHT + 12 * 3600

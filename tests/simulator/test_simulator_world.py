@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from exporter.simulator import PUBLIC_MACHINES, Denominator, NodeDay, World
 from exporter.simulator.data_faults import node_down
-from exporter.simulator.time_and_chance import SECONDS_PER_DAY, day_to_unix, unix_to_day
 from exporter.simulator.world import (
     HUNDREDS_OF_MACHINES,
     PRIVATE_MACHINES,
+    SECONDS_PER_DAY,
     HourlyEvent,
     day_stretches,
+    day_to_unix,
+    unix_to_day,
 )
 
 DAY = date(2024, 1, 15)

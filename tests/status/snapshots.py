@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from exporter.model import Bucket, BucketState, Instant, PollResult, Timing
-from exporter.polling.history import appended
+from exporter.polling.targets import appended
 from exporter.status.pages import add_status_routes
 from exporter.status.snapshot import AccountStatus, BucketStatus, ConfigStatus, Process, Snapshot
 from exporter.status.state import RankedBucket, Totals

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from exporter.model import ApiError, Bucket, DayStats, Node, Reason
-from exporter.polling.history import KEPT
+from exporter.polling.targets import KEPT
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.api import PATH
 from exporter.status.filters import PAGE_SIZE

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
-from exporter.polling.history import PollRecord
+from exporter.polling.targets import PollRecord
 from exporter.status.text import ADVICE
 from exporter.status.view import HEIGHT, WIDTH, BucketView, bucket_view, poll_words, sparkline
 from tests.harness.fakes import NOON, after, bucket, failure, node, reading

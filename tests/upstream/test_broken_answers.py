@@ -17,7 +17,7 @@ from exporter.logs import configure
 from exporter.model import ApiError
 from exporter.upstream.discovery import parse_listing
 from exporter.upstream.events import Call
-from exporter.upstream.login_api import parse_tokens
+from exporter.upstream.login import parse_tokens
 from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
 from exporter.upstream.request import ApiRequest, Requester
 from exporter.upstream.transport import Answer, RequestFailed, Transport

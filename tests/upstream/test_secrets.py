@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.model import ApiError, Reason
 from exporter.upstream.events import Call
-from exporter.upstream.login_api import LoginApi
+from exporter.upstream.login import LoginApi
 from exporter.upstream.parsing import Parsed, server_message
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import KEPT, SHORTEST_SECRET, ApiRequest, Requester, Secrets
