@@ -24,12 +24,37 @@ UNKNOWN_STATUS = "UNKNOWN"
 
 SECONDS_PER_DAY = 86400
 
+MAX_LABEL_LENGTH = 256  # characters; label values are cut there
+
+
+class Label(StrEnum):
+    """The label names of the exporter's metrics. A bucket's own labels have other names."""
+
+    ACCOUNT = "account"
+    BUCKET_ID = "bucket_id"
+    CALL = "call"
+    CODE = "code"
+    FIELD = "field"
+    HOST = "host"
+    IP = "ip"
+    KIND = "kind"
+    NAME = "name"
+    PYTHON_VERSION = "python_version"
+    REASON = "reason"
+    REGION = "region"
+    REVISION = "revision"
+    SHARD_ORDINAL = "shard_ordinal"
+    STATUS = "status"
+    STORAGE_TYPE = "storage_type"
+    VERSION = "version"
+    WORKSPACE_ID = "workspace_id"
+
+
 PREVIOUS_DAY_SPREAD = 3600.0
 """Seconds after the grace over which the calls for the previous day are spread."""
 
 
 def midnight(day: date) -> float:
-    """00:00 UTC of a day, as Unix time."""
     return float((day.toordinal() - _EPOCH) * SECONDS_PER_DAY)
 
 
@@ -72,8 +97,7 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
     @property
-    def is_refusal(self) -> bool:
-        """Whether asking again soon is pointless: the API said no to this very question."""
+    def is_refusal(self) -> bool:  # asking again soon is pointless
         return self in REFUSALS
 
 
@@ -95,11 +119,11 @@ class Timing(NamedTuple):
         return min(self.poll_interval * 2.0 ** min(before, 32), ceiling)
 
     def in_grace_after_midnight(self, wall: float) -> bool:
-        """Whether the day at `wall` (Unix time) is so young that upstream may not have it yet."""
+        """Whether the day at `wall` (Unix time) is so young that the API may not have it yet."""
         return self.grace_left(wall) > 0
 
     def grace_left(self, wall: float) -> float:
-        """How long the grace after midnight still lasts at `wall`, seconds; 0 if it is over."""
+        """Seconds of the grace after midnight that are left at `wall`."""
         return max(0.0, self.rollover_grace - wall % SECONDS_PER_DAY)
 
     def newest_ended_day(self, wall: float) -> date:
@@ -152,24 +176,6 @@ class BucketKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundBucket:
-    """A bucket in an account's listing; nothing else of its entry may be kept."""
-
-    id: str
-    name: str
-    storage_type: str
-    region: str
-    workspace_id: str
-
-
-class Listing(NamedTuple):
-    """The buckets of an account, and how many other entries name none that can be polled."""
-
-    buckets: tuple[FoundBucket, ...]
-    skipped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Node:
     """One row of an answer, in base units; None where the API gave nothing usable."""
 
@@ -206,7 +212,6 @@ class DayStats:
         return other is not None and _features(self) == _features(other)
 
     def lacks_node_of(self, other: DayStats) -> bool:
-        """Whether `other` has a node that is missing here."""
         mine = {node.identity for node in self.nodes}
         return any(node.identity not in mine for node in other.nodes)
 
@@ -234,24 +239,11 @@ class ApiError:
 
     @property
     def is_passing(self) -> bool:
-        """Whether the same question may well be answered a moment later.
+        """Whether the same request may well succeed a moment later.
 
         A time-out is not: it has used the poll's time up, and a slow server wants less, not more.
         """
         return self.reason in {Reason.CONNECT, Reason.SERVER_ERROR}
-
-
-PAUSE_BOUNDS = (1.0, 300.0)
-"""Whatever a 429 asks for, seconds: less would hammer, more would blind."""
-
-DEFAULT_PAUSE = 30.0
-"""For a 429 without a Retry-After, seconds."""
-
-
-def pause_seconds(retry_after: float | None) -> float:
-    """How long a 429 with this Retry-After, seconds, keeps from asking again."""
-    least, most = PAUSE_BOUNDS
-    return DEFAULT_PAUSE if retry_after is None else min(max(retry_after, least), most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from exporter.metrics.render import (
     render_page,
 )
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.model import BucketState, DayStats, Instant, Reason, Timing
+from exporter.model import BucketState, DayStats, Instant, Label, Reason, Timing
 from exporter.polling.collector import PollingCollector
 from exporter.upstream.events import Attempt, Call
 from tests.harness.fakes import NOON, bucket, failure, node, reading
@@ -156,3 +156,15 @@ def test_promises_name_tests_that_exist() -> None:
         assert place.exists(), path
         if name:
             assert f"def {name}(" in place.read_text(), name
+
+
+def test_labels_are_those_that_a_bucket_may_not_have() -> None:
+    """Every label of the exporter's metrics is forbidden to buckets, and no other name is."""
+    self_metrics = SelfMetrics("1", "2", runtime_metrics=False)
+    self_metrics.init_series("main", [Call.STATS])
+    self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
+    self_metrics.register(PollingCollector(manager(1)))
+    families = [sample.labels for each in self_metrics.families() for sample in each.samples]
+    own = {label for labels in families for label in labels} - {"le"}
+    of_buckets = {label for each in TABLE for label in each.labels if not label.startswith("<")}
+    assert own | of_buckets == set(Label)

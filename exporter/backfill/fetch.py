@@ -16,13 +16,13 @@ from typing import TypeAlias, TypeVar
 from exporter.backfill.throttle import AccountThrottle, FairShare
 from exporter.clock import Clock
 from exporter.config import Account, Config
-from exporter.model import ApiError, Bucket, DayStats, pause_seconds
+from exporter.model import ApiError, Bucket, DayStats
 from exporter.upstream.account import AccountClient, ClientContext, tls_contexts_now
 from exporter.upstream.client import Client
 from exporter.upstream.discovery import EMPTIES_TO_BELIEVE, DiscoveryState
 from exporter.upstream.events import Attempt, Call, Drift
 from exporter.upstream.parsing import AnswerLimits
-from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.rate_limit import RateLimiter, pause_seconds
 
 Answer: TypeAlias = DayStats | ApiError
 

@@ -19,7 +19,8 @@ from typing import TypeVar
 import structlog
 
 from exporter.clock import Clock
-from exporter.model import ApiError, Reason, pause_seconds
+from exporter.model import ApiError, Reason
+from exporter.upstream.rate_limit import pause_seconds
 
 
 class Silence(IntEnum):

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, WithJson
 from pydantic_core import PydanticKnownError
 
 from exporter.config import values
+from exporter.model import MAX_LABEL_LENGTH
 
 
 class StrictMapping(BaseModel):
@@ -76,9 +77,7 @@ Name = Annotated[T, _read(values.name), _literal(values.NAME_PATTERN)]
 BucketId: TypeAlias = Annotated[
     str,
     _read(values.bucket_id),
-    _literal(
-        values.NAME_PATTERN, maxLength=values.LABEL_VALUE_LENGTH, **{"not": {"enum": [".", ".."]}}
-    ),
+    _literal(values.NAME_PATTERN, maxLength=MAX_LABEL_LENGTH, **{"not": {"enum": [".", ".."]}}),
 ]
 Credentials: TypeAlias = Annotated[
     SecretStr | None, _read(values.token), _literal(values.VISIBLE_ASCII_PATTERN, writeOnly=True)

@@ -12,20 +12,12 @@ import warnings
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-LABEL_VALUE_LENGTH = 256
-"""Where the exposition cuts label values: longer ids could no longer be told apart."""
+from exporter.model import MAX_LABEL_LENGTH, Label
 
 LABEL_NAME_PATTERN = "^[a-zA-Z_][a-zA-Z0-9_]*$"
 _LABEL_NAME = re.compile(LABEL_NAME_PATTERN)
 
-EXPORTER_LABELS = frozenset(
-    {
-        *("account", "bucket_id", "call", "code", "field", "host", "ip", "kind", "name"),
-        *("python_version", "reason", "region", "revision", "shard_ordinal", "status"),
-        *("storage_type", "version", "workspace_id"),
-    }
-)
-"""The label names of the exporter's own metrics."""
+EXPORTER_LABELS = frozenset(map(str, Label))
 
 PROMETHEUS_LABELS = frozenset({"le", "quantile", "job", "instance"})
 """The label names that Prometheus gives a meaning or sets itself."""
@@ -75,10 +67,8 @@ def bucket_id(text: str) -> str:
     """A name that can stand in a URL's path and in a label."""
     if name(text) in {".", ".."}:
         raise ValueError('this cannot be "." or "..", which mean something else in a URL')
-    if len(text) > LABEL_VALUE_LENGTH:
-        raise ValueError(
-            f"this is longer than {LABEL_VALUE_LENGTH} characters: is it a bucket's id?"
-        )
+    if len(text) > MAX_LABEL_LENGTH:
+        raise ValueError(f"this is longer than {MAX_LABEL_LENGTH} characters: is it a bucket's id?")
     if text.startswith(("id:", "id ")):
         raise ValueError('this starts with "id": write "id: " with a colon and a space')
     if _NO_ID.search(text):

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from functools import lru_cache
 from operator import attrgetter
 
-from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Node, midnight
+from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Label, Node, midnight
 
 _POLLED = " Polled in the background, not when scraped."
 
@@ -92,7 +92,7 @@ def _node_gauge(name: str, help_text: str, attribute: str) -> NodeFigure:
             ]
         )
 
-    labels = ("bucket_id", "ip", "host")
+    labels = (Label.BUCKET_ID, Label.IP, Label.HOST)
     return NodeFigure(
         name, help_text + _POLLED, labels, lines, when_stale=WhenStale.DROP, value_of=value_of
     )
@@ -136,7 +136,7 @@ def _bucket_gauge(
         value = value_of(view)
         return "" if value is None else f"{name}{{{view.labels}}} {value!r}\n"
 
-    return Family(name, help_text + _POLLED, ("bucket_id",), lines, when_stale)
+    return Family(name, help_text + _POLLED, (Label.BUCKET_ID,), lines, when_stale)
 
 
 def _up(view: RenderContext) -> int | None:
@@ -205,7 +205,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "flashback_node_status",
         "Operational status of the node: 1 for the current one, 0 for the others." + _POLLED,
-        ("bucket_id", "ip", "host", "status"),
+        (Label.BUCKET_ID, Label.IP, Label.HOST, Label.STATUS),
         _node_status_lines,
         when_stale=WhenStale.DROP,
         has_figures=False,
@@ -218,7 +218,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "flashback_node_info",
         "Software version that the node runs, always 1." + _POLLED,
-        ("bucket_id", "ip", "host", "version"),
+        (Label.BUCKET_ID, Label.IP, Label.HOST, Label.VERSION),
         _node_info_lines,
         when_stale=WhenStale.DROP,
         has_figures=False,
@@ -232,7 +232,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "flashback_bucket_failing",
         "1 for the reason of the newest failure of the bucket; absent while it is up." + _POLLED,
-        ("bucket_id", "reason"),
+        (Label.BUCKET_ID, Label.REASON),
         _failing_lines,
     ),
     _bucket_gauge(
@@ -261,13 +261,13 @@ FAMILIES: tuple[Family, ...] = (
         "flashback_bucket_info",
         "Names and labels of the bucket, always 1: join with group_left." + _POLLED,
         (
-            "bucket_id",
-            "name",
-            "account",
+            Label.BUCKET_ID,
+            Label.NAME,
+            Label.ACCOUNT,
             "<the bucket's own labels>",
-            "storage_type",
-            "region",
-            "workspace_id",
+            Label.STORAGE_TYPE,
+            Label.REGION,
+            Label.WORKSPACE_ID,
         ),
         _info_lines,
         when_stale=WhenStale.KEEP,

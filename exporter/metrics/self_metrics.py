@@ -28,7 +28,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from exporter.model import Reason
+from exporter.model import Label, Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 
 _Format: TypeAlias = Callable[["_Family"], bytes]
@@ -58,32 +58,32 @@ class SelfMetrics:
         self._requests = Counter(
             "flashback_api_requests",
             "HTTP answers of the Flashback API, whatever they said.",
-            ("account", "call", "code"),
+            (Label.ACCOUNT, Label.CALL, Label.CODE),
             registry=self._registry,
         )
         self._failures = Counter(
             "flashback_api_request_failures",
             "Attempts that gave no usable answer.",
-            ("account", "call", "reason"),
+            (Label.ACCOUNT, Label.CALL, Label.REASON),
             registry=self._registry,
         )
         self._retries = Counter(
             "flashback_api_retries",
             "Calls that were made once more.",
-            ("account", "call"),
+            (Label.ACCOUNT, Label.CALL),
             registry=self._registry,
         )
         self._durations = Histogram(
             "flashback_api_request_duration_seconds",
             "How long the Flashback API took for a request, answered or not.",
-            ("account", "call"),
+            (Label.ACCOUNT, Label.CALL),
             buckets=DURATION_BUCKETS,
             registry=self._registry,
         )
         self._drift = Counter(
             "flashback_api_schema_drift",
             "Places in answers that differ from the API's documentation.",
-            ("kind", "field"),
+            (Label.KIND, Label.FIELD),
             registry=self._registry,
         )
         # Found once: looking children up is more than half of what counting costs.
@@ -211,7 +211,7 @@ class _BuildInfo(Collector):
         family = GaugeMetricFamily(
             "flashback_exporter_build_info",
             "The exporter's version, always 1.",
-            labels=("version", "revision", "python_version"),
+            labels=(Label.VERSION, Label.REVISION, Label.PYTHON_VERSION),
         )
         family.add_metric(self._labels, 1)
         yield family

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from exporter.model import Label
 from exporter.upstream.discovery import filtered
 
 if TYPE_CHECKING:  # which makes this collector itself
@@ -40,7 +41,7 @@ class PollingCollector(Collector):
         ordinal = GaugeMetricFamily(
             "flashback_exporter_shard_ordinal",
             "Which of the shards this process is, from 0.",
-            labels=("shard_ordinal",),
+            labels=(Label.SHARD_ORDINAL,),
         )
         ordinal.add_metric((str(shard.ordinal),), shard.ordinal)
         yield ordinal
@@ -85,7 +86,7 @@ class PollingCollector(Collector):
 
 
 def _per_account(name: str, help_text: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=("account",))
+    family = GaugeMetricFamily(name, help_text, labels=(Label.ACCOUNT,))
     for account, value in values.items():
         family.add_metric((account,), value)
     return family

@@ -18,7 +18,7 @@ import structlog
 from exporter.blocking import in_thread
 from exporter.clock import Clock
 from exporter.config import Account, Config
-from exporter.model import ApiError, Bucket, FoundBucket, GoodPoll, Listing, PollResult
+from exporter.model import ApiError, Bucket, GoodPoll, PollResult
 from exporter.polling.event_log import EventLogger, log_discovery
 from exporter.polling.poller import Poller
 from exporter.polling.previous_day import PreviousDayQueue, PreviousDayRequest
@@ -27,7 +27,7 @@ from exporter.polling.sharding import Shard
 from exporter.polling.targets import PreparedTargets, Target, Targets
 from exporter.upstream.account import AccountClient, ClientContext, TlsContexts
 from exporter.upstream.connections import Resolver
-from exporter.upstream.discovery import DiscoveryState, assign, filtered
+from exporter.upstream.discovery import DiscoveryState, FoundBucket, Listing, assign, filtered
 from exporter.upstream.events import Observer
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots

@@ -9,16 +9,9 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
-from exporter.model import (
-    ApiError,
-    FailedPoll,
-    Instant,
-    PollResult,
-    Reason,
-    pause_seconds,
-    place_of,
-)
+from exporter.model import ApiError, FailedPoll, Instant, PollResult, Reason, place_of
 from exporter.polling.targets import Target, Targets
+from exporter.upstream.rate_limit import pause_seconds
 
 AFTER_GRACE_SPREAD = 600.0
 """Buckets that still show yesterday when the grace ends are asked again within so many seconds."""

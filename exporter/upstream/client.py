@@ -16,18 +16,9 @@ from urllib.parse import quote
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 
 from exporter.clock import Clock
-from exporter.model import (
-    ApiError,
-    Bucket,
-    DayStats,
-    FailedPoll,
-    GoodPoll,
-    Listing,
-    PollResult,
-    Reason,
-)
+from exporter.model import ApiError, Bucket, DayStats, FailedPoll, GoodPoll, PollResult, Reason
 from exporter.upstream.credentials import Credentials, NoToken
-from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, parse_listing
+from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, Listing, parse_listing
 from exporter.upstream.events import Call, Observer
 from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
 from exporter.upstream.rate_limit import RequestTurns

@@ -11,9 +11,28 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from exporter.config import Account
-from exporter.model import ApiError, Bucket, FoundBucket, Instant, Listing, Reason, Timing
+from exporter.model import MAX_LABEL_LENGTH, ApiError, Bucket, Instant, Reason, Timing
 from exporter.upstream.events import Drift, DriftKind
-from exporter.upstream.parsing import MAX_LABEL_LENGTH, Parsed, label_text, parse_list
+from exporter.upstream.parsing import Parsed, label_text, parse_list
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBucket:
+    """A bucket in an account's listing; nothing else of its entry may be kept."""
+
+    id: str
+    name: str
+    storage_type: str
+    region: str
+    workspace_id: str
+
+
+class Listing(NamedTuple):
+    """The buckets of an account, and how many other entries name none that can be polled."""
+
+    buckets: tuple[FoundBucket, ...]
+    skipped: int = 0
+
 
 MAX_ENTRIES = 100_000
 

@@ -16,12 +16,12 @@ from random import Random
 import structlog
 
 from exporter.clock import Clock
-from exporter.model import ApiError, Reason, Timing, pause_seconds
+from exporter.model import ApiError, Reason, Timing
 from exporter.upstream.credentials import Lifetime, NoToken, SecretFile, is_token, lifetime
 from exporter.upstream.events import Call
 from exporter.upstream.json_reader import json_object
 from exporter.upstream.parsing import Parsed, server_message
-from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.rate_limit import RateLimiter, pause_seconds
 from exporter.upstream.request import ApiRequest, Requester
 
 NO_TOKEN = ApiError(

@@ -16,12 +16,9 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from exporter.model import ApiError, DayStats, Node, Reason
+from exporter.model import MAX_LABEL_LENGTH, ApiError, DayStats, Node, Reason
 from exporter.upstream.events import NODE_FIELDS, OTHER_FIELD, Drift, DriftKind
 from exporter.upstream.json_reader import JsonObject, json_object, object_with_list
-
-MAX_LABEL_LENGTH = 256
-"""Label values are cut at this many characters."""
 
 MAX_MESSAGE_LENGTH = 200
 """Messages for the log and for people are cut at this many characters, secrets taken out before."""

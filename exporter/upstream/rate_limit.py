@@ -18,6 +18,18 @@ from exporter.clock import Clock
 TOLERANCE_SECONDS = 0.01
 """How much too early a request may leave, so that a high rate needs few wake-ups."""
 
+PAUSE_BOUNDS = (1.0, 300.0)
+"""Whatever a 429 asks for, seconds: less would hammer, more would blind."""
+
+DEFAULT_PAUSE = 30.0
+"""For a 429 without a Retry-After, seconds."""
+
+
+def pause_seconds(retry_after: float | None) -> float:
+    """How long a 429 with this Retry-After, seconds, keeps from asking again."""
+    least, most = PAUSE_BOUNDS
+    return DEFAULT_PAUSE if retry_after is None else min(max(retry_after, least), most)
+
 
 class RequestTurns(Protocol):
     """When the requests of a call that has begun may leave."""

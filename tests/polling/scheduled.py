@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import cast
 
 from exporter.config import parse
-from exporter.model import Bucket, FoundBucket, Instant, Timing
+from exporter.model import Bucket, Instant, Timing
 from exporter.polling.manager import PollManager
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import Targets
-from exporter.upstream.discovery import DiscoveryState
+from exporter.upstream.discovery import DiscoveryState, FoundBucket
 from tests.harness.fakes import NOON
 
 

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from exporter.model import (
-    ApiError,
-    BucketState,
-    FoundBucket,
-    Instant,
-    Listing,
-    PollResult,
-    Reason,
-    Timing,
-)
+from exporter.model import ApiError, BucketState, Instant, PollResult, Reason, Timing
 from exporter.polling.event_log import LINES_PER_PERIOD, PERIOD, EventLogger, log_discovery
-from exporter.upstream.discovery import DiscoveryState
+from exporter.upstream.discovery import DiscoveryState, FoundBucket, Listing
 from tests.harness.fakes import NOON, FakeClock, after, bucket, failure, reading
 
 START = Instant(NOON, 1000.0)

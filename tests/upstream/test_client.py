@@ -17,19 +17,10 @@ import respx
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.model import (
-    ApiError,
-    FailedPoll,
-    FoundBucket,
-    GoodPoll,
-    Listing,
-    PollResult,
-    Reason,
-    Timing,
-)
+from exporter.model import ApiError, FailedPoll, GoodPoll, PollResult, Reason, Timing
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, StaticToken, TokenFile
-from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE
+from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, FoundBucket, Listing
 from exporter.upstream.events import Attempt, Call, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.parsing import AnswerLimits, Parsed

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from exporter.config import Account, Discovery, TlsConfig
-from exporter.model import ApiError, Bucket, FoundBucket, Instant, Listing, Reason, Timing
-from exporter.upstream.discovery import DiscoveryState, assign, filtered
+from exporter.model import ApiError, Bucket, Instant, Reason, Timing
+from exporter.upstream.discovery import DiscoveryState, FoundBucket, Listing, assign, filtered
 from tests.harness.fakes import NOON, after
 
 START = Instant(NOON, 1000.0)

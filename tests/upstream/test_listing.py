@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import ApiError, FoundBucket, Listing, Reason
-from exporter.upstream.discovery import MAX_ENTRIES, MAX_LISTING_BYTES, TOO_LARGE, parse_listing
+from exporter.model import ApiError, Reason
+from exporter.upstream.discovery import (
+    MAX_ENTRIES,
+    MAX_LISTING_BYTES,
+    TOO_LARGE,
+    FoundBucket,
+    Listing,
+    parse_listing,
+)
 from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY, STREAMED_BODY
 from exporter.upstream.parsing import Parsed

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import ApiError, DayStats, Node, Reason
+from exporter.model import MAX_LABEL_LENGTH, ApiError, DayStats, Node, Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY, STREAMED_BODY
 from exporter.upstream.parsing import (
-    MAX_LABEL_LENGTH,
     AnswerLimits,
     Parsed,
     parse_stats,
