@@ -37,7 +37,7 @@ PUT_OFF = 1000
 """After so many searches among the young the interpreter goes through all that is not frozen, of
 its own accord: as good as never."""
 
-SPARE_OBJECTS = 50_000
+ALLOWED_OBJECTS = 50_000
 """As many more are always allowed: a small process is not searched for a few megabytes."""
 
 _log = structlog.get_logger()
@@ -79,7 +79,7 @@ class GcTuner:
 
 
 def _allowed(frozen: int) -> float:
-    return max(frozen * GROWTH, frozen + SPARE_OBJECTS)
+    return max(frozen * GROWTH, frozen + ALLOWED_OBJECTS)
 
 
 def _freeze_survivors() -> None:

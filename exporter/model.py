@@ -114,7 +114,7 @@ class Timing(NamedTuple):
     rollover_grace: float = 600.0
 
     def refusal_wait(self, before: int) -> float:
-        """Seconds until a refusal is put to the test again, after so many refusals in a row."""
+        """Seconds until a refusal is retried, after so many refusals in a row."""
         ceiling = max(self.recheck_interval, self.poll_interval)
         return min(self.poll_interval * 2.0 ** min(before, 32), ceiling)
 

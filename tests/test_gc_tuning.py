@@ -61,7 +61,7 @@ async def test_what_dies_frozen_is_collected_once_it_is_much(
 ) -> None:
     """Dead cycles that were frozen alive are found when the frozen have grown, and not before."""
     monkeypatch.setattr(gc_tuning, "GROWTH", 1.0)
-    monkeypatch.setattr(gc_tuning, "SPARE_OBJECTS", 10_000)
+    monkeypatch.setattr(gc_tuning, "ALLOWED_OBJECTS", 10_000)
     await clock.advance(LOOK)
     few = knots(100)
     seen = weakref.ref(few[0])
@@ -81,7 +81,7 @@ async def test_what_is_too_much_is_judged_anew_each_time(
 ) -> None:
     """More that is alive is gone through once, and is then what growth is measured against."""
     monkeypatch.setattr(gc_tuning, "GROWTH", 1.0)
-    monkeypatch.setattr(gc_tuning, "SPARE_OBJECTS", 10_000)
+    monkeypatch.setattr(gc_tuning, "ALLOWED_OBJECTS", 10_000)
     await clock.advance(LOOK)
     alive = knots(20_000)
     await clock.advance(LOOK)

@@ -1,4 +1,4 @@
-"""The questions of a run: every account's way to the API, how many at once, how fast.
+"""The requests of a run: every account's way to the API, how many at once, how fast.
 
 What is asked of whom is decided in `job`; pauses are `throttle`'s, retries and tokens the client's.
 """
@@ -72,7 +72,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """While the body runs, questions may be asked; then the connections are closed."""
+        """While the body runs, requests may be made; then the connections are closed."""
         try:
             async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
                 for access in self._accesses.values():
@@ -153,11 +153,11 @@ class Fetcher:
         return await self._ask(bucket.account, lambda client: client.day_stats(bucket.id, day))
 
     async def _ask(
-        self, account: str, question: Callable[[Client], Awaitable[T | ApiError]]
+        self, account: str, request: Callable[[Client], Awaitable[T | ApiError]]
     ) -> T | ApiError:
         client = self._accesses[account].client
         throttle = self._throttles[account]
-        return await throttle.ask(lambda: question(client), lambda: self._turn(account))
+        return await throttle.ask(lambda: request(client), lambda: self._turn(account))
 
     @asynccontextmanager
     async def _turn(self, account: str) -> AsyncIterator[None]:
@@ -168,7 +168,7 @@ class Fetcher:
 
 
 def _throttle(account: Account, clock: Clock) -> AccountThrottle:
-    """Refusals are put to the test again as in polling, but nobody waits for hours."""
+    """Refusals are retried as in polling, but nobody waits for hours."""
     timing = account.timing
     return AccountThrottle(
         account.name, lambda before: pause_seconds(timing.refusal_wait(before)), clock

@@ -50,9 +50,9 @@ async def assignments(
 
     A listing that fails is one of the failures; where it cannot matter none is asked for.
     """
-    by_hand = {bucket.id for bucket in config.buckets()}
+    static = {bucket.id for bucket in config.buckets()}
     discovery_states: dict[str, DiscoveryState] = {}
-    if not wanted or not by_hand.issuperset(wanted):
+    if not wanted or not static.issuperset(wanted):
         discovery_states = await _discovery_states(config, fetcher, failures)
     assigned = assign(config.accounts, discovery_states)
     known = {each.bucket.id: each for each in assigned.assignments}

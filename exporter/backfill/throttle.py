@@ -23,7 +23,7 @@ from exporter.model import ApiError, Reason
 from exporter.upstream.rate_limit import pause_seconds
 
 
-class Silence(IntEnum):
+class AccountFault(IntEnum):
     """What may keep a whole account from its answers, by how far its requests get."""
 
     TROUBLE = 0  # nobody there, or nobody who can answer
@@ -31,14 +31,14 @@ class Silence(IntEnum):
     REFUSAL = 2  # there, and asks who we are
 
 
-SILENCES = {
-    Reason.CONNECT: Silence.TROUBLE,
-    Reason.TLS: Silence.TROUBLE,
-    Reason.TIMEOUT: Silence.TROUBLE,
-    Reason.SERVER_ERROR: Silence.TROUBLE,  # also a proxy's, in front of an API that is down
-    Reason.INTERNAL: Silence.TROUBLE,
-    Reason.RATE_LIMITED: Silence.QUOTA,
-    Reason.UNAUTHORIZED: Silence.REFUSAL,
+ACCOUNT_FAULTS = {
+    Reason.CONNECT: AccountFault.TROUBLE,
+    Reason.TLS: AccountFault.TROUBLE,
+    Reason.TIMEOUT: AccountFault.TROUBLE,
+    Reason.SERVER_ERROR: AccountFault.TROUBLE,  # also a proxy's, in front of an API that is down
+    Reason.INTERNAL: AccountFault.TROUBLE,
+    Reason.RATE_LIMITED: AccountFault.QUOTA,
+    Reason.UNAUTHORIZED: AccountFault.REFUSAL,
 }
 """Any other reason is an answer: the API is there, has let the account in, and says something of
 one bucket, be it a status or a body that nobody expected."""
@@ -50,13 +50,13 @@ REFUSAL_ROUNDS = 3
 """So many rounds of 401 without an answer between them are the end."""
 
 TIMES_ASKED = 2
-"""How often one question is asked before its failure stands, where no pause asks for more."""
+"""How often one request is asked before its failure stands, where no pause asks for more."""
 
 TROUBLE_PAUSE = 30.0  # seconds
-TROUBLE_PATIENCE = 300.0
+LONGEST_TROUBLE = 300.0
 """How long an account may be in trouble without one answer, seconds."""
 
-QUOTA_PATIENCE = 3900.0
+LONGEST_QUOTA_WAIT = 3900.0
 """How long an account may get nothing but 429, seconds: quotas are often by the hour."""
 
 T = TypeVar("T")
@@ -65,8 +65,8 @@ _log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Spell:
-    """A silence that goes on.
+class FaultPeriod:
+    """A fault of an account that goes on.
 
     A round is whatever was under way when its first failure arrived: twenty requests that fail
     together are one round, not twenty.
@@ -84,7 +84,7 @@ class Spell:
 
 
 class AccountThrottle:
-    """Lets the questions of one account through.
+    """Lets the requests of one account through.
 
     `refusal_wait`: seconds until a refused account is asked again, by how many rounds there were
     before. A round has a renewal if that is as long as the account's login waits.
@@ -95,90 +95,92 @@ class AccountThrottle:
         self._refusal_wait = refusal_wait
         self._clock = clock
         self._open_at = clock.monotonic()
-        self._spells: dict[Silence, Spell] = {}
+        self._periods: dict[AccountFault, FaultPeriod] = {}
         self._sent = 0  # requests
         self._sent_before_answer = 0  # how many of them when the newest answer arrived
-        self._is_wary = False
+        self._one_at_a_time = False
         self._alone = asyncio.Lock()
-        self._dead_end: ApiError | None = None
+        self._given_up_for: ApiError | None = None
 
     async def ask(
         self,
-        question: Callable[[], Awaitable[T | ApiError]],
+        request: Callable[[], Awaitable[T | ApiError]],
         turn: Callable[[], AbstractAsyncContextManager[None]],
     ) -> T | ApiError:
-        """What comes of a question, asked again where the failure may be the whole account's.
+        """What comes of a request, asked again where the failure may be the whole account's.
 
         It is asked inside a `turn`, which may have to be waited for. After a failure that may be
         the account's, one is asked at a time until there is an answer. An account that is given up
         is not asked any more, and takes no turn.
         """
         times = 0
-        while self._dead_end is None:
-            alone = self._is_wary
+        while self._given_up_for is None:
+            alone = self._one_at_a_time
             async with self._alone if alone else nullcontext():
-                await self._opened()
-                if self._dead_end is not None:
+                await self._wait_until_open()
+                if self._given_up_for is not None:
                     break
                 async with turn():
                     if not self._is_open(alone=alone):  # closed while the turn was waited for
                         continue
                     self._sent += 1
                     number = self._sent
-                    result = await question()
+                    result = await request()
             times += 1
             if not self._is_to_be_asked_again(result, number, times):
                 return result
-        return self._dead_end
+        return self._given_up_for
 
     def _is_open(self, *, alone: bool) -> bool:
-        may_go = alone or not self._is_wary
-        return may_go and not self._wait() and self._dead_end is None
+        may_go = alone or not self._one_at_a_time
+        return may_go and not self._wait() and self._given_up_for is None
 
     def _wait(self) -> float:
         """Seconds until somebody may go through."""
         return max(0.0, self._open_at - self._clock.monotonic())
 
-    async def _opened(self) -> None:
+    async def _wait_until_open(self) -> None:
         while wait := self._wait():
             await self._clock.sleep(wait)
 
     def _is_to_be_asked_again(self, result: object, number: int, times: int) -> bool:
-        silence = SILENCES.get(result.reason) if isinstance(result, ApiError) else None
-        if not isinstance(result, ApiError) or silence is None:
-            self._spells.clear()
-            self._sent_before_answer, self._is_wary = self._sent, False
+        account_fault = ACCOUNT_FAULTS.get(result.reason) if isinstance(result, ApiError) else None
+        if not isinstance(result, ApiError) or account_fault is None:
+            self._periods.clear()
+            self._sent_before_answer, self._one_at_a_time = self._sent, False
             return False
-        if silence is not Silence.QUOTA and number <= self._sent_before_answer:
+        if account_fault is not AccountFault.QUOTA and number <= self._sent_before_answer:
             return False  # others were answered meanwhile: it is about this bucket
-        spell = self._spell(silence)
-        spell.note(number, self._sent)
-        self._is_wary = True
-        if silence is Silence.QUOTA:
-            return self._pause(result, spell, pause_seconds(result.retry_after), QUOTA_PATIENCE)
-        if silence is Silence.REFUSAL:
-            return self._refused(result, spell) and times < TIMES_ASKED
-        if spell.rounds < TROUBLE_ROUNDS:
+        period = self._period(account_fault)
+        period.note(number, self._sent)
+        self._one_at_a_time = True
+        if account_fault is AccountFault.QUOTA:
+            return self._pause(
+                result, period, pause_seconds(result.retry_after), LONGEST_QUOTA_WAIT
+            )
+        if account_fault is AccountFault.REFUSAL:
+            return self._refused(result, period) and times < TIMES_ASKED
+        if period.rounds < TROUBLE_ROUNDS:
             return times < TIMES_ASKED
-        return self._pause(result, spell, TROUBLE_PAUSE, TROUBLE_PATIENCE)
+        return self._pause(result, period, TROUBLE_PAUSE, LONGEST_TROUBLE)
 
-    def _spell(self, silence: Silence) -> Spell:
-        """The silence of this kind; those of kinds that do not get as far have ended."""
-        for kind in [kind for kind in self._spells if kind < silence]:
-            del self._spells[kind]
-        return self._spells.setdefault(silence, Spell(self._clock.monotonic()))
+    def _period(self, account_fault: AccountFault) -> FaultPeriod:
+        """The period of a fault; those of faults that do not get as far have ended."""
+        for kind in [kind for kind in self._periods if kind < account_fault]:
+            del self._periods[kind]
+        return self._periods.setdefault(account_fault, FaultPeriod(self._clock.monotonic()))
 
-    def _refused(self, fault: ApiError, spell: Spell) -> bool:
+    def _refused(self, fault: ApiError, period: FaultPeriod) -> bool:
         """Wait for another token; False where that has been done often enough."""
-        if spell.rounds >= REFUSAL_ROUNDS:
+        if period.rounds >= REFUSAL_ROUNDS:
             self._give_up(fault)
             return False
-        return self._pause(fault, spell, self._refusal_wait(spell.rounds - 1), math.inf)
+        return self._pause(fault, period, self._refusal_wait(period.rounds - 1), math.inf)
 
-    def _pause(self, fault: ApiError, spell: Spell, seconds: float, timeouts: float) -> bool:
+    def _pause(self, fault: ApiError, period: FaultPeriod, seconds: float, longest: float) -> bool:
         """Let nobody through for a while; False where that has been done for long enough."""
         now = self._clock.monotonic()
-        if now - spell.since >= timeouts:
+        if now - period.since >= longest:
             self._give_up(fault)
             return False
         if now >= self._open_at:
@@ -188,11 +190,11 @@ class AccountThrottle:
         return True
 
     def _give_up(self, fault: ApiError) -> None:
-        if self._dead_end is None:
+        if self._given_up_for is None:
             facts = {"account": self._account, "reason": fault.reason.value}
             _log.error("account_given_up", **facts, message=fault.message)
             message = f"not asked, since the account was given up: {fault.message}"
-            self._dead_end = ApiError(fault.reason, message)
+            self._given_up_for = ApiError(fault.reason, message)
 
 
 class FairShare:

@@ -26,7 +26,7 @@ from exporter.polling.reload import read_in_time
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 4.5
+STOP_SECONDS = 4.5
 """How long a stop may take. What cannot be cancelled, such as a name look-up that hangs in the C
 library, must not keep the process alive for longer than supervisors wait."""
 
@@ -125,7 +125,7 @@ def _act_on_signals(
                 is_first = deadline is None
                 if not is_first or not _tell(loop, partial(stop, signal.Signals(number))):
                     os._exit(128 + number)
-                deadline = time.monotonic() + PATIENCE_SECONDS
+                deadline = time.monotonic() + STOP_SECONDS
 
 
 def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:

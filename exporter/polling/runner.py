@@ -56,13 +56,13 @@ class Plan(NamedTuple):
     conflicts: tuple[Bucket, ...]  # found, but another account polls them
 
 
-class _Arrived:
+class _NewListings:
     """What listings have found since the newest plan."""
 
     def __init__(self) -> None:
         self.listed: dict[str, DiscoveryState] = {}
         self.some = asyncio.Event()
-        self.taken_in = asyncio.Event()
+        self.applied = asyncio.Event()
 
 
 class Runner:
@@ -98,7 +98,7 @@ class Runner:
         limits = config.limits
         answer_limits = AnswerLimits(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
         self._slots = RequestSlots(limits.max_concurrent_requests, clock)
-        self._arrived = _Arrived()
+        self._new_listings = _NewListings()
         rate_limiter = RateLimiter(limits.max_requests_per_second, clock)
         shared = ClientContext(
             limits, answer_limits, rate_limiter, clock, chance, observer, resolver
@@ -165,13 +165,13 @@ class Runner:
     async def run(self) -> None:
         """Poll until cancelled; the polls that run then are abandoned."""
         async with AsyncExitStack() as stack:
-            for access in self.account_clients.values():
-                stack.push_async_callback(access.aclose)
+            for client in self.account_clients.values():
+                stack.push_async_callback(client.aclose)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._poller.run())
-                group.create_task(self._take_in_listings())
-                for name, access in self.account_clients.items():
-                    group.create_task(access.credentials.run(partial(self._retry_refused, name)))
+                group.create_task(self._apply_listings())
+                for name, client in self.account_clients.items():
+                    group.create_task(client.credentials.run(partial(self._retry_refused, name)))
                 for account in self.config.accounts:
                     if account.discovery is not None:
                         group.create_task(self._discover(account))
@@ -183,12 +183,12 @@ class Runner:
 
     def resume(self, previous: Runner) -> None:
         """Go on with the tokens of another runner."""
-        for name, access in self.account_clients.items():
+        for name, client in self.account_clients.items():
             before = previous.account_clients.get(name)
             if before is None:
                 continue
-            access.resume(before)
-            if before.account.credentials != access.account.credentials:
+            client.resume(before)
+            if before.account.credentials != client.account.credentials:
                 self._retry_refused(name)
 
     def is_alive(self) -> bool:
@@ -243,13 +243,13 @@ class Runner:
                     continue  # since it waited for a place
                 client = self.account_clients[account.name].client
                 result = await client.buckets(discovery.workspace_id)
-            await self._take_in(account, result)
+            await self._record_listing(account, result)
             discovery_state = self._discovery_states.get(account.name, DiscoveryState())
             await self._clock.sleep(
                 discovery_state.next_wait(discovery.refresh_interval, account.timing)
             )
 
-    async def _take_in(self, account: Account, result: Listing | ApiError) -> None:
+    async def _record_listing(self, account: Account, result: Listing | ApiError) -> None:
         if self._is_retired:
             return
         before = self._discovery_states.get(account.name, DiscoveryState())
@@ -259,27 +259,27 @@ class Runner:
         if after.found == before.found:
             self._discovery_states[account.name] = after
         else:
-            arrived = self._arrived
-            arrived.listed[account.name] = after
-            arrived.some.set()
-            await arrived.taken_in.wait()
+            new = self._new_listings
+            new.listed[account.name] = after
+            new.some.set()
+            await new.applied.wait()
         if self._is_retired:
             return
         log_discovery(account.name, before, after, len(filtered(account, after)))
         self._progressed()
 
-    async def _take_in_listings(self) -> None:
+    async def _apply_listings(self) -> None:
         """Poll what listings have found, with one plan for all that has arrived meanwhile."""
         while True:
-            await self._arrived.some.wait()
-            arrived, self._arrived = self._arrived, _Arrived()
-            plan = await self.build_plan(Change(listed=arrived.listed))
+            await self._new_listings.some.wait()
+            new, self._new_listings = self._new_listings, _NewListings()
+            plan = await self.build_plan(Change(listed=new.listed))
             if self._is_retired:
                 return
             # Both at once: whoever sees that it was listed sees the buckets too.
-            self._discovery_states.update(arrived.listed)
+            self._discovery_states.update(new.listed)
             self.activate(plan)
-            arrived.taken_in.set()
+            new.applied.set()
             await self._clock.sleep(PLAN_SPACING)
 
     async def _wait_out_pause(self, account: str) -> None:

@@ -74,7 +74,7 @@ class Client:
 
     async def day_stats(self, bucket_id: str, day: date) -> DayStats | ApiError:
         """Ask for the statistics of a bucket on a UTC day."""
-        api_request = _stats_inquiry(bucket_id, day)
+        api_request = _stats_request(bucket_id, day)
         return await self._ask(
             api_request, lambda body: parse_stats(body, day, self._answer_limits)
         )
@@ -179,7 +179,7 @@ class Client:
         return self._chance.uniform(0, BACK_OFF_BASE * 2 ** (state.attempt_number - 1))
 
 
-def _stats_inquiry(bucket_id: str, day: date) -> ApiRequest:
+def _stats_request(bucket_id: str, day: date) -> ApiRequest:
     body = f'{{"day":"{day.isoformat()}T00:00:00.000Z"}}'.encode()
     return ApiRequest(Call.STATS, "POST", f"/bucket/{quote(bucket_id, safe='')}/stats", body)
 

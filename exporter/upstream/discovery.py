@@ -171,7 +171,7 @@ class Assignments(NamedTuple):
 def assign(
     accounts: Sequence[Account], discovery_states: Mapping[str, DiscoveryState]
 ) -> Assignments:
-    """Who polls what: by hand before found, then the order of the file."""
+    """Who polls what: static buckets before found ones, then the order of the file."""
     assigned: dict[str, Assignment] = {}
     conflicts: list[Bucket] = []
     for account in accounts:
@@ -193,7 +193,7 @@ def filtered(account: Account, discovery_state: DiscoveryState) -> tuple[FoundBu
 
 
 def _listed(account: Account, discovery_state: DiscoveryState | None) -> Iterator[Bucket]:
-    """The buckets by hand, with what was found out about them; filters are not for them."""
+    """The static buckets, with what was found out about them; filters are not for them."""
     known = {found.id: found for found in discovery_state.found} if discovery_state else {}
     for bucket in account.buckets:
         found = known.get(bucket.id)

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from exporter.backfill.throttle import (
-    QUOTA_PATIENCE,
+    ACCOUNT_FAULTS,
+    LONGEST_QUOTA_WAIT,
+    LONGEST_TROUBLE,
     REFUSAL_ROUNDS,
-    SILENCES,
-    TROUBLE_PATIENCE,
     TROUBLE_ROUNDS,
     AccountThrottle,
 )
@@ -97,7 +97,7 @@ async def test_endless_429_ends() -> None:
     api = Api(lambda _number: limited(300))
     (result,) = await api.ask()
     assert result == limited(300)
-    assert QUOTA_PATIENCE <= api.asked[-1] <= QUOTA_PATIENCE + 301
+    assert LONGEST_QUOTA_WAIT <= api.asked[-1] <= LONGEST_QUOTA_WAIT + 301
     asked = len(api.asked)
     (refused,) = await api.ask()
     assert isinstance(refused, ApiError)
@@ -124,7 +124,7 @@ async def test_trouble_without_end_gives_the_account_up() -> None:
     api = Api(lambda _number: NOBODY)
     results = await api.ask(TROUBLE_ROUNDS * 3)
     assert all(isinstance(each, ApiError) and each.reason is Reason.CONNECT for each in results)
-    assert api.asked[-1] <= TROUBLE_PATIENCE + 60
+    assert api.asked[-1] <= LONGEST_TROUBLE + 60
     asked = len(api.asked)
     assert await api.ask() != [NOBODY]
     assert len(api.asked) == asked
@@ -160,7 +160,7 @@ async def test_burst_of_refusals_is_one_round() -> None:
     assert api.asked == [0] * 20 + list(range(61, 81))
 
 
-@pytest.mark.parametrize("answer", sorted(set(Reason) - SILENCES.keys() - {Reason.OVERDUE}))
+@pytest.mark.parametrize("answer", sorted(set(Reason) - ACCOUNT_FAULTS.keys() - {Reason.OVERDUE}))
 async def test_refusal_after_answers_is_the_first(answer: Reason) -> None:
     """An answer of any kind ends the silence, be it a status that nobody expected."""
     said = ApiError(answer, "something")

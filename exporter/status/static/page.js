@@ -4,7 +4,7 @@
 "use strict";
 
 (() => {
-  const patience = 10000;
+  const timeout = 10000;
   const line = document.querySelector("[data-refreshing]");
   const text = document.querySelector("[data-refresh-text]");
   const button = document.querySelector("[data-refresh-button]");
@@ -61,7 +61,7 @@
   const refresh = async () => {
     const response = await fetch(address, {
       cache: "no-store",
-      signal: AbortSignal.timeout(patience),
+      signal: AbortSignal.timeout(timeout),
     });
     const isPage = (response.headers.get("Content-Type") ?? "").startsWith("text/html");
     if (!isPage || (!response.ok && response.status !== 404)) throw new Error(`${response.status}`);
