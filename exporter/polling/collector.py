@@ -58,28 +58,28 @@ class PollingCollector(Collector):
             "When the account's access token expires, as Unix time; absent where it does not say.",
             self._manager.token_expiries(),
         )
-        found = {
-            account: state
+        tried = [
+            (account, state)
             for account in self._manager.config.accounts
             if account.discovery is not None
             and (state := self._manager.discovery_states.get(account.name)) is not None
-        }
+        ]
         yield _per_account(
             "flashback_account_discovery_up",
             "Whether the newest listing of the account's buckets succeeded.",
-            {account.name: float(state.fault is None) for account, state in found.items()},
+            {account.name: float(state.fault is None) for account, state in tried},
         )
         yield _per_account(
             "flashback_account_discovered_buckets",
             "Buckets found in the account that pass its filters, whoever polls them.",
-            {account.name: len(filtered(account, state)) for account, state in found.items()},
+            {account.name: len(filtered(account, state)) for account, state in tried},
         )
         yield _per_account(
             "flashback_account_discovery_last_success_timestamp_seconds",
             "When the account's buckets were last listed with success, as Unix time.",
             {
                 account.name: state.last_success.wall
-                for account, state in found.items()
+                for account, state in tried
                 if state.last_success is not None
             },
         )
