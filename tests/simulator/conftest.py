@@ -27,6 +27,6 @@ async def _serving(simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def run_app() -> Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]:
+def serving() -> Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]:
     """Serve a simulator for the length of a block, and yield a client that has a token."""
     return _serving
