@@ -20,17 +20,11 @@ _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 class Clock(Protocol):
     """Where time comes from. All times in seconds."""
 
-    def now(self) -> Instant:
-        """This moment."""
-        ...
+    def now(self) -> Instant: ...
 
-    def monotonic(self) -> float:
-        """The monotonic half of `now`."""
-        ...
+    def monotonic(self) -> float: ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`."""
-        ...
+    async def sleep(self, seconds: float) -> None: ...
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Return when `event` is set, and after `seconds` at the latest."""
@@ -48,7 +42,6 @@ class SystemClock:
         self._wall = wall
 
     def now(self) -> Instant:
-        """This moment."""
         return Instant(self._wall(), self.monotonic())
 
     def monotonic(self) -> float:
@@ -56,7 +49,6 @@ class SystemClock:
         return time.clock_gettime(_MONOTONIC)
 
     async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`."""
         await asyncio.sleep(seconds)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:

@@ -52,7 +52,6 @@ class GcTuner:
         """So many frozen objects are not too many; None before the first look."""
 
     async def run(self) -> None:
-        """Collect until cancelled."""
         thresholds = gc.get_threshold()
         gc.set_threshold(*thresholds[:2], PUT_OFF)
         try:

@@ -114,7 +114,6 @@ class BackgroundStream(io.TextIOBase):
         return self._dropped_lines
 
     def write(self, text: str, /) -> int:
-        """Hand `text` over to the thread, or drop it."""
         with self._changed:
             if self._size >= self._limit:
                 self._dropped_lines += text.count("\n")
@@ -133,7 +132,6 @@ class BackgroundStream(io.TextIOBase):
         """Nothing: who writes a line and flushes must not wait."""
 
     def isatty(self) -> bool:
-        """Whether the stream beneath is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
@@ -142,7 +140,6 @@ class BackgroundStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # a stream's is set once, too
-        """The encoding of the stream beneath."""
         return self._stream.encoding
 
     def _write_all(self) -> None:

@@ -58,7 +58,6 @@ class Failures:
             stream.write("\n]\n")
 
     def note(self, failure: FailedBucket) -> None:
-        """One more."""
         if self._stream is not None:
             self._stream.write(self._separator + json.dumps(_entry(failure)))
             self._separator = ",\n"

@@ -62,7 +62,7 @@ class Fetcher:
             limits, answer_limits, self._rate_limiter, clock, chance, self.drift_counter
         )
         self._at_once = limits.max_concurrent_requests
-        self._places = FairShare(self._at_once)
+        self._slots = FairShare(self._at_once)
         contexts = tls_contexts_now(config.accounts)
         self._accesses = {
             account.name: AccountClient(account, shared, contexts[account.tls], self._rate_limiter)
@@ -162,7 +162,7 @@ class Fetcher:
     @asynccontextmanager
     async def _turn(self, account: str) -> AsyncIterator[None]:
         """While the body runs, one more request of the account may be under way."""
-        async with self._places.place(account):
+        async with self._slots.slot(account):
             await self._rate_limiter.acquire()
             yield
 

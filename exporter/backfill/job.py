@@ -104,13 +104,9 @@ class BackfillOptions:
 class Progress(Protocol):
     """Who is told how far it is."""
 
-    def begin(self, total: int) -> None:
-        """There are so many days of buckets."""
-        ...
+    def begin(self, total: int) -> None: ...
 
-    def advance(self, number: int) -> None:
-        """So many more of them are done with."""
-        ...
+    def advance(self, number: int) -> None: ...
 
 
 class Backfill:

@@ -110,7 +110,6 @@ class Output:
                 shutil.rmtree(self.scratch, ignore_errors=True)
 
     def free_name(self, day: date) -> str:
-        """The name of a day's next file."""
         number, name = 1, f"{day}.om"
         while (self._directory / name).exists():
             number += 1

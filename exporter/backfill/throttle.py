@@ -198,10 +198,10 @@ class AccountThrottle:
 
 
 class FairShare:
-    """A semaphore of `number` places.
+    """A semaphore of `number` slots.
 
-    A free place goes to the account, among those that wait, that holds the fewest; where several
-    hold as few, to the one that has waited longest since it came or last gave a place back.
+    A free slot goes to the account, among those that wait, that holds the fewest; where several
+    hold as few, to the one that has waited longest since it came or last gave a slot back.
     """
 
     def __init__(self, number: int) -> None:
@@ -210,8 +210,8 @@ class FairShare:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the longest wait first
 
     @asynccontextmanager
-    async def place(self, account: str) -> AsyncIterator[None]:
-        """While the body runs, the account holds a place; it may have to be waited for."""
+    async def slot(self, account: str) -> AsyncIterator[None]:
+        """While the body runs, the account holds a slot; it may have to be waited for."""
         await self._take(account)
         try:
             yield

@@ -82,11 +82,9 @@ class _Bar:
         self._bar = bar
 
     def begin(self, total: int) -> None:
-        """Show how much there is."""
         self._bar.reset(total)
 
     def advance(self, number: int) -> None:
-        """Show that so much more of it is done."""
         self._bar.update(number)
 
 

@@ -47,7 +47,6 @@ def live_verdicts(config: Config, shard: Shard) -> list[Verdict]:
 
 
 def verdicts(exporter: PollManager) -> Iterator[Verdict]:
-    """Account by account, each before its buckets."""
     expiries = exporter.token_expiries()
     for account in exporter.config.accounts:
         entries = [each for each in exporter.targets if each.bucket.account == account.name]

@@ -121,7 +121,6 @@ def parse(name: str, words: Sequence[str], environ: Mapping[str, str]) -> Values
 
 
 def _scenarios() -> str:
-    """What `--scenario` takes."""
     from exporter.simulator import SCENARIOS
 
     names = "\n".join(f"  {name:<23} {each.summary}" for name, each in SCENARIOS.items())

@@ -43,7 +43,6 @@ class Flag:
 
     @property
     def variable(self) -> str:
-        """The environment variable that sets it too."""
         return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_").replace("-", "_")
 
     def value(self, text: str) -> Any:  # noqa: ANN401 - each flag has a type of its own
@@ -302,7 +301,6 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(command: str, description: str) -> argparse.ArgumentParser:
-    """An empty parser for a command."""
     return _Parser(
         prog=f"{DISTRIBUTION} {command}",
         description=description,

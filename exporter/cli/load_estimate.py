@@ -109,7 +109,7 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
                 f" average: raise this to {needed} or more",
             )
         )
-    elif (needed := _places_in_trouble(config)) > config.limits.max_concurrent_requests:
+    elif (needed := _slots_in_trouble(config)) > config.limits.max_concurrent_requests:
         found.append(
             _shortage(
                 file,
@@ -121,10 +121,10 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-def _places_in_trouble(config: Config) -> int:
-    """How many places there must be for each account to have enough while all others hang.
+def _slots_in_trouble(config: Config) -> int:
+    """How many slots there must be for each account to have enough while all others hang.
 
-    One that hangs holds a place for poll_timeout with each poll, but never more than the account
+    One that hangs holds a slot for poll_timeout with each poll, but never more than the account
     has that wants another one.
     """
     needed = 0.0
@@ -137,7 +137,7 @@ def _places_in_trouble(config: Config) -> int:
 
 
 def _hung(account: Account) -> float:
-    """How many places an account would hold on average if nothing were answered."""
+    """How many slots an account would hold on average if nothing were answered."""
     if account.discovery is not None:
         return math.inf  # nobody knows how many buckets will be found
     return _rate(account) * account.timing.poll_timeout

@@ -18,7 +18,6 @@ from exporter.polling.manager import PollManager
 
 
 def once(values: Values, environ: Mapping[str, str]) -> int:
-    """Poll each bucket once; the exit code."""
     shard = flags.shard(values)
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:

@@ -48,7 +48,6 @@ async def _serve(
 
 
 def web_options(values: Values) -> Options:
-    """What CONFIG_FLAGS and WEB_FLAGS say."""
     return Options(
         listen_addresses=tuple(values[flags.LISTEN_ADDRESS.name]),
         telemetry_path=values[flags.TELEMETRY_PATH.name],

@@ -20,7 +20,6 @@ class _Generator(GenerateJsonSchema):
     """Pydantic's own, without what would be noise in an editor."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
-        """Titles would only repeat the keys."""
         del schema
         return False
 

@@ -70,7 +70,6 @@ class Report:
         return self._parts[-1]
 
     def add(self, line: int | None, place: Place, message: str) -> None:
-        """Note one problem."""
         self._problems.append(Problem(self.file, line, path_text(place), message))
         self._places.add(place)
 

@@ -35,7 +35,6 @@ class RenderedBucket:
     fresh_until: float  # monotonic seconds
 
     def at(self, monotonic: float) -> tuple[bytes, ...]:
-        """What may be shown at a moment."""
         return self.fresh if monotonic < self.fresh_until else self.stale
 
 
@@ -75,7 +74,6 @@ class RenderedPreviousDay:
     shown_until: float = math.inf  # monotonic seconds
 
     def at(self, monotonic: float) -> tuple[bytes, ...]:
-        """What may be shown at a moment."""
         return self.fragments if monotonic < self.shown_until else NO_PREVIOUS_DAY.fragments
 
 

@@ -112,7 +112,6 @@ class SelfMetrics:
             self._durations.labels(account, call)
 
     def register(self, collector: Collector) -> None:
-        """Ask a collector at each scrape."""
         self._registry.register(collector)
 
     def watch_log(self, dropped_lines: Callable[[], int]) -> None:
@@ -120,7 +119,6 @@ class SelfMetrics:
         self._registry.register(_DroppedLines(dropped_lines))
 
     def config_loaded(self, wall: float) -> None:
-        """A configuration was loaded and is at work."""
         self._reload_successful.set(1)
         self._reload_success.set(wall)
 
@@ -129,7 +127,6 @@ class SelfMetrics:
         self._reload_successful.set(0)
 
     def attempted(self, attempt: Attempt) -> None:
-        """Count an attempt."""
         requests, failures, durations = self._cells(
             attempt.account, attempt.call, attempt.status, attempt.reason
         )
@@ -141,7 +138,6 @@ class SelfMetrics:
             durations.observe(attempt.seconds)
 
     def retrying(self, account: str, call: Call) -> None:
-        """Count a call that is made once more."""
         self._retries.labels(account, call).inc()
 
     def drifted(self, drift: collections.Counter[Drift]) -> None:
@@ -159,7 +155,6 @@ class SelfMetrics:
         )
 
     def families(self) -> Iterator[Metric]:
-        """Every metric as it is now."""
         return iter(self._registry.collect())
 
     def pieces(self, *, openmetrics: bool) -> Iterator[bytes]:

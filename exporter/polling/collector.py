@@ -26,7 +26,6 @@ class PollingCollector(Collector):
         self._manager = manager
 
     def collect(self) -> Iterator[Metric]:
-        """Every gauge as it is now."""
         yield GaugeMetricFamily(
             "flashback_exporter_buckets",
             "Buckets that this process polls.",

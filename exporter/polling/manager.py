@@ -78,7 +78,6 @@ class PollManager:
 
     @property
     def config(self) -> Config:
-        """The configuration at work."""
         return self._runner.config
 
     async def run(self) -> None:
@@ -116,12 +115,10 @@ class PollManager:
         return True
 
     def exposition(self, openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - one of two formats
-        """Everything that may be shown now."""
         yield from self.targets.render(self._clock.monotonic())
         yield from self._self_metrics.pieces(openmetrics=openmetrics)
 
     def is_healthy(self) -> bool:
-        """Whether the poll loop beats."""
         return self._runner.is_alive()
 
     def is_ready(self) -> bool:
@@ -231,7 +228,6 @@ def _listed_where(account: Account) -> object:
 
 
 def _calls(account: Account) -> tuple[Call, ...]:
-    """The calls that an account's settings lead to."""
     calls = [Call.STATS]
     if account.discovery is not None:
         calls.append(Call.LIST)

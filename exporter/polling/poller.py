@@ -59,13 +59,12 @@ class Poller:
         self._slots = slots
         self._rate_limiter = rate_limiter
         self._clock = clock
-        self._running: Counter[str] = Counter()  # by account, in a place or between two requests
+        self._running: Counter[str] = Counter()  # by account, in a slot or between two requests
         self._running_background = 0
         self._is_retired = False
         self._beat = clock.monotonic()
 
     async def run(self) -> None:
-        """Poll until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._beat = self._clock.monotonic()
@@ -82,7 +81,6 @@ class Poller:
         self._slots.changed.set()
 
     def is_alive(self) -> bool:
-        """Whether the loop has beaten lately."""
         return self._clock.monotonic() - self._beat <= HEARTBEAT_LIMIT
 
     def _start_due(self, group: asyncio.TaskGroup) -> float:
@@ -97,7 +95,7 @@ class Poller:
         return LONGEST_WAIT
 
     def _start_next(self, group: asyncio.TaskGroup) -> bool:
-        """Give a free place to whose turn it is; False if nobody wants it."""
+        """Give a free slot to whose turn it is; False if nobody wants it."""
         now = self._clock.monotonic()
         due = self._scheduler.due_accounts(now)
         wanted = {name: due[name] for name in due if self._running[name] < self._slots.count}
@@ -117,9 +115,9 @@ class Poller:
         return True
 
     def _next_in_background(self, first: str | None, wanted: Mapping[str, float]) -> str | None:
-        """The account whose background work takes the place, if not `first` gets it.
+        """The account whose background work takes the slot, if not `first` gets it.
 
-        What is due comes first, but not where that would take every place for good, as with an
+        What is due comes first, but not where that would take every slot for good, as with an
         account that hangs: the last free one goes to the account whose turn it is in either way.
         """
         if first is not None and self._slots.free > 1:

@@ -118,7 +118,6 @@ class Reloader:
         self._problems: str | None = None  # what the newest reload met
 
     async def run(self) -> None:
-        """Answer requests until cancelled."""
         while True:
             await self._requested.wait()
             self._requested.clear()

@@ -148,7 +148,6 @@ class Runner:
         return Plan(prepared, assigned.conflicts)
 
     def activate(self, plan: Plan) -> None:
-        """Poll exactly the buckets of a plan."""
         now = self._clock.now()
         self._targets.sync(plan.targets, now)
         self._scheduler.sync(now.monotonic)
@@ -192,7 +191,6 @@ class Runner:
                 self._retry_refused(name)
 
     def is_alive(self) -> bool:
-        """Whether the poll loop beats."""
         return self._poller.is_alive()
 
     async def _poll(self, bucket: Bucket) -> PollResult:
@@ -234,13 +232,12 @@ class Runner:
                 self._event_logger.log_missing_day(bucket, request.day, result)
 
     async def _discover(self, account: Account) -> None:
-        """List an account's buckets again and again."""
         discovery = account.discovery
         while discovery is not None:
             await self._wait_out_pause(account.name)
             async with self._slots.listing(account.name):
                 if account.name in self._scheduler.paused(self._clock.monotonic()):
-                    continue  # since it waited for a place
+                    continue  # since it waited for a slot
                 client = self.account_clients[account.name].client
                 result = await client.buckets(discovery.workspace_id)
             await self._record_listing(account, result)

@@ -31,7 +31,6 @@ class Shard:
             )
 
     def owns(self, bucket_id: str) -> bool:
-        """Whether this shard polls a bucket."""
         return self.total == 1 or owner(bucket_id, self.total) == self.ordinal
 
 

@@ -51,7 +51,6 @@ def is_not_online(node: Node) -> bool:
 
 
 def not_online(stats: DayStats | None) -> int:
-    """How many of the nodes are not online."""
     return 0 if stats is None else sum(map(is_not_online, stats.nodes))
 
 
@@ -187,7 +186,6 @@ class Targets:
         self.unpolled = {key for key, each in self._targets.items() if each.state.newest is None}
 
     def drop_account(self, account: str) -> None:
-        """Drop all that is known of an account's buckets."""
         self._targets = {
             key: target for key, target in self._targets.items() if key.account != account
         }
@@ -212,7 +210,6 @@ class Targets:
         )
 
     def render(self, monotonic: float) -> Iterator[bytes]:
-        """Every sample that may be shown at a moment."""
         texts = [target.text for target in self]
         previous_days = [target.previous_day_text for target in self]
         return render_page(texts, previous_days, monotonic)

@@ -95,7 +95,6 @@ def stats_response(rows: Sequence[Row]) -> SimulatedResponse:
 
 
 def listing_response(entries: Sequence[Row]) -> SimulatedResponse:
-    """The 200 for `GET /bucket`."""
     return json_response(200, {"success": True, "buckets": list(entries)})
 
 

@@ -73,7 +73,6 @@ class Recorder:
         return number
 
     def count_answer(self, kind: CallKind, status: int) -> None:
-        """Count an answer that was sent in full."""
         self.answers_by_kind[kind, status] += 1
         if kind is CallKind.STATS:
             self.answers[status] += 1

@@ -103,7 +103,6 @@ def refused(status: int) -> AlterResponse:
 
 
 def without_past(response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """400 for every day but today."""
     is_past = call.day is not None and call.day < unix_to_day(call.now)
     return refusal(400, "No statistics are kept for this day") if is_past else response
 

@@ -23,7 +23,6 @@ class Simulator(FakeApi):
     """The fake API, ready to be served."""
 
     def app(self) -> web.Application:
-        """The API for any of aiohttp's runners."""
         app = web.Application(middlewares=[self._watch])
         app.add_routes(
             [

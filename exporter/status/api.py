@@ -28,7 +28,6 @@ JsonObject: TypeAlias = dict[str, object]
 
 
 def process_object(process: Process, now: Instant) -> JsonObject:
-    """The exporter itself."""
     config = process.config
     return {
         "time": rfc3339(now.wall),
@@ -47,7 +46,6 @@ def process_object(process: Process, now: Instant) -> JsonObject:
 
 
 def summary_object(totals: Totals) -> JsonObject:
-    """How many of what there are."""
     return {
         "buckets": totals.buckets,
         **{health.value: totals.by_health[health] for health in Health},
@@ -83,7 +81,6 @@ def _discovery(discovery: DiscoveryStatus) -> JsonObject:
 
 
 def bucket_object(view: BucketView) -> JsonObject:
-    """A bucket with its nodes."""
     bucket = view.bucket
     return {
         "id": bucket.id,
@@ -176,7 +173,6 @@ BUCKETS_AT_A_TIME = 10
 def add_status_api(
     app: web.Application, take_snapshot: Callable[[], Snapshot], limit: ConcurrencyLimit
 ) -> None:
-    """Serve it."""
     app.router.add_get(PATH, _StatusApi(take_snapshot, limit).answer)
 
 
@@ -213,7 +209,6 @@ def _no_such_bucket() -> web.Response:
 
 
 def _document(summary: Summary) -> Iterator[bytes]:
-    """The whole document in pieces."""
     head = process_object(summary.snapshot.process, summary.snapshot.now)
     head["summary"] = summary_object(summary.totals)
     head["accounts"] = [

@@ -43,7 +43,6 @@ class Filter:
 
     @property
     def is_everything(self) -> bool:
-        """Whether it leaves nothing out."""
         return replace(self, page=1) == Filter()
 
     def query(self, page: int = 1) -> str:

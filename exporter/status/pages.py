@@ -56,7 +56,6 @@ def _asset(name: str) -> Asset:
 
 
 def add_assets(app: web.Application, assets: Mapping[str, Asset]) -> None:
-    """Serve them."""
     for asset in assets.values():
         app.router.add_get(f"/{asset.path}", _Served(asset).answer)
 
@@ -229,7 +228,6 @@ class _Pages:
             return await self._answer(request, "overview.html", summary, context)
 
     async def bucket(self, request: web.Request) -> web.StreamResponse:
-        """All that is known of one bucket."""
         if (refusal := self._limit.rejection()) is not None:
             return refusal
         async with self._limit.acquire():

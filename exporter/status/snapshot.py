@@ -102,7 +102,6 @@ class Snapshot:
 
 
 def take_snapshot(manager: PollManager, now: Instant) -> Snapshot:
-    """The exporter as it is now."""
     process = Process(
         version=VERSION,
         is_healthy=manager.is_healthy(),

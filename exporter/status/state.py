@@ -58,7 +58,6 @@ class Totals:
 
     @property
     def buckets(self) -> int:
-        """How many buckets were counted."""
         return self.by_health.total()
 
     @property

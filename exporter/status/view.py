@@ -72,7 +72,6 @@ class BucketView:
 
     @property
     def sparkline(self) -> Sparkline:
-        """The last polls."""
         return sparkline(self.polls)
 
     @property
@@ -196,7 +195,6 @@ def poll_kind(poll: PollRecord) -> str:
 
 
 def poll_words(poll: PollRecord) -> str:
-    """How a poll went."""
     if poll.reason is not None:
         return f"failed ({poll.reason}) after {latency(poll.duration)}"
     took = f"good, took {latency(poll.duration)}"

@@ -97,7 +97,6 @@ class AccountClient:
             self.credentials.resume(previous.credentials)
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._transport.aclose()
 
 

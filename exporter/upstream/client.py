@@ -63,7 +63,6 @@ class Client:
         )
 
     async def poll(self, bucket: Bucket) -> PollResult:
-        """Ask for today's statistics of a bucket."""
         started = self._clock.now()
         result = await self.day_stats(bucket.id, started.day)
         ended = self._clock.now()

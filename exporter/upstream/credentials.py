@@ -128,15 +128,12 @@ class StaticToken:
         """Nothing to go on with."""
 
     def at_hand(self) -> str:
-        """The token to send now."""
         return self._token
 
     async def token(self) -> str:
-        """The token to send now."""
         return self._token
 
     async def refresh(self, refused: str) -> str | None:  # noqa: ARG002 - the protocol's
-        """Never another one."""
         return None
 
     def expiry(self) -> float | None:
@@ -151,7 +148,6 @@ class TokenFile:
         self._file = SecretFile(path, "credentials_file", clock)
 
     async def run(self, news: Callable[[], None]) -> None:
-        """Follow the file until cancelled."""
         await self._file.watch(news)
 
     def resume(self, previous: object) -> None:

@@ -93,13 +93,9 @@ class Attempt:
 class Observer(Protocol):
     """Who is told of everything that happens on the wire."""
 
-    def attempted(self, attempt: Attempt) -> None:
-        """An attempt ended."""
-        ...
+    def attempted(self, attempt: Attempt) -> None: ...
 
-    def retrying(self, account: str, call: Call) -> None:
-        """A call is made once more."""
-        ...
+    def retrying(self, account: str, call: Call) -> None: ...
 
     def drifted(self, drift: Counter[Drift]) -> None:
         """An answer differed from the vendor's page."""

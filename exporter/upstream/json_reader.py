@@ -121,7 +121,6 @@ def _elements(events: Iterator[_Event]) -> Generator[object, None, None]:
 
 
 def _value(event: _Event, events: Iterator[_Event]) -> object:
-    """The value that begins with an event."""
     builder = ijson.ObjectBuilder()
     builder.event(*event)
     depth = parts = int(event[0] in _STARTS)

@@ -89,7 +89,6 @@ def _connect_fault(causes: list[BaseException]) -> ApiError | None:
 
 
 def _answer_fault(causes: list[BaseException]) -> ApiError:
-    """What went wrong on a connection."""
     error, source = causes[0], causes[-1]
     for kind, fault in _ON_A_CONNECTION:
         if isinstance(error, kind):

@@ -56,7 +56,7 @@ class RateLimiter:
         return max(0.0, self._due - TOLERANCE_SECONDS - self._clock.monotonic())
 
     def reserve(self) -> float:
-        """Reserve the next place; the seconds until it comes."""
+        """Reserve the next slot; the seconds until it comes."""
         delay = self.delay()
         self._due = max(self._due, self._clock.monotonic()) + self._spacing
         return delay
@@ -66,7 +66,6 @@ class RateLimiter:
         return nullcontext()
 
     async def acquire(self) -> None:
-        """Return when a request may leave."""
         delay = self.reserve()
         if delay:
             await self._clock.sleep(delay)
@@ -81,16 +80,16 @@ _Queues = defaultdict[str, deque[_Waiter]]
 
 
 class RequestSlots:
-    """Who holds how many places, and who waits for one.
+    """Who holds how many slots, and who waits for one.
 
-    Whoever hands places out calls `take` and `grant`, one at a time, while `free` is positive.
+    Whoever hands slots out calls `take` and `grant`, one at a time, while `free` is positive.
     """
 
     def __init__(self, count: int, clock: Clock) -> None:
         self.count = count
         self.free = count
         self.changed = asyncio.Event()
-        """Set when a place falls free, and when somebody begins to wait for one."""
+        """Set when a slot falls free, and when somebody begins to wait for one."""
         self._clock = clock
         self._held: Counter[str] = Counter()
         self._last: dict[str, tuple[float, int]] = {}  # when each got one; which one of all
@@ -101,10 +100,10 @@ class RequestSlots:
         self._max_listings = max(1, count // 2)  # or listings that hang would be late polls
 
     def next_of(self, wanted: Mapping[str, float]) -> str | None:
-        """The account whose turn it is, of those that want a place since a moment.
+        """The account whose turn it is, of those that want a slot since a moment.
 
         It is the one that holds the fewest, or of several the one that has waited longest: since
-        that moment, or since it last got a place.
+        that moment, or since it last got a slot.
         """
         return min(wanted, key=lambda name: self._rank(name, wanted[name]), default=None)
 
@@ -117,13 +116,13 @@ class RequestSlots:
         return found
 
     def take(self, account: str) -> None:
-        """Take a place that is free."""
+        """Take a slot that is free."""
         self._hold(account)
         self._taken += 1
         self._last[account] = self._clock.monotonic(), self._taken
 
     def grant(self, account: str) -> bool:
-        """Give a place to who waits for one in this account; False if nobody does."""
+        """Give a slot to who waits for one in this account; False if nobody does."""
         if account in self._retries:
             queues = self._retries
         elif account in self._listings and self._may_list():
@@ -138,14 +137,13 @@ class RequestSlots:
         return True
 
     def give_back(self, account: str) -> None:
-        """A request has ended."""
         self._held[account] -= 1
         self.free += 1
         self.changed.set()
 
     @asynccontextmanager
     async def listing(self, account: str) -> AsyncIterator[None]:
-        """A place for an account's listing, waited for; there is one listing at a time of each."""
+        """A slot for an account's listing, waited for; there is one listing at a time of each."""
         try:
             await self._granted(self._listings, account)
             try:
@@ -156,12 +154,12 @@ class RequestSlots:
             self._listing.discard(account)
 
     def of(self, account: str) -> AccountSlots:
-        """The places as the calls of one account see them."""
+        """The slots as the calls of one account see them."""
         return AccountSlots(self, account)
 
     @contextmanager
     def released(self, account: str) -> Iterator[None]:
-        """While the body runs, the place of a call is another's.
+        """While the body runs, the slot of a call is another's.
 
         Afterwards one is held again without waiting, even if there are too many then: the call ends
         now, or waits for a `turn` before its next request.
@@ -173,7 +171,7 @@ class RequestSlots:
             self._hold(account)
 
     async def acquire(self, account: str) -> None:
-        """Change the place of a call for another one, waited for."""
+        """Change the slot of a call for another one, waited for."""
         self.give_back(account)
         try:
             await self._granted(self._retries, account)
@@ -182,7 +180,7 @@ class RequestSlots:
             raise
 
     async def _granted(self, queues: _Queues, account: str) -> None:
-        """Wait for a place; none is held where this raises."""
+        """Wait for a slot; none is held where this raises."""
         waiter = _Waiter(self._clock.monotonic(), asyncio.Event())
         queues[account].append(waiter)
         self.changed.set()
@@ -209,7 +207,7 @@ class RequestSlots:
 
 
 class AccountSlots:
-    """When the calls of one account may make their requests, one place each."""
+    """When the calls of one account may make their requests, one slot each."""
 
     def __init__(self, slots: RequestSlots, account: str) -> None:
         self._slots = slots

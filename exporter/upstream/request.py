@@ -188,7 +188,6 @@ class Requester:
         self._observer.attempted(Attempt(self._account, call, None, fault.reason, None))
 
     def retrying(self, call: Call) -> None:
-        """Count a call that is made once more."""
         self._observer.retrying(self._account, call)
 
     async def _read(self, answer: Answer, read: Callable[[bytes], Parsed[T]]) -> T | ApiError:

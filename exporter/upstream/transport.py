@@ -154,7 +154,6 @@ class Transport:
             raise RequestFailed(library_fault(error), status) from None
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._http.aclose()
 
 
@@ -245,7 +244,6 @@ class _Connections(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 

@@ -107,7 +107,6 @@ class Section:
         return iter(self._entries)
 
     def section(self, key: str) -> Section:
-        """The mapping under a key."""
         return Section(self._tree, (*self._place, key))
 
     def place(self, *steps: str | int) -> tuple[int, Place]:

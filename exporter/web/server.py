@@ -72,7 +72,6 @@ class ListenAddress:
         return cls(host[1:-1] if bracketed else host, int(port))
 
     def __str__(self) -> str:
-        """As it is written in the flag."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 

@@ -35,7 +35,6 @@ class RenewableContext(ssl.SSLContext):
     newest: ssl.SSLContext
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:  # noqa: ANN401 - handed on
-        """As SSLContext's."""
         return self.newest.wrap_bio(*args, **options)
 
 

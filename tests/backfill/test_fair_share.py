@@ -11,10 +11,10 @@ from tests.harness.fakes import settle
 
 
 class Requests:
-    """Requests that hold a place until they are told to end."""
+    """Requests that hold a slot until they are told to end."""
 
-    def __init__(self, places: int) -> None:
-        self.places = FairShare(places)
+    def __init__(self, slots: int) -> None:
+        self.slots = FairShare(slots)
         self.begun: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._ends: dict[str, list[asyncio.Event]] = {}
@@ -29,7 +29,7 @@ class Requests:
         await settle()
 
     async def _request(self, account: str) -> None:
-        async with self.places.place(account):
+        async with self.slots.slot(account):
             self.begun.append(account)
             ended = asyncio.Event()
             self._ends.setdefault(account, []).append(ended)
@@ -37,9 +37,9 @@ class Requests:
 
 
 @asynccontextmanager
-async def requests(places: int) -> AsyncIterator[Requests]:
+async def requests(slots: int) -> AsyncIterator[Requests]:
     """Requests that are cancelled at the end of the test."""
-    made = Requests(places)
+    made = Requests(slots)
     async with AsyncExitStack() as stack:
         stack.callback(lambda: [task.cancel() for task in made.tasks])
         yield made
@@ -60,7 +60,7 @@ async def test_place_that_falls_free_goes_to_the_account_that_holds_the_fewest()
 
 
 async def test_accounts_that_hold_as_many_take_turns() -> None:
-    """With more accounts than places, the next one is who has been without one for longest."""
+    """With more accounts than slots, the next one is who has been without one for longest."""
     async with requests(1) as made:
         for account in "abc":
             made.want(account, 10)
@@ -70,7 +70,7 @@ async def test_accounts_that_hold_as_many_take_turns() -> None:
         assert "".join(made.begun) == "abcabca"
 
 
-async def test_only_account_has_all_places_in_the_order_of_asking() -> None:
+async def test_only_account_has_all_slots_in_the_order_of_asking() -> None:
     """Fairness costs nothing where there is nobody else."""
     async with requests(3) as made:
         made.want("only", 5)
@@ -81,13 +81,13 @@ async def test_only_account_has_all_places_in_the_order_of_asking() -> None:
 
 
 async def test_request_that_is_cancelled_leaves_no_place_behind() -> None:
-    """Whether it still waited, was just given its place, or held it."""
+    """Whether it still waited, was just given its slot, or held it."""
     async with requests(1) as made:
         made.want("a", 3)
         await settle()
         made.tasks[1].cancel()
         await settle()
-        # The place is given to the third, which is cancelled before it runs again.
+        # The slot is given to the third, which is cancelled before it runs again.
         made.tasks[0].cancel()
         await asyncio.sleep(0)
         made.tasks[2].cancel()
