@@ -106,10 +106,9 @@ def _client(url: str, transport: Transport, clock: Clock) -> Client:
         StaticToken(TOKEN),
         answer_limits=LIMITS,
         deadline=TIMING.poll_interval,
-        rate_limiter=RateLimiter(1e6, clock),
+        turns=RateLimiter(1e6, clock),
         clock=clock,
         chance=Random(),  # noqa: S311 - spreads retries
-        observer=self_metrics,
     )
 
 

@@ -18,7 +18,7 @@ NOTHING = "-"
 FRACTION = 0.1
 """A ratio below this is shown as one part of so many."""
 
-LIBRARIES = ("aiohttp", "httpx", "isal", "orjson", "prometheus-client", "tenacity")
+LIBRARIES = ("aiohttp", "httpx", "isal", "orjson", "prometheus-client")
 PATH = Path(__file__).parents[1] / "docs" / "performance.md"
 
 DOCUMENT = """\

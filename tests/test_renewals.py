@@ -105,10 +105,9 @@ class World:
             self.login,
             answer_limits=AnswerLimits(frozenset(), 10),
             deadline=timing.poll_interval,
-            rate_limiter=slots.of("main"),
+            turns=slots.of("main"),
             clock=self.clock,
             chance=Random(0),
-            observer=seen,
         )
         self.scheduler = ScheduledTargets(self.clock.now())
         buckets = [(bucket(f"b{number}"), timing) for number in range(count)]

@@ -80,10 +80,9 @@ class AccountClient:
             self.credentials,
             answer_limits=shared.answer_limits,
             deadline=account.timing.poll_interval,
-            rate_limiter=turns,
+            turns=turns,
             clock=shared.clock,
             chance=shared.chance,
-            observer=shared.observer,
         )
 
     def resume(self, previous: AccountClient) -> None:

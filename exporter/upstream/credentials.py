@@ -9,9 +9,10 @@ import json
 import math
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from exporter.blocking import SECRET_LIMIT, BlockingCalls, Fingerprint, fingerprint, read_file
 from exporter.clock import Clock
@@ -72,6 +73,9 @@ FILE_WATCH = 2.0
 FILE_DEADLINE = 5.0
 """How long a look at a secret's file may take, seconds: a dead network mount never answers."""
 
+Waiting: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""What a token is waited for in, where it is not in memory: it lets others make their requests."""
+
 
 class NoToken(Exception):  # noqa: N818 - it names what happened, and is no bug
     """There is no token to be had; `fault` says why."""
@@ -95,11 +99,7 @@ class Credentials(Protocol):
         """Go on with what other credentials know; they are of the same user or file."""
         ...
 
-    def at_hand(self) -> str | None:
-        """The token to send now, or None where `token` must be asked."""
-        ...
-
-    async def token(self) -> str:
+    async def token(self, waiting: Waiting = nullcontext) -> str:
         """The token to send now. Raises NoToken."""
         ...
 
@@ -127,10 +127,7 @@ class StaticToken:
     def resume(self, previous: object) -> None:
         """Nothing to go on with."""
 
-    def at_hand(self) -> str:
-        return self._token
-
-    async def token(self) -> str:
+    async def token(self, waiting: Waiting = nullcontext) -> str:  # noqa: ARG002 - the protocol's
         return self._token
 
     async def refresh(self, refused: str) -> str | None:  # noqa: ARG002 - the protocol's
@@ -155,15 +152,13 @@ class TokenFile:
         if isinstance(previous, TokenFile):
             self._file = previous._file  # noqa: SLF001 - of the same class
 
-    def at_hand(self) -> str | None:
-        """The token that the file held when it was last looked at, if it was a token."""
-        content = self._file.content
-        return content if isinstance(content, str) and is_token(content) else None
-
-    async def token(self) -> str:
+    async def token(self, waiting: Waiting = nullcontext) -> str:
         """The token in the file. Raises NoToken where there is no file or no token in it."""
         content = self._file.content
-        return self._token(await self._file.update() if content is None else content)
+        if content is None:
+            async with waiting():
+                return self._token(await self._file.update())
+        return self._token(content)
 
     async def refresh(self, refused: str) -> str | None:
         """What the file holds by now, whatever it looks like, where that is another token."""
@@ -172,8 +167,10 @@ class TokenFile:
 
     def expiry(self) -> float | None:
         """When the token in the file ends, if it says so."""
-        token = self.at_hand()
-        return None if token is None else lifetime(token).expiry
+        content = self._file.content
+        if isinstance(content, str) and is_token(content):
+            return lifetime(content).expiry
+        return None
 
     def _token(self, content: str | ApiError) -> str:
         if isinstance(content, ApiError):

@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -17,7 +18,14 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.model import ApiError, Reason, Timing
-from exporter.upstream.credentials import Lifetime, NoToken, SecretFile, is_token, lifetime
+from exporter.upstream.credentials import (
+    Lifetime,
+    NoToken,
+    SecretFile,
+    Waiting,
+    is_token,
+    lifetime,
+)
 from exporter.upstream.events import Call
 from exporter.upstream.json_reader import json_object
 from exporter.upstream.parsing import Parsed, server_message
@@ -197,7 +205,18 @@ class LoginCredentials:
             self.memory = previous.memory
             self._password = previous._password  # noqa: SLF001 - of the same class
 
-    def at_hand(self) -> str | None:
+    async def token(self, waiting: Waiting = nullcontext) -> str:
+        """A token that has not ended. Raises NoToken.
+
+        May wait as long as a renewal takes: whoever cannot gives up waiting, not the renewal.
+        """
+        token = self._current_token()
+        if token is None:
+            async with waiting():
+                token = await self._renewed_token()
+        return token
+
+    def _current_token(self) -> str | None:
         """The token until it ends, or None. Nobody waits for a renewal before that."""
         session, now = self.memory.session, self._clock.monotonic()
         if session is None or now >= session.ends_at:
@@ -206,14 +225,10 @@ class LoginCredentials:
             self._wanted.set()
         return session.grant.access_token
 
-    async def token(self) -> str:
-        """A token that has not ended. Raises NoToken.
-
-        May wait as long as a renewal takes: whoever cannot gives up waiting, not the renewal.
-        """
+    async def _renewed_token(self) -> str:
         if self._closed() is not None:
             self._wanted.set()  # for when the wait is over
-        while (token := self.at_hand()) is None:
+        while (token := self._current_token()) is None:
             closed = self._closed()
             if closed is not None:
                 raise NoToken(closed.fault)
@@ -228,9 +243,9 @@ class LoginCredentials:
         each once per poll interval, or per life of a token if that is shorter.
         """
         session = self.memory.session
-        if session is not None and self.at_hand() == refused and not self._give_up(session):
+        if session is not None and self._current_token() == refused and not self._give_up(session):
             return None
-        return await self.token()
+        return await self._renewed_token()
 
     def expiry(self) -> float | None:
         """When the newest token ends, if it says so."""

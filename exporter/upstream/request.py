@@ -147,7 +147,7 @@ class Requester:
         # Parsed once per bucket: it is a good part of making a request.
         self._url = lru_cache(maxsize=URLS_KEPT)(lambda path: httpx.URL(base_url + path))
         self._transport = transport
-        self._timeout = timeout
+        self.timeout = timeout
         self._max_response_bytes = max_response_bytes
         self._clock = clock
         self._observer = observer
@@ -167,7 +167,7 @@ class Requester:
         status: int | None = None
         result: T | ApiError
         try:
-            async with self._clock.timeout(self._timeout):
+            async with self._clock.timeout(self.timeout):
                 max_bytes = api_request.max_bytes or self._max_response_bytes
                 answer = await self._transport.send(request, max_bytes)
                 status = answer.status
@@ -177,7 +177,7 @@ class Requester:
         except RequestFailed as error:
             status, result = error.status, error.fault
         except TimeoutError:
-            result = ApiError(Reason.TIMEOUT, f"no answer within {self._timeout:g}s")
+            result = ApiError(Reason.TIMEOUT, f"no answer within {self.timeout:g}s")
         reason = result.reason if isinstance(result, ApiError) else None
         seconds = self._clock.monotonic() - started
         self._observer.attempted(Attempt(self._account, api_request.call, status, reason, seconds))

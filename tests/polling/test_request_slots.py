@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from math import ceil
 from random import Random
 
@@ -15,7 +15,7 @@ from exporter.model import Bucket, GoodPoll, PollResult, Timing
 from exporter.polling.poller import Poller
 from exporter.polling.targets import Target
 from exporter.upstream.client import Client
-from exporter.upstream.credentials import Credentials, StaticToken
+from exporter.upstream.credentials import Credentials, StaticToken, Waiting
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 from exporter.upstream.request import Requester
@@ -39,12 +39,11 @@ class SlowLogin:
         self._seconds = seconds
         self._token: str | None = None
 
-    def at_hand(self) -> str | None:
-        return self._token
-
-    async def token(self) -> str:
-        await self._clock.sleep(self._seconds)
-        self._token = "t"
+    async def token(self, waiting: Waiting = nullcontext) -> str:
+        if self._token is None:
+            async with waiting():
+                await self._clock.sleep(self._seconds)
+                self._token = "t"
         return self._token
 
     async def refresh(self, refused: str) -> str | None:
@@ -117,10 +116,9 @@ class Process:
             credentials or StaticToken("t"),
             answer_limits=AnswerLimits(frozenset(), 10),
             deadline=TIMING.poll_interval,
-            rate_limiter=self.slots.of(account),
+            turns=self.slots.of(account),
             clock=self.clock,
             chance=Random(0),
-            observer=Recorder(),
         )
         self._buckets += (bucket(f"{account}-{number}", account) for number in range(buckets))
 

@@ -35,6 +35,7 @@ from exporter.upstream.login import LoginCredentials
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter
 from tests.harness.fakes import FakeClock, Recorder
+from tests.upstream.tokens import token_in_memory
 
 NO_TLS = TlsConfig(None, None, None, None, insecure_skip_verify=False)
 ACCOUNT = Account(
@@ -371,9 +372,9 @@ async def test_token_of_the_same_file_goes_on(tmp_path: Path) -> None:
     named = [replace(ACCOUNT, credentials=tmp_path / name) for name in ("token", "token", "other")]
     first, same, other = (access_to(account, FakeClock()) for account in named)
     assert await first.credentials.token() == "t1"
-    for successor, at_hand in ((same, "t1"), (other, None)):
+    for successor, token in ((same, "t1"), (other, None)):
         successor.resume(first)
-        assert successor.credentials.at_hand() == at_hand
+        assert await token_in_memory(successor.credentials) == token
 
 
 def test_credentials_follow_the_settings(tmp_path: Path) -> None:

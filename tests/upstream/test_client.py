@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from exporter.model import ApiError, FailedPoll, GoodPoll, PollResult, Reason, Timing
 from exporter.upstream.client import Client
-from exporter.upstream.credentials import Credentials, StaticToken, TokenFile
+from exporter.upstream.credentials import Credentials, StaticToken, TokenFile, Waiting
 from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, FoundBucket, Listing
 from exporter.upstream.events import Attempt, Call, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY
@@ -68,10 +69,9 @@ class World:
             credentials or StaticToken(TOKEN),
             answer_limits=AnswerLimits(frozenset({"ONLINE"}), max_nodes),
             deadline=timing.poll_interval,
-            rate_limiter=self.rate_limiter,
+            turns=self.rate_limiter,
             clock=self.clock,
             chance=Random(0),
-            observer=self.seen,
         )
 
     async def poll(self, bucket_id: str = "b1", within: float = 100.0) -> PollResult:
@@ -392,11 +392,9 @@ class NoTokenYet(StaticToken):
         super().__init__(TOKEN)
         self.came = asyncio.Event()
 
-    def at_hand(self) -> str | None:  # type: ignore[override] # nobody has it
-        return None
-
-    async def token(self) -> str:
-        await self.came.wait()
+    async def token(self, waiting: Waiting = nullcontext) -> str:
+        async with waiting():
+            await self.came.wait()
         return TOKEN
 
 

@@ -222,10 +222,9 @@ def polling(transport: Transport, url: str) -> tuple[Client, Recorder]:
         StaticToken("t0ken"),
         answer_limits=AnswerLimits(frozenset(), 10),
         deadline=60,
-        rate_limiter=RateLimiter(1000, clock),
+        turns=RateLimiter(1000, clock),
         clock=clock,
         chance=Random(0),
-        observer=seen,
     )
     return made, seen
 

@@ -22,6 +22,7 @@ from exporter.upstream.credentials import (
     TokenFile,
 )
 from tests.harness.fakes import FakeClock
+from tests.upstream.tokens import token_in_memory
 
 
 class Followed:
@@ -40,8 +41,17 @@ class Followed:
         """Let the file be looked at again and again until something holds."""
         async with asyncio.timeout(20):
             while not holds():
-                await self.clock.advance(FILE_WATCH / 10)
-                await asyncio.sleep(0.001)  # for the thread that looks
+                await self._look_again()
+
+    async def until_token(self, token: str | None) -> None:
+        """Let the file be looked at until this is the token in memory."""
+        async with asyncio.timeout(20):
+            while await token_in_memory(self.credentials) != token:
+                await self._look_again()
+
+    async def _look_again(self) -> None:
+        await self.clock.advance(FILE_WATCH / 10)
+        await asyncio.sleep(0.001)  # for the thread that looks
 
 
 @asynccontextmanager
@@ -91,19 +101,19 @@ async def refusal(credentials: TokenFile) -> str:
 async def test_given_token_stays() -> None:
     """A token from the configuration is the only one there is."""
     given = StaticToken("t0")
-    assert await given.token() == given.at_hand() == "t0"
+    assert await given.token() == await token_in_memory(given) == "t0"
     assert await given.refresh("t0") is None
     await given.run(lambda: None)
 
 
-async def test_token_is_read_once_and_then_at_hand(tmp_path: Path) -> None:
+async def test_token_is_read_once_and_then_in_memory(tmp_path: Path) -> None:
     """The first who needs it waits for the file, the others have what is in memory."""
     file = mounted(tmp_path / "token")
     credentials = TokenFile(file, FakeClock())
-    assert credentials.at_hand() is None
+    assert await token_in_memory(credentials) is None
     assert await credentials.token() == "t1"
     looked = file.threads.copy()
-    assert credentials.at_hand() == await credentials.token() == "t1"
+    assert await token_in_memory(credentials) == await credentials.token() == "t1"
     assert file.threads == looked
     assert threading.get_ident() not in looked
 
@@ -120,10 +130,10 @@ async def test_file_is_followed(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("t1")
     async with following(file) as followed:
-        await followed.until(lambda: followed.credentials.at_hand() == "t1")
+        await followed.until_token("t1")
         news = followed.news
         file.write_text("t2-longer")
-        await followed.until(lambda: followed.credentials.at_hand() == "t2-longer")
+        await followed.until_token("t2-longer")
         await followed.until(lambda: followed.news == news + 1)
 
 
@@ -140,7 +150,7 @@ async def test_file_written_anew_with_the_same_token_is_no_news(tmp_path: Path) 
             assert await followed.credentials.refresh("t1") is None
             await followed.clock.advance(FILE_WATCH)
         file.write_text("t2")
-        await followed.until(lambda: followed.credentials.at_hand() == "t2")
+        await followed.until_token("t2")
         await followed.until(lambda: followed.news == 2)
 
 
@@ -165,10 +175,10 @@ async def test_swapped_link_is_followed(tmp_path: Path) -> None:
     data.symlink_to("first")
     (tmp_path / "token").symlink_to("..data/token")
     async with following(tmp_path / "token") as followed:
-        await followed.until(lambda: followed.credentials.at_hand() == "first")
+        await followed.until_token("first")
         (tmp_path / "..new").symlink_to("second")
         (tmp_path / "..new").replace(data)
-        await followed.until(lambda: followed.credentials.at_hand() == "second")
+        await followed.until_token("second")
 
 
 async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_path: Path) -> None:
@@ -233,10 +243,10 @@ async def test_mount_that_hangs_costs_no_token_that_is_in_memory(tmp_path: Path)
         renewal = asyncio.ensure_future(credentials.refresh("t1"))
         await followed.clock.advance(10 * FILE_DEADLINE)
         assert await renewal is None
-        assert credentials.at_hand() == await credentials.token() == "t1"
+        assert await token_in_memory(credentials) == await credentials.token() == "t1"
         (tmp_path / "token").write_text("t2")
         file.answers.set()
-        await followed.until(lambda: credentials.at_hand() == "t2")
+        await followed.until_token("t2")
 
 
 async def test_mount_that_hangs_from_the_start_is_unauthorized(tmp_path: Path) -> None:
@@ -253,7 +263,7 @@ async def test_mount_that_hangs_from_the_start_is_unauthorized(tmp_path: Path) -
         await followed.clock.advance(10 * FILE_DEADLINE)
         assert len(file.threads) == 1
         file.answers.set()
-        await followed.until(lambda: followed.credentials.at_hand() == "t1")
+        await followed.until_token("t1")
 
 
 async def test_one_hanging_mount_does_not_hold_up_another_file(tmp_path: Path) -> None:
@@ -264,7 +274,7 @@ async def test_one_hanging_mount_does_not_hold_up_another_file(tmp_path: Path) -
     async with following(dead), following(tmp_path / "token") as followed:
         await followed.until(lambda: followed.news == 1)
         (tmp_path / "token").write_text("t2")
-        await followed.until(lambda: followed.credentials.at_hand() == "t2")
+        await followed.until_token("t2")
         dead.answers.set()
 
 
@@ -277,13 +287,13 @@ async def test_successor_goes_on_with_the_token_and_reads_the_file_again(tmp_pat
     assert await before.token() == "t1"
     async with following(file) as followed:
         followed.credentials.resume(before)
-        assert followed.credentials.at_hand() == "t1"
+        assert await token_in_memory(followed.credentials) == "t1"
         file.write_text("t2")
         os.utime(file, (1, 1))
-        await followed.until(lambda: followed.credentials.at_hand() == "t2")
+        await followed.until_token("t2")
         await followed.until(lambda: followed.news == 1)
         followed.credentials.resume(StaticToken("other"))
-        assert followed.credentials.at_hand() == "t2"
+        assert await token_in_memory(followed.credentials) == "t2"
 
 
 async def test_file_that_comes_back_is_read(tmp_path: Path) -> None:
@@ -294,10 +304,10 @@ async def test_file_that_comes_back_is_read(tmp_path: Path) -> None:
         for text in ("t1", "t1"):
             news = followed.news
             file.write_text(text)
-            await followed.until(lambda: followed.credentials.at_hand() == "t1")
+            await followed.until_token("t1")
             await followed.until(lambda news=news: followed.news == news + 1)  # type: ignore[misc] # bound now
             file.unlink()
-            await followed.until(lambda: followed.credentials.at_hand() is None)
+            await followed.until_token(None)
             assert "No such file" in await refusal(followed.credentials)
 
 

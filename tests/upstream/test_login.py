@@ -24,6 +24,7 @@ from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import ApiRequest, Requester
 from exporter.upstream.transport import Answer, Transport
 from tests.harness.fakes import FakeClock, Recorder, jwt
+from tests.upstream.tokens import token_in_memory
 
 HOUR = 3600
 
@@ -170,16 +171,16 @@ async def test_first_token_is_by_login() -> None:
 async def test_token_serves_until_it_ends_while_it_is_renewed() -> None:
     """Nobody waits for a renewal while the token is good; before the first and after it all do."""
     async with working() as world:
-        assert world.login.at_hand() is None
+        assert await token_in_memory(world.login) is None
         token = await world.token()
         world.api.seconds = 150.0
         await world.clock.advance(HOUR - 200)
-        assert await world.login.token() == world.login.at_hand() == token
+        assert await world.login.token() == await token_in_memory(world.login) == token
         await world.clock.advance(5)
         assert world.api.paths() == ["login", "refresh"]
-        assert world.login.at_hand() == token
+        assert await token_in_memory(world.login) == token
         await world.clock.advance(200)
-        assert world.login.at_hand() is None
+        assert await token_in_memory(world.login) is None
 
 
 async def test_renewal_is_in_time_and_by_refresh() -> None:
@@ -526,7 +527,7 @@ async def test_poll_that_gives_up_waiting_does_not_end_the_renewal() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
         await world.clock.advance(2)
-        assert world.login.at_hand() is not None
+        assert await token_in_memory(world.login) is not None
         assert world.api.paths() == ["login"]
 
 
