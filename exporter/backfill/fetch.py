@@ -13,7 +13,7 @@ from datetime import date
 from random import Random
 from typing import TypeAlias, TypeVar
 
-from exporter.backfill.throttle import AccountThrottle, FairShare
+from exporter.backfill.throttle import AccountThrottle
 from exporter.clock import Clock
 from exporter.config import Account, Config
 from exporter.model import ApiError, Bucket, DayStats
@@ -22,7 +22,7 @@ from exporter.upstream.client import Client
 from exporter.upstream.discovery import EMPTIES_TO_BELIEVE, DiscoveryState
 from exporter.upstream.events import Attempt, Call, Drift
 from exporter.upstream.parsing import AnswerLimits
-from exporter.upstream.rate_limit import RateLimiter, pause_seconds
+from exporter.upstream.rate_limit import RateLimiter, RequestSlots, pause_seconds
 
 Answer: TypeAlias = DayStats | ApiError
 
@@ -62,9 +62,9 @@ class Fetcher:
             limits, answer_limits, self._rate_limiter, clock, chance, self.drift_counter
         )
         self._at_once = limits.max_concurrent_requests
-        self._slots = FairShare(self._at_once)
+        self._slots = RequestSlots(self._at_once, clock)
         contexts = tls_contexts_now(config.accounts)
-        self._accesses = {
+        self._account_clients = {
             account.name: AccountClient(account, shared, contexts[account.tls], self._rate_limiter)
             for account in config.accounts
         }
@@ -75,11 +75,12 @@ class Fetcher:
         """While the body runs, requests may be made; then the connections are closed."""
         try:
             async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-                for access in self._accesses.values():
-                    stack.push_async_callback(access.aclose)
-                running = [
-                    group.create_task(access.credentials.run(lambda: None))
-                    for access in self._accesses.values()
+                for each in self._account_clients.values():
+                    stack.push_async_callback(each.aclose)
+                running = [group.create_task(self._slots.hand_out())]
+                running += [
+                    group.create_task(each.credentials.run(lambda: None))
+                    for each in self._account_clients.values()
                 ]
                 try:
                     yield
@@ -155,7 +156,7 @@ class Fetcher:
     async def _ask(
         self, account: str, request: Callable[[Client], Awaitable[T | ApiError]]
     ) -> T | ApiError:
-        client = self._accesses[account].client
+        client = self._account_clients[account].client
         throttle = self._throttles[account]
         return await throttle.ask(lambda: request(client), lambda: self._turn(account))
 

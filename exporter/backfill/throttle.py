@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeVar
@@ -195,55 +194,3 @@ class AccountThrottle:
             _log.error("account_given_up", **facts, message=fault.message)
             message = f"not asked, since the account was given up: {fault.message}"
             self._given_up_for = ApiError(fault.reason, message)
-
-
-class FairShare:
-    """A semaphore of `number` slots.
-
-    A free slot goes to the account, among those that wait, that holds the fewest; where several
-    hold as few, to the one that has waited longest since it came or last gave a slot back.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._free = number
-        self._held: Counter[str] = Counter()
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the longest wait first
-
-    @asynccontextmanager
-    async def slot(self, account: str) -> AsyncIterator[None]:
-        """While the body runs, the account holds a slot; it may have to be waited for."""
-        await self._take(account)
-        try:
-            yield
-        finally:
-            self._give_back(account)
-
-    async def _take(self, account: str) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(account, deque()).append(turn)
-        self._hand_out()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():  # it came in the same moment
-                self._give_back(account)
-            raise
-
-    def _give_back(self, account: str) -> None:
-        self._free += 1
-        self._held[account] -= 1
-        if turns := self._waiting.pop(account, None):
-            self._waiting[account] = turns  # behind all others
-        self._hand_out()
-
-    def _hand_out(self) -> None:
-        while self._free and self._waiting:
-            account = min(self._waiting, key=self._held.__getitem__)
-            turns = self._waiting[account]
-            turn = turns.popleft()
-            if not turns:
-                del self._waiting[account]
-            if not turn.done():  # or its task was cancelled
-                self._free -= 1
-                self._held[account] += 1
-                turn.set_result(None)

@@ -49,7 +49,7 @@ _ON_A_CONNECTION = (
 def library_fault(error: Exception) -> ApiError:
     """The fault that one of LIBRARY_ERRORS is, told by its causes: many look alike until then."""
     causes = list(_causes(error))
-    return _tls_fault(causes) or _connect_fault(causes) or _answer_fault(causes)
+    return _tls_fault(causes) or _connect_fault(causes) or _connection_fault(causes)
 
 
 def _tls_fault(causes: list[BaseException]) -> ApiError | None:
@@ -88,7 +88,7 @@ def _connect_fault(causes: list[BaseException]) -> ApiError | None:
     return ApiError(Reason.CONNECT, message)
 
 
-def _answer_fault(causes: list[BaseException]) -> ApiError:
+def _connection_fault(causes: list[BaseException]) -> ApiError:
     error, source = causes[0], causes[-1]
     for kind, fault in _ON_A_CONNECTION:
         if isinstance(error, kind):

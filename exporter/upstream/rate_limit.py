@@ -94,7 +94,7 @@ class RequestSlots:
         self._held: Counter[str] = Counter()
         self._last: dict[str, tuple[float, int]] = {}  # when each got one; which one of all
         self._taken = 0
-        self._retries: _Queues = defaultdict(deque)  # calls that have begun: before new ones
+        self._calls: _Queues = defaultdict(deque)  # that have begun: before new ones
         self._listings: _Queues = defaultdict(deque)
         self._listing: set[str] = set()  # accounts whose listing is under way
         self._max_listings = max(1, count // 2)  # or listings that hang would be late polls
@@ -112,7 +112,7 @@ class RequestSlots:
         found: dict[str, float] = {}
         if self._may_list():
             found.update((name, queue[0].since) for name, queue in self._listings.items())
-        found.update((name, queue[0].since) for name, queue in self._retries.items())
+        found.update((name, queue[0].since) for name, queue in self._calls.items())
         return found
 
     def take(self, account: str) -> None:
@@ -123,8 +123,8 @@ class RequestSlots:
 
     def grant(self, account: str) -> bool:
         """Give a slot to who waits for one in this account; False if nobody does."""
-        if account in self._retries:
-            queues = self._retries
+        if account in self._calls:
+            queues = self._calls
         elif account in self._listings and self._may_list():
             queues = self._listings
             self._listing.add(account)
@@ -141,11 +141,28 @@ class RequestSlots:
         self.free += 1
         self.changed.set()
 
+    async def hand_out(self) -> None:
+        """Give each free slot to whose turn it is, until cancelled: where there is no poller."""
+        while True:
+            self.changed.clear()
+            while self.free > 0 and (account := self.next_of(self.wanted())) is not None:
+                self.grant(account)
+            await self.changed.wait()
+
+    @asynccontextmanager
+    async def slot(self, account: str) -> AsyncIterator[None]:
+        """A slot for a call, waited for."""
+        await self._wait(self._calls, account)
+        try:
+            yield
+        finally:
+            self.give_back(account)
+
     @asynccontextmanager
     async def listing(self, account: str) -> AsyncIterator[None]:
         """A slot for an account's listing, waited for; there is one listing at a time of each."""
         try:
-            await self._granted(self._listings, account)
+            await self._wait(self._listings, account)
             try:
                 yield
             finally:
@@ -174,12 +191,12 @@ class RequestSlots:
         """Change the slot of a call for another one, waited for."""
         self.give_back(account)
         try:
-            await self._granted(self._retries, account)
+            await self._wait(self._calls, account)
         except BaseException:
             self._hold(account)  # the call's end will give it back
             raise
 
-    async def _granted(self, queues: _Queues, account: str) -> None:
+    async def _wait(self, queues: _Queues, account: str) -> None:
         """Wait for a slot; none is held where this raises."""
         waiter = _Waiter(self._clock.monotonic(), asyncio.Event())
         queues[account].append(waiter)

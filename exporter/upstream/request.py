@@ -29,7 +29,7 @@ from exporter.upstream.transport import (
     ACCEPT_ENCODING,
     FRESH_CONNECTION,
     URLS_KEPT,
-    Answer,
+    RawResponse,
     RequestFailed,
     Transport,
 )
@@ -190,7 +190,7 @@ class Requester:
     def retrying(self, call: Call) -> None:
         self._observer.retrying(self._account, call)
 
-    async def _read(self, answer: Answer, read: Callable[[bytes], Parsed[T]]) -> T | ApiError:
+    async def _read(self, answer: RawResponse, read: Callable[[bytes], Parsed[T]]) -> T | ApiError:
         """What an answer means; what was odd about it is told to the observer."""
         if answer.status != OK:
             return self._refusal(answer)
@@ -232,7 +232,7 @@ class Requester:
             message = f"HTTP {status}: the answer quotes a secret, its text is left out"
         return replace(fault, message=message[:MAX_MESSAGE_LENGTH])
 
-    def _refusal(self, answer: Answer) -> ApiError:
+    def _refusal(self, answer: RawResponse) -> ApiError:
         reason = REASONS.get(answer.status, Reason.UNEXPECTED_STATUS)
         if answer.status in SERVER_ERRORS:
             reason = Reason.SERVER_ERROR

@@ -107,7 +107,7 @@ _AIOHTTPS_OWN = frozenset({"host", "content-length"})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RawResponse:
     """A whole HTTP answer, the body decompressed."""
 
     status: int
@@ -134,7 +134,7 @@ class Transport:
         self._http = http
         self._server_name = server_name
 
-    async def send(self, request: httpx.Request, max_bytes: int) -> Answer:
+    async def send(self, request: httpx.Request, max_bytes: int) -> RawResponse:
         """The answer, whatever its status; a redirect is an answer. Raises Unanswered.
 
         Waits for as long as the caller lets it: the deadline is the caller's.
@@ -146,7 +146,7 @@ class Transport:
             response = await self._http.handle_async_request(request)
             status = response.status_code
             body = await _body(response, max_bytes)
-            return Answer(status, _header(response, b"retry-after") or None, body)
+            return RawResponse(status, _header(response, b"retry-after") or None, body)
         # From None: a traceback would show the library's error, and with it what was received.
         except RefusedBody as error:
             raise RequestFailed(error.fault, status) from None

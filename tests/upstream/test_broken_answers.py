@@ -20,7 +20,7 @@ from exporter.upstream.events import Call
 from exporter.upstream.login import parse_tokens
 from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
 from exporter.upstream.request import ApiRequest, Requester
-from exporter.upstream.transport import Answer, RequestFailed, Transport
+from exporter.upstream.transport import RawResponse, RequestFailed, Transport
 from tests.harness.fakes import FakeClock, Recorder
 from tests.upstream import scripted
 from tests.upstream.scripted import chunked, http
@@ -80,7 +80,7 @@ class Telling(Transport):
         self.transport = transport
         self.tracebacks = tracebacks
 
-    async def send(self, request: httpx.Request, max_bytes: int) -> Answer:
+    async def send(self, request: httpx.Request, max_bytes: int) -> RawResponse:
         try:
             return await self.transport.send(request, max_bytes)
         except RequestFailed:

@@ -22,7 +22,7 @@ from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.login import LoginCredentials
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import ApiRequest, Requester
-from exporter.upstream.transport import Answer, Transport
+from exporter.upstream.transport import RawResponse, Transport
 from tests.harness.fakes import FakeClock, Recorder, jwt
 from tests.upstream.tokens import token_in_memory
 
@@ -496,7 +496,7 @@ async def test_no_secret_in_what_a_debugger_shows() -> None:
     async with working() as world:
         token = await world.token()
         asked = ApiRequest(Call.LOGIN, "POST", "/user/login", b'{"password":"s3cret"}', ("s3cret",))
-        answered = Answer(200, None, b"AKIASECRET")
+        answered = RawResponse(200, None, b"AKIASECRET")
         shown = repr((world.login, world.login.memory, asked, answered))
         assert token not in shown
         assert "s3cret" not in shown

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from exporter.model import Reason
-from exporter.upstream.transport import Answer, RequestFailed, Transport, connections
+from exporter.upstream.transport import RawResponse, RequestFailed, Transport, connections
 
 LIMIT = 1000
 
@@ -79,7 +79,7 @@ def request(url: str) -> httpx.Request:
     return httpx.Request("POST", url, content=b"{}", headers={"Accept-Encoding": "gzip"})
 
 
-async def ask(url: str) -> Answer:
+async def ask(url: str) -> RawResponse:
     """One request over the real connections, under a deadline."""
     transport = real_transport()
     try:
@@ -116,7 +116,7 @@ async def test_any_status_is_an_answer(status: str) -> None:
     """An answer has its status, its Retry-After and its whole body, redirects included."""
     headers = ("Retry-After: 7", "Location: /elsewhere")
     async with raw_server(http(b"body", *headers, status=status)) as server:
-        assert await ask(server.url) == Answer(int(status[:3]), "7", b"body")
+        assert await ask(server.url) == RawResponse(int(status[:3]), "7", b"body")
     assert len(server.requests) == 1
 
 

@@ -1,4 +1,4 @@
-"""Whose request comes next where more are wanted than may be under way."""
+"""Whose request comes next where more are wanted than may be under way, and nobody polls."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from exporter.backfill.throttle import FairShare
-from tests.harness.fakes import settle
+from exporter.upstream.rate_limit import RequestSlots
+from tests.harness.fakes import FakeClock, settle
 
 
 class Requests:
     """Requests that hold a slot until they are told to end."""
 
     def __init__(self, slots: int) -> None:
-        self.slots = FairShare(slots)
+        self.slots = RequestSlots(slots, FakeClock())
         self.begun: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._ends: dict[str, list[asyncio.Event]] = {}
@@ -41,11 +41,13 @@ async def requests(slots: int) -> AsyncIterator[Requests]:
     """Requests that are cancelled at the end of the test."""
     made = Requests(slots)
     async with AsyncExitStack() as stack:
+        handing_out = asyncio.create_task(made.slots.hand_out())
+        stack.callback(handing_out.cancel)
         stack.callback(lambda: [task.cancel() for task in made.tasks])
         yield made
 
 
-async def test_place_that_falls_free_goes_to_the_account_that_holds_the_fewest() -> None:
+async def test_slot_that_falls_free_goes_to_the_account_that_holds_the_fewest() -> None:
     """However many of a hanging account wait, and for however much longer."""
     async with requests(4) as made:
         made.want("hangs", 600)
@@ -80,7 +82,7 @@ async def test_only_account_has_all_slots_in_the_order_of_asking() -> None:
         assert len(made.begun) == 4
 
 
-async def test_request_that_is_cancelled_leaves_no_place_behind() -> None:
+async def test_request_that_is_cancelled_leaves_no_slot_behind() -> None:
     """Whether it still waited, was just given its slot, or held it."""
     async with requests(1) as made:
         made.want("a", 3)
