@@ -192,7 +192,7 @@ class SecretFile:
     before the first look. While a look hangs, a secret in memory stays good. Kubernetes swaps a
     symbolic link: what counts is the file that the path leads to.
 
-    It is called by its key: in a hurry people write the secret itself in place of a path.
+    Messages name it by its key: people write the secret itself in place of a path at times.
     """
 
     def __init__(self, path: Path, key: str, clock: Clock) -> None:

@@ -95,10 +95,10 @@ class LoginApi:
 
 def parse_tokens(body: bytes) -> Parsed[TokenPair]:
     """What the body of a 200 gives. One that is large has no token: it is MALFORMED."""
-    return Parsed(_grant(body))
+    return Parsed(_token_pair(body))
 
 
-def _grant(body: bytes) -> TokenPair | ApiError:
+def _token_pair(body: bytes) -> TokenPair | ApiError:
     answer = json_object(body)
     if answer is None:
         return ApiError(Reason.MALFORMED, "the answer is not a JSON object")
@@ -134,7 +134,7 @@ _log = structlog.get_logger()
 class LoginSession:
     """Tokens, and when they are of no more use; infinite where the token does not say."""
 
-    grant: TokenPair
+    tokens: TokenPair
     came_by: Call  # a login or a refresh
     life: Lifetime
     renew_at: float  # monotonic seconds
@@ -157,7 +157,7 @@ class LoginState:
     """What a login knows, and what may go on in another one after a reload."""
 
     session: LoginSession | None = None
-    closed: Backoff | None = None
+    backoff: Backoff | None = None
     refused_at: dict[Call, float] = field(default_factory=dict)
     """When a token that came by this call was last renewed because it was refused; monotonic."""
 
@@ -183,9 +183,9 @@ class LoginCredentials:
         self._timing = timing
         self._clock = clock
         self._chance = chance
-        self.memory = LoginState()
-        self._wanted = asyncio.Event()  # a renewal, by somebody
-        self._ended = asyncio.Event()  # the next renewal to end; it then gives way to another
+        self.state = LoginState()
+        self._renewal_wanted = asyncio.Event()
+        self._renewal_ended = asyncio.Event()  # the next to end; it then gives way to another
         self._another_password = asyncio.Event()
 
     async def run(self, news: Callable[[], None]) -> None:
@@ -202,7 +202,7 @@ class LoginCredentials:
     def resume(self, previous: object) -> None:
         """Go on with the session, or the wait, of another login of the same user."""
         if isinstance(previous, LoginCredentials):
-            self.memory = previous.memory
+            self.state = previous.state
             self._password = previous._password  # noqa: SLF001 - of the same class
 
     async def token(self, waiting: Waiting = nullcontext) -> str:
@@ -218,22 +218,22 @@ class LoginCredentials:
 
     def _current_token(self) -> str | None:
         """The token until it ends, or None. Nobody waits for a renewal before that."""
-        session, now = self.memory.session, self._clock.monotonic()
+        session, now = self.state.session, self._clock.monotonic()
         if session is None or now >= session.ends_at:
             return None
         if now >= session.renew_at:
-            self._wanted.set()
-        return session.grant.access_token
+            self._renewal_wanted.set()
+        return session.tokens.access_token
 
     async def _renewed_token(self) -> str:
-        if self._closed() is not None:
-            self._wanted.set()  # for when the wait is over
+        if self._current_backoff() is not None:
+            self._renewal_wanted.set()  # for when the wait is over
         while (token := self._current_token()) is None:
-            closed = self._closed()
-            if closed is not None:
-                raise NoToken(closed.fault)
-            self._wanted.set()
-            await self._ended.wait()
+            backoff = self._current_backoff()
+            if backoff is not None:
+                raise NoToken(backoff.fault)
+            self._renewal_wanted.set()
+            await self._renewal_ended.wait()
         return token
 
     async def refresh(self, refused: str) -> str | None:
@@ -242,34 +242,34 @@ class LoginCredentials:
         One that came by a login is renewed by a refresh, one that came by a refresh by a login:
         each once per poll interval, or per life of a token if that is shorter.
         """
-        session = self.memory.session
-        if session is not None and self._current_token() == refused and not self._give_up(session):
+        session, current = self.state.session, self._current_token()
+        if session is not None and current == refused and not self._end_session(session):
             return None
         return await self._renewed_token()
 
     def expiry(self) -> float | None:
         """When the newest token ends, if it says so."""
-        return None if self.memory.session is None else self.memory.session.life.expiry
+        return None if self.state.session is None else self.state.session.life.expiry
 
-    def _give_up(self, session: LoginSession) -> bool:
+    def _end_session(self, session: LoginSession) -> bool:
         """End a session whose token is refused; False where that was done a moment ago."""
         now = self._clock.monotonic()
-        before = self.memory.refused_at.get(session.came_by, -math.inf)
+        before = self.state.refused_at.get(session.came_by, -math.inf)
         if now - before < min(self._timing.poll_interval, session.span):
             return False
-        self.memory.refused_at[session.came_by] = now
-        grant = session.grant
+        self.state.refused_at[session.came_by] = now
+        tokens = session.tokens
         if session.came_by is Call.REFRESH:  # what it gives is refused: only a login can help
-            grant = replace(grant, refresh_token=None)
-        self.memory.session = replace(session, grant=grant, renew_at=now, ends_at=now)
+            tokens = replace(tokens, refresh_token=None)
+        self.state.session = replace(session, tokens=tokens, renew_at=now, ends_at=now)
         return True
 
-    def _closed(self) -> Backoff | None:
+    def _current_backoff(self) -> Backoff | None:
         """The failure after which nobody may try again yet."""
-        closed = self.memory.closed
-        if closed is None or self._clock.monotonic() >= closed.until:
+        backoff = self.state.backoff
+        if backoff is None or self._clock.monotonic() >= backoff.until:
             return None
-        return closed if closed.password == self._known_password() else None
+        return backoff if backoff.password == self._known_password() else None
 
     def _known_password(self) -> str | ApiError | None:
         return self._password if isinstance(self._password, str) else self._password.content
@@ -285,15 +285,15 @@ class LoginCredentials:
 
     async def _renew_when_wanted(self, news: Callable[[], None]) -> None:
         while True:
-            await self._wanted.wait()
-            while (closed := self._closed()) is not None:
-                wait = closed.until - self._clock.monotonic()
+            await self._renewal_wanted.wait()
+            while (backoff := self._current_backoff()) is not None:
+                wait = backoff.until - self._clock.monotonic()
                 await self._clock.wait(self._another_password, wait)
                 self._another_password.clear()
             await self._renew(news)
-            self._wanted.clear()
-            self._ended.set()
-            self._ended = asyncio.Event()
+            self._renewal_wanted.clear()
+            self._renewal_ended.set()
+            self._renewal_ended = asyncio.Event()
 
     async def _renew(self, news: Callable[[], None]) -> None:
         """Try a refresh and, where it says no, a login: three attempts at the most."""
@@ -303,32 +303,32 @@ class LoginCredentials:
             password, came_by = await self._newest_password(), Call.LOGIN
             result = await self._login_api.log_in(password)
         if isinstance(result, ApiError):
-            self._close(result, password)
+            self._start_backoff(result, password)
             return
-        recovered = self.memory.closed is not None
-        self.memory.session, self.memory.closed = self._new_session(result, came_by), None
+        recovered = self.state.backoff is not None
+        self.state.session, self.state.backoff = self._new_session(result, came_by), None
         if recovered:
             _log.info("login_recovered", account=self._account)
             news()
 
     async def _refreshed(self) -> TokenPair | ApiError | None:
         """What a refresh gives; None where there is nothing to refresh with."""
-        held = None if self.memory.session is None else self.memory.session.grant.refresh_token
+        held = None if self.state.session is None else self.state.session.tokens.refresh_token
         return None if held is None else await self._login_api.refresh(held)
 
-    def _new_session(self, grant: TokenPair, came_by: Call) -> LoginSession:
-        now, life = self._clock.now(), lifetime(grant.access_token)
+    def _new_session(self, tokens: TokenPair, came_by: Call) -> LoginSession:
+        now, life = self._clock.now(), lifetime(tokens.access_token)
         left = life.remaining(now.wall)
         if left is None or left < SHORTEST_LIFE:
-            return LoginSession(grant, came_by, life, math.inf, math.inf, math.inf)
+            return LoginSession(tokens, came_by, life, math.inf, math.inf, math.inf)
         margin = min(LONGEST_MARGIN, left * MARGIN_SHARE)
         early = margin + self._chance.uniform(0, margin / 2)
         ends_at = now.monotonic + left
-        return LoginSession(grant, came_by, life, ends_at - early, ends_at, left)
+        return LoginSession(tokens, came_by, life, ends_at - early, ends_at, left)
 
-    def _close(self, fault: ApiError, password: str | ApiError | None) -> None:
+    def _start_backoff(self, fault: ApiError, password: str | ApiError | None) -> None:
         """Let nobody try again for a while, longer each time."""
-        before = self.memory.closed
+        before = self.state.backoff
         if before is None or before.fault.reason is not fault.reason:
             facts = {"account": self._account, "reason": fault.reason.value}
             _log.error("login_failed", **facts, message=fault.message)
@@ -340,4 +340,4 @@ class LoginCredentials:
         else:
             wait = min(SHORT_WAIT * 2.0 ** min(times, 32), self._timing.poll_interval)
         until = self._clock.monotonic() + wait
-        self.memory.closed = Backoff(fault, until, times + 1, password)
+        self.state.backoff = Backoff(fault, until, times + 1, password)

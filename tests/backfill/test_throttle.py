@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from exporter.backfill.throttle import (
-    ACCOUNT_FAULTS,
-    LONGEST_QUOTA_WAIT,
-    LONGEST_TROUBLE,
-    REFUSAL_ROUNDS,
-    TROUBLE_ROUNDS,
+    ACCOUNT_FAILURES,
+    LONGEST_RATE_LIMITED,
+    LONGEST_UNREACHABLE,
+    REFUSED_ROUNDS,
+    UNREACHABLE_ROUNDS,
     AccountThrottle,
 )
 from exporter.model import ApiError, Reason
@@ -31,7 +31,7 @@ def limited(retry_after: float | None = None) -> ApiError:
 
 
 class Api:
-    """What is asked through a gate: says what it is told to, and notes when it was asked."""
+    """What is asked through a throttle: says what it is told to, and notes when it was asked."""
 
     def __init__(self, says: Callable[[int], str | ApiError]) -> None:
         self.clock = FakeClock()
@@ -97,7 +97,7 @@ async def test_endless_429_ends() -> None:
     api = Api(lambda _number: limited(300))
     (result,) = await api.ask()
     assert result == limited(300)
-    assert LONGEST_QUOTA_WAIT <= api.asked[-1] <= LONGEST_QUOTA_WAIT + 301
+    assert LONGEST_RATE_LIMITED <= api.asked[-1] <= LONGEST_RATE_LIMITED + 301
     asked = len(api.asked)
     (refused,) = await api.ask()
     assert isinstance(refused, ApiError)
@@ -122,9 +122,9 @@ async def test_trouble_that_goes_on_is_waited_out(reason: Reason) -> None:
 async def test_trouble_without_end_gives_the_account_up() -> None:
     """After some minutes without one answer the rest is not asked any more."""
     api = Api(lambda _number: NOBODY)
-    results = await api.ask(TROUBLE_ROUNDS * 3)
+    results = await api.ask(UNREACHABLE_ROUNDS * 3)
     assert all(isinstance(each, ApiError) and each.reason is Reason.CONNECT for each in results)
-    assert api.asked[-1] <= LONGEST_TROUBLE + 60
+    assert api.asked[-1] <= LONGEST_UNREACHABLE + 60
     asked = len(api.asked)
     assert await api.ask() != [NOBODY]
     assert len(api.asked) == asked
@@ -150,7 +150,7 @@ async def test_refused_token_gives_the_account_up() -> None:
     assert api.asked == [0] * 5 + [61, 182]
     assert results[0] == REFUSED
     assert await api.ask() != [REFUSED]
-    assert len(api.asked) == 5 + REFUSAL_ROUNDS - 1
+    assert len(api.asked) == 5 + REFUSED_ROUNDS - 1
 
 
 async def test_burst_of_refusals_is_one_round() -> None:
@@ -160,7 +160,7 @@ async def test_burst_of_refusals_is_one_round() -> None:
     assert api.asked == [0] * 20 + list(range(61, 81))
 
 
-@pytest.mark.parametrize("answer", sorted(set(Reason) - ACCOUNT_FAULTS.keys() - {Reason.OVERDUE}))
+@pytest.mark.parametrize("answer", sorted(set(Reason) - ACCOUNT_FAILURES.keys() - {Reason.OVERDUE}))
 async def test_refusal_after_answers_is_the_first(answer: Reason) -> None:
     """An answer of any kind ends the silence, be it a status that nobody expected."""
     said = ApiError(answer, "something")

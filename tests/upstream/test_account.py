@@ -397,4 +397,4 @@ def test_credentials_follow_the_settings(tmp_path: Path) -> None:
     for successor, goes_on in ((same, True), (other, False)):
         successor.resume(first)
         assert isinstance(successor.credentials, LoginCredentials)
-        assert (successor.credentials.memory is first.credentials.memory) is goes_on
+        assert (successor.credentials.state is first.credentials.state) is goes_on

@@ -497,7 +497,7 @@ async def test_no_secret_in_what_a_debugger_shows() -> None:
         token = await world.token()
         asked = ApiRequest(Call.LOGIN, "POST", "/user/login", b'{"password":"s3cret"}', ("s3cret",))
         answered = RawResponse(200, None, b"AKIASECRET")
-        shown = repr((world.login, world.login.memory, asked, answered))
+        shown = repr((world.login, world.login.state, asked, answered))
         assert token not in shown
         assert "s3cret" not in shown
         assert "AKIASECRET" not in shown
