@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.upstream.json_reader import (
     LARGE_BODY,
     MOST_PARTS,
-    STREAMED_BODY,
+    STREAMED_PARTS,
     JsonObject,
     json_object,
     object_with_list,
@@ -43,10 +43,13 @@ WRITTEN = st.recursive(
 class Rows:
     """Reads the list of a body, to its end or no further than `most` elements."""
 
-    def __init__(self, body: bytes, most: int | None = None) -> None:
+    def __init__(self, body: bytes, most: int | None = None, *, streamed: bool = True) -> None:
         self.found: list[object] = []
         self.most = most
-        self.rest: JsonObject | None = object_with_list(body, "rows", self.read)
+        with pytest.MonkeyPatch.context() as patch:
+            if streamed:  # however few parts it has
+                patch.setattr("exporter.upstream.json_reader.STREAMED_PARTS", -1)
+            self.rest: JsonObject | None = object_with_list(body, "rows", self.read)
 
     def read(self, elements: Iterable[object]) -> None:
         self.found = list(islice(elements, self.most))
@@ -54,7 +57,7 @@ class Rows:
 
 def large(text: str) -> bytes:
     """A large body that says the same."""
-    return text.encode() + b" " * STREAMED_BODY
+    return text.encode() + b" " * LARGE_BODY
 
 
 @given(st.dictionaries(st.text(), WRITTEN, min_size=1))
@@ -116,8 +119,8 @@ def test_list_may_be_empty_or_absent_or_no_list() -> None:
 
 def test_of_a_list_that_is_there_twice_the_last_counts() -> None:
     """As for a small body."""
-    for body in (b'{"rows":[1],"rows":[2]}', large('{"rows":[1],"rows":[2]}')):
-        assert Rows(body).found == [2]
+    for streamed in (False, True):
+        assert Rows(b'{"rows":[1],"rows":[2]}', streamed=streamed).found == [2]
 
 
 def test_nothing_is_read_behind_what_was_wanted() -> None:
@@ -162,6 +165,13 @@ def test_names_of_a_large_object_are_bounded() -> None:
 def test_null_behind_what_was_wanted_is_an_element_too() -> None:
     """It does not end the list."""
     assert Rows(large('{"rows":[1,null,2],"b":3}'), most=1).rest == {"rows": []}
+
+
+def test_few_values_are_read_at_once_however_long_they_are() -> None:
+    """One value such as NaN, or half a character, costs no answer but one of very many values."""
+    text = '{"rows":[NaN,"\\ud800' + "x" * 2**20 + '"%s]}'
+    assert len(Rows((text % "").encode(), streamed=False).found) == 2
+    assert Rows((text % (",1" * STREAMED_PARTS)).encode(), streamed=False).rest is None
 
 
 def test_only_the_list_of_a_large_body_is_read() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.model import MAX_LABEL_LENGTH, ApiError, DayStats, Node, Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
-from exporter.upstream.json_reader import LARGE_BODY, STREAMED_BODY
+from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.parsing import (
     AnswerLimits,
     Parsed,
@@ -285,8 +285,9 @@ def test_rows_are_read_up_to_a_limit(row: object) -> None:
     assert parsed.drift.total() <= 100
 
 
-def test_large_answer_is_read_no_further_than_it_must() -> None:
+def test_large_answer_is_read_no_further_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands behind too many nodes, or too many rows, need not even be JSON."""
+    monkeypatch.setattr("exporter.upstream.json_reader.STREAMED_PARTS", 100)
     nodes = [json.dumps({**ROW, "host": f"h{number}"}) for number in range(11)]
     too_many = "max_nodes_per_bucket (10)"
     for first, message in (
@@ -294,7 +295,7 @@ def test_large_answer_is_read_no_further_than_it_must() -> None:
         ([nodes[0]] * 101, f"the answer has more than 100 rows, 10 for each of {too_many}"),
         (["{}"] * 101, f"the answer has more than 100 rows, 10 for each of {too_many}"),
     ):
-        body = '{"nodeStats":[' + ",".join(first) + "," + " " * STREAMED_BODY + "?"
+        body = '{"nodeStats":[' + ",".join(first) + "," + " " * LARGE_BODY * 2 + "?"
         parsed = parse_stats(body.encode(), DAY, ANSWER_LIMITS)
         assert fault(parsed) == ApiError(Reason.TOO_MANY_NODES, message)
 
