@@ -12,10 +12,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from exporter.config.problems import ConfigError, Place, Report, file_text, path_text, quoted
+from exporter.config.problems import ConfigError, Place, Report, path_text, quoted
 from exporter.config.pydantic_messages import report_shape
 from exporter.config.schema import BUCKET_FILE, BucketDocument
-from exporter.config.sources import ListingError, Pattern, Sources, is_directory, unreadable
+from exporter.config.sources import (
+    ListingError,
+    Pattern,
+    Sources,
+    file_text,
+    is_directory,
+    unreadable,
+)
 from exporter.config.yaml_errors import decoded
 from exporter.config.yaml_tree import Tree, YamlNode, read
 

@@ -13,7 +13,7 @@ from typing import cast
 from pydantic import SecretStr, ValidationError
 
 from exporter.config.bucket_files import BucketFile, bucket_files, report_patterns_in_vain
-from exporter.config.problems import ConfigError, Problem, Report, file_text
+from exporter.config.problems import ConfigError, Problem, Report
 from exporter.config.pydantic_messages import report_shape
 from exporter.config.rules import report_broken_rules, report_secret_files
 from exporter.config.schema import (
@@ -27,7 +27,7 @@ from exporter.config.schema import (
 )
 from exporter.config.schema_auth import AuthorizationDocument
 from exporter.config.settings import Account, Config, Discovery, Limits, Login
-from exporter.config.sources import Sources, unreadable
+from exporter.config.sources import Sources, file_text, unreadable
 from exporter.config.tls import system_authorities, tls_config
 from exporter.config.yaml_errors import decoded
 from exporter.config.yaml_tree import Tree, read

@@ -12,11 +12,9 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
-if TYPE_CHECKING:  # which tells problems itself
-    from exporter.config.sources import Sources
+from exporter.config.sources import Sources
 
 Place: TypeAlias = tuple[str | int, ...]
 """The way from the root of the document to a value: keys and list indices."""
@@ -91,12 +89,6 @@ class Report:
         """Raise a ConfigError now: beyond this problem nothing of the file can be read."""
         self.add(line, place, message)
         raise ConfigError(self._problems)
-
-
-def file_text(path: Path) -> str:
-    """A path as problems show it, on one printable line."""
-    text = str(path)
-    return text if text.isprintable() else json.dumps(text)
 
 
 def path_text(place: Place) -> str:

@@ -7,6 +7,7 @@ and passwords are none of them: whoever uses those reads them anew. All of this 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from exporter.blocking import Fingerprint, fingerprint, read_file
-from exporter.config.problems import file_text
 
 _WILDCARD = re.compile(r"[*?[]")
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -174,6 +174,12 @@ class Sources:
             bucket_files=self.bucket_files | newer.bucket_files,
             listings=self.listings | newer.listings,
         )
+
+
+def file_text(path: Path) -> str:
+    """A path as problems show it, on one printable line."""
+    text = str(path)
+    return text if text.isprintable() else json.dumps(text)
 
 
 def unreadable(error: OSError, remedy: str) -> str:
