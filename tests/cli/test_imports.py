@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,11 +38,15 @@ def test_who_only_asks_for_help_loads_little(words: str) -> None:
     assert not HEAVY & loaded(*words.split())
 
 
-def test_a_check_makes_no_connections() -> None:
-    """Without --live it loads no HTTP library."""
-    assert not {"aiohttp", "httpx", "exporter.simulator"} & loaded("check", "--config.file=/none")
+def test_a_check_makes_no_connections(config: Path) -> None:
+    """Without --live it loads no HTTP library, from the flags to the verdict."""
+    modules = loaded("check", f"--config.file={config}")
+    assert "exporter.cli.load_estimate" in modules
+    assert not {"aiohttp", "httpx", "exporter.simulator", "exporter.backfill"} & modules
 
 
 def test_run_loads_no_other_command() -> None:
     """Neither the simulator nor a backfill is part of the exporter at work."""
-    assert not {"exporter.simulator", "exporter.backfill"} & loaded("run", "--config.file=/none")
+    modules = loaded("run", "--config.file=/none")
+    assert "exporter.app" in modules
+    assert not {"exporter.simulator", "exporter.backfill"} & modules
