@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from exporter.model import Bucket, Node
+from exporter.model import MAX_LABEL_LENGTH, Bucket, Node
 from exporter.polling.targets import is_not_online
 from exporter.status.state import Health, RankedBucket, shown_nodes, status_name
 
 PAGE_SIZE = 50
-LONGEST_SEARCH = 256
 _MOST_DIGITS = 9
 
 NOT_ONLINE = "not-online"
@@ -37,7 +36,7 @@ class Filter:
             state=Health(state) if state in set(Health) else None,
             account=query.get("account", ""),
             node=query.get("node", ""),
-            search=query.get("q", "").strip()[:LONGEST_SEARCH],
+            search=query.get("q", "").strip()[:MAX_LABEL_LENGTH],
             page=max(1, int(page)) if is_number else 1,
         )
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from exporter.model import ONLINE_STATUS, UNKNOWN_STATUS, Reason
+from exporter.model import MAX_LABEL_LENGTH, ONLINE_STATUS, UNKNOWN_STATUS, Reason
 from exporter.status import text
 from exporter.status.api import add_status_api
 from exporter.status.filters import NOT_ONLINE, Filter, Page
@@ -116,7 +116,9 @@ def _environment() -> Environment:
     ):
         environment.filters[reading.__name__] = reading
     environment.globals.update(
-        sparkline_size={"bar": BAR, "height": HEIGHT, "width": WIDTH}, online=ONLINE_STATUS
+        sparkline_size={"bar": BAR, "height": HEIGHT, "width": WIDTH},
+        online=ONLINE_STATUS,
+        max_label_length=MAX_LABEL_LENGTH,
     )
     return environment
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Bucket, BucketState, Timing
-from exporter.status.filters import LONGEST_SEARCH, PAGE_SIZE, Filter, Page
+from exporter.model import MAX_LABEL_LENGTH, Bucket, BucketState, Timing
+from exporter.status.filters import PAGE_SIZE, Filter, Page
 from exporter.status.snapshot import BucketStatus
 from exporter.status.state import Health, Totals
 from tests.harness.fakes import after, bucket, failure, node, reading
@@ -87,7 +87,7 @@ def test_page_numbers(text: str, number: int) -> None:
 
 def test_searches_are_bounded() -> None:
     """Nobody searches for a novel."""
-    assert len(Filter.of({"q": "x" * 10_000}).search) == LONGEST_SEARCH
+    assert len(Filter.of({"q": "x" * 10_000}).search) == MAX_LABEL_LENGTH
 
 
 @given(
