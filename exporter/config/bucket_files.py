@@ -1,7 +1,7 @@
 """The files that `bucket_files` names: whose they are, and what stands in them.
 
 Each has a report of its own within that of the configuration file. Read here, and only once a
-load; what their entries may say is in `targets`, what they may not repeat in `rules`.
+load; what their entries may say is in `schema`, what they may not repeat in `rules`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The JSON Schema of the configuration file, for editors; `config.schema.json` holds it.
 
-Made from the models in `document` alone: what a key may be is never said a second time here.
+Made from the models in `schema` alone: what a key may be is never said a second time here.
 `python -m exporter.config.json_schema` prints it.
 """
 
