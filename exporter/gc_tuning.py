@@ -24,8 +24,8 @@ What came meanwhile is what a search goes through: some 10 ms for ten thousand b
 each. More often would freeze more of what is about to die, such as connections and retries.
 """
 
-JUDGED_EVERY = 30
-"""So many times between two looks at how much has stayed: to count takes some 20 ms itself."""
+CHECK_EVERY = 30
+"""So many times between two counts of what has stayed: to count takes some 20 ms itself."""
 
 GROWTH = 1.5
 """By which factor the frozen objects may grow, dead cycles among them, before all are gone through.
@@ -33,9 +33,9 @@ GROWTH = 1.5
 Half of what a process holds, or more, is text, which is never part of a cycle.
 """
 
-PUT_OFF = 1000
+FULL_SEARCH_EVERY = 1000
 """After so many searches among the young the interpreter goes through all that is not frozen, of
-its own accord: as good as never."""
+its own accord: so many that it hardly ever does."""
 
 ALLOWED_OBJECTS = 50_000
 """As many more are always allowed: a small process is not searched for a few megabytes."""
@@ -48,36 +48,36 @@ class GcTuner:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._most: float | None = None
-        """So many frozen objects are not too many; None before the first look."""
+        self._allowed: float | None = None
+        """How many frozen objects are not too many; None before they are first counted."""
 
     async def run(self) -> None:
         thresholds = gc.get_threshold()
-        gc.set_threshold(*thresholds[:2], PUT_OFF)
+        gc.set_threshold(*thresholds[:2], FULL_SEARCH_EVERY)
         try:
             while True:
-                for _ in range(JUDGED_EVERY):
+                for _ in range(CHECK_EVERY):
                     _freeze_survivors()
                     await self._clock.sleep(INTERVAL)
-                self._judge()
+                self._search_all_if_grown()
         finally:
             gc.set_threshold(*thresholds)
             gc.unfreeze()
 
-    def _judge(self) -> None:
+    def _search_all_if_grown(self) -> None:
         """Go through everything if much more has stayed than when that was last done."""
         frozen = gc.get_freeze_count()
-        if self._most is None:
-            self._most = _allowed(frozen)
-        elif frozen > self._most:
+        if self._allowed is None:
+            self._allowed = _allowed_objects(frozen)
+        elif frozen > self._allowed:
             gc.unfreeze()
             _freeze_survivors()
             kept = gc.get_freeze_count()
-            self._most = _allowed(kept)
+            self._allowed = _allowed_objects(kept)
             _log.debug("garbage_collected", kept=kept, unreachable=frozen - kept)
 
 
-def _allowed(frozen: int) -> float:
+def _allowed_objects(frozen: int) -> float:
     return max(frozen * GROWTH, frozen + ALLOWED_OBJECTS)
 
 

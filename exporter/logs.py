@@ -161,9 +161,7 @@ class BackgroundStream(io.TextIOBase):
         try:
             while left:
                 left = left[self._write_some(left) :]
-        except (
-            OSError
-        ):  # the reader has gone, or the disk is full: the next line may have more luck
+        except OSError:  # the reader has gone, or the disk is full: the next line may pass
             return False
         return True
 
@@ -171,7 +169,7 @@ class BackgroundStream(io.TextIOBase):
         try:
             return os.write(self._file, data)
         except BlockingIOError:  # whoever shares the file has made it one that never blocks
-            room = select.poll()
-            room.register(self._file, select.POLLOUT)
-            room.poll()
+            poll = select.poll()
+            poll.register(self._file, select.POLLOUT)
+            poll.poll()
             return 0

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from exporter import gc_tuning
-from exporter.gc_tuning import INTERVAL, JUDGED_EVERY, GcTuner
+from exporter.gc_tuning import CHECK_EVERY, INTERVAL, GcTuner
 from tests.harness.fakes import FakeClock
 
-LOOK = INTERVAL * JUDGED_EVERY
+LOOK = INTERVAL * CHECK_EVERY
 """Seconds between two looks at how much has stayed."""
 
 

@@ -1,7 +1,7 @@
 """The web configuration file, exporter-toolkit's format: YAML text to a frozen `WebConfig`.
 
 What the file names is not opened here. It is stricter than Go: what would leave the server
-without the guard that the file seems to ask for is refused, be it an empty file.
+without the protection that the file seems to ask for is refused, be it an empty file.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class ConcurrencyLimit:
         self._inside = 0
 
     def rejection(self) -> web.Response | None:
-        """What the next one is told if there is no place."""
+        """What the next one is told if there is no slot."""
         if not 0 < self._limit <= self._inside:
             return None
         return web.Response(
@@ -33,7 +33,7 @@ class ConcurrencyLimit:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[None]:
-        """A place for as long as the body runs; raises ConnectionAbortedError when time is up."""
+        """A slot for as long as the body runs; raises ConnectionAbortedError when time is up."""
         self._inside += 1
         try:
             async with asyncio.timeout(self._seconds):

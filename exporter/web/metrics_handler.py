@@ -1,4 +1,4 @@
-"""The telemetry path: which format, compressed or not, and sent without holding anybody up.
+"""The telemetry path: which format, compressed or not, and sent without blocking the event loop.
 
 What is exposed is handed in, as an iterator of bytes that is read while it is sent. Formats and
 compression are negotiated as Prometheus's own servers do it (RFC 9110, section 12.5): a header that
@@ -16,7 +16,106 @@ from aiohttp import hdrs, web
 
 from exporter.web.limits import ConcurrencyLimit
 
+try:
+    from isal.isal_zlib import compressobj  # a fifth of the CPU, and smaller
+except ImportError:  # pragma: no cover - where there is no wheel of it
+    from zlib import compressobj  # type: ignore[assignment] # alike as far as used here
+
 OPENMETRICS = "application/openmetrics-text"
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
+GZIP_LEVEL = 1
+BODY_CHUNK = 64 * 1024
+"""Bytes that are worth sending on their own."""
+
+BUFFER_BYTES = 2 * 2**20
+"""A page of at most about so many bytes is made before it is sent, a larger one while it is.
+
+Compressed a sixteenth of it: what takes long to make must not delay the first byte.
+"""
+
+
+class MetricsHandler:
+    """Answers with the exposition, which is told whether it is wanted as OpenMetrics."""
+
+    def __init__(
+        self, exposition: Callable[[bool], Iterator[bytes]], limit: ConcurrencyLimit
+    ) -> None:
+        self._exposition = exposition
+        self._limit = limit
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The page in the form that the client likes best."""
+        if (refusal := self._limit.rejection()) is not None:
+            return refusal
+        async with self._limit.acquire():
+            return await self._page(request)
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        openmetrics = wants_openmetrics(",".join(request.headers.getall(hdrs.ACCEPT, ())))
+        gzip = wants_gzip(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())))
+        headers = {
+            hdrs.CONTENT_TYPE: OPENMETRICS_TYPE if openmetrics else TEXT_TYPE,
+            hdrs.VARY: "Accept, Accept-Encoding",
+        }
+        if gzip:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+        response = web.StreamResponse(headers=headers)
+        if request.method == hdrs.METH_HEAD:
+            await response.prepare(request)
+            return response
+        chunks = self._exposition(openmetrics)
+        pieces = _gathered(gzipped(chunks) if gzip else chunks)
+        await _send(request, response, pieces, BUFFER_BYTES // 16 if gzip else BUFFER_BYTES)
+        return response
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, pieces: Iterator[bytes], buffer_bytes: int
+) -> None:
+    """Send pieces as they are made; between them, others get to run."""
+    buffered = [piece async for piece in _first(pieces, buffer_bytes)]
+    rest = next(pieces, None)
+    if rest is None:
+        # With a length aiohttp sends each piece as it is; without, it copies it into a frame.
+        response.content_length = sum(map(len, buffered))
+    await response.prepare(request)
+    for piece in buffered:
+        await response.write(piece)
+    while rest is not None:
+        await response.write(rest)
+        await asyncio.sleep(0)  # a write alone does not wait while the client keeps up
+        rest = next(pieces, None)
+
+
+async def _first(pieces: Iterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """Pieces until there are none, or enough."""
+    while size > 0 and (piece := next(pieces, None)) is not None:
+        size -= len(piece)
+        yield piece
+        await asyncio.sleep(0)
+
+
+def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks as one gzip stream, made while it is read."""
+    compressor = compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
+    yield compressor.flush()
+
+
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks that are not tiny."""
+    gathered: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= BODY_CHUNK:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)
 
 
 @lru_cache(maxsize=64)
@@ -56,105 +155,3 @@ def _quality(text: str) -> float:
     except ValueError:
         return 0.0
     return quality if 0 <= quality <= 1 else 0.0
-
-
-try:
-    from isal.isal_zlib import compressobj  # a fifth of the CPU, and smaller
-except ImportError:  # pragma: no cover - where there is no wheel of it
-    from zlib import compressobj  # type: ignore[assignment] # alike as far as used here
-
-
-TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-GZIP_LEVEL = 1
-BODY_CHUNK = 64 * 1024
-"""Bytes that are worth sending on their own."""
-
-HELD_BYTES = 2 * 2**20
-"""A page of at most about so many bytes is made before it is sent, a larger one while it is.
-
-Compressed a sixteenth of it: what takes long to make must not delay the first byte.
-"""
-
-
-class MetricsHandler:
-    """Answers with the exposition, which is told whether it is wanted as OpenMetrics."""
-
-    def __init__(
-        self, exposition: Callable[[bool], Iterator[bytes]], limit: ConcurrencyLimit
-    ) -> None:
-        self._exposition = exposition
-        self._limit = limit
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """The page in the form that the client likes best."""
-        if (refusal := self._limit.rejection()) is not None:
-            return refusal
-        async with self._limit.acquire():
-            return await self._page(request)
-
-    async def _page(self, request: web.Request) -> web.StreamResponse:
-        openmetrics = wants_openmetrics(",".join(request.headers.getall(hdrs.ACCEPT, ())))
-        gzip = wants_gzip(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())))
-        headers = {
-            hdrs.CONTENT_TYPE: OPENMETRICS_TYPE if openmetrics else TEXT_TYPE,
-            hdrs.VARY: "Accept, Accept-Encoding",
-        }
-        if gzip:
-            headers[hdrs.CONTENT_ENCODING] = "gzip"
-        response = web.StreamResponse(headers=headers)
-        if request.method == hdrs.METH_HEAD:
-            await response.prepare(request)
-            return response
-        chunks = self._exposition(openmetrics)
-        pieces = _gathered(gzipped(chunks) if gzip else chunks)
-        await _send(request, response, pieces, HELD_BYTES // 16 if gzip else HELD_BYTES)
-        return response
-
-
-async def _send(
-    request: web.Request, response: web.StreamResponse, pieces: Iterator[bytes], hold: int
-) -> None:
-    """Send pieces as they are made; between them, others get their turn."""
-    held = [piece async for piece in _first(pieces, hold)]
-    rest = next(pieces, None)
-    if rest is None:
-        # With a length aiohttp sends each piece as it is; without, it copies it into a frame.
-        response.content_length = sum(map(len, held))
-    await response.prepare(request)
-    for piece in held:
-        await response.write(piece)
-    while rest is not None:
-        await response.write(rest)
-        await asyncio.sleep(0)  # a write alone does not wait while the client keeps up
-        rest = next(pieces, None)
-
-
-async def _first(pieces: Iterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """Pieces until there are none, or enough."""
-    while size > 0 and (piece := next(pieces, None)) is not None:
-        size -= len(piece)
-        yield piece
-        await asyncio.sleep(0)
-
-
-def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks as one gzip stream, made while it is read."""
-    compressor = compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    for chunk in chunks:
-        yield compressor.compress(chunk)
-    yield compressor.flush()
-
-
-def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks that are not tiny."""
-    gathered: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= BODY_CHUNK:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    if size:
-        yield b"".join(gathered)

@@ -1,7 +1,7 @@
-"""The guard in front of the endpoints: who may ask, over which TLS, and with which headers.
+"""What stands in front of the endpoints: who may ask, over which TLS, and with which headers.
 
-It follows its settings while it runs: what changed is taken up for the next connection and the
-next request, and what cannot be used is refused once while the old rules stay in force.
+The settings are followed while it runs: what changed applies to the next connection and the next
+request, and what cannot be used is refused once while the old rules stay in force.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ READ_SECONDS = 5.0
 
 HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 
-_ONLY_AT_A_START = "TLS is switched on and off only at a start: restart the exporter"
+_ONLY_AT_START = "TLS is switched on and off only at a start: restart the exporter"
 
 _log = structlog.get_logger()
 
@@ -76,13 +76,13 @@ class Security:
         context = _context(rules)
         self.tls = None if context is None else renewable(context)
         self._settings = rules.settings
-        self._auth = self._made_auth()
+        self._auth = self._make_auth()
         self._seen: _Rules | str = rules
-        self._acted_on: _Rules | str = rules
+        self._handled: _Rules | str = rules
 
     def protect(self, app: web.Application) -> None:
         """Stand in front of everything that `app` serves."""
-        app.middlewares.insert(0, self._admitted)
+        app.middlewares.insert(0, self._check_access)
         app.on_response_prepare.append(self._add_headers)
 
     async def watch(self, clock: Clock) -> None:
@@ -92,64 +92,64 @@ class Security:
             await clock.sleep(CHECK_SECONDS)
 
     async def reload_if_changed(self) -> None:
-        """Take up what changed, once two looks in a row see the same: files change one by one."""
-        before, self._seen = self._seen, await self._look()
-        if self._seen != before or self._seen == self._acted_on:
+        """Apply what changed, once two looks in a row see the same: files change one by one."""
+        before, self._seen = self._seen, await self._read_files()
+        if self._seen != before or self._seen == self._handled:
             return
-        self._acted_on = self._seen
+        self._handled = self._seen
         try:
-            await self._take_up(self._seen)
+            await self._apply(self._seen)
         except WebConfigError as error:
             _log.error("web_config_refused", error=str(error))
         except TimeoutError:  # as if the look had hung: once files can be read, they count anew
-            self._acted_on = self._seen = self._hanging()
+            self._handled = self._seen = self._hanging_message()
             _log.error("web_config_refused", error=self._seen)
         else:
             _log.info("web_config_reloaded", file=self._settings.file)
 
-    async def _look(self) -> _Rules | str:
+    async def _read_files(self) -> _Rules | str:
         try:
             return await self._files.run(self._current)
         except WebConfigError as error:
             return str(error)
         except TimeoutError:
-            return self._hanging()
+            return self._hanging_message()
 
-    def _hanging(self) -> str:
+    def _hanging_message(self) -> str:
         return hanging(self._settings.file, READ_SECONDS)
 
     def _current(self) -> _Rules:
         settings = self._read()
         return _Rules(settings, None if settings.tls is None else read_material(settings.tls))
 
-    async def _take_up(self, seen: _Rules | str) -> None:
+    async def _apply(self, seen: _Rules | str) -> None:
         if isinstance(seen, str):
             raise WebConfigError(seen)
         context = await self._files.run(partial(_context, seen))
         if (context is None) != (self.tls is None):
-            raise WebConfigError(f"{seen.settings.file}: tls_server_config: {_ONLY_AT_A_START}")
+            raise WebConfigError(f"{seen.settings.file}: tls_server_config: {_ONLY_AT_START}")
         if self.tls is not None and context is not None:
             self.tls.newest = context
         before, self._settings = self._settings, seen.settings
         if before.users != seen.settings.users:
-            self._auth = self._made_auth()
+            self._auth = self._make_auth()
 
-    def _made_auth(self) -> BasicAuth | None:
+    def _make_auth(self) -> BasicAuth | None:
         users = self._settings.users
         return BasicAuth(users, self._clock, self._check) if users else None
 
     @web.middleware
-    async def _admitted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _check_access(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if not self._has_allowed_certificate(request):
-            return _refusal(HTTPStatus.FORBIDDEN)
+            return _error_response(HTTPStatus.FORBIDDEN)
         if self._auth is not None and request.path not in self._open_paths:
             authorization = request.headers.get(hdrs.AUTHORIZATION, "")
             try:
                 admitted = await self._auth.admits(authorization, request.remote or "")
             except (TooManyWaitingError, TimeoutError):
-                return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
+                return _error_response(HTTPStatus.SERVICE_UNAVAILABLE)
             if not admitted:
-                return _refusal(HTTPStatus.UNAUTHORIZED)
+                return _error_response(HTTPStatus.UNAUTHORIZED)
         return await handler(request)
 
     def _has_allowed_certificate(self, request: web.Request) -> bool:
@@ -179,7 +179,7 @@ def _context(rules: _Rules) -> ssl.SSLContext | None:
     return None if tls is None or material is None else make_context(tls, material)
 
 
-def _refusal(status: HTTPStatus) -> web.Response:
+def _error_response(status: HTTPStatus) -> web.Response:
     response = web.Response(status=status, text=f"{status.phrase}\n")
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="flashback-exporter"'

@@ -32,6 +32,13 @@ FIRST_FREE_PORT = 1024
 BACKLOG = 128
 """Connections that may wait to be accepted."""
 
+COMMON_HEADERS = {hdrs.SERVER: "flashback-exporter", "X-Content-Type-Options": "nosniff"}
+"""What every answer carries, an error's too."""
+
+MAX_HEADERS = 64
+MAX_LINE = 8190
+"""Bytes of a header or of the request line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -40,7 +47,7 @@ class Timeouts:
     handshake: float = 10  # TLS, from the connection on
     head: float = 75  # a request's head, from the connection or the last answer on; also idleness
     body: float = 1  # a request's body, which nobody reads, from the answer on
-    farewell: float = 2  # the end of TLS
+    shutdown: float = 2  # the end of TLS
 
 
 TIMEOUTS = Timeouts()
@@ -101,16 +108,16 @@ async def serve(
     try:
         make = connections(cast("web.Server", runner.server), timeouts)
         for address in addresses:
-            listener = await _listening(make, address, tls, timeouts)
+            listener = await _listen(make, address, tls, timeouts)
             listeners.append(listener)
-        yield tuple(dict.fromkeys(_bound(listeners)))
+        yield tuple(dict.fromkeys(_bound_addresses(listeners)))
     finally:
         for listener in listeners:
             listener.close()
         await runner.cleanup()
 
 
-async def _listening(
+async def _listen(
     make: Callable[[], Connection],
     address: ListenAddress,
     tls: ssl.SSLContext | None,
@@ -124,25 +131,17 @@ async def _listening(
             ssl=tls,
             backlog=BACKLOG,
             ssl_handshake_timeout=timeouts.handshake if tls else None,
-            ssl_shutdown_timeout=timeouts.farewell if tls else None,
+            ssl_shutdown_timeout=timeouts.shutdown if tls else None,
         )
     except OSError as error:
         raise cannot_listen(address, error, flag="web.listen-address") from error
 
 
-def _bound(listeners: Iterable[asyncio.Server]) -> Iterator[ListenAddress]:
+def _bound_addresses(listeners: Iterable[asyncio.Server]) -> Iterator[ListenAddress]:
     for listener in listeners:
         for listening in listener.sockets:
             host, port, *_ = listening.getsockname()
             yield ListenAddress(host, port)
-
-
-COMMON_HEADERS = {hdrs.SERVER: "flashback-exporter", "X-Content-Type-Options": "nosniff"}
-"""What every answer carries, an error's too."""
-
-MAX_HEADERS = 64
-MAX_LINE = 8190
-"""Bytes of a header or of the request line."""
 
 
 class Connection(web.RequestHandler):

@@ -1,6 +1,6 @@
 """TLS for the sockets that are listened on: contexts, their renewal, and clients' certificates.
 
-What is in a file is read here and nowhere else in this room; who watches the files is the guard.
+The files are read here and nowhere else in `web`; `security` watches them.
 """
 
 from __future__ import annotations
@@ -111,13 +111,13 @@ def _load_own(context: ssl.SSLContext, tls: ServerTls, material: Material) -> No
         # A passphrase that fits nothing: without one OpenSSL would ask the terminal.
         context.load_cert_chain(tls.cert.source, tls.key.source, password="")
     except ssl.SSLError as error:
-        raise WebConfigError(_own_fault(tls, material, error.reason)) from error
+        raise WebConfigError(_own_problem(tls, material, error.reason)) from error
     except OSError as error:  # gone since it was read
         message = f"{tls.cert.place}: cannot be read ({error.strerror}): fix the path"
         raise WebConfigError(message) from error
 
 
-def _own_fault(tls: ServerTls, material: Material, reason: str | None) -> str:
+def _own_problem(tls: ServerTls, material: Material, reason: str | None) -> str:
     if not _holds_certificates(material.cert):
         return f"{tls.cert.place}: {tls.cert.source} holds no certificates in PEM form: write them"
     if b"ENCRYPTED" in material.key:

@@ -1,4 +1,4 @@
-"""What the tests of the guard share: certificates, a web configuration, a guarded server."""
+"""What the tests of security share: certificates, a web configuration, a guarded server."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Site:
         (self.directory / "clients.pem").write_bytes(pems)
 
     def read(self) -> WebConfig:
-        """As the composition root hands it to the guard."""
+        """As the composition root hands it to `Security`."""
         try:
             return load_web_config(self.path)
         except ConfigError as error:

@@ -20,7 +20,7 @@ from tests.web.guarded import LOOPBACK, TLS, Site, browser, guarded
 from tests.web.raw import SCRAPE, raw
 from tests.web.test_app import ENDPOINTS
 
-SHORT = Timeouts(handshake=1, head=1, body=0.1, farewell=0.1)
+SHORT = Timeouts(handshake=1, head=1, body=0.1, shutdown=0.1)
 """Enough for who is in earnest on a loopback, and over before a test gets long."""
 
 PATIENT = Timeouts()

@@ -43,7 +43,7 @@ PROMETHEUS_TEXT_FIRST = (
     ],
 )
 def test_format_follows_accept(accept: str, openmetrics: bool) -> None:  # noqa: FBT001 - expected
-    """OpenMetrics is served to whom it is named and at least as dear as text, text to the rest."""
+    """OpenMetrics goes to who names it and likes it no less than text; text to the rest."""
     assert wants_openmetrics(accept) is openmetrics
 
 

@@ -1,4 +1,4 @@
-"""The guard over real sockets: passwords, headers, and what a change of the files does."""
+"""Security over real sockets: passwords, headers, and what a change of the files does."""
 
 from __future__ import annotations
 
