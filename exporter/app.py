@@ -21,6 +21,7 @@ from exporter.clock import Clock, SystemClock
 from exporter.config import Config, ConfigError
 from exporter.gc_tuning import GcTuner
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.polling.collector import PollingCollector
 from exporter.polling.manager import PollManager
 from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from exporter.polling.sharding import Shard
@@ -82,6 +83,7 @@ async def run_app(
     config = await files.load()
     contexts = await tls_contexts(config.accounts)
     manager = PollManager(config, self_metrics, clock, chance, contexts, shard=options.shard)
+    self_metrics.register(PollingCollector(manager))
     files.note_at_work(config)
     reloader = Reloader(
         files, manager.replace_config, manager.refuse_config, clock, reload_requested
@@ -157,9 +159,10 @@ async def poll_once(
 
     A bucket that was not polled since a 429 paused its account has no newest outcome.
     """
+    self_metrics = _self_metrics(dropped_lines, runtime_metrics=exporter_metrics)
     manager = PollManager(
         config,
-        _self_metrics(dropped_lines, runtime_metrics=exporter_metrics),
+        self_metrics,
         clock,
         chance,
         await tls_contexts(config.accounts),
@@ -167,6 +170,7 @@ async def poll_once(
         progress=progress,
         asks_previous_days=False,
     )
+    self_metrics.register(PollingCollector(manager))
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(manager.run())
         if not manager.is_ready():  # as it is where there is nothing to poll

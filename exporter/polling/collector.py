@@ -6,17 +6,14 @@ What is counted over time is in `metrics.self_metrics`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from exporter.model import Label
+from exporter.polling.manager import PollManager
 from exporter.upstream.discovery import filtered
-
-if TYPE_CHECKING:  # which makes this collector itself
-    from exporter.polling.manager import PollManager
 
 
 class PollingCollector(Collector):

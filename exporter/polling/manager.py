@@ -14,7 +14,6 @@ from exporter.clock import Clock
 from exporter.config import Account, Config, Login
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model import Instant
-from exporter.polling.collector import PollingCollector
 from exporter.polling.event_log import EventLogger
 from exporter.polling.previous_day import PreviousDayQueue
 from exporter.polling.runner import Change, Plan, Runner
@@ -74,7 +73,6 @@ class PollManager:
         for account in config.accounts:
             self._expect(account)
         self._switch_to(self._runner, self._runner.plan(self.discovery_states))
-        self_metrics.register(PollingCollector(self))
 
     @property
     def config(self) -> Config:
