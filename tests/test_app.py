@@ -94,7 +94,7 @@ async def test_tls_trouble_shows_as_its_reason() -> None:
 async def test_stale_numbers_vanish_and_come_back() -> None:
     """While the API hangs the numbers go once they are stale, and return when it answers."""
     async with running(speed=400) as at_work:
-        await at_work.scrape_when(all_polled)
+        await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_nodes")) == 3)
         at_work.api.play("hang/share=1")
         page = await at_work.scrape_when(lambda page: not page.has("flashback_node_uptime_ratio"))
         assert not page.has("flashback_bucket_nodes")

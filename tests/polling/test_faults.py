@@ -120,7 +120,7 @@ async def test_half_open_connection_costs_one_time_out() -> None:
 async def test_wall_clock_may_jump(seconds: float) -> None:
     """Setting the clock makes nothing stale, stops no poll, and asks for the new day."""
     async with running(text=lambda api: document(api, poll_interval="5s"), speed=10) as at_work:
-        await at_work.scrape_when(all_polled)
+        await at_work.scrape_when(lambda page: count_up(page) == len(BUCKETS))
         at_work.clock.jump_wall(seconds)
         page = await at_work.scrape()
         assert count_up(page) == len(BUCKETS)

@@ -71,7 +71,7 @@ class Stage:
     """Everything that runs."""
 
     api: simulator.Simulator
-    exporter: PollManager
+    exporter: RunningExporter
     database: Database
     alerts: Alertmanager
     receiver: Receiver
@@ -106,7 +106,7 @@ class Stage:
         await self.receiver.hears(alert, "resolved")
 
 
-class PollManager:
+class RunningExporter:
     """The exporter as a process that can be killed and started again."""
 
     def __init__(self, config: Path) -> None:
@@ -172,7 +172,7 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         )
         config = directory / "config.yaml"
         config.write_text(document(url))
-        exporter = PollManager(config)
+        exporter = RunningExporter(config)
         stack.push_async_callback(exporter.stop)
         database = await stack.enter_async_context(
             alerting_prometheus(
