@@ -44,7 +44,7 @@ enforces.
   is counted, nor the waiting for a thread that prepares a reload; the first byte of a scrape has
   both in it. Previous days, which are asked for once a day, have been asked for before.
 - **discovery**: the same command starts without a bucket and finds all in one listing, or in one of
-  each account. Times are from the start of the process.
+  each account. Times are from the start of the process; the CPU includes two scrapes a second.
 - **reload**: it reads a file that gives each bucket another name, while one scrape follows the
   other.
 - **ten buckets**: from the start of the process until each bucket has been polled; then a minute

@@ -9,9 +9,8 @@ from __future__ import annotations
 import collections
 import platform
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
-from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from functools import lru_cache, partial
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,6 +30,7 @@ from prometheus_client.registry import Collector
 from exporter.model import Label, Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Attempt, Call, Drift
 
+_Metric = TypeVar("_Metric", Counter, Histogram)
 _Format: TypeAlias = Callable[["_Family"], bytes]
 
 KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
@@ -38,9 +38,6 @@ KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
 
 ATTEMPT_REASONS = tuple(reason for reason in Reason if reason is not Reason.OVERDUE)
 """An attempt can fail for any reason but the one that means that there was none."""
-
-SAMPLES_PER_PIECE = 256
-"""How many samples are made into text at a time: a hundred accounts have some 10,000."""
 
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -55,31 +52,32 @@ class SelfMetrics:
             PlatformCollector(registry=self._registry)
             ProcessCollector(registry=self._registry)
             GCCollector(registry=self._registry)
-        self._requests = Counter(
+        self._requests = _PerAccount(
+            Counter,
             "flashback_api_requests",
             "HTTP answers of the Flashback API, whatever they said.",
             (Label.ACCOUNT, Label.CALL, Label.CODE),
-            registry=self._registry,
         )
-        self._failures = Counter(
+        self._failures = _PerAccount(
+            Counter,
             "flashback_api_request_failures",
             "Attempts that gave no usable answer.",
             (Label.ACCOUNT, Label.CALL, Label.REASON),
-            registry=self._registry,
         )
-        self._retries = Counter(
+        self._retries = _PerAccount(
+            Counter,
             "flashback_api_retries",
             "Calls that were made once more.",
             (Label.ACCOUNT, Label.CALL),
-            registry=self._registry,
         )
-        self._durations = Histogram(
+        self._durations = _PerAccount(
+            partial(Histogram, buckets=DURATION_BUCKETS),
             "flashback_api_request_duration_seconds",
             "How long the Flashback API took for a request, answered or not.",
             (Label.ACCOUNT, Label.CALL),
-            buckets=DURATION_BUCKETS,
-            registry=self._registry,
         )
+        for collector in (self._requests, self._failures, self._retries, self._durations):
+            self._registry.register(collector)
         self._drift = Counter(
             "flashback_api_schema_drift",
             "Places in answers that differ from the API's documentation.",
@@ -168,8 +166,32 @@ class SelfMetrics:
             yield b"# EOF\n"
 
 
+class _PerAccount(Collector, Generic[_Metric]):
+    """One metric, collected an account at a time.
+
+    The client library makes all samples of a metric in one go: of a hundred accounts those of one
+    would hold up the event loop.
+    """
+
+    def __init__(
+        self, kind: Callable[..., _Metric], name: str, help_text: str, names: tuple[Label, ...]
+    ) -> None:
+        self._new: Callable[[], _Metric] = partial(kind, name, help_text, names, registry=None)
+        self._metrics: dict[str, _Metric] = {}
+
+    def labels(self, account: str, *others: object) -> _Metric:
+        """The child of the account's metric that has these labels."""
+        if (metric := self._metrics.get(account)) is None:
+            metric = self._metrics[account] = self._new()
+        return metric.labels(account, *others)
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in tuple(self._metrics.values()):
+            yield from metric.collect()
+
+
 class _Family(NamedTuple):
-    """A registry with some samples of one metric."""
+    """A registry of one metric, as the client library's formats want it."""
 
     metric: Metric
 
@@ -178,13 +200,12 @@ class _Family(NamedTuple):
 
 
 def _pieces(registry: CollectorRegistry, form: _Format) -> Iterator[bytes]:
+    """Each family as text; of one that comes in parts the first has the header."""
+    before = ""
     for family in registry.collect():
-        samples = family.samples
-        for start in range(0, max(len(samples), 1), SAMPLES_PER_PIECE):
-            some = copy(family)
-            some.samples = samples[start : start + SAMPLES_PER_PIECE]
-            text = form(_Family(some)).removesuffix(b"# EOF\n")
-            yield text if start == 0 else _without_header(text)
+        text = form(_Family(family)).removesuffix(b"# EOF\n")
+        yield _without_header(text) if family.name == before else text
+        before = family.name
 
 
 def _without_header(text: bytes) -> bytes:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from exporter.web.app import Endpoints, make_app
-from exporter.web.metrics_handler import OPENMETRICS_TYPE, TEXT_TYPE
+from exporter.web.metrics_handler import BODY_CHUNK, OPENMETRICS_TYPE, TEXT_TYPE
 from exporter.web.server import ListenAddress, serve
 from tests.status.snapshots import FixedSnapshot
 
@@ -88,6 +88,30 @@ async def test_gzip_on_request() -> None:
     assert response.headers["Content-Encoding"] == "gzip"
     assert response.headers["Vary"] == "Accept, Accept-Encoding"
     assert gzip.decompress(raw) == b"".join(exposition(openmetrics=False))
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_others_run_while_a_page_is_made(coding: str) -> None:
+    """However well a page compresses, no part that takes long to make holds up the event loop."""
+    turns: list[int] = []
+    counted = 0
+
+    def pieces(_openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as the exporter's
+        for _ in range(50):
+            turns.append(counted)
+            yield b"a" * BODY_CHUNK
+
+    async def count() -> None:
+        nonlocal counted
+        while True:
+            counted += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    async with browsing(replace(ENDPOINTS, exposition=pieces)) as client:
+        await client.get("/metrics", headers={"Accept-Encoding": coding})
+    counting.cancel()
+    assert len(set(turns)) == 50
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/"])
