@@ -26,6 +26,7 @@ from exporter import cli, simulator
 from exporter.cli.check import ended_tokens
 from exporter.config import load
 from exporter.logs import BackgroundStream
+from exporter.simulator.server import serve
 
 MISTAKES = Path(__file__).parent / "data" / "mistakes"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"
@@ -281,13 +282,13 @@ def served(api: simulator.Simulator) -> Iterator[str]:
     url: list[str] = []
     up, down = threading.Event(), threading.Event()
 
-    async def serve() -> None:
-        async with simulator.serve(api) as address:
+    async def run() -> None:
+        async with serve(api) as address:
             url.append(address)
             up.set()
             await asyncio.to_thread(down.wait)
 
-    thread = threading.Thread(target=asyncio.run, args=[serve()])
+    thread = threading.Thread(target=asyncio.run, args=[run()])
     thread.start()
     up.wait()
     try:

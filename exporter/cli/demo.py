@@ -22,6 +22,7 @@ from exporter.clock import SystemClock
 from exporter.config import ConfigError, parse
 from exporter.logs import BackgroundStream
 from exporter.polling.reload import read_in_time
+from exporter.simulator.server import serve
 from exporter.web.config import WebConfigError, load_web_config
 from exporter.web.server import ListenAddress, ListenError
 
@@ -69,7 +70,7 @@ async def _serve(
     log: BackgroundStream,
 ) -> None:
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(simulator.serve(api))
+        url = await stack.enter_async_context(serve(api))
         source = partial(parse, _CONFIG.format(url=url), path=Path("demo.yaml"), environ={})
         start = partial(
             run_app,

@@ -11,6 +11,7 @@ from exporter.cli import flags
 from exporter.cli.commands import API_ADDRESS
 from exporter.cli.flags import Values
 from exporter.cli.process import print_error, start_log, until_signalled
+from exporter.simulator.server import serve
 from exporter.web.server import ListenAddress, ListenError, cannot_listen
 
 
@@ -44,7 +45,7 @@ def simulated(
 
 async def _serve(api: simulator.Simulator, address: ListenAddress) -> None:
     try:
-        async with simulator.serve(api, address.host, address.port) as url:
+        async with serve(api, address.host, address.port) as url:
             print(f"Simulated API:  {url}\nStop with Ctrl-C.", flush=True)  # noqa: T201 - for people
             await asyncio.Event().wait()
     except OSError as error:

@@ -1,15 +1,15 @@
 """A fake of the vendor's API with faults by script, for the demo and for tests.
 
-It imports nothing of the exporter. Start with `Simulator` and `serve`; `SCENARIOS` is the table of
-what can go wrong, `World` the true figures behind the responses.
+It imports nothing of the exporter. Start with `Simulator`, which `server.serve` puts behind HTTP;
+`SCENARIOS` is the table of what can go wrong, `World` the true figures behind the responses.
 """
 
+from exporter.simulator.api import Simulator
 from exporter.simulator.buckets import ACCESS_KEY_PREFIX, SECRET_PREFIX, WORKSPACE, SimulatedBucket
 from exporter.simulator.calls import CallKind, IssuedTokens
 from exporter.simulator.fault_injection import InjectedFault, ScenarioError, text_to_faults
 from exporter.simulator.recorder import Asked, Recorder, Served
 from exporter.simulator.scenarios import SCENARIOS, Scenario, Window
-from exporter.simulator.server import Simulator, serve
 from exporter.simulator.token_server import (
     REFRESH_PREFIX,
     ExpiresAt,
@@ -47,6 +47,5 @@ __all__ = [
     "Window",
     "World",
     "paced",
-    "serve",
     "text_to_faults",
 ]

@@ -1,4 +1,4 @@
-"""What the fake API says: a call in, a response out, without a socket.
+"""The simulated API: a request in, a response out, over whatever connection there is.
 
 The true figures live in `world` and `buckets`, users and tokens in `token_server`, what can go
 wrong in `scenarios`; `server` puts HTTP around it.
@@ -7,6 +7,7 @@ wrong in `scenarios`; `server` puts HTTP around it.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from exporter.simulator.buckets import Buckets, SimulatedBucket, bucket_to_entry, existing, found
@@ -14,14 +15,15 @@ from exporter.simulator.calls import (
     ApiCall,
     CallKind,
     SimulatedResponse,
+    body_to_fields,
     fields_to_day,
     listing_response,
     refusal,
     stats_response,
 )
-from exporter.simulator.delivery import Deliver
+from exporter.simulator.delivery import Connection, Deliver, Delivery
 from exporter.simulator.fault_injection import FaultPlan, InjectedFault, plan, text_to_faults
-from exporter.simulator.recorder import Recorder, Served
+from exporter.simulator.recorder import Asked, Recorder, Served
 from exporter.simulator.token_server import TokenRules, TokenServer, User
 from exporter.simulator.world import World, unix_to_day
 
@@ -35,7 +37,7 @@ class Reply:
     deliver: Deliver
 
 
-class FakeApi:
+class Simulator:
     """A fake of the vendor's API.
 
     `now` says the true (simulated) Unix time. `buckets` are those that exist (None: any id does),
@@ -75,6 +77,39 @@ class FakeApi:
         if isinstance(scenarios, str):
             scenarios = text_to_faults(scenarios)
         self.faults = tuple(scenarios)
+
+    def note_request(self, method: str, raw_path: str, headers: Mapping[str, str]) -> None:
+        """Record a request of any kind; `raw_path` is percent-encoded, with the query."""
+        token, user_agent = headers.get("Authorization"), headers.get("User-Agent")
+        self.record.asked.append(Asked(self.now(), method, raw_path, token, user_agent))
+
+    async def answer(
+        self,
+        kind: CallKind,
+        connection: Connection,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        bucket: str = "",
+        workspace: str = "",
+    ) -> None:
+        """Answer a call over a connection; `headers` are without regard to case."""
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        # Like Express, the API ignores bodies of other content types.
+        is_json = headers.get("Content-Type", "").partition(";")[0].strip() == "application/json"
+        call = self.receive(
+            kind,
+            bucket=bucket,
+            token=token if scheme == "Bearer" else "",
+            workspace=workspace,
+            fields=body_to_fields(body) if is_json else {},
+        )
+        with self.record.under_way(kind):
+            if delay := self.delay(kind):
+                await self.sleep(delay)
+            reply = self.respond(call)
+            note = partial(self.handed_over, call, reply.response)
+            await reply.deliver(Delivery(connection, reply.response, reply.now, self.sleep, note))
 
     def receive(
         self,

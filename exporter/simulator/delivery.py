@@ -1,15 +1,14 @@
 """How a response is sent: in full at once, slowly, in part, or not at all.
 
-The only module besides `server` that uses aiohttp. What a response says is decided elsewhere.
+What a response says is decided elsewhere. What carries it is a `Connection`: HTTP over a socket in
+`server`, or a test's own.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TypeAlias
-
-from aiohttp import web
+from typing import Protocol, TypeAlias
 
 from exporter.simulator.calls import SimulatedResponse
 
@@ -17,70 +16,76 @@ TRICKLE_PIECES = 64
 TRICKLE_PAUSE = 1.0  # seconds
 
 
+class Connection(Protocol):
+    """Carries one response."""
+
+    async def start(self, status: int, headers: Mapping[str, str], length: int) -> None:
+        """Send the head, with the length of the whole body."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        ...
+
+    def close(self) -> None:
+        """Cut it off, whatever has been sent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A response that is to be sent."""
 
-    request: web.Request
+    connection: Connection
     response: SimulatedResponse
     now: float  # Unix time, on the server's clock
     sleep: Callable[[float], Awaitable[object]]
     on_handed_over: Callable[[], None]
     """Called just before the last byte is sent, so before any client has all of it."""
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return {
+    async def start(self) -> None:
+        headers = {
             "Content-Type": self.response.content_type,
             "Date": formatdate(self.now, usegmt=True),
             **self.response.headers,
         }
-
-    async def opened(self) -> web.StreamResponse:
-        """Send the head, with the length of the whole body."""
-        response = web.StreamResponse(status=self.response.status, headers=self.headers)
-        response.content_length = len(self.response.body)
-        await response.prepare(self.request)
-        return response
+        await self.connection.start(self.response.status, headers, len(self.response.body))
 
 
-Deliver: TypeAlias = Callable[[Delivery], Awaitable[web.StreamResponse]]
+Deliver: TypeAlias = Callable[[Delivery], Awaitable[None]]
 
 
-async def whole(delivery: Delivery) -> web.StreamResponse:
+async def whole(delivery: Delivery) -> None:
     delivery.on_handed_over()
-    response = delivery.response
-    return web.Response(status=response.status, body=response.body, headers=delivery.headers)
+    await delivery.start()
+    await delivery.connection.write(delivery.response.body)
 
 
-async def never(_delivery: Delivery) -> web.StreamResponse:
+async def never(_delivery: Delivery) -> None:
     """Send nothing: the connection stays open until the client or the server closes it."""
-    nothing: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
-    return await nothing
+    await asyncio.get_running_loop().create_future()
 
 
-async def trickled(delivery: Delivery) -> web.StreamResponse:
+async def trickled(delivery: Delivery) -> None:
     """Send all of it, in about 64 pieces with a second before each."""
-    response = await delivery.opened()
+    await delivery.start()
     body = delivery.response.body
     step = len(body) // TRICKLE_PIECES + 1
     for start in range(0, len(body) or 1, step):
         await delivery.sleep(TRICKLE_PAUSE)
         if start + step >= len(body):
             delivery.on_handed_over()
-        await response.write(body[start : start + step])
-    return response
+        await delivery.connection.write(body[start : start + step])
 
 
-async def truncated(delivery: Delivery) -> web.StreamResponse:
+async def truncated(delivery: Delivery) -> None:
     """Send half of it, then close the connection."""
-    response = await delivery.opened()
-    await response.write(delivery.response.body[: len(delivery.response.body) // 2])
-    delivery.request.protocol.force_close()
-    return response
+    await delivery.start()
+    body = delivery.response.body
+    await delivery.connection.write(body[: len(body) // 2])
+    delivery.connection.close()
 
 
-async def dropped(delivery: Delivery) -> web.StreamResponse:
+async def dropped(delivery: Delivery) -> None:
     """Send nothing and close the connection."""
-    delivery.request.protocol.force_close()
-    return web.Response()
+    delivery.connection.close()

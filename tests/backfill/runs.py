@@ -20,6 +20,7 @@ from exporter.config import Config, parse
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.simulator import InjectedFault, Scenario, World
 from exporter.simulator.calls import ApiCall
+from exporter.simulator.server import serve
 from exporter.simulator.world import Row
 from tests.harness.fakes import NOON, FakeClock, FastClock
 
@@ -192,5 +193,5 @@ async def desk(
     api = simulator.Simulator(
         now=lambda: time.now().wall, scenarios=scenarios, keep=100_000, **simulated
     )
-    async with simulator.serve(api) as url:
+    async with serve(api) as url:
         yield Desk(api, url, time, directory / "out")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cli.commands import COMMANDS
 from tests.harness.documents import ROOT
 
 SCRIPT = """\
@@ -20,7 +21,7 @@ except SystemExit:
     pass
 print(*sys.modules, file=sys.stderr)
 """
-HEAVY = {"aiohttp", "httpx", "pydantic", "jinja2", "exporter.simulator", "exporter.backfill"}
+HEAVY = {"aiohttp", "httpx", "pydantic", "jinja2", "exporter.backfill"}
 
 
 def loaded(*arguments: str) -> set[str]:
@@ -32,7 +33,7 @@ def loaded(*arguments: str) -> set[str]:
     return set(ended.stderr.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("words", ["--version", "-h", "once -h", "check -h", "backfill -h"])
+@pytest.mark.parametrize("words", ["--version", "-h", *(f"{name} -h" for name in COMMANDS)])
 def test_who_only_asks_for_help_loads_little(words: str) -> None:
     """Neither the HTTP libraries nor pydantic, which take most of a second."""
     assert not HEAVY & loaded(*words.split())

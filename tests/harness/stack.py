@@ -14,6 +14,7 @@ import httpx
 from exporter import simulator
 from exporter.app import Options, run_app
 from exporter.config import parse
+from exporter.simulator.server import serve
 from exporter.web.server import ListenAddress
 from tests.harness.fakes import NOON, FastClock
 from tests.harness.scrapes import Sample, Scrape
@@ -91,7 +92,7 @@ async def running(
     reload_requested = asyncio.Event()
     api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
     async with (
-        simulator.serve(api) as url,
+        serve(api) as url,
         run_app(
             lambda: parse(text(url), path=path, environ={}),
             options,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from exporter import simulator
 from exporter.simulator.calls import ApiCall
+from exporter.simulator.server import serve
 from exporter.simulator.world import Row
 from monitoring.rendering import ALERTS, write
 from monitoring.settings import chosen
@@ -165,7 +166,7 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
     write(rules, chosen({"settings": SHORT}, [alert.name for alert in ALERTS]))
     api = simulator.Simulator(now=time.time, users=[USER], tokens={"t0"})
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(simulator.serve(api))
+        url = await stack.enter_async_context(serve(api))
         webhooks, heard = await stack.enter_async_context(receiver())
         alerts = await stack.enter_async_context(
             alertmanager(program("prometheus-alertmanager"), directory, webhooks)

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import simulator
 from exporter.config import parse
+from exporter.simulator.server import serve
 from exporter.upstream.events import NODE_FIELDS
 from tests.real.databases import prometheus
 from tests.real.programs import TIMEOUTS, program, until
@@ -137,7 +138,7 @@ async def test_script_writes_what_the_api_says(tmp_path: Path) -> None:
     script.write_text(text)
     token.write_text("t0\n")
     api = simulator.Simulator(now=time.time, tokens={"t0"})  # the script asks for the real day
-    async with simulator.serve(api) as url:
+    async with serve(api) as url:
         given = {"FLASHBACK_API": url, "TOKEN_FILE": str(token), "TEXTFILE_FOLDER": str(tmp_path)}
         code, output = await said(shell, str(script), given=given)
     assert (code, output) == (0, "")

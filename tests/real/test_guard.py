@@ -15,6 +15,7 @@ from typing import Any
 from exporter import simulator
 from exporter.app import run_app
 from exporter.config import parse
+from exporter.simulator.server import serve
 from exporter.web.server import ListenAddress
 from tests.harness.fakes import FastClock
 from tests.harness.stack import ANYWHERE, document
@@ -32,7 +33,7 @@ async def guarded_exporter(site: Site) -> AsyncIterator[ListenAddress]:
     """The exporter behind a web configuration, which it looks at many times a second."""
     clock = FastClock(speed=20)
     options = replace(ANYWHERE, web_config_file=site.path)
-    async with simulator.serve(simulator.Simulator(now=clock.wall)) as url:
+    async with serve(simulator.Simulator(now=clock.wall)) as url:
         load = partial(parse, document(url), path=Path("config.yaml"), environ={})
         async with run_app(load, options, clock, Random(0), asyncio.Event()) as (address,):
             yield address

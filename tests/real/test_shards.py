@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from exporter import simulator
+from exporter.simulator.server import serve
 from tests.harness.stack import document
 from tests.real.databases import Database, Series, prometheus
 from tests.real.programs import started, until
@@ -166,7 +167,7 @@ async def test_a_fourth_shard_joins_by_restart(
     jobs = {f"shard-{ordinal}": address for ordinal, address in enumerate(fleet.addresses)}
     interval = f"{SCRAPE_SECONDS}s"
     async with (
-        simulator.serve(api) as url,
+        serve(api) as url,
         prometheus(prometheus_path, tmp_path, jobs, interval) as database,
         AsyncExitStack() as stack,
     ):

@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import httpx
 import pytest
 
-from exporter.simulator import Simulator, serve
+from exporter.simulator import Simulator
+from exporter.simulator.server import serve
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # spares each client the loading of authorities
 

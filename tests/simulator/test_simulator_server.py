@@ -8,9 +8,9 @@ from typing import TypeAlias
 import httpx
 import pytest
 
-from exporter.simulator import CallKind, Served, Simulator, World, paced, serve
-from exporter.simulator.api import FakeApi
+from exporter.simulator import CallKind, Served, Simulator, World, paced
 from exporter.simulator.recorder import Recorder
+from exporter.simulator.server import serve
 
 Serving: TypeAlias = Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -40,7 +40,7 @@ async def test_it_answers_without_a_socket_as_over_one(serving: Serving) -> None
     scenarios = "churn,hostile-strings,fast-clock"
     async with serving(Simulator(now=noon, scenarios=scenarios)) as client:
         served = await client.post(STATS, json=TODAY)
-    api = FakeApi(now=noon, scenarios=scenarios)
+    api = Simulator(now=noon, scenarios=scenarios)
     reply = api.respond(api.receive(CallKind.STATS, bucket="b", token="token", fields=TODAY))
     assert reply.response.body == served.content
     assert not api.record.served

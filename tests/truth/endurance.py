@@ -17,6 +17,7 @@ import aiohttp
 import psutil
 
 from exporter import simulator
+from exporter.simulator.server import serve
 from tests.truth.counters import GrowingCounters
 from tests.truth.flatness import MEGABYTE, Measured, Sample
 from tests.truth.pages import Page, PageError, page
@@ -73,7 +74,7 @@ async def run_soak(
 ) -> Measured:
     """What was measured until so many polls were made, or that time has passed."""
     api = simulator.Simulator(now=time.time, seed=seed, keep=100)
-    async with simulator.serve(api) as url:
+    async with serve(api) as url:
         config = directory / "config.yaml"
         config.write_text(_plan().text(int(url.rpartition(":")[2])), "utf-8")
         async with _exporter(config, directory) as process, asyncio.TaskGroup() as group:

@@ -9,16 +9,15 @@ import gzip
 import json
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import unquote
-
-from aiohttp import web
 
 from exporter import simulator
 from exporter.simulator import CallKind, IssuedTokens, Served
+from exporter.simulator.delivery import Connection
 from tests.truth.clock import JumpingClock
 from tests.truth.facts import Fact, Facts, Row, clean, facts
 
@@ -109,23 +108,27 @@ class AnswerRecorder(simulator.Recorder):
         """Whether one of these statuses was sent for a bucket, or a kind of call, since then."""
         return any(self.codes[key].get(code, -1.0) >= since for code in codes)
 
-    def note(self, key: str, response: web.StreamResponse, day: date | None) -> None:
-        """Note an answer about a bucket's day, or of a kind of call, that is about to leave."""
-        now = self._monotonic()
-        self.codes[key][response.status] = now
-        self.statuses[response.status] += 1
+    def note_status(self, key: str, status: int) -> bool:
+        """Note that an answer about a bucket, or of a kind of call, begins to leave.
+
+        Whether the simulator itself has recorded what it says.
+        """
+        self.codes[key][status] = self._monotonic()
+        self.statuses[status] += 1
         recorded, self._recorded = self._recorded, None
-        answer = _answer(response)
-        if day is not None and recorded != key:
-            rows = answer.get("nodeStats")
-            if isinstance(rows, list) and answer.get("success") is not False:
-                # Of a shape that is wrong, and yet such that there are rows in it.
-                usable = (row for row in rows if isinstance(row, dict))
-                self._answers_of[key].append(SentAnswer(now, day, usable))
-        elif key == "bucket":
-            entries = _entries(answer)
-            if entries is not None:
-                self.listings.append(Listing(now, entries))
+        return recorded == key
+
+    def note_rows(self, bucket: str, day: date, answer: Mapping[str, object]) -> None:
+        """Note the rows of an answer of a shape that is wrong, and yet has rows in it."""
+        rows = answer.get("nodeStats")
+        if isinstance(rows, list) and answer.get("success") is not False:
+            usable = (row for row in rows if isinstance(row, dict))
+            self._answers_of[bucket].append(SentAnswer(self._monotonic(), day, usable))
+
+    def note_listing(self, answer: Mapping[str, object]) -> None:
+        entries = _entries(answer)
+        if entries is not None:
+            self.listings.append(Listing(self._monotonic(), entries))
 
     def _serve(self, served: Served) -> None:
         self._recorded = served.bucket
@@ -144,18 +147,56 @@ class RecordedSimulator(simulator.Simulator):
         self.recorder = AnswerRecorder(clock.monotonic)
         self.record = self.recorder
 
-    def app(self) -> web.Application:
-        """The API, each of its answers noted when it begins to leave."""
-        app = super().app()
-        app.on_response_prepare.append(self._noting)
-        return app
+    async def answer(
+        self,
+        kind: CallKind,
+        connection: Connection,
+        *,
+        bucket: str = "",
+        **request: Any,  # noqa: ANN401 - as it is
+    ) -> None:
+        """Answer as ever, noting what leaves."""
+        noting = _Noting(connection, self.recorder, kind, bucket, _day(request["body"]))
+        await super().answer(kind, noting, bucket=bucket, **request)
 
-    async def _noting(self, request: web.Request, response: web.StreamResponse) -> None:
-        parts = request.raw_path.partition("?")[0].split("/")
-        if parts[-1] == "stats":
-            self.recorder.note(unquote(parts[-2]), response, _day(await request.read()))
-        else:
-            self.recorder.note(parts[-1], response, None)
+
+class _Noting:
+    """A connection on which it is noted what is sent: all of it, where that is at once."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        recorder: AnswerRecorder,
+        kind: CallKind,
+        bucket: str,
+        day: date | None,
+    ) -> None:
+        self._connection = connection
+        self._recorder = recorder
+        self._kind = kind
+        self._bucket = bucket
+        self._day = day
+        self._headers: Mapping[str, str] = {}
+        self._left = -1  # bytes; negative where there is nothing to be noted
+        self.close = connection.close
+
+    async def start(self, status: int, headers: Mapping[str, str], length: int) -> None:
+        """Note the status."""
+        recorded = self._recorder.note_status(self._bucket or self._kind.value, status)
+        if status == HTTPStatus.OK and not recorded:
+            self._headers, self._left = headers, length
+        await self._connection.start(status, headers, length)
+
+    async def write(self, data: bytes) -> None:
+        """Note the body, where this is all of it."""
+        if len(data) == self._left:
+            answer = _answer(data, is_gzip=self._headers.get("Content-Encoding") == "gzip")
+            if self._kind is CallKind.LIST:
+                self._recorder.note_listing(answer)
+            elif self._day is not None:
+                self._recorder.note_rows(self._bucket, self._day, answer)
+        self._left = -1
+        await self._connection.write(data)
 
 
 class _Forwarding(deque[Any]):
@@ -177,22 +218,18 @@ def _day(body: bytes) -> date | None:
         return None
 
 
-def _answer(response: web.StreamResponse) -> dict[str, object]:
-    """The JSON object in a 200 that is sent at once; an empty one where there is none."""
-    body = response.body if isinstance(response, web.Response) else None
-    if not isinstance(body, bytes) or response.status != web.HTTPOk.status_code:
-        return {}
-    packed = response.headers.get("Content-Encoding") == "gzip"
-    if len(body) > (LONGEST_PACKED if packed else LONGEST_ANSWER):
+def _answer(body: bytes, *, is_gzip: bool) -> dict[str, object]:
+    """The JSON object in a body; an empty one where there is none."""
+    if len(body) > (LONGEST_PACKED if is_gzip else LONGEST_ANSWER):
         return {}
     try:
-        answer = json.loads(gzip.decompress(body) if packed else body)
+        answer = json.loads(gzip.decompress(body) if is_gzip else body)
     except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
 
 
-def _entries(answer: dict[str, object]) -> tuple[ListedBucket, ...] | None:
+def _entries(answer: Mapping[str, object]) -> tuple[ListedBucket, ...] | None:
     """The usable buckets in a listing as sent, each id once; None where it is no listing."""
     entries = answer.get("buckets")
     if not isinstance(entries, list) or answer.get("success") is False:

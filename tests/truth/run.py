@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from exporter import simulator
+from exporter.simulator.server import serve
 from tests.harness.fakes import MIDNIGHT
 from tests.truth.checker import Checker
 from tests.truth.clock import SECONDS_PER_DAY, JumpingClock
@@ -160,7 +161,7 @@ async def run_truth_test(seed: int, *, midnights: int = 3, speed: float = 60.0) 
         clock, seed=seed, buckets=buckets(), tokens=(), users=[USER], rules=rules
     )
     with tempfile.TemporaryDirectory() as directory:
-        async with simulator.serve(api) as url:
+        async with serve(api) as url:
             port = int(url.rpartition(":")[2])
             run = _Run(seed, Harness(api, clock, port, Path(directory)))
             await run.through(midnights)
