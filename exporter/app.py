@@ -6,14 +6,17 @@ Parts are only put together here; what they do is decided in them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
 import structlog
+from aiohttp import web
 from prometheus_client import disable_created_metrics
 
 from exporter.blocking import BlockingCalls
@@ -28,6 +31,7 @@ from exporter.polling.sharding import Shard
 from exporter.status.pages import add_status_routes
 from exporter.status.snapshot import take_snapshot
 from exporter.upstream.account import tls_contexts
+from exporter.upstream.transport import Connect
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
 from exporter.web.config import WebConfig, WebConfigError, load_web_config
@@ -39,6 +43,11 @@ BUCKET_FILES_WATCH = 5.0
 
 WHOLE = Shard()
 """The only shard: one process polls everything."""
+
+Serve: TypeAlias = Callable[
+    [web.Application, Sequence[ListenAddress], ssl.SSLContext | None],
+    AbstractAsyncContextManager[tuple[ListenAddress, ...]],
+]
 
 _log = structlog.get_logger()
 
@@ -67,12 +76,15 @@ async def run_app(
     reload_requested: asyncio.Event,
     *,
     dropped_lines: Callable[[], int] = lambda: 0,
+    connect: Connect | None = None,
+    serve: Serve = serve,
 ) -> AsyncIterator[tuple[ListenAddress, ...]]:
     """The exporter polls and serves while the body runs; gives the addresses it listens on.
 
     `load` gives its configuration, once at the start and whenever `reload_requested` is set; it is
     called in a thread. How long files may take is real time, whatever `clock` says.
-    `dropped_lines` counts the lines of the log that nobody took.
+    `dropped_lines` counts the lines of the log that nobody took. `connect` and `serve` are the
+    network, on both sides.
 
     Raises ConfigError where `load` does or takes too long, OSError where TLS files cannot be used,
     WebConfigError where the web configuration cannot, and ListenError where it cannot listen. A bug
@@ -82,7 +94,9 @@ async def run_app(
     files = ConfigFiles(load, SystemClock())
     config = await files.load()
     contexts = await tls_contexts(config.accounts)
-    manager = PollManager(config, self_metrics, clock, chance, contexts, shard=options.shard)
+    manager = PollManager(
+        config, self_metrics, clock, chance, contexts, shard=options.shard, connect=connect
+    )
     self_metrics.register(PollingCollector(manager))
     files.note_at_work(config)
     reloader = Reloader(

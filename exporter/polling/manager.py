@@ -21,9 +21,9 @@ from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import Targets
 from exporter.upstream.account import TlsContexts, tls_contexts
-from exporter.upstream.connections import Resolver
 from exporter.upstream.discovery import DiscoveryState
 from exporter.upstream.events import Call
+from exporter.upstream.transport import Connect, connector
 
 
 class RefusedConfig(NamedTuple):
@@ -49,6 +49,7 @@ class PollManager:
         contexts: TlsContexts,
         *,
         shard: Shard,
+        connect: Connect | None = None,
         progress: Callable[[int], None] = lambda _left: None,
         asks_previous_days: bool = True,
     ) -> None:
@@ -62,7 +63,7 @@ class PollManager:
         self._previous_days = PreviousDayQueue(self.targets, are_wanted=asks_previous_days)
         self.discovery_states: dict[str, DiscoveryState] = {}
         self._event_logger = EventLogger(clock)
-        self._resolver = Resolver()
+        self._connect = connect or connector()
         self.first_round_done = asyncio.Event()
         self._changed = asyncio.Event()
         self._runner = self._new_runner(config, contexts)
@@ -158,7 +159,7 @@ class PollManager:
             observer=self._self_metrics,
             event_logger=self._event_logger,
             shard=self.shard,
-            resolver=self._resolver,
+            connect=self._connect,
             progressed=self._progressed,
         )
 

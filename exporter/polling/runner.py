@@ -26,11 +26,11 @@ from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import PreparedTargets, Target, Targets
 from exporter.upstream.account import AccountClient, ClientContext, TlsContexts
-from exporter.upstream.connections import Resolver
 from exporter.upstream.discovery import DiscoveryState, FoundBucket, Listing, assign, filtered
 from exporter.upstream.events import Observer
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots
+from exporter.upstream.transport import Connect
 
 PLAN_SPACING = 0.25
 """After a plan for what listings found, the next one waits for so long, seconds, for more."""
@@ -82,7 +82,7 @@ class Runner:
         observer: Observer,
         event_logger: EventLogger,
         shard: Shard,
-        resolver: Resolver,
+        connect: Connect,
         progressed: Callable[[], None],
     ) -> None:
         self.config = config
@@ -101,7 +101,7 @@ class Runner:
         self._new_listings = _NewListings()
         rate_limiter = RateLimiter(limits.max_requests_per_second, clock)
         shared = ClientContext(
-            limits, answer_limits, rate_limiter, clock, chance, observer, resolver
+            limits, answer_limits, rate_limiter, clock, chance, observer, connect
         )
         self.account_clients = {
             account.name: AccountClient(

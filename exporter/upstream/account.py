@@ -16,14 +16,13 @@ from exporter import config
 from exporter.blocking import BlockingCalls
 from exporter.clock import Clock, SystemClock
 from exporter.upstream.client import Client
-from exporter.upstream.connections import Resolver
 from exporter.upstream.credentials import Credentials, SecretFile, StaticToken, TokenFile
 from exporter.upstream.events import Observer
 from exporter.upstream.login import LoginCredentials
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestTurns
 from exporter.upstream.request import Requester
-from exporter.upstream.transport import Transport, connections
+from exporter.upstream.transport import Connect, Transport, connector
 from exporter.version import VERSION
 
 TLS_SECONDS = 30.0
@@ -42,7 +41,7 @@ class ClientContext:
     clock: Clock
     chance: Random
     observer: Observer
-    resolver: Resolver = field(default_factory=Resolver)
+    connect: Connect = field(default_factory=connector)
 
 
 class AccountClient:
@@ -59,7 +58,7 @@ class AccountClient:
         turns: RequestTurns,
     ) -> None:
         proxy = _proxy_url(account)
-        http = connections(shared.limits.max_concurrent_requests, context, proxy, shared.resolver)
+        http = shared.connect(shared.limits.max_concurrent_requests, context, proxy)
         self.account = account
         self._transport = Transport(http, account.tls.server_name)
         requester = Requester(

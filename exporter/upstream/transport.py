@@ -12,9 +12,9 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import aiohttp
 import httpx
@@ -176,6 +176,15 @@ def _header(response: httpx.Response, name: bytes) -> str:
     """A header, its values joined as httpx does it, but at half the cost; empty where it is not."""
     values = [value for key, value in response.headers.raw if key.lower() == name]
     return b", ".join(values).decode("latin-1")
+
+
+Connect: TypeAlias = Callable[[int, ssl.SSLContext, str | None], httpx.AsyncBaseTransport]
+"""Makes the connections of an account: at most how many, how TLS is spoken, over which proxy."""
+
+
+def connector() -> Connect:
+    """Real connections; a name is looked up once for all accounts that ask for it."""
+    return partial(connections, resolver=Resolver())
 
 
 def connections(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Event
@@ -34,6 +35,7 @@ from exporter.upstream.credentials import StaticToken, TokenFile
 from exporter.upstream.login import LoginCredentials
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter
+from exporter.upstream.transport import connections
 from tests.harness.fakes import FakeClock, Recorder
 from tests.upstream.tokens import token_in_memory
 
@@ -253,7 +255,7 @@ async def test_accounts_share_one_look_up_of_a_name() -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     clock = FakeClock()
-    for_all = replace(shared(clock), resolver=Resolver(hang))
+    for_all = replace(shared(clock), connect=partial(connections, resolver=Resolver(hang)))
     account_clients = [access_beside(replace(FAR, name=name), for_all) for name in ("a", "b", "c")]
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         polls = [
