@@ -22,6 +22,8 @@ from exporter.clock import Clock
 
 T = TypeVar("T")
 
+THREAD_NAME = "blocking call"
+
 
 class BlockingCalls:
     """Runs blocking calls one at a time, each under a deadline of `seconds`.
@@ -50,7 +52,7 @@ def in_thread(call: Callable[[], T]) -> asyncio.Future[T]:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     future.add_done_callback(_retrieve)
-    Thread(target=_run, args=(call, loop, future), daemon=True).start()
+    Thread(target=_run, args=(call, loop, future), name=THREAD_NAME, daemon=True).start()
     return future
 
 

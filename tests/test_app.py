@@ -1,19 +1,23 @@
-"""The whole exporter against the simulator, over real sockets."""
+"""The whole exporter against the simulator, on virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from exporter.app import Options
-from exporter.model import Reason, place_of
+from exporter.model import SECONDS_PER_DAY, Reason, place_of
 from exporter.polling.sharding import Shard
-from exporter.web.server import ListenAddress, ListenError
+from exporter.simulator import Simulator
 from tests.harness.fakes import MIDNIGHT, NOON
+from tests.harness.scrapes import Sample, Scrape
 from tests.harness.stack import ANYWHERE, BUCKETS, FIELDS, all_polled, document, running, was_served
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def test_page_says_what_the_api_said() -> None:
@@ -32,7 +36,7 @@ async def test_page_says_what_the_api_said() -> None:
         requests = page.value(
             "flashback_api_requests_total", account="main", call="stats", code="200"
         )
-        assert requests == len(BUCKETS)
+        assert requests == at_work.api.record.answers[200] >= len(BUCKETS)
         assert page.value("flashback_exporter_buckets") == len(BUCKETS)
 
 
@@ -68,7 +72,7 @@ async def test_trouble_shows_as_its_reason(scenario: str, reason: Reason) -> Non
     def text(api: str) -> str:
         return document(api, max_nodes_per_bucket=50, max_response_bytes="1MiB")
 
-    async with running(f"{scenario}/share=1/bucket=b2", text=text, speed=10) as at_work:
+    async with running(f"{scenario}/share=1/bucket=b2", text=text) as at_work:
         page = await at_work.scrape_when(
             lambda page: page.has("flashback_bucket_failing", bucket_id="b2")
         )
@@ -83,17 +87,9 @@ async def test_trouble_shows_as_its_reason(scenario: str, reason: Reason) -> Non
             assert page.value("flashback_bucket_up", bucket_id="b1") == 1
 
 
-async def test_tls_trouble_shows_as_its_reason() -> None:
-    """An API that does not speak TLS is `tls`."""
-    async with running(text=lambda api: document(api.replace("http:", "https:"))) as at_work:
-        page = await at_work.scrape_when(all_polled)
-        reasons = {sample.labels["reason"] for sample in page.all("flashback_bucket_failing")}
-        assert reasons == {"tls"}
-
-
 async def test_stale_numbers_vanish_and_come_back() -> None:
     """While the API hangs the numbers go once they are stale, and return when it answers."""
-    async with running(speed=400) as at_work:
+    async with running() as at_work:
         await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_nodes")) == 3)
         at_work.api.play("hang/share=1")
         page = await at_work.scrape_when(lambda page: not page.has("flashback_node_uptime_ratio"))
@@ -105,24 +101,43 @@ async def test_stale_numbers_vanish_and_come_back() -> None:
 
 
 async def test_midnight_is_crossed_without_a_gap() -> None:
-    """An API whose new day is empty for a while leaves yesterday's reading, then today's."""
+    """An API whose new day is empty for a while leaves yesterday's reading, then today's.
+
+    On every page, each number is one that the API said of the day which the page names.
+    """
     days: list[float] = []
     name = "flashback_bucket_stats_day_timestamp_seconds"
-
-    def text(api: str) -> str:
-        return document(api, poll_timeout="30s")
-
-    async with running("empty-new-day", wall=MIDNIGHT - 120, speed=75, text=text) as at_work:
-        await at_work.scrape_when(all_polled)
-        page = await at_work.scrape()
-        while not all(sample.value == MIDNIGHT for sample in page.all(name)):
-            assert len(page.all("flashback_bucket_up")) == len(BUCKETS)
-            assert all(sample.value == 1 for sample in page.all("flashback_bucket_up"))
-            assert all(sample.value == 6 for sample in page.all("flashback_bucket_nodes"))
-            days += [sample.value for sample in page.all(name)]
+    async with running("empty-new-day", wall=MIDNIGHT - 120) as at_work:
+        page = await at_work.scrape_when(all_polled)
+        while {sample.value for sample in page.all(name)} != {MIDNIGHT}:
+            assert {sample.value for sample in page.all("flashback_bucket_up")} == {1}
+            assert [sample.value for sample in page.all("flashback_bucket_nodes")] == [6] * 3
+            for day in page.all(name):
+                assert all_served(at_work.api, page, day)
+                days.append(day.value)
+            await at_work.clock.sleep(5)
             page = await at_work.scrape()
-    assert set(days) <= {MIDNIGHT - 86400, MIDNIGHT}
-    assert days.count(MIDNIGHT - 86400) > 10
+        assert all(all_served(at_work.api, page, day) for day in page.all(name))
+    assert set(days) == {MIDNIGHT - SECONDS_PER_DAY, MIDNIGHT}
+    assert days.count(MIDNIGHT - SECONDS_PER_DAY) > 10
+
+
+def all_served(api: Simulator, page: Scrape, day: Sample) -> bool:
+    """Whether the API said each figure of a bucket's nodes of the day that the page names."""
+    bucket = day.labels["bucket_id"]
+    date = datetime.fromtimestamp(day.value, UTC).date()
+    answers = [served.by_identity() for served in api.record.served_to(bucket, date)]
+    shown = [sample for name in FIELDS for sample in page.all(name, bucket_id=bucket)]
+    return len(shown) == 6 * len(FIELDS) and all(
+        sample.value
+        in {
+            FIELDS[sample.name][1](value)
+            for rows in answers
+            if (row := rows.get((sample.labels["ip"], sample.labels["host"])))
+            and isinstance(value := row.get(FIELDS[sample.name][0]), int | float)
+        }
+        for sample in shown
+    )
 
 
 async def test_yesterday_is_not_shown_for_an_interval_after_the_grace() -> None:
@@ -134,7 +149,7 @@ async def test_yesterday_is_not_shown_for_an_interval_after_the_grace() -> None:
         return document(api, buckets=tuple(early), **settings)
 
     scenario = "empty-new-day/window=00:00-00:10"
-    async with running(scenario, wall=MIDNIGHT - 1900, speed=300, text=text) as at_work:
+    async with running(scenario, wall=MIDNIGHT - 1900, text=text) as at_work:
         name = "flashback_bucket_stats_day_timestamp_seconds"
         await at_work.scrape_when(
             lambda page: [each.value for each in page.all(name)] == [MIDNIGHT] * len(early)
@@ -146,7 +161,7 @@ async def test_yesterday_is_not_shown_for_an_interval_after_the_grace() -> None:
 
 async def test_ready_when_the_first_round_is_done() -> None:
     """Ready waits for every bucket, also for one that fails; healthy does not."""
-    async with running("hang/share=1/bucket=b3", speed=10) as at_work:
+    async with running("hang/share=1/bucket=b3") as at_work:
         await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_up")) == 2)
         assert await at_work.status("/-/ready") == 503
         assert await at_work.status("/-/healthy") == 200
@@ -164,17 +179,6 @@ async def test_paused_account_is_ready_and_shown_as_paused() -> None:
         assert NOON + 25 < until < NOON + 60
         assert await at_work.status("/-/ready") == 200
         assert page.value("flashback_exporter_poll_lag_seconds") == 0
-
-
-@pytest.mark.parametrize(
-    "bucket_id", ["a/b", "50%", "a b?c#d", "é", "a+b", "0123", "...", "%2e", "{x}"]
-)
-async def test_odd_ids_arrive_as_they_are(bucket_id: str) -> None:
-    """An id of any characters reaches the API as that id, on the wire and in the labels."""
-    async with running(text=lambda api: document(api, buckets=(bucket_id,))) as at_work:
-        page = await at_work.scrape_when(lambda page: page.has("flashback_bucket_up"))
-        assert page.value("flashback_bucket_up", bucket_id=bucket_id) == 1
-        assert set(at_work.api.record.calls) == {bucket_id}
 
 
 async def test_hostile_strings_do_no_harm() -> None:
@@ -237,15 +241,6 @@ SHARED = tuple(f"found-{number}" for number in range(40))
 def with_discovery(api: str) -> str:
     """The usual buckets, and those that are found."""
     return document(api) + "    discovery: {}\n"
-
-
-async def test_address_that_is_taken_is_an_error() -> None:
-    """Where the exporter cannot listen it does not run at all."""
-    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as taken:
-        address = ListenAddress("127.0.0.1", taken.sockets[0].getsockname()[1])
-        with pytest.raises(ListenError, match="in use"):
-            async with running(options=Options((address,))):
-                pass
 
 
 async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from exporter.upstream.discovery import EMPTIES_TO_BELIEVE, DiscoveryState
 from exporter.upstream.events import Attempt, Call, Drift
 from exporter.upstream.parsing import AnswerLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots, pause_seconds
+from exporter.upstream.transport import Connect
 
 Answer: TypeAlias = DayStats | ApiError
 
@@ -50,7 +51,12 @@ class Fetcher:
     """Asks the accounts of a configuration; `answered` is told of each day of a bucket."""
 
     def __init__(
-        self, config: Config, clock: Clock, chance: Random, answered: Callable[[], None]
+        self,
+        config: Config,
+        clock: Clock,
+        chance: Random,
+        answered: Callable[[], None],
+        connect: Connect,
     ) -> None:
         limits = config.limits
         answer_limits = AnswerLimits(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
@@ -59,7 +65,7 @@ class Fetcher:
         self._answered = answered
         self._rate_limiter = RateLimiter(limits.max_requests_per_second, clock)
         shared = ClientContext(
-            limits, answer_limits, self._rate_limiter, clock, chance, self.drift_counter
+            limits, answer_limits, self._rate_limiter, clock, chance, self.drift_counter, connect
         )
         self._at_once = limits.max_concurrent_requests
         self._slots = RequestSlots(self._at_once, clock)

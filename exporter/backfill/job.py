@@ -25,6 +25,7 @@ from exporter.blocking import in_thread
 from exporter.clock import Clock
 from exporter.config import Account, Config
 from exporter.upstream.discovery import Assignment, DiscoveryState, assign, filtered
+from exporter.upstream.transport import Connect, connector
 
 _log = structlog.get_logger()
 
@@ -119,6 +120,8 @@ class Backfill:
         clock: Clock,
         chance: Random,
         progress: Progress,
+        *,
+        connect: Connect | None = None,
     ) -> None:
         self.failures = Failures()
         self.files = 0
@@ -128,12 +131,13 @@ class Backfill:
         self._clock = clock
         self._chance = chance
         self._progress = progress
+        self._connect = connect or connector()
         self._output = Output(order.output)
         self._suffix = label_suffix(order.labels)
 
     async def run(self) -> None:
         """Go through the days. Raises OutputError and UnknownBucketsError."""
-        fetcher = Fetcher(self._config, self._clock, self._chance, self._advance)
+        fetcher = Fetcher(self._config, self._clock, self._chance, self._advance, self._connect)
         async with fetcher.connected():
             with ExitStack() as stack:
                 held = self._output.held(self._order.labels)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -20,9 +18,9 @@ from exporter.config import Config, parse
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.simulator import InjectedFault, Scenario, World
 from exporter.simulator.calls import ApiCall
-from exporter.simulator.server import serve
 from exporter.simulator.world import Row
-from tests.harness.fakes import NOON, FakeClock, FastClock
+from tests.harness.simulated_network import API_URL, connect_to
+from tests.harness.virtual_loop import VirtualClock
 
 UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
 
@@ -84,19 +82,17 @@ class Steps:
 
 
 class Desk:
-    """A directory that backfills write to, and the simulator that they ask."""
+    """A directory that backfills write to, and the simulator that they ask, on virtual time."""
 
     def __init__(
         self,
         api: simulator.Simulator,
-        url: str,
-        clock: FastClock | FakeClock,
+        clock: VirtualClock,
         output: Path,
     ) -> None:
         self.api = api
         self.clock = clock
         self.output = output
-        self._url = url
 
     def job(
         self,
@@ -110,11 +106,18 @@ class Desk:
     ) -> Backfill:
         """A run that has not begun."""
         order = BackfillOptions(first, last, frozenset(buckets), labels or {}, self.output)
-        return Backfill(self.config(text), order, self.clock, Random(0), steps or Steps())
+        return Backfill(
+            self.config(text),
+            order,
+            self.clock,
+            Random(0),
+            steps or Steps(),
+            connect=connect_to(self.api),
+        )
 
     def config(self, text: Callable[[str], str] = document) -> Config:
         """A configuration that asks the simulator."""
-        return parse(text(self._url), path=Path("config.yaml"), environ={})
+        return parse(text(API_URL), path=Path("config.yaml"), environ={})
 
     async def run(self, *days: date, **how: Any) -> Failures:  # noqa: ANN401 - as for `job`
         """What has failed once a run is over."""
@@ -125,9 +128,9 @@ class Desk:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Return when something has come to hold."""
-        async with asyncio.timeout(60):
-            while not holds():  # noqa: ASYNC110 - what it waits for is behind sockets
-                await asyncio.sleep(0.001)
+        async with self.clock.timeout(86400):
+            while not holds():
+                await self.clock.sleep(0.02)
 
     def files(self) -> list[str]:
         """What lies there for a database."""
@@ -180,18 +183,12 @@ def truth(bucket: str, day: date) -> dict[tuple[str, str, str], float]:
 LATER = 1e11
 
 
-@asynccontextmanager
-async def desk(
+def desk(
     directory: Path,
     scenarios: str | tuple[InjectedFault, ...] = "",
-    *,
-    clock: FastClock | FakeClock | None = None,
     **simulated: Any,  # noqa: ANN401 - the simulator's
-) -> AsyncIterator[Desk]:
-    """The simulator serves while the body runs, at noon and a hundred times as fast as life."""
-    time = clock or FastClock(NOON, 100)
-    api = simulator.Simulator(
-        now=lambda: time.now().wall, scenarios=scenarios, keep=100_000, **simulated
-    )
-    async with serve(api) as url:
-        yield Desk(api, url, time, directory / "out")
+) -> Desk:
+    """Backfills of a simulator, on virtual time from noon on."""
+    clock = VirtualClock()
+    api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
+    return Desk(api, clock, directory / "out")

@@ -1,4 +1,4 @@
-"""A backfill as a whole: what its files say, and what another run does about what is missing."""
+"""A backfill as a whole, on virtual time: its files, and another run for what is missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ from tests.backfill.runs import (
     without_rows,
     without_rows_at_first,
 )
-from tests.harness.fakes import NOON, FakeClock, settle
+from tests.harness.fakes import NOON, settle
+from tests.harness.simulated_network import connect_to
+
+pytestmark = pytest.mark.virtual_time
 
 BUCKETS = ("b1", "b2", "b3")
 BOTH = ["2024-01-12.om", "2024-01-13.om"]
@@ -57,35 +60,35 @@ async def test_account_that_logs_in_does_so_once(tmp_path: Path) -> None:
         given = "authorization: {credentials: s3cret-token}"
         return document(api).replace(given, "login: {email: ops@example.com, password: s3cret}")
 
-    async with desk(tmp_path, users=[user]) as at_work:
-        failures = await at_work.run(BEFORE, CLOSED, text=text)
-        assert (at_work.files(), failures.count) == (BOTH, 0)
-        assert at_work.api.record.calls_by_kind[CallKind.LOGIN] == 1
+    at_work = desk(tmp_path, users=[user])
+    failures = await at_work.run(BEFORE, CLOSED, text=text)
+    assert (at_work.files(), failures.count) == (BOTH, 0)
+    assert at_work.api.record.calls_by_kind[CallKind.LOGIN] == 1
 
 
 async def test_each_day_has_a_file_with_the_figures_of_every_bucket(tmp_path: Path) -> None:
     """A file has the API's final figures for its day, at each moment at which they were shown."""
-    async with desk(tmp_path) as at_work:
-        failures = await at_work.run(BEFORE, CLOSED)
-        assert at_work.files() == BOTH
-        for day, file in zip((BEFORE, CLOSED), BOTH, strict=True):
-            expected = {
-                (name, bucket, ip): dict.fromkeys(shown(day, bucket), value)
-                for each in BUCKETS
-                for (name, bucket, ip), value in truth(each, day).items()
-            }
-            assert at_work.series(file) == expected
-            assert len(expected) > 30
-        assert failures.count == 0
-        assert at_work.failed() == []
+    at_work = desk(tmp_path)
+    failures = await at_work.run(BEFORE, CLOSED)
+    assert at_work.files() == BOTH
+    for day, file in zip((BEFORE, CLOSED), BOTH, strict=True):
+        expected = {
+            (name, bucket, ip): dict.fromkeys(shown(day, bucket), value)
+            for each in BUCKETS
+            for (name, bucket, ip), value in truth(each, day).items()
+        }
+        assert at_work.series(file) == expected
+        assert len(expected) > 30
+    assert failures.count == 0
+    assert at_work.failed() == []
 
 
 async def test_series_carry_the_extra_labels(tmp_path: Path) -> None:
     """Labels that are added stand on every series, whatever is in their values."""
     labels = {"job": "flash\\back", "instance": 'a "b"\nc'}
-    async with desk(tmp_path) as at_work:
-        await at_work.run(CLOSED, CLOSED, labels=labels, buckets=("b1",))
-        text = (at_work.output / BOTH[1]).read_text()
+    at_work = desk(tmp_path)
+    await at_work.run(CLOSED, CLOSED, labels=labels, buckets=("b1",))
+    text = (at_work.output / BOTH[1]).read_text()
     series = [line for line in text.splitlines() if line.startswith("flashback_")]
     suffix = r',job="flash\\back",instance="a \"b\"\nc"} '
     assert series
@@ -94,193 +97,191 @@ async def test_series_carry_the_extra_labels(tmp_path: Path) -> None:
 
 async def test_second_run_asks_for_nothing(tmp_path: Path) -> None:
     """What has been answered is not asked again, and all of it counts as done at once."""
-    async with desk(tmp_path) as at_work:
-        await at_work.run()
-        asked, steps = at_work.asked(), Steps()
-        await at_work.run(steps=steps)
-        assert at_work.asked() == asked == 6
-        assert at_work.files() == BOTH
-        assert steps.done == steps.total == 6
+    at_work = desk(tmp_path)
+    await at_work.run()
+    asked, steps = at_work.asked(), Steps()
+    await at_work.run(steps=steps)
+    assert at_work.asked() == asked == 6
+    assert at_work.files() == BOTH
+    assert steps.done == steps.total == 6
 
 
 async def test_failed_bucket_holds_nobody_up_and_alone_is_asked_again(tmp_path: Path) -> None:
     """What failed is listed with its reason; the next run brings it in a file beside the first."""
-    async with desk(tmp_path, "forbidden/share=1/bucket=b2") as at_work:
-        failures = await at_work.run()
-        assert at_work.files() == BOTH
-        assert at_work.buckets(BOTH[0]) == {"b1", "b3"}
-        assert [(each["day"], each["bucket"]) for each in at_work.failed()] == [
-            ("2024-01-12", "b2"),
-            ("2024-01-13", "b2"),
-        ]
-        assert {each["account"] for each in at_work.failed()} == {"main"}
-        assert {each["reason"] for each in at_work.failed()} == {"forbidden"}
-        (line,) = failures.lines()
-        assert line.startswith(
-            "main: b2 on 2 days from 2024-01-12 to 2024-01-13: forbidden: HTTP 403"
-        )
-        at_work.api.play("")
-        assert (await at_work.run()).count == 0
-        assert at_work.asked() == 6 + 2
-        second = ["2024-01-12.2.om", "2024-01-13.2.om"]
-        assert at_work.files() == sorted(BOTH + second)
-        assert [at_work.buckets(file) for file in second] == [{"b2"}, {"b2"}]
-        assert at_work.failed() == []
+    at_work = desk(tmp_path, "forbidden/share=1/bucket=b2")
+    failures = await at_work.run()
+    assert at_work.files() == BOTH
+    assert at_work.buckets(BOTH[0]) == {"b1", "b3"}
+    assert [(each["day"], each["bucket"]) for each in at_work.failed()] == [
+        ("2024-01-12", "b2"),
+        ("2024-01-13", "b2"),
+    ]
+    assert {each["account"] for each in at_work.failed()} == {"main"}
+    assert {each["reason"] for each in at_work.failed()} == {"forbidden"}
+    (line,) = failures.lines()
+    assert line.startswith("main: b2 on 2 days from 2024-01-12 to 2024-01-13: forbidden: HTTP 403")
+    at_work.api.play("")
+    assert (await at_work.run()).count == 0
+    assert at_work.asked() == 6 + 2
+    second = ["2024-01-12.2.om", "2024-01-13.2.om"]
+    assert at_work.files() == sorted(BOTH + second)
+    assert [at_work.buckets(file) for file in second] == [{"b2"}, {"b2"}]
+    assert at_work.failed() == []
 
 
 async def test_third_part_takes_the_next_number(tmp_path: Path) -> None:
     """Each further run that finds something takes the next free name."""
-    async with desk(tmp_path) as at_work:
-        for bucket in BUCKETS:
-            await at_work.run(CLOSED, CLOSED, buckets=(bucket,))
-        files = ["2024-01-13.om", "2024-01-13.2.om", "2024-01-13.3.om"]
-        assert [at_work.buckets(file) for file in files] == [{"b1"}, {"b2"}, {"b3"}]
+    at_work = desk(tmp_path)
+    for bucket in BUCKETS:
+        await at_work.run(CLOSED, CLOSED, buckets=(bucket,))
+    files = ["2024-01-13.om", "2024-01-13.2.om", "2024-01-13.3.om"]
+    assert [at_work.buckets(file) for file in files] == [{"b1"}, {"b2"}, {"b3"}]
 
 
 async def test_bucket_that_came_later_is_missing(tmp_path: Path) -> None:
     """A bucket that was not there in the first run is asked for in the second, alone."""
-    async with desk(tmp_path) as at_work:
-        await at_work.run(CLOSED, CLOSED, text=lambda api: document(api, buckets="[b1]"))
-        await at_work.run(CLOSED, CLOSED, text=lambda api: document(api, buckets="[b1, b9]"))
-        assert at_work.api.record.calls == {"b1": 1, "b9": 1}
-        assert at_work.buckets("2024-01-13.2.om") == {"b9"}
+    at_work = desk(tmp_path)
+    await at_work.run(CLOSED, CLOSED, text=lambda api: document(api, buckets="[b1]"))
+    await at_work.run(CLOSED, CLOSED, text=lambda api: document(api, buckets="[b1, b9]"))
+    assert at_work.api.record.calls == {"b1": 1, "b9": 1}
+    assert at_work.buckets("2024-01-13.2.om") == {"b9"}
 
 
 async def test_day_without_nodes_has_no_file_and_is_not_asked_again(tmp_path: Path) -> None:
     """Two empty answers are an answer: nothing is written, and the next run does not ask."""
-    async with desk(tmp_path, without_rows("b1", "b2")) as at_work:
-        steps = Steps()
-        await at_work.run(CLOSED, CLOSED, buckets=("b1", "b2"), steps=steps)
-        assert at_work.files() == []
-        assert steps.done == steps.total == 2
-        assert at_work.api.record.calls == {"b1": 2, "b2": 2}
-        await at_work.run(CLOSED, CLOSED)
-        assert at_work.api.record.calls == {"b1": 2, "b2": 2, "b3": 1}
-        assert at_work.buckets("2024-01-13.om") == {"b3"}
+    at_work = desk(tmp_path, without_rows("b1", "b2"))
+    steps = Steps()
+    await at_work.run(CLOSED, CLOSED, buckets=("b1", "b2"), steps=steps)
+    assert at_work.files() == []
+    assert steps.done == steps.total == 2
+    assert at_work.api.record.calls == {"b1": 2, "b2": 2}
+    await at_work.run(CLOSED, CLOSED)
+    assert at_work.api.record.calls == {"b1": 2, "b2": 2, "b3": 1}
+    assert at_work.buckets("2024-01-13.om") == {"b3"}
 
 
 async def test_one_empty_answer_loses_no_day(tmp_path: Path) -> None:
     """It may be a fault upstream: the bucket is asked once more when all have been asked."""
-    async with desk(tmp_path, without_rows_at_first("b1")) as at_work:
-        await at_work.run(CLOSED, CLOSED)
-        assert at_work.buckets("2024-01-13.om") == set(BUCKETS)
-        assert at_work.api.record.calls == {"b1": 2, "b2": 1, "b3": 1}
+    at_work = desk(tmp_path, without_rows_at_first("b1"))
+    await at_work.run(CLOSED, CLOSED)
+    assert at_work.buckets("2024-01-13.om") == set(BUCKETS)
+    assert at_work.api.record.calls == {"b1": 2, "b2": 1, "b3": 1}
 
 
 async def test_empty_day_that_is_still_shown_is_asked_for_again(tmp_path: Path) -> None:
     """As live polling does until the day's series end: its figures may still come."""
-    async with desk(tmp_path, without_rows("b1")) as at_work:
-        await at_work.run(YESTERDAY, YESTERDAY)
-        at_work.api.play("")
-        await at_work.run(YESTERDAY, YESTERDAY)
-        assert at_work.buckets("2024-01-14.2.om") == {"b1"}
+    at_work = desk(tmp_path, without_rows("b1"))
+    await at_work.run(YESTERDAY, YESTERDAY)
+    at_work.api.play("")
+    await at_work.run(YESTERDAY, YESTERDAY)
+    assert at_work.buckets("2024-01-14.2.om") == {"b1"}
 
 
 async def test_day_on_which_all_failed_has_no_file(tmp_path: Path) -> None:
     """Where nothing could be had there is nothing that looks like a day."""
-    async with desk(tmp_path, "no-past-days") as at_work:
-        failures = await at_work.run()
-        assert at_work.files() == []
-        assert failures.count == 6
-        assert {each["reason"] for each in at_work.failed()} == {"bad_request"}
+    at_work = desk(tmp_path, "no-past-days")
+    failures = await at_work.run()
+    assert at_work.files() == []
+    assert failures.count == 6
+    assert {each["reason"] for each in at_work.failed()} == {"bad_request"}
 
 
 async def test_yesterday_ends_now_and_the_rest_comes_when_it_is_over(tmp_path: Path) -> None:
     """No sample lies in the future; once the day was shown to its end the rest is asked for."""
-    async with desk(tmp_path) as at_work:
-        first = "2024-01-14.om"
-        await at_work.run(YESTERDAY, YESTERDAY)
-        moment = at_work.clock.now().wall
-        times = set(at_work.series(first)[UPTIME, "b1", "198.51.100.11"])
-        assert times == set(shown(YESTERDAY, "b1", until=max(times) + 1))
-        assert NOON - 240 <= max(times) < moment
-        await at_work.run(YESTERDAY, YESTERDAY)
-        assert at_work.files() == [first]
-        at_work.clock.jump_wall(SECONDS_PER_DAY)
-        await at_work.run(YESTERDAY, YESTERDAY)
-        assert at_work.files() == ["2024-01-14.2.om", first]
-        whole = at_work.series(first, "2024-01-14.2.om")
-        for bucket in BUCKETS:
-            for key in truth(bucket, YESTERDAY):
-                assert sorted(whole[key]) == shown(YESTERDAY, bucket)
-        asked = at_work.asked()
-        await at_work.run(YESTERDAY, YESTERDAY)
-        assert at_work.asked() == asked == 6
+    at_work = desk(tmp_path)
+    first = "2024-01-14.om"
+    await at_work.run(YESTERDAY, YESTERDAY)
+    moment = at_work.clock.now().wall
+    times = set(at_work.series(first)[UPTIME, "b1", "198.51.100.11"])
+    assert times == set(shown(YESTERDAY, "b1", until=max(times) + 1))
+    assert NOON - 240 <= max(times) < moment
+    await at_work.run(YESTERDAY, YESTERDAY)
+    assert at_work.files() == [first]
+    at_work.clock.jump_wall(SECONDS_PER_DAY)
+    await at_work.run(YESTERDAY, YESTERDAY)
+    assert at_work.files() == ["2024-01-14.2.om", first]
+    whole = at_work.series(first, "2024-01-14.2.om")
+    for bucket in BUCKETS:
+        for key in truth(bucket, YESTERDAY):
+            assert sorted(whole[key]) == shown(YESTERDAY, bucket)
+    asked = at_work.asked()
+    await at_work.run(YESTERDAY, YESTERDAY)
+    assert at_work.asked() == asked == 6
 
 
 async def test_file_that_was_removed_is_made_again(tmp_path: Path) -> None:
     """The directory itself says what is there."""
-    async with desk(tmp_path) as at_work:
-        await at_work.run()
-        before = (at_work.output / BOTH[0]).read_text()
-        (at_work.output / BOTH[0]).unlink()
-        await at_work.run()
-        assert at_work.asked() == 6 + 3
-        again = (at_work.output / BOTH[0]).read_text()
-        assert sorted(again.splitlines()) == sorted(before.splitlines())
+    at_work = desk(tmp_path)
+    await at_work.run()
+    before = (at_work.output / BOTH[0]).read_text()
+    (at_work.output / BOTH[0]).unlink()
+    await at_work.run()
+    assert at_work.asked() == 6 + 3
+    again = (at_work.output / BOTH[0]).read_text()
+    assert sorted(again.splitlines()) == sorted(before.splitlines())
 
 
 async def test_interrupted_run_leaves_whole_files_and_goes_on_where_it_stopped(
     tmp_path: Path,
 ) -> None:
     """A run that is cancelled in the middle of a day keeps whole days and nothing else."""
-    async with desk(tmp_path) as at_work:
-        job = at_work.job(BEFORE, YESTERDAY)
-        hanging = "hang/share=1/bucket=b2"
+    at_work = desk(tmp_path)
+    job = at_work.job(BEFORE, YESTERDAY)
+    hanging = "hang/share=1/bucket=b2"
 
-        async def stop_in_the_middle() -> None:
-            await at_work.until(at_work.files)
-            at_work.api.play(hanging)
-            await at_work.until(lambda: at_work.api.record.calls["b3"] >= 2)
-            task.cancel()
+    async def stop_in_the_middle() -> None:
+        await at_work.until(at_work.files)
+        at_work.api.play(hanging)
+        await at_work.until(lambda: at_work.api.record.calls["b3"] >= 2)
+        task.cancel()
 
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(job.run())
-            group.create_task(stop_in_the_middle())
-        assert not job.is_finished
-        assert BOTH[0] in at_work.files()
-        assert at_work.failed() == []
-        assert {each.name for each in at_work.output.iterdir()} == {
-            "answered",
-            "failed.json",
-            *at_work.files(),
-        }
-        done = len(at_work.files())
-        at_work.api.play("")
-        asked = at_work.asked()
-        await at_work.run(BEFORE, YESTERDAY)
-        assert at_work.asked() == asked + (3 - done) * 3
-        assert at_work.files() == [*BOTH, "2024-01-14.om"]
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(job.run())
+        group.create_task(stop_in_the_middle())
+    assert not job.is_finished
+    assert BOTH[0] in at_work.files()
+    assert at_work.failed() == []
+    assert {each.name for each in at_work.output.iterdir()} == {
+        "answered",
+        "failed.json",
+        *at_work.files(),
+    }
+    done = len(at_work.files())
+    at_work.api.play("")
+    asked = at_work.asked()
+    await at_work.run(BEFORE, YESTERDAY)
+    assert at_work.asked() == asked + (3 - done) * 3
+    assert at_work.files() == [*BOTH, "2024-01-14.om"]
 
 
 async def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     """Half a file, and a record of one that never appeared, do not count."""
-    async with desk(tmp_path) as at_work:
-        await at_work.run(CLOSED, CLOSED)
-        (at_work.output / BOTH[1]).rename(tmp_path / "never appeared")
-        unfinished = at_work.output / ".unfinished"
-        unfinished.mkdir()
-        (unfinished / UPTIME).write_text("half a f")
-        await at_work.run(CLOSED, CLOSED)
-        assert at_work.buckets(BOTH[1]) == set(BUCKETS)
-        assert not unfinished.exists()
+    at_work = desk(tmp_path)
+    await at_work.run(CLOSED, CLOSED)
+    (at_work.output / BOTH[1]).rename(tmp_path / "never appeared")
+    unfinished = at_work.output / ".unfinished"
+    unfinished.mkdir()
+    (unfinished / UPTIME).write_text("half a f")
+    await at_work.run(CLOSED, CLOSED)
+    assert at_work.buckets(BOTH[1]) == set(BUCKETS)
+    assert not unfinished.exists()
 
 
 async def test_429_pauses_and_everything_is_had_in_the_end(tmp_path: Path) -> None:
     """A limit that the API sets is waited out; no question is lost to it."""
-    async with desk(tmp_path, "429-storm/share=0.5") as at_work:
-        failures = await at_work.run()
-        assert failures.count == 0
-        assert [at_work.buckets(file) for file in BOTH] == [set(BUCKETS)] * 2
-        assert at_work.api.record.answers[429] > 0
+    at_work = desk(tmp_path, "429-storm/share=0.5")
+    failures = await at_work.run()
+    assert failures.count == 0
+    assert [at_work.buckets(file) for file in BOTH] == [set(BUCKETS)] * 2
+    assert at_work.api.record.answers[429] > 0
 
 
 async def test_retries_are_those_of_the_polls(tmp_path: Path) -> None:
     """A server error is tried three times before a day of a bucket is given up."""
-    async with desk(tmp_path, "5xx/share=1/bucket=b1") as at_work:
-        await at_work.run(CLOSED, CLOSED)
-        assert at_work.api.record.calls["b1"] == 3
-        assert [each["reason"] for each in at_work.failed()] == ["server_error"]
+    at_work = desk(tmp_path, "5xx/share=1/bucket=b1")
+    await at_work.run(CLOSED, CLOSED)
+    assert at_work.api.record.calls["b1"] == 3
+    assert [each["reason"] for each in at_work.failed()] == ["server_error"]
 
 
 async def test_account_whose_token_is_refused_is_given_up(tmp_path: Path) -> None:
@@ -289,13 +290,13 @@ async def test_account_whose_token_is_refused_is_given_up(tmp_path: Path) -> Non
     def text(api: str) -> str:
         return document(api).replace("2h", "30s").replace("1h", "30s")
 
-    async with desk(tmp_path, tokens=()) as at_work:
-        failures = await at_work.run(CLOSED - timedelta(days=29), CLOSED, text=text)
-        assert failures.count == len(at_work.failed()) == 90
-        assert {each["reason"] for each in at_work.failed()} == {"unauthorized"}
-        assert 3 <= at_work.api.record.answers[401] <= 3 + 2
-        assert str(at_work.failed()[-1]["message"]).startswith("not asked")
-        assert "s3cret" not in (at_work.output / "failed.json").read_text()
+    at_work = desk(tmp_path, tokens=())
+    failures = await at_work.run(CLOSED - timedelta(days=29), CLOSED, text=text)
+    assert failures.count == len(at_work.failed()) == 90
+    assert {each["reason"] for each in at_work.failed()} == {"unauthorized"}
+    assert 3 <= at_work.api.record.answers[401] <= 3 + 2
+    assert str(at_work.failed()[-1]["message"]).startswith("not asked")
+    assert "s3cret" not in (at_work.output / "failed.json").read_text()
 
 
 async def test_refused_login_is_tried_in_each_round(tmp_path: Path) -> None:
@@ -308,12 +309,12 @@ async def test_refused_login_is_tried_in_each_round(tmp_path: Path) -> None:
         changed = document(api).replace(given, login)
         return changed.replace("2h", "30s").replace("1h", "30s")
 
-    async with desk(tmp_path, users=[user]) as at_work:
-        failures = await at_work.run(BEFORE, CLOSED, text=text)
-        assert failures.count == 6
-        assert {each["reason"] for each in at_work.failed()} == {"unauthorized"}
-        assert at_work.api.record.calls_by_kind[CallKind.LOGIN] == 3
-        assert at_work.asked() == 0
+    at_work = desk(tmp_path, users=[user])
+    failures = await at_work.run(BEFORE, CLOSED, text=text)
+    assert failures.count == 6
+    assert {each["reason"] for each in at_work.failed()} == {"unauthorized"}
+    assert at_work.api.record.calls_by_kind[CallKind.LOGIN] == 3
+    assert at_work.asked() == 0
 
 
 async def test_hanging_account_does_not_hold_up_another(tmp_path: Path) -> None:
@@ -331,18 +332,17 @@ async def test_hanging_account_does_not_hold_up_another(tmp_path: Path) -> None:
             "max_requests_per_second: 1000", "max_requests_per_second: 1e6"
         )
 
-    clock = FakeClock()
     trouble = ",".join(f"hang/share=1/bucket={name}" for name in hanging)
-    async with desk(tmp_path, trouble, clock=clock) as at_work:
-        calls = at_work.api.record.calls
-        job = at_work.job(CLOSED, CLOSED, text=text)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(job.run())
-            await at_work.until(lambda: at_work.asked() == 4)
-            await clock.advance(10)
-            await at_work.until(lambda: calls.keys() >= healthy)
-            task.cancel()
-        assert sum(calls[name] for name in hanging) <= 5
+    at_work = desk(tmp_path, trouble)
+    calls = at_work.api.record.calls
+    job = at_work.job(CLOSED, CLOSED, text=text)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(job.run())
+        await at_work.until(lambda: at_work.asked() == 4)
+        await at_work.clock.sleep(10)
+        await at_work.until(lambda: calls.keys() >= healthy)
+        task.cancel()
+    assert sum(calls[name] for name in hanging) <= 5
 
 
 async def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
@@ -356,15 +356,15 @@ async def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
         accounts = one + "\n" + other.split("accounts:\n")[1].replace("main", "other")
         return accounts.replace("global:", "global:\n  max_concurrent_requests: 4")
 
-    async with desk(tmp_path, "hang/share=1") as at_work:
-        job = at_work.job(YESTERDAY, YESTERDAY, text=text)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(job.run())
-            await at_work.until(lambda: at_work.asked() == 4)
-            for _ in range(20):
-                await settle()
-            task.cancel()
-        assert at_work.api.record.most_at_once[CallKind.STATS] == at_work.asked() == 4
+    at_work = desk(tmp_path, "hang/share=1")
+    job = at_work.job(YESTERDAY, YESTERDAY, text=text)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(job.run())
+        await at_work.until(lambda: at_work.asked() == 4)
+        for _ in range(20):
+            await settle()
+        task.cancel()
+    assert at_work.api.record.most_at_once[CallKind.STATS] == at_work.asked() == 4
 
 
 async def test_rate_is_held(tmp_path: Path) -> None:
@@ -373,10 +373,10 @@ async def test_rate_is_held(tmp_path: Path) -> None:
     def text(api: str) -> str:
         return document(api).replace("1000", "0.1")
 
-    async with desk(tmp_path) as at_work:
-        began = at_work.clock.monotonic()
-        await at_work.run(BEFORE, CLOSED, text=text)
-        assert at_work.clock.monotonic() - began > 5 * 10 - 1
+    at_work = desk(tmp_path)
+    began = at_work.clock.monotonic()
+    await at_work.run(BEFORE, CLOSED, text=text)
+    assert at_work.clock.monotonic() - began > 5 * 10 - 1
 
 
 async def test_paused_account_does_not_hold_up_another(tmp_path: Path) -> None:
@@ -387,14 +387,14 @@ async def test_paused_account_does_not_hold_up_another(tmp_path: Path) -> None:
         return document(api, buckets="[p1, p2, p3]") + "\n" + other
 
     trouble = "429-storm/share=1/bucket=p1,429-storm/share=1/bucket=p2,429-storm/share=1/bucket=p3"
-    async with desk(tmp_path, trouble) as at_work:
-        job = at_work.job(CLOSED, CLOSED, text=text)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(job.run())
-            await at_work.until(lambda: at_work.api.record.calls.keys() >= set(BUCKETS))
-            at_work.api.play("")
-        assert task.done()
-        assert at_work.buckets(BOTH[1]) == {*BUCKETS, "p1", "p2", "p3"}
+    at_work = desk(tmp_path, trouble)
+    job = at_work.job(CLOSED, CLOSED, text=text)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(job.run())
+        await at_work.until(lambda: at_work.api.record.calls.keys() >= set(BUCKETS))
+        at_work.api.play("")
+    assert task.done()
+    assert at_work.buckets(BOTH[1]) == {*BUCKETS, "p1", "p2", "p3"}
 
 
 async def test_found_buckets_are_asked_for(tmp_path: Path) -> None:
@@ -403,9 +403,9 @@ async def test_found_buckets_are_asked_for(tmp_path: Path) -> None:
     def text(api: str) -> str:
         return document(api, buckets="[]", discovery="{exclude: [skip.*]}")
 
-    async with desk(tmp_path, buckets=["one", "two", "skipped"]) as at_work:
-        await at_work.run(CLOSED, CLOSED, text=text)
-        assert at_work.buckets(BOTH[1]) == {"one", "two"}
+    at_work = desk(tmp_path, buckets=["one", "two", "skipped"])
+    await at_work.run(CLOSED, CLOSED, text=text)
+    assert at_work.buckets(BOTH[1]) == {"one", "two"}
 
 
 async def test_listing_that_fails_is_listed_and_holds_nobody_up(tmp_path: Path) -> None:
@@ -414,13 +414,13 @@ async def test_listing_that_fails_is_listed_and_holds_nobody_up(tmp_path: Path) 
     def text(api: str) -> str:
         return document(api, discovery="{}")
 
-    async with desk(tmp_path, "forbidden/share=1/call=list") as at_work:
-        failures = await at_work.run(CLOSED, CLOSED, text=text)
-        assert at_work.buckets(BOTH[1]) == set(BUCKETS)
-        (entry,) = at_work.failed()
-        assert (entry["day"], entry["bucket"], entry["account"]) == (None, None, "main")
-        (line,) = failures.lines()
-        assert line.startswith("main: the listing of its buckets: forbidden: ")
+    at_work = desk(tmp_path, "forbidden/share=1/call=list")
+    failures = await at_work.run(CLOSED, CLOSED, text=text)
+    assert at_work.buckets(BOTH[1]) == set(BUCKETS)
+    (entry,) = at_work.failed()
+    assert (entry["day"], entry["bucket"], entry["account"]) == (None, None, "main")
+    (line,) = failures.lines()
+    assert line.startswith("main: the listing of its buckets: forbidden: ")
 
 
 async def test_empty_listing_is_asked_for_once_more(tmp_path: Path) -> None:
@@ -429,10 +429,10 @@ async def test_empty_listing_is_asked_for_once_more(tmp_path: Path) -> None:
     def text(api: str) -> str:
         return document(api, buckets="[]", discovery="{}")
 
-    async with desk(tmp_path, buckets=[]) as at_work:
-        assert (await at_work.run(CLOSED, CLOSED, text=text)).count == 0
-        assert at_work.api.record.calls_by_kind[CallKind.LIST] == 2
-        assert at_work.files() == []
+    at_work = desk(tmp_path, buckets=[])
+    assert (await at_work.run(CLOSED, CLOSED, text=text)).count == 0
+    assert at_work.api.record.calls_by_kind[CallKind.LIST] == 2
+    assert at_work.files() == []
 
 
 async def test_chosen_buckets_alone_are_asked_for(tmp_path: Path) -> None:
@@ -441,23 +441,23 @@ async def test_chosen_buckets_alone_are_asked_for(tmp_path: Path) -> None:
     def text(api: str) -> str:
         return document(api, discovery="{}")
 
-    async with desk(tmp_path) as at_work:
-        await at_work.run(CLOSED, CLOSED, buckets=("b2",), text=text)
-        assert at_work.api.record.calls == {"b2": 1}
-        assert not at_work.api.record.calls_by_kind[CallKind.LIST]
+    at_work = desk(tmp_path)
+    await at_work.run(CLOSED, CLOSED, buckets=("b2",), text=text)
+    assert at_work.api.record.calls == {"b2": 1}
+    assert not at_work.api.record.calls_by_kind[CallKind.LIST]
 
 
 async def test_unknown_buckets_are_all_named_and_nothing_is_asked(tmp_path: Path) -> None:
     """Every bucket that nobody polls is a problem, told before any day is asked for."""
-    async with desk(tmp_path) as at_work:
-        with pytest.raises(UnknownBucketsError) as told:
-            await at_work.run(buckets=("b1", "nope", "neither"))
-        assert str(told.value).splitlines() == [
-            "--bucket: no account polls a bucket 'neither'",
-            "--bucket: no account polls a bucket 'nope'",
-        ]
-        assert not told.value.may_pass
-        assert at_work.asked() == 0
+    at_work = desk(tmp_path)
+    with pytest.raises(UnknownBucketsError) as told:
+        await at_work.run(buckets=("b1", "nope", "neither"))
+    assert str(told.value).splitlines() == [
+        "--bucket: no account polls a bucket 'neither'",
+        "--bucket: no account polls a bucket 'nope'",
+    ]
+    assert not told.value.may_pass
+    assert at_work.asked() == 0
 
 
 async def test_unknown_bucket_may_be_one_that_could_not_be_found(tmp_path: Path) -> None:
@@ -466,10 +466,10 @@ async def test_unknown_bucket_may_be_one_that_could_not_be_found(tmp_path: Path)
     def text(api: str) -> str:
         return document(api, discovery="{}")
 
-    async with desk(tmp_path, "forbidden/share=1/call=list") as at_work:
-        with pytest.raises(UnknownBucketsError, match="not every account could be asked") as told:
-            await at_work.run(buckets=("nope",), text=text)
-        assert told.value.may_pass
+    at_work = desk(tmp_path, "forbidden/share=1/call=list")
+    with pytest.raises(UnknownBucketsError, match="not every account could be asked") as told:
+        await at_work.run(buckets=("nope",), text=text)
+    assert told.value.may_pass
 
 
 async def test_full_disk_is_one_error_also_where_listings_fail(tmp_path: Path) -> None:
@@ -481,59 +481,59 @@ async def test_full_disk_is_one_error_also_where_listings_fail(tmp_path: Path) -
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().write(text)
 
-    async with desk(tmp_path, "forbidden/share=1/call=list") as at_work:
-        config = at_work.config(lambda api: document(api, discovery="{}"))
-        asking = Fetcher(config, at_work.clock, Random(0), lambda: None)
-        failures = Failures()
-        async with asking.connected():
-            with failures.written_to(FullDisk()), pytest.raises(OSError, match="No space"):
-                await assignments(config, (), asking, failures)
+    at_work = desk(tmp_path, "forbidden/share=1/call=list")
+    config = at_work.config(lambda api: document(api, discovery="{}"))
+    asking = Fetcher(config, at_work.clock, Random(0), lambda: None, connect_to(at_work.api))
+    failures = Failures()
+    async with asking.connected():
+        with failures.written_to(FullDisk()), pytest.raises(OSError, match="No space"):
+            await assignments(config, (), asking, failures)
 
 
 async def test_other_labels_need_another_directory(tmp_path: Path) -> None:
     """The parts of a day have the same labels, or they would be other series."""
-    async with desk(tmp_path) as at_work:
-        await at_work.run(labels={"job": "a"})
-        with pytest.raises(OutputError, match="--label job=a"):
-            await at_work.run(labels={"job": "b"})
+    at_work = desk(tmp_path)
+    await at_work.run(labels={"job": "a"})
+    with pytest.raises(OutputError, match="--label job=a"):
+        await at_work.run(labels={"job": "b"})
 
 
 async def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
     """While one run writes, another is refused, and the first is not disturbed."""
-    async with desk(tmp_path, "hang/share=1/bucket=b3") as at_work:
-        job = at_work.job()
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(job.run())
-            await at_work.until(lambda: at_work.api.record.calls["b3"])
-            with pytest.raises(OutputError, match="another backfill writes here"):
-                await at_work.run()
-            assert (at_work.output / ".unfinished" / UPTIME).exists()
-            task.cancel()
+    at_work = desk(tmp_path, "hang/share=1/bucket=b3")
+    job = at_work.job()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(job.run())
+        await at_work.until(lambda: at_work.api.record.calls["b3"])
+        with pytest.raises(OutputError, match="another backfill writes here"):
+            await at_work.run()
+        assert (at_work.output / ".unfinished" / UPTIME).exists()
+        task.cancel()
 
 
 async def test_record_that_is_no_record_is_told_of(tmp_path: Path) -> None:
     """A broken record is not guessed at."""
-    async with desk(tmp_path) as at_work:
+    at_work = desk(tmp_path)
+    await at_work.run()
+    (at_work.output / "answered" / "2024-01-13.json").write_text("{")
+    with pytest.raises(OutputError, match=r"2024-01-13\.json: .* remove it"):
         await at_work.run()
-        (at_work.output / "answered" / "2024-01-13.json").write_text("{")
-        with pytest.raises(OutputError, match=r"2024-01-13\.json: .* remove it"):
-            await at_work.run()
 
 
 async def test_directory_that_cannot_be_is_told_of(tmp_path: Path) -> None:
     """Where no directory can be made, its name and the reason are the message."""
     (tmp_path / "out").write_text("a file")
-    async with desk(tmp_path) as at_work:
-        with pytest.raises(OutputError, match=r"out.*: cannot be used: "):
-            await at_work.run()
+    at_work = desk(tmp_path)
+    with pytest.raises(OutputError, match=r"out.*: cannot be used: "):
+        await at_work.run()
 
 
 async def test_latency_that_the_api_does_not_have_leaves_no_sample(tmp_path: Path) -> None:
     """A node without a latency has its uptime alone."""
-    async with desk(tmp_path, "missing-fields") as at_work:
-        await at_work.run(CLOSED, CLOSED)
-        series = at_work.series(BOTH[1])
-        served = {each.bucket: each.rows for each in at_work.api.record.served}
+    at_work = desk(tmp_path, "missing-fields")
+    await at_work.run(CLOSED, CLOSED)
+    series = at_work.series(BOTH[1])
+    served = {each.bucket: each.rows for each in at_work.api.record.served}
     has_latency = {
         (bucket, row.get("ip"))
         for bucket, rows in served.items()
@@ -552,10 +552,10 @@ async def test_bucket_of_two_accounts_is_asked_for_once(tmp_path: Path) -> None:
         other = document(api, buckets="[]", discovery="{}").split("accounts:\n")[1]
         return document(api, buckets="[one]") + "\n" + other.replace("main", "other")
 
-    async with desk(tmp_path, buckets=["one", "two"]) as at_work:
-        with capture_logs() as log:
-            await at_work.run(CLOSED, CLOSED, text=text)
-        assert at_work.api.record.calls == {"one": 1, "two": 1}
+    at_work = desk(tmp_path, buckets=["one", "two"])
+    with capture_logs() as log:
+        await at_work.run(CLOSED, CLOSED, text=text)
+    assert at_work.api.record.calls == {"one": 1, "two": 1}
     assert [each for each in log if each["event"] == "buckets_in_several_accounts"] == [
         {"event": "buckets_in_several_accounts", "log_level": "warning", "count": 1}
     ]
@@ -563,9 +563,9 @@ async def test_bucket_of_two_accounts_is_asked_for_once(tmp_path: Path) -> None:
 
 async def test_what_was_odd_is_counted_in_the_log(tmp_path: Path) -> None:
     """Values that are of no use leave no sample, and the day's line says how many there were."""
-    async with desk(tmp_path, "extreme-numbers") as at_work:
-        with capture_logs() as log:
-            await at_work.run(CLOSED, CLOSED)
-        (finished,) = (each for each in log if each["event"] == "day_finished")
-        assert finished["oddities"] > 0
-        assert finished["asked"] == 3
+    at_work = desk(tmp_path, "extreme-numbers")
+    with capture_logs() as log:
+        await at_work.run(CLOSED, CLOSED)
+    (finished,) = (each for each in log if each["event"] == "day_finished")
+    assert finished["oddities"] > 0
+    assert finished["asked"] == 3

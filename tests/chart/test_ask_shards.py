@@ -12,7 +12,7 @@ import pytest
 
 from exporter.polling.sharding import Shard
 from tests.chart.helm import CHART
-from tests.harness.stack import ANYWHERE, running
+from tests.harness.stack import ANYWHERE, running_on_sockets
 from tests.web.guarded import TLS, USERS, Site
 
 SCRIPT = (CHART / "files" / "ask_shards.py").read_text()
@@ -33,14 +33,17 @@ async def asked(*addresses: str, **environment: str) -> tuple[int | None, str]:
 async def test_shards_that_work_pass() -> None:
     """Shards that are ready and know which ones they are pass."""
     first, second = (replace(ANYWHERE, shard=Shard(ordinal, 2)) for ordinal in range(2))
-    async with running(options=first) as one, running(options=second) as other:
+    async with (
+        running_on_sockets(options=first) as one,
+        running_on_sockets(options=second) as other,
+    ):
         addresses = [f"http://{each.address}" for each in (one, other)]
         assert await asked(*addresses) == (0, "".join(f"{each}: good\n" for each in addresses))
 
 
 async def test_shards_that_mistake_themselves_fail() -> None:
     """A shard with another ordinal or number of shards than the chart's fails."""
-    async with running(options=replace(ANYWHERE, shard=Shard(1, 3))) as at_work:
+    async with running_on_sockets(options=replace(ANYWHERE, shard=Shard(1, 3))) as at_work:
         code, output = await asked(f"http://{at_work.address}")
     assert code == 1
     assert 'lacks flashback_exporter_shard_ordinal{shard_ordinal="0"}' in output
@@ -49,7 +52,7 @@ async def test_shards_that_mistake_themselves_fail() -> None:
 
 async def test_metrics_elsewhere_fail() -> None:
     """A page that is not where Prometheus is told to look fails."""
-    async with running() as at_work:
+    async with running_on_sockets() as at_work:
         code, output = await asked(f"http://{at_work.address}", TELEMETRY_PATH="/other")
     assert (code, "no metrics: 404" in output) == (1, True)
 
@@ -69,7 +72,7 @@ async def test_guarded_shards_pass(tmp_path: Path, guard: str, scheme: str) -> N
     """A password is not the pod's to know, and a certificate not its to trust."""
     path = Site(tmp_path, guard).path
     options = replace(ANYWHERE, web_config_file=path, health_without_auth=True)
-    async with running(options=options) as at_work:
+    async with running_on_sockets(options=options) as at_work:
         address = f"{scheme}://{at_work.address}"
         assert await asked(address) == (0, f"{address}: good\n")
 

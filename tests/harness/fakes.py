@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -145,43 +144,6 @@ def failure(
 def after(now: Instant, seconds: float) -> Instant:
     """The moment `seconds` later, on both clocks."""
     return Instant(now.wall + seconds, now.monotonic + seconds)
-
-
-class FastClock:
-    """A clock that starts at a chosen time of day and runs faster than real time."""
-
-    def __init__(self, wall: float = NOON, speed: float = 1.0) -> None:
-        self._wall = wall
-        self._speed = speed
-        self._start = time.monotonic()
-
-    def now(self) -> Instant:
-        passed = self.monotonic()
-        return Instant(self._wall + passed, passed)
-
-    def wall(self) -> float:
-        """The wall half of `now`, as the simulator wants it."""
-        return self.now().wall
-
-    def monotonic(self) -> float:
-        return (time.monotonic() - self._start) * self._speed
-
-    def jump_wall(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as an administrator does."""
-        self._wall += seconds
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self._speed)
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        try:
-            async with self.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            pass
-
-    def timeout(self, seconds: float) -> asyncio.Timeout:
-        return asyncio.timeout(seconds / self._speed)
 
 
 def jwt(**claims: object) -> str:

@@ -1,23 +1,29 @@
-"""The exporter against the simulator, in this process and over real sockets, at any speed."""
+"""The exporter against the simulator, in this process: on virtual time, or over real sockets."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 
 from exporter import simulator
 from exporter.app import Options, run_app
+from exporter.clock import Clock, SystemClock
 from exporter.config import parse
 from exporter.simulator.server import serve
 from exporter.web.server import ListenAddress
-from tests.harness.fakes import NOON, FastClock
+from tests.harness.fakes import NOON
 from tests.harness.scrapes import Sample, Scrape
+from tests.harness.simulated_network import API_URL, connect_to, serve_on
+from tests.harness.virtual_loop import VirtualClock
 
 ANYWHERE = Options((ListenAddress("127.0.0.1", 0),))
 BUCKETS = ("b1", "b2", "b3")
@@ -33,44 +39,59 @@ def document(api: str, *, buckets: tuple[str, ...] = BUCKETS, **settings: object
     )
 
 
+@dataclass(frozen=True, slots=True)
 class Running:
     """An exporter at work, and the simulator that it asks."""
 
-    def __init__(
-        self,
-        api: simulator.Simulator,
-        client: httpx.AsyncClient,
-        clock: FastClock,
-        reload_requested: asyncio.Event,
-    ) -> None:
-        self.api = api
-        self.clock = clock
-        self.reload_requested = reload_requested
-        self.address = client.base_url.netloc.decode()
-        self._client = client
+    api: simulator.Simulator
+    client: httpx.AsyncClient
+    clock: Clock
+    reload_requested: asyncio.Event
+    longest_wait: float
+    """Seconds after which what a test waits for will never come."""
+
+    @property
+    def address(self) -> str:
+        """Where it serves, as `host:port`."""
+        return self.client.base_url.netloc.decode()
 
     async def scrape(self) -> Scrape:
-        return Scrape((await self._client.get("/metrics")).text)
+        return Scrape((await self.client.get("/metrics")).text)
 
     async def status(self, path: str) -> int:
-        return (await self._client.get(path)).status_code
+        return (await self.client.get(path)).status_code
 
     async def request(self, method: str, path: str) -> httpx.Response:
         """The answer of one of the exporter's endpoints."""
-        return await self._client.request(method, path)
+        return await self.client.request(method, path)
 
     async def wait_until(self, holds: Callable[[], bool]) -> None:
         """Return when something has come to hold, without a scrape."""
-        async with asyncio.timeout(60):
-            while not holds():  # noqa: ASYNC110 - what it waits for is behind sockets
-                await asyncio.sleep(0.01)
+        start = self.clock.monotonic()
+        while not holds():
+            await self._pause(start)
 
     async def scrape_when(self, holds: Callable[[Scrape], bool]) -> Scrape:
         """The first page of which something holds."""
-        async with asyncio.timeout(60):
-            while not holds(page := await self.scrape()):
-                pass
+        start = self.clock.monotonic()
+        while not holds(page := await self.scrape()):
+            await self._pause(start)
         return page
+
+    async def _pause(self, start: float) -> None:
+        """Wait before looking again: at first for a moment, then for a part of the time so far."""
+        passed = self.clock.monotonic() - start
+        if passed > self.longest_wait:
+            raise TimeoutError("what the test waits for does not come")
+        await self.clock.sleep(max(0.02, passed / 10))
+
+
+@dataclass(frozen=True, slots=True)
+class RunningOnVirtualTime(Running):
+    """One whose wall clock can be set, too."""
+
+    clock: VirtualClock
+    longest_wait: float = 4 * 3600.0
 
 
 @asynccontextmanager
@@ -78,23 +99,58 @@ async def running(
     scenarios: str | tuple[simulator.InjectedFault, ...] = "",
     *,
     wall: float = NOON,
-    speed: float = 1.0,
     options: Options = ANYWHERE,
     text: Callable[[str], str] = document,
     path: Path = Path("config.yaml"),
     **simulated: Any,  # noqa: ANN401 - the simulator's own settings
-) -> AsyncIterator[Running]:
-    """The exporter polls a simulator that plays these scenarios.
+) -> AsyncIterator[RunningOnVirtualTime]:
+    """The exporter polls a simulator that plays these scenarios, on virtual time.
 
-    `text` makes the configuration from the API's URL, anew for each reload.
+    The test must be marked with `virtual_time`. `text` makes the configuration from the API's URL,
+    anew for each reload.
     """
-    clock = FastClock(wall, speed)
+    clock = VirtualClock(wall)
     reload_requested = asyncio.Event()
     api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
+    with TemporaryDirectory() as directory:
+        socket = Path(directory) / "socket"
+        async with (
+            run_app(
+                lambda: parse(text(API_URL), path=path, environ={}),
+                options,
+                clock,
+                Random(0),
+                reload_requested,
+                connect=connect_to(api),
+                serve=serve_on(socket),
+            ),
+            httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url="http://exporter"
+            ) as client,
+        ):
+            yield RunningOnVirtualTime(api, client, clock, reload_requested)
+
+
+@asynccontextmanager
+async def running_on_sockets(
+    scenarios: str | tuple[simulator.InjectedFault, ...] = "",
+    *,
+    wall: float = NOON,
+    options: Options = ANYWHERE,
+    text: Callable[[str], str] = document,
+    **simulated: Any,  # noqa: ANN401 - the simulator's own settings
+) -> AsyncIterator[Running]:
+    """The same in real time and over real sockets, for what needs them."""
+    started = time.monotonic()
+    clock = SystemClock(lambda: wall + time.monotonic() - started)
+    reload_requested = asyncio.Event()
+    api = simulator.Simulator(
+        now=lambda: clock.now().wall, scenarios=scenarios, keep=100_000, **simulated
+    )
     async with (
         serve(api) as url,
         run_app(
-            lambda: parse(text(url), path=path, environ={}),
+            lambda: parse(text(url), path=Path("config.yaml"), environ={}),
             options,
             clock,
             Random(0),
@@ -102,7 +158,7 @@ async def running(
         ) as (address,),
         httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,
     ):
-        yield Running(api, client, clock, reload_requested)
+        yield Running(api, client, clock, reload_requested, longest_wait=60.0)
 
 
 def all_polled(page: Scrape) -> bool:

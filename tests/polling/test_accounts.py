@@ -1,4 +1,4 @@
-"""Accounts that log in and find their buckets, against the simulator over real sockets."""
+"""Accounts that log in and find their buckets, against the simulator, on virtual time."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from exporter import simulator
 from exporter.logs import configure
-from exporter.polling.runner import NO_CHANGE, Runner
 from exporter.simulator import CallKind, Mfa, Spelling, TokenRules, User
 from tests.harness.scrapes import Scrape
 from tests.harness.stack import ANYWHERE, Running, running
+
+pytestmark = pytest.mark.virtual_time
 
 PASSWORD = "pa55word-s3cret"
 OPS = User("ops@example.com", PASSWORD)
@@ -76,7 +75,7 @@ async def test_tokens_of_two_seconds_for_five_hundred_polls(spelling: Spelling) 
     rules = TokenRules(lifetime=2.0, delay=0.01, spelling=spelling)
     text = logging_in(buckets=ids)
     with capture_logs() as events:
-        async with running(text=text, users=[OPS], rules=rules, speed=2) as at_work:
+        async with running(text=text, users=[OPS], rules=rules) as at_work:
             record = at_work.api.record
             await at_work.wait_until(lambda: record.answers[200] >= 300)
             at_work.api.play("refresh-refused")
@@ -110,10 +109,9 @@ async def test_closed_door_is_not_hammered(user: User) -> None:
     """A login that cannot succeed fails its buckets, and is tried a handful of times."""
     ids = tuple(f"b{number}" for number in range(30))
     text = logging_in(buckets=ids, interval="1m, poll_timeout: 1m")
-    async with running(text=text, users=[user], speed=100) as at_work:
+    async with running(text=text, users=[user]) as at_work:
         await at_work.scrape_when(lambda page: reasons(page) == {"unauthorized"})
-        start = at_work.clock.monotonic()
-        await at_work.wait_until(lambda: at_work.clock.monotonic() > start + 600)
+        await at_work.clock.sleep(600)
         made = at_work.api.record.calls_by_kind
         allowed = 14 if user.mfa is Mfa.PARTIAL else 7
         assert 2 <= made[CallKind.LOGIN] + made[CallKind.REFRESH] <= allowed
@@ -123,9 +121,8 @@ async def test_bucket_that_is_always_refused_does_not_hurry_the_others() -> None
     """One bucket's 401 renews the token in vain; the account's other re-checks stay rare."""
     text = logging_in(buckets=("bad", "gone", "good"), interval="1m, poll_timeout: 1m")
     trouble = "unauthorized/share=1/bucket=bad,not-found/share=1/bucket=gone"
-    async with running(trouble, text=text, users=[OPS], speed=100) as at_work:
-        start = at_work.clock.monotonic()
-        await at_work.wait_until(lambda: at_work.clock.monotonic() > start + 1200)
+    async with running(trouble, text=text, users=[OPS]) as at_work:
+        await at_work.clock.sleep(1200)
         calls = at_work.api.record.calls
         assert calls["good"] > 15
         assert calls["gone"] <= 8
@@ -141,7 +138,7 @@ async def test_fixed_password_is_used_at_once(tmp_path: Path) -> None:
     def text(api: str) -> str:
         return base(api).replace(f"password: {PASSWORD}", f"password_file: {file}")
 
-    async with running(text=text, users=[OPS], speed=20) as at_work:
+    async with running(text=text, users=[OPS]) as at_work:
         await at_work.scrape_when(lambda page: reasons(page) == {"unauthorized"})
         file.write_text(f"{PASSWORD}\n")
         start = at_work.clock.monotonic()
@@ -163,7 +160,7 @@ async def test_swapped_secret_is_followed_without_a_failed_reading(tmp_path: Pat
             f"    authorization: {{credentials_file: {tmp_path}/token}}\n    buckets: [b1, b2]\n"
         )
 
-    async with running(text=text, tokens={"token-0"}, speed=20) as at_work:
+    async with running(text=text, tokens={"token-0"}) as at_work:
         await at_work.scrape_when(lambda page: up(page) == {"b1", "b2"})
         for number in range(1, 4):
             (tmp_path / "..new").symlink_to(f"..{number}")
@@ -208,10 +205,9 @@ async def test_hanging_login_is_made_once_for_all() -> None:
     """Forty buckets that wait for a login which never answers lead to a few attempts a minute."""
     ids = tuple(f"b{number}" for number in range(40))
     text = logging_in(buckets=ids, interval="5s")
-    async with running("hang/call=login/share=1", text=text, users=[OPS], speed=10) as at_work:
+    async with running("hang/call=login/share=1", text=text, users=[OPS]) as at_work:
         await at_work.scrape_when(lambda page: reasons(page) == {"timeout"})
-        start = at_work.clock.monotonic()
-        await at_work.wait_until(lambda: at_work.clock.monotonic() > start + 60)
+        await at_work.clock.sleep(60)
         assert 1 <= at_work.api.record.calls_by_kind[CallKind.LOGIN] <= 10
         at_work.api.play("")
         await at_work.scrape_when(lambda page: up(page) == set(ids))
@@ -227,7 +223,7 @@ DISCOVERED = (
 async def test_buckets_are_found_and_followed() -> None:
     """Found buckets are polled at once, vanished ones go with all their series."""
     text = logging_in(discovery="{refresh_interval: 10s, exclude: ['.*-test']}")
-    async with running(text=text, users=[OPS], buckets=DISCOVERED, speed=20) as at_work:
+    async with running(text=text, users=[OPS], buckets=DISCOVERED) as at_work:
         page = await at_work.scrape_when(lambda page: up(page) == {"d1", "d3"})
         info = page.all("flashback_bucket_info", bucket_id="d3")[0].labels
         assert (info["name"], info["workspace_id"]) == ("backups", "workspace-2")
@@ -272,7 +268,7 @@ async def test_one_workspace_alone() -> None:
 async def test_listing_that_fails_keeps_what_was_found() -> None:
     """While the listing fails its buckets are polled on; an empty one must come twice."""
     text = logging_in(discovery="{refresh_interval: 10s}")
-    async with running(text=text, users=[OPS], buckets=DISCOVERED, speed=20) as at_work:
+    async with running(text=text, users=[OPS], buckets=DISCOVERED) as at_work:
         await at_work.scrape_when(lambda page: len(up(page)) == 3)
         at_work.api.play("list-5xx/share=1")
         page = await at_work.scrape_when(
@@ -293,51 +289,13 @@ async def test_listing_that_fails_keeps_what_was_found() -> None:
 async def test_discovery_that_never_worked_is_tried_and_ready(scenario: str) -> None:
     """An account whose listing fails from the start shows as such, and holds up nobody."""
     text = logging_in(discovery="{}", buckets=("by-hand",))
-    async with running(f"{scenario}/share=1", text=text, users=[OPS], speed=20) as at_work:
+    async with running(f"{scenario}/share=1", text=text, users=[OPS]) as at_work:
         page = await at_work.scrape_when(lambda page: page.has("flashback_account_discovery_up"))
         assert page.value("flashback_account_discovery_up") == 0
         assert page.value("flashback_account_discovered_buckets") == 0
         assert not page.has("flashback_account_discovery_last_success_timestamp_seconds")
         await at_work.scrape_when(lambda page: page.has("flashback_bucket_up"))
         assert await at_work.status("/-/ready") == 200
-
-
-async def test_listings_that_arrive_together_are_planned_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Thirty accounts that find their buckets at the start lead to a few plans, not to thirty."""
-    plan, plans, answered = Runner.plan, [0], Event()
-
-    def slow_plan(self: Runner, known: Any, change: Any = NO_CHANGE) -> Any:  # noqa: ANN401 - as it is
-        plans[0] += 1
-        if change.listed:
-            answered.wait(60)
-        return plan(self, known, change)
-
-    monkeypatch.setattr(Runner, "plan", slow_plan)
-    accounts = "".join(
-        f"  - {{name: a{number}, authorization: {{credentials: t}}, discovery: {{}}}}\n"
-        for number in range(30)
-    )
-
-    def text(api: str) -> str:
-        return (
-            f"global: {{base_url: '{api}', max_requests_per_second: 1000}}\naccounts:\n{accounts}"
-        )
-
-    async with running(text=text, buckets=DISCOVERED) as at_work:
-        await at_work.wait_until(lambda: at_work.api.record.calls_by_kind[CallKind.LIST] == 30)
-        page = await at_work.scrape()
-        assert not page.has("flashback_account_discovery_up"), (
-            "listed and known at once, or neither"
-        )
-        assert page.value("flashback_exporter_buckets") == 0
-        answered.set()
-        page = await at_work.scrape_when(
-            lambda page: len(page.all("flashback_account_discovery_up")) == 30
-        )
-        assert page.value("flashback_exporter_buckets") == len(DISCOVERED)
-    assert plans[0] <= 5, "the first, one for what came first, a few for what came meanwhile"
 
 
 async def test_odd_entries_do_no_harm() -> None:
@@ -357,7 +315,7 @@ async def test_429_pauses_the_account_that_got_it_alone() -> None:
         return f"global: {{base_url: '{api}', poll_interval: 5s}}\naccounts:\n{accounts}"
 
     storm = "429-storm/share=1/bucket=storm-1/bucket=storm-2"
-    async with running(storm, text=text, speed=20) as at_work:
+    async with running(storm, text=text) as at_work:
         paused = "flashback_account_paused_until_timestamp_seconds"
         page = await at_work.scrape_when(lambda page: page.has(paused, account="storm"))
         assert not page.has(paused, account="calm")
@@ -394,7 +352,7 @@ async def test_no_secret_is_ever_shown(scenario: str) -> None:
     text = logging_in(discovery="{refresh_interval: 10s}", buckets=("by-hand",))
     rules = TokenRules(lifetime=2.0)
     async with running(
-        scenario, text=text, users=[OPS], rules=rules, buckets=(*DISCOVERED, "by-hand"), speed=20
+        scenario, text=text, users=[OPS], rules=rules, buckets=(*DISCOVERED, "by-hand")
     ) as at_work:
         record = at_work.api.record
         await at_work.wait_until(lambda: record.calls_by_kind[CallKind.LIST] > 2)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import date
 from functools import partial
+
+import pytest
 
 from exporter.model import SECONDS_PER_DAY, Instant, Timing, midnight
 from exporter.simulator import Simulator
@@ -13,15 +14,14 @@ from tests.harness.fakes import MIDNIGHT, NOON
 from tests.harness.scrapes import Scrape
 from tests.harness.stack import BUCKETS, document, running
 
+pytestmark = pytest.mark.virtual_time
+
 UPTIME = "flashback_node_uptime_previous_day_ratio"
 LATENCY = "flashback_node_latency_average_previous_day_seconds"
 FIELDS: dict[str, tuple[str, Callable[[float], float]]] = {
     UPTIME: ("perc_uptime", lambda percent: percent / 100),
     LATENCY: ("avg_latency_ms", lambda ms: ms / 1000),
 }
-PATIENT = partial(document, poll_timeout="50s")
-"""As configuration: a poll may take long, as the time of these tests runs so fast."""
-
 YESTERDAY = Timing().newest_ended_day(NOON)
 TODAY = Instant(NOON, 0).day
 
@@ -53,13 +53,12 @@ def shown(page: Scrape, name: str) -> set[tuple[str, str, str, float]]:
 
 async def test_final_figures_are_those_of_the_day_before() -> None:
     """Right after the first good poll yesterday is asked for, once, and shown as it was said."""
-    async with running(speed=100, text=PATIENT) as stack:
+    async with running() as stack:
         page = await stack.scrape_when(all_known)
-        begun = stack.clock.monotonic()
         for name in FIELDS:
             assert shown(page, name)
             assert shown(page, name) == said(stack.api, name, YESTERDAY)
-        await stack.wait_until(lambda: stack.clock.monotonic() > begun + 600)
+        await stack.clock.sleep(600)
         asked = [each.bucket for each in stack.api.record.served if each.day == YESTERDAY]
     assert sorted(asked) == sorted(BUCKETS)
 
@@ -67,17 +66,18 @@ async def test_final_figures_are_those_of_the_day_before() -> None:
 async def test_next_day_takes_over_after_the_grace() -> None:
     """At midnight nothing changes; after the grace each bucket moves on to the day that ended."""
     settings = partial(document, poll_interval="5m", poll_timeout="5m", stale_after="1h")
-    async with running(speed=300, wall=MIDNIGHT - 600, text=settings) as stack:
+    async with running(wall=MIDNIGHT - 600, text=settings) as stack:
         await stack.scrape_when(all_known)
         grace_ends = MIDNIGHT + 600
         page = await stack.scrape()
         while stack.clock.wall() < grace_ends:
             assert shown(page, UPTIME) == said(stack.api, UPTIME, YESTERDAY)
+            await stack.clock.sleep(5)
             page = await stack.scrape()
         page = await stack.scrape_when(lambda page: not page.all(UPTIME))
         assert stack.clock.wall() >= grace_ends
         while not all_known(page):
-            await asyncio.sleep(0.05)  # an hour passes in seconds
+            await stack.clock.sleep(5)
             page = await stack.scrape()
             assert shown(page, UPTIME) <= said(stack.api, UPTIME, TODAY)
         assert shown(page, UPTIME) == said(stack.api, UPTIME, TODAY)
@@ -85,13 +85,12 @@ async def test_next_day_takes_over_after_the_grace() -> None:
 
 async def test_empty_answer_is_asked_again_before_it_is_believed() -> None:
     """A previous day without figures is asked for again, gently, until there are some to show."""
-    async with running("empty-past-days", speed=100, text=PATIENT) as stack:
+    async with running("empty-past-days") as stack:
 
         def asked() -> int:
             return sum(each.day == YESTERDAY for each in stack.api.record.served)
 
-        begun = stack.clock.monotonic()
-        await stack.wait_until(lambda: stack.clock.monotonic() > begun + 1800)
+        await stack.clock.sleep(1800)
         assert 3 * len(BUCKETS) <= asked() <= 6 * len(BUCKETS), (
             "after 0, 1, 3, 7, 15 and 31 minutes"
         )
@@ -103,9 +102,8 @@ async def test_empty_answer_is_asked_again_before_it_is_believed() -> None:
 
 async def test_api_without_past_days_does_no_harm() -> None:
     """Where only today can be had, there is no sample, the buckets are up, and it asks gently."""
-    async with running("no-past-days", speed=100, text=PATIENT) as stack:
-        begun = stack.clock.monotonic()
-        await stack.wait_until(lambda: stack.clock.monotonic() > begun + 1800)
+    async with running("no-past-days") as stack:
+        await stack.clock.sleep(1800)
         page = await stack.scrape()
         refused = stack.api.record.answers[400]
     assert not page.all(UPTIME)

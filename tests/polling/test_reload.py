@@ -1,4 +1,4 @@
-"""Another configuration for a running exporter."""
+"""Another configuration for a running exporter, on virtual time."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from exporter.polling.reload import READ_SECONDS, ConfigFiles, Reloader
 from tests.config.samples import ACCOUNT
 from tests.harness.fakes import FakeClock, settle
 from tests.harness.stack import ANYWHERE, BUCKETS, Running, all_polled, document, running
+
+pytestmark = pytest.mark.virtual_time
 
 LIFECYCLE = replace(ANYWHERE, lifecycle=True)
 LOADED = "flashback_exporter_config_last_reload_success_timestamp_seconds"
@@ -178,9 +180,7 @@ async def test_reload_cuts_off_running_polls_and_makes_them_again() -> None:
     """Polls that hang while the configuration is reloaded are asked for anew."""
     file = File()
     async with running("hang/share=1", options=LIFECYCLE, text=file.text) as at_work:
-        async with asyncio.timeout(20):
-            while sum(at_work.api.record.calls.values()) < len(BUCKETS):
-                await settle()
+        await at_work.wait_until(lambda: sum(at_work.api.record.calls.values()) == len(BUCKETS))
         at_work.api.play("")
         file.edits = [("- 'b1'", "- {id: b1, name: renamed}")]
         assert (await reload(at_work))[0] == 200
@@ -191,7 +191,7 @@ async def test_reload_cuts_off_running_polls_and_makes_them_again() -> None:
 async def test_many_reloads_lose_nothing() -> None:
     """Reloads one after the other, while polls run, leave every bucket polled and none twice."""
     file = File(poll_interval="5s", stale_after="5m")
-    async with running(options=LIFECYCLE, text=file.text, speed=20) as at_work:
+    async with running(options=LIFECYCLE, text=file.text) as at_work:
         for number in range(20):
             file.edits = [("- 'b1'", f"- {{id: b1, name: name-{number}}}")]
             assert (await reload(at_work))[0] == 200
@@ -202,7 +202,7 @@ async def test_many_reloads_lose_nothing() -> None:
 async def test_another_token_is_tried_at_once() -> None:
     """A reload with the right token does not wait for the re-checks of the wrong one."""
     file = File(poll_interval="1h")
-    async with running(options=LIFECYCLE, text=file.text, tokens={"right"}, speed=20) as at_work:
+    async with running(options=LIFECYCLE, text=file.text, tokens={"right"}) as at_work:
         await at_work.scrape_when(
             lambda page: len(page.all("flashback_bucket_failing", reason="unauthorized")) == 3
         )
@@ -242,7 +242,7 @@ async def test_changed_files_are_noticed(tmp_path: Path) -> None:
     tokens.write_text("- from-file\n")
     file = File()
     file.edits = [("buckets:\n", f"bucket_files: ['{tokens}']\n    buckets:\n")]
-    async with running(text=file.text, speed=20) as at_work:
+    async with running(text=file.text) as at_work:
         await at_work.scrape_when(
             lambda page: page.has("flashback_bucket_up", bucket_id="from-file")
         )

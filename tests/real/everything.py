@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from exporter.simulator import User
-from tests.harness.stack import Running, running
+from tests.harness.stack import Running, running_on_sockets
 from tests.real.programs import until
 
 FAILING = {
@@ -72,7 +72,9 @@ def _document(api: str) -> str:
 @asynccontextmanager
 async def exporter_of_everything() -> AsyncIterator[Running]:
     """The exporter, from its start; see `complete`."""
-    async with running(_SCENARIOS, text=_document, users=[USER], tokens={"t0"}) as at_work:
+    async with running_on_sockets(
+        _SCENARIOS, text=_document, users=[USER], tokens={"t0"}
+    ) as at_work:
         yield at_work
 
 

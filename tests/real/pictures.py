@@ -7,21 +7,25 @@ is what the simulator said; nothing is touched up.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import httpx
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser
 
 from tests.harness.fakes import NOON
-from tests.harness.stack import Running, running
+from tests.harness.stack import running
+from tests.harness.virtual_loop import VirtualLoop
 from tests.real.browser import TIMEOUTS, chromium
 from tests.real.programs import program
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-SPEED = 40.0
 POLLS = 28
 BEGIN = NOON - 434 * 60
 """A time at which the simulator's nodes are all well, and so that it ends in `node-outage`."""
@@ -65,15 +69,36 @@ def document(api: str) -> str:
     return text
 
 
-@asynccontextmanager
-async def troubled() -> AsyncIterator[Running]:
-    """An exporter that has polled for a while, lately with trouble."""
-    async with running(TROUBLE_FROM_THE_START, wall=BEGIN, speed=SPEED, text=document) as at_work:
-        start = at_work.clock.now().wall
-        await at_work.wait_until(lambda: at_work.clock.now().wall > start + POLLS * 60 - 300)
+Saved: TypeAlias = dict[str, httpx.Response]
+"""Answers of an exporter by path."""
+
+
+async def troubled_pages() -> Saved:
+    """The pages of an exporter that has polled for a while on virtual time, lately with trouble."""
+    async with running(TROUBLE_FROM_THE_START, wall=BEGIN, text=document) as at_work:
+        await at_work.clock.sleep((POLLS - 5) * 60)
         at_work.api.play(TROUBLE_LATER)
-        await at_work.wait_until(lambda: at_work.clock.now().wall > start + POLLS * 60)
-        yield at_work
+        await at_work.clock.sleep(5 * 60)
+        saved = {shot.path: await at_work.request("GET", shot.path) for shot in SHOTS}
+        assets = re.findall(r'"\.(/[^"?]+\.(?:css|js|svg))"', saved["/"].text)
+        return saved | {path: await at_work.request("GET", path) for path in assets}
+
+
+@asynccontextmanager
+async def serving(saved: Saved) -> AsyncIterator[str]:
+    """Serve the answers as they are; yields the `host:port`."""
+
+    async def answer(request: web.Request) -> web.Response:
+        found = saved.get(request.path_qs)
+        if found is None:
+            raise web.HTTPNotFound
+        headers = {"Content-Type": found.headers["content-type"]}
+        return web.Response(body=found.content, headers=headers)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield f"{server.host}:{server.port}"
 
 
 async def take(browser: Browser, shot: Shot, address: str, directory: Path) -> None:
@@ -89,14 +114,16 @@ async def take(browser: Browser, shot: Shot, address: str, directory: Path) -> N
     await page.close()
 
 
-async def make(directory: Path) -> None:
+async def make(saved: Saved, directory: Path) -> None:
     """Take all pictures."""
-    async with chromium(program("chromium")) as browser, troubled() as at_work:
+    async with chromium(program("chromium")) as browser, serving(saved) as address:
         for shot in SHOTS:
-            await take(browser, shot, at_work.address, directory)
+            await take(browser, shot, address, directory)
 
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if sys.argv[1:] else PICTURES
     target.mkdir(parents=True, exist_ok=True)
-    asyncio.run(make(target))
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        pages = runner.run(troubled_pages())
+    asyncio.run(make(pages, target))

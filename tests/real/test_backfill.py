@@ -21,7 +21,7 @@ from exporter.backfill import first_moment_to_ask
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Timing, midnight
 from exporter.simulator import World
-from tests.harness.stack import Running, document, running
+from tests.harness.stack import Running, document, running_on_sockets
 from tests.real.databases import Database, Series
 from tests.real.programs import TIMEOUTS, started, until
 
@@ -88,7 +88,7 @@ async def backfilled(directory: Path) -> AsyncIterator[Past]:
         urls.append(url)
         return document(url, buckets=BUCKETS, poll_interval="5s", max_requests_per_second="1000")
 
-    async with running(wall=time.time(), text=text) as at_work:
+    async with running_on_sockets(wall=time.time(), text=text) as at_work:
         began = time.time()
         last = newest_day(began)
         days = [last - timedelta(days=number) for number in reversed(range(DAYS))]

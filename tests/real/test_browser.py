@@ -18,7 +18,7 @@ from exporter.model import Bucket, Reason
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.snapshot import AccountStatus, ConfigStatus
 from tests.harness.fakes import NOON, after, failure, node, reading
-from tests.harness.stack import all_polled, running
+from tests.harness.stack import all_polled, running_on_sockets
 from tests.real.browser import TIMEOUTS, Complaints, chromium
 from tests.real.pictures import SHOTS, document, take
 from tests.real.programs import program, started
@@ -123,7 +123,7 @@ async def visiting(
 async def test_a_real_exporter_is_drawn() -> None:
     """What the exporter polls is on the page; the browser has nothing to complain about."""
     async with (
-        running("not-found/share=1/bucket=b2") as at_work,
+        running_on_sockets("not-found/share=1/bucket=b2") as at_work,
         chromium(program("chromium")) as browser,
     ):
         await at_work.scrape_when(all_polled)

@@ -23,7 +23,7 @@ import pytest_asyncio
 
 from exporter.simulator import User
 from tests.harness.scrapes import Scrape
-from tests.harness.stack import running
+from tests.harness.stack import running_on_sockets
 from tests.monitoring.rendered import Expression, Rendered, filled, rendered
 from tests.real.databases import Database, prometheus, victoria_metrics
 from tests.real.programs import TIMEOUTS, until
@@ -190,7 +190,7 @@ async def watched(
     now = time.time()
     async with AsyncExitStack() as stack:
         at_work = await stack.enter_async_context(
-            running(
+            running_on_sockets(
                 SCENARIOS,
                 wall=now - now % 3600 + OUTAGE,
                 text=document,

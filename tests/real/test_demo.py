@@ -61,7 +61,7 @@ async def test_demo_arrives_in_prometheus(prometheus_path: str, tmp_path: Path) 
     """The demo's three buckets are in Prometheus as they are on its page."""
     async with (
         demo(tmp_path / "demo.log") as address,
-        prometheus(prometheus_path, tmp_path, {"flashback": address}, "250ms") as database,
+        prometheus(prometheus_path, tmp_path, {"flashback": address}, "2s") as database,
         httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client,
     ):
         page, stored = await until(Watched(client, database).while_it_held_still)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.harness.stack import ANYWHERE, all_polled, running
+from tests.harness.stack import ANYWHERE, all_polled, running_on_sockets
 from tests.real.programs import TIMEOUTS
 
 
@@ -27,7 +27,7 @@ async def test_linter_has_nothing_to_say(promtool_path: str, *, runtime_metrics:
     """Names, types, units and HELP texts are as Prometheus wants them, the library's included."""
     options = replace(ANYWHERE, exporter_metrics=runtime_metrics)
     trouble = "bad-request/share=1/bucket=b2,unknown-status/bucket=b3"
-    async with running(trouble, options=options) as at_work:
+    async with running_on_sockets(trouble, options=options) as at_work:
         await at_work.scrape_when(all_polled)
         async with httpx.AsyncClient(trust_env=False) as client:
             page = (await client.get(f"http://{at_work.address}/metrics")).content

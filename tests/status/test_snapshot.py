@@ -1,4 +1,4 @@
-"""The running exporter as pages and JSON show it, against the simulator over real sockets."""
+"""The running exporter as pages and JSON show it, against the simulator, on virtual time."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from tests.harness.stack import ANYWHERE, BUCKETS, FIELDS, Running, document, ru
 from tests.status.test_api import VALIDATOR
 from tests.web.markup import Markup
 
+pytestmark = pytest.mark.virtual_time
+
 PASSWORD = "pa55word-s3cret"
 PATHS = ("/", "/help", "/api/v1/status")
 LIFECYCLE = replace(ANYWHERE, lifecycle=True)
@@ -41,7 +43,7 @@ async def status_when(at_work: Running, holds: Callable[[dict[str, Any]], bool])
     """The first answer of which something holds."""
     await at_work.scrape_when(lambda page: page.has("flashback_bucket_up"))
     while not holds(said := await status(at_work)):
-        pass
+        await at_work.clock.sleep(1)
     return said
 
 
@@ -75,7 +77,7 @@ async def test_it_says_what_the_metrics_say() -> None:
 
 async def test_polls_are_remembered_and_planned() -> None:
     """Each poll is one more in the picture, and the next one is due within an interval."""
-    async with running(speed=60) as at_work:
+    async with running() as at_work:
         said = await status_when(at_work, polled(3))
         for bucket in said["buckets"]:
             assert [poll["reason"] for poll in bucket["polls"]] == [None] * len(bucket["polls"])
@@ -88,7 +90,7 @@ async def test_polls_are_remembered_and_planned() -> None:
 
 async def test_failures_have_their_message() -> None:
     """What the server said, the reason and what to do are on the pages and in the JSON."""
-    async with running("not-found/share=1/bucket=b2", speed=10) as at_work:
+    async with running("not-found/share=1/bucket=b2") as at_work:
         said = await status_when(at_work, polled(1))
         (bucket,) = (await status(at_work, "?bucket_id=b2"))["buckets"]
         assert bucket["reason"] == "not_found"
@@ -175,7 +177,7 @@ async def test_before_the_first_listing() -> None:
 
 async def test_the_previous_day_is_shown() -> None:
     """The final figures of the day before are on the bucket's page."""
-    async with running(speed=10) as at_work:
+    async with running() as at_work:
         said = await status_when(
             at_work, lambda said: all(bucket["previous_day"] for bucket in said["buckets"])
         )
@@ -198,7 +200,6 @@ async def test_no_secret_is_on_it(scenario: str) -> None:
     )
     async with running(
         scenario,
-        speed=10,
         text=lambda api: lines % api,
         users=[User("ops@example.com", PASSWORD)],
         buckets=found,

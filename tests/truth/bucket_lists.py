@@ -9,7 +9,7 @@ from typing import TypeAlias
 from tests.truth.clock import JumpingClock
 from tests.truth.pages import Page, Series
 from tests.truth.plan import Plan, PlannedAccount
-from tests.truth.readings import Moment
+from tests.truth.readings import SLACK
 from tests.truth.recorder import AnswerRecorder, ListedBucket, Span
 
 INFO = "flashback_bucket_info"
@@ -29,12 +29,10 @@ class BucketLists:
         self._recorder = recorder
         self._clock = clock
         self._before: dict[str, list[Found]] = {}
-        self._successes: dict[str, tuple[float | None, float]] = {}
-        """The last success of each account as a page says it, and how busy all was then."""
 
-    def findings(self, page: Page, plan: Plan, moment: Moment) -> Iterator[str]:
+    def findings(self, page: Page, plan: Plan, at: float) -> Iterator[str]:
         """Which buckets are missing, too many, or named otherwise."""
-        possible = {account.name: self._found(page, account, moment) for account in plan.accounts}
+        possible = {account.name: self._found(page, account, at) for account in plan.accounts}
         for name, options in possible.items():
             if not options:
                 yield f"what discovery says of {name} agrees with no listing"
@@ -57,7 +55,7 @@ class BucketLists:
         """Another configuration is at work: what was possible before it is not any more."""
         self._before = {}
 
-    def _found(self, page: Page, account: PlannedAccount, moment: Moment) -> list[Found]:
+    def _found(self, page: Page, account: PlannedAccount, at: float) -> list[Found]:
         """What listings may have told, as far as the page says that they were taken in."""
         count = page.by(COUNT, "account").get(account.name)
         success = page.by(SUCCESS, "account").get(account.name)
@@ -65,21 +63,18 @@ class BucketLists:
             return [()] if (count, success) == (None, None) else []
         if success is None:
             return [()] if not count else []
-        known = self._successes.get(account.name, (None, 0.0))
-        if known[0] != success:
-            known = self._successes[account.name] = (success, moment.slack)
-        latest = moment.after + ROUNDING
+        latest = at + ROUNDING
         ends = [end for end in self._clock.moments(success) if end <= latest]
         return [
             entries
             for end in ends
-            for entries in self._told(self._span(end, known[1]))
+            for entries in self._told(self._span(end))
             if sum(map(account.discovery.matches, entries)) == count
         ]
 
-    def _span(self, end: float, slack: float) -> Span:
+    def _span(self, end: float) -> Span:
         """When the listing must have been sent that was taken in at `end`."""
-        start = end - slack
+        start = end - SLACK
         return (start - self._clock.slept(start, end), end + ROUNDING)
 
     def _told(self, span: Span) -> Iterator[Found]:

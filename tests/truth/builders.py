@@ -12,7 +12,6 @@ from tests.truth.clock import JumpingClock
 from tests.truth.facts import Row, facts
 from tests.truth.pages import page
 from tests.truth.plan import Plan, PlannedAccount, PlannedBucket
-from tests.truth.readings import Moment
 from tests.truth.recorder import AnswerRecorder
 
 NAMES = {
@@ -34,22 +33,12 @@ PLAN = Plan(
 )
 
 
-class StillClock(JumpingClock):
-    """A clock that a test moves."""
-
-    def __init__(self, wall: float) -> None:
-        self.passed = 1000.0
-        super().__init__(wall - self.passed, 1.0)
-
-    def monotonic(self) -> float:
-        return self.passed
-
-
 class HandMadeRun:
     """Two buckets of two nodes, asked for once a minute, and truthful pages about them."""
 
     def __init__(self, wall: float = NOON) -> None:
-        self.clock = StillClock(wall)
+        self.now = 1000.0  # monotonic
+        self.clock = JumpingClock(wall, lambda: self.now)
         self.recorder = AnswerRecorder(self.clock.monotonic)
         self.checker = Checker(self.recorder, self.clock, PLAN)
         self.lag = 0.0
@@ -68,7 +57,7 @@ class HandMadeRun:
         self.recorder.statuses[200] += 1
         day, rows = self.today, tuple(map(dict, nodes))
         self.recorder.served.append(Served(self.clock.wall(), bucket, day, rows))
-        self.clock.passed += 0.1
+        self.now += 0.05
         self.shown[bucket] = (list(nodes), day, self.clock.wall())
         self.requests += 1
 
@@ -79,11 +68,9 @@ class HandMadeRun:
 
     def look(self, edit: Callable[[str], str] = str) -> list[str]:
         """What is found on the truthful page, or on what an edit makes of it."""
-        self.clock.passed += 0.1
-        moment = Moment(self.clock.passed, self.clock.passed + 0.1, 2.0)
+        self.now += 0.05
         seen = page(edit(self.text()), openmetrics=False)
-        self.clock.passed += 0.1
-        return self.checker.findings(seen, moment)
+        return self.checker.findings(seen, self.now)
 
     def text(self) -> str:
         """The truthful page."""

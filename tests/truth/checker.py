@@ -14,7 +14,7 @@ from tests.truth.pages import Page
 from tests.truth.plan import Plan
 from tests.truth.previous_days import PreviousDays
 from tests.truth.punctuality import Punctuality
-from tests.truth.readings import Case, Moment, Readings
+from tests.truth.readings import Case, Readings
 from tests.truth.reasons import wrong_reason
 from tests.truth.recorder import AnswerRecorder
 from tests.truth.series import NODE_FAMILIES, BucketSeries, bucket_series
@@ -45,24 +45,24 @@ class Checker:
         self.plan = plan
         self._bucket_lists.forget()
 
-    def findings(self, page: Page, moment: Moment) -> list[str]:
+    def findings(self, page: Page, at: float) -> list[str]:
         """Everything on a page that is not true."""
-        found = list(self._findings(page, moment))
-        self._page_before = moment.before
+        found = list(self._findings(page, at))
+        self._page_before = at
         return found
 
-    def _findings(self, page: Page, moment: Moment) -> Iterator[str]:
-        yield from self._bucket_lists.findings(page, self.plan, moment)
+    def _findings(self, page: Page, at: float) -> Iterator[str]:
+        yield from self._bucket_lists.findings(page, self.plan, at)
         yield from self._counters.findings(page)
         yield from self._own_findings(page)
         shown = bucket_series(page)
-        cases = self._cases(page, shown, moment)
+        cases = self._cases(page, shown, at)
         for bucket in shown.keys() - cases.keys():
             yield f"{bucket!r} has samples and no info: {shown[bucket]}"
         for bucket, case in cases.items():
             for finding in self._of_bucket(case):
                 yield f"{bucket!r}: {finding}"
-        yield from self._punctuality.findings(page, cases, moment)
+        yield from self._punctuality.findings(page, cases, at)
 
     def _own_findings(self, page: Page) -> Iterator[str]:
         """What is wrong with what the exporter says of itself."""
@@ -84,9 +84,7 @@ class Checker:
             yield f"{counted} buckets are counted, and there are {len(page.of(INFO))} infos"
         self._counted_right = is_right
 
-    def _cases(
-        self, page: Page, shown: Mapping[str, BucketSeries], moment: Moment
-    ) -> dict[str, Case]:
+    def _cases(self, page: Page, shown: Mapping[str, BucketSeries], at: float) -> dict[str, Case]:
         """What the page says of the buckets that it should know of."""
         cases = {}
         accounts = {account.name: account for account in self.plan.accounts}
@@ -99,7 +97,7 @@ class Checker:
             if self._identities.get(bucket) != identities[bucket]:
                 self._readings.begin(bucket, self._page_before)
                 self._punctuality.begin(bucket, self._page_before)
-            cases[bucket] = Case(bucket, shown[bucket], self.plan, account, moment)
+            cases[bucket] = Case(bucket, shown[bucket], self.plan, account, at)
         self._identities = identities
         return cases
 

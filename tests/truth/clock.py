@@ -1,4 +1,4 @@
-"""A fast clock whose hands can be moved, and which remembers what they said when.
+"""A virtual clock whose hands can be moved, and which remembers what they said when.
 
 Wall and monotonic time can jump together, as when a machine was suspended, or the wall clock alone,
 as when somebody sets it. Timers that are running do not notice either.
@@ -6,27 +6,23 @@ as when somebody sets it. Timers that are running do not notice either.
 
 from __future__ import annotations
 
-from exporter.model import Instant
-from tests.harness.fakes import FastClock
+from collections.abc import Callable
+
+from tests.harness.virtual_loop import VirtualClock
 
 SECONDS_PER_DAY = 86400
 
 
-class JumpingClock(FastClock):
-    """A clock that runs fast, and can be moved forward or set."""
+class JumpingClock(VirtualClock):
+    """A clock that can be moved forward or set."""
 
-    def __init__(self, wall: float, speed: float) -> None:
-        super().__init__(wall, speed)
-        self.speed = speed
+    def __init__(self, wall: float, time: Callable[[], float] | None = None) -> None:
         self._slept = 0.0
-        self._offsets: list[tuple[float, float]] = [(-1.0, wall)]
+        super().__init__(wall, time)
+        self._offsets: list[tuple[float, float]] = [(-1.0, self._ahead)]
         """From which monotonic time on the wall clock was ahead of it by how much."""
         self.jumps: list[tuple[float, float]] = []
         """Monotonic time before and after each jump of the two clocks together."""
-
-    def now(self) -> Instant:
-        passed = self.monotonic()
-        return Instant(passed + self._offsets[-1][1], passed)
 
     def monotonic(self) -> float:
         return super().monotonic() + self._slept
@@ -34,7 +30,8 @@ class JumpingClock(FastClock):
     def set_wall(self, wall: float) -> None:
         """Somebody sets the wall clock."""
         now = self.monotonic()
-        self._offsets.append((now, wall - now))
+        self._ahead = wall - now
+        self._offsets.append((now, self._ahead))
 
     def suspend(self, seconds: float) -> None:
         """The machine was asleep for so long: both clocks went on, no timer did."""

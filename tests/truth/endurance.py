@@ -76,7 +76,7 @@ async def run_soak(
     api = simulator.Simulator(now=time.time, seed=seed, keep=100)
     async with serve(api) as url:
         config = directory / "config.yaml"
-        config.write_text(_plan().text(int(url.rpartition(":")[2])), "utf-8")
+        config.write_text(_plan().text(url), "utf-8")
         async with _exporter(config, directory) as process, asyncio.TaskGroup() as group:
             playing = group.create_task(_play_faults(api, Random(seed)))
             try:

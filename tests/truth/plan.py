@@ -67,12 +67,12 @@ class PlannedAccount:
     stale_after: int = 180
     host: str = "127.0.0.1"
 
-    def to_yaml(self, port: int) -> Any:  # noqa: ANN401 - YAML
+    def to_yaml(self, api: str) -> Any:  # noqa: ANN401 - YAML
         """What the file says of it."""
         found = {} if self.discovery is None else {"discovery": self.discovery.to_yaml()}
         return {
             "name": self.name,
-            "base_url": f"http://{self.host}:{port}",
+            "base_url": api.replace("127.0.0.1", self.host),
             "poll_interval": f"{self.poll_interval}s",
             "stale_after": f"{self.stale_after}s",
             **self.access,
@@ -104,8 +104,8 @@ class Plan:
     max_concurrent: int = 16
     max_per_second: float = 1000.0
 
-    def text(self, port: int) -> str:
-        """The file: JSON is YAML."""
+    def text(self, api: str) -> str:
+        """The file, with the URL of the API on 127.0.0.1: JSON is YAML."""
         limits = {
             "poll_timeout": f"{self.poll_timeout}s",
             "recheck_interval": f"{self.recheck_interval}s",
@@ -116,7 +116,7 @@ class Plan:
             "max_requests_per_second": self.max_per_second,
             "known_statuses": list(self.known_statuses),
         }
-        accounts = [account.to_yaml(port) for account in self.accounts]
+        accounts = [account.to_yaml(api) for account in self.accounts]
         return json.dumps({"global": limits, "accounts": accounts}, indent=1, ensure_ascii=False)
 
     def assign(self, found: Mapping[str, Iterable[ListedBucket]]) -> dict[str, dict[str, str]]:

@@ -39,16 +39,14 @@ class PreviousDays:
 
     def _closed(self, case: Case) -> list[SentAnswer]:
         """What was said of days that were over."""
-        answers = self._recorder.answers_for(case.bucket, (0, case.moment.after))
+        answers = self._recorder.answers_for(case.bucket, (0, case.at))
         return [each for each in answers if each.day < _day(self._clock.wall_at(each.at))]
 
     def _wrong_day(self, case: Case, days: set[date]) -> str | None:
-        if self._clock.was_set_since(case.moment.before - AN_HOUR):
+        if self._clock.was_set_since(case.at - AN_HOUR):
             return None
         right = {
-            _day(self._clock.wall_at(at) - grace) - timedelta(days=1)
-            for at in (case.moment.before, case.moment.after)
-            for grace in self._graces
+            _day(self._clock.wall_at(case.at) - grace) - timedelta(days=1) for grace in self._graces
         }
         return None if days & right else f"its previous day is {min(days)}, not {min(right)}"
 

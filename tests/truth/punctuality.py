@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.truth.clock import JumpingClock
 from tests.truth.pages import Page
 from tests.truth.plan import REFUSED
-from tests.truth.readings import Case, Moment
+from tests.truth.readings import SLACK, Case
 from tests.truth.recorder import AnswerRecorder
 
 LAG = "flashback_exporter_poll_lag_seconds"
@@ -44,32 +44,32 @@ class Punctuality:
         """It is polled since then (monotonic)."""
         self._seen[bucket] = Seen(since)
 
-    def findings(self, page: Page, cases: Mapping[str, Case], moment: Moment) -> Iterator[str]:
+    def findings(self, page: Page, cases: Mapping[str, Case], at: float) -> Iterator[str]:
         """Which buckets were forgotten, and whether the lag is made up."""
-        yield from self._take_pauses(page, moment)
+        yield from self._take_pauses(page, at)
         lag = next(iter(page.of(LAG).values()), math.nan)
-        if lag > moment.slack:
-            self._behind = moment.after
+        if lag > SLACK:
+            self._behind = at
         longest = 0.0
         for bucket, case in cases.items():
             seen = self._note(case)
             asked = self._recorder.asked_at.get(bucket, -math.inf)
-            longest = max(longest, moment.after - max(seen.since, seen.not_ended, asked))
-            late = moment.before - self._excuse(case, seen) - seen.allowed - moment.slack
+            longest = max(longest, at - max(seen.since, seen.not_ended, asked))
+            late = at - self._excuse(case, seen) - seen.allowed - SLACK
             if late > 0 and not lag >= late:
                 yield f"{bucket!r} was due {late:.1f}s ago or before, and the lag is {lag}: {seen}"
-        if not 0 <= lag <= longest + moment.slack:
+        if not 0 <= lag <= longest + SLACK:
             yield f"the lag is {lag}, no bucket has been waiting for longer than {longest:.1f}s"
-        self._page_before = moment.before
+        self._page_before = at
 
     def _note(self, case: Case) -> Seen:
         """Take in what a page says of a bucket."""
         seen = self._seen[case.bucket]
         if case.shown.duration != seen.duration:
-            seen.duration, seen.ended = case.shown.duration, case.moment.after
+            seen.duration, seen.ended = case.shown.duration, case.at
             seen.not_ended = self._page_before
             if "rate_limited" in case.shown.reasons:
-                self._pause(case.account.name, case.moment.after)
+                self._pause(case.account.name, case.at)
         newest = max(seen.since, seen.ended, self._recorder.asked_at.get(case.bucket, -math.inf))
         if newest > seen.newest:
             seen.newest, seen.allowed = newest, 0.0
@@ -93,13 +93,13 @@ class Punctuality:
         woke = self._clock.jumps[-1][1] if self._clock.jumps else -math.inf
         return max(seen.newest, paused, woke, self._behind)
 
-    def _take_pauses(self, page: Page, moment: Moment) -> Iterator[str]:
-        now = self._clock.wall_at(moment.before)
+    def _take_pauses(self, page: Page, at: float) -> Iterator[str]:
+        now = self._clock.wall_at(at)
         for account, until in page.by(PAUSED, "account").items():
             left = until - now
-            if not -moment.slack <= left <= LONGEST_PAUSE + moment.slack:
+            if not -SLACK <= left <= LONGEST_PAUSE + SLACK:
                 yield f"{account!r} is paused for {left:.1f}s"
-            self._pause(account, moment.before + left)
+            self._pause(account, at + left)
 
     def _pause(self, account: str, until: float) -> None:
         self._paused_until[account] = max(self._paused_until.get(account, -math.inf), until)

@@ -16,15 +16,10 @@ from tests.truth.series import BucketSeries
 ROUNDING = 0.01
 """What is lost of a time on its way through a page, seconds."""
 
+SLACK = 0.1
+"""How long it may take from the last byte of an answer to the end of its poll, seconds."""
+
 A_DAY = timedelta(days=1)
-
-
-class Moment(NamedTuple):
-    """When a page was made: between two times, on a machine that may be busy. Monotonic seconds."""
-
-    before: float
-    after: float
-    slack: float  # how long it may take from the last byte of an answer to the end of its poll
 
 
 class Case(NamedTuple):
@@ -34,7 +29,7 @@ class Case(NamedTuple):
     shown: BucketSeries
     plan: Plan
     account: PlannedAccount
-    moment: Moment
+    at: float  # when the page was made, monotonic
 
     def shows(self, answer: SentAnswer) -> bool:
         """Whether what is shown is an answer, wholly and nothing else."""
@@ -56,8 +51,6 @@ class Shown:
     day: date | None = None
     nodes: frozenset[tuple[str, str]] = frozenset()
     success_at: float = 0.0  # monotonic, like the next
-    success: float | None = None  # as the page said it, Unix time
-    slack: float = 0.0  # of the page that said it first
     since: float = 0.0  # from when on it is polled
     stale_after: tuple[float, ...] = ()  # what it was since then, like the next
     graces: tuple[float, ...] = ()
@@ -84,9 +77,7 @@ class Readings:
         if case.shown.success is None:
             return
         before = self._shown[case.bucket]
-        if before.success != case.shown.success:
-            before.success, before.slack = case.shown.success, case.moment.slack
-        latest = case.moment.after + ROUNDING
+        latest = case.at + ROUNDING
         ends = [end for end in self._clock.moments(case.shown.success) if end <= latest]
         answers = [(end, answer) for end in ends for answer in self._answers(case, end)]
         if not answers:
@@ -102,8 +93,8 @@ class Readings:
             yield from self._wrong_reading(case, answers, ended)
 
     def _answers(self, case: Case, end: float) -> list[SentAnswer]:
-        """The answers that a poll which ended then may have got, as busy as all was then."""
-        start = end - self._shown[case.bucket].slack
+        """The answers that a poll which ended then may have got."""
+        start = end - SLACK
         slept = self._clock.slept(start, end)
         if slept <= case.account.poll_interval:  # longer than that no poll may take
             start -= slept
@@ -111,12 +102,12 @@ class Readings:
 
     @staticmethod
     def _wrong_freshness(case: Case, ended: float) -> Iterator[str]:
-        stale_at, moment = ended + case.account.stale_after, case.moment
+        stale_at = ended + case.account.stale_after
         is_shown = case.shown.nodes is not None
-        if is_shown and moment.before > stale_at + ROUNDING:
-            yield f"its reading has been stale for {moment.before - stale_at:.2f}s and is shown"
-        if not is_shown and moment.after < stale_at - ROUNDING:
-            yield f"its reading is good for {stale_at - moment.after:.2f}s more and is not shown"
+        if is_shown and case.at > stale_at + ROUNDING:
+            yield f"its reading has been stale for {case.at - stale_at:.2f}s and is shown"
+        if not is_shown and case.at < stale_at - ROUNDING:
+            yield f"its reading is good for {stale_at - case.at:.2f}s more and is not shown"
 
     def _wrong_reading(
         self, case: Case, answers: list[tuple[float, SentAnswer]], ended: float
@@ -146,10 +137,10 @@ class Readings:
     def _kept(self, case: Case, ended: float, confirming: SentAnswer) -> SentAnswer | None:
         """Yesterday's answer that is shown, where good polls in the grace lead from it to here."""
         into_the_day = self._clock.wall_at(ended) % 86400
-        too_late = into_the_day > max(self._shown[case.bucket].graces) + case.moment.slack
+        too_late = into_the_day > max(self._shown[case.bucket].graces) + SLACK
         if too_late or case.shown.day is None or confirming.day != case.shown.day + A_DAY:
             return None
-        longest = max(self._shown[case.bucket].stale_after) + case.moment.slack
+        longest = max(self._shown[case.bucket].stale_after) + SLACK
         newest = confirming
         for answer in self._recorder.answers_for(case.bucket, (0, confirming.at)):
             if newest.at - answer.at > longest:
@@ -161,7 +152,7 @@ class Readings:
 
     def _wrong_day(self, case: Case, ended: float) -> Iterator[str]:
         """A day that was today neither when the poll began nor when it ended."""
-        longest = case.account.poll_interval + case.moment.slack
+        longest = case.account.poll_interval + SLACK
         if self._clock.was_set_since(ended - longest):
             return
         wall = self._clock.wall_at(ended)
@@ -179,15 +170,15 @@ class Readings:
             and into_the_day < min(before.graces) - ROUNDING
             and ended < before.success_at + min(before.stale_after) - ROUNDING
             and _lacks(source, before.nodes)
-            and not self._clock.was_set_since(before.success_at - case.moment.slack)
+            and not self._clock.was_set_since(before.success_at - SLACK)
         ):
             lost = sorted(before.nodes - source.facts.nodes)
             yield f"yesterday's reading was given up {into_the_day:.0f}s into the day: {lost}"
 
     def _mismatch(self, case: Case, ended: float) -> str:
         """What is wrong with a reading that no answer accounts for."""
-        shown, now = case.shown, case.moment.before
-        answers = self._recorder.answers_for(case.bucket, (0, case.moment.after))
+        shown, now = case.shown, case.at
+        answers = self._recorder.answers_for(case.bucket, (0, case.at))
         answers = [answer for answer in answers if answer.day == shown.day]
         unsaid = shown.facts - {fact for answer in answers for fact in case.meaning(answer)}
         if unsaid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.truth.readings import Case
+from tests.truth.readings import SLACK, Case
 from tests.truth.recorder import AnswerRecorder
 
 CODES = {
@@ -34,6 +34,6 @@ def wrong_reason(case: Case, recorder: AnswerRecorder, since: float) -> str | No
         if codes is None or needs_no_call:
             continue
         keys = [case.bucket, *(["login", "refresh"] if case.account.logs_in else [])]
-        if not any(recorder.was_sent(key, codes, since - case.moment.slack) for key in keys):
+        if not any(recorder.was_sent(key, codes, since - SLACK) for key in keys):
             return f"it fails for {reason}, and nothing like it was sent since {since:.1f}"
     return None

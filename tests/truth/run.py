@@ -1,4 +1,4 @@
-"""One run from one seed: several midnights, and after each scrape the whole truth about it."""
+"""One run from one seed, on virtual time: midnights, and after each scrape the whole truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from random import Random
 
 from exporter import simulator
-from exporter.simulator.server import serve
 from tests.harness.fakes import MIDNIGHT
 from tests.truth.checker import Checker
 from tests.truth.clock import SECONDS_PER_DAY, JumpingClock
@@ -26,7 +25,7 @@ AFTER_MIDNIGHT = 780.0
 BETWEEN_ACTIONS = 25.0
 """Simulated seconds, on average."""
 
-LONGEST_GAP = 1.0
+LONGEST_GAP = 7.0
 """Simulated seconds between two scrapes, at most."""
 
 LIBRARY_EVERY = 50
@@ -137,7 +136,7 @@ class _Run:
             self.outcome.findings.append(str(error))
             return None
         self.outcome.samples += sum(map(len, seen.samples.values()))
-        self.outcome.findings += self._checker.findings(seen, scraped.moment)
+        self.outcome.findings += self._checker.findings(seen, scraped.at)
         if number % LIBRARY_EVERY < 2 and seen.flat() != library_samples(
             scraped.text, openmetrics=openmetrics
         ):
@@ -153,19 +152,17 @@ class _Run:
             outcome.failures[series.label("reason")] += int(value)
 
 
-async def run_truth_test(seed: int, *, midnights: int = 3, speed: float = 60.0) -> RunResult:
+async def run_truth_test(seed: int, *, midnights: int = 3) -> RunResult:
     """Live through the midnights; the run ends with the first page that is not true."""
-    clock = JumpingClock(MIDNIGHT - BEFORE_MIDNIGHT, speed)
+    clock = JumpingClock(MIDNIGHT - BEFORE_MIDNIGHT)
     rules = simulator.TokenRules(lifetime=400.0)
     api = RecordedSimulator(
         clock, seed=seed, buckets=buckets(), tokens=(), users=[USER], rules=rules
     )
     with tempfile.TemporaryDirectory() as directory:
-        async with serve(api) as url:
-            port = int(url.rpartition(":")[2])
-            run = _Run(seed, Harness(api, clock, port, Path(directory)))
-            await run.through(midnights)
-            return run.outcome
+        run = _Run(seed, Harness(api, clock, Path(directory)))
+        await run.through(midnights)
+        return run.outcome
 
 
 def _next_midnight(wall: float) -> float:

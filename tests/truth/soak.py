@@ -17,6 +17,7 @@ from random import Random, SystemRandom
 
 import structlog
 
+from tests.harness.virtual_loop import VirtualLoop
 from tests.truth.endurance import run_soak
 from tests.truth.run import run_truth_test
 
@@ -57,7 +58,8 @@ def _run_truth_tests(chance: Random, seconds: float) -> int:
     while time.monotonic() < end:
         seed = chance.randrange(10**9)
         _say(f"seed {seed}")
-        outcome = asyncio.run(run_truth_test(seed))
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            outcome = runner.run(run_truth_test(seed))
         _say(str(outcome))
         if outcome.findings:
             _say(outcome.failure_message())

@@ -7,10 +7,10 @@ import structlog
 
 from tests.truth.run import run_truth_test
 
-LEAST_SCRAPES = 100
-"""Of a run on the slowest of machines; usually it is many times as many."""
+LEAST_SCRAPES = 500
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_no_page_ever_lies(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Through faults, reloads, renewals, clocks that jump and midnights, every page is true."""

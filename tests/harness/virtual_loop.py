@@ -1,0 +1,128 @@
+"""An event loop on virtual time: its clock jumps to the next timer when nothing else is ready.
+
+Months pass in seconds, and what happens does not depend on how fast the machine is. Not `looptime`,
+which guesses how long a thread takes: here the clock never jumps while a blocking call is under way
+in a thread. Sockets may be Unix's, which deliver at once; TCP's may have bytes on their way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from typing_extensions import TypeVarTuple, Unpack
+
+from exporter.blocking import THREAD_NAME
+from exporter.model import Instant
+from tests.harness.fakes import NOON
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+REAL_WAIT = 0.001
+"""Seconds between looks while a thread is at work: one that has ended says so at once."""
+
+
+class StuckError(Exception):
+    """Nothing can happen any more: no timer is set, no thread at work."""
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time starts at 0 and passes only from one timer to the next."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._others = set(threading.enumerate())
+        self._in_executor = 0
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        return self._now
+
+    def jump(self, seconds: float) -> None:
+        # At least by the smallest step there is: far from 0 a short wait may be less than that.
+        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Remember that a thread is at work."""
+        future = super().run_in_executor(executor, func, *args)
+        self._in_executor += 1
+        future.add_done_callback(self._executed)
+        return future
+
+    async def shutdown_default_executor(self) -> None:
+        """Remember that a thread waits for the others."""
+        self._in_executor += 1
+        await super().shutdown_default_executor()
+        self._in_executor -= 1
+
+    def has_threads_at_work(self) -> bool:
+        """Whether a blocking call is under way, ours or one in the executor."""
+        started = set(threading.enumerate()) - self._others
+        return self._in_executor > 0 or any(each.name == THREAD_NAME for each in started)
+
+    def _executed(self, _future: object) -> None:
+        self._in_executor -= 1
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Does not wait: where nothing is ready, it moves the loop's time."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready now; where that is nothing, `timeout` has passed."""
+        # Asked for first: a thread that ends now has made something ready.
+        is_idle = timeout != 0 and not self._loop.has_threads_at_work()
+        ready = super().select(0 if is_idle or timeout == 0 else REAL_WAIT)
+        if ready or not is_idle:
+            return ready
+        if timeout is None:
+            raise StuckError("no timer is set and no thread at work: nothing will ever happen")
+        self._loop.jump(timeout)
+        return []
+
+
+class VirtualClock:
+    """The clock of the running virtual loop, or of another `time`; its wall clock can be set."""
+
+    def __init__(self, wall: float = NOON, time: Callable[[], float] | None = None) -> None:
+        self._time = time or asyncio.get_running_loop().time
+        self._ahead = wall - self.monotonic()
+
+    def now(self) -> Instant:
+        passed = self.monotonic()
+        return Instant(self._ahead + passed, passed)
+
+    def wall(self) -> float:
+        """The wall half of `now`, as the simulator wants it."""
+        return self.now().wall
+
+    def monotonic(self) -> float:
+        return self._time()
+
+    def jump_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as an administrator does."""
+        self._ahead += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        try:
+            async with self.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        return asyncio.timeout(seconds)
