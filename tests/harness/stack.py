@@ -56,7 +56,8 @@ class Running:
         return self.client.base_url.netloc.decode()
 
     async def scrape(self) -> Scrape:
-        return Scrape((await self.client.get("/metrics")).text)
+        """A page, which the client library's parser understands as we do."""
+        return (await self._page()).check()
 
     async def status(self, path: str) -> int:
         return (await self.client.get(path)).status_code
@@ -74,16 +75,19 @@ class Running:
     async def scrape_when(self, holds: Callable[[Scrape], bool]) -> Scrape:
         """The first page of which something holds."""
         start = self.clock.monotonic()
-        while not holds(page := await self.scrape()):
+        while not holds(page := await self._page()):
             await self._pause(start)
-        return page
+        return page.check()
+
+    async def _page(self) -> Scrape:
+        return Scrape((await self.client.get("/metrics")).text)
 
     async def _pause(self, start: float) -> None:
         """Wait before looking again: at first for a moment, then for a part of the time so far."""
         passed = self.clock.monotonic() - start
         if passed > self.longest_wait:
             raise TimeoutError("what the test waits for does not come")
-        await self.clock.sleep(max(0.02, passed / 10))
+        await self.clock.sleep(max(0.05, passed / 8))
 
 
 @dataclass(frozen=True, slots=True)

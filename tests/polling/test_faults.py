@@ -13,7 +13,7 @@ from tests.harness.stack import BUCKETS, all_polled, document, running
 
 pytestmark = pytest.mark.virtual_time
 
-MANY = tuple(f"b{number}" for number in range(60))
+MANY = tuple(f"b{number}" for number in range(24))
 
 
 def many(**settings: object) -> Callable[[str], str]:

@@ -72,12 +72,12 @@ async def test_next_day_takes_over_after_the_grace() -> None:
         page = await stack.scrape()
         while stack.clock.wall() < grace_ends:
             assert shown(page, UPTIME) == said(stack.api, UPTIME, YESTERDAY)
-            await stack.clock.sleep(5)
+            await stack.clock.sleep(30)
             page = await stack.scrape()
         page = await stack.scrape_when(lambda page: not page.all(UPTIME))
         assert stack.clock.wall() >= grace_ends
         while not all_known(page):
-            await stack.clock.sleep(5)
+            await stack.clock.sleep(60)
             page = await stack.scrape()
             assert shown(page, UPTIME) <= said(stack.api, UPTIME, TODAY)
         assert shown(page, UPTIME) == said(stack.api, UPTIME, TODAY)
