@@ -27,6 +27,10 @@ class Connection(Protocol):
         """Send a part of the body."""
         ...
 
+    async def write_raw(self, data: bytes) -> None:
+        """Send bytes that are not part of the response, whatever HTTP says."""
+        ...
+
     def close(self) -> None:
         """Cut it off, whatever has been sent."""
         ...
@@ -89,3 +93,17 @@ async def truncated(delivery: Delivery) -> None:
 async def dropped(delivery: Delivery) -> None:
     """Send nothing and close the connection."""
     delivery.connection.close()
+
+
+async def without_status_line(delivery: Delivery) -> None:
+    """Send the body where a status line belongs, and close the connection."""
+    await delivery.connection.write_raw(delivery.response.body)
+    delivery.connection.close()
+
+
+async def with_surplus(delivery: Delivery) -> None:
+    """Send all of it, and once more what nobody has asked for."""
+    await whole(delivery)
+    body = delivery.response.body
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    await delivery.connection.write_raw(head.encode() + b"\r\n\r\n" + body)

@@ -117,6 +117,12 @@ def with_hostile_message(_response: SimulatedResponse, call: ApiCall) -> Simulat
     return refusal(call.pick((200, 400, 403, 404, 500), "status"), call.pick(HOSTILE, "message"))
 
 
+def with_quoted_token(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
+    """A refusal that says the caller's token again, in its message and in a cookie."""
+    refused = refusal(call.pick((400, 403, 500), "status"), f"no: Bearer {call.token}")
+    return replace(refused, headers={"Set-Cookie": f"session={call.token}"})
+
+
 def storm_in_seconds(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
     return _too_many({"Retry-After": str(RETRY_AFTER_SECONDS)})
 

@@ -180,6 +180,12 @@ _STATS_SCENARIOS = (
         share=0.3,
         response=response_faults.with_hostile_message,
     ),
+    Scenario(
+        "quoted-token",
+        "a refusal that quotes the caller's token",
+        share=0.3,
+        response=response_faults.with_quoted_token,
+    ),
     Scenario("not-json", "200 whose body is no JSON", share=0.3, response=response_faults.not_json),
     Scenario(
         "proxy-page",
@@ -228,6 +234,18 @@ _STATS_SCENARIOS = (
         "the connection closes without an answer",
         share=0.2,
         deliver=delivery.dropped,
+    ),
+    Scenario(
+        "broken-framing",
+        "an answer without a status line",
+        share=0.2,
+        deliver=delivery.without_status_line,
+    ),
+    Scenario(
+        "surplus",
+        "another answer right behind the one that was asked for",
+        share=0.2,
+        deliver=delivery.with_surplus,
     ),
 )
 

@@ -90,5 +90,11 @@ class _HttpConnection:
     async def write(self, data: bytes) -> None:
         await self.response.write(data)
 
+    async def write_raw(self, data: bytes) -> None:
+        if self.response.prepared:
+            await self.response.write_eof()  # behind what aiohttp may still hold back
+        if self._request.transport is not None:  # the client may have gone
+            self._request.transport.write(data)
+
     def close(self) -> None:
         self._request.protocol.force_close()

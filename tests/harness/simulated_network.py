@@ -82,6 +82,11 @@ class _Exchange:
         self.left -= len(data)
         self.sent.put_nowait(data)
 
+    async def write_raw(self, data: bytes) -> None:
+        """In place of a response it is an error that quotes it; behind one nobody reads it."""
+        if not self.head.done():
+            self.head.set_exception(aiohttp.ClientPayloadError(data.decode("latin-1")))
+
     def close(self) -> None:
         self.sent.put_nowait(None)
         if not self.head.done():

@@ -151,6 +151,9 @@ OWN_TESTS = {
     "trickle",
     "truncated",
     "disconnect",
+    "quoted-token",
+    "broken-framing",
+    "surplus",
 }
 
 
@@ -491,6 +494,45 @@ async def test_a_truncated_body_is_half_there(serving: Serving) -> None:
             await answer.aread()
     assert answer.status_code == 200
     assert answer.num_bytes_downloaded == int(answer.headers["Content-Length"]) // 2
+
+
+async def test_a_quoted_token_is_the_callers(serving: Serving) -> None:
+    """A refusal has the token of its call in its message and in a cookie."""
+    headers = {"Authorization": "Bearer s3cret"}
+    async with serving(playing("quoted-token")) as client:
+        answers = [await client.post(STATS, json=TODAY, headers=headers) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {400, 403, 500}
+    for answer in answers:
+        assert "s3cret" in answer.json()["message"]
+        assert "s3cret" in answer.headers["Set-Cookie"]
+
+
+async def test_framing_is_broken(serving: Serving) -> None:
+    """What is no HTTP is an error of the client's, and nothing counts as served."""
+    simulator = playing("broken-framing")
+    async with serving(simulator) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(STATS, json=TODAY)
+    assert not simulator.record.served
+
+
+async def test_surplus_follows_the_answer() -> None:
+    """Behind the answer there is another one, on the same connection; one counts as served."""
+    simulator = playing("surplus")
+    body = json.dumps(TODAY)
+    head = "POST /bucket/b/stats HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"
+    head += "Content-Type: application/json\r\n"
+    async with serve(simulator) as url:
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        heads = [await reader.readuntil(b"\r\n\r\n")]
+        length = int(heads[0].lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        first = await reader.readexactly(length)
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        assert await reader.readexactly(length) == first
+        writer.close()
+    assert all(each.startswith(b"HTTP/1.1 200 OK\r\n") for each in heads)
+    assert len(simulator.record.served) == 1
 
 
 async def test_scenarios_mix(serving: Serving) -> None:

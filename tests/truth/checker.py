@@ -25,9 +25,14 @@ COUNT = "flashback_exporter_buckets"
 
 
 class Checker:
-    """Checks the pages of one exporter in their order."""
+    """Checks the pages of one exporter in their order.
 
-    def __init__(self, recorder: AnswerRecorder, clock: JumpingClock, plan: Plan) -> None:
+    Who looks but now and then does not see each poll, and cannot judge whether it is `punctual`.
+    """
+
+    def __init__(
+        self, recorder: AnswerRecorder, clock: JumpingClock, plan: Plan, *, punctual: bool = True
+    ) -> None:
         self.plan = plan
         self.last_reload_worked = True
         self._recorder = recorder
@@ -35,6 +40,7 @@ class Checker:
         self._previous_days = PreviousDays(recorder, clock)
         self._bucket_lists = BucketLists(recorder, clock)
         self._punctuality = Punctuality(recorder, clock)
+        self._is_punctual = punctual
         self._counters = Counters(recorder)
         self._identities: dict[str, tuple[str, str]] = {}
         self._page_before = 0.0
@@ -62,7 +68,8 @@ class Checker:
         for bucket, case in cases.items():
             for finding in self._of_bucket(case):
                 yield f"{bucket!r}: {finding}"
-        yield from self._punctuality.findings(page, cases, at)
+        if self._is_punctual:
+            yield from self._punctuality.findings(page, cases, at)
 
     def _own_findings(self, page: Page) -> Iterator[str]:
         """What is wrong with what the exporter says of itself."""

@@ -21,8 +21,8 @@ from exporter.simulator.delivery import Connection
 from tests.truth.clock import JumpingClock
 from tests.truth.facts import Fact, Facts, Row, clean, facts
 
-ANSWERS_KEPT = 600
-"""Of a bucket: a few simulated hours."""
+ANSWERS_KEPT = 1800
+"""Of a bucket: more than a simulated day, for as long as a previous day is shown."""
 
 LONGEST_ANSWER, LONGEST_PACKED = 2**20, 50_000
 """Bytes as sent; what is longer is a bomb or a nuisance, and not understood here."""
@@ -80,6 +80,7 @@ class AnswerRecorder(simulator.Recorder):
         self.codes: dict[str, dict[int, float]] = defaultdict(dict)
         """When a status was last sent for a bucket, or for a call of another kind."""
         self.expiries: set[float] = set()
+        self.access_tokens: set[str] = set()
         self._recorded: str | None = None  # the bucket whose answer was just recorded
         self.listings: list[Listing] = []
         self.statuses: Counter[int] = Counter()
@@ -137,6 +138,7 @@ class AnswerRecorder(simulator.Recorder):
 
     def _issue(self, grant: IssuedTokens) -> None:
         self.expiries.add(float(grant.expires_at))
+        self.access_tokens.add(grant.access_token)
 
 
 class RecordedSimulator(simulator.Simulator):
@@ -179,6 +181,7 @@ class _Noting:
         self._headers: Mapping[str, str] = {}
         self._left = -1  # bytes; negative where there is nothing to be noted
         self.close = connection.close
+        self.write_raw = connection.write_raw
 
     async def start(self, status: int, headers: Mapping[str, str], length: int) -> None:
         """Note the status."""

@@ -1,7 +1,8 @@
 """`python -m tests.truth.soak`: whether memory and file descriptors stay flat over many polls.
 
 The exporter runs as its own process and in real time against a simulator in this one, which plays
-faults all along. With `--truth`, instead, run after run of the truth test from random seeds.
+faults all along. With `--truth` or `--chaos`, instead, run after run of that test on virtual time,
+from random seeds.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ import math
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 
 import structlog
 
 from tests.harness.virtual_loop import VirtualLoop
+from tests.truth.chaos import ChaosResult, run_chaos
 from tests.truth.endurance import run_soak
-from tests.truth.run import run_truth_test
+from tests.truth.run import RunResult, run_truth_test
 
 MANY_POLLS = 100_000
+CHAOS_DAYS = 7.0
 SECONDS_PER_MINUTE = 60.0
 
 
@@ -32,11 +37,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="end after so long, whatever was reached")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     parser.add_argument("--truth", action="store_true", help="the truth test, seed after seed")
+    parser.add_argument("--chaos", action="store_true", help="weeks of trouble, seed after seed")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     seconds = math.inf if given.minutes is None else given.minutes * SECONDS_PER_MINUTE
     if given.truth:
-        return _run_truth_tests(Random(given.seed), seconds)
+        return _run_seeds(run_truth_test, Random(given.seed), seconds)
+    if given.chaos:
+        return _run_seeds(partial(run_chaos, days=CHAOS_DAYS), Random(given.seed), seconds)
     return _soak(given.polls, seconds, given.seed)
 
 
@@ -53,18 +61,24 @@ def _soak(polls: int, seconds: float, seed: int) -> int:
     return 1 if findings else 0
 
 
-def _run_truth_tests(chance: Random, seconds: float) -> int:
+def _run_seeds(
+    run: Callable[[int], Coroutine[None, None, RunResult | ChaosResult]],
+    chance: Random,
+    seconds: float,
+) -> int:
+    """At least one run, and others until the time is over."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while True:
         seed = chance.randrange(10**9)
         _say(f"seed {seed}")
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            outcome = runner.run(run_truth_test(seed))
-        _say(str(outcome))
-        if outcome.findings:
-            _say(outcome.failure_message())
+            result = runner.run(run(seed))
+        _say(str(result))
+        if result.findings:
+            _say(result.failure_message())
             return 1
-    return 0
+        if time.monotonic() >= end:
+            return 0
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ LEAST_SCRAPES = 500
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_no_page_ever_lies(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Through faults, reloads, renewals, clocks that jump and midnights, every page is true."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
