@@ -5,11 +5,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-# What it takes to run the exporter, and what it takes to work on it.
+# What it takes to run the exporter, to work on it, and to fuzz it.
 RUNS := $(VENV)/.runs
 INSTALLED := $(VENV)/.installed
+FUZZES := $(VENV)/.fuzzes
+PYTEST := -m pytest -n 2 --dist loadgroup
+FUZZED := answer listing config web_config negotiation retry_after
+FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test test-tools check format bench soak chart pictures monitoring lock clean
+.PHONY: help demo test test-fast test-all test-busy test-tools coverage properties fuzz check format \
+  bench soak chart pictures monitoring lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,11 +22,31 @@ help: ## List the targets
 demo: $(RUNS) ## Run the exporter against the built-in simulator: no account, no configuration
 	$(BIN)/flashback-exporter demo
 
-test: $(INSTALLED) ## Run all tests, with branch coverage
+test: $(INSTALLED) ## Run the tests: 5 minutes on two cores, with the real programs
+	$(BIN)/python $(PYTEST)
+
+test-fast: $(INSTALLED) ## Run what neither starts programs nor takes long, in less than a minute
+	$(BIN)/python $(PYTEST) --fast
+
+test-all: test ## Run the tests that take long, too
+	$(BIN)/python $(PYTEST) --long=only
+
+coverage: $(INSTALLED) ## Run all of them, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2
+	$(BIN)/coverage run $(PYTEST) --long=with
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+test-busy: $(INSTALLED) ## Run the tests three times while eight processes keep the machine busy
+	$(BIN)/python -m tests.busy
+
+properties: $(INSTALLED) ## Try forty times as many examples in the property tests
+	$(BIN)/python $(PYTEST) -m hypothesis --long=with --hypothesis-profile=long
+
+fuzz: $(FUZZES) ## Fuzz what reads foreign input, for FUZZ_SECONDS (60) each
+	for target in $(FUZZED); do \
+	  $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 test-tools: ## Install the real programs that tests use (Debian, root); without them those tests skip
 	tests/real/install-tools
@@ -43,8 +68,9 @@ format: $(INSTALLED) ## Rewrite the code as `make check` wants it
 bench: $(INSTALLED) ## Measure speed, as ratios against what runs beside it
 	$(BIN)/python -m benchmarks
 
-soak: $(INSTALLED) ## 100,000 polls with failures: memory and file descriptors stay flat
+soak: $(INSTALLED) ## 100,000 polls with failures stay flat; weeks of trouble stay true
 	$(BIN)/python -m tests.truth.soak
+	$(BIN)/python -m tests.truth.soak --chaos --minutes 1
 
 chart: $(INSTALLED) ## Renew what the chart makes from other files; needs Helm
 	$(BIN)/python -m tests.chart
@@ -62,6 +88,8 @@ lock: $(INSTALLED) ## Renew the hashed lock files from pyproject.toml
 	  --constraint requirements.txt --group dev --output-file requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --no-annotate --custom-compile-command 'make lock' \
 	  --constraint requirements-dev.txt --group build --output-file deploy/image/requirements-build.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
+	  --group fuzz --output-file requirements-fuzz.txt
 
 clean: ## Remove everything that these targets made
 	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
@@ -74,4 +102,8 @@ $(RUNS): requirements.txt deploy/image/requirements-build.txt pyproject.toml
 
 $(INSTALLED): $(RUNS) requirements-dev.txt
 	$(PIP) --require-hashes -r requirements-dev.txt
+	touch $@
+
+$(FUZZES): $(INSTALLED) requirements-fuzz.txt
+	$(PIP) --require-hashes -r requirements-fuzz.txt
 	touch $@

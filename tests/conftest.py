@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -12,11 +14,76 @@ from hypothesis import HealthCheck, settings
 
 from tests.harness.virtual_loop import VirtualLoop
 
+ROOT = Path(__file__).parent
+STARTS_PROGRAMS = {"chart", "cli", "deploy", "real"}
+"""Folders that `--fast` leaves out."""
+
+LONG = "takes long"
+NO_PROGRAM = "is not installed"
+
 # No test asserts how fast the machine is, property tests neither.
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "quick", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=25
 )
-settings.load_profile("any machine")
+settings.register_profile("long", settings.get_profile("quick"), max_examples=1000)
+settings.load_profile("quick")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        choices=("without", "only", "with"),
+        default="without",
+        help="the tests that take long: leave them out (as ever), run nothing else, or run all",
+    )
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="run only tests that neither start programs nor are long",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, visibly, or everything else."""
+    wanted = config.getoption("--long")
+    long = {item for item in items if item.get_closest_marker("long")}
+    if config.getoption("--fast"):
+        items[:] = [item for item in items if item not in long and not _starts_programs(item)]
+    elif wanted == "without":
+        for item in long:
+            item.add_marker(pytest.mark.skip(reason=LONG))
+    elif wanted == "only":
+        items[:] = [item for item in items if item in long]
+
+
+def _starts_programs(item: pytest.Item) -> bool:
+    return item.path.relative_to(ROOT).parts[0] in STARTS_PROGRAMS
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was skipped, and how to get it."""
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
+    skipped = Counter(
+        "long" if LONG in reason else "program" if NO_PROGRAM in reason else "other"
+        for reason in reasons
+    )
+    texts = {
+        "long": "{} that take long: make test-all",
+        "program": "{} without the real programs: make test-tools",
+        "other": "{} for other reasons, listed above",
+    }
+    parts = [texts[why].format(count) for why, count in sorted(skipped.items())]
+    if parts:
+        terminalreporter.write_line(f"left out: {'; '.join(parts)}", yellow=True)
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests that are marked with `virtual_time` run on a loop whose clock jumps."""
+    if item.get_closest_marker("virtual_time"):
+        return {"virtual": VirtualLoop}
+    return {"system": asyncio.new_event_loop}
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +95,3 @@ def _logging_restored() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)  # not the attribute: loggers remember what is enabled
     structlog.reset_defaults()
-
-
-def pytest_asyncio_loop_factories(
-    item: pytest.Item,
-) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Tests that are marked with `virtual_time` run on a loop whose clock jumps."""
-    if item.get_closest_marker("virtual_time"):
-        return {"virtual": VirtualLoop}
-    return {"system": asyncio.new_event_loop}

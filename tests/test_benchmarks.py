@@ -22,6 +22,7 @@ from benchmarks.report import Quantity, Row, rows_to_markdown
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "figures"),
     [

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
-CI, RELEASE = WORKFLOWS
+CI, LONG, RELEASE = WORKFLOWS
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
 READS = {"contents": "read"}
 PUBLISHES = READS | {"packages": "write", "id-token": "write", "attestations": "write"}
@@ -113,6 +113,19 @@ def test_ci_runs_what_everybody_runs() -> None:
     assert own is not None
     assert theirs is not None
     assert own[1] == theirs[1]
+
+
+def test_each_night_and_week_has_its_job() -> None:
+    """Each schedule leads to one job, which runs targets that there are."""
+    workflow = yaml.safe_load(LONG.read_text())
+    crons = {each["cron"] for each in workflow["on"]["schedule"]}
+    left_out = {name: re.findall(r"'(.+?)'", job["if"]) for name, job in jobs(LONG).items()}
+    assert sorted(cron for (cron,) in left_out.values()) == sorted(crons)
+    there = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = [step["run"] for step in steps(LONG) if "run" in step]
+    targets = {word for run in commands for word in run.partition("make ")[2].split()}
+    assert {each for each in targets if "=" not in each} <= there
+    assert {"properties", "fuzz", "test-busy"} <= targets
 
 
 def test_nothing_is_released_untested() -> None:

@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from exporter import simulator
 from exporter.simulator.calls import ApiCall
 from exporter.simulator.server import serve
@@ -270,6 +272,7 @@ def named(notice: Notice) -> set[str]:
     return set(found.split(", "))
 
 
+@pytest.mark.long
 async def test_trouble_reaches_the_right_people_once_and_ends(tmp_path: Path) -> None:
     """Each kind of trouble is one notice to its receiver, one when it is over, and no other."""
     async with staged(tmp_path) as stage:

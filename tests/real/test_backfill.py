@@ -157,6 +157,7 @@ async def matrix(database: Database, selector: str, at: float) -> dict[Series, d
     return found
 
 
+@pytest.mark.long
 async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
     prometheus_path: str, promtool_path: str, tmp_path: Path
 ) -> None:

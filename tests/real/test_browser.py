@@ -286,6 +286,7 @@ async def test_a_bucket_that_goes() -> None:
         await visit.sees("No bucket with the id up is polled here.")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 async def test_accessible(scheme: str, width: int) -> None:

@@ -6,6 +6,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from exporter.metrics.families import FAMILIES
 from tests.harness.stack import BUCKETS, document, running_on_sockets
 from tests.real.databases import Database, Series, prometheus
@@ -20,6 +22,7 @@ VANISHING = {"flashback_bucket_nodes", "flashback_bucket_stats_day_timestamp_sec
 SOON_STALE = partial(document, poll_interval="5s", poll_timeout="5s", stale_after="15s")
 
 
+@pytest.mark.long
 async def test_stale_numbers_are_gone_at_once(prometheus_path: str, tmp_path: Path) -> None:
     """Once an API has hung for `stale_after`, a query finds no number of its nodes any more.
 

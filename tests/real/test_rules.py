@@ -19,6 +19,8 @@ from tests.real.programs import program
 FOLDER = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((FOLDER / "rules").glob("*.yaml"))
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
+LONG = {"nodes", "buckets"}
+"""They live through weeks."""
 
 TUNED = {
     "FlashbackSchemaDrift": {"enabled": False},
@@ -75,7 +77,13 @@ def test_example_is_a_good_configuration(promtool_path: str) -> None:
     check(promtool_path, "check", "config", str(FOLDER / "prometheus.example.yaml"))
 
 
-@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, id=file.stem, marks=[pytest.mark.long] * (file.stem in LONG))
+        for file in TESTS
+    ],
+)
 def test_rules_do_what_they_say(promtool_path: str, file: Path) -> None:
     """Each alert and record is what its tests say: it fires when it should, and not else."""
     check(promtool_path, "test", "rules", str(file))

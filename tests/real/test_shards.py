@@ -152,6 +152,7 @@ async def all_at_once(fleet: Fleet) -> None:
             group.create_task(again(ordinal))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("roll_out", [one_after_the_other, all_at_once])
 async def test_a_fourth_shard_joins_by_restart(
     prometheus_path: str, tmp_path: Path, roll_out: Callable[[Fleet], Awaitable[None]]

@@ -54,7 +54,6 @@ def test_a_scenario_has_its_own_limits() -> None:
 
 
 @given(share=st.floats(0, 1), seed=st.integers(0, 1000))
-@settings(max_examples=20)
 def test_a_share_of_calls_is_hit(share: float, seed: int) -> None:
     """About as many calls are hit as the share says, and the same ones each time."""
     faults = text_to_faults(f"5xx/share={share:f}")

@@ -130,6 +130,7 @@ def test_nothing_is_read_behind_what_was_wanted() -> None:
     assert rows.rest == {"success": True, "rows": []}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("element", ["{}", '{"ip":"1"}'])
 def test_memory_does_not_grow_with_the_number_of_elements(element: str) -> None:
     """Of many elements, each far larger than its text, one is held at a time."""

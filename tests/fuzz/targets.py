@@ -1,0 +1,91 @@
+"""What is fuzzed: each target takes any bytes, and raises only where a promise is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from exporter.config import ConfigError, parse
+from exporter.model import ApiError
+from exporter.upstream.discovery import parse_listing
+from exporter.upstream.events import POSSIBLE_DRIFT
+from exporter.upstream.parsing import AnswerLimits, parse_stats, server_message
+from exporter.upstream.request import retry_after_seconds
+from exporter.web.config import WebConfigError, load_web_config
+from exporter.web.metrics_handler import wants_gzip, wants_openmetrics
+
+DAY = date(2024, 1, 15)
+LIMITS = AnswerLimits(frozenset({"ONLINE", "OFFLINE", "DISCONNECTED"}), 10)
+
+
+def answer(data: bytes) -> None:
+    """An answer gives nodes whose figures can be true, or an error on one line."""
+    parsed = parse_stats(data, DAY, LIMITS)
+    assert parsed.drift.keys() <= set(POSSIBLE_DRIFT)
+    if isinstance(parsed.result, ApiError):
+        assert "\n" not in parsed.result.message
+        assert "\n" not in server_message(data)
+        return
+    nodes = parsed.result.nodes
+    assert len({each.identity for each in nodes}) == len(nodes) <= LIMITS.max_nodes
+    for each in nodes:
+        assert each.ip or each.host
+        assert each.uptime_ratio is None or 0 <= each.uptime_ratio <= 1
+        for seconds in (each.latency_average_seconds, each.latency_last_seconds):
+            assert seconds is None or 0 <= seconds < float("inf")
+
+
+def listing(data: bytes) -> None:
+    """A listing gives ids that can be asked for, each once, or an error."""
+    parsed = parse_listing(data)
+    assert parsed.drift.keys() <= set(POSSIBLE_DRIFT)
+    if not isinstance(parsed.result, ApiError):
+        ids = [each.id for each in parsed.result.buckets]
+        assert len(ids) == len(set(ids))
+        assert not {"", ".", ".."} & set(ids)
+
+
+def config(data: bytes) -> None:
+    """A configuration is good, or has problems that name the file, each on its line."""
+    text, path = data.decode("utf-8", "replace"), Path("config.yaml")
+    lines = _problems(lambda: parse(text, path=path, environ={"A": "value"}))
+    assert all(line.startswith(f"{path}:") for line in lines)
+
+
+def web_config(data: bytes) -> None:
+    """So is a web configuration."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "web.yaml"
+        path.write_bytes(data)
+        lines = _problems(lambda: load_web_config(path))
+    assert all(line.startswith(f"{path}:") for line in lines)
+
+
+def _problems(load: Callable[[], object]) -> list[str]:
+    try:
+        load()
+    except (ConfigError, WebConfigError) as error:
+        return str(error).split("\n")
+    return []
+
+
+def negotiation(data: bytes) -> None:
+    """Any headers lead to one format or the other; nothing asked for is the plain one."""
+    accept, _, encoding = data.decode("latin-1").partition("\n")
+    assert isinstance(wants_openmetrics(accept), bool)
+    assert isinstance(wants_gzip(encoding), bool)
+    assert "openmetrics" in accept.lower() or not wants_openmetrics(accept)
+    assert not wants_gzip("")
+
+
+def retry_after(data: bytes) -> None:
+    """Retry-After is a time to come, or none."""
+    seconds = retry_after_seconds(data.decode("latin-1"), wall=1705320000.0)
+    assert seconds is None or 0 <= seconds < float("inf")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    each.__name__: each for each in (answer, listing, config, web_config, negotiation, retry_after)
+}
