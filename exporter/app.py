@@ -171,7 +171,7 @@ async def poll_once(
 ) -> PollManager:
     """An exporter after its first round, at rest; `progress` is told how many polls are left.
 
-    A bucket that was not polled since a 429 paused its account has no newest outcome.
+    A bucket that was not polled since a 429 paused its account has no newest result.
     """
     self_metrics = _self_metrics(dropped_lines, runtime_metrics=exporter_metrics)
     manager = PollManager(

@@ -250,7 +250,7 @@ class ApiError:
 class FailedPoll:
     """A poll that failed for good."""
 
-    fault: ApiError
+    error: ApiError
     ended: Instant
     duration: float  # seconds, retries included
 
@@ -260,7 +260,7 @@ PollResult: TypeAlias = GoodPoll | FailedPoll
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """All that is known of a bucket, as a value: the reading held and the newest outcome."""
+    """All that is known of a bucket, as a value: the reading held and the newest poll."""
 
     known_since: Instant
     stats: DayStats | None = None  # of the newest good poll, or kept over midnight
@@ -268,21 +268,21 @@ class BucketState:
     newest: PollResult | None = None
     previous_day: DayStats | None = None  # the final figures of a previous day
 
-    def after(self, outcome: PollResult, timing: Timing) -> BucketState:
-        """The state once `outcome` is known.
+    def after(self, result: PollResult, timing: Timing) -> BucketState:
+        """The state once `result` is known.
 
         A failure leaves what is held as it is: it ages. A good poll replaces it, but in the grace
         after midnight an answer that is empty or lacks a node held from yesterday only confirms
         what is held, as long as that is not stale: upstream has not filled the new day yet.
         """
-        if isinstance(outcome, FailedPoll):
-            return replace(self, newest=outcome)
-        kept = self._is_kept_over_midnight(outcome, timing)
+        if isinstance(result, FailedPoll):
+            return replace(self, newest=result)
+        kept = self._is_kept_over_midnight(result, timing)
         return replace(
             self,
-            stats=self.stats if kept else outcome.stats,
-            last_success=outcome.ended,
-            newest=outcome,
+            stats=self.stats if kept else result.stats,
+            last_success=result.ended,
+            newest=result,
         )
 
     def fresh_until(self, timing: Timing) -> float:
@@ -292,7 +292,7 @@ class BucketState:
     def failing(self, *, fresh: bool) -> Reason | None:
         """Why the bucket is failing, or None. `fresh`: whether `fresh_until` lies ahead."""
         if isinstance(self.newest, FailedPoll):
-            return self.newest.fault.reason
+            return self.newest.error.reason
         return None if fresh else Reason.OVERDUE
 
     def previous_day_wanted(self, bucket_id: str, timing: Timing, now: Instant) -> date | None:
@@ -313,14 +313,14 @@ class BucketState:
             return math.inf
         return now.monotonic + timing.previous_day_shown_until(self.previous_day.day) - now.wall
 
-    def _is_kept_over_midnight(self, reading: GoodPoll, timing: Timing) -> bool:
+    def _is_kept_over_midnight(self, poll: GoodPoll, timing: Timing) -> bool:
         held = self.stats
         return (
             held is not None
-            and held.day == reading.stats.day - timedelta(days=1)
-            and timing.in_grace_after_midnight(reading.ended.wall)
-            and reading.ended.monotonic < self.fresh_until(timing)
-            and (not reading.stats.nodes or reading.stats.lacks_node_of(held))
+            and held.day == poll.stats.day - timedelta(days=1)
+            and timing.in_grace_after_midnight(poll.ended.wall)
+            and poll.ended.monotonic < self.fresh_until(timing)
+            and (not poll.stats.nodes or poll.stats.lacks_node_of(held))
         )
 
 

@@ -42,7 +42,7 @@ def test_failure_keeps_what_is_held_and_its_age() -> None:
 
 
 def test_recovery_clears_the_failure() -> None:
-    """The newest outcome alone says whether a bucket is failing."""
+    """The newest result alone says whether a bucket is failing."""
     state = BucketState(START).after(failure(START), TIMING)
     state = state.after(reading(after(START, 60)), TIMING)
     assert state.failing(fresh=True) is None

@@ -135,12 +135,12 @@ class World:
 
     def up(self) -> int:
         """How many buckets' newest polls were good."""
-        return sum(isinstance(outcome, GoodPoll) for outcome in self.newest.values())
+        return sum(isinstance(result, GoodPoll) for result in self.newest.values())
 
-    def _publish(self, polled: Target, outcome: PollResult) -> None:
-        self.newest[polled.bucket.id] = outcome
-        if isinstance(outcome, FailedPoll):
-            self.failures.append(outcome)
+    def _publish(self, polled: Target, result: PollResult) -> None:
+        self.newest[polled.bucket.id] = result
+        if isinstance(result, FailedPoll):
+            self.failures.append(result)
 
 
 @asynccontextmanager
@@ -164,7 +164,7 @@ async def test_refused_login_is_rechecked_at_the_promised_times(count: int) -> N
         await world.clock.advance(1100)
         minutes = [time / 60 for time in world.api.times("login")]
         assert minutes == pytest.approx([0, 1, 3, 7, 12, 17], abs=0.1)
-        assert {each.fault.reason for each in world.failures} == {Reason.UNAUTHORIZED}
+        assert {each.error.reason for each in world.failures} == {Reason.UNAUTHORIZED}
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
@@ -188,7 +188,7 @@ async def test_hanging_login_is_tried_a_few_times_a_minute() -> None:
         world.api.seconds["login"] = 1e6
         await world.clock.advance(60)
         assert world.api.times("login") == pytest.approx([0, 15, 35, 55], abs=0.1)
-        assert {each.fault.reason for each in world.failures} == {Reason.TIMEOUT}
+        assert {each.error.reason for each in world.failures} == {Reason.TIMEOUT}
         world.api.seconds["login"] = 0.2
         await world.clock.advance(30)
         assert world.up() == 60
@@ -229,4 +229,4 @@ async def test_api_that_refuses_every_token_is_not_hammered(count: int) -> None:
         for call in ("login", "refresh"):
             times = world.api.times(call)[1:]  # the first login was for the first token
             assert all(later - earlier >= 59 for earlier, later in pairwise(times))
-        assert {each.fault.reason for each in world.failures} == {Reason.UNAUTHORIZED}
+        assert {each.error.reason for each in world.failures} == {Reason.UNAUTHORIZED}

@@ -24,7 +24,7 @@ class FailedBucket(NamedTuple):
     account: str
     bucket: str | None
     day: date | None
-    fault: ApiError
+    error: ApiError
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Failures:
             self._stream.write(self._separator + json.dumps(_entry(failure)))
             self._separator = ",\n"
         self.count += 1
-        subject = (failure.account, failure.bucket, failure.fault.reason.value)
+        subject = (failure.account, failure.bucket, failure.error.reason.value)
         tally = self._tallies.get(subject)
         if tally is not None:
             tally.times, tally.last = tally.times + 1, failure.day
@@ -74,12 +74,12 @@ class Failures:
     def lines(self) -> Iterator[str]:
         """A line for each bucket and reason, as long as there are not too many."""
         for tally in self._tallies.values():
-            account, bucket, day, fault = tally.first
+            account, bucket, day, error = tally.first
             what = "the listing of its buckets" if bucket is None else bucket
             when = "" if day is None else f" on {day}"
             if tally.times > 1:
                 when = f" on {tally.times} days from {day} to {tally.last}"
-            yield f"{account}: {what}{when}: {fault.reason.value}: {fault.message}"
+            yield f"{account}: {what}{when}: {error.reason.value}: {error.message}"
         if self._not_listed:
             yield f"and {self._not_listed} more"
 
@@ -89,6 +89,6 @@ def _entry(failure: FailedBucket) -> dict[str, str | None]:
         "day": None if failure.day is None else str(failure.day),
         "bucket": failure.bucket,
         "account": failure.account,
-        "reason": failure.fault.reason.value,
-        "message": failure.fault.message,
+        "reason": failure.error.reason.value,
+        "message": failure.error.message,
     }

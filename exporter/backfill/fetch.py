@@ -129,7 +129,7 @@ class Fetcher:
             )
             discovery_state = discovery_state.after(result, self._clock.now())
             if (
-                discovery_state.fault is not None
+                discovery_state.error is not None
                 or not 0 < discovery_state.empties < EMPTIES_TO_BELIEVE
             ):
                 break

@@ -83,8 +83,8 @@ async def _discovery_states(
 
 
 def _note(account: Account, discovery_state: DiscoveryState, failures: Failures) -> None:
-    if discovery_state.fault is not None:
-        failures.note(FailedBucket(account.name, None, None, discovery_state.fault))
+    if discovery_state.error is not None:
+        failures.note(FailedBucket(account.name, None, None, discovery_state.error))
         return
     polled = len(filtered(account, discovery_state))
     log = _log.info if polled else _log.warning

@@ -167,28 +167,28 @@ class AccountThrottle:
             del self._outages[kind]
         return self._outages.setdefault(failure, Outage(self._clock.monotonic()))
 
-    def _refused(self, fault: ApiError, outage: Outage) -> bool:
+    def _refused(self, error: ApiError, outage: Outage) -> bool:
         """Wait for another token; False where that has been done often enough."""
         if outage.rounds >= REFUSED_ROUNDS:
-            self._give_up(fault)
+            self._give_up(error)
             return False
-        return self._pause(fault, outage, self._refusal_wait(outage.rounds - 1), math.inf)
+        return self._pause(error, outage, self._refusal_wait(outage.rounds - 1), math.inf)
 
-    def _pause(self, fault: ApiError, outage: Outage, seconds: float, longest: float) -> bool:
+    def _pause(self, error: ApiError, outage: Outage, seconds: float, longest: float) -> bool:
         """Let nobody through for a while; False where that has been done for long enough."""
         now = self._clock.monotonic()
         if now - outage.since >= longest:
-            self._give_up(fault)
+            self._give_up(error)
             return False
         if now >= self._paused_until:
-            facts = {"account": self._account, "seconds": seconds, "reason": fault.reason.value}
-            _log.warning("account_paused", **facts, message=fault.message)
+            facts = {"account": self._account, "seconds": seconds, "reason": error.reason.value}
+            _log.warning("account_paused", **facts, message=error.message)
         self._paused_until = max(self._paused_until, now + seconds)
         return True
 
-    def _give_up(self, fault: ApiError) -> None:
+    def _give_up(self, error: ApiError) -> None:
         if self._given_up is None:
-            facts = {"account": self._account, "reason": fault.reason.value}
-            _log.error("account_given_up", **facts, message=fault.message)
-            message = f"not asked, since the account was given up: {fault.message}"
-            self._given_up = ApiError(fault.reason, message)
+            facts = {"account": self._account, "reason": error.reason.value}
+            _log.error("account_given_up", **facts, message=error.message)
+            message = f"not asked, since the account was given up: {error.message}"
+            self._given_up = ApiError(error.reason, message)

@@ -53,9 +53,9 @@ def verdicts(exporter: PollManager) -> Iterator[Verdict]:
         yield _token_verdict(exporter, account.name, entries, expiries.get(account.name))
         discovery_state = exporter.discovery_states.get(account.name)
         if discovery_state is not None:
-            fault = discovery_state.fault
-            text = _found_text(account, discovery_state) if fault is None else _fault_text(fault)
-            yield Verdict(f"{account.name}: discovery", text, fault is None)
+            error = discovery_state.error
+            text = _found_text(account, discovery_state) if error is None else _error_text(error)
+            yield Verdict(f"{account.name}: discovery", text, error is None)
         yield from map(_bucket_verdict, entries)
 
 
@@ -73,21 +73,21 @@ def _token_verdict(
     exporter: PollManager, account: str, entries: list[Target], expiry: float | None
 ) -> Verdict:
     discovery_state = exporter.discovery_states.get(account)
-    faults = [
-        each.state.newest.fault for each in entries if isinstance(each.state.newest, FailedPoll)
+    errors = [
+        each.state.newest.error for each in entries if isinstance(each.state.newest, FailedPoll)
     ]
-    faults += (
-        [discovery_state.fault]
-        if discovery_state is not None and discovery_state.fault is not None
+    errors += (
+        [discovery_state.error]
+        if discovery_state is not None and discovery_state.error is not None
         else []
     )
-    refused = next((fault for fault in faults if fault.reason is Reason.UNAUTHORIZED), None)
+    refused = next((error for error in errors if error.reason is Reason.UNAUTHORIZED), None)
     subject = f"{account}: token"
     if refused is not None:
-        return Verdict(subject, _fault_text(refused), is_good=False)
+        return Verdict(subject, _error_text(refused), is_good=False)
     heard = any(isinstance(each.state.newest, GoodPoll) for each in entries)
-    heard = heard or (discovery_state is not None and discovery_state.fault is None)
-    if not heard and not any(fault.reason in KNOWS_THE_TOKEN for fault in faults):
+    heard = heard or (discovery_state is not None and discovery_state.error is None)
+    if not heard and not any(error.reason in KNOWS_THE_TOKEN for error in errors):
         return Verdict(subject, "not tried: no call came through", is_good=False)
     if expiry is None:
         return Verdict(subject, "accepted", is_good=True)
@@ -103,7 +103,7 @@ def _bucket_verdict(entry: Target) -> Verdict:
         return Verdict(subject, f"{len(newest.stats.nodes)} nodes", is_good=True)
     if newest is None:
         return Verdict(subject, "not asked: a 429 has paused the account", is_good=False)
-    return Verdict(subject, _fault_text(newest.fault), is_good=False)
+    return Verdict(subject, _error_text(newest.error), is_good=False)
 
 
 def _found_text(account: Account, discovery_state: DiscoveryState) -> str:
@@ -116,12 +116,12 @@ def _found_text(account: Account, discovery_state: DiscoveryState) -> str:
     return text
 
 
-def _fault_text(fault: ApiError) -> str:
-    return f"{fault.reason.value}: {fault.message}{_remedy(fault)}"
+def _error_text(error: ApiError) -> str:
+    return f"{error.reason.value}: {error.message}{_remedy(error)}"
 
 
-def _remedy(fault: ApiError) -> str:
+def _remedy(error: ApiError) -> str:
     """What to do about it, unless the message says so."""
-    if fault.reason is Reason.UNAUTHORIZED and not fault.message.startswith("HTTP"):
-        return " (are email and password right?)" if "login is refused" in fault.message else ""
-    return f" ({ADVICE[fault.reason].remedy.replace('`', '')})"
+    if error.reason is Reason.UNAUTHORIZED and not error.message.startswith("HTTP"):
+        return " (are email and password right?)" if "login is refused" in error.message else ""
+    return f" ({ADVICE[error.reason].remedy.replace('`', '')})"

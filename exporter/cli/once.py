@@ -46,6 +46,6 @@ def _has_all(exporter: PollManager) -> bool:
         for account in exporter.config.accounts
         if account.discovery is not None
     ]
-    return all(each is not None and each.fault is None for each in listings) and all(
+    return all(each is not None and each.error is None for each in listings) and all(
         isinstance(each.state.newest, GoodPoll) for each in exporter.targets
     )

@@ -63,7 +63,7 @@ class PollingCollector(Collector):
         yield _per_account(
             "flashback_account_discovery_up",
             "Whether the newest listing of the account's buckets succeeded.",
-            {account.name: float(state.fault is None) for account, state in tried},
+            {account.name: float(state.error is None) for account, state in tried},
         )
         yield _per_account(
             "flashback_account_discovered_buckets",

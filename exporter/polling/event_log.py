@@ -38,17 +38,17 @@ class EventLogger:
             return
         names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
         if isinstance(after.newest, FailedPoll):
-            fault = after.newest.fault
-            facts = {"reason": fault.reason.value, "message": fault.message}
+            error = after.newest.error
+            facts = {"reason": error.reason.value, "message": error.message}
             _log.warning("bucket_failing", **names, **facts)
         else:
             _log.info("bucket_recovered", **names)
 
-    def log_missing_day(self, bucket: Bucket, day: date, fault: ApiError) -> None:
+    def log_missing_day(self, bucket: Bucket, day: date, error: ApiError) -> None:
         """Log that the figures of a previous day could not be had; it goes on being tried."""
         if self._has_room():
             names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
-            facts = {"day": str(day), "reason": fault.reason.value, "message": fault.message}
+            facts = {"day": str(day), "reason": error.reason.value, "message": error.message}
             _log.warning("previous_day_missing", **names, **facts)
 
     def _has_room(self) -> bool:
@@ -73,12 +73,12 @@ def log_discovery(
     account: str, before: DiscoveryState, after: DiscoveryState, filtered: int
 ) -> None:
     """Log that discovery began to fail, fails for another reason, recovered, or found a change."""
-    was = None if before.fault is None else before.fault.reason
-    if after.fault is not None and after.fault.reason is not was:
-        fault = after.fault
-        facts = {"account": account, "reason": fault.reason.value, "message": fault.message}
+    was = None if before.error is None else before.error.reason
+    if after.error is not None and after.error.reason is not was:
+        error = after.error
+        facts = {"account": account, "reason": error.reason.value, "message": error.message}
         _log.warning("discovery_failing", **facts)
-    if after.fault is None and was is not None:
+    if after.error is None and was is not None:
         _log.info("discovery_recovered", account=account)
     if after.skipped and not before.skipped:
         _log.warning("listing_entries_skipped", account=account, count=after.skipped, why=SKIPPED)

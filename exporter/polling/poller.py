@@ -1,4 +1,4 @@
-"""Takes what is due, bounds how much of it runs at once and how fast it starts, publishes outcomes.
+"""Takes what is due, bounds how much of it runs at once and how fast it starts, publishes results.
 
 The one loop that runs for months. What can wait is done when no poll is due. What a poll is and
 when one is due is decided elsewhere; a poll that raises is a bug, and ends the loop and with it the
@@ -153,11 +153,11 @@ class Poller:
         return min(max(due - self._clock.monotonic(), 0.0), LONGEST_WAIT)
 
     async def _run_poll(self, target: Target) -> None:
-        outcome = await self._poll(target.bucket)
+        result = await self._poll(target.bucket)
         # Once it is retired the account may be another one: what the old one said counts no more.
-        if self._is_retired or not self._scheduler.complete(target, outcome, self._clock.now()):
+        if self._is_retired or not self._scheduler.complete(target, result, self._clock.now()):
             return
-        self._publish(target, outcome)
+        self._publish(target, result)
 
     async def _run_background(self, work: Coroutine[None, None, None]) -> None:
         await work

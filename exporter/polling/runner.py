@@ -196,13 +196,13 @@ class Runner:
     async def _poll(self, bucket: Bucket) -> PollResult:
         return await self.account_clients[bucket.account].client.poll(bucket)
 
-    def _publish(self, target: Target, outcome: PollResult) -> None:
-        before, after = self._targets.record(target, outcome)
+    def _publish(self, target: Target, result: PollResult) -> None:
+        before, after = self._targets.record(target, result)
         self._event_logger.log_transition(target.bucket, before, after)
-        if isinstance(outcome, GoodPoll):
-            if after.stats is not outcome.stats:
-                self._scheduler.ask_after_grace(target, outcome.ended)
-            self._previous_days.consider(target, outcome.ended)
+        if isinstance(result, GoodPoll):
+            if after.stats is not result.stats:
+                self._scheduler.ask_after_grace(target, result.ended)
+            self._previous_days.consider(target, result.ended)
         self._progressed()
 
     def background_accounts(self) -> dict[str, float]:

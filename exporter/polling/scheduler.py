@@ -94,22 +94,22 @@ class Scheduler:
         target.entry = 0
         return target
 
-    def complete(self, target: Target, outcome: PollResult, now: Instant) -> bool:
+    def complete(self, target: Target, result: PollResult, now: Instant) -> bool:
         """Its poll ended like this: plan the next one. False if it is not planned any more."""
-        if isinstance(outcome, FailedPoll):
-            self.apply_pause(target.bucket.account, outcome.fault, now.monotonic)
+        if isinstance(result, FailedPoll):
+            self.apply_pause(target.bucket.account, result.error, now.monotonic)
         if not self._targets.holds(target) or not target.is_running:
             return False
         target.is_running = False
-        target.due = self._next_due(target, outcome, now)
+        target.due = self._next_due(target, result, now)
         self._push(target)
         return True
 
-    def apply_pause(self, account: str, fault: ApiError, now: float) -> None:
-        """Pause an account if that is what a fault asks for."""
-        if fault.reason is not Reason.RATE_LIMITED:
+    def apply_pause(self, account: str, error: ApiError, now: float) -> None:
+        """Pause an account if that is what an error asks for."""
+        if error.reason is not Reason.RATE_LIMITED:
             return
-        until = now + pause_seconds(fault.retry_after)
+        until = now + pause_seconds(error.retry_after)
         self._paused_until[account] = max(self._paused_until.get(account, 0.0), until)
         for _, _, target in self._due.pop(account, ()):
             self._defer(target)
@@ -126,9 +126,9 @@ class Scheduler:
         """The accounts that are paused, and until when."""
         return {name: until for name, until in self._paused_until.items() if until > now}
 
-    def _next_due(self, target: Target, outcome: PollResult, now: Instant) -> float:
+    def _next_due(self, target: Target, result: PollResult, now: Instant) -> float:
         interval = target.timing.poll_interval
-        if not self._lengthens_wait(target, outcome, now):
+        if not self._lengthens_wait(target, result, now):
             target.refusals = 0
             # The first poll is off the offset: it stands for a slot less than half an interval on.
             return self._offset_after(target, max(now.monotonic, target.due + interval / 2))
@@ -137,12 +137,12 @@ class Scheduler:
         return due if due > now.monotonic else self._offset_after(target, now.monotonic)
 
     @staticmethod
-    def _lengthens_wait(target: Target, outcome: PollResult, now: Instant) -> bool:
+    def _lengthens_wait(target: Target, result: PollResult, now: Instant) -> bool:
         """Whether it was refused, and not just because the clocks disagree on the day."""
-        if not isinstance(outcome, FailedPoll) or not outcome.fault.reason.is_refusal:
+        if not isinstance(result, FailedPoll) or not result.error.reason.is_refusal:
             return False
         day_may_be_disputed = target.timing.is_near_midnight(now.wall)
-        return not (outcome.fault.reason is Reason.BAD_REQUEST and day_may_be_disputed)
+        return not (result.error.reason is Reason.BAD_REQUEST and day_may_be_disputed)
 
     def _offset_after(self, target: Target, moment: float) -> float:
         """The next time at the bucket's offset, later than `moment`."""

@@ -82,7 +82,7 @@ def _packed(state: BucketState, newest: PollResult) -> bytes:
     failed = isinstance(newest, FailedPoll)
     return _RECORD.pack(
         int(newest.ended.wall) % 2**32,
-        _REASONS.index(newest.fault.reason if isinstance(newest, FailedPoll) else None),
+        _REASONS.index(newest.error.reason if isinstance(newest, FailedPoll) else None),
         0 if failed else min(not_online(state.stats), _MOST_NODES),
         min(newest.duration, _MOST_SECONDS),
     )
@@ -190,12 +190,12 @@ class Targets:
             key: target for key, target in self._targets.items() if key.account != account
         }
 
-    def record(self, target: Target, outcome: PollResult) -> tuple[BucketState, BucketState]:
+    def record(self, target: Target, result: PollResult) -> tuple[BucketState, BucketState]:
         """Take in how a poll of a target ended; the states before and after it."""
         before = target.state
-        state = before.after(outcome, target.timing)
+        state = before.after(result, target.timing)
         same = state.stats is not None and state.stats.says_the_same_of_nodes(before.stats)
-        self._render(target, state, outcome.ended, target.text if same else None)
+        self._render(target, state, result.ended, target.text if same else None)
         target.history = appended(target.history, state)
         self.unpolled.discard(target.bucket.key)
         return before, state

@@ -69,14 +69,14 @@ def account_object(account: AccountStatus, buckets: int) -> JsonObject:
 
 
 def _discovery(discovery: DiscoveryStatus) -> JsonObject:
-    fault, success = discovery.fault, discovery.last_success
+    error, success = discovery.error, discovery.last_success
     return {
         "tried": discovery.was_tried,
-        "up": discovery.was_tried and fault is None,
+        "up": discovery.was_tried and error is None,
         "buckets": discovery.found,
         "last_success": _time(success and success.wall),
-        "reason": None if fault is None else fault.reason.value,
-        "message": None if fault is None else fault.message,
+        "reason": None if error is None else error.reason.value,
+        "message": None if error is None else error.message,
     }
 
 

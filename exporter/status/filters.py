@@ -83,9 +83,9 @@ class Filter:
             *(t for each in nodes for t in (each.ip, each.host)),
         ]
         newest = ranked.status.state.newest
-        fault = getattr(newest, "fault", None)
-        if fault is not None:
-            texts += [fault.reason, fault.message]
+        error = getattr(newest, "error", None)
+        if error is not None:
+            texts += [error.reason, error.message]
         return sought in "\n".join(texts).casefold()
 
 

@@ -23,7 +23,7 @@ class DiscoveryStatus:
     was_tried: bool
     found: int = 0  # that pass the account's filters
     last_success: Instant | None = None
-    fault: ApiError | None = None  # of the newest listing
+    error: ApiError | None = None  # of the newest listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +158,5 @@ def _discovery(manager: PollManager, account: config.Account) -> DiscoveryStatus
         was_tried=True,
         found=len(filtered(account, state)),
         last_success=state.last_success,
-        fault=state.fault,
+        error=state.error,
     )

@@ -146,9 +146,9 @@ def _of_account(account: AccountStatus, now: Instant) -> Iterator[Notice]:
             "renew the token",
         )
     discovery = account.discovery
-    if discovery is not None and discovery.fault is not None:
+    if discovery is not None and discovery.error is not None:
         yield Notice(
-            f"Buckets of account {name} cannot be listed: {discovery.fault.reason}",
+            f"Buckets of account {name} cannot be listed: {discovery.error.reason}",
             "the buckets found before are polled on",
-            discovery.fault.message,
+            discovery.error.message,
         )

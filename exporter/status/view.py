@@ -122,7 +122,7 @@ def _trouble(state: BucketState, *, fresh: bool) -> Trouble | None:
     reason = state.failing(fresh=fresh)
     if reason is None:
         return None
-    message = state.newest.fault.message if isinstance(state.newest, FailedPoll) else ""
+    message = state.newest.error.message if isinstance(state.newest, FailedPoll) else ""
     return Trouble(reason, ADVICE[reason], message)
 
 

@@ -1,7 +1,7 @@
-"""The calls of one account: attempts, retries and a deadline, until there is a result or a fault.
+"""The calls of one account: attempts, retries and a deadline, until there is a result or an error.
 
 A failure is a value here, never an exception. Which bucket is asked when, and what follows from an
-outcome, is decided elsewhere; a single attempt is made in `request`.
+result, is decided elsewhere; a single attempt is made in `request`.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ class Client:
             with self._turns.released():
                 other = await self._credentials.refresh(token)
         except NoToken as error:
-            self._requester.not_sent(api_request.call, error.fault)
-            return error.fault
+            self._requester.not_sent(api_request.call, error.api_error)
+            return error.api_error
         if other is None:
             return result
         self._requester.retrying(api_request.call)

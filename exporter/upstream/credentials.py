@@ -78,11 +78,11 @@ Waiting: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class NoToken(Exception):  # noqa: N818 - it names what happened, and is no bug
-    """There is no token to be had; `fault` says why."""
+    """There is no token to be had; `api_error` says why."""
 
-    def __init__(self, fault: ApiError) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
+    def __init__(self, api_error: ApiError) -> None:
+        super().__init__(api_error.message)
+        self.api_error = api_error
 
 
 class Credentials(Protocol):

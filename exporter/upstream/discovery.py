@@ -127,15 +127,15 @@ class DiscoveryState:
 
     found: tuple[FoundBucket, ...] = ()
     last_success: Instant | None = None
-    fault: ApiError | None = None  # of the newest listing
+    error: ApiError | None = None  # of the newest listing
     failures: int = 0  # in a row
     empties: int = 0  # in a row
     skipped: int = 0  # entries of the newest good listing that name no bucket that can be polled
 
     def after(self, result: Listing | ApiError, now: Instant) -> DiscoveryState:
-        """What is known once a listing has ended like this; a fault keeps what was found."""
+        """What is known once a listing has ended like this; an error keeps what was found."""
         if isinstance(result, ApiError):
-            return replace(self, fault=result, failures=self.failures + 1)
+            return replace(self, error=result, failures=self.failures + 1)
         empties = 0 if result.buckets else self.empties + 1
         believed = bool(result.buckets) or empties >= EMPTIES_TO_BELIEVE
         return DiscoveryState(
@@ -146,8 +146,8 @@ class DiscoveryState:
         )
 
     def next_wait(self, refresh_interval: float, timing: Timing) -> float:
-        """Seconds until the next listing: fewer after a fault, or an empty one not yet believed."""
-        if self.fault is not None:
+        """Seconds until the next listing: fewer after an error or an empty one not yet believed."""
+        if self.error is not None:
             return min(timing.refusal_wait(self.failures - 1), refresh_interval)
         if 0 < self.empties < EMPTIES_TO_BELIEVE:
             return min(timing.poll_interval, refresh_interval)

@@ -46,13 +46,13 @@ _ON_A_CONNECTION = (
 )
 
 
-def library_fault(error: Exception) -> ApiError:
-    """The fault that one of LIBRARY_ERRORS is, told by its causes: many look alike until then."""
+def as_api_error(error: Exception) -> ApiError:
+    """The error that one of LIBRARY_ERRORS is, told by its causes: many look alike until then."""
     causes = list(_causes(error))
-    return _tls_fault(causes) or _connect_fault(causes) or _connection_fault(causes)
+    return _tls_error(causes) or _connect_error(causes) or _connection_error(causes)
 
 
-def _tls_fault(causes: list[BaseException]) -> ApiError | None:
+def _tls_error(causes: list[BaseException]) -> ApiError | None:
     """What OpenSSL says, in its own fixed words; a name in them is the one that we asked for."""
     for cause in reversed(causes):
         # By getattr: what libraries made of these errors, or made themselves, lacks the words.
@@ -68,7 +68,7 @@ def _tls_fault(causes: list[BaseException]) -> ApiError | None:
     return None
 
 
-def _connect_fault(causes: list[BaseException]) -> ApiError | None:
+def _connect_error(causes: list[BaseException]) -> ApiError | None:
     """Why no connection could be made; None where there was one."""
     number = _error_number(causes)
     why = "" if number is None else f": {os.strerror(number)}"
@@ -88,11 +88,11 @@ def _connect_fault(causes: list[BaseException]) -> ApiError | None:
     return ApiError(Reason.CONNECT, message)
 
 
-def _connection_fault(causes: list[BaseException]) -> ApiError:
+def _connection_error(causes: list[BaseException]) -> ApiError:
     error, source = causes[0], causes[-1]
-    for kind, fault in _ON_A_CONNECTION:
+    for kind, api_error in _ON_A_CONNECTION:
         if isinstance(error, kind):
-            return fault
+            return api_error
     if isinstance(source, httpx.TimeoutException | aiohttp.ServerTimeoutError):
         return ApiError(Reason.TIMEOUT, "no answer in time")
     number = _error_number(causes)

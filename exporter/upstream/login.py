@@ -60,7 +60,7 @@ class LoginApi:
     async def log_in(self, password: str | ApiError) -> TokenPair | ApiError:
         """A session for e-mail and password. A refusal in any form is UNAUTHORIZED.
 
-        Nothing is sent where a fault says why there is no password.
+        Nothing is sent where an error says why there is no password.
         """
         if isinstance(password, ApiError):
             self._requester.not_sent(Call.LOGIN, password)
@@ -146,7 +146,7 @@ class LoginSession:
 class Backoff:
     """A renewal that failed, and until when nobody tries again."""
 
-    fault: ApiError
+    error: ApiError
     until: float  # monotonic seconds
     times: int  # in a row
     password: str | ApiError | None = field(repr=False)  # that it failed with
@@ -231,7 +231,7 @@ class LoginCredentials:
         while (token := self._current_token()) is None:
             backoff = self._current_backoff()
             if backoff is not None:
-                raise NoToken(backoff.fault)
+                raise NoToken(backoff.error)
             self._renewal_wanted.set()
             await self._renewal_ended.wait()
         return token
@@ -326,18 +326,18 @@ class LoginCredentials:
         ends_at = now.monotonic + left
         return LoginSession(tokens, came_by, life, ends_at - early, ends_at, left)
 
-    def _start_backoff(self, fault: ApiError, password: str | ApiError | None) -> None:
+    def _start_backoff(self, error: ApiError, password: str | ApiError | None) -> None:
         """Let nobody try again for a while, longer each time."""
         before = self.state.backoff
-        if before is None or before.fault.reason is not fault.reason:
-            facts = {"account": self._account, "reason": fault.reason.value}
-            _log.error("login_failed", **facts, message=fault.message)
+        if before is None or before.error.reason is not error.reason:
+            facts = {"account": self._account, "reason": error.reason.value}
+            _log.error("login_failed", **facts, message=error.message)
         times = 0 if before is None else before.times
-        if fault.reason is Reason.RATE_LIMITED:
-            wait = pause_seconds(fault.retry_after)
-        elif fault.reason.is_refusal:
+        if error.reason is Reason.RATE_LIMITED:
+            wait = pause_seconds(error.retry_after)
+        elif error.reason.is_refusal:
             wait = self._timing.refusal_wait(times)
         else:
             wait = min(SHORT_WAIT * 2.0 ** min(times, 32), self._timing.poll_interval)
         until = self._clock.monotonic() + wait
-        self.state.backoff = Backoff(fault, until, times + 1, password)
+        self.state.backoff = Backoff(error, until, times + 1, password)

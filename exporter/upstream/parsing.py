@@ -84,9 +84,9 @@ def parse_list(
     answer = object_with_list(body, name, lambda elements: made.append(read(elements)))
     if answer is None:
         return ApiError(Reason.MALFORMED, "the answer is not a JSON object")
-    fault = _answer_fault(answer, name, drift)
-    if fault is not None:
-        return fault
+    error = _answer_error(answer, name, drift)
+    if error is not None:
+        return error
     _count_unknown_fields(answer, _KNOWN_ANSWER_FIELDS | {name}, drift)
     return made[-1]  # of a name that is there twice the last counts, as for all JSON readers
 
@@ -122,7 +122,7 @@ def _message(answer: JsonObject) -> str:
     return ""
 
 
-def _answer_fault(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiError | None:
+def _answer_error(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiError | None:
     success = answer.get("success")
     if success is False:
         return ApiError(Reason.UNSUCCESSFUL, _message(answer) or "the answer says success: false")
@@ -140,7 +140,7 @@ def _answer_fault(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiEr
 def _nodes(
     rows: Iterable[object], answer_limits: AnswerLimits, drift: Counter[Drift]
 ) -> tuple[Node, ...] | ApiError:
-    """The nodes, or a fault as soon as there are too many: the rest is not read."""
+    """The nodes, or an error as soon as there are too many: the rest is not read."""
     nodes: dict[tuple[str, str], Node] = {}
     most_rows = answer_limits.max_nodes * ROWS_PER_NODE
     for number, row in enumerate(rows):

@@ -175,7 +175,7 @@ class Requester:
             if isinstance(result, ApiError):
                 result = self._presentable(result, answer.status)
         except RequestFailed as error:
-            status, result = error.status, error.fault
+            status, result = error.status, error.api_error
         except TimeoutError:
             result = ApiError(Reason.TIMEOUT, f"no answer within {self.timeout:g}s")
         reason = result.reason if isinstance(result, ApiError) else None
@@ -183,9 +183,9 @@ class Requester:
         self._observer.attempted(Attempt(self._account, api_request.call, status, reason, seconds))
         return result
 
-    def not_sent(self, call: Call, fault: ApiError) -> None:
+    def not_sent(self, call: Call, error: ApiError) -> None:
         """Count an attempt that had to be given up before anything was sent."""
-        self._observer.attempted(Attempt(self._account, call, None, fault.reason, None))
+        self._observer.attempted(Attempt(self._account, call, None, error.reason, None))
 
     def retrying(self, call: Call) -> None:
         self._observer.retrying(self._account, call)
@@ -221,16 +221,16 @@ class Requester:
         for secret in api_request.secrets:
             self.secrets.add(api_request.call, secret)
 
-    def _presentable(self, fault: ApiError, status: int) -> ApiError:
-        """The fault with a short message, left out where it quotes a secret.
+    def _presentable(self, error: ApiError, status: int) -> ApiError:
+        """The error with a short message, left out where it quotes a secret.
 
         Not just that much of it taken out: a secret may be cut, or written otherwise. What is too
         long is cut last: half a secret would not be found.
         """
-        message = fault.message
+        message = error.message
         if self.secrets.are_quoted_in(message):
             message = f"HTTP {status}: the answer quotes a secret, its text is left out"
-        return replace(fault, message=message[:MAX_MESSAGE_LENGTH])
+        return replace(error, message=message[:MAX_MESSAGE_LENGTH])
 
     def _refusal(self, answer: RawResponse) -> ApiError:
         reason = REASONS.get(answer.status, Reason.UNEXPECTED_STATUS)

@@ -23,18 +23,18 @@ from yarl import URL
 
 from exporter.model import ApiError, Reason
 from exporter.upstream.connections import FRESH_WANTED, Pool, Resolver
-from exporter.upstream.library_errors import LIBRARY_ERRORS, library_fault
+from exporter.upstream.library_errors import LIBRARY_ERRORS, as_api_error
 
 STEP = 2**20
 """Bytes that are decompressed at a time, in some 3 ms."""
 
 
 class RefusedBody(Exception):  # noqa: N818 - it names what happened, and is no bug
-    """A body cannot be used; `fault` says why."""
+    """A body cannot be used; `api_error` says why."""
 
-    def __init__(self, fault: ApiError) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
+    def __init__(self, api_error: ApiError) -> None:
+        super().__init__(api_error.message)
+        self.api_error = api_error
 
 
 class Body:
@@ -118,9 +118,9 @@ class RawResponse:
 class RequestFailed(Exception):  # noqa: N818 - it names what happened, and is no bug
     """A request got no usable HTTP answer."""
 
-    def __init__(self, fault: ApiError, status: int | None = None) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
+    def __init__(self, api_error: ApiError, status: int | None = None) -> None:
+        super().__init__(api_error.message)
+        self.api_error = api_error
         self.status = status  # where at least that much arrived
 
 
@@ -135,7 +135,7 @@ class Transport:
         self._server_name = server_name
 
     async def send(self, request: httpx.Request, max_bytes: int) -> RawResponse:
-        """The answer, whatever its status; a redirect is an answer. Raises Unanswered.
+        """The answer, whatever its status; a redirect is an answer. Raises RequestFailed.
 
         Waits for as long as the caller lets it: the deadline is the caller's.
         """
@@ -149,9 +149,9 @@ class Transport:
             return RawResponse(status, _header(response, b"retry-after") or None, body)
         # From None: a traceback would show the library's error, and with it what was received.
         except RefusedBody as error:
-            raise RequestFailed(error.fault, status) from None
+            raise RequestFailed(error.api_error, status) from None
         except LIBRARY_ERRORS as error:
-            raise RequestFailed(library_fault(error), status) from None
+            raise RequestFailed(as_api_error(error), status) from None
 
     async def aclose(self) -> None:
         await self._http.aclose()

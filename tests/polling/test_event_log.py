@@ -13,12 +13,12 @@ START = Instant(NOON, 1000.0)
 LATER = after(START, 60)
 
 
-def logged(*outcomes: PollResult) -> list[tuple[str, str | None]]:
+def logged(*results: PollResult) -> list[tuple[str, str | None]]:
     """The events that a run of polls leaves, with their reasons."""
     state, event_logger = BucketState(START), EventLogger(FakeClock())
     with capture_logs() as events:
-        for outcome in outcomes:
-            following = state.after(outcome, Timing())
+        for result in results:
+            following = state.after(result, Timing())
             event_logger.log_transition(bucket(), state, following)
             state = following
     return [(event["event"], event.get("reason")) for event in events]

@@ -11,11 +11,11 @@ from tests.harness.fakes import NOON, after, failure, node, reading
 START = Instant(NOON, 1000.0)
 
 
-def polls(*outcomes: PollResult) -> tuple[PollRecord, ...]:
+def polls(*results: PollResult) -> tuple[PollRecord, ...]:
     """What is remembered of polls that ended like this."""
     state, history = BucketState(START), b""
-    for outcome in outcomes:
-        state = state.after(outcome, Timing())
+    for result in results:
+        state = state.after(result, Timing())
         history = appended(history, state)
     return records(history)
 

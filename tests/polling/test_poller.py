@@ -39,8 +39,8 @@ class Upstream:
         now = self.clock.now()
         return reading(now) if reason is None else failure(now, reason)
 
-    def publish(self, polled: Target, outcome: PollResult) -> None:
-        self.published.append((polled.bucket.id, outcome))
+    def publish(self, polled: Target, result: PollResult) -> None:
+        self.published.append((polled.bucket.id, result))
 
     def background_accounts(self) -> dict[str, float]:
         return {"main": 0.0} if self.spares_left else {}
@@ -62,7 +62,7 @@ class Upstream:
 class Buggy(Upstream):
     """Publishing raises."""
 
-    def publish(self, polled: Target, outcome: PollResult) -> None:
+    def publish(self, polled: Target, result: PollResult) -> None:
         raise ZeroDivisionError
 
 

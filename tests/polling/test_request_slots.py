@@ -70,7 +70,7 @@ class Process:
         self.slots = RequestSlots(slots, self.clock)
         self.requests: list[tuple[float, str]] = []
         self.under_way = self.most_under_way = 0
-        self.outcomes: dict[str, list[PollResult]] = {}
+        self.results: dict[str, list[PollResult]] = {}
         self.wanted: dict[str, int] = {}  # previous-day requests by account
         self.background: list[tuple[float, str]] = []
         self._late: dict[str, list[float]] = {}
@@ -172,8 +172,8 @@ class Process:
         self._late.setdefault(polled.account, []).append(self.clock.monotonic() - scheduled.due)
         return await self._clients[polled.account].poll(polled)
 
-    def _publish(self, polled: Target, outcome: PollResult) -> None:
-        self.outcomes.setdefault(polled.bucket.account, []).append(outcome)
+    def _publish(self, polled: Target, result: PollResult) -> None:
+        self.results.setdefault(polled.bucket.account, []).append(result)
 
     async def _ask_previous_day(self, account: str) -> None:
         self.background.append((self.clock.monotonic() - self.start, account))
@@ -191,7 +191,7 @@ async def test_hung_account_makes_no_other_late() -> None:
     assert times[0] <= TIMING.poll_timeout
     assert process.latest("well") <= TIMING.poll_timeout
     assert len(times) >= 8
-    assert all(isinstance(each, GoodPoll) for each in process.outcomes["well"])
+    assert all(isinstance(each, GoodPoll) for each in process.results["well"])
     assert process.most_under_way == 16
     assert len(process.times("hung")) >= 16 * 47, "all that the other one leaves"
 
@@ -275,7 +275,7 @@ async def test_other_token_is_waited_for_without_a_place() -> None:
         assert process.times("well")[0] < 1
         await process.clock.advance(30)
     assert len(process.times("refused")) == 2
-    assert [isinstance(each, GoodPoll) for each in process.outcomes["refused"]] == [True]
+    assert [isinstance(each, GoodPoll) for each in process.results["refused"]] == [True]
 
 
 async def test_failing_accounts_retries_starve_nobody_of_requests() -> None:
@@ -291,7 +291,7 @@ async def test_failing_accounts_retries_starve_nobody_of_requests() -> None:
         await process.clock.advance(65)
         assert len(process.times("well")) >= 20
         await process.clock.advance(600)
-    polls = len(process.outcomes["well"])
+    polls = len(process.results["well"])
     assert polls >= 20 * 10
 
 

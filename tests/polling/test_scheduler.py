@@ -29,9 +29,9 @@ def take(scheduler: ScheduledTargets, now: Instant) -> Target:
     return scheduled
 
 
-def next_after(scheduler: ScheduledTargets, now: Instant, outcome: PollResult) -> Instant:
-    """Poll what is due with that outcome, and go to when it is due again."""
-    scheduler.complete(take(scheduler, now), outcome, now)
+def next_after(scheduler: ScheduledTargets, now: Instant, result: PollResult) -> Instant:
+    """Poll what is due with that result, and go to when it is due again."""
+    scheduler.complete(take(scheduler, now), result, now)
     due = scheduler.next_due()
     assert due is not None
     return after(now, due - now.monotonic)
@@ -71,8 +71,8 @@ def test_due_once_per_interval(reason: Reason | None) -> None:
     now = next_after(scheduler, START, reading(START))
     assert 30 <= now.monotonic - START.monotonic <= 90
     for _ in range(5):
-        outcome = reading(now) if reason is None else failure(now, reason)
-        following = next_after(scheduler, now, outcome)
+        result = reading(now) if reason is None else failure(now, reason)
+        following = next_after(scheduler, now, result)
         assert following.monotonic - now.monotonic == pytest.approx(60)
         now = following
 
@@ -216,8 +216,8 @@ def test_every_bucket_is_polled_and_none_twice_at_once(
         for ended in [each for each in running if each[0] <= now.monotonic]:
             running.remove(ended)
             reason = reasons[ended[1].bucket.id]
-            outcome = reading(now) if reason is None else failure(now, reason)
-            scheduler.complete(ended[1], outcome, now)
+            result = reading(now) if reason is None else failure(now, reason)
+            scheduler.complete(ended[1], result, now)
             assert ended[1].due > now.monotonic
     longest = 300 + 4 * interval
     for end, scheduled in running:
@@ -293,7 +293,7 @@ def test_abandoned_polls_are_due_at_once() -> None:
 def test_forgotten_account_starts_without_its_pause() -> None:
     """Another API knows nothing of what the one before asked for."""
     scheduler = ScheduledTargets(START)
-    scheduler.apply_pause("main", failure(START, Reason.RATE_LIMITED, 300).fault, START.monotonic)
+    scheduler.apply_pause("main", failure(START, Reason.RATE_LIMITED, 300).error, START.monotonic)
     assert scheduler.paused(START.monotonic) != {}
     scheduler.drop_account("main")
     assert scheduler.paused(START.monotonic) == {}
@@ -316,8 +316,8 @@ def test_refusals_are_retried_at_once_with_another_token() -> None:
     for _ in names:
         scheduled = take(scheduler, START)
         is_well = scheduled.bucket.id == "well"
-        outcome = reading(START) if is_well else failure(START, Reason.UNAUTHORIZED)
-        scheduler.complete(scheduled, outcome, START)
+        result = reading(START) if is_well else failure(START, Reason.UNAUTHORIZED)
+        scheduler.complete(scheduled, result, START)
     scheduler.retry_now("a", START.monotonic + 2)
     assert take(scheduler, after(START, 2)).bucket.id == "refused"
     assert scheduler.pop_due(START.monotonic + 2) is None

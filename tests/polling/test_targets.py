@@ -181,7 +181,7 @@ def test_text_is_what_it_would_be_if_made_anew(polls: list[list[Node] | None], l
     sync(targets, [(bucket(), TIMING)], start)
     for number, nodes in enumerate(polls):
         now = after(start, 30 * number)
-        outcome = failure(now) if nodes is None else reading(now, *nodes)
-        targets.record(of(targets, "b1"), outcome)
+        result = failure(now) if nodes is None else reading(now, *nodes)
+        targets.record(of(targets, "b1"), result)
         (target,) = targets
         assert target.text == render_bucket(bucket(), target.state, TIMING, ("ONLINE",))

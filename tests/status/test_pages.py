@@ -301,7 +301,7 @@ async def test_notices_are_told() -> None:
     refused = ConfigStatus(NOON - 60, NOON - 5, "config.yaml:3: <b>&\nsecond line")
     fault = ApiError(Reason.FORBIDDEN, "HTTP 403")
     accounts = (
-        AccountStatus("main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, fault=fault)),
+        AccountStatus("main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, error=fault)),
         AccountStatus("new", discovery=DiscoveryStatus(was_tried=False)),
         AccountStatus(
             "fine", None, NOON + 60, DiscoveryStatus(was_tried=True, found=3, last_success=START)
@@ -340,7 +340,7 @@ def snapshot_of(text: str) -> FixedSnapshot:
         ),
         process=replace(PROCESS, config=ConfigStatus(NOON, NOON, text), known_statuses=(text,)),
         accounts=(
-            AccountStatus(text, discovery=DiscoveryStatus(was_tried=True, fault=fault)),
+            AccountStatus(text, discovery=DiscoveryStatus(was_tried=True, error=fault)),
             AccountStatus("a"),
         ),
     )

@@ -35,7 +35,7 @@ def test_trouble_of_accounts() -> None:
     """Pauses, tokens that ended and listings that fail are told."""
     fault = ApiError(Reason.FORBIDDEN, "HTTP 403: no")
     account = AccountStatus(
-        "main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, fault=fault)
+        "main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, error=fault)
     )
     paused, ended, listing = notices(PROCESS, [account], START)
     assert paused.text == "Account main is paused: it is polled again in 20 s"

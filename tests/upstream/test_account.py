@@ -120,8 +120,8 @@ async def polled(account: Account, previous: AccountClient | None = None) -> Pol
 
 async def reason(account: Account) -> Reason | None:
     """Why a poll fails, or None."""
-    outcome = await polled(account)
-    return outcome.fault.reason if isinstance(outcome, FailedPoll) else None
+    result = await polled(account)
+    return result.error.reason if isinstance(result, FailedPoll) else None
 
 
 async def test_own_authority_is_trusted(authority: Authority) -> None:
@@ -265,8 +265,8 @@ async def test_accounts_share_one_look_up_of_a_name() -> None:
     end.set()
     for each in account_clients:
         await each.aclose()
-    outcomes = [each.result() for each in polls]
-    assert [isinstance(each, FailedPoll) and each.fault.reason for each in outcomes] == [
+    results = [each.result() for each in polls]
+    assert [isinstance(each, FailedPoll) and each.error.reason for each in results] == [
         Reason.TIMEOUT
     ] * 3
     assert asked == ["api.example"]
@@ -323,13 +323,13 @@ async def test_proxy_that_quotes_its_password_is_not_repeated() -> None:
         proxy.answer = {"message": "user:pa$$word may not"}
         url = SecretStr(proxy.url.replace("//", "//user:pa%24%24word@"))
         account = replace(FAR, proxy_url=url)
-        outcome = await polled(account)
-        assert isinstance(outcome, FailedPoll)
-        assert "quotes a secret" in outcome.fault.message
+        result = await polled(account)
+        assert isinstance(result, FailedPoll)
+        assert "quotes a secret" in result.error.message
         access = access_to(account, FakeClock())
-        outcome = await polled(replace(FAR, proxy_url=SecretStr(proxy.url)), access)
-        assert isinstance(outcome, FailedPoll)
-        assert "quotes a secret" in outcome.fault.message
+        result = await polled(replace(FAR, proxy_url=SecretStr(proxy.url)), access)
+        assert isinstance(result, FailedPoll)
+        assert "quotes a secret" in result.error.message
 
 
 async def test_proxy_of_the_environment_only_where_asked_for(

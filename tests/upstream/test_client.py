@@ -83,9 +83,9 @@ class World:
 
     async def fault(self) -> ApiError:
         """The fault of a poll that fails."""
-        outcome = await self.poll()
-        assert isinstance(outcome, FailedPoll)
-        return outcome.fault
+        result = await self.poll()
+        assert isinstance(result, FailedPoll)
+        return result.error
 
 
 @pytest.fixture
@@ -144,10 +144,10 @@ async def test_good_answer_is_a_reading(router: respx.Router) -> None:
     """A reading has the nodes, the day asked for, and how long it took."""
     answers(router, ok())
     world = World(router)
-    outcome = await world.poll()
-    assert isinstance(outcome, GoodPoll)
-    assert outcome.stats.nodes[0].uptime_ratio == 0.5
-    assert outcome.stats.day == world.clock.now().day
+    result = await world.poll()
+    assert isinstance(result, GoodPoll)
+    assert result.stats.nodes[0].uptime_ratio == 0.5
+    assert result.stats.day == world.clock.now().day
     assert world.seen.attempts == [Attempt("main", Call.STATS, 200, None, 0.0)]
 
 
@@ -155,10 +155,10 @@ async def test_day_is_that_of_the_start_of_the_poll(router: respx.Router) -> Non
     """A poll that straddles midnight, retries included, asks for and belongs to one day."""
     route = answers(router, httpx.Response(502), httpx.Response(502), ok())
     world = World(router, wall=MIDNIGHT - 0.01)
-    outcome = await world.poll()
-    assert isinstance(outcome, GoodPoll)
-    assert outcome.ended.wall > MIDNIGHT
-    assert outcome.stats.day.isoformat() == "2024-01-15"
+    result = await world.poll()
+    assert isinstance(result, GoodPoll)
+    assert result.ended.wall > MIDNIGHT
+    assert result.stats.day.isoformat() == "2024-01-15"
     days = {json.loads(call.request.content)["day"] for call in route.calls}
     assert days == {"2024-01-15T00:00:00.000Z"}
 
@@ -206,17 +206,17 @@ async def test_server_errors_are_tried_three_times(router: respx.Router, status:
     """A 5xx is retried with a back-off, and is the failure once three attempts have met it."""
     route = answers(router, *[httpx.Response(status)] * 3)
     world = World(router)
-    outcome = await world.poll()
-    assert isinstance(outcome, FailedPoll)
-    assert outcome.fault == ApiError(Reason.SERVER_ERROR, f"HTTP {status}")
-    assert 0 < outcome.duration <= 1.5
+    result = await world.poll()
+    assert isinstance(result, FailedPoll)
+    assert result.error == ApiError(Reason.SERVER_ERROR, f"HTTP {status}")
+    assert 0 < result.duration <= 1.5
     assert route.call_count == 3
     assert world.seen.retries == [("main", Call.STATS)] * 2
     assert [attempt.status for attempt in world.seen.attempts] == [status] * 3
 
 
 async def test_retry_can_succeed(router: respx.Router) -> None:
-    """A failed attempt does not show in the outcome of a poll that succeeds after it."""
+    """A failed attempt does not show in the result of a poll that succeeds after it."""
     answers(router, httpx.ConnectError("refused"), httpx.Response(503), ok())
     world = World(router)
     assert isinstance(await world.poll(), GoodPoll)
@@ -238,10 +238,10 @@ async def test_time_out_is_not_retried(router: respx.Router) -> None:
 
     answers(router, hang, hang)
     world = World(router)
-    outcome = await world.poll()
-    assert isinstance(outcome, FailedPoll)
-    assert outcome.fault == ApiError(Reason.TIMEOUT, "no answer within 10s")
-    assert outcome.duration == 10
+    result = await world.poll()
+    assert isinstance(result, FailedPoll)
+    assert result.error == ApiError(Reason.TIMEOUT, "no answer within 10s")
+    assert result.duration == 10
     assert len(asked) == 1
 
 
@@ -254,10 +254,10 @@ async def test_poll_ends_within_its_interval(router: respx.Router) -> None:
 
     answers(router, slow, slow, slow)
     world = World(router, timing=Timing(poll_interval=15, poll_timeout=10))
-    outcome = await world.poll()
-    assert isinstance(outcome, FailedPoll)
-    assert outcome.fault.reason is Reason.TIMEOUT
-    assert outcome.duration == 15
+    result = await world.poll()
+    assert isinstance(result, FailedPoll)
+    assert result.error.reason is Reason.TIMEOUT
+    assert result.duration == 15
 
 
 @pytest.mark.parametrize(
@@ -379,9 +379,9 @@ async def test_refused_token_is_not_sent_twice(router: respx.Router, tmp_path: P
     file.write_text("same")
     route = answers(router, httpx.Response(401), httpx.Response(401))
     world = World(router, credentials=TokenFile(file, FakeClock()))
-    outcome = await world.client.poll(bucket())
-    assert isinstance(outcome, FailedPoll)
-    assert outcome.fault.reason is Reason.UNAUTHORIZED
+    result = await world.client.poll(bucket())
+    assert isinstance(result, FailedPoll)
+    assert result.error.reason is Reason.UNAUTHORIZED
     assert route.call_count == 1
 
 
@@ -401,11 +401,11 @@ class NoTokenYet(StaticToken):
 async def test_wait_for_a_token_ends_with_the_poll(router: respx.Router) -> None:
     """A poll that got no token within its interval says so, and nothing was sent."""
     route = answers(router, ok())
-    outcome = await World(router, credentials=NoTokenYet()).poll()
-    assert isinstance(outcome, FailedPoll)
+    result = await World(router, credentials=NoTokenYet()).poll()
+    assert isinstance(result, FailedPoll)
     text = "no answer within 60s, retries and the wait for a token included"
-    assert outcome.fault == ApiError(Reason.TIMEOUT, text)
-    assert outcome.duration == 60
+    assert result.error == ApiError(Reason.TIMEOUT, text)
+    assert result.duration == 60
     assert not route.called
 
 
@@ -413,10 +413,10 @@ async def test_missing_token_sends_nothing(router: respx.Router, tmp_path: Path)
     """Without a token the API is not asked, and the bucket is unauthorized."""
     route = answers(router, ok())
     world = World(router, credentials=TokenFile(tmp_path / "token", FakeClock()))
-    outcome = await world.client.poll(bucket())
-    assert isinstance(outcome, FailedPoll)
-    assert outcome.fault.reason is Reason.UNAUTHORIZED
-    assert "No such file" in outcome.fault.message
+    result = await world.client.poll(bucket())
+    assert isinstance(result, FailedPoll)
+    assert result.error.reason is Reason.UNAUTHORIZED
+    assert "No such file" in result.error.message
     assert not route.called
     assert world.seen.attempts == [Attempt("main", Call.STATS, None, Reason.UNAUTHORIZED, None)]
 
@@ -445,8 +445,8 @@ async def test_retries_keep_to_the_shared_pace(router: respx.Router) -> None:
     answers(router, httpx.Response(500), ok())
     world = World(router, rate=0.1)
     world.rate_limiter.reserve()
-    outcome = await world.poll()
-    assert outcome.duration > 9
+    result = await world.poll()
+    assert result.duration > 9
 
 
 async def test_what_came_before_a_long_sleep_is_too_late(router: respx.Router) -> None:

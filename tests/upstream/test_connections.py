@@ -186,7 +186,7 @@ async def test_broken_chunks_fail_at_once() -> None:
             await asyncio.sleep(0)
         broken.set()
         await asking
-    assert asking.result().fault.reason is Reason.MALFORMED
+    assert asking.result().api_error.reason is Reason.MALFORMED
 
 
 async def failed(transport: Transport, url: str) -> RequestFailed:

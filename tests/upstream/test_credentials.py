@@ -94,8 +94,8 @@ async def refusal(credentials: TokenFile) -> str:
     """Why there is no token."""
     with pytest.raises(NoToken) as caught:
         await credentials.token()
-    assert caught.value.fault.reason is Reason.UNAUTHORIZED
-    return caught.value.fault.message
+    assert caught.value.api_error.reason is Reason.UNAUTHORIZED
+    return caught.value.api_error.message
 
 
 async def test_given_token_stays() -> None:

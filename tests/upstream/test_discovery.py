@@ -74,9 +74,9 @@ def test_fault_keeps_the_last_list() -> None:
     """A listing that fails says nothing about the buckets."""
     discovery_state = listed("a").after(DOWN, after(START, 600))
     assert [each.id for each in discovery_state.found] == ["a"]
-    assert discovery_state.fault == DOWN
+    assert discovery_state.error == DOWN
     assert discovery_state.last_success == START
-    assert discovery_state.after(listing("a"), after(START, 660)).fault is None
+    assert discovery_state.after(listing("a"), after(START, 660)).error is None
 
 
 def test_empty_list_must_come_twice() -> None:

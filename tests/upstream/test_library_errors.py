@@ -16,7 +16,7 @@ from aiohttp import http_exceptions
 
 from exporter.model import ApiError, Reason
 from exporter.upstream.connections import Resolver
-from exporter.upstream.library_errors import library_fault
+from exporter.upstream.library_errors import as_api_error
 from exporter.upstream.transport import RequestFailed, Transport, connections
 from tests.upstream import scripted
 from tests.upstream.scripted import http, request
@@ -33,7 +33,7 @@ async def said(url: str, *, proxy: str | None = None, resolver: Resolver | None 
                 await transport.send(request(url), 1000)
     finally:
         await transport.aclose()
-    return caught.value.fault
+    return caught.value.api_error
 
 
 def free_port() -> int:
@@ -174,4 +174,4 @@ def caused(error: Exception, *causes: Exception) -> Exception:
 )
 def test_each_kind_has_its_sentence(error: Exception, fault: ApiError) -> None:
     """The text of an error is never used: facts of our own, or the name of its kind, are."""
-    assert library_fault(error) == fault
+    assert as_api_error(error) == fault

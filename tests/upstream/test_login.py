@@ -131,7 +131,7 @@ class World:
         """Why there is no token."""
         with pytest.raises(NoToken) as caught:
             await self.token()
-        return caught.value.fault
+        return caught.value.api_error
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for a thread that reads a file, while the clock stands still."""
@@ -542,7 +542,7 @@ async def test_hanging_login_is_tried_ever_more_rarely() -> None:
             for task in tasks:
                 task.cancel()
             done = await asyncio.gather(*tasks, return_exceptions=True)
-            reasons |= {each.fault.reason for each in done if isinstance(each, NoToken)}
+            reasons |= {each.api_error.reason for each in done if isinstance(each, NoToken)}
         assert reasons == {Reason.TIMEOUT}
         assert [round(time - world.api.times[0]) for time in world.api.times] == [0, 15, 35]
 

@@ -98,7 +98,7 @@ async def refusal(url: str) -> RequestFailed:
     """How a request fails."""
     with pytest.raises(RequestFailed) as caught:
         await ask(url)
-    assert caught.value.fault.message == str(caught.value)
+    assert caught.value.api_error.message == str(caught.value)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -142,12 +142,12 @@ async def test_nothing_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
 
 async def test_refused_connection() -> None:
     """Nobody listening is a connection that was not made."""
-    assert (await refusal(f"http://127.0.0.1:{free_port()}/")).fault.reason is Reason.CONNECT
+    assert (await refusal(f"http://127.0.0.1:{free_port()}/")).api_error.reason is Reason.CONNECT
 
 
 async def test_unknown_name() -> None:
     """A name that does not resolve is a connection that was not made."""
-    assert (await refusal("http://no-such-host.invalid/")).fault.reason is Reason.CONNECT
+    assert (await refusal("http://no-such-host.invalid/")).api_error.reason is Reason.CONNECT
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ async def test_broken_answers(sent: bytes, reason: Reason, status: int | None) -
     """A connection that closes too early is `connect`, one that speaks no HTTP `malformed`."""
     async with raw_server(sent) as server:
         failed = await refusal(server.url)
-    assert failed.fault.reason is reason
+    assert failed.api_error.reason is reason
     assert failed.status == status
 
 
@@ -180,8 +180,8 @@ async def test_untrusted_certificate() -> None:
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     async with raw_server(http(b"body"), tls=context) as server:
         failed = await refusal(server.url)
-    assert failed.fault.reason is Reason.TLS
-    assert "certificate" in failed.fault.message.lower()
+    assert failed.api_error.reason is Reason.TLS
+    assert "certificate" in failed.api_error.message.lower()
 
 
 async def test_server_without_tls() -> None:
@@ -194,7 +194,7 @@ async def test_server_without_tls() -> None:
 
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
         failed = await refusal(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-    assert failed.fault.reason is Reason.TLS
+    assert failed.api_error.reason is Reason.TLS
 
 
 GZIPPED = gzip.compress(b"x" * 500)
@@ -232,7 +232,7 @@ async def test_bodies_that_are_refused(body: bytes, header: str, reason: Reason)
     """A body beyond the limit, as sent or decompressed, or in a broken encoding is refused."""
     async with raw_server(http(body, header)) as server:
         failed = await refusal(server.url)
-    assert failed.fault.reason is reason
+    assert failed.api_error.reason is reason
     assert failed.status == 200
 
 
@@ -276,7 +276,7 @@ async def test_body_is_never_read_past_its_limit(encoding: str) -> None:
 
     with pytest.raises(RequestFailed) as caught:
         await Transport(httpx.MockTransport(answer)).send(request("http://x/"), LIMIT)
-    assert caught.value.fault.reason is Reason.TOO_LARGE
+    assert caught.value.api_error.reason is Reason.TOO_LARGE
     assert body.taken <= LIMIT + 100
     assert body.closed
 
@@ -290,7 +290,7 @@ async def test_this_machines_own_limits_are_internal(number: int) -> None:
 
     with pytest.raises(RequestFailed) as caught:
         await Transport(httpx.MockTransport(answer)).send(request("http://x/"), LIMIT)
-    assert caught.value.fault.reason is Reason.INTERNAL
+    assert caught.value.api_error.reason is Reason.INTERNAL
 
 
 async def test_deadline_is_the_callers_and_closes_the_connection() -> None:
