@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += BENCHMARKS[name](options.quick)
     print(report.rows_to_markdown(rows), end="")
     if options.write:
-        text = report.performance(rows, report.machine(datetime.now(UTC).date()))
+        old, machine = report.PATH.read_text("utf-8"), report.machine(datetime.now(UTC).date())
+        text = report.renewed(old, rows, machine)
         report.PATH.write_text(text, "utf-8")
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from itertools import cycle
 from random import Random
 from typing import Any, TypeAlias
@@ -53,12 +52,10 @@ def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     """CPU time of one poll."""
     polls, rounds = (200, 1) if quick else (2000, 7)
     clients = {"exporter": _exporter_polls, "httpx": _httpx_posts, "aiohttp": _aiohttp_posts}
-    with fake_api.served() as port:
+    with fake_api.served() as port, ExitStack() as stack:
         url = f"http://127.0.0.1:{port}"
-        cost = cpu_seconds(
-            {name: partial(_polling, partial(of, url), polls) for name, of in clients.items()},
-            rounds,
-        )
+        work = {name: stack.enter_context(_polling(of(url), polls)) for name, of in clients.items()}
+        cost = cpu_seconds(work, rounds)
     shown = {name: milliseconds(seconds) for name, seconds in cost.items()}
     what = f"{CONCURRENT} at once"
     return [
@@ -135,18 +132,17 @@ async def _aiohttp_posts(url: str) -> AsyncIterator[Poll]:
 
 
 @contextmanager
-def _polling(polls: Callable[[], AbstractAsyncContextManager[Poll]], count: int) -> Iterator[Round]:
+def _polling(polls: AbstractAsyncContextManager[Poll], count: int) -> Iterator[Round]:
     """Rounds of `count` polls on one event loop, so that connections outlive a round."""
     with asyncio.Runner() as runner:
-        context = polls()
-        poll = runner.run(context.__aenter__())
+        poll = runner.run(polls.__aenter__())
 
         def do_round() -> int:
             runner.run(_in_flight(poll, count))
             return count
 
         yield do_round
-        runner.run(context.__aexit__(None, None, None))
+        runner.run(polls.__aexit__(None, None, None))
 
 
 async def _in_flight(poll: Poll, count: int) -> None:

@@ -20,40 +20,7 @@ FRACTION = 0.1
 
 LIBRARIES = ("aiohttp", "httpx", "isal", "orjson", "prometheus-client")
 PATH = Path(__file__).parents[1] / "docs" / "performance.md"
-
-DOCUMENT = """\
-# Performance
-
-Written by `python -m benchmarks --write`; do not edit. `make bench` prints the same table for your
-machine.
-
-What counts is the **ratio**: both sides ran beside each other, in processes of their own, on the
-same machine. Times are CPU time and mean little elsewhere; those of a poll and a scrape are the
-median of rounds that alternate. `here` is the exporter; the aim is an aim, not a limit that a test
-enforces.
-
-{table}
-- **poll**: `Client.poll` over loopback with the exporter's counters, its checks, parsing and
-  rendering. The clients beside it make the same POST and decode the JSON, no more.
-- **scrape**: all bytes of the page at a moment. The client library shows the same samples from a
-  custom collector. Gzip is level 1 here (isal's where it is installed); the library's own server
-  uses level 9.
-- **10,000 buckets**: the command `run`, each bucket polled once a minute against a fast API that is
-  made up, two scrapes with gzip every fifteen seconds, beside the same with fewer buckets, at the
-  same time. A hold is the CPU time of one turn of the event loop: neither what other processes take
-  is counted, nor the waiting for a thread that prepares a reload; the first byte of a scrape has
-  both in it. Previous days, which are asked for once a day, have been asked for before.
-- **discovery**: the same command starts without a bucket and finds all in one listing, or in one of
-  each account. Times are from the start of the process; the CPU includes two scrapes a second.
-- **reload**: it reads a file that gives each bucket another name, while one scrape follows the
-  other.
-- **ten buckets**: from the start of the process until each bucket has been polled; then a minute
-  with a scrape every fifteen seconds.
-
-## Where this was measured
-
-{machine}
-"""
+HEADING = "## Where this was measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +77,13 @@ def rows_to_markdown(rows: Iterable[Row]) -> str:
     return "\n".join([head, rule, *body, ""])
 
 
-def performance(rows: Iterable[Row], machine: Mapping[str, str]) -> str:
-    """The document's text."""
-    properties = "\n".join(f"- {name}: {value}" for name, value in machine.items())
-    return DOCUMENT.format(table=rows_to_markdown(rows), machine=properties)
+def renewed(document: str, rows: Iterable[Row], machine: Mapping[str, str]) -> str:
+    """The document with another table and another machine; its words stay."""
+    properties = "".join(f"- {name}: {value}\n" for name, value in machine.items())
+    document = re.sub(
+        r"(?:^\|.*\n)+", lambda _: rows_to_markdown(rows), document, flags=re.MULTILINE
+    )
+    return document.partition(HEADING)[0] + f"{HEADING}\n\n{properties}"
 
 
 def machine(today: date) -> dict[str, str]:

@@ -6,10 +6,8 @@ What is measured ends with the bytes of the page: no HTTP, no sockets.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
-from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -18,14 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from benchmarks import fake_api
-from benchmarks.processes import Round, cpu_seconds
+from benchmarks.processes import cpu_seconds
 from benchmarks.report import Row, milliseconds
 from exporter.model import DayStats, GoodPoll, Instant, Timing
 from exporter.polling.targets import Targets
 from exporter.upstream.parsing import AnswerLimits, parse_stats
 from exporter.web.metrics_handler import gzipped
-
-Encoding: TypeAlias = Callable[[Iterable[bytes]], Iterator[bytes]]
 
 NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
 
@@ -33,12 +29,15 @@ NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
 def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     """CPU time of one page."""
     buckets, rounds = (500, 1) if quick else (10_000, 3)
+    targets = polled_targets(buckets)
+    page = partial(targets.render, NOW.monotonic)
+    registry = library_registry(b"".join(page()).decode())
     cost = cpu_seconds(
         {
-            "text": partial(_pages, buckets, iter),
-            "gzip": partial(_pages, buckets, gzipped),
-            "library text": partial(_library_pages, buckets, bytes),
-            "library gzip": partial(_library_pages, buckets, gzip.compress),
+            "text": lambda: len(b"".join(page())) and 1,
+            "gzip": lambda: len(b"".join(gzipped(page()))) and 1,
+            "library text": lambda: len(generate_latest(registry)) and 1,
+            "library gzip": lambda: len(gzip.compress(generate_latest(registry))) and 1,
         },
         rounds,
     )
@@ -91,17 +90,3 @@ def library_registry(page: str) -> CollectorRegistry:
 
 def _samples(family: Metric) -> list[tuple[tuple[str, ...], float]]:
     return [(tuple(sample.labels.values()), sample.value) for sample in family.samples]
-
-
-@contextmanager
-def _pages(buckets: int, encode: Encoding) -> Iterator[Round]:
-    """The exporter's page, chunk by chunk as it is sent."""
-    targets = polled_targets(buckets)
-    yield lambda: sum(1 for _ in encode(targets.render(NOW.monotonic))) and 1
-
-
-@contextmanager
-def _library_pages(buckets: int, encode: Callable[[bytes], bytes]) -> Iterator[Round]:
-    page = b"".join(polled_targets(buckets).render(NOW.monotonic))
-    registry = library_registry(page.decode())
-    yield lambda: len(encode(generate_latest(registry))) and 1

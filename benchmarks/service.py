@@ -53,7 +53,6 @@ class Figures(NamedTuple):
     first_byte: float  # seconds, the slowest
     polls: float
     failures: float
-    cpu_per_poll: float  # seconds, scrapes included
 
 
 def steady(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
@@ -68,16 +67,13 @@ def steady(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
         time.sleep(SETTLING)
         many, few = _at_work(running, seconds)
     name, fewer = f"{sizes[0]:,} buckets", f"{sizes[1]:,} buckets"
-    per_bucket = (many.memory - few.memory) / (sizes[0] - sizes[1])
 
     def row(what: str, shown: Callable[[Figures], Quantity], aim: str = "") -> Row:
         return Row(name, what, shown(many), fewer, shown(few), aim)
 
     return [
         row("CPU", _share, "≤ 20 % of a core"),
-        row("CPU of a poll, all in", lambda its: milliseconds(its.cpu_per_poll), "≤ 1.15 x"),
         row("memory", lambda its: megabytes(its.memory), "≤ 250 MB"),
-        Row(name, "memory of one bucket more", Quantity(per_bucket / 1e3, "kB")),
         row("latest poll", lambda its: milliseconds(its.worst.late), "≤ 1 s"),
         row("failures", lambda its: Quantity(its.failures, f"of {its.polls:,.0f}"), "0"),
         row(HOLD, lambda its: milliseconds(its.worst.held), HOLD_AIM),
@@ -92,26 +88,16 @@ def discovery(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     one, many = (_found(found, number, SCRAPES_OFTEN) for number in (1, accounts))
     name, beside = f"discovery of {buckets:,}", "one account"
     of_many = f"discovery of {found:,} in {accounts} accounts"
+
+    def row(what: str, shown: Callable[[_Found], Quantity], aim: str) -> Row:
+        return Row(of_many, what, shown(many), beside, shown(one), aim)
+
     return [
         Row(name, "start to all known", milliseconds(all_at_once.seconds), aim="≤ 2 s"),
         Row(name, HOLD, milliseconds(all_at_once.held), aim=HOLD_AIM),
-        Row(
-            of_many,
-            "CPU until all are known",
-            milliseconds(many.cpu_seconds),
-            beside,
-            milliseconds(one.cpu_seconds),
-            "≤ 3 s",
-        ),
-        Row(of_many, HOLD, milliseconds(many.held), beside, milliseconds(one.held), HOLD_AIM),
-        Row(
-            of_many,
-            "memory",
-            megabytes(many.memory),
-            beside,
-            megabytes(one.memory),
-            "≤ 20 MB more",
-        ),
+        row("CPU until all are known", lambda its: milliseconds(its.cpu_seconds), "≤ 3 s"),
+        row(HOLD, lambda its: milliseconds(its.held), HOLD_AIM),
+        row("memory", lambda its: megabytes(its.memory), "≤ 20 MB more"),
     ]
 
 
@@ -143,11 +129,9 @@ def small(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     with fake_api.served() as port, _with_buckets(buckets, port) as running:
         running.wait_until(running.is_ready)
         ready = time.monotonic() - running.started
-        cpu = running.cpu_seconds()
         (figures,) = _at_work([running], seconds)
     return [
         Row("ten buckets", "start to ready", milliseconds(ready)),
-        Row("ten buckets", "CPU of the start", milliseconds(cpu)),
         Row("ten buckets", "CPU", _share(figures)),
         Row("ten buckets", "memory", megabytes(figures.memory)),
     ]
@@ -206,7 +190,7 @@ def _figures(
     after = running.page()
     polls = value(after, POLLS) - value(page, POLLS)
     failures = value(after, FAILURES) - value(page, FAILURES)
-    return Figures(cpu / seconds, memory, worst, first_byte, polls, failures, cpu / max(polls, 1))
+    return Figures(cpu / seconds, memory, worst, first_byte, polls, failures)
 
 
 def _has_previous_days(running: Service, buckets: int) -> bool:
