@@ -216,6 +216,7 @@ async def scraped_twice(prometheus: Database) -> float | None:
     return max(good) if len(good) > 1 else None
 
 
+@pytest.mark.long
 async def test_victoria_metrics_has_the_past(victoria_metrics_path: str, tmp_path: Path) -> None:
     """The files are taken as they are: seconds are read as seconds, and every sample is there."""
     async with (

@@ -27,6 +27,8 @@ from tests.status.test_pages import held, snapshot_of
 from tests.web.guarded import PASSWORD, USERS, Site, guarded
 from tests.web.test_app import ENDPOINTS, browsing
 
+pytestmark = pytest.mark.long
+
 REFRESH = 5000
 """Milliseconds between refreshes; tests let them pass by the page's own clock."""
 
@@ -286,7 +288,6 @@ async def test_a_bucket_that_goes() -> None:
         await visit.sees("No bucket with the id up is polled here.")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 async def test_accessible(scheme: str, width: int) -> None:

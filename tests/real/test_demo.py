@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from exporter.metrics.families import METRICS
 from tests.harness.scrapes import Scrape
@@ -57,6 +58,7 @@ def nodes_and_buckets(samples: Samples) -> Samples:
     return {series: value for series, value in samples.items() if series.name in NAMES}
 
 
+@pytest.mark.long
 async def test_demo_arrives_in_prometheus(prometheus_path: str, tmp_path: Path) -> None:
     """The demo's three buckets are in Prometheus as they are on its page."""
     async with (

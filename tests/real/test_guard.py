@@ -13,6 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from exporter import simulator
 from exporter.app import run_app
 from exporter.clock import SystemClock
@@ -76,6 +78,7 @@ async def served_serial(site: Site, address: ListenAddress) -> int:
     return int(str(certificate["serialNumber"]), 16)
 
 
+@pytest.mark.long
 async def test_prometheus_scrapes_on_through_all_of_it(
     prometheus_path: str, tmp_path: Path
 ) -> None:

@@ -19,8 +19,8 @@ from tests.real.programs import program
 FOLDER = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((FOLDER / "rules").glob("*.yaml"))
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
-LONG = {"nodes", "buckets"}
-"""They live through weeks."""
+LONG = {"nodes", "buckets", "accounts", "previous_days", "exporter"}
+"""They live through days and weeks."""
 
 TUNED = {
     "FlashbackSchemaDrift": {"enabled": False},

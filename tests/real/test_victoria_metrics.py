@@ -13,6 +13,7 @@ from tests.real.relay import relaying
 from tests.real.scraped import further_scrapes, scrapes
 
 
+@pytest.mark.long
 async def test_every_sample_is_stored_and_nothing_else(
     victoria_metrics_path: str, tmp_path: Path
 ) -> None:

@@ -37,7 +37,7 @@ INTERVAL, LATE = 60, 5.0
 BETWEEN_TROUBLES, LONGEST_GAP = 900.0, 600.0
 """Simulated seconds from one mixture to the next, on average, and between scrapes, at most."""
 
-BEFORE_MIDNIGHT = 3 * 3600.0
+BEFORE_MIDNIGHT = 3600.0
 """A run begins so long before one, seconds: a short one crosses it, too."""
 
 HEAVY = {"gzip-bomb", "huge-body", "deep-json", "hundreds-of-nodes"}

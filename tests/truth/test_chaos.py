@@ -19,11 +19,11 @@ def assert_held(result: ChaosResult, capsys: pytest.CaptureFixture[str], kinds: 
 @pytest.mark.virtual_time
 async def test_hours_of_trouble(capsys: pytest.CaptureFixture[str]) -> None:
     """Every page is true, the healthy account's are whole, and nothing has a secret in it."""
-    assert_held(await run_chaos(1, days=0.2), capsys, 20)
+    assert_held(await run_chaos(1, days=0.1), capsys, 20)
 
 
 @pytest.mark.long
 @pytest.mark.virtual_time
 async def test_days_of_trouble(capsys: pytest.CaptureFixture[str]) -> None:
     """So it is through days and midnights, with almost every kind of trouble there is."""
-    assert_held(await run_chaos(2, days=2), capsys, 60)
+    assert_held(await run_chaos(2, days=1.5), capsys, 60)
