@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 RUNS := $(VENV)/.runs
 INSTALLED := $(VENV)/.installed
 FUZZES := $(VENV)/.fuzzes
-PYTEST := -m pytest -n 2 --dist loadgroup
+PYTEST := -m pytest -n 2
 FUZZED := answer listing config web_config negotiation retry_after
 FUZZ_SECONDS ?= 60
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 BURNERS = 8
 RUNS = 3
 LONGEST_RUN = 3600  # seconds
-TESTS = (sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup")
+TESTS = (sys.executable, "-m", "pytest", "-n", "2")
 BURN = "import sys, time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
 """Keeps a processor busy; ends by itself, whatever becomes of who started it."""
 

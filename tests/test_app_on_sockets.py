@@ -103,6 +103,7 @@ async def peering(peer: Peer) -> AsyncIterator[Peer]:
         serving.cancel()
 
 
+@pytest.mark.long
 async def test_connections_closed_at_random_cost_no_reading() -> None:
     """A server that closes kept connections between requests is asked again on another one."""
     peer = Peer()
@@ -117,6 +118,7 @@ async def test_connections_closed_at_random_cost_no_reading() -> None:
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.long
 async def test_half_open_connection_costs_one_time_out() -> None:
     """A kept connection that goes silent is given up, and the next poll takes another one."""
     peer = Peer()

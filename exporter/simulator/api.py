@@ -21,7 +21,7 @@ from exporter.simulator.calls import (
     refusal,
     stats_response,
 )
-from exporter.simulator.delivery import Connection, Deliver, Delivery
+from exporter.simulator.delivery import Deliver, Delivery, ResponseWriter
 from exporter.simulator.fault_injection import FaultPlan, InjectedFault, plan, text_to_faults
 from exporter.simulator.recorder import Asked, Recorder, Served
 from exporter.simulator.token_server import TokenRules, TokenServer, User
@@ -86,7 +86,7 @@ class Simulator:
     async def answer(
         self,
         kind: CallKind,
-        connection: Connection,
+        connection: ResponseWriter,
         *,
         headers: Mapping[str, str],
         body: bytes,

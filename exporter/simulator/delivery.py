@@ -1,6 +1,6 @@
 """How a response is sent: in full at once, slowly, in part, or not at all.
 
-What a response says is decided elsewhere. What carries it is a `Connection`: HTTP over a socket in
+What a response says is decided elsewhere. It is sent through a `ResponseWriter`: over a socket in
 `server`, or a test's own.
 """
 
@@ -16,8 +16,8 @@ TRICKLE_PIECES = 64
 TRICKLE_PAUSE = 1.0  # seconds
 
 
-class Connection(Protocol):
-    """Carries one response."""
+class ResponseWriter(Protocol):
+    """Sends one response."""
 
     async def start(self, status: int, headers: Mapping[str, str], length: int) -> None:
         """Send the head, with the length of the whole body."""
@@ -40,7 +40,7 @@ class Connection(Protocol):
 class Delivery:
     """A response that is to be sent."""
 
-    connection: Connection
+    connection: ResponseWriter
     response: SimulatedResponse
     now: float  # Unix time, on the server's clock
     sleep: Callable[[float], Awaitable[object]]

@@ -28,11 +28,7 @@ from tests.monitoring.rendered import Expression, Rendered, filled, rendered
 from tests.real.databases import Database, prometheus, victoria_metrics
 from tests.real.programs import TIMEOUTS, until
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("dashboards"),
-]
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 DAY = 86400
 DAYS = 6

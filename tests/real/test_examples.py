@@ -32,7 +32,7 @@ def accepted(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="session", params=["helm", "helm3"])
+@pytest.fixture(scope="session", params=["helm", pytest.param("helm3", marks=pytest.mark.long)])
 def helm(request: pytest.FixtureRequest) -> Helm:
     """Each version of Helm that the chart is for."""
     return Helm(program(request.param))

@@ -14,7 +14,7 @@ import pytest
 from tests.harness.scrapes import Scrape
 from tests.real.image.engine import BASE, REVISION, VERSION, Container, Engine, engine_here
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("image")]
+pytestmark = pytest.mark.long
 
 PAGE = Path(__file__).parents[2] / "docs" / "docker.md"
 TOLERANCE = 3  # MB, for what libraries gain between two looks at the page

@@ -30,7 +30,7 @@ from tests.real.everything import (
 from tests.real.relay import Exchange, relaying
 from tests.real.scraped import Scraped, further_scrapes, scrapes
 
-pytestmark = pytest.mark.xdist_group("prometheus")
+pytestmark = pytest.mark.long
 
 FORMATS = {"text": ("text/plain;version=0.0.4", TEXT_TYPE), "openmetrics": (None, OPENMETRICS_TYPE)}
 """By format: what the relay lets Prometheus ask for (None: what it wants), and what it must get."""

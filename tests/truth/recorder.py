@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from exporter import simulator
 from exporter.simulator import CallKind, IssuedTokens, Served
-from exporter.simulator.delivery import Connection
+from exporter.simulator.delivery import ResponseWriter
 from tests.truth.clock import JumpingClock
 from tests.truth.facts import Fact, Facts, Row, clean, facts
 
@@ -152,7 +152,7 @@ class RecordedSimulator(simulator.Simulator):
     async def answer(
         self,
         kind: CallKind,
-        connection: Connection,
+        connection: ResponseWriter,
         *,
         bucket: str = "",
         **request: Any,  # noqa: ANN401 - as it is
@@ -167,7 +167,7 @@ class _Noting:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ResponseWriter,
         recorder: AnswerRecorder,
         kind: CallKind,
         bucket: str,

@@ -10,7 +10,7 @@ from tests.chart.helm import CASES, Helm
 from tests.real.programs import program
 
 
-@pytest.fixture(scope="session", params=["helm", "helm3"])
+@pytest.fixture(scope="session", params=["helm", pytest.param("helm3", marks=pytest.mark.long)])
 def helm(request: pytest.FixtureRequest) -> Helm:
     """Each version of Helm that the chart is for."""
     return Helm(program(request.param))
