@@ -18,7 +18,7 @@ from typing import TypeVar
 from typing_extensions import TypeVarTuple, Unpack
 
 from exporter.blocking import THREAD_NAME
-from exporter.model import Instant
+from exporter.clock import SystemClock
 from tests.harness.fakes import NOON
 
 T = TypeVar("T")
@@ -92,20 +92,17 @@ class _JumpingSelector(selectors.DefaultSelector):
         return []
 
 
-class VirtualClock:
+class VirtualClock(SystemClock):
     """The clock of the running virtual loop, or of another `time`; its wall clock can be set."""
 
     def __init__(self, wall: float = NOON, time: Callable[[], float] | None = None) -> None:
+        super().__init__(self.wall)
         self._time = time or asyncio.get_running_loop().time
         self._ahead = wall - self.monotonic()
 
-    def now(self) -> Instant:
-        passed = self.monotonic()
-        return Instant(self._ahead + passed, passed)
-
     def wall(self) -> float:
         """The wall half of `now`, as the simulator wants it."""
-        return self.now().wall
+        return self._ahead + self.monotonic()
 
     def monotonic(self) -> float:
         return self._time()
@@ -113,16 +110,3 @@ class VirtualClock:
     def jump_wall(self, seconds: float) -> None:
         """Set the wall clock forward or back, as an administrator does."""
         self._ahead += seconds
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        try:
-            async with self.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            pass
-
-    def timeout(self, seconds: float) -> asyncio.Timeout:
-        return asyncio.timeout(seconds)
