@@ -10,7 +10,7 @@ RUNS := $(VENV)/.runs
 INSTALLED := $(VENV)/.installed
 FUZZES := $(VENV)/.fuzzes
 PYTEST := -m pytest -n 2
-FUZZED := answer listing config web_config negotiation retry_after
+FUZZED := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_SECONDS ?= 60
 
 .PHONY: help demo test test-fast test-all test-busy test-tools coverage properties fuzz check format \
