@@ -1,6 +1,39 @@
-"""`python -m benchmarks`. Imports little: each process that is measured imports this as well."""
+"""`python -m benchmarks [NAME]…`: run them, print one table."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+
+from benchmarks import poll, scrape, service
+from benchmarks.table import Row, rows_to_markdown
+
+BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
+    "poll": poll.compare,
+    "scrape": scrape.compare,
+    "service": service.steady,
+    "discovery": service.discovery,
+    "reload": service.reload,
+    "small": service.small,
+}
+"""Each takes whether it is to be quick."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(prog="python -m benchmarks", description="Speed, as ratios.")
+    names = ", ".join(BENCHMARKS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {names}; without: all")
+    parser.add_argument("--quick", action="store_true", help="small sizes: a smoke test")
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.names) - set(BENCHMARKS)):
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are {names}")
+    rows: list[Row] = []
+    for name in options.names or BENCHMARKS:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows += BENCHMARKS[name](options.quick)
+    print(rows_to_markdown(rows), end="")
+
 
 if __name__ == "__main__":
-    from benchmarks.command import main
-
     main()

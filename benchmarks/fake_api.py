@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing.connection import Connection
+from typing import cast
 
-from benchmarks.processes import process, received
+from benchmarks.processes import line_of, python
 from exporter.model import Bucket
+from exporter.upstream.parsing import AnswerLimits
 
 STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED")
+LIMITS = AnswerLimits(frozenset(STATUSES), 1000)
 NODES = 6
 """Nodes of each bucket."""
 
@@ -40,29 +42,24 @@ def listing(numbers: Iterable[int]) -> bytes:
 
 
 @contextmanager
-def served(*, listed: int = 0, workspaces: int = 1) -> Iterator[int]:
-    """The port of a server, in a process of its own, whose listings have so many buckets in all.
+def served(*, listed: int = 0, workspaces: int = 1) -> Iterator[str]:
+    """The URL of a server, in a process of its own, whose listings have so many buckets in all.
 
     All POSTs get one answer, all GETs a workspace's listing. The workspaces are called 0, 1, 2 and
     so on, and have a share each.
     """
-    with process(_serve, listed, workspaces) as (_, pipe):
-        yield received(pipe)
+    with python("benchmarks.fake_api", str(listed), str(workspaces)) as process:
+        yield line_of(process).strip()
 
 
-def _serve(listed: int, workspaces: int, pipe: Connection) -> None:
-    asyncio.run(_answer_all(listed, workspaces, pipe))
-
-
-async def _answer_all(listed: int, workspaces: int, pipe: Connection) -> None:
+async def _serve(listed: int, workspaces: int) -> None:
+    """Until nobody talks to this process any more."""
     parts = (range(number, listed, workspaces) for number in range(workspaces))
-    listings = [_http(listing(part)) for part in parts]
-    loop, closed = asyncio.get_running_loop(), asyncio.Event()
-    answering = partial(_Answering, _http(answer(0)), listings)
-    server = await loop.create_server(answering, "127.0.0.1", family=socket.AF_INET)
-    pipe.send(server.sockets[0].getsockname()[1])
-    loop.add_reader(pipe.fileno(), closed.set)
-    await closed.wait()
+    answering = partial(_Answering, _http(answer(0)), [_http(listing(part)) for part in parts])
+    server = await asyncio.get_running_loop().create_server(answering, "127.0.0.1")
+    host, port = server.sockets[0].getsockname()
+    print(f"http://{host}:{port}", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
 
 
 class _Answering(asyncio.Protocol):
@@ -74,9 +71,7 @@ class _Answering(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a TCP connection has another transport")
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -123,3 +118,7 @@ def _node_stats(number: int, node: int) -> dict[str, object]:
         "last_updated": f"2024-01-15T11:{spread % 60:02d}:{node:02d}.{spread % 1000:03d}Z",
         "last_latency_ms": (2_500 + spread) / 100,
     }
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(*map(int, sys.argv[1:])))

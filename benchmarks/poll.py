@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import cycle
+from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
 
@@ -18,33 +20,31 @@ import aiohttp
 import httpx
 
 from benchmarks import fake_api
-from benchmarks.processes import Round, cpu_seconds
-from benchmarks.report import Row, milliseconds
-from exporter.clock import Clock, SystemClock
+from benchmarks.processes import cpu_seconds
+from benchmarks.table import Row
+from exporter import config
+from exporter.clock import SystemClock
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.model import GoodPoll, Timing
+from exporter.model import GoodPoll
 from exporter.polling.targets import Targets
-from exporter.upstream.client import Client
-from exporter.upstream.credentials import StaticToken
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.account import AccountClient, ClientContext
 from exporter.upstream.rate_limit import RateLimiter
-from exporter.upstream.request import Requester
-from exporter.upstream.transport import Transport, connections
 
 Poll: TypeAlias = Callable[[], Awaitable[object]]
 
 CONCURRENT = 16
 BUCKETS = 500
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"  # noqa: S105 - nobody's
+CONFIG = """\
+global: {{base_url: "{url}"}}
+accounts: [{{name: main, authorization: {{credentials: e30.e30.e30}}, buckets: [b]}}]
+"""
 HEADERS = {
     "User-Agent": "flashback-exporter/benchmark",
     "Accept": "application/json",
     "Accept-Encoding": "gzip",
     "Content-Type": "application/json",
-    "Authorization": f"Bearer {TOKEN}",
+    "Authorization": "Bearer e30.e30.e30",
 }
-TIMING = Timing()
-LIMITS = AnswerLimits(frozenset(fake_api.STATUSES), 1000)
 BODY = b'{"day":"2024-01-15T00:00:00.000Z"}'
 
 
@@ -52,61 +52,49 @@ def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     """CPU time of one poll."""
     polls, rounds = (200, 1) if quick else (2000, 7)
     clients = {"exporter": _exporter_polls, "httpx": _httpx_posts, "aiohttp": _aiohttp_posts}
-    with fake_api.served() as port, ExitStack() as stack:
-        url = f"http://127.0.0.1:{port}"
-        work = {name: stack.enter_context(_polling(of(url), polls)) for name, of in clients.items()}
+    with fake_api.served() as url, asyncio.Runner() as runner:
+        stack = AsyncExitStack()  # one event loop, so that connections outlive a round
+        work = {
+            name: partial(_round, runner, runner.run(stack.enter_async_context(client(url))), polls)
+            for name, client in clients.items()
+        }
         cost = cpu_seconds(work, rounds)
-    shown = {name: milliseconds(seconds) for name, seconds in cost.items()}
+        runner.run(stack.aclose())
     what = f"{CONCURRENT} at once"
     return [
-        Row("poll", what, shown["exporter"], "plain httpx", shown["httpx"], "≤ 0.2 x"),
-        Row("poll", what, shown["exporter"], "bare aiohttp", shown["aiohttp"], "≤ 2.5 x"),
+        Row("poll", what, "ms", cost["exporter"], "plain httpx", cost["httpx"], "≤ 0.2 x"),
+        Row("poll", what, "ms", cost["exporter"], "bare aiohttp", cost["aiohttp"], "≤ 2.5 x"),
     ]
 
 
 @asynccontextmanager
 async def _exporter_polls(url: str) -> AsyncIterator[Poll]:
     """The exporter's own client, counters and texts."""
-    clock = SystemClock()
-    targets, now = Targets(), clock.now()
-    buckets = ((fake_api.bucket(number), TIMING) for number in range(BUCKETS))
-    targets.sync(targets.prepare(buckets, fake_api.STATUSES, now), now)
+    clock, targets = SystemClock(), Targets()
+    settings = config.parse(CONFIG.format(url=url), path=Path("benchmark.yaml"), environ={})
+    (account,) = settings.accounts
+    polled = ((fake_api.bucket(number), account.timing) for number in range(BUCKETS))
+    targets.sync(targets.prepare(polled, fake_api.STATUSES, clock.now()), clock.now())
+    context = ClientContext(
+        settings.limits,
+        fake_api.LIMITS,
+        RateLimiter(1e6, clock),
+        clock,
+        Random(),  # noqa: S311 - spreads retries
+        SelfMetrics("", "", runtime_metrics=False),
+    )
+    client = AccountClient(account, context, ssl.create_default_context(), context.rate_limiter)
     turns = cycle(targets)
-    transport = Transport(connections(CONCURRENT, ssl.create_default_context()))
-    client = _client(url, transport, clock)
 
     async def poll() -> None:
         target = next(turns)
-        outcome = await client.poll(target.bucket)
-        if not isinstance(outcome, GoodPoll):
-            raise TypeError(f"a poll failed: {outcome}")
-        targets.record(target, outcome)
+        result = await client.client.poll(target.bucket)
+        if not isinstance(result, GoodPoll):
+            raise TypeError(f"a poll failed: {result}")
+        targets.record(target, result)
 
     yield poll
-    await transport.aclose()
-
-
-def _client(url: str, transport: Transport, clock: Clock) -> Client:
-    self_metrics = SelfMetrics("", "", runtime_metrics=False)
-    requester = Requester(
-        "main",
-        url,
-        transport=transport,
-        timeout=TIMING.poll_timeout,
-        max_response_bytes=8 * 2**20,
-        user_agent=HEADERS["User-Agent"],
-        clock=clock,
-        observer=self_metrics,
-    )
-    return Client(
-        requester,
-        StaticToken(TOKEN),
-        answer_limits=LIMITS,
-        deadline=TIMING.poll_interval,
-        turns=RateLimiter(1e6, clock),
-        clock=clock,
-        chance=Random(),  # noqa: S311 - spreads retries
-    )
+    await client.aclose()
 
 
 @asynccontextmanager
@@ -131,18 +119,9 @@ async def _aiohttp_posts(url: str) -> AsyncIterator[Poll]:
         yield post
 
 
-@contextmanager
-def _polling(polls: AbstractAsyncContextManager[Poll], count: int) -> Iterator[Round]:
-    """Rounds of `count` polls on one event loop, so that connections outlive a round."""
-    with asyncio.Runner() as runner:
-        poll = runner.run(polls.__aenter__())
-
-        def do_round() -> int:
-            runner.run(_in_flight(poll, count))
-            return count
-
-        yield do_round
-        runner.run(polls.__aexit__(None, None, None))
+def _round(runner: asyncio.Runner, poll: Poll, count: int) -> int:
+    runner.run(_in_flight(poll, count))
+    return count
 
 
 async def _in_flight(poll: Poll, count: int) -> None:

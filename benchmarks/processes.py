@@ -1,24 +1,18 @@
-"""What a round of work costs in CPU time; processes, and what they are told and say."""
+"""What a round of work costs in CPU time, and processes that run beside this one."""
 
 from __future__ import annotations
 
 import gc
-import multiprocessing
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from statistics import median
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 Round: TypeAlias = Callable[[], int]
 """Does some work; the number of operations that were in it."""
-
-LONGEST_SILENCE = 180.0
-"""A process that has not answered for this long, seconds, is taken for dead."""
-
-SPAWNING = multiprocessing.get_context("spawn")
-"""A new interpreter for each: no memory and no CPU time that somebody else has spent."""
 
 
 def cpu_seconds(contestants: Mapping[str, Round], rounds: int) -> dict[str, float]:
@@ -37,24 +31,28 @@ def cpu_seconds(contestants: Mapping[str, Round], rounds: int) -> dict[str, floa
 
 
 @contextmanager
-def process(target: Callable[..., None], *args: object) -> Iterator[tuple[int, Connection]]:
-    """A process that runs `target(*args, connection)`; the connection's end is its end."""
-    here, there = SPAWNING.Pipe()
-    child = SPAWNING.Process(target=target, args=(*args, there), daemon=True)
-    child.start()
-    there.close()
-    if child.pid is None:
-        raise RuntimeError("a started process has no id")
-    try:
-        yield child.pid, here
-    finally:
-        here.close()
-        child.join(5)
-        child.kill()
+def python(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m MODULE`, talked to in lines; it ends when nobody talks to it any more."""
+    command = (sys.executable, "-m", module, *arguments)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
+        try:
+            yield process
+        finally:
+            if process.stdin:
+                process.stdin.close()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def received(pipe: Connection) -> Any:  # noqa: ANN401 - what a process of ours has sent
-    """What the process has to say. Raises TimeoutError."""
-    if not pipe.poll(LONGEST_SILENCE):
-        raise TimeoutError("a benchmark's process does not answer")
-    return pipe.recv()
+def line_of(process: subprocess.Popen[str], asked: str = "") -> str:
+    """What the process says next, or to what it is asked. Raises RuntimeError if it has ended."""
+    if process.stdin is None or process.stdout is None:
+        raise TypeError("a process that is talked to has pipes")
+    if asked:
+        print(asked, file=process.stdin, flush=True)
+    if line := process.stdout.readline():
+        return line
+    raise RuntimeError("a process of the benchmark has ended")

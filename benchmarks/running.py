@@ -1,0 +1,105 @@
+"""The command `run` in a process of its own, and what can be asked about it.
+
+Most is seen from outside: the page, and what the system says of the process.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import psutil
+
+from benchmarks.processes import line_of, python
+
+LONGEST_WAIT = 180.0  # seconds
+BETWEEN_LOOKS = 0.02  # seconds
+
+
+class Worst(NamedTuple):
+    """What was worst since it was last asked for."""
+
+    late: float  # seconds after its due time that a poll started
+    held: float  # CPU seconds that the event loop spent in one callback
+
+
+class Running:
+    """The exporter at work, seen from outside."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int, started: float) -> None:
+        self.started = started
+        self._process = process
+        self._seen = psutil.Process(process.pid)
+        url = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(base_url=url, timeout=LONGEST_WAIT, trust_env=False)
+
+    def worst(self) -> Worst:
+        """And begin anew."""
+        return Worst(*map(float, line_of(self._process, "worst?").split()))
+
+    def cpu_seconds(self) -> float:
+        times = self._seen.cpu_times()
+        return times.user + times.system
+
+    def memory(self) -> int:
+        """Bytes that are resident now."""
+        return int(self._seen.memory_info().rss)
+
+    def page(self) -> str:
+        return self.http.get("/metrics").raise_for_status().text
+
+    def failures(self) -> float:
+        return value(self.page(), "flashback_api_request_failures_total")
+
+    def first_byte(self) -> float:
+        """Seconds until a scrape's first byte; the rest is read too."""
+        started = time.monotonic()
+        with self.http.stream("GET", "/metrics", headers={"Accept-Encoding": "gzip"}) as response:
+            response.raise_for_status()
+            pieces = response.iter_raw()
+            next(pieces)
+            took = time.monotonic() - started
+            for _ in pieces:
+                pass
+        return took
+
+    def wait_until(self, is_so: Callable[[], bool], every: float = BETWEEN_LOOKS) -> None:
+        """Look again and again; while nothing is served yet, it is not so. Raises TimeoutError."""
+        end = time.monotonic() + LONGEST_WAIT
+        while time.monotonic() < end:
+            try:
+                if is_so():
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(every)
+        raise TimeoutError("the exporter does not get there")
+
+    def is_ready(self) -> bool:
+        return self.http.get("/-/ready").is_success
+
+
+@contextmanager
+def running(config: Path) -> Iterator[Running]:
+    """The exporter, from its start to its end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = (f"--config.file={config}", "--log.level=error", "--web.enable-lifecycle")
+    listening = f"--web.listen-address=127.0.0.1:{port}"
+    started = time.monotonic()
+    with python("benchmarks.instrumented", "run", *flags, listening) as process:
+        exporter = Running(process, port, started)
+        with exporter.http:
+            yield exporter
+
+
+def value(page: str, name: str) -> float:
+    """The sum of a metric's samples on a page."""
+    return sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", page, re.MULTILINE)))

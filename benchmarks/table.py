@@ -1,0 +1,58 @@
+"""What a benchmark finds, and how it is shown: one Markdown table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+COLUMNS = ("benchmark", "what", "here", "beside it", "its figure", "ratio", "aim")
+NOTHING = "-"
+UNITS = {"ms": 1e3, "MB": 1e-6, "% of a core": 100}
+"""How many there are in a second, in a byte, in one."""
+
+FRACTION = 0.1
+"""A ratio below this is shown as one part of so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of ours and the one beside it; None beside it where there is nothing to run."""
+
+    benchmark: str
+    what: str
+    unit: str  # that it is shown in: figures themselves are seconds, bytes and shares
+    here: float
+    beside: str = NOTHING
+    base: float | None = None
+    aim: str = ""
+
+    @property
+    def ratio(self) -> str:
+        if not self.base or not self.here:
+            return NOTHING
+        ratio = self.here / self.base
+        return f"1/{_short(1 / ratio)}" if ratio < FRACTION else f"{_short(ratio)} x"
+
+    def cells(self) -> tuple[str, ...]:
+        """As shown, in the order of COLUMNS."""
+        here, base = self._shown(self.here), self._shown(self.base)
+        return (self.benchmark, self.what, here, self.beside, base, self.ratio, self.aim)
+
+    def _shown(self, figure: float | None) -> str:
+        return NOTHING if figure is None else f"{_short(figure * UNITS[self.unit])} {self.unit}"
+
+
+def rows_to_markdown(rows: Iterable[Row]) -> str:
+    """The table, padded so that it reads the same on a terminal and in a document."""
+    lines = [COLUMNS, *(row.cells() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = "|".join(["", *("-" * (width + 2) for width in widths), ""])
+    head, *body = (f"| {' | '.join(map(str.ljust, cells, widths))} |" for cells in lines)
+    return "\n".join([head, rule, *body, ""])
+
+
+def _short(value: float) -> str:
+    """Three significant digits."""
+    if abs(value) < 1:
+        return f"{value:.3g}"
+    return f"{value:,.{max(0, 3 - len(str(int(abs(value)))))}f}"
