@@ -25,7 +25,7 @@ demo: $(RUNS) ## Run the exporter against the built-in simulator: no account, no
 test: $(INSTALLED) ## Run the tests: 5 minutes on two cores, with the real programs
 	$(BIN)/python $(PYTEST)
 
-test-fast: $(INSTALLED) ## Run what neither starts programs nor takes long
+test-fast: $(INSTALLED) ## Run what takes under a minute: no programs, no virtual time
 	$(BIN)/python $(PYTEST) --fast
 
 test-all: test ## Run the tests that take long, too

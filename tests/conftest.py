@@ -15,8 +15,17 @@ from hypothesis import HealthCheck, settings
 from tests.harness.virtual_loop import VirtualLoop
 
 ROOT = Path(__file__).parent
-STARTS_PROGRAMS = {"chart", "cli", "deploy", "real"}
-"""Folders that `--fast` leaves out."""
+SLOWER_PLACES = {
+    "chart",
+    "cli",
+    "deploy",
+    "real",
+    "test_app_on_sockets.py",
+    "test_broken_framing.py",
+}
+"""What `--fast` does not even look into: what starts programs, or whole exporters on sockets."""
+SLOWER = ("long", "virtual_time", "hypothesis")
+"""Markers of what else `--fast` leaves out: behaviour over time, and property tests."""
 
 LONG = "takes long"
 NO_PROGRAM = "is not installed"
@@ -39,8 +48,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fast",
         action="store_true",
-        help="run only tests that neither start programs nor are long",
+        help="run only what needs no programs, no virtual time and no examples made up by chance",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what `--fast` leaves out."""
+    if config.getoption("--fast") and collection_path.parent == ROOT:
+        return collection_path.name in SLOWER_PLACES or None
+    return None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,16 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = config.getoption("--long")
     long = {item for item in items if item.get_closest_marker("long")}
     if config.getoption("--fast"):
-        items[:] = [item for item in items if item not in long and not _starts_programs(item)]
+        items[:] = [item for item in items if not any(map(item.get_closest_marker, SLOWER))]
     elif wanted == "without":
         for item in long:
             item.add_marker(pytest.mark.skip(reason=LONG))
     elif wanted == "only":
         items[:] = [item for item in items if item in long]
-
-
-def _starts_programs(item: pytest.Item) -> bool:
-    return item.path.relative_to(ROOT).parts[0] in STARTS_PROGRAMS
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,7 @@ def test_rules_know_only_what_there_is() -> None:
             assert name in documented | recorded, name
 
 
+@cache
 def checks_in(file: Path) -> list[dict[str, Any]]:
     """The checks of alerts in a file of promtool's."""
     tests = yaml.safe_load(file.read_text())["tests"]
