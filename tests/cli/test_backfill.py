@@ -120,6 +120,7 @@ def test_odd_names_of_what_failed_are_spelt_out(config: Path) -> None:
         assert line.isprintable()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scenario", ["hang/share=1/bucket=b2"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_between_whole_files(served: Path, signum: signal.Signals) -> None:
@@ -281,6 +282,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "first",
     [
@@ -348,6 +350,7 @@ def peak(config: Path, buckets: int, days: int) -> int:
     return int(line_with(iter(ended.stdout.splitlines()), r"peak (\d+)"))
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_buckets_and_days(served: Path) -> None:
     """A hundred times the work, and hundreds of megabytes of files, need about as much memory."""
     served.write_text(served.read_text().replace("5s", "5s, max_requests_per_second: 1000"))

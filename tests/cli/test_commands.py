@@ -151,6 +151,7 @@ accounts:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "scenario"), [(CONFIG, "hang/share=1"), (HANGING_LOGIN, "hang/share=1/call=login")]
 )
@@ -222,6 +223,7 @@ def test_second_signal_stops_at_once() -> None:
         assert process.wait(TIMEOUTS) == 128 + signal.SIGTERM
 
 
+@pytest.mark.long
 def test_scrape_that_never_ends_does_not_hold_up_the_stop_for_good() -> None:
     """A client that does not read is cut off after a while, and the stop is clean."""
     with started_with_a_stuck_scrape() as process:

@@ -86,6 +86,7 @@ def taken(pid: int) -> None:
             return
 
 
+@pytest.mark.long
 def test_log_that_nobody_reads_holds_nothing_up(config: Path, broken: str) -> None:
     """Scrapes, health and SIGTERM work on; what is dropped in the end is counted."""
     with started(f"--config.file={config}", ANY_PORT, "--log.level=debug") as process:
@@ -159,6 +160,7 @@ def test_second_signal_ends_process_1() -> None:
         assert process.wait(TIMEOUTS) == 128 + signal.SIGINT
 
 
+@pytest.mark.long
 def test_stop_ends_in_time_whatever_the_loop_does() -> None:
     """A stop that an event loop never hears of is carried out without it."""
     patch = STUCK_LOOP.format(how=BLOCKED)
