@@ -136,3 +136,17 @@ def test_metrics_that_pages_name_exist() -> None:
             is_start = name.endswith("_") and any(each.startswith(name) for each in known)
             is_other = page == "docs/coming-from.md" and name.startswith(tuple(OTHER_EXPORTERS))
             assert name in known or is_start or is_other, f"{page}: {name}"
+
+
+def test_scrape_examples_keep_the_exporter_s_labels() -> None:
+    """In every example for Prometheus a label of the target's takes no place of the exporter's."""
+    files = [ROOT / "monitoring/prometheus.example.yaml", ROOT / "deploy/compose/prometheus.yaml"]
+    texts = [file.read_text() for file in files]
+    texts += [each.text for each in examples() if "job_name: flashback-exporter" in each.text]
+    assert len(texts) > len(files)
+    for text in texts:
+        jobs = [
+            job for job in yaml.safe_load(text)["scrape_configs"] if "flashback" in job["job_name"]
+        ]
+        assert jobs
+        assert all(job["honor_labels"] is True for job in jobs)

@@ -110,7 +110,11 @@ _LABEL_NAME = {
     "not": {
         "anyOf": [
             {"pattern": "^__"},
-            {"enum": sorted(values.EXPORTER_LABELS | values.PROMETHEUS_LABELS)},
+            {
+                "enum": sorted(
+                    values.EXPORTER_LABELS | values.TARGET_LABELS | values.PROMETHEUS_LABELS
+                )
+            },
         ]
     },
 }

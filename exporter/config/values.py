@@ -19,8 +19,16 @@ _LABEL_NAME = re.compile(LABEL_NAME_PATTERN)
 
 EXPORTER_LABELS = frozenset(map(str, Label))
 
-PROMETHEUS_LABELS = frozenset({"le", "quantile", "job", "instance"})
-"""The label names that Prometheus gives a meaning or sets itself."""
+TARGET_LABELS = frozenset(
+    {
+        *("job", "instance", "namespace", "pod", "service", "endpoint", "container", "cluster"),
+        *("prometheus", "prometheus_replica"),
+    }
+)
+"""The label names that scrape targets commonly carry: to rules and routes they are the target's."""
+
+PROMETHEUS_LABELS = frozenset({"le", "quantile"})
+"""The label names that Prometheus gives a meaning."""
 
 
 NAME_PATTERN = r"^\S(.*\S)?$"
@@ -84,6 +92,11 @@ def label_name(text: str) -> str:
         )
     if text.startswith("__"):
         raise ValueError("label names with __ in front are Prometheus's own: choose another")
+    if text in TARGET_LABELS:
+        raise ValueError(
+            "Prometheus gives its targets this label name, and rules need it: choose another,"
+            f" for example bucket_{text}"
+        )
     if text in PROMETHEUS_LABELS:
         raise ValueError("Prometheus itself uses this label name: choose another")
     if text in EXPORTER_LABELS:

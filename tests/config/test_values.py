@@ -117,6 +117,7 @@ def test_label_names_are_prometheus_s(name: str) -> None:
     [
         *("", "1a", "a-b", "é", "a\n", "__a"),
         *sorted(values.PROMETHEUS_LABELS),
+        *sorted(values.TARGET_LABELS),
         *sorted(values.EXPORTER_LABELS),
     ],
 )
