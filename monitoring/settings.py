@@ -5,7 +5,7 @@ The list itself is `settings.yaml`. What the rules say with it does not live her
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -54,7 +54,8 @@ class Setting:
     kind: str
     default: Value
     meaning: str
-    contains: tuple[str, ...] = ()  # what a list must not lack
+    contains: Sequence[str] = ()  # what a list must not lack
+    excludes: Sequence[str] = ()  # what it must not have
 
     @property
     def is_marked(self) -> bool:
@@ -77,7 +78,9 @@ class Setting:
 
     def schema(self) -> Schema:
         """What a value may be, as JSON Schema."""
-        demands = [{"contains": {"const": each}} for each in self.contains]
+        demands: list[Schema] = [{"contains": {"const": each}} for each in self.contains]
+        if self.excludes:
+            demands.append({"items": {"not": {"enum": list(self.excludes)}}})
         rules = _KINDS[self.kind] | ({"allOf": demands} if demands else {})
         return {"description": self.meaning, "default": self.default, **rules}
 
@@ -131,9 +134,32 @@ def chosen(changes: Mapping[str, object], alerts: Iterable[str]) -> Choice:
     whole = {"type": "object", "additionalProperties": False, "properties": schema(alerts)}
     validator = jsonschema.Draft7Validator(whole)
     problems = [f"{each.json_path}: {each.message}" for each in validator.iter_errors(changes)]
+    if not problems:
+        choice = _choice(changes)
+        problems = list(_contradictions(choice))
     if problems:
         raise SettingsError("\n".join(sorted(problems)))
-    return _choice(changes)
+    return choice
+
+
+def _contradictions(choice: Choice) -> Iterator[str]:
+    """What no PromQL can be made of, though each setting alone is well."""
+    kept, of_buckets, of_nodes = (
+        _labels(choice, name) for name in ("aggregation_labels", "bucket_labels", "node_labels")
+    )
+    for label in of_buckets & kept:
+        yield (
+            f"$.settings: {label} is in aggregation_labels and in bucket_labels:"
+            " leave it out of one of them"
+        )
+    for label in of_nodes - of_buckets - {"ip", "host"}:
+        yield f"$.settings: {label} is in node_labels and not in bucket_labels: add it there"
+
+
+def _labels(choice: Choice, name: str) -> set[str]:
+    (setting,) = (each for each in SETTINGS if each.name == name)
+    value = choice.settings.get(name, setting.default)
+    return set(value) if isinstance(value, list) else set()
 
 
 def _choice(changes: Mapping[str, object]) -> Choice:
@@ -149,10 +175,7 @@ def _choice(changes: Mapping[str, object]) -> Choice:
 
 def _listed() -> tuple[Setting, ...]:
     entries = yaml.safe_load(FILE.read_text())
-    return tuple(
-        Setting(name, **entry | {"contains": tuple(entry.get("contains", ()))})
-        for name, entry in entries.items()
-    )
+    return tuple(Setting(name, **entry) for name, entry in entries.items())
 
 
 SETTINGS = _listed()

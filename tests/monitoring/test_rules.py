@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.model import Label
 from monitoring.rendering import ALERTS, FILES, Writer, rendered
 from monitoring.ruleset import Alert, Group, Record, promql
 from monitoring.settings import SETTINGS, Setting, SettingsError, chosen, schema
@@ -25,8 +26,8 @@ NAMES = [alert.name for alert in ALERTS]
 
 CHANGED: dict[str, Any] = {
     "aggregation_labels": ["cluster", "tenant"],
-    "bucket_labels": ["account", "name", "owner"],
-    "node_labels": ["ip", "host", "owner", "account"],
+    "bucket_labels": ["account", "name", "owner", "team"],
+    "node_labels": ["ip", "host", "team", "account"],
     "down_statuses": ["BROKEN"],
     "exporter_job": "monitoring/fb",
     "runbook_url": "https://wiki.example/runbook",
@@ -37,6 +38,23 @@ CHANGED: dict[str, Any] = {
     },
 }
 """Another value for every setting."""
+
+
+CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"settings": {"bucket_labels": ["name", "account", "namespace"]}},
+        "namespace is in aggregation_labels and in bucket_labels: leave it out of one of them",
+    ),
+    (
+        {"settings": {"aggregation_labels": ["job", "team"]}},
+        "team is in aggregation_labels and in bucket_labels: leave it out of one of them",
+    ),
+    (
+        {"settings": {"node_labels": ["account", "ip", "host", "owner"]}},
+        "owner is in node_labels and not in bucket_labels: add it there",
+    ),
+]
+"""Settings that are well each, and not together; what is said of them."""
 
 
 def rules(texts: dict[str, str]) -> list[dict[str, Any]]:
@@ -94,6 +112,9 @@ def test_changes_come_from_a_file(tmp_path: Path) -> None:
         ({"alerts": {"FlashbackNodeDwon": {"enabled": False}}}, "'FlashbackNodeDwon' was"),
         ({"alerts": {"FlashbackNodeDown": {"wait": "5m"}}}, "'wait' was unexpected"),
         ({"rules": {}}, "'rules' was unexpected"),
+        ({"settings": {"aggregation_labels": ["job", "account"]}}, "should not be valid under"),
+        ({"settings": {"bucket_labels": ["name", "account", "ip"]}}, "should not be valid under"),
+        *CONTRADICTIONS,
     ],
 )
 def test_changes_that_make_no_sense_are_refused(changes: dict[str, Any], problem: str) -> None:
@@ -112,6 +133,12 @@ def test_each_setting_is_used_and_can_be_found_again(setting: Setting) -> None:
     assert not setting.is_marked or all(ends)
     changed = rendered(chosen({"settings": {setting.name: CHANGED[setting.name]}}, NAMES))
     assert text not in "".join(changed.values())
+
+
+def test_scrape_labels_are_none_of_the_exporter_s() -> None:
+    """What `aggregation_labels` must not have are the exporter's labels, all of them."""
+    (setting,) = (each for each in SETTINGS if each.name == "aggregation_labels")
+    assert setting.excludes == sorted(map(str, Label))
 
 
 def test_no_label_or_status_is_left_behind() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
 
-from monitoring.rendering import rendered
-from monitoring.settings import chosen
+from monitoring.rendering import rendered, write
+from monitoring.settings import SettingsError, chosen
 from tests.chart.helm import MINIMAL, Helm, RefusedError, one
-from tests.monitoring.test_rules import CHANGED, NAMES
+from tests.monitoring.test_rules import CHANGED, CONTRADICTIONS, NAMES
 from tests.real.programs import program
 
 FOLDER = Path(__file__).parents[2] / "monitoring"
@@ -167,3 +171,41 @@ def test_chart_refuses_what_would_do_nothing_or_harm(
     """A name that does not exist, or a value that makes no sense, is an error of the chart's."""
     with pytest.raises(RefusedError, match="values don't meet the specifications"):
         groups_of(helm, tmp_path, **values)
+
+
+@pytest.mark.parametrize(("changes", "problem"), CONTRADICTIONS)
+def test_chart_refuses_labels_that_contradict_each_other(
+    helm: Helm, tmp_path: Path, changes: dict[str, Any], problem: str
+) -> None:
+    """It says so in the renderer's words."""
+    with pytest.raises(RefusedError, match=re.escape(problem)):
+        groups_of(helm, tmp_path, **changes)
+
+
+@st.composite
+def label_settings(draw: st.DrawFn) -> dict[str, list[str]]:
+    """Labels of scrapes, buckets and nodes; most go together."""
+    names = st.sampled_from(["job", "namespace", "cluster", "pod", "team", "owner", "region"])
+    some = st.lists(names, max_size=3, unique=True)
+    of_buckets = draw(some)
+    scraped = draw(st.lists(names, min_size=1, max_size=3, unique=True))
+    of_nodes = draw(st.sampled_from([of_buckets, of_buckets[:1], draw(some)]))
+    return {
+        "aggregation_labels": [each for each in scraped if each not in of_buckets] or scraped,
+        "bucket_labels": ["name", "account", *of_buckets],
+        "node_labels": ["account", "ip", "host", *of_nodes],
+    }
+
+
+@given(label_settings())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_accepted_labels_give_good_rules(promtool_path: str, labels: dict[str, list[str]]) -> None:
+    """Whatever combination of labels is accepted, promtool takes the rules."""
+    try:
+        choice = chosen({"settings": labels}, NAMES)
+    except SettingsError:
+        reject()
+    with TemporaryDirectory() as folder:
+        write(Path(folder), choice)
+        files = map(str, Path(folder).iterdir())
+        check(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", *files)

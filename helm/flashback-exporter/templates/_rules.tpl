@@ -56,10 +56,31 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- end -}}
 {{- end -}}
 
+{{/* Refuses labels of which no PromQL can be made, though each list alone is well: (dict "text" … "settings" …). */}}
+{{- define "flashback-exporter.checkRuleLabels" -}}
+{{- $labels := dict -}}
+{{- range $name := list "aggregation_labels" "bucket_labels" "node_labels" -}}
+{{- $head := regexFind (printf "(?m)^# %s: .*$" $name) $.text | trimPrefix (printf "# %s: " $name) -}}
+{{- $_ := set $labels $name (default (splitList ", " $head) (get $.settings $name)) -}}
+{{- end -}}
+{{- range $labels.bucket_labels -}}
+{{- if has . $labels.aggregation_labels -}}
+{{- fail (printf "rules.settings: %s is in aggregation_labels and in bucket_labels: leave it out of one of them." .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $labels.node_labels -}}
+{{- if not (has . (concat $labels.bucket_labels (list "ip" "host"))) -}}
+{{- fail (printf "rules.settings: %s is in node_labels and not in bucket_labels: add it there." .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "flashback-exporter.rules" -}}
 {{- $settings := dict "exporter_job" (include "flashback-exporter.job" .) -}}
 {{- $settings = mergeOverwrite $settings (deepCopy (default dict .Values.rules.settings)) -}}
 {{- $changes := default dict .Values.rules.alerts -}}
+{{- $alerts := .Files.Get "files/rules/flashback-alerts.yaml" -}}
+{{- include "flashback-exporter.checkRuleLabels" (dict "text" $alerts "settings" $settings) -}}
 groups:
 {{- range $path, $content := .Files.Glob "files/rules/*.yaml" }}
 {{- $text := include "flashback-exporter.ruleFile" (dict "text" (toString $content) "settings" $settings) }}
