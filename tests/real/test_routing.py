@@ -43,14 +43,12 @@ def labels(alert: str, where: dict[str, str], **more: str) -> dict[str, str]:
         ),
         pytest.param(
             labels("AccountUnauthorized", WHERE),
-            [
-                labels("BucketWithoutOnlineNodes", BUCKET),
-                labels("NodeDown", NODE),
-                labels("DiscoveryFailing", WHERE),
-            ],
+            [labels("BucketFailing", BUCKET), labels("DiscoveryFailing", WHERE)],
             [
                 labels("BucketFailing", BUCKET, account="other"),
-                labels("NodeDown", NODE, account="other"),
+                labels("BucketWithoutOnlineNodes", BUCKET),
+                labels("NodeDown", NODE),
+                labels("AccountFailing", WHERE),
                 labels("TokenExpiring", WHERE),
                 labels("PollLag", {"job": "flashback-exporter"}),
             ],
@@ -58,8 +56,14 @@ def labels(alert: str, where: dict[str, str], **more: str) -> dict[str, str]:
         ),
         pytest.param(
             labels("AccountFailing", WHERE),
-            [labels("BucketFailing", BUCKET), labels("NodeReportOld", NODE)],
-            [labels("BucketFailing", BUCKET, account="other")],
+            [labels("BucketFailing", BUCKET)],
+            [
+                labels("BucketFailing", BUCKET, account="other"),
+                labels("BucketWithoutOnlineNodes", BUCKET),
+                labels("NodeDown", NODE),
+                labels("NodeStatusUnknown", NODE),
+                labels("DiscoveryFailing", WHERE),
+            ],
             id="account failing",
         ),
         pytest.param(
