@@ -20,6 +20,8 @@ _FAILING = f"max by ({BUCKET}) (flashback_bucket_up) == 0"
 
 _REFUSED = f'max by ({BUCKET}) (flashback_bucket_failing{{reason="unauthorized"}})'
 
+_WITHOUT_STATUS = "bucket:flashback_bucket_nodes:without_status > 0"
+
 _FOUND = "account:flashback_account_discovered_buckets:max"
 
 _FOUND_BEFORE = f"max_over_time({_FOUND}[6h])"
@@ -113,6 +115,26 @@ WHOLE = (
             )
             / count by ({ACCOUNT}) ({INFO})
             >= @account_failing_ratio@
+        """),
+    ),
+    Alert(
+        "FlashbackNodeStatusMissing",
+        severity="warning",
+        wait="@status_unknown_for@",
+        summary="The API gives nodes of account {{ $labels.account }} no status",
+        description=(
+            f"In {counted('bucket')} of account {{{{ $labels.account }}}} the API lists nodes"
+            " without a status: no alert can say whether they are up. Among them: "
+            + some_buckets(_WITHOUT_STATUS)
+            + "."
+        ),
+        expr=promql(f"""
+            count by ({ACCOUNT}) (
+              (
+                {_WITHOUT_STATUS}
+              )
+              {_ACCOUNT_OF}
+            )
         """),
     ),
     Alert(

@@ -121,12 +121,12 @@ DRIFT = Group(
             description=(
                 "For some time answers have kept differing from the API's documentation"
                 " ({{ $labels.kind }}, field {{ $labels.field }}). Values that are of no use are"
-                " left out."
+                " left out, and a field under another name is not read."
             ),
             expr=promql(f"""
                 sum by ({AGGREGATION}, kind, field) (
                   increase(flashback_api_schema_drift_total{{
-                    kind=~"wrong_type|out_of_range|unknown_status"
+                    kind=~"wrong_type|out_of_range|unknown_status|unknown_field|missing_field"
                   }}[30m])
                 )
                 > 0

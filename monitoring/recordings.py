@@ -49,6 +49,19 @@ BUCKETS = Group(
             f"max by ({BUCKET}) (flashback_bucket_nodes)",
         ),
         Record(
+            "bucket:flashback_bucket_nodes:without_status",
+            promql(f"""
+                max by ({BUCKET}) (flashback_bucket_nodes)
+                - (
+                  count by ({BUCKET}) (
+                    max by ({BUCKET}, ip, host) (flashback_node_status)
+                  )
+                  or
+                  0 * max by ({BUCKET}) (flashback_bucket_nodes)
+                )
+            """),
+        ),
+        Record(
             "bucket:flashback_bucket_nodes:day_and_max",
             # The day counts for more than the nodes: a maximum over time is that of the newest day.
             promql(f"""

@@ -44,6 +44,7 @@ SHORT = {
     "node_down_for": "2s",
     "account_failing_for": "2s",
     "token_expiring_for": "2s",
+    "status_unknown_for": "2s",
     "bucket_failing_for": "20s",  # so long after the account's that this is there to inhibit it
     "keep_firing_for": "1s",
     "account_keep_firing_for": "20s",
@@ -54,8 +55,8 @@ SHORT = {
 DOWN_HOST = "*-us-east-1-aws.flashback.tech"
 
 
-def node_status(down: str) -> simulator.InjectedFault:
-    """All nodes are ONLINE, whatever happens in the world, but one may have another status."""
+def node_status(down: str | None) -> simulator.InjectedFault:
+    """All nodes are ONLINE, whatever happens in the world, but one may be something else."""
 
     def rows(before: Sequence[Row], _call: ApiCall) -> list[Row]:
         return [
@@ -203,6 +204,17 @@ async def node_goes_down(stage: Stage) -> None:
     await stage.over("FlashbackNodeDown")
 
 
+async def status_vanishes(stage: Stage) -> None:
+    """A node has no status any more: one alert for the account, as no other can tell."""
+    stage.play("", limited(node_status(None)))
+    notice = await stage.receiver.hears("FlashbackNodeStatusMissing")
+    assert notice.receiver == "operations"
+    assert notice.labels["account"] == "main"
+    assert named(notice) <= {"media-eu (media)", "web (web)"}
+    stage.play()
+    await stage.over("FlashbackNodeStatusMissing")
+
+
 async def bucket_is_forbidden(stage: Stage) -> None:
     """One bucket gets 403: its team hears of it, with name and reason."""
     stage.play("forbidden/share=1/bucket=b1")
@@ -279,6 +291,7 @@ async def test_trouble_reaches_the_right_people_once_and_ends(tmp_path: Path) ->
         assert stage.receiver.notices == []
         for trouble in (
             node_goes_down,
+            status_vanishes,
             bucket_is_forbidden,
             account_is_forbidden,
             exporter_is_killed,
@@ -286,7 +299,7 @@ async def test_trouble_reaches_the_right_people_once_and_ends(tmp_path: Path) ->
         ):
             await trouble(stage)
         told = [(each.alert, each.status) for each in stage.receiver.notices]
-    alerts = ["NodeDown", "BucketFailing", "AccountFailing", "ExporterDown"]
+    alerts = ["NodeDown", "NodeStatusMissing", "BucketFailing", "AccountFailing", "ExporterDown"]
     alerts += ["TokenExpiring", "AccountUnauthorized"]
     expected = [
         (f"Flashback{each}", status) for each in alerts for status in ("firing", "resolved")
