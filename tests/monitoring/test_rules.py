@@ -194,6 +194,15 @@ def test_each_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(
     assert alert["for"]
 
 
+@pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
+def test_no_wait_makes_an_alert_end_at_a_restart(alert: dict[str, Any]) -> None:
+    """Prometheus forgets a `for` below ten minutes; up to three it fires again in time."""
+    wait = re.fullmatch(r"(\d+)([smhd])", alert["for"])
+    assert wait
+    seconds = int(wait[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[wait[2]]
+    assert seconds <= 3 * 60 or seconds >= 10 * 60
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_nothing_rests_on_the_running_day(rule: dict[str, Any]) -> None:
     """No rule looks at figures that start anew at midnight."""
