@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from monitoring.ruleset import (
     ACCOUNT,
+    ACCOUNT_VALUES,
     BUCKET,
     INFO,
     Alert,
     Group,
     counted,
+    in_account,
     promql,
     some_buckets,
     values_of,
@@ -92,9 +94,8 @@ WHOLE = (
             " {{ $labels.account }}. Reasons: "
             + values_of(
                 "reason",
-                f"count by (reason) (flashback_bucket_failing * on ({BUCKET}) group_left ()"
-                f" {INFO}{{account=%q}})",
-                "$labels.account",
+                f"count by (reason) ({in_account('flashback_bucket_failing')})",
+                *ACCOUNT_VALUES,
             )
             + ". Among them: "
             + some_buckets(_FAILING)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from monitoring.recordings import ONE_A_DAY
-from monitoring.ruleset import BUCKET, JOINED, Alert, Group, counted, promql, values_of
+from monitoring.ruleset import (
+    BUCKET,
+    JOINED,
+    SCOPE,
+    SCOPE_VALUES,
+    Alert,
+    Group,
+    counted,
+    promql,
+    values_of,
+)
 
 _NODES_NOW = "bucket:flashback_bucket_nodes:day_and_max"
 _BUCKET = "{{ $labels.name }} ({{ $labels.bucket_id }}) of account {{ $labels.account }}"
@@ -21,7 +31,8 @@ GROUPS = (
                     f"Polls of bucket {_BUCKET} fail. Reason: "
                     + values_of(
                         "reason",
-                        "count by (reason) (flashback_bucket_failing{bucket_id=%q})",
+                        f"count by (reason) (flashback_bucket_failing{{{SCOPE},bucket_id=%+q}})",
+                        SCOPE_VALUES,
                         "$labels.bucket_id",
                     )
                     + "."

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from monitoring.ruleset import ACCOUNT, AGGREGATION, Alert, Group, promql
+from monitoring.ruleset import (
+    ACCOUNT,
+    AGGREGATION,
+    SCOPE,
+    SCOPE_VALUES,
+    Alert,
+    Group,
+    promql,
+    values_of,
+)
 
 UP = "up{@exporter_job@}"
 
@@ -39,9 +48,7 @@ PROCESSES = Group(
             summary="Some targets of job {{ $labels.job }} do not answer",
             description=(
                 "Prometheus scrapes some targets of job {{ $labels.job }}, but these do not"
-                " answer: {{ range $i, $found := printf `up{job=%q} == 0` $labels.job"
-                ' | query | sortByLabel "instance" }}{{ if $i }}, {{ end }}{{ .Labels.instance }}'
-                "{{ end }}."
+                " answer: " + values_of("instance", f"up{{{SCOPE}}} == 0", SCOPE_VALUES) + "."
             ),
             expr=promql(f"""
                 count by ({AGGREGATION}) ({UP} == 0)

@@ -7,12 +7,14 @@ not documented.
 from __future__ import annotations
 
 from monitoring.ruleset import (
+    ACCOUNT_VALUES,
     BUCKET,
     JOINED,
     NODE,
     Alert,
     Group,
     counted,
+    in_account,
     promql,
     some_buckets,
     values_of,
@@ -22,7 +24,7 @@ _NODE = "{{ $labels.host }} at {{ $labels.ip }}"
 
 _BUCKET_NODE = f"max by ({BUCKET}, ip, host)"
 
-_THIS = "ip=%q,host=%q"
+_THIS = "ip=%+q,host=%+q"
 
 _WHICH = ("$labels.ip", "$labels.host")
 
@@ -32,8 +34,18 @@ _AFFECTED = f"{counted('bucket')} of account {{{{ $labels.account }}}}"
 
 
 def _among_them(condition: str) -> str:
-    """The sentence that names buckets; the condition has a `%q` for the IP and one for the host."""
+    """The sentence that names buckets; the condition has a `%+q` for IP and host each."""
     return f" Among them: {some_buckets(condition, *_WHICH)}."
+
+
+def _figure(query: str, metric: str, shown: str) -> str:
+    """One number of the node, over the buckets of the alert's account."""
+    asked = query.format(in_account(f"{metric}{{{_THIS}}}"))
+    arguments = " ".join((*_WHICH, *ACCOUNT_VALUES))
+    return (
+        f"{{{{ range printf `{asked}` {arguments} | query }}}}"
+        f"{{{{ .Value | humanize{shown} }}}}{{{{ end }}}}"
+    )
 
 
 STATUS = (
@@ -46,8 +58,9 @@ STATUS = (
             f"Node {_NODE} is "
             + values_of(
                 "status",
-                f"count by (status) ({_DOWN.format(labels=f'{_THIS},')} == 1)",
+                f"count by (status) (({in_account(_DOWN.format(labels=f'{_THIS},'))}) == 1)",
                 *_WHICH,
+                *ACCOUNT_VALUES,
             )
             + f" for {_AFFECTED}."
             + _among_them(f"max by ({BUCKET}) ({_DOWN.format(labels=f'{_THIS},')}) == 1")
@@ -97,9 +110,10 @@ FIGURES = (
         description=(
             f"For {_AFFECTED} the API has not"
             f" updated the figures of node {_NODE} for too long. The oldest are "
-            "{{ range printf `time() - min(flashback_node_last_updated_timestamp_seconds"
-            "{ip=%q,host=%q})` $labels.ip $labels.host | query }}{{ .Value | humanizeDuration }}"
-            "{{ end }} old."
+            + _figure(
+                "time() - min({})", "flashback_node_last_updated_timestamp_seconds", "Duration"
+            )
+            + " old."
         ),
         expr=promql(f"""
             count by ({NODE}) (
@@ -122,9 +136,8 @@ FIGURES = (
         description=(
             f"Node {_NODE} was up for too little of the day before, seen from {_AFFECTED}."
             " At worst it was up for "
-            "{{ range printf `min(flashback_node_uptime_previous_day_ratio{ip=%q,host=%q})`"
-            " $labels.ip $labels.host | query }}{{ .Value | humanizePercentage }}{{ end }}"
-            " of it."
+            + _figure("min({})", "flashback_node_uptime_previous_day_ratio", "Percentage")
+            + " of it."
         ),
         expr=promql(f"""
             count by ({NODE}) (

@@ -67,7 +67,7 @@ def write(folder: Path, choice: Choice = UNCHANGED) -> None:
 def _file_text(file: File, choice: Choice) -> str:
     texts = choice.texts()
     others = "\n".join(
-        f"# {each.name}: {texts[each.name]}" for each in SETTINGS if not each.is_marked
+        f"# {name}: {text}" for name, text in texts.items() if f"@{name}@" not in _MARKED
     )
     writer = Writer(texts, choice.alerts)
     lines = (line for group in file.groups for line in writer.group(group))

@@ -20,6 +20,15 @@ ACCOUNT = f"{AGGREGATION}, account"
 INFO = "bucket:flashback_bucket_info:max"
 """Names and labels of each bucket, exactly once per bucket: joins cannot break."""
 
+SCOPE = "@aggregation_matchers@"
+"""Matchers of the alert's own scrape labels, for queries in annotations: another release's data, of
+staging in the same Prometheus for one, is none of its business. Each takes one of SCOPE_VALUES."""
+SCOPE_VALUES = "@aggregation_values@"
+
+OF_ACCOUNT = f"{INFO}{{{SCOPE},account=%+q}}"
+"""The buckets of the alert's account; takes ACCOUNT_VALUES."""
+ACCOUNT_VALUES = (SCOPE_VALUES, "$labels.account")
+
 JOINED = f"* on ({BUCKET}) group_left (@bucket_labels@) {INFO}"
 """Gives what is known per bucket the bucket's names; the value stays."""
 
@@ -80,17 +89,25 @@ def counted(noun: str) -> str:
 def some_buckets(condition: str, *arguments: str) -> str:
     """A text that names up to five of the buckets of which a condition holds, with their teams.
 
-    The condition has one series per bucket and a `%q` for each argument; the buckets are those of
+    The condition has one series per bucket and a `%+q` for each argument; the buckets are those of
     the alert's account.
     """
-    joined = f"({condition}) {JOINED}{{account=%q}}"
+    joined = f"({condition}) {JOINED.removesuffix(INFO)}{OF_ACCOUNT}"
     team = "{{ with .Labels.team }} ({{ . }}){{ end }}"
-    asked = (*arguments, "$labels.account")
+    asked = (*arguments, *ACCOUNT_VALUES)
     return _listed(f"topk(5, {joined})", asked, "name", "{{ .Labels.name }}" + team)
 
 
+def in_account(series: str) -> str:
+    """What is known per bucket, of the buckets of the alert's account alone; see OF_ACCOUNT."""
+    return f"{series} * on ({BUCKET}) group_left () {OF_ACCOUNT}"
+
+
 def values_of(label: str, query: str, *arguments: str) -> str:
-    """A text that names the values which a label has in the result of a query."""
+    """A text that names the values which a label has in the result of a query.
+
+    Arguments stand behind `%+q`: a plain `%q` leaves U+FFFD as it is, which PromQL does not read.
+    """
     return _listed(query, arguments, label, f"{{{{ .Labels.{label} }}}}")
 
 

@@ -102,10 +102,22 @@ class Choice:
     alerts: Mapping[str, Tuning]
 
     def texts(self) -> dict[str, str]:
-        """Each setting as rules say it."""
+        """Each setting as rules say it, and what queries in annotations say of those labels."""
+        kept = self.labels("aggregation_labels")
         return {
-            each.name: each.text(self.settings.get(each.name, each.default)) for each in SETTINGS
+            **{
+                each.name: each.text(self.settings.get(each.name, each.default))
+                for each in SETTINGS
+            },
+            "aggregation_matchers": ",".join(f"{label}=%+q" for label in kept),
+            "aggregation_values": " ".join(f"$labels.{label}" for label in kept),
         }
+
+    def labels(self, name: str) -> list[str]:
+        """The value of a setting that is a list of labels."""
+        (setting,) = (each for each in SETTINGS if each.name == name)
+        value = self.settings.get(name, setting.default)
+        return value if isinstance(value, list) else []
 
 
 def schema(alerts: Iterable[str]) -> Schema:
@@ -145,7 +157,7 @@ def chosen(changes: Mapping[str, object], alerts: Iterable[str]) -> Choice:
 def _contradictions(choice: Choice) -> Iterator[str]:
     """What no PromQL can be made of, though each setting alone is well."""
     kept, of_buckets, of_nodes = (
-        _labels(choice, name) for name in ("aggregation_labels", "bucket_labels", "node_labels")
+        set(choice.labels(name)) for name in ("aggregation_labels", "bucket_labels", "node_labels")
     )
     for label in of_buckets & kept:
         yield (
@@ -154,12 +166,6 @@ def _contradictions(choice: Choice) -> Iterator[str]:
         )
     for label in of_nodes - of_buckets - {"ip", "host"}:
         yield f"$.settings: {label} is in node_labels and not in bucket_labels: add it there"
-
-
-def _labels(choice: Choice, name: str) -> set[str]:
-    (setting,) = (each for each in SETTINGS if each.name == name)
-    value = choice.settings.get(name, setting.default)
-    return set(value) if isinstance(value, list) else set()
 
 
 def _choice(changes: Mapping[str, object]) -> Choice:

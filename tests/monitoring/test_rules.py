@@ -203,6 +203,14 @@ def test_no_wait_makes_an_alert_end_at_a_restart(alert: dict[str, Any]) -> None:
     assert seconds <= 3 * 60 or seconds >= 10 * 60
 
 
+@pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
+def test_no_text_asks_for_the_data_of_others(alert: dict[str, Any]) -> None:
+    """Each query in a text has the scrape labels of its alert, quoted so that PromQL reads them."""
+    for query in re.findall("printf `(.*?)`", alert["annotations"]["description"]):
+        assert "job=%+q,namespace=%+q" in query
+        assert "%q" not in query
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_nothing_rests_on_the_running_day(rule: dict[str, Any]) -> None:
     """No rule looks at figures that start anew at midnight."""

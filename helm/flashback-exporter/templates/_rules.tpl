@@ -78,6 +78,16 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- define "flashback-exporter.rules" -}}
 {{- $settings := dict "exporter_job" (include "flashback-exporter.job" .) -}}
 {{- $settings = mergeOverwrite $settings (deepCopy (default dict .Values.rules.settings)) -}}
+{{- with $settings.aggregation_labels -}}
+{{- $matchers := list -}}
+{{- $values := list -}}
+{{- range . -}}
+{{- $matchers = append $matchers (printf "%s=%%+q" .) -}}
+{{- $values = append $values (printf "$labels.%s" .) -}}
+{{- end -}}
+{{- $_ := set $settings "aggregation_matchers" (join "," $matchers) -}}
+{{- $_ := set $settings "aggregation_values" (join " " $values) -}}
+{{- end -}}
 {{- $changes := default dict .Values.rules.alerts -}}
 {{- $alerts := .Files.Get "files/rules/flashback-alerts.yaml" -}}
 {{- include "flashback-exporter.checkRuleLabels" (dict "text" $alerts "settings" $settings) -}}
