@@ -29,7 +29,7 @@ test-fast: $(INSTALLED) ## Run what takes under a minute: no programs, no virtua
 	$(BIN)/python $(PYTEST) --fast
 
 test-all: test ## Run the tests that take long, too
-	$(BIN)/python $(PYTEST) --long=only
+	$(BIN)/python $(PYTEST) --dist worksteal --long=only
 
 coverage: $(INSTALLED) ## Run all of them, with branch coverage
 	$(BIN)/coverage erase
