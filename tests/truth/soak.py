@@ -26,7 +26,7 @@ from tests.truth.endurance import run_soak
 from tests.truth.run import RunResult, run_truth_test
 
 MANY_POLLS = 100_000
-CHAOS_DAYS = 7.0
+CHAOS_DAYS = 2.0
 SECONDS_PER_MINUTE = 60.0
 
 
@@ -34,10 +34,12 @@ def main() -> int:
     """Do what the command line says; 1 where something is not flat or not true."""
     parser = argparse.ArgumentParser(prog="python -m tests.truth.soak", description=__doc__)
     parser.add_argument("--polls", type=int, default=MANY_POLLS)
-    parser.add_argument("--minutes", type=float, help="end after so long, whatever was reached")
+    parser.add_argument(
+        "--minutes", type=float, help="end after so long; a run on virtual time is finished"
+    )
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     parser.add_argument("--truth", action="store_true", help="the truth test, seed after seed")
-    parser.add_argument("--chaos", action="store_true", help="weeks of trouble, seed after seed")
+    parser.add_argument("--chaos", action="store_true", help="days of trouble, seed after seed")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     seconds = math.inf if given.minutes is None else given.minutes * SECONDS_PER_MINUTE
