@@ -29,7 +29,7 @@ test-fast: $(INSTALLED) ## Run what takes under a minute: no programs, no virtua
 	$(BIN)/python $(PYTEST) --fast
 
 test-all: test ## Run the tests that take long, too
-	$(BIN)/python $(PYTEST) --dist worksteal --long=only
+	$(BIN)/python $(PYTEST) --long=only
 
 coverage: $(INSTALLED) ## Run all of them, with branch coverage
 	$(BIN)/coverage erase
@@ -68,7 +68,7 @@ format: $(INSTALLED) ## Rewrite the code as `make check` wants it
 bench: $(INSTALLED) ## Measure speed, as ratios against what runs beside it
 	$(BIN)/python -m benchmarks
 
-soak: $(INSTALLED) ## 100,000 polls with failures stay flat; weeks of trouble stay true
+soak: $(INSTALLED) ## 100,000 polls with failures stay flat; days of trouble stay true
 	$(BIN)/python -m tests.truth.soak
 	$(BIN)/python -m tests.truth.soak --chaos --minutes 1
 

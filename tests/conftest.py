@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.harness.virtual_loop import VirtualLoop
 
@@ -26,6 +28,14 @@ SLOWER_PLACES = {
 """What `--fast` does not even look into: what starts programs, or whole exporters on sockets."""
 SLOWER = ("long", "virtual_time", "hypothesis")
 """Markers of what else `--fast` leaves out: behaviour over time, and property tests."""
+
+SHARED_PROGRAMS = {
+    "tests/real/test_browser.py",
+    "tests/real/test_dashboards.py",
+    "tests/real/test_image.py",
+    "tests/real/test_prometheus.py",
+}
+"""The files whose tests look at programs that were started once for all of them."""
 
 LONG = "takes long"
 NO_PROGRAM = "is not installed"
@@ -70,6 +80,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=LONG))
     elif wanted == "only":
         items[:] = [item for item in items if item in long]
+
+
+class _Scheduler(LoadScopeScheduling):
+    """Hands out one test at a time; those that look at the same programs go to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in SHARED_PROGRAMS else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Start programs once per run, not once per worker."""
+    return _Scheduler(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import pytest_asyncio
 from axe_playwright_python import async_playwright as axe  # type: ignore[import-untyped] # so it is
 from playwright.async_api import Browser, Page
 
@@ -27,7 +28,7 @@ from tests.status.test_pages import held, snapshot_of
 from tests.web.guarded import PASSWORD, USERS, Site, guarded
 from tests.web.test_app import ENDPOINTS, browsing
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 REFRESH = 5000
 """Milliseconds between refreshes; tests let them pass by the page's own clock."""
@@ -107,27 +108,31 @@ async def opened(browser: Browser, url: str, **settings: Any) -> AsyncIterator[V
         yield Visit(page, complaints)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """The browser in which each visit has a window of its own."""
+    async with chromium(program("chromium")) as running:
+        yield running
+
+
 @asynccontextmanager
 async def visiting(
+    browser: Browser,
     snapshot: FixedSnapshot,
     path: str = "/",
     **settings: Any,  # noqa: ANN401 - the browser's own
 ) -> AsyncIterator[Visit]:
-    """A page made from a snapshot, in a browser of its own."""
+    """A page made from a snapshot."""
     async with (
-        chromium(program("chromium")) as browser,
         browsing(replace(ENDPOINTS, add_routes=snapshot.add_routes)) as client,
         opened(browser, f"{client.base_url}{path}", **settings) as visit,
     ):
         yield visit
 
 
-async def test_a_real_exporter_is_drawn() -> None:
+async def test_a_real_exporter_is_drawn(browser: Browser) -> None:
     """What the exporter polls is on the page; the browser has nothing to complain about."""
-    async with (
-        running_on_sockets("not-found/share=1/bucket=b2") as at_work,
-        chromium(program("chromium")) as browser,
-    ):
+    async with running_on_sockets("not-found/share=1/bucket=b2") as at_work:
         await at_work.scrape_when(all_polled)
         async with opened(browser, f"http://{at_work.address}/") as visit:
             said = await visit.said()
@@ -142,9 +147,9 @@ async def test_a_real_exporter_is_drawn() -> None:
             assert visit.complaints.all == []
 
 
-async def test_filters_and_search() -> None:
+async def test_filters_and_search(browser: Browser) -> None:
     """The form leaves what was asked for, and shows all again."""
-    async with visiting(colourful()) as visit:
+    async with visiting(browser, colourful()) as visit:
         names = visit.page.locator("h3")
         assert await names.all_inner_texts() == ["delta", "gamma", "epsilon", "beta", "alpha"]
         await visit.page.get_by_label("Search").fill("media")
@@ -163,9 +168,9 @@ async def test_filters_and_search() -> None:
         assert visit.complaints.all == []
 
 
-async def test_without_javascript() -> None:
+async def test_without_javascript(browser: Browser) -> None:
     """Everything but the refreshing works without it, and nothing speaks of refreshing."""
-    async with visiting(colourful(), java_script_enabled=False) as visit:
+    async with visiting(browser, colourful(), java_script_enabled=False) as visit:
         assert not await visit.page.get_by_role("button", name="Pause").is_visible()
         await visit.page.locator("summary").first.click()
         assert await visit.page.get_by_role("table").first.is_visible()
@@ -176,10 +181,10 @@ async def test_without_javascript() -> None:
         await visit.sees("Last polls")
 
 
-async def test_refreshes_in_place() -> None:
+async def test_refreshes_in_place(browser: Browser) -> None:
     """New facts come without another page; focus, scroll position and what was unfolded stay."""
     snapshot = colourful()
-    async with visiting(snapshot, viewport={"width": DESKTOP, "height": 400}) as visit:
+    async with visiting(browser, snapshot, viewport={"width": DESKTOP, "height": 400}) as visit:
         page = visit.page
         await page.evaluate("window.marked = true")
         await page.locator("summary").last.click()
@@ -201,10 +206,10 @@ async def test_refreshes_in_place() -> None:
         assert visit.complaints.all == []
 
 
-async def test_what_somebody_types_or_selects_stays() -> None:
+async def test_what_somebody_types_or_selects_stays(browser: Browser) -> None:
     """A refresh leaves the form and a selected text alone."""
     snapshot = colourful()
-    async with visiting(snapshot) as visit:
+    async with visiting(browser, snapshot) as visit:
         await visit.page.get_by_label("Search").fill("half a wo")
         await visit.page.evaluate(
             "getSelection().selectAllChildren(document.querySelector('.message'))"
@@ -219,10 +224,10 @@ async def test_what_somebody_types_or_selects_stays() -> None:
         assert await visit.page.get_by_label("Search").input_value() == "half a wo"
 
 
-async def test_rests_while_paused_or_unseen() -> None:
+async def test_rests_while_paused_or_unseen(browser: Browser) -> None:
     """It asks for nothing while it is paused or hidden, and at once when that is over."""
     snapshot = colourful()
-    async with visiting(snapshot) as visit:
+    async with visiting(browser, snapshot) as visit:
         asked: list[str] = []
         visit.page.on("request", lambda request: asked.append(request.url))
         await visit.page.get_by_role("button", name="Pause").click()
@@ -246,32 +251,31 @@ async def test_rests_while_paused_or_unseen() -> None:
         await visit.sees("No buckets are polled")
 
 
-async def test_survives_the_exporters_restart(tmp_path: Path) -> None:
+async def test_survives_the_exporters_restart(browser: Browser, tmp_path: Path) -> None:
     """While the exporter is gone the page says so; when it is back, so is what it says."""
     command = (sys.executable, "-m", "exporter", "demo", "--web.listen-address")
     log = tmp_path / "log"
-    async with chromium(program("chromium")) as browser:
-        async with started(*command, "127.0.0.1:0", log=log) as demo:
-            address = await demo.printed(r"^Metrics: +http://(\S+)/metrics$")
-            stack = opened(browser, f"http://{address}/")
-            visit = await stack.__aenter__()
-            await visit.sees("demo-media-eu")
-        await visit.page.evaluate("window.marked = true")
+    async with started(*command, "127.0.0.1:0", log=log) as demo:
+        address = await demo.printed(r"^Metrics: +http://(\S+)/metrics$")
+        stack = opened(browser, f"http://{address}/")
+        visit = await stack.__aenter__()
+        await visit.sees("demo-media-eu")
+    await visit.page.evaluate("window.marked = true")
+    await visit.let_pass(REFRESH)
+    await visit.sees("No answer since")
+    assert "demo-media-eu" in await visit.said()
+    async with started(*command, address, log=log) as demo:
+        await demo.printed(r"^Metrics: +http://(\S+)/metrics$")
         await visit.let_pass(REFRESH)
-        await visit.sees("No answer since")
-        assert "demo-media-eu" in await visit.said()
-        async with started(*command, address, log=log) as demo:
-            await demo.printed(r"^Metrics: +http://(\S+)/metrics$")
-            await visit.let_pass(REFRESH)
-            await visit.sees("Refreshes every 5 s.")
-            assert await visit.page.evaluate("window.marked")
-            await stack.__aexit__(None, None, None)
+        await visit.sees("Refreshes every 5 s.")
+        assert await visit.page.evaluate("window.marked")
+        await stack.__aexit__(None, None, None)
 
 
-async def test_another_build_is_loaded_anew() -> None:
+async def test_another_build_is_loaded_anew(browser: Browser) -> None:
     """When the exporter comes back as another version the page does not mix old and new."""
     snapshot = colourful()
-    async with visiting(snapshot) as visit:
+    async with visiting(browser, snapshot) as visit:
         await visit.page.evaluate("window.marked = true")
         snapshot.process = replace(PROCESS, version="9.9.9")
         await visit.let_pass(REFRESH)
@@ -279,10 +283,10 @@ async def test_another_build_is_loaded_anew() -> None:
         assert await visit.page.evaluate("window.marked") is None
 
 
-async def test_a_bucket_that_goes() -> None:
+async def test_a_bucket_that_goes(browser: Browser) -> None:
     """The page of a bucket that is not polled any more says so."""
     snapshot = colourful()
-    async with visiting(snapshot, "/bucket?id=up") as visit:
+    async with visiting(browser, snapshot, "/bucket?id=up") as visit:
         snapshot.buckets = snapshot.buckets[1:]
         await visit.let_pass(REFRESH)
         await visit.sees("No bucket with the id up is polled here.")
@@ -290,13 +294,10 @@ async def test_a_bucket_that_goes() -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-async def test_accessible(scheme: str, width: int) -> None:
+async def test_accessible(browser: Browser, scheme: str, width: int) -> None:
     """By machine's judgement: names, roles, contrast; with everything unfolded; and it fits."""
     look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
-    async with (
-        chromium(program("chromium")) as browser,
-        browsing(replace(ENDPOINTS, add_routes=colourful().add_routes)) as client,
-    ):
+    async with browsing(replace(ENDPOINTS, add_routes=colourful().add_routes)) as client:
         for path in LOOKED_AT:
             async with opened(browser, f"{client.base_url}{path}", **look) as visit:
                 await visit.page.evaluate(
@@ -308,9 +309,9 @@ async def test_accessible(scheme: str, width: int) -> None:
                 assert await visit.clipped() == []
 
 
-async def test_keyboard() -> None:
+async def test_keyboard(browser: Browser) -> None:
     """Tab goes through everything in the order in which it is read, each time visibly."""
-    async with visiting(colourful()) as visit:
+    async with visiting(browser, colourful()) as visit:
         page = visit.page
         expected = await page.evaluate(
             "[...document.querySelectorAll('a, button, input, select, summary')]"
@@ -336,7 +337,7 @@ async def test_keyboard() -> None:
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-async def test_hostile_texts_do_nothing(width: int) -> None:
+async def test_hostile_texts_do_nothing(browser: Browser, width: int) -> None:
     """No text runs, loads, asks or breaks out of the layout, whatever is in it."""
     texts = [*HOSTILE, "<img src=x onerror=alert(1)>", "x" * 5000, "\u202e" * 200, "م" * 300]
     snapshots = [snapshot_of(text) for text in texts]
@@ -346,7 +347,7 @@ async def test_hostile_texts_do_nothing(width: int) -> None:
         for number, each in enumerate(snapshot.buckets)
     ]
     snapshot = replace(snapshots[9], buckets=tuple(buckets))
-    async with visiting(snapshot, viewport={"width": width, "height": 800}) as visit:
+    async with visiting(browser, snapshot, viewport={"width": width, "height": 800}) as visit:
         dialogs: list[str] = []
         visit.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
         await visit.page.evaluate(
@@ -363,9 +364,9 @@ async def test_hostile_texts_do_nothing(width: int) -> None:
         assert (dialogs, visit.complaints.all) == ([], [])
 
 
-async def test_the_policy_holds() -> None:
+async def test_the_policy_holds(browser: Browser) -> None:
     """Even a script that got into the page could not run inline or reach another server."""
-    async with visiting(colourful()) as visit:
+    async with visiting(browser, colourful()) as visit:
         await visit.page.evaluate(
             """() => {
               const script = document.createElement("script");
@@ -381,11 +382,10 @@ async def test_the_policy_holds() -> None:
         assert len(refused) == 2
 
 
-async def test_behind_a_password(tmp_path: Path) -> None:
+async def test_behind_a_password(browser: Browser, tmp_path: Path) -> None:
     """Who gave name and password sees the page, and it refreshes; also with both in the address."""
     site, snapshot = Site(tmp_path, USERS), colourful()
     async with (
-        chromium(program("chromium")) as browser,
         guarded(site.security(), replace(ENDPOINTS, add_routes=snapshot.add_routes)) as address,
     ):
         known = {"http_credentials": {"username": "alice", "password": PASSWORD}}
@@ -399,16 +399,13 @@ async def test_behind_a_password(tmp_path: Path) -> None:
                 await visit.sees("The bucket is up")
 
 
-async def test_pictures_can_be_taken(tmp_path: Path) -> None:
+async def test_pictures_can_be_taken(browser: Browser, tmp_path: Path) -> None:
     """The script for the README's pictures has a sound configuration and makes its files."""
     assert (
         len(parse(document("http://127.0.0.1:1"), path=tmp_path / "c", environ={}).buckets()) == 10
     )
     snapshot = FixedSnapshot((held(Bucket("main", "thumbnails", "thumbnails"), reading(START)),))
-    async with (
-        chromium(program("chromium")) as browser,
-        browsing(replace(ENDPOINTS, add_routes=snapshot.add_routes)) as client,
-    ):
+    async with browsing(replace(ENDPOINTS, add_routes=snapshot.add_routes)) as client:
         for shot in SHOTS:
             await take(browser, shot, client.base_url.netloc.decode(), tmp_path)
             assert (tmp_path / f"{shot.name}.png").read_bytes().startswith(b"\x89PNG")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.harness.scrapes import Scrape
 from tests.real.image.engine import BASE, REVISION, VERSION, Container, Engine, engine_here
@@ -33,7 +34,7 @@ def image(engine: Engine) -> str:
     return engine.product()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def demo(engine: Engine, image: str) -> AsyncIterator[Container]:
     """The demo on a port that is not the default, once it is ready."""
     with engine.running(image, "demo", "--web.listen-address=:9999") as container:
@@ -76,10 +77,12 @@ def test_health_check_tells_a_container_that_serves_nothing(engine: Engine, imag
         assert not is_healthy(engine, image, container)
 
 
-def test_stop_signal_ends_process_one_cleanly(demo: Container) -> None:
+async def test_stop_signal_ends_process_one_cleanly(engine: Engine, image: str) -> None:
     """SIGTERM, which is what `docker stop` sends, ends the exporter as PID 1 with exit code 0."""
-    assert demo.exit_code("TERM") == 0
-    assert "event=stopped" in demo.log()
+    with engine.running(image, "demo", "--web.listen-address=:9999") as container:
+        await container.ready(9999)
+        assert container.exit_code("TERM") == 0
+        assert "event=stopped" in container.log()
 
 
 def test_default_command_needs_a_configuration(engine: Engine, image: str) -> None:
