@@ -54,6 +54,12 @@ class PollingCollector(Collector):
             "When the account's access token expires, as Unix time; absent where it does not say.",
             self._manager.token_expiries(),
         )
+        yield _per_account(
+            "flashback_account_clock_skew_seconds",
+            "The API's clock minus the exporter's, from the newest answer's Date, corrected by half"
+            " a second and half of the round trip; absent without one, and once it is stale.",
+            self._manager.clock_skews(),
+        )
         tried = [
             (account, state)
             for account in self._manager.config.accounts

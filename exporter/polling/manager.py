@@ -146,6 +146,18 @@ class PollManager:
         }
         return {name: expiry for name, expiry in expiries.items() if expiry is not None}
 
+    def clock_skews(self) -> dict[str, float]:
+        """By how many seconds the clocks of the accounts' APIs are ahead of ours.
+
+        Of an answer that is older than readings may be it is not known any more.
+        """
+        now = self._clock.monotonic()
+        skews = {
+            name: access.server_info.clock_skew(now, access.account.timing.stale_after)
+            for name, access in self._runner.account_clients.items()
+        }
+        return {name: skew for name, skew in skews.items() if skew is not None}
+
     def _new_runner(self, config: Config, contexts: TlsContexts) -> Runner:
         return Runner(
             config,

@@ -71,6 +71,7 @@ class AccountClient:
             clock=shared.clock,
             observer=shared.observer,
         )
+        self.server_info = requester.server_info
         self._secrets = requester.secrets
         self._secrets.add("proxy", unquote(urlsplit(proxy or "").password or ""))
         self.credentials = _credentials(account, requester, shared)
@@ -85,8 +86,13 @@ class AccountClient:
         )
 
     def resume(self, previous: AccountClient) -> None:
-        """Go on with the tokens of an access to the same account, if they still are the same."""
+        """Go on with what an access to the same account knows, where that still is the same.
+
+        Of the server at the same URL, and the tokens of the same user there.
+        """
         self._secrets.take_over(previous._secrets)
+        if self.account.base_url == previous.account.base_url:
+            self.server_info.resume(previous.server_info)
         same_user = (self.account.base_url, self.account.credentials) == (
             previous.account.base_url,
             previous.account.credentials,

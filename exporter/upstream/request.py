@@ -11,8 +11,6 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_tz
 from functools import lru_cache, partial
 from threading import Lock
 from typing import TypeVar
@@ -25,6 +23,7 @@ from exporter.model import ApiError, Reason
 from exporter.upstream.events import Attempt, Call, Observer
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, Parsed, printable_line, server_message
+from exporter.upstream.server_info import AnswerHead, ServerInfo, http_date
 from exporter.upstream.transport import (
     ACCEPT_ENCODING,
     FRESH_CONNECTION,
@@ -100,8 +99,6 @@ REASONS = {
     429: Reason.RATE_LIMITED,
 }
 
-LEAP_SECOND = 60
-
 QUICK_SWITCHES = 0.0005
 """How long a thread that reads a large body keeps the interpreter from the event loop, seconds.
 
@@ -153,6 +150,7 @@ class Requester:
         self._observer = observer
         self._headers = lru_cache(maxsize=2)(partial(_headers, user_agent))
         self.secrets = Secrets()
+        self.server_info = ServerInfo()
 
     async def attempt(
         self, api_request: ApiRequest, read: Callable[[bytes], Parsed[T]], token: str = ""
@@ -169,7 +167,8 @@ class Requester:
         try:
             async with self._clock.timeout(self.timeout):
                 max_bytes = api_request.max_bytes or self._max_response_bytes
-                answer = await self._transport.send(request, max_bytes)
+                note = partial(self._note_head, started)
+                answer = await self._transport.send(request, max_bytes, note)
                 status = answer.status
                 result = await self._read(answer, read)
             if isinstance(result, ApiError):
@@ -189,6 +188,10 @@ class Requester:
 
     def retrying(self, call: Call) -> None:
         self._observer.retrying(self._account, call)
+
+    def _note_head(self, started: float, head: AnswerHead) -> None:
+        received = self._clock.now()
+        self.server_info.note(head, received.monotonic - started, received)
 
     async def _read(self, answer: RawResponse, read: Callable[[bytes], Parsed[T]]) -> T | ApiError:
         """What an answer means; what was odd about it is told to the observer."""
@@ -270,20 +273,5 @@ def retry_after_seconds(header: str | None, wall: float) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdigit():
         return float(text)
-    moment = _http_date(text)
+    moment = http_date(text)
     return None if moment is None else max(0.0, moment - wall)
-
-
-def _http_date(text: str) -> float | None:
-    """The Unix time of a date in any of RFC 9110's three forms.
-
-    It is UTC where it names no zone, as in asctime's form, or one that means none (`-0000`).
-    """
-    try:
-        parsed = parsedate_tz(text)
-        if parsed is None or not 0 <= parsed[5] <= LEAP_SECOND:
-            return None
-        minute = datetime(*parsed[:5], tzinfo=UTC)
-        return minute.timestamp() + parsed[5] - (parsed[9] or 0)
-    except (ValueError, OverflowError):
-        return None

@@ -24,6 +24,7 @@ from yarl import URL
 from exporter.model import ApiError, Reason
 from exporter.upstream.connections import FRESH_WANTED, Pool, Resolver
 from exporter.upstream.library_errors import LIBRARY_ERRORS, as_api_error
+from exporter.upstream.server_info import AnswerHead
 
 STEP = 2**20
 """Bytes that are decompressed at a time, in some 3 ms."""
@@ -105,6 +106,8 @@ FRESH_CONNECTION = "fresh_connection"
 
 _AIOHTTPS_OWN = frozenset({"host", "content-length"})
 
+_HEADERS_READ = frozenset({b"retry-after", b"content-encoding", b"date", b"age"})
+
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
@@ -134,10 +137,16 @@ class Transport:
         self._http = http
         self._server_name = server_name
 
-    async def send(self, request: httpx.Request, max_bytes: int) -> RawResponse:
+    async def send(
+        self,
+        request: httpx.Request,
+        max_bytes: int,
+        on_head: Callable[[AnswerHead], None] = lambda _: None,
+    ) -> RawResponse:
         """The answer, whatever its status; a redirect is an answer. Raises RequestFailed.
 
-        Waits for as long as the caller lets it: the deadline is the caller's.
+        Waits for as long as the caller lets it: the deadline is the caller's. `on_head` is called
+        once the head has come, whatever becomes of the body.
         """
         if self._server_name is not None:
             request.extensions["sni_hostname"] = self._server_name
@@ -145,8 +154,10 @@ class Transport:
         try:
             response = await self._http.handle_async_request(request)
             status = response.status_code
-            body = await _body(response, max_bytes)
-            return RawResponse(status, _header(response, b"retry-after") or None, body)
+            headers = _headers(response)
+            on_head(AnswerHead(headers.get(b"date"), headers.get(b"age")))
+            body = await _body(response, headers.get(b"content-encoding", ""), max_bytes)
+            return RawResponse(status, headers.get(b"retry-after") or None, body)
         # From None: a traceback would show the library's error, and with it what was received.
         except RefusedBody as error:
             raise RequestFailed(error.api_error, status) from None
@@ -157,13 +168,13 @@ class Transport:
         await self._http.aclose()
 
 
-async def _body(response: httpx.Response, max_bytes: int) -> bytes:
+async def _body(response: httpx.Response, encoding: str, max_bytes: int) -> bytes:
     """The whole body, decompressed; the stream is closed, whatever happens."""
     stream = response.stream
     if not isinstance(stream, httpx.AsyncByteStream):
         raise TypeError("the transport's answer is no asynchronous stream")
     try:
-        body = Body(_header(response, b"content-encoding"), max_bytes)
+        body = Body(encoding, max_bytes)
         async for chunk in stream:
             for _ in body.take(chunk):
                 await asyncio.sleep(0)  # others have their turn between its steps
@@ -172,10 +183,15 @@ async def _body(response: httpx.Response, max_bytes: int) -> bytes:
         await stream.aclose()
 
 
-def _header(response: httpx.Response, name: bytes) -> str:
-    """A header, its values joined as httpx does it, but at half the cost; empty where it is not."""
-    values = [value for key, value in response.headers.raw if key.lower() == name]
-    return b", ".join(values).decode("latin-1")
+def _headers(response: httpx.Response) -> dict[bytes, str]:
+    """Those that are read, their values joined as httpx does it, but at half the cost."""
+    found: dict[bytes, str] = {}
+    for key, value in response.headers.raw:
+        name = key.lower()
+        if name in _HEADERS_READ:
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
 Connect: TypeAlias = Callable[[int, ssl.SSLContext, str | None], httpx.AsyncBaseTransport]

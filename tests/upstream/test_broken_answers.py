@@ -20,6 +20,7 @@ from exporter.upstream.events import Call
 from exporter.upstream.login import parse_tokens
 from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
 from exporter.upstream.request import ApiRequest, Requester
+from exporter.upstream.server_info import AnswerHead
 from exporter.upstream.transport import RawResponse, RequestFailed, Transport
 from tests.harness.fakes import FakeClock, Recorder
 from tests.upstream import scripted
@@ -80,9 +81,14 @@ class Telling(Transport):
         self.transport = transport
         self.tracebacks = tracebacks
 
-    async def send(self, request: httpx.Request, max_bytes: int) -> RawResponse:
+    async def send(
+        self,
+        request: httpx.Request,
+        max_bytes: int,
+        on_head: Callable[[AnswerHead], None] = lambda _: None,
+    ) -> RawResponse:
         try:
-            return await self.transport.send(request, max_bytes)
+            return await self.transport.send(request, max_bytes, on_head)
         except RequestFailed:
             self.tracebacks.append(traceback.format_exc())
             raise
