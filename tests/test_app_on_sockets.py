@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+import trustme
 
 from exporter.app import Options
 from exporter.polling.runner import NO_CHANGE, Runner
@@ -22,6 +26,7 @@ from tests.harness.stack import (
     running_on_sockets,
     was_served,
 )
+from tests.upstream import scripted
 
 
 async def test_page_says_what_the_api_said() -> None:
@@ -42,6 +47,29 @@ async def test_tls_trouble_shows_as_its_reason() -> None:
         page = await at_work.scrape_when(all_polled)
         reasons = {sample.labels["reason"] for sample in page.all("flashback_bucket_failing")}
         assert reasons == {"tls"}
+
+
+async def test_end_of_the_apis_certificate_is_shown(tmp_path: Path) -> None:
+    """An account whose API speaks TLS shows when its certificate ends; one without shows none."""
+    authority, end = trustme.CA(), datetime(2030, 6, 1, tzinfo=UTC)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", not_after=end).configure_cert(context)
+
+    async def answer(asked: scripted.Client) -> None:
+        await asked.send(scripted.http(b'{"success":true,"nodeStats":[]}'))
+
+    async with scripted.scripted(answer, context) as secure:
+        account = (
+            f"  - name: secure\n    base_url: {secure.url}\n"
+            f"    tls_config: {{ca_file: {tmp_path}/ca.pem}}\n"
+            "    authorization: {credentials: t1}\n    buckets: [b4]\n"
+        )
+        async with running_on_sockets(text=lambda api: document(api) + account) as at_work:
+            page = await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_up")) == 4)
+            assert {each.value for each in page.all("flashback_bucket_up")} == {1}
+            (shown,) = page.all("flashback_account_certificate_expiry_timestamp_seconds")
+            assert (shown.labels, shown.value) == ({"account": "secure"}, end.timestamp())
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,12 @@ class PollingCollector(Collector):
             self._manager.token_expiries(),
         )
         yield _per_account(
+            "flashback_account_certificate_expiry_timestamp_seconds",
+            "When the first certificate of the chain that the API sent ends, as Unix time; absent"
+            " without TLS.",
+            self._manager.certificate_expiries(),
+        )
+        yield _per_account(
             "flashback_account_clock_skew_seconds",
             "The API's clock minus the exporter's, from the newest answer's Date, corrected by half"
             " a second and half of the round trip; absent without one, and once it is stale.",

@@ -146,6 +146,14 @@ class PollManager:
         }
         return {name: expiry for name, expiry in expiries.items() if expiry is not None}
 
+    def certificate_expiries(self) -> dict[str, float]:
+        """When the certificates of the accounts' APIs end, Unix time, where that is known."""
+        expiries = {
+            name: access.server_info.certificate_expiry
+            for name, access in self._runner.account_clients.items()
+        }
+        return {name: expiry for name, expiry in expiries.items() if expiry is not None}
+
     def clock_skews(self) -> dict[str, float]:
         """By how many seconds the clocks of the accounts' APIs are ahead of ours.
 

@@ -23,6 +23,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.tracing import Trace
 
 from exporter.blocking import in_thread
+from exporter.upstream.server_info import certificate_expiry
 
 FRESH_WANTED: ContextVar[bool] = ContextVar("FRESH_WANTED", default=False)
 """Whether the request that is being sent must not use a kept connection."""
@@ -38,6 +39,8 @@ class Pool(aiohttp.TCPConnector):
         super().__init__(**settings)
         # Not public, but the one place that aiohttp has for it; tests/upstream/test_pool.py tells.
         self._factory = cast("partial[ResponseHandler]", partial(WatchedConnection, self._loop))
+        self.certificate_expiry: float | None = None
+        """When the first certificate of the newest connection ends, Unix time, if that is known."""
 
     async def connect(
         self,
@@ -55,6 +58,9 @@ class Pool(aiohttp.TCPConnector):
             watched = connection.protocol
             if not isinstance(watched, WatchedConnection):
                 raise TypeError("aiohttp did not make the connection as it was told to")
+            if not watched.was_used:
+                # Over a proxy, where the URL is no https, the certificate would be the proxy's.
+                self.certificate_expiry = watched.certificate_expiry() if req.is_ssl() else None
             if not watched.was_used or (not FRESH_WANTED.get() and watched.is_fit()):
                 watched.is_idle = False
                 connection.add_callback(watched.give_back)
@@ -73,6 +79,12 @@ class WatchedConnection(ResponseHandler):
     def is_fit(self) -> bool:
         """Whether nothing has come since the last answer."""
         return not self.should_close and not self._is_readable() and self._is_between_answers()
+
+    def certificate_expiry(self) -> float | None:
+        """When the first of the certificates that the server has shown ends, Unix time."""
+        transport = self.transport
+        shown = None if transport is None else transport.get_extra_info("ssl_object")
+        return None if shown is None else certificate_expiry(shown)
 
     def give_back(self) -> None:
         """End a request: its answer is whole, or the connection is about to be closed."""

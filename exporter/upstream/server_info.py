@@ -1,14 +1,15 @@
-"""What an account's API tells of itself in the head of each answer: its clock.
+"""What an account's API shows of itself besides its answers: its clock, and its certificate.
 
 What is known is asked for at each scrape. What an answer's status and body mean is not looked at.
 """
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_tz
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exporter.model import Instant
 
@@ -19,10 +20,11 @@ MIDDLE_OF_SECOND = 0.5
 
 
 class AnswerHead(NamedTuple):
-    """What the head of an answer says of the server; a header is None where there is none."""
+    """What is known of the server once a head has come; a header is None where there is none."""
 
     date: str | None
     age: str | None
+    certificate_expiry: float | None = None  # Unix time
 
 
 class ClockSkew(NamedTuple):
@@ -37,15 +39,19 @@ class ServerInfo:
 
     def __init__(self) -> None:
         self._clock_skew: ClockSkew | None = None
+        self.certificate_expiry: float | None = None
+        """When the first certificate of the newest connection ends, Unix time, if that is known."""
 
     def note(self, head: AnswerHead, round_trip: float, received: Instant) -> None:
         """Learn from an answer whose head came now, `round_trip` seconds after it was asked for."""
+        self.certificate_expiry = head.certificate_expiry
         if head.age is None or head.age.strip() == "0":  # else a cache answers, with an old date
             self._clock_skew = _clock_skew(head.date, round_trip, received)
 
     def resume(self, previous: ServerInfo) -> None:
         """Go on with what is known of the same server."""
         self._clock_skew = previous._clock_skew
+        self.certificate_expiry = previous.certificate_expiry
 
     def clock_skew(self, monotonic: float, max_age: float) -> float | None:
         """The API's clock minus ours, seconds; None where no answer of that age says it."""
@@ -79,3 +85,25 @@ def http_date(text: str) -> float | None:
         return minute.timestamp() + parsed[5] - (parsed[9] or 0)
     except (ValueError, OverflowError):
         return None
+
+
+def certificate_expiry(connection: ssl.SSLObject) -> float | None:
+    """When the first of the certificates that a server has sent ends, Unix time.
+
+    None where that cannot be known. Python 3.11 and 3.12 have no public way to the chain, and later
+    ones none to what is in it: without the private one this is the end of the server's own
+    certificate, which Python only tells of if it has verified it.
+    """
+    try:
+        chain = _chain(connection) or [connection.getpeercert()]
+        return float(min(ssl.cert_time_to_seconds(each["notAfter"]) for each in chain))
+    except (KeyError, TypeError, ValueError, ssl.SSLError):  # TypeError: there is none
+        return None
+
+
+def _chain(connection: Any) -> list[Any]:  # noqa: ANN401 - what is private has no types
+    """All certificates as they were sent, in the form of getpeercert, verified or not."""
+    try:
+        return [each.get_info() for each in connection._sslobj.get_unverified_chain() or ()]  # noqa: SLF001
+    except AttributeError:  # tests/upstream/test_certificates.py tells whether it is there
+        return []

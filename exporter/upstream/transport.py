@@ -104,6 +104,9 @@ URLS_KEPT = 20_000
 FRESH_CONNECTION = "fresh_connection"
 """The extension of a request that must not use a kept connection."""
 
+CERTIFICATE_EXPIRY = "certificate_expiry"
+"""The extension of a response: when the API's certificate ends, Unix time, or None."""
+
 _AIOHTTPS_OWN = frozenset({"host", "content-length"})
 
 _HEADERS_READ = frozenset({b"retry-after", b"content-encoding", b"date", b"age"})
@@ -155,7 +158,8 @@ class Transport:
             response = await self._http.handle_async_request(request)
             status = response.status_code
             headers = _headers(response)
-            on_head(AnswerHead(headers.get(b"date"), headers.get(b"age")))
+            expiry = response.extensions.get(CERTIFICATE_EXPIRY)
+            on_head(AnswerHead(headers.get(b"date"), headers.get(b"age"), expiry))
             body = await _body(response, headers.get(b"content-encoding", ""), max_bytes)
             return RawResponse(status, headers.get(b"retry-after") or None, body)
         # From None: a traceback would show the library's error, and with it what was received.
@@ -216,21 +220,22 @@ def connections(
     """
     resolver = resolver or Resolver()
 
-    def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=Pool(
-                limit=limit,
-                ssl=context,
-                keepalive_timeout=KEEPALIVE_SECONDS,
-                resolver=resolver,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(),
+    def pool() -> Pool:
+        return Pool(
+            limit=limit, ssl=context, keepalive_timeout=KEEPALIVE_SECONDS, resolver=resolver
         )
 
-    return _Connections(session, None if proxy_url is None else _proxy(proxy_url))
+    return _Connections(pool, None if proxy_url is None else _proxy(proxy_url))
+
+
+def _session(pool: Pool) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=pool,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(),
+    )
 
 
 class _Connections(httpx.AsyncBaseTransport):
@@ -239,20 +244,21 @@ class _Connections(httpx.AsyncBaseTransport):
     Errors stay aiohttp's own, and what is the same for every request is made once.
     """
 
-    def __init__(self, session: Callable[[], aiohttp.ClientSession], proxy: _Proxy | None) -> None:
-        self._make_session = session
-        self._session: aiohttp.ClientSession | None = None  # made where there is an event loop
+    def __init__(self, pool: Callable[[], Pool], proxy: _Proxy | None) -> None:
+        self._make_pool = pool
+        self._open: _Open | None = None  # made where there is an event loop
         self._proxy = _Proxy(None, None) if proxy is None else proxy
         self._url = lru_cache(maxsize=URLS_KEPT)(URL)
         self._headers = lru_cache(maxsize=1)(_aiohttp_headers)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The head of the answer, its body still to be read. Raises what is in LIBRARY_ERRORS."""
-        if self._session is None:
-            self._session = self._make_session()
+        if self._open is None:
+            pool = self._make_pool()
+            self._open = _Open(pool, _session(pool))
         outer = FRESH_WANTED.set(request.extensions.get(FRESH_CONNECTION, False))
         try:
-            response = await self._session.request(
+            response = await self._open.session.request(
                 request.method,
                 self._url(str(request.url)),
                 headers=self._headers(tuple(request.headers.raw)),
@@ -265,12 +271,20 @@ class _Connections(httpx.AsyncBaseTransport):
         finally:
             FRESH_WANTED.reset(outer)
         return httpx.Response(
-            response.status, headers=response.raw_headers, stream=_Arriving(response)
+            response.status,
+            headers=response.raw_headers,
+            stream=_Arriving(response),
+            extensions={CERTIFICATE_EXPIRY: self._open.pool.certificate_expiry},
         )
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._open is not None:
+            await self._open.session.close()
+
+
+class _Open(NamedTuple):
+    pool: Pool
+    session: aiohttp.ClientSession
 
 
 class _Arriving(httpx.AsyncByteStream):

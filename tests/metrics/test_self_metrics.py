@@ -95,6 +95,8 @@ def test_gauges_are_asked_at_each_scrape(self_metrics: SelfMetrics) -> None:
     assert value(self_metrics, paused, account="main") == 1705320030
     expiry = "flashback_account_token_expiry_timestamp_seconds"
     assert value(self_metrics, expiry, account="main") == 1705323600
+    certificate = "flashback_account_certificate_expiry_timestamp_seconds"
+    assert value(self_metrics, certificate, account="main") == 1705327200
     assert value(self_metrics, "flashback_account_clock_skew_seconds", account="main") == 0.25
     discovery = "flashback_account_discovery"
     assert value(self_metrics, f"{discovery}_up", account="main") == 1

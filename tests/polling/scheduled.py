@@ -55,6 +55,7 @@ def manager(buckets: int) -> PollManager:
         lag=lambda: 1.5,
         paused_until=lambda: {"main": NOON + 30},
         token_expiries=lambda: {"main": NOON + 3600},
+        certificate_expiries=lambda: {"main": NOON + 7200},
         clock_skews=lambda: {"main": 0.25},
         config=parse(text, path=Path("config.yaml"), environ={}),
         discovery_states={"main": DiscoveryState(found=found, last_success=now)},
