@@ -5,6 +5,7 @@ from __future__ import annotations
 from monitoring.recordings import ONE_A_DAY
 from monitoring.ruleset import (
     BUCKET,
+    BUCKET_NAME,
     JOINED,
     SCOPE,
     SCOPE_VALUES,
@@ -16,7 +17,7 @@ from monitoring.ruleset import (
 )
 
 _NODES_NOW = "bucket:flashback_bucket_nodes:day_and_max"
-_BUCKET = "{{ $labels.name }} ({{ $labels.bucket_id }}) of account {{ $labels.account }}"
+_BUCKET = f"{BUCKET_NAME} ({{{{ $labels.bucket_id }}}}) of account {{{{ $labels.account }}}}"
 
 GROUPS = (
     Group(
@@ -26,7 +27,7 @@ GROUPS = (
                 "FlashbackBucketFailing",
                 severity="warning",
                 wait="@bucket_failing_for@",
-                summary="Polls of bucket {{ $labels.name }} fail",
+                summary=f"Polls of bucket {BUCKET_NAME} fail",
                 description=(
                     f"Polls of bucket {_BUCKET} fail. Reason: "
                     + values_of(
@@ -46,7 +47,7 @@ GROUPS = (
                 "FlashbackBucketWithoutOnlineNodes",
                 severity="critical",
                 wait="@bucket_offline_for@",
-                summary="Bucket {{ $labels.name }} has no online node",
+                summary=f"Bucket {BUCKET_NAME} has no online node",
                 description=(
                     f"Bucket {_BUCKET} has no online node: all of its nodes are down, or it has had"
                     " none for two hours."
@@ -72,7 +73,7 @@ GROUPS = (
                 "FlashbackBucketFewerNodes",
                 severity="warning",
                 wait="@fewer_nodes_for@",
-                summary=f"Bucket {{{{ $labels.name }}}} has lost {counted('node')}",
+                summary=f"Bucket {BUCKET_NAME} has lost {counted('node')}",
                 description=(
                     f"The API lists {{{{ $value }}}} fewer nodes for bucket {_BUCKET} than at some"
                     " time today in the last six hours."

@@ -36,7 +36,7 @@ BUCKETS = Group(
             # While a name changes, or two shards have the bucket, there are two: one counts.
             promql(f"""
                 topk by ({BUCKET}) (1,
-                  max by ({AGGREGATION}, bucket_id, @bucket_labels@) (flashback_bucket_info)
+                  max by ({BUCKET}, name, @bucket_labels@) (flashback_bucket_info)
                 )
             """),
         ),

@@ -19,6 +19,11 @@ WIDTH = 100
 
 _UNPARTED = "\0"
 
+_SERIES = re.compile(
+    r"\b((?:\w+:)?flashback_\w+(?::\w+)?)\b(?!\()(?:\{(?P<matchers>.*?)\})?", re.DOTALL
+)
+"""Each selector of an expression, with its matchers; a name in a string ends in a bracket."""
+
 FILES = (
     File("flashback-recording.yaml", "Recording rules.", recordings.GROUPS),
     File(
@@ -74,6 +79,16 @@ def _file_text(file: File, choice: Choice) -> str:
     return _HEAD.format(title=file.title, others=others) + "".join(f"{line}\n" for line in lines)
 
 
+def _of_own_job(expr: str) -> str:
+    """An expression that looks at the exporter's own job alone: there may be others beside it."""
+
+    def scoped(found: re.Match[str]) -> str:
+        name, matchers = found.groups()
+        return f"{name}{{@exporter_job@{f',{matchers}' if matchers else ''}}}"
+
+    return _SERIES.sub(scoped, expr)
+
+
 class Writer:
     """Makes the lines of a file."""
 
@@ -113,7 +128,8 @@ class Writer:
         if any(re.search(f"{token}(?!\n|$)", text) for token in _MARKED):
             raise ValueError(f"what follows a number or a duration would be a comment:\n{text}")
         yield "        expr: |-"
-        yield from (f"          {line}".rstrip() for line in self._filled(text).splitlines())
+        whole = self._filled(_of_own_job(text))
+        yield from (f"          {line}".rstrip() for line in whole.splitlines())
 
     def _folded(self, key: str, text: str) -> Iterator[str]:
         """Lines that YAML joins with one space each, which is where the text was parted."""

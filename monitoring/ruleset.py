@@ -29,8 +29,15 @@ OF_ACCOUNT = f"{INFO}{{{SCOPE},account=%+q}}"
 """The buckets of the alert's account; takes ACCOUNT_VALUES."""
 ACCOUNT_VALUES = (SCOPE_VALUES, "$labels.account")
 
+BUCKET_NAME = (
+    f"{{{{ with printf `{INFO}{{{SCOPE},bucket_id=%+q}}` {SCOPE_VALUES} $labels.bucket_id"
+    ' | query }}{{ . | first | label "name" }}{{ else }}{{ $labels.bucket_id }}{{ end }}'
+)
+"""The name, in a text, of the bucket that an alert is about. It is no label: a bucket that gets
+another name would end its alert and begin a new one."""
+
 JOINED = f"* on ({BUCKET}) group_left (@bucket_labels@) {INFO}"
-"""Gives what is known per bucket the bucket's names; the value stays."""
+"""Gives what is known per bucket the labels of the bucket; the value stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ def some_buckets(condition: str, *arguments: str) -> str:
     The condition has one series per bucket and a `%+q` for each argument; the buckets are those of
     the alert's account.
     """
-    joined = f"({condition}) {JOINED.removesuffix(INFO)}{OF_ACCOUNT}"
+    joined = f"({condition}) * on ({BUCKET}) group_left (name, @bucket_labels@) {OF_ACCOUNT}"
     team = "{{ with .Labels.team }} ({{ . }}){{ end }}"
     asked = (*arguments, *ACCOUNT_VALUES)
     return _listed(f"topk(5, {joined})", asked, "name", "{{ .Labels.name }}" + team)

@@ -23,6 +23,8 @@ KINDS = (f"{OPERATOR}/ServiceMonitor", f"{OPERATOR}/PrometheusRule")
 
 RELEASE = "metrics"
 NAMESPACE = "storage"
+JOB = f"{RELEASE}-flashback-exporter"
+"""What the release calls itself, in full."""
 MINIMAL = ("--set=credentials.existingSecret=flashback", "--set=account.buckets={b1,b2}")
 
 Manifest: TypeAlias = dict[str, Any]

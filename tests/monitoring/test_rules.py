@@ -25,8 +25,8 @@ RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 NAMES = [alert.name for alert in ALERTS]
 
 CHANGED: dict[str, Any] = {
-    "aggregation_labels": ["cluster", "tenant"],
-    "bucket_labels": ["account", "name", "owner", "team"],
+    "aggregation_labels": ["cluster", "job", "tenant"],
+    "bucket_labels": ["account", "owner", "team"],
     "node_labels": ["ip", "host", "team", "account"],
     "down_statuses": ["BROKEN"],
     "exporter_job": "monitoring/fb",
@@ -42,7 +42,7 @@ CHANGED: dict[str, Any] = {
 
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     (
-        {"settings": {"bucket_labels": ["name", "account", "namespace"]}},
+        {"settings": {"bucket_labels": ["account", "namespace"]}},
         "namespace is in aggregation_labels and in bucket_labels: leave it out of one of them",
     ),
     (
@@ -105,7 +105,9 @@ def test_changes_come_from_a_file(tmp_path: Path) -> None:
         ({"settings": {"node_down": "5m"}}, "'node_down' was unexpected"),
         ({"settings": {"slo_target": 99.9}}, "99.9 is greater than or equal to the maximum"),
         ({"settings": {"poll_lag_seconds": "1m"}}, "'1m' is not of type 'number'"),
-        ({"settings": {"bucket_labels": ["name", "team"]}}, "None of ['name', 'team'] are valid"),
+        ({"settings": {"bucket_labels": ["owner", "team"]}}, "None of ['owner', 'team'] are valid"),
+        ({"settings": {"bucket_labels": ["account", "name"]}}, "should not be valid under"),
+        ({"settings": {"aggregation_labels": ["namespace"]}}, "None of ['namespace'] are valid"),
         ({"settings": {"aggregation_labels": []}}, "[] should be non-empty"),
         ({"settings": {"down_statuses": ['O"']}}, "does not match"),
         ({"settings": {"exporter_job": '"}'}}, "does not match"),
@@ -113,7 +115,7 @@ def test_changes_come_from_a_file(tmp_path: Path) -> None:
         ({"alerts": {"FlashbackNodeDown": {"wait": "5m"}}}, "'wait' was unexpected"),
         ({"rules": {}}, "'rules' was unexpected"),
         ({"settings": {"aggregation_labels": ["job", "account"]}}, "should not be valid under"),
-        ({"settings": {"bucket_labels": ["name", "account", "ip"]}}, "should not be valid under"),
+        ({"settings": {"bucket_labels": ["account", "ip"]}}, "should not be valid under"),
         *CONTRADICTIONS,
     ],
 )

@@ -220,7 +220,8 @@ async def bucket_is_forbidden(stage: Stage) -> None:
     stage.play("forbidden/share=1/bucket=b1")
     notice = await stage.receiver.hears("FlashbackBucketFailing")
     assert notice.receiver == "team-media"
-    assert (notice.labels["name"], notice.labels["team"]) == ("media-eu", "media")
+    assert (notice.labels["bucket_id"], notice.labels["team"]) == ("b1", "media")
+    assert notice.annotations["summary"] == "Polls of bucket media-eu fail"
     assert "Reason: forbidden." in notice.annotations["description"]
     stage.play()
     await stage.over("FlashbackBucketFailing")

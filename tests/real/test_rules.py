@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from monitoring.rendering import rendered, write
 from monitoring.settings import SettingsError, chosen
-from tests.chart.helm import MINIMAL, Helm, RefusedError, one
+from tests.chart.helm import JOB, MINIMAL, NAMESPACE, Helm, RefusedError, one
 from tests.monitoring.test_rules import CHANGED, CONTRADICTIONS, NAMES
 from tests.real.programs import program
 
@@ -58,9 +58,18 @@ def by_name(groups: list[Any]) -> list[Any]:
 
 
 def plain(**changes: Any) -> list[Any]:  # noqa: ANN401 - YAML
-    """The groups that `python -m monitoring` writes with the same changes."""
-    texts = rendered(chosen(changes, NAMES)).values()
-    return by_name([group for text in texts for group in yaml.safe_load(text)["groups"]])
+    """The groups that `python -m monitoring` writes with the same changes, as the chart has them.
+
+    The chart knows one thing more: its namespace, which is a label of its targets.
+    """
+    settings = {"exporter_job": JOB, **changes.get("settings", {})}
+    texts = rendered(chosen({**changes, "settings": settings}, NAMES)).values()
+    groups = [group for text in texts for group in yaml.safe_load(text)["groups"]]
+    if "namespace" in settings.get("aggregation_labels", ["namespace"]):
+        own = re.compile(f'job="{re.escape(settings["exporter_job"])}"')
+        for rule in (rule for group in groups for rule in group["rules"]):
+            rule["expr"] = own.sub(rf'\g<0>,namespace="{NAMESPACE}"', rule["expr"])
+    return by_name(groups)
 
 
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
@@ -119,10 +128,10 @@ def test_chart_applies_each_setting_alone(tmp_path: Path, name: str) -> None:
 
 def test_changed_rules_behave(helm: Helm, promtool_path: str, tmp_path: Path) -> None:
     """A status and a wait that the chart was told of are what the alert goes by."""
-    settings = {"down_statuses": ["BROKEN"], "aggregation_labels": ["cluster"]}
+    settings = {"down_statuses": ["BROKEN"], "aggregation_labels": ["job", "cluster"]}
     groups = groups_of(helm, tmp_path, settings=settings, alerts=TUNED)
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
-    labels = 'cluster="c",instance="i",bucket_id="b"'
+    labels = f'job="{JOB}",cluster="c",instance="i",bucket_id="b"'
     node = f'{labels},ip="192.0.2.1",host="h"'
     series = {
         f'flashback_bucket_info{{{labels},name="n",account="main"}}': "1x20",
@@ -130,7 +139,7 @@ def test_changed_rules_behave(helm: Helm, promtool_path: str, tmp_path: Path) ->
     }
     alert = (
         'ALERTS{alertname="FlashbackNodeDown",alertstate="%s",severity="page",'
-        'cluster="c",account="main",ip="192.0.2.1",host="h"}'
+        f'job="{JOB}",cluster="c",account="main",ip="192.0.2.1",host="h"}}'
     )
     expressions = [
         {
@@ -162,6 +171,7 @@ def test_changed_rules_behave(helm: Helm, promtool_path: str, tmp_path: Path) ->
         {"settings": {"node_down": "5m"}},
         {"settings": {"slo_target": 99.9}},
         {"settings": {"bucket_labels": ["team"]}},
+        {"settings": {"aggregation_labels": ["namespace"]}},
         {"alerts": {"FlashbackNodeDwon": {"enabled": False}}},
     ],
 )
@@ -185,14 +195,14 @@ def test_chart_refuses_labels_that_contradict_each_other(
 @st.composite
 def label_settings(draw: st.DrawFn) -> dict[str, list[str]]:
     """Labels of scrapes, buckets and nodes; most go together."""
-    names = st.sampled_from(["job", "namespace", "cluster", "pod", "team", "owner", "region"])
+    names = st.sampled_from(["namespace", "cluster", "pod", "team", "owner", "region"])
     some = st.lists(names, max_size=3, unique=True)
     of_buckets = draw(some)
     scraped = draw(st.lists(names, min_size=1, max_size=3, unique=True))
     of_nodes = draw(st.sampled_from([of_buckets, of_buckets[:1], draw(some)]))
     return {
-        "aggregation_labels": [each for each in scraped if each not in of_buckets] or scraped,
-        "bucket_labels": ["name", "account", *of_buckets],
+        "aggregation_labels": [*(each for each in scraped if each not in of_buckets), "job"],
+        "bucket_labels": ["account", *of_buckets],
         "node_labels": ["account", "ip", "host", *of_nodes],
     }
 

@@ -87,7 +87,7 @@ annotations:
 
 {{/* The label "job" of the pods: the one that the rules look for, whatever the release is called. */}}
 {{- define "flashback-exporter.job" -}}
-{{- default "flashback-exporter" (default dict .Values.rules.settings).exporter_job -}}
+{{- default (include "flashback-exporter.fullname" .) (default dict .Values.rules.settings).exporter_job -}}
 {{- end -}}
 
 {{- define "flashback-exporter.scheme" -}}

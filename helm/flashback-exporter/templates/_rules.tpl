@@ -7,9 +7,7 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 
 {{/* What a file says for a setting that is no number: (dict "name" … "value" …). */}}
 {{- define "flashback-exporter.ruleText" -}}
-{{- if eq .name "exporter_job" -}}
-{{- printf "job=%q" .value -}}
-{{- else if eq .name "down_statuses" -}}
+{{- if eq .name "down_statuses" -}}
 {{- join "|" .value -}}
 {{- else if kindIs "slice" .value -}}
 {{- join ", " .value -}}
@@ -76,8 +74,13 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- end -}}
 
 {{- define "flashback-exporter.rules" -}}
-{{- $settings := dict "exporter_job" (include "flashback-exporter.job" .) -}}
-{{- $settings = mergeOverwrite $settings (deepCopy (default dict .Values.rules.settings)) -}}
+{{- $settings := deepCopy (default dict .Values.rules.settings) -}}
+{{- /* A release of the same name in another namespace has rules of its own. */ -}}
+{{- $job := printf "job=%q" (include "flashback-exporter.job" .) -}}
+{{- if has "namespace" (default (list "namespace") $settings.aggregation_labels) -}}
+{{- $job = printf "%s,namespace=%q" $job .Release.Namespace -}}
+{{- end -}}
+{{- $_ := set $settings "exporter_job" $job -}}
 {{- with $settings.aggregation_labels -}}
 {{- $matchers := list -}}
 {{- $values := list -}}
