@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,10 @@ SHARED_PROGRAMS = {
 
 LONG = "takes long"
 NO_PROGRAM = "is not installed"
+
+# A shell lets its background jobs ignore SIGINT, and so would each program that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asserts how fast the machine is, property tests neither.
 settings.register_profile(
