@@ -7,6 +7,7 @@ from monitoring.ruleset import (
     ACCOUNT_VALUES,
     BUCKET,
     INFO,
+    WITH_ACCOUNT,
     Alert,
     Group,
     counted,
@@ -15,8 +16,6 @@ from monitoring.ruleset import (
     some_buckets,
     values_of,
 )
-
-_ACCOUNT_OF = f"* on ({BUCKET}) group_left (account) {INFO}"
 
 _FAILING = f"max by ({BUCKET}) (flashback_bucket_up) == 0"
 
@@ -48,7 +47,7 @@ TOKENS = (
                 and on ({BUCKET})
                 ({_FAILING})
               )
-              {_ACCOUNT_OF}
+              {WITH_ACCOUNT}
             )
             / count by ({ACCOUNT}) ({INFO})
             >= @account_failing_ratio@
@@ -110,7 +109,7 @@ WHOLE = (
                   unless on ({BUCKET})
                   {_REFUSED}
                 )
-                {_ACCOUNT_OF}
+                {WITH_ACCOUNT}
               )
               > 1
             )
@@ -134,7 +133,7 @@ WHOLE = (
               (
                 {_WITHOUT_STATUS}
               )
-              {_ACCOUNT_OF}
+              {WITH_ACCOUNT}
             )
         """),
     ),

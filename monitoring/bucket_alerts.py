@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from monitoring.recordings import ONE_A_DAY
+from monitoring.recordings import LAST_KNOWN, NEW_DAY, NOT_LISTED, NOT_LISTED_SINCE
 from monitoring.ruleset import (
+    ACCOUNT_NODE,
     BUCKET,
     BUCKET_NAME,
+    BUCKET_NODE,
     JOINED,
     SCOPE,
     SCOPE_VALUES,
+    WITH_ACCOUNT,
     Alert,
     Group,
     counted,
@@ -16,7 +19,6 @@ from monitoring.ruleset import (
     values_of,
 )
 
-_NODES_NOW = "bucket:flashback_bucket_nodes:day_and_max"
 _BUCKET = f"{BUCKET_NAME} ({{{{ $labels.bucket_id }}}}) of account {{{{ $labels.account }}}}"
 
 GROUPS = (
@@ -49,21 +51,35 @@ GROUPS = (
                 wait="@bucket_offline_for@",
                 summary=f"Bucket {BUCKET_NAME} has no online node",
                 description=(
-                    f"Bucket {_BUCKET} has no online node: all of its nodes are down, or it has had"
-                    " none for two hours."
+                    f"Bucket {_BUCKET} has no online node: all of its nodes are down, or the API"
+                    " lists none."
                 ),
-                # Two hours: a new day may begin without nodes.
+                # In the first hours of a day, nodes that were up, and new buckets, may yet come.
                 expr=promql(f"""
                     (
-                      min by ({BUCKET}) (
-                        max by ({BUCKET}, ip, host) (
+                      bucket:flashback_bucket_nodes:max
+                      unless on ({BUCKET})
+                      bucket:flashback_bucket_nodes:without_status > 0
+                      unless on ({BUCKET})
+                      (
+                        max by ({BUCKET_NODE}) (
                           flashback_node_status{{status=~"@down_statuses@"}}
                         )
-                      ) == 1
-                      or
+                        == 0
+                      )
+                      unless on ({BUCKET})
                       (
-                        bucket:flashback_bucket_nodes:max == 0
-                        and max_over_time(bucket:flashback_bucket_nodes:max[2h]) == 0
+                        {LAST_KNOWN} == 0
+                        unless
+                        {NOT_LISTED}
+                      )
+                      unless on ({BUCKET})
+                      (
+                        (bucket:flashback_bucket_nodes:max == 0 and on () {NEW_DAY})
+                        unless on ({BUCKET})
+                        {LAST_KNOWN}
+                        unless
+                        max_over_time(bucket:flashback_bucket_nodes:max[30m] offset 2h) == 0
                       )
                     )
                     {JOINED}
@@ -72,18 +88,30 @@ GROUPS = (
             Alert(
                 "FlashbackBucketFewerNodes",
                 severity="warning",
-                wait="@fewer_nodes_for@",
+                wait="@node_not_listed_for@",
                 summary=f"Bucket {BUCKET_NAME} has lost {counted('node')}",
                 description=(
-                    f"The API lists {{{{ $value }}}} fewer nodes for bucket {_BUCKET} than at some"
-                    " time today in the last six hours."
+                    f"The API no longer lists {counted('node')} for bucket {_BUCKET} that other"
+                    " buckets of the account still have: "
+                    + values_of(
+                        "host",
+                        f"{NOT_LISTED_SINCE}{{{SCOPE},bucket_id=%+q}}",
+                        SCOPE_VALUES,
+                        "$labels.bucket_id",
+                    )
+                    + "."
                 ),
-                # Each day has nodes of its own, so only those of one day are compared; see there.
                 expr=promql(f"""
-                    (
-                      max_over_time({_NODES_NOW}[6h])
-                      - {_NODES_NOW}
-                      > 0 < {ONE_A_DAY}
+                    count by ({BUCKET}) (
+                      (
+                        ({NOT_LISTED})
+                        {WITH_ACCOUNT}
+                      )
+                      and on ({ACCOUNT_NODE})
+                      (
+                        bucket_node:flashback_node_down:max
+                        {WITH_ACCOUNT}
+                      )
                     )
                     {JOINED}
                 """),

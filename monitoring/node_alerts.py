@@ -6,11 +6,15 @@ not documented.
 
 from __future__ import annotations
 
+from monitoring.recordings import LAST_KNOWN, NOT_LISTED, NOT_LISTED_SINCE
 from monitoring.ruleset import (
+    ACCOUNT_NODE,
     ACCOUNT_VALUES,
     BUCKET,
+    BUCKET_NODE,
     JOINED,
     NODE,
+    WITH_ACCOUNT,
     Alert,
     Group,
     counted,
@@ -22,9 +26,10 @@ from monitoring.ruleset import (
 
 _NODE = "{{ $labels.host }} at {{ $labels.ip }}"
 
-_BUCKET_NODE = f"max by ({BUCKET}, ip, host)"
+_BUCKET_NODE = f"max by ({BUCKET_NODE})"
 
-_THIS = "ip=%+q,host=%+q"
+_THIS = "ip=%+[1]q,host=%+[2]q"
+"""Matchers of the alert's node, which _WHICH names as the first arguments."""
 
 _WHICH = ("$labels.ip", "$labels.host")
 
@@ -34,17 +39,17 @@ _AFFECTED = f"{counted('bucket')} of account {{{{ $labels.account }}}}"
 
 
 def _among_them(condition: str) -> str:
-    """The sentence that names buckets; the condition has a `%+q` for IP and host each."""
+    """The sentence that names buckets; the condition says _THIS wherever it means the node."""
     return f" Among them: {some_buckets(condition, *_WHICH)}."
 
 
-def _figure(query: str, metric: str, shown: str) -> str:
-    """One number of the node, over the buckets of the alert's account."""
+def _figure(query: str, metric: str, shown: str, before: str = "") -> str:
+    """One number of the node, over the buckets of the alert's account, if any is known."""
     asked = query.format(in_account(f"{metric}{{{_THIS}}}"))
     arguments = " ".join((*_WHICH, *ACCOUNT_VALUES))
     return (
         f"{{{{ range printf `{asked}` {arguments} | query }}}}"
-        f"{{{{ .Value | humanize{shown} }}}}{{{{ end }}}}"
+        f"{before}{{{{ .Value | humanize{shown} }}}}{{{{ end }}}}"
     )
 
 
@@ -61,9 +66,13 @@ STATUS = (
                 f"count by (status) (({in_account(_DOWN.format(labels=f'{_THIS},'))}) == 1)",
                 *_WHICH,
                 *ACCOUNT_VALUES,
+                otherwise="not listed any more, and was down before,",
             )
             + f" for {_AFFECTED}."
-            + _among_them(f"max by ({BUCKET}) ({_DOWN.format(labels=f'{_THIS},')}) == 1")
+            + _among_them(
+                f"max by ({BUCKET}) ({_DOWN.format(labels=f'{_THIS},')}) == 1"
+                f" or max by ({BUCKET}) ({LAST_KNOWN}{{{_THIS}}}) == 1"
+            )
         ),
         expr=promql(f"""
             count by ({NODE}) (
@@ -72,8 +81,34 @@ STATUS = (
                   {_DOWN.format(labels="")}
                 )
                 == 1
+                or
+                {LAST_KNOWN} == 1
               )
               {JOINED}
+            )
+        """),
+    ),
+    Alert(
+        "FlashbackNodeNotListed",
+        severity="warning",
+        wait="@node_not_listed_for@",
+        summary=f"Node {_NODE} is not listed any more",
+        description=(
+            "The API lists node "
+            f"{_NODE} for no bucket of account {{{{ $labels.account }}}} any more, "
+            + _figure("min({})", NOT_LISTED_SINCE, "Timestamp", before="since ")
+            + f". Until then it was in {counted('bucket')}."
+            + _among_them(f"max by ({BUCKET}) ({NOT_LISTED_SINCE}{{{_THIS}}})")
+        ),
+        expr=promql(f"""
+            count by ({NODE}) (
+              ({NOT_LISTED})
+              {JOINED}
+            )
+            unless on ({ACCOUNT_NODE})
+            count by ({ACCOUNT_NODE}) (
+              bucket_node:flashback_node_down:max
+              {WITH_ACCOUNT}
             )
         """),
     ),

@@ -9,6 +9,7 @@ from monitoring.ruleset import (
     ACCOUNT,
     AGGREGATION,
     BUCKET,
+    BUCKET_NODE,
     INFO,
     JOINED,
     NODE,
@@ -24,9 +25,6 @@ PREVIOUS_DAYS = (7, 30, 90)
 """Over how many previous days uptime is told."""
 
 BUDGET_DAYS = 30
-
-ONE_A_DAY = 1_000_000
-"""More nodes than a bucket can have: days, times this, sort before numbers of nodes."""
 
 BUCKETS = Group(
     "flashback-buckets",
@@ -61,17 +59,69 @@ BUCKETS = Group(
                 )
             """),
         ),
+    ),
+)
+
+LAST_KNOWN = "bucket_node:flashback_node_down:last_known"
+
+NOT_LISTED_SINCE = "bucket_node:flashback_node_not_listed:since"
+
+NEW_DAY = "(vector(time() % 86400) < 7200)"
+"""From 00:00 to 02:00 UTC the API may not have listed yet what it will list for the day."""
+
+NOT_LISTED = f"{NOT_LISTED_SINCE} < time() - (time() - 7200) % 86400 + 78300"
+"""What was missing before 23:45 UTC is missing; what went later is, if it is not there by 02:00.
+
+The remainder counts days from 02:00 on: 78,300 s after their beginning it is 23:45. The quarter of
+an hour is more than the API's clock may differ from ours."""
+
+LISTED = Group(
+    "flashback-listed-nodes",
+    (
+        # 1 where it is down, else 0. A field may be missing: any of four says that it is listed.
         Record(
-            "bucket:flashback_bucket_nodes:day_and_max",
-            # The day counts for more than the nodes: a maximum over time is that of the newest day.
+            "bucket_node:flashback_node_down:max",
             promql(f"""
-                max by ({BUCKET}) (
-                  flashback_bucket_stats_day_timestamp_seconds / 86400 * {ONE_A_DAY}
-                  + flashback_bucket_nodes
+                max by ({BUCKET_NODE}) (
+                  flashback_node_status{{status=~"@down_statuses@"}}
+                )
+                or
+                0 * group by ({BUCKET_NODE}) (
+                  flashback_node_info
+                  or flashback_node_status
+                  or flashback_node_last_updated_timestamp_seconds
+                  or flashback_node_latency_last_seconds
                 )
             """),
         ),
+        # What the API last said of a node that it does not list any more, where it answers.
+        Record(
+            LAST_KNOWN,
+            promql(f"""
+                (
+                  last_over_time(bucket_node:flashback_node_down:max[1d])
+                  unless
+                  bucket_node:flashback_node_down:max
+                )
+                and on ({BUCKET})
+                max by ({BUCKET}) (flashback_bucket_up) == 1
+            """),
+        ),
+        # Goes by its own past, so that an outage of Prometheus is not taken for one of the node.
+        Record(
+            NOT_LISTED_SINCE,
+            promql(f"""
+                (
+                  last_over_time({NOT_LISTED_SINCE}[10m])
+                  and
+                  {LAST_KNOWN}
+                )
+                or
+                0 * {LAST_KNOWN} + time()
+            """),
+        ),
     ),
+    interval="2m",
 )
 
 NODES = Group(
@@ -161,4 +211,4 @@ CLOSED = (
     Group("flashback-previous-days-of-buckets", _previous_days("bucket", BUCKET)),
 )
 
-GROUPS = (BUCKETS, NODES, *CLOSED)
+GROUPS = (BUCKETS, LISTED, NODES, *CLOSED)

@@ -101,6 +101,8 @@ class Writer:
         rules = [line for rule in group.rules for line in self._rule(rule)]
         if rules:
             yield f"  - name: {group.name}"
+            if group.interval is not None:
+                yield f"    interval: {group.interval}"
             yield "    rules:"
             yield from rules
 

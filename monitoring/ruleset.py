@@ -15,7 +15,10 @@ BUCKET = f"{AGGREGATION}, bucket_id"
 """What makes a bucket one."""
 NODE = f"{AGGREGATION}, @node_labels@"
 """What makes a node one, over all buckets of an account."""
+BUCKET_NODE = f"{BUCKET}, ip, host"
 ACCOUNT = f"{AGGREGATION}, account"
+ACCOUNT_NODE = f"{AGGREGATION}, ip, host, account"
+"""A node of an account, whatever node_labels says; in an order in which that text is not found."""
 
 INFO = "bucket:flashback_bucket_info:max"
 """Names and labels of each bucket, exactly once per bucket: joins cannot break."""
@@ -38,6 +41,9 @@ another name would end its alert and begin a new one."""
 
 JOINED = f"* on ({BUCKET}) group_left (@bucket_labels@) {INFO}"
 """Gives what is known per bucket the labels of the bucket; the value stays."""
+
+WITH_ACCOUNT = f"* on ({BUCKET}) group_left (account) {INFO}"
+"""Gives what is known per bucket its account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class Group:
 
     name: str
     rules: tuple[Record | Alert, ...]
+    interval: str | None = None  # Prometheus's own where it is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +117,18 @@ def in_account(series: str) -> str:
     return f"{series} * on ({BUCKET}) group_left () {OF_ACCOUNT}"
 
 
-def values_of(label: str, query: str, *arguments: str) -> str:
-    """A text that names the values which a label has in the result of a query.
+def values_of(label: str, query: str, *arguments: str, otherwise: str = "") -> str:
+    """A text that names the values which a label has in the result of a query, if there are any.
 
     Arguments stand behind `%+q`: a plain `%q` leaves U+FFFD as it is, which PromQL does not read.
     """
-    return _listed(query, arguments, label, f"{{{{ .Labels.{label} }}}}")
+    return _listed(query, arguments, label, f"{{{{ .Labels.{label} }}}}", otherwise)
 
 
-def _listed(query: str, arguments: tuple[str, ...], label: str, each: str) -> str:
+def _listed(
+    query: str, arguments: tuple[str, ...], label: str, each: str, otherwise: str = ""
+) -> str:
     asked = f'printf `{query}` {" ".join(arguments)} | query | sortByLabel "{label}"'
     comma = "{{ if $i }}, {{ end }}"
-    return f"{{{{ range $i, $found := {asked} }}}}{comma}{each}{{{{ end }}}}"
+    rest = f"{{{{ else }}}}{otherwise}" if otherwise else ""
+    return f"{{{{ range $i, $found := {asked} }}}}{comma}{each}{rest}{{{{ end }}}}"

@@ -27,8 +27,11 @@ def labels(alert: str, where: dict[str, str], **more: str) -> dict[str, str]:
     [
         pytest.param(
             labels("ExporterAbsent", {"job": "flashback-exporter"}),
-            [labels("ExporterDown", WHERE), labels("BucketFailing", BUCKET, namespace="any")],
-            [labels("BucketFailing", BUCKET, job="another")],
+            [labels("ExporterDown", WHERE), labels("BucketFailing", BUCKET)],
+            [
+                labels("BucketFailing", BUCKET, job="another"),
+                labels("BucketFailing", BUCKET, namespace="another"),
+            ],
             id="no exporter",
         ),
         pytest.param(
@@ -68,7 +71,11 @@ def labels(alert: str, where: dict[str, str], **more: str) -> dict[str, str]:
         ),
         pytest.param(
             labels("NodeDown", NODE),
-            [labels("NodeReportOld", NODE), labels("NodeErrorBudgetBurnFast", NODE)],
+            [
+                labels("NodeReportOld", NODE),
+                labels("NodeNotListed", NODE),
+                labels("NodeErrorBudgetBurnFast", NODE),
+            ],
             [labels("NodeReportOld", NODE, host="g"), labels("BucketWithoutOnlineNodes", BUCKET)],
             id="node down",
         ),

@@ -106,6 +106,9 @@ groups:
 {{- end }}
 {{- with $rules }}
   - name: {{ $group.name }}
+    {{- with $group.interval }}
+    interval: {{ . }}
+    {{- end }}
     rules:
       {{- range . }}
       -
