@@ -193,44 +193,43 @@ FIGURES = (
 _RATE = "node:flashback_node_error_budget:burnrate"
 
 
-def _burning(
-    name: str, severity: str, wait: str, rest: str, *pairs: tuple[str, str, float]
-) -> Alert:
-    """An alert on any of some pairs of windows: the long one says enough, the short one still."""
-    either = [
-        f"{_RATE}{long} > {most:g}\nand {_RATE}{short} > {most:g}" for long, short, most in pairs
-    ]
+def _burning(long: str, short: str, most: float, wait: str, rest: str) -> Alert:
+    """An alert on two windows: the long one says that it matters, the short one that it goes on.
+
+    Rates and windows are those of the SRE workbook, chapter 5. A node that was down for long enough
+    was told of: what remains in the windows is its aftermath, and no news. So none of these is more
+    severe than FlashbackNodeDown.
+    """
     return Alert(
-        name,
-        severity=severity,
+        f"FlashbackNodeErrorBudgetBurn{long}",
+        severity="warning",
         wait=wait,
-        summary=f"Node {_NODE} uses up its error budget",
+        summary=f"Node {_NODE} keeps going down",
         description=(
-            f"Node {_NODE} of account {{{{ $labels.account }}}} uses up its error budget"
-            " {{ $value | humanize }} times as fast as it may: going on like this, a month's budget"
-            f" is gone in {rest}."
+            f"Node {_NODE} of account {{{{ $labels.account }}}} goes down and comes back: over"
+            f' {long} it used up its error budget {{{{ $value | printf "%.0f" }}}} times as fast as'
+            f" it may. Going on like this, a month's budget is gone in {rest}."
         ),
-        expr="\nor\n".join(either),
+        expr=promql(f"""
+            (
+              {_RATE}{long} > {most:g}
+              and
+              {_RATE}{short} > {most:g}
+            )
+            unless on ({NODE})
+            max_over_time(
+              ALERTS{{@exporter_job@,alertname="FlashbackNodeDown",alertstate="firing"}}[{long}]
+            )
+        """),
+        keep_firing_for=short,  # what comes and goes may leave the short window for a while
     )
 
 
 BURNING = (
-    _burning(
-        "FlashbackNodeErrorBudgetBurnFast",
-        "critical",
-        "2m",
-        "five days or less",
-        ("1h", "5m", 14.4),
-        ("6h", "30m", 6),
-    ),
-    _burning(
-        "FlashbackNodeErrorBudgetBurnSlow",
-        "warning",
-        "15m",
-        "a month or less",
-        ("1d", "2h", 3),
-        ("3d", "6h", 1),
-    ),
+    _burning("1h", "5m", 14.4, "2m", "two days"),
+    _burning("6h", "30m", 6, "15m", "five days"),
+    _burning("1d", "2h", 3, "1h", "ten days"),
+    _burning("3d", "6h", 1, "3h", "a month"),
 )
 
 GROUPS = (Group("flashback-alerts-of-nodes", (*STATUS, *FIGURES, *BURNING)),)

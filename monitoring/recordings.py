@@ -5,6 +5,8 @@ Named level:metric:operations. Whatever alerts and dashboards share is computed 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from monitoring.ruleset import (
     ACCOUNT,
     AGGREGATION,
@@ -18,13 +20,25 @@ from monitoring.ruleset import (
     promql,
 )
 
-BURN_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
-"""Over which the observed status is averaged."""
+SHORT_WINDOWS = ("5m", "30m", "1h")
+LONG_WINDOWS = ("2h", "6h", "1d", "3d")
+"""Over which the observed status is averaged: the long ones from averages over four minutes."""
+
+EVERY_4M = "node:flashback_node_down:avg4m"
 
 PREVIOUS_DAYS = (7, 30, 90)
 """Over how many previous days uptime is told."""
 
 BUDGET_DAYS = 30
+
+UPTIME = "flashback_node_uptime_previous_day_ratio"
+
+LEVELS = {"node": f"{AGGREGATION}, ip, host", "bucket": BUCKET}
+
+LOOKED_AT = "((vector(time() % 86400) >= 5400 < 7200) or vector(time() % 86400) >= 84600)"
+"""From 01:30 to 02:00 and from 23:30 to 24:00 UTC: then all show the figure of the same day.
+
+It is shown from 00:10 to 01:10 of the next day at the latest until 00:10 of the one after that."""
 
 BUCKETS = Group(
     "flashback-buckets",
@@ -124,6 +138,32 @@ LISTED = Group(
     interval="2m",
 )
 
+
+def _down(window: str, series: str) -> Record:
+    return Record(f"node:flashback_node_down:avg{window}", f"avg_over_time({series}[{window}])")
+
+
+def _burn_rate(window: str) -> Record:
+    """How many times too fast the budget goes; nothing where half of a long window is not known."""
+    covered = f"""
+        and
+        count_over_time({EVERY_4M}[{window}:4m]) >= {_minutes(window) / 4 / 2:.0f}
+    """
+    rate = f"""
+        node:flashback_node_down:avg{window} / (1 -
+          @slo_target@
+        )
+    """
+    return Record(
+        f"node:flashback_node_error_budget:burnrate{window}",
+        promql(rate) + ("" if window == "5m" else f"\n{promql(covered)}"),
+    )
+
+
+def _minutes(window: str) -> int:
+    return int(window[:-1]) * {"m": 1, "h": 60, "d": 1440}[window[-1]]
+
+
 NODES = Group(
     "flashback-nodes",
     (
@@ -131,84 +171,85 @@ NODES = Group(
             "node:flashback_node_down:avg",
             promql(f"""
                 avg by ({NODE}) (
-                  max by ({BUCKET}, ip, host) (
+                  max by ({BUCKET_NODE}) (
                     flashback_node_status{{status=~"@down_statuses@"}}
                   )
                   {JOINED}
                 )
             """),
         ),
-        *(
+        *(_down(window, "node:flashback_node_down:avg") for window in SHORT_WINDOWS),
+        *map(_burn_rate, SHORT_WINDOWS),
+    ),
+)
+
+LONG = Group(
+    "flashback-nodes-over-hours",
+    (
+        _down("4m", "node:flashback_node_down:avg"),
+        *(_down(window, EVERY_4M) for window in LONG_WINDOWS),
+        *map(_burn_rate, LONG_WINDOWS),
+    ),
+    interval="4m",
+)
+
+DAYS = (
+    Group(
+        "flashback-days",
+        tuple(
             Record(
-                f"node:flashback_node_down:avg{window}",
-                f"avg_over_time(node:flashback_node_down:avg[{window}])",
-            )
-            for window in BURN_WINDOWS
-        ),
-        *(
-            Record(
-                f"node:flashback_node_error_budget:burnrate{window}",
+                f"{level}:{UPTIME}:avg",
                 promql(f"""
-                    node:flashback_node_down:avg{window} / (1 -
-                      @slo_target@
+                    avg by ({labels}) (
+                      max by ({BUCKET_NODE}) ({UPTIME})
                     )
+                    and on ()
+                    {LOOKED_AT}
                 """),
             )
-            for window in BURN_WINDOWS
+            for level, labels in LEVELS.items()
         ),
+        interval="10m",
     ),
 )
 
 
-def _per_day(level: str) -> str:
-    """The previous days' figures of a level, to be looked at once a day, at 00:00 UTC.
-
-    A day's figure is shown from 00:10 to 01:10 of the next day at the latest until 00:10 of the
-    one after that. The last half hour of that day is looked at, and as long as it lies ahead, or
-    has nothing, the time from 01:30 to 02:00. In both there is one figure, whoever shows it.
-    """
-    shown = "max by ({labels}) (\n    last_over_time({metric}[30m] offset {ahead})\n  )"
-    metric = "flashback_node_uptime_previous_day_ratio"
-    late, early = (
-        shown.format(labels=f"{BUCKET}, ip, host", metric=metric, ahead=ahead)
-        for ahead in ("-1d", "-2h")
-    )
-    return f"avg by ({level}) (\n  {late}\n  or\n  {early}\n)"
-
-
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n  ")
-
-
 def _over_days(function: str, level: str, days: int) -> str:
-    return f"{function}(\n  {_indented(_per_day(level))}[{days}d:1d] offset 2h\n)"
+    """Over the figures of some days, one of each: its latest, or the first one until that is there.
 
-
-def _previous_days(level: str, labels: str) -> tuple[Record, ...]:
-    uptime = f"{level}:flashback_node_uptime_previous_day_ratio"
-    budget = f"{level}:flashback_node_error_budget:remaining{BUDGET_DAYS}d"
-    averages = (
-        Record(f"{uptime}:avg{days}d", _over_days("avg_over_time", labels, days))
-        for days in PREVIOUS_DAYS
-    )
-    counts = (
-        Record(f"{uptime}:count{days}d", _over_days("count_over_time", labels, days))
-        for days in PREVIOUS_DAYS
-    )
-    spent = promql(f"""
-        1 - (
-          {uptime}:count{BUDGET_DAYS}d
-          * (1 - {uptime}:avg{BUDGET_DAYS}d)
-        ) / ({BUDGET_DAYS} * (1 -
-          @slo_target@
-        ))
+    The subquery looks at each 00:00 UTC, and ahead from there: at the day's last half hour, else at
+    the time from 01:30 to 02:00.
+    """
+    return promql(f"""
+        {function}((
+          last_over_time({level}:{UPTIME}:avg[30m] offset -1d)
+          or
+          last_over_time({level}:{UPTIME}:avg[30m] offset -2h)
+        )[{days}d:1d] offset 2h)
     """)
-    return (*averages, *counts, Record(budget, spent))
 
 
-CLOSED = (
-    Group("flashback-previous-days-of-nodes", _previous_days("node", f"{AGGREGATION}, ip, host")),
-    Group("flashback-previous-days-of-buckets", _previous_days("bucket", BUCKET)),
+def _over_previous_days(level: str) -> Iterator[Record]:
+    uptime = f"{level}:{UPTIME}"
+    for days in PREVIOUS_DAYS:
+        yield Record(f"{uptime}:avg{days}d", _over_days("avg_over_time", level, days))
+        yield Record(f"{uptime}:count{days}d", _over_days("count_over_time", level, days))
+    yield Record(
+        f"{level}:flashback_node_error_budget:remaining{BUDGET_DAYS}d",
+        promql(f"""
+            1 - (
+              {uptime}:count{BUDGET_DAYS}d
+              * (1 - {uptime}:avg{BUDGET_DAYS}d)
+            ) / ({BUDGET_DAYS} * (1 -
+              @slo_target@
+            ))
+        """),
+    )
+
+
+OVER_DAYS = tuple(
+    Group(f"flashback-previous-days-of-{level}s", (*_over_previous_days(level),), interval="4m")
+    for level in LEVELS
 )
 
-GROUPS = (BUCKETS, LISTED, NODES, *CLOSED)
+GROUPS = (BUCKETS, LISTED, NODES, LONG)

@@ -27,6 +27,12 @@ _SERIES = re.compile(
 FILES = (
     File("flashback-recording.yaml", "Recording rules.", recordings.GROUPS),
     File(
+        "flashback-days.yaml",
+        "Each day's uptime. For backfilled days, see docs/backfill.md.",
+        recordings.DAYS,
+    ),
+    File("flashback-uptime.yaml", "Uptime over weeks, from that of days.", recordings.OVER_DAYS),
+    File(
         "flashback-alerts.yaml",
         "Alerts. docs/runbook.md has a section for each.",
         (

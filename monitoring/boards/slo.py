@@ -128,7 +128,7 @@ def _observed() -> Section:
                     Text(
                         "Burn by window",
                         "The mean over all buckets. " + what,
-                        alert="FlashbackNodeErrorBudgetBurnFast",
+                        alert="FlashbackNodeErrorBudgetBurn1h",
                     ),
                     Values("short", colours.BURN, low=0),
                     *[Query(f"avg({_burn(window)})", window) for window in _WINDOWS[:2]],
@@ -137,7 +137,7 @@ def _observed() -> Section:
                     Text(
                         "Burn now",
                         "The mean over all buckets. " + what,
-                        alert="FlashbackNodeErrorBudgetBurnFast",
+                        alert="FlashbackNodeErrorBudgetBurn1h",
                     ),
                     Values("short", colours.BURN, low=0),
                     *[Query(f"avg({_burn(window)})", window) for window in _WINDOWS],
@@ -149,7 +149,7 @@ def _observed() -> Section:
                     Text(
                         "Burn by bucket",
                         "Each bucket's mean over its nodes. " + what,
-                        alert="FlashbackNodeErrorBudgetBurnSlow",
+                        alert="FlashbackNodeErrorBudgetBurn1d",
                     ),
                     {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
                     *[

@@ -162,7 +162,7 @@ def test_alerts_can_be_changed_and_left_out() -> None:
     assert alerts["FlashbackNodeDown"]["labels"] == {"severity": "page"}
     assert alerts.keys() == ALERTING.keys() - {"FlashbackSchemaDrift"}
     nodes = {alert.name: {"enabled": False} for alert in ALERTS if "Node" in alert.name}
-    names = re.findall("name: (.*)", rendered(chosen({"alerts": nodes}, NAMES))[FILES[1].name])
+    names = re.findall("name: (.*)", rendered(chosen({"alerts": nodes}, NAMES))[FILES[-1].name])
     assert "flashback-alerts-of-nodes" not in names
 
 
@@ -181,7 +181,7 @@ def test_rules_are_named_as_prometheus_users_expect() -> None:
     """Records are level:metric:operations, alerts CamelCase with one prefix, no name twice."""
     records = [rule["record"] for rule in RULES if "record" in rule]
     assert all(re.fullmatch(r"[a-z_]+:flashback_[a-z0-9_]+:[a-z0-9_]+", each) for each in records)
-    assert all(re.fullmatch(r"Flashback([A-Z][a-z]+)+", each) for each in NAMES)
+    assert all(re.fullmatch(r"Flashback([A-Z][a-z0-9]+)+", each) for each in NAMES)
     assert len({*records, *NAMES}) == len(RULES)
 
 

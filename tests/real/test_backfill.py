@@ -11,16 +11,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import httpx
 import pytest
+import yaml
 
 from exporter.backfill import first_moment_to_ask
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Timing, midnight
 from exporter.simulator import World
+from monitoring.rendering import write
+from monitoring.settings import chosen
 from tests.harness.stack import Running, document, running_on_sockets
 from tests.real.databases import Database, Series
 from tests.real.programs import TIMEOUTS, started, until
@@ -207,6 +212,60 @@ async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
             assert at_the_seam[series] == live[series]
     assert live == truth(TIMING.newest_ended_day(past.ended))
     assert [line for line in log.splitlines() if "level=error" in line] == []
+
+
+@pytest.mark.long
+async def test_rules_have_the_past_too(
+    prometheus_path: str, promtool_path: str, tmp_path: Path
+) -> None:
+    """Promtool computes each past day's mean, and uptime over weeks counts these days."""
+    data, rules = tmp_path / "data", tmp_path / "rules"
+    write(rules, chosen({"settings": {"exporter_job": JOB}}, ()))
+    scrape = tmp_path / "scrape.yml"
+    scrape.write_text("{}")
+    command = (
+        prometheus_path,
+        f"--config.file={scrape}",
+        f"--storage.tsdb.path={data}",
+        "--storage.tsdb.retention.time=60d",
+        "--web.listen-address=127.0.0.1:0",
+    )
+    async with backfilled(tmp_path) as past:
+        for file in past.files:
+            blocks = ("tsdb", "create-blocks-from", "openmetrics", "--quiet", str(file), str(data))
+            assert await finished(promtool_path, *blocks) == (0, "")
+        end = midnight(past.days[-1]) + 86400
+        async with database(tmp_path / "log", *command) as (prometheus, client):
+            code, said = await finished(
+                *(promtool_path, "tsdb", "create-blocks-from", "rules", f"--url={client.base_url}"),
+                *(f"--start={midnight(past.days[0]):.0f}", f"--end={end:.0f}"),
+                *(f"--output-dir={data}", str(rules / "flashback-days.yaml")),
+            )
+            assert code == 0, said
+        async with database(tmp_path / "log", *command) as (prometheus, _):
+            over_weeks = yaml.safe_load((rules / "flashback-uptime.yaml").read_text())["groups"]
+            expressions = {
+                rule["record"]: rule["expr"] for group in over_weeks for rule in group["rules"]
+            }
+            found = {
+                record: await prometheus.samples(expressions[f"bucket:{UPTIME}:{record}"], end)
+                for record in ("avg7d", "count7d", "avg90d", "count90d")
+            }
+    known = past.days[:-1]  # at the end of a day, the figure of that day is not there yet
+    for bucket, (window, days) in product(BUCKETS, {"7d": known[-7:], "90d": known}.items()):
+        means = [mean_uptime(bucket, day) for day in days]
+        series = Series.of("", {"bucket_id": bucket})
+        assert found[f"count{window}"][series] == len(days)
+        assert found[f"avg{window}"][series] == pytest.approx(fmean(means))
+
+
+def mean_uptime(bucket: str, day: date) -> float:
+    """The simulator's own figure of a bucket."""
+    return fmean(
+        value
+        for series, value in truth(day).items()
+        if series.name == UPTIME and series.label("bucket_id") == bucket
+    )
 
 
 async def scraped_twice(prometheus: Database) -> float | None:

@@ -74,15 +74,15 @@ def labels(alert: str, where: dict[str, str], **more: str) -> dict[str, str]:
             [
                 labels("NodeReportOld", NODE),
                 labels("NodeNotListed", NODE),
-                labels("NodeErrorBudgetBurnFast", NODE),
+                labels("NodeErrorBudgetBurn1h", NODE),
             ],
             [labels("NodeReportOld", NODE, host="g"), labels("BucketWithoutOnlineNodes", BUCKET)],
             id="node down",
         ),
         pytest.param(
-            labels("NodeErrorBudgetBurnFast", NODE),
-            [labels("NodeErrorBudgetBurnSlow", NODE)],
-            [labels("NodeErrorBudgetBurnSlow", NODE, ip="192.0.2.2")],
+            labels("NodeErrorBudgetBurn6h", NODE),
+            [labels("NodeErrorBudgetBurn1d", NODE), labels("NodeErrorBudgetBurn3d", NODE)],
+            [labels("NodeErrorBudgetBurn1d", NODE, ip="192.0.2.2")],
             id="budget burning",
         ),
         pytest.param(

@@ -23,7 +23,7 @@ from tests.real.programs import program
 FOLDER = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((FOLDER / "rules").glob("*.yaml"))
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
-LONG = {"nodes", "buckets", "accounts", "previous_days", "exporter", "not_listed"}
+LONG = {"nodes", "buckets", "accounts", "previous_days", "exporter", "not_listed", "burning"}
 """They live through days and weeks."""
 
 TUNED = {
