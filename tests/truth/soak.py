@@ -26,7 +26,7 @@ from tests.truth.endurance import run_soak
 from tests.truth.run import RunResult, run_truth_test
 
 MANY_POLLS = 100_000
-CHAOS_DAYS = 2.0
+CHAOS_DAYS = 1.0
 SECONDS_PER_MINUTE = 60.0
 
 
