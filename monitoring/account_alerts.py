@@ -12,6 +12,7 @@ from monitoring.ruleset import (
     Group,
     counted,
     in_account,
+    optional,
     promql,
     some_buckets,
     values_of,
@@ -175,4 +176,101 @@ WHOLE = (
     ),
 )
 
-GROUPS = (Group("flashback-accounts", (*TOKENS, *WHOLE)),)
+CONNECTION = (
+    Alert(
+        "FlashbackCertificateExpiring",
+        severity="warning",
+        wait="@certificate_expiring_for@",
+        summary="The API's certificate, seen by account {{ $labels.account }}, is about to end",
+        description=(
+            "The certificate that the API shows to account {{ $labels.account }} "
+            "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended"
+            "{{ end }}. Once it has, every poll of the account fails."
+        ),
+        expr=promql(f"""
+            min by ({ACCOUNT}) (flashback_account_certificate_expiry_timestamp_seconds) - time()
+            < @certificate_expiry_seconds@
+        """),
+    ),
+    Alert(
+        "FlashbackClockSkew",
+        severity="warning",
+        wait="@clock_skew_for@",
+        summary="The API's clock, seen by account {{ $labels.account }}, is not the exporter's",
+        description=(
+            "The API's clock is {{ $value | humanizeDuration }} away from the exporter's, by its"
+            " answers to account {{ $labels.account }}. Near midnight the wrong day is asked for,"
+            " and tokens seem to have ended, or not to."
+        ),
+        expr=promql(f"""
+            max by ({ACCOUNT}) (abs(flashback_account_clock_skew_seconds))
+            > @clock_skew_seconds@
+        """),
+    ),
+)
+
+OPTIONAL = (
+    optional(
+        "slow_poll_seconds",
+        Alert(
+            "FlashbackPollsSlow",
+            severity="warning",
+            wait="@slow_poll_for@",
+            summary="Polls of account {{ $labels.account }} take long",
+            description=(
+                "One in ten buckets of account {{ $labels.account }} takes"
+                " {{ $value | humanizeDuration }} or more to poll. A poll that takes longer than"
+                " `poll_timeout` fails."
+            ),
+            expr=promql(f"""
+                quantile by ({ACCOUNT}) (0.9,
+                  max by ({BUCKET}) (flashback_bucket_poll_duration_seconds)
+                  {WITH_ACCOUNT}
+                )
+                > @slow_poll_seconds@
+            """),
+        ),
+    ),
+    optional(
+        "lost_buckets",
+        Alert(
+            "FlashbackDiscoveredBucketsLost",
+            severity="warning",
+            wait="@discovered_buckets_for@",
+            summary=f"Discovery has lost {counted('bucket')} of account {{{{ $labels.account }}}}",
+            description=(
+                f"Discovery finds {counted('bucket')} fewer in account {{{{ $labels.account }}}}"
+                " than at some time in the last six hours. What is missing is not watched any more."
+            ),
+            expr=promql(f"""
+                {_FOUND_BEFORE} - {_FOUND}
+                >= @lost_buckets@
+            """),
+        ),
+    ),
+    optional(
+        "token_file_expiry_seconds",
+        Alert(
+            "FlashbackTokenFileOld",
+            severity="warning",
+            wait="@token_expiring_for@",
+            summary="Nobody has renewed the token of account {{ $labels.account }}",
+            description=(
+                "The access token that account {{ $labels.account }} was given "
+                "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended"
+                "{{ end }}: whoever writes its file is late."
+            ),
+            # An account that logs in renews its token itself.
+            expr=promql(f"""
+                (
+                  min by ({ACCOUNT}) (flashback_account_token_expiry_timestamp_seconds) - time()
+                  < @token_file_expiry_seconds@
+                )
+                unless on ({ACCOUNT})
+                count by ({ACCOUNT}) (flashback_api_requests_total{{call="login"}})
+            """),
+        ),
+    ),
+)
+
+GROUPS = (Group("flashback-accounts", (*TOKENS, *WHOLE, *CONNECTION)),)

@@ -17,8 +17,10 @@ from monitoring.ruleset import (
     WITH_ACCOUNT,
     Alert,
     Group,
+    Record,
     counted,
     in_account,
+    optional,
     promql,
     some_buckets,
     values_of,
@@ -230,6 +232,72 @@ BURNING = (
     _burning("6h", "30m", 6, "15m", "five days"),
     _burning("1d", "2h", 3, "1h", "ten days"),
     _burning("3d", "6h", 1, "3h", "a month"),
+)
+
+_LATENCY = "node:flashback_node_latency_last_seconds:avg"
+
+OPTIONAL = (
+    optional(
+        "node_latency_ratio",
+        Record(
+            _LATENCY,
+            promql(f"""
+                avg by ({NODE}) (
+                  {_BUCKET_NODE} (flashback_node_latency_last_seconds)
+                  {JOINED}
+                )
+            """),
+        ),
+        Alert(
+            "FlashbackNodeLatencyHigh",
+            severity="warning",
+            wait="@node_latency_for@",
+            summary=f"Node {_NODE} is slower than in the last week",
+            description=(
+                f"Over the last hour the latency of node {_NODE}, seen from account"
+                ' {{ $labels.account }}, was {{ $value | printf "%.1f" }} times its mean of the'
+                " last week."
+            ),
+            # Where half of the week is not known there is nothing to compare with.
+            expr=promql(f"""
+                (
+                  avg_over_time({_LATENCY}[1h])
+                  / avg_over_time({_LATENCY}[1w])
+                  > @node_latency_ratio@
+                )
+                and
+                count_over_time({_LATENCY}[1w:4h]) >= 21
+            """),
+        ),
+        interval="4m",
+    ),
+    optional(
+        "node_uptime_today_ratio",
+        Alert(
+            "FlashbackNodeUptimeLow",
+            severity="warning",
+            wait="10m",
+            summary=f"Node {_NODE} has been up for too little of today",
+            description=(
+                f"Node {_NODE} has been up for too little of the running day, seen from"
+                f" {_AFFECTED}. At worst it was up for "
+                + _figure("min({})", "flashback_node_uptime_ratio", "Percentage")
+                + " of it."
+            ),
+            # The first hours say little: a short outage is a large share of them.
+            expr=promql(f"""
+                count by ({NODE}) (
+                  (
+                    {_BUCKET_NODE} (flashback_node_uptime_ratio)
+                    < @node_uptime_today_ratio@
+                  )
+                  {JOINED}
+                )
+                unless on ()
+                (vector(time() % 86400) < 21600)
+            """),
+        ),
+    ),
 )
 
 GROUPS = (Group("flashback-alerts-of-nodes", (*STATUS, *FIGURES, *BURNING)),)

@@ -13,7 +13,7 @@ from textwrap import fill
 
 from monitoring import account_alerts, bucket_alerts, exporter_alerts, node_alerts, recordings
 from monitoring.ruleset import Alert, File, Group, Record
-from monitoring.settings import SETTINGS, UNCHANGED, Choice, Tuning
+from monitoring.settings import EXAMPLES, SETTINGS, UNCHANGED, Choice, Tuning
 
 WIDTH = 100
 
@@ -23,6 +23,9 @@ _SERIES = re.compile(
     r"\b((?:\w+:)?flashback_\w+(?::\w+)?)\b(?!\()(?:\{(?P<matchers>.*?)\})?", re.DOTALL
 )
 """Each selector of an expression, with its matchers; a name in a string ends in a bracket."""
+
+OPTIONAL = (*account_alerts.OPTIONAL, *node_alerts.OPTIONAL)
+"""Groups that are there once their setting is set."""
 
 FILES = (
     File("flashback-recording.yaml", "Recording rules.", recordings.GROUPS),
@@ -40,6 +43,7 @@ FILES = (
             *account_alerts.GROUPS,
             *bucket_alerts.GROUPS,
             *node_alerts.GROUPS,
+            *OPTIONAL,
         ),
     ),
 )
@@ -75,6 +79,12 @@ def write(folder: Path, choice: Choice = UNCHANGED) -> None:
         (folder / name).write_text(text)
 
 
+def optional_text() -> str:
+    """All that is left out by default, with examples, for the Helm chart to choose from."""
+    title = "What rules.settings adds: a group is there once the setting of its name is set."
+    return _file_text(File("", title, OPTIONAL), Choice(EXAMPLES, {}))
+
+
 def _file_text(file: File, choice: Choice) -> str:
     texts = choice.texts()
     others = "\n".join(
@@ -103,7 +113,9 @@ class Writer:
         self._tunings = tunings
 
     def group(self, group: Group) -> Iterator[str]:
-        """The lines of a group; none where all of its alerts are left out."""
+        """The lines of a group; none where it or all of its alerts are left out."""
+        if group.needs is not None and group.needs not in self._texts:
+            return
         rules = [line for rule in group.rules for line in self._rule(rule)]
         if rules:
             yield f"  - name: {group.name}"

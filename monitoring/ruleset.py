@@ -74,6 +74,12 @@ class Group:
     name: str
     rules: tuple[Record | Alert, ...]
     interval: str | None = None  # Prometheus's own where it is None
+    needs: str | None = None  # a setting without which it is left out
+
+
+def optional(setting: str, *rules: Record | Alert, interval: str | None = None) -> Group:
+    """A group that is there once a setting is set; the Helm chart goes by its name."""
+    return Group(f"flashback-{setting.replace('_', '-')}", rules, interval, setting)
 
 
 @dataclass(frozen=True, slots=True)

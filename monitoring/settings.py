@@ -52,8 +52,9 @@ class Setting:
 
     name: str
     kind: str
-    default: Value
     meaning: str
+    default: Value | None = None  # none where it would be a guess: what needs it is left out then
+    example: Value | None = None
     contains: Sequence[str] = ()  # what a list must not lack
     excludes: Sequence[str] = ()  # what it must not have
 
@@ -82,7 +83,8 @@ class Setting:
         if self.excludes:
             demands.append({"items": {"not": {"enum": list(self.excludes)}}})
         rules = _KINDS[self.kind] | ({"allOf": demands} if demands else {})
-        return {"description": self.meaning, "default": self.default, **rules}
+        given = {"examples": [self.example]} if self.default is None else {"default": self.default}
+        return {"description": self.meaning, **given, **rules}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,9 @@ class Choice:
     def texts(self) -> dict[str, str]:
         """Each setting as rules say it, and what queries in annotations say of those labels."""
         kept = self.labels("aggregation_labels")
+        values = [(each, self.settings.get(each.name, each.default)) for each in SETTINGS]
         return {
-            **{
-                each.name: each.text(self.settings.get(each.name, each.default))
-                for each in SETTINGS
-            },
+            **{each.name: each.text(value) for each, value in values if value is not None},
             "aggregation_matchers": ",".join(f"{label}=%+q" for label in kept),
             "aggregation_values": " ".join(f"$labels.{label}" for label in kept),
         }
@@ -189,3 +189,8 @@ SETTINGS = _listed()
 
 UNCHANGED = Choice({}, {})
 """The defaults."""
+
+EXAMPLES: dict[str, Value] = {
+    each.name: each.example for each in SETTINGS if each.example is not None
+}
+"""A value for each setting that has no default."""

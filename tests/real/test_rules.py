@@ -23,7 +23,16 @@ from tests.real.programs import program
 FOLDER = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((FOLDER / "rules").glob("*.yaml"))
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
-LONG = {"nodes", "buckets", "accounts", "previous_days", "exporter", "not_listed", "burning"}
+LONG = {
+    "nodes",
+    "buckets",
+    "accounts",
+    "previous_days",
+    "exporter",
+    "not_listed",
+    "burning",
+    "connections",
+}
 """They live through days and weeks."""
 
 TUNED = {

@@ -1,5 +1,6 @@
 {{/*
-The rules: the very files of monitoring/rules, with `rules.settings` and `rules.alerts` applied.
+The rules: the very files of monitoring/rules, with `rules.settings` and `rules.alerts` applied, and of
+optional-rules.yaml the groups whose setting is set.
 
 The files say where a setting is. A number or a duration ends its line, with the setting's name as a
 comment behind it. The others stand in the file's head, as `# name: text`, and wherever that text is.
@@ -95,11 +96,13 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- $alerts := .Files.Get "files/rules/flashback-alerts.yaml" -}}
 {{- include "flashback-exporter.checkRuleLabels" (dict "text" $alerts "settings" $settings) -}}
 groups:
-{{- range $path, $content := .Files.Glob "files/rules/*.yaml" }}
+{{- range $path, $content := .Files.Glob "files/**.yaml" }}
 {{- $text := include "flashback-exporter.ruleFile" (dict "text" (toString $content) "settings" $settings) }}
 {{- range $group := (fromYaml $text).groups }}
 {{- $rules := list }}
-{{- range $rule := $group.rules }}
+{{- /* An optional group is called after the setting that it needs. */ -}}
+{{- $setting := $group.name | trimPrefix "flashback-" | replace "-" "_" }}
+{{- range $rule := ternary $group.rules list (or (ne $path "files/optional-rules.yaml") (hasKey $settings $setting)) }}
 {{- with include "flashback-exporter.rule" (dict "rule" $rule "changes" $changes) }}
 {{- $rules = append $rules . }}
 {{- end }}
