@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{asked.values}:\n{error}\n")
         return 1
     write(asked.output / "rules", choice)
-    boards.render(asked.output / "dashboards")
+    boards.render(asked.output / "dashboards", choice)
     return 0
 
 

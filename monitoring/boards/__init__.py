@@ -37,8 +37,11 @@ def render(folder: Path, choice: Choice = UNCHANGED) -> None:
 
 
 def _defaults(choice: Choice) -> Defaults:
-    target = {each.name: each.default for each in SETTINGS} | dict(choice.settings)
-    said = choice.texts()
+    settings = {each.name: each.default for each in SETTINGS} | dict(choice.settings)
+    texts = choice.texts()
     return Defaults(
-        down=said["down_statuses"], target=str(target["slo_target"]), runbook=said["runbook_url"]
+        down=texts["down_statuses"],
+        target=float(str(settings["slo_target"])),
+        job=texts["exporter_job"],
+        runbook=texts["runbook_url"],
     )

@@ -5,15 +5,21 @@ from __future__ import annotations
 from monitoring.boards import colours, links, panels, tables, variables
 from monitoring.boards.layout import Board, Defaults, Section, line
 from monitoring.boards.panels import Query, Text, Values
-from monitoring.boards.queries import LATENCY, Scope
+from monitoring.boards.queries import LATENCY, Scope, select
 
 _ONE = Scope(buckets='bucket_id="$bucket"', nodes='bucket_id="$bucket"')
 _NODE = "{{host}} {{ip}}"
+_POLLED = _ONE.bucket("flashback_bucket_up")
+"""There as long as somebody polls the bucket."""
+
 _TO_NODE = (links.series_to_node(),)
-_UPTIME = Values("percentunit", colours.UPTIMES, low=0, high=1)
 
 
-def _reading() -> Section:
+def _uptime(defaults: Defaults) -> Values:
+    return Values("percentunit", colours.uptimes(defaults.target), low=0, high=1)
+
+
+def _reading(defaults: Defaults) -> Section:
     info = "bucket_id, name, account, storage_type, region, workspace_id"
     return Section(
         "Is it read?",
@@ -28,20 +34,17 @@ def _reading() -> Section:
                         alert="FlashbackBucketFailing",
                     ),
                     Values("short", colours.ALL_IS_GOOD, colours.UP),
-                    Query(_ONE.bucket("flashback_bucket_up")),
+                    Query(_POLLED),
                 ),
                 panels.number(
                     Text(
                         "Why failing",
-                        "The reason of the newest failure; no data while the bucket is up.",
+                        "The reason of the newest failure; not failing while the bucket is up.",
                         alert="FlashbackBucketFailing",
                     ),
-                    Values("none", ((None, colours.RED),), none="not failing"),
-                    Query(
-                        f"{_ONE.bucket('flashback_bucket_failing', keep='reason')}"
-                        f" and on (bucket_id) ({_ONE.bucket('flashback_bucket_up')} == 0)",
-                        "{{reason}}",
-                    ),
+                    Values("none", colours.NONE_IS_GOOD),
+                    Query(_ONE.bucket("flashback_bucket_failing", keep="reason"), "{{reason}}"),
+                    Query(f"({_POLLED} == 1) * 0", "not failing"),
                     name_only=True,
                 ),
                 panels.number(
@@ -50,14 +53,12 @@ def _reading() -> Section:
                         "Nodes in the newest good reading; gone while it is stale.",
                         alert="FlashbackBucketFewerNodes",
                     ),
-                    Values("short", ((None, colours.RED), (1, colours.GREEN)), decimals=0),
+                    Values("short", colours.ALL_IS_GOOD, decimals=0),
                     Query(_ONE.bucket("flashback_bucket_nodes")),
                 ),
                 panels.number(
                     Text("Last good poll", "How long ago the bucket was last read."),
-                    Values(
-                        "s", ((None, colours.GREEN), (300, colours.ORANGE), (3600, colours.RED))
-                    ),
+                    Values("s", colours.ages(300, 3600), decimals=0),
                     Query(
                         f"time() - {_ONE.bucket('flashback_bucket_last_success_timestamp_seconds')}"
                     ),
@@ -77,8 +78,8 @@ def _reading() -> Section:
                         "The worst node's uptime on the newest previous day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
-                    _UPTIME,
-                    Query(f"min({_ONE.newest_day()})"),
+                    _uptime(defaults),
+                    Query(f"min({_ONE.newest_day()} and on (bucket_id) {_POLLED})"),
                 ),
             ),
             line(
@@ -99,7 +100,7 @@ def _reading() -> Section:
                     },
                     tables.Column(
                         "Info",
-                        f'max by ({info}) (flashback_bucket_info{{bucket_id="$bucket"}})',
+                        f"max by ({info}) ({select('flashback_bucket_info', _ONE.buckets)})",
                         hidden=True,
                     ),
                 ),
@@ -116,7 +117,7 @@ def _reading() -> Section:
     )
 
 
-def _nodes() -> Section:
+def _nodes(defaults: Defaults) -> Section:
     status = f"{_ONE.node('flashback_node_status', keep='status')} == 1"
     version = _ONE.node("flashback_node_info", keep="version")
     updated = _ONE.node("flashback_node_last_updated_timestamp_seconds")
@@ -127,8 +128,8 @@ def _nodes() -> Section:
                 8,
                 tables.rows(
                     Text(
-                        "Nodes",
-                        "What the newest reading says of each node. Today's uptime still changes,"
+                        "Nodes in the newest reading",
+                        "What it says of each. Today's uptime still changes,"
                         " and its denominator is not documented: judge nodes by previous days.",
                         alert="FlashbackBucketFewerNodes",
                     ),
@@ -144,7 +145,7 @@ def _nodes() -> Section:
                         "Newest previous day",
                         f"max by (ip, host) ({_ONE.newest_day()})",
                         "percentunit",
-                        colours.UPTIMES,
+                        colours.uptimes(defaults.target),
                     ),
                     tables.Column(
                         "Latency",
@@ -153,6 +154,7 @@ def _nodes() -> Section:
                     ),
                     tables.Column("Reported", f"time() - max by (ip, host) ({updated})", "s"),
                     leads={"host": links.row_to_node()},
+                    meanings={"status": colours.STATUS_NAMES},
                 ),
             ),
             line(
@@ -174,7 +176,7 @@ def _nodes() -> Section:
                         " of the whole day is not documented.",
                         _TO_NODE,
                     ),
-                    Values("percentunit", low=0, high=1),
+                    Values("percentunit", soft_low=0.9, high=1),
                     Query(_ONE.node("flashback_node_uptime_ratio"), _NODE),
                 ),
             ),
@@ -195,7 +197,7 @@ def _nodes() -> Section:
     )
 
 
-def _previous_days() -> Section:
+def _previous_days(defaults: Defaults) -> Section:
     return Section(
         "Previous days",
         (
@@ -203,17 +205,17 @@ def _previous_days() -> Section:
                 9,
                 panels.days(
                     Text(
-                        "Uptime by node",
+                        "Uptime by node and day",
                         "A cell is a previous day in UTC, also of nodes that are gone now. Choose"
                         " some weeks above; days that were backfilled are shown too.",
                         _TO_NODE,
                     ),
-                    _UPTIME,
+                    _uptime(defaults),
                     Query(_ONE.previous_day(), _NODE),
                 ),
                 panels.lines(
                     Text(
-                        "Latency by node",
+                        "Latency by node and day",
                         "The average of each previous day in UTC.",
                         _TO_NODE,
                     ),
@@ -226,13 +228,18 @@ def _previous_days() -> Section:
     )
 
 
-def board(_: Defaults) -> Board:
+def board(defaults: Defaults) -> Board:
     """A bucket's page."""
     return Board(
         name="bucket",
         title="Flashback / Bucket",
         description="One bucket: its polls, its nodes now and on previous days.",
-        variables=(variables.datasource(), variables.account(), variables.one_bucket()),
-        sections=(_reading(), _nodes(), _previous_days()),
+        variables=(
+            variables.datasource(),
+            *variables.where(),
+            variables.account(),
+            variables.one_bucket(),
+        ),
+        sections=(_reading(defaults), _nodes(defaults), _previous_days(defaults)),
         since="now-7d",
     )

@@ -1,40 +1,82 @@
-"""What values mean: colours from a value on, and names of single values."""
+"""What values mean: colours from a value on, and names of single values.
+
+The colours that mean something are taken apart by colour-blind people too; a test holds that.
+What is not known is grey, never the colour of a good value.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from monitoring.boards.sdk import dashboard
 
-GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "text"
+GOOD, FAIR, WARNING, BAD = "#00A37A", "#A8D5F2", "#F0A30A", "#C8102E"
+OTHER = "#7B4FD6"  # neither good nor bad: a status that nobody knows
+UNKNOWN = "#4D5056"
+PLAIN_TEXT = "text"
 
-Steps = tuple[tuple[float | None, str], ...]
-"""Colours from a value on; the first value is None."""
+Steps = tuple[tuple[float, str], ...]
+"""Colours from a value on. Below the first, and where there is no value, all is grey."""
 
-PLAIN: Steps = ((None, BLUE),)
-NONE_IS_GOOD: Steps = ((None, GREEN), (1, RED))
-ALL_IS_GOOD: Steps = ((None, RED), (1, GREEN))
-UPTIMES: Steps = ((None, RED), (0.95, ORANGE), (0.99, YELLOW), (0.999, GREEN))
-BUDGET: Steps = ((None, RED), (0, ORANGE), (0.25, YELLOW), (0.5, GREEN))
-BURN: Steps = ((None, GREEN), (1, YELLOW), (6, ORANGE), (14.4, RED))
-LAG: Steps = ((None, GREEN), (30, YELLOW), (60, RED))
-LIFETIME: Steps = ((None, RED), (300, ORANGE), (600, GREEN))
+LOWEST = -1e9
+"""Below every value that a panel shows."""
+
+PLAIN: Steps = ((LOWEST, PLAIN_TEXT),)
+NONE_IS_GOOD: Steps = ((0, GOOD), (1, BAD))
+ALL_IS_GOOD: Steps = ((0, BAD), (1, GOOD))
+BUDGET: Steps = ((LOWEST, BAD), (0, WARNING), (0.25, FAIR), (0.5, GOOD))
+BURN: Steps = ((0, GOOD), (1, FAIR), (6, WARNING), (14.4, BAD))
+LAG: Steps = ((0, GOOD), (30, WARNING), (60, BAD))
+LIFETIME: Steps = ((LOWEST, BAD), (300, WARNING), (600, GOOD))
+
+
+def uptimes(target: float) -> Steps:
+    """Below a target of 99 %: bad to 95 %, then a warning; good from 99.9 % on."""
+    allowed = 1 - target
+    steps = ((1 - 5 * allowed, WARNING), (target, FAIR), (1 - allowed / 10, GOOD))
+    return ((0, BAD), *((round(value, 6), color) for value, color in steps if value > 0))
+
+
+def ages(warning: float, bad: float) -> Steps:
+    """Good while young; both are seconds."""
+    return ((LOWEST, GOOD), (warning, WARNING), (bad, BAD))
+
 
 Meanings = dict[str, tuple[str, str]]
 """What a value is called, and its colour."""
 
 STATUSES: Meanings = {
-    "1": ("ONLINE", GREEN),
-    "2": ("other", "purple"),
-    "3": ("OFFLINE", ORANGE),
-    "4": ("DISCONNECTED", RED),
+    "1": ("ONLINE", GOOD),
+    "2": ("other", OTHER),
+    "3": ("OFFLINE", WARNING),
+    "4": ("DISCONNECTED", BAD),
 }
-UP: Meanings = {"0": ("failing", RED), "1": ("up", GREEN)}
-GOOD: Meanings = {"0": ("failed", RED), "1": ("ok", GREEN)}
+STATUS_NAMES: Meanings = {
+    "ONLINE": ("ONLINE", GOOD),
+    "UNKNOWN": ("UNKNOWN", OTHER),
+    "OFFLINE": ("OFFLINE", WARNING),
+    "DISCONNECTED": ("DISCONNECTED", BAD),
+}
+SEVERITIES: Meanings = {
+    "critical": ("critical", BAD),
+    "warning": ("warning", WARNING),
+    "info": ("info", FAIR),
+}
+UP: Meanings = {"0": ("failing", BAD), "1": ("up", GOOD)}
+SUCCESS: Meanings = {"0": ("failed", BAD), "1": ("ok", GOOD)}
+
+MEANINGFUL = (GOOD, FAIR, WARNING, BAD, OTHER, UNKNOWN)
+"""Every colour that says something, so that no two of them may look alike."""
+
+LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+"""Colours of lines whose names are known beforehand: Okabe and Ito's."""
 
 
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
-    """Colours by absolute value."""
+    """Colours by absolute value, grey at the bottom: Grafana draws "No data" in that colour."""
+    known = [dashboard.Threshold(value=value, color=color) for value, color in steps]
     return dashboard.ThresholdsConfig(
-        steps=[dashboard.Threshold(value=value, color=color) for value, color in steps]
+        steps=[dashboard.Threshold(value=None, color=UNKNOWN), *known]
     )
 
 
@@ -45,3 +87,18 @@ def mappings(meanings: Meanings) -> list[dashboard.ValueMapping]:
         for index, (value, (name, color)) in enumerate(meanings.items())
     }
     return [dashboard.ValueMap(options=results)] if results else []
+
+
+def by_name(names: Iterable[str]) -> list[dashboard.DashboardFieldConfigSourceOverrides]:
+    """A colour of its own for each of the lines with these names."""
+    return [
+        dashboard.DashboardFieldConfigSourceOverrides(
+            matcher=dashboard.MatcherConfig(id_val="byName", options=name),
+            properties=[
+                dashboard.DynamicConfigValue(
+                    id_val="color", value={"mode": "fixed", "fixedColor": color}
+                )
+            ],
+        )
+        for name, color in zip(names, LINES, strict=False)
+    ]

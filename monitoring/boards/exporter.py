@@ -5,8 +5,9 @@ from __future__ import annotations
 from monitoring.boards import colours, panels, process, traffic, variables
 from monitoring.boards.layout import Board, Defaults, Section, line
 from monitoring.boards.panels import Query, Text, Values
+from monitoring.boards.queries import JOB
 
-_WHO = 'job=~"$job", instance=~"$instance"'
+_WHO = f'{JOB}, instance=~"$instance"'
 _API = f'{_WHO}, account=~"$account"'
 _COUNT = Values("short", low=0, decimals=0)
 _INSTANCE = "{{instance}}"
@@ -60,7 +61,7 @@ def _now() -> Section:
                         "Whether every exporter could load its configuration when it last tried.",
                         alert="FlashbackConfigReloadFailed",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, colours.GOOD),
+                    Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
                     Query(f"min({_own('flashback_exporter_config_last_reload_successful')})"),
                 ),
                 panels.number(
@@ -73,7 +74,7 @@ def _now() -> Section:
                     Query(
                         "count("
                         + _account("flashback_account_paused_until_timestamp_seconds")
-                        + ") or vector(0)"
+                        + f") or 0 * count({_own('flashback_exporter_build_info')})"
                     ),
                 ),
                 panels.number(
@@ -104,7 +105,7 @@ def _polling() -> Section:
                 8,
                 panels.lines(
                     Text(
-                        "Poll lag",
+                        "Poll lag by exporter",
                         "How late the most overdue poll of each exporter is.",
                         alert="FlashbackPollLag",
                     ),
@@ -179,7 +180,7 @@ def _accounts() -> Section:
                         "Whether the newest listing of each account succeeded.",
                         alert="FlashbackDiscoveryFailing",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, colours.GOOD),
+                    Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
                     Query(_account("flashback_account_discovery_up"), "{{account}}"),
                 ),
                 panels.lines(
@@ -209,7 +210,7 @@ def board(_: Defaults) -> Board:
         description="How the exporter does: polling, the API, accounts, shards, the process.",
         variables=(
             variables.datasource(),
-            variables.job(),
+            *variables.where(),
             variables.instance(),
             variables.api_account(),
         ),

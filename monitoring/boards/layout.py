@@ -6,8 +6,9 @@ Panels stand in rows of 24 columns, from left to right; a row is as high as its 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
-from monitoring.boards import links
+from monitoring.boards import links, marks
 from monitoring.boards.sdk import dashboard
 
 COLUMNS = 24
@@ -15,10 +16,11 @@ COLUMNS = 24
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What boards share with the rules; the first two can be changed above a board."""
+    """What boards share with the rules."""
 
     down: str  # statuses, as a regular expression
-    target: str
+    target: float  # the share of time for which a node shall be up
+    job: str  # the matcher of the exporters' targets
     runbook: str  # URL
 
 
@@ -28,19 +30,22 @@ class Line:
 
     height: int
     panels: tuple[dashboard.Panel, ...]
+    shares: tuple[int, ...] = ()  # all alike where there are none
 
     def widths(self) -> list[int]:
         """The columns of each panel; together all of them."""
-        count = len(self.panels)
-        return [COLUMNS * (place + 1) // count - COLUMNS * place // count for place in range(count)]
+        shares = self.shares or (1,) * len(self.panels)
+        ends = [COLUMNS * each // sum(shares) for each in accumulate(shares, initial=0)]
+        return [end - start for start, end in pairwise(ends)]
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and the lines under it."""
+    """A heading and the lines under it; Grafana asks nothing for a collapsed one."""
 
     title: str
     lines: tuple[Line, ...]
+    collapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,41 +69,58 @@ class Board:
             tags=[links.TAG],
             timezone="utc",
             week_start="monday",
-            editable=True,
+            editable=False,
             graph_tooltip=dashboard.DashboardCursorSync.CROSSHAIR,
             time=dashboard.DashboardDashboardTime(from_val=self.since, to="now"),
             refresh=self.refresh,
             links=links.top(runbook),
             templating=dashboard.DashboardDashboardTemplating(list_val=list(self.variables)),
-            annotations=dashboard.AnnotationContainer(list_val=[]),
+            annotations=dashboard.AnnotationContainer(list_val=marks.annotation_queries()),
             panels=_placed(self.sections, runbook),
         )
 
 
-def line(height: int, *panels: dashboard.Panel) -> Line:
+def line(height: int, *panels: dashboard.Panel, shares: tuple[int, ...] = ()) -> Line:
     """Panels side by side."""
-    return Line(height, panels)
+    return Line(height, panels, shares)
 
 
 def _placed(
     sections: tuple[Section, ...], runbook: str
 ) -> list[dashboard.Panel | dashboard.RowPanel]:
     ranked: list[dashboard.Panel | dashboard.RowPanel] = []
-    y = 0
+    count = y = 0
     for section in sections:
-        heading = dashboard.GridPos(h=1, w=COLUMNS, x=0, y=y)
-        ranked.append(
-            dashboard.RowPanel(title=section.title, grid_pos=heading, id_val=len(ranked) + 1)
+        count += 1
+        heading = dashboard.RowPanel(
+            title=section.title,
+            grid_pos=dashboard.GridPos(h=1, w=COLUMNS, x=0, y=y),
+            id_val=count,
+            collapsed=section.collapsed,
         )
+        panels = _in_place(section, y + 1, count, runbook)
+        count += len(panels)
         y += 1
-        for each in section.lines:
-            x = 0
-            for panel, width in zip(each.panels, each.widths(), strict=True):
-                panel.grid_pos = dashboard.GridPos(h=each.height, w=width, x=x, y=y)
-                panel.id_val = len(ranked) + 1
-                for link in panel.links or []:
-                    link.url = f"{runbook}{link.url}"
-                ranked.append(panel)
-                x += width
-            y += each.height
+        if section.collapsed:
+            heading.panels = panels
+            ranked.append(heading)
+        else:
+            ranked += [heading, *panels]
+            y += sum(each.height for each in section.lines)
     return ranked
+
+
+def _in_place(section: Section, y: int, count: int, runbook: str) -> list[dashboard.Panel]:
+    panels: list[dashboard.Panel] = []
+    for each in section.lines:
+        x = 0
+        for panel, width in zip(each.panels, each.widths(), strict=True):
+            panel.grid_pos = dashboard.GridPos(h=each.height, w=width, x=x, y=y)
+            count += 1
+            panel.id_val = count
+            for link in panel.links or []:
+                link.url = f"{runbook}{link.url}"
+            panels.append(panel)
+            x += width
+        y += each.height
+    return panels

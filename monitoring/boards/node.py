@@ -5,22 +5,25 @@ from __future__ import annotations
 from monitoring.boards import colours, links, panels, tables, variables
 from monitoring.boards.layout import Board, Defaults, Section, line
 from monitoring.boards.panels import Query, Text, Values
-from monitoring.boards.queries import LATENCY, Scope, or_zero
+from monitoring.boards.queries import LATENCY, STATUS, Scope
 from monitoring.boards.sdk import dashboard
 
 _HOST = Scope(nodes='bucket_id=~"$bucket", host="$host"')
 _BUCKET = "{{name}} {{ip}}"
 _TO_BUCKET = (links.series_to_bucket(),)
-_UPTIME = Values("percentunit", colours.UPTIMES, low=0, high=1)
 
 _SEEN = _HOST.named(_HOST.node("flashback_node_last_updated_timestamp_seconds"))
-_DOWN = _HOST.named(_HOST.down())
 _TODAY = _HOST.named(_HOST.node("flashback_node_uptime_ratio"))
 _LAST = _HOST.named(_HOST.node("flashback_node_latency_last_seconds"))
 _AVERAGE = _HOST.named(_HOST.node("flashback_node_latency_average_seconds"))
 
 
-def _now() -> Section:
+def _uptime(defaults: Defaults) -> Values:
+    return Values("percentunit", colours.uptimes(defaults.target), low=0, high=1)
+
+
+def _now(defaults: Defaults) -> Section:
+    down = _HOST.named(_HOST.node(STATUS, f'status=~"{defaults.down}"'))
     return Section(
         "Now",
         (
@@ -36,7 +39,7 @@ def _now() -> Section:
                         "Down for buckets", "Buckets that see it down.", alert="FlashbackNodeDown"
                     ),
                     Values("short", colours.NONE_IS_GOOD, decimals=0),
-                    Query(or_zero(f"count(count by (bucket_id) ({_DOWN}))")),
+                    Query(f"sum(max by (bucket_id) ({down}))"),
                 ),
                 panels.number(
                     Text("Latency", "The newest measurement, averaged over the buckets."),
@@ -49,7 +52,7 @@ def _now() -> Section:
                         "The lowest uptime on the newest previous day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
-                    _UPTIME,
+                    _uptime(defaults),
                     Query(f"min({_HOST.named(_HOST.newest_day())})"),
                 ),
                 panels.number(
@@ -58,14 +61,12 @@ def _now() -> Section:
                         "The age of the oldest figures that the API has of it.",
                         alert="FlashbackNodeReportOld",
                     ),
-                    Values(
-                        "s", ((None, colours.GREEN), (900, colours.ORANGE), (3600, colours.RED))
-                    ),
+                    Values("s", colours.ages(900, 3600), decimals=0),
                     Query(f"time() - min({_SEEN})"),
                 ),
                 panels.number(
                     Text("Versions", "How many different software versions run under this host."),
-                    Values("short", ((None, colours.GREEN), (2, colours.ORANGE)), decimals=0),
+                    Values("short", ((1, colours.GOOD), (2, colours.WARNING)), decimals=0),
                     Query(
                         "count(count by (version) ("
                         + _HOST.named(_HOST.node("flashback_node_info", keep="version"))
@@ -73,12 +74,12 @@ def _now() -> Section:
                     ),
                 ),
             ),
-            line(8, _table()),
+            line(8, _table(defaults)),
         ),
     )
 
 
-def _table() -> dashboard.Panel:
+def _table(defaults: Defaults) -> dashboard.Panel:
     keys = "bucket_id, name, ip"
     status = _HOST.named(f"{_HOST.node('flashback_node_status', keep='status')} == 1")
     version = _HOST.named(_HOST.node("flashback_node_info", keep="version"))
@@ -98,11 +99,12 @@ def _table() -> dashboard.Panel:
             "Newest previous day",
             f"max by ({keys}) ({_HOST.named(_HOST.newest_day())})",
             "percentunit",
-            colours.UPTIMES,
+            colours.uptimes(defaults.target),
         ),
         tables.Column("Latency", f"max by ({keys}) ({_LAST})", "s"),
         tables.Column("Reported", f"time() - max by ({keys}) ({_SEEN})", "s"),
         leads={"name": links.row_to_bucket()},
+        meanings={"status": colours.STATUS_NAMES},
     )
 
 
@@ -122,7 +124,7 @@ def _over_time() -> Section:
                         "Uptime of the running day",
                         "Lowest, average and highest over the buckets; starts anew at 00:00 UTC.",
                     ),
-                    Values("percentunit", low=0, high=1),
+                    Values("percentunit", soft_low=0.9, high=1),
                     Query(f"min({_TODAY})", "lowest"),
                     Query(f"avg({_TODAY})", "average"),
                     Query(f"max({_TODAY})", "highest"),
@@ -151,7 +153,7 @@ def _over_time() -> Section:
     )
 
 
-def _previous_days() -> Section:
+def _previous_days(defaults: Defaults) -> Section:
     closed = _HOST.named(_HOST.previous_day(), history=True)
     latency = _HOST.named(_HOST.previous_day(LATENCY), history=True)
     return Section(
@@ -161,16 +163,18 @@ def _previous_days() -> Section:
                 9,
                 panels.days(
                     Text(
-                        "Uptime by bucket",
+                        "Uptime for each bucket",
                         "A cell is a previous day in UTC. All buckets red: the node. One red:"
                         " look at the bucket.",
                         _TO_BUCKET,
                     ),
-                    _UPTIME,
+                    _uptime(defaults),
                     Query(closed, _BUCKET),
                 ),
                 panels.lines(
-                    Text("Latency by bucket", "The average of each previous day.", _TO_BUCKET),
+                    Text(
+                        "Latency for each bucket", "The average of each previous day.", _TO_BUCKET
+                    ),
                     Values("s", low=0),
                     Query(latency, _BUCKET),
                     daily=True,
@@ -188,11 +192,11 @@ def board(defaults: Defaults) -> Board:
         description="One host as all buckets see it.",
         variables=(
             variables.datasource(),
+            *variables.where(),
             variables.account(),
             variables.buckets(),
             variables.host(),
-            variables.down(defaults.down),
         ),
-        sections=(_now(), _over_time(), _previous_days()),
+        sections=(_now(defaults), _over_time(), _previous_days(defaults)),
         since="now-7d",
     )

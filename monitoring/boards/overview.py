@@ -1,196 +1,286 @@
-"""The first page: which nodes are down, which buckets fail and why, how the last weeks were."""
+"""The first page: what fires, what is down, where, and since when; then how the last weeks were.
+
+It is open on many screens: all that is asked of every bucket over time asks for recorded series.
+"""
 
 from __future__ import annotations
 
 from monitoring.boards import colours, links, panels, tables, variables
-from monitoring.boards.layout import Board, Defaults, Section, line
+from monitoring.boards.layout import Board, Defaults, Line, Section, line
 from monitoring.boards.panels import Query, Text, Values
-from monitoring.boards.queries import Scope, or_zero
+from monitoring.boards.queries import (
+    ACCOUNT,
+    INFO,
+    Scope,
+    down_now,
+    info,
+    named,
+    recorded_bucket,
+    select,
+)
 
-_ALL = Scope()
+_ALL = Scope("", "")
 _COUNT = Values("short", decimals=0)
 _BAD = Values("short", colours.NONE_IS_GOOD, decimals=0)
 _LATENCY = Values("s", low=0)
-_DAYS = Values("percentunit", colours.UPTIMES, low=0, high=1)
+_DAYS = (7, 30, 90)
 
-_FAILING = (
-    f"({_ALL.bucket('flashback_bucket_failing', keep='reason')} == 1)"
-    f" and on (bucket_id) ({_ALL.bucket('flashback_bucket_up')} == 0)"
+_POINTS = 288
+"""Of a graph, at most: one in five minutes of a day."""
+
+_ALERTS = 'alertname=~"Flashback.+", account=~"$account|"'
+"""Alerts of the chosen accounts, and those that are about none."""
+
+_ALERT = "alertname, severity, account, bucket_id, host, ip"
+_STATE = 'alertstate="firing"'
+_FIRING = f"max by ({_ALERT}) ({select('ALERTS', _ALERTS, _STATE)})"
+_SINCE = f"min by ({_ALERT}) ({select('ALERTS_FOR_STATE', _ALERTS)}) and {_FIRING}"
+
+_CHOSEN = f"max by (bucket_id) ({select(INFO, ACCOUNT)})"
+_FAILING = _ALL.bucket("flashback_bucket_failing", keep="reason")
+_LAST_GOOD = _ALL.bucket("flashback_bucket_last_success_timestamp_seconds")
+_DOWN = f"{down_now()} > 0"
+_DOWN_SINCE = (
+    "min by (account, ip, host) ("
+    + select("ALERTS_FOR_STATE", 'alertname="FlashbackNodeDown"', ACCOUNT)
+    + ")"
 )
-_SINCE = f"time() - {_ALL.bucket('flashback_bucket_last_success_timestamp_seconds')}"
-_BUCKETS_DOWN = f"count by (ip, host) ({_ALL.named(_ALL.down())})"
+
+_UPTIME = "flashback_node_uptime_previous_day_ratio"
+_BUDGET = "flashback_node_error_budget:remaining30d"
+_WORST_BUCKETS = f"bottomk(20, {named(recorded_bucket(f'{_UPTIME}:avg30d'))})"
+_NODES_HERE = f"max by (ip, host) ({select('node:flashback_node_down:avg', ACCOUNT)})"
 
 
-def _counts() -> Section:
-    seen = _ALL.named(_ALL.node("flashback_node_last_updated_timestamp_seconds"))
-    failing = _ALL.named(f"{_ALL.bucket('flashback_bucket_up')} == bool 0")
-    return Section(
-        "Now",
-        (
-            line(
-                4,
-                panels.number(
-                    Text("Buckets", "How many buckets the exporters poll."),
-                    _COUNT,
-                    Query(f"count({_ALL.info()})"),
-                ),
-                panels.number(
-                    Text(
-                        "Failing buckets",
-                        "Buckets whose newest poll failed, or whose readings are stale. It says"
-                        " nothing about their nodes.",
-                        alert="FlashbackBucketFailing",
-                    ),
-                    _BAD,
-                    Query(f"sum({failing})"),
-                ),
-                panels.number(
-                    Text("Nodes", "Different nodes (ip and host) over all chosen buckets."),
-                    _COUNT,
-                    Query(f"count(count by (ip, host) ({seen}))"),
-                ),
-                panels.number(
-                    Text(
-                        "Nodes down",
-                        "Nodes that at least one chosen bucket sees down.",
-                        alert="FlashbackNodeDown",
-                    ),
-                    _BAD,
-                    Query(or_zero(f"count({_BUCKETS_DOWN})")),
-                ),
-                panels.number(
-                    Text(
-                        "Worst previous day",
-                        "The lowest uptime of any node on the newest previous day, in UTC.",
-                        alert="FlashbackNodeClosedDayUnderTarget",
-                    ),
-                    _DAYS,
-                    Query(f"min({_ALL.named(_ALL.newest_day())})"),
-                ),
-                panels.number(
-                    Text(
-                        "Oldest good poll",
-                        "For how long the bucket that was not read for the longest was not read.",
-                    ),
-                    Values(
-                        "s", ((None, colours.GREEN), (300, colours.ORANGE), (3600, colours.RED))
-                    ),
-                    Query(f"max({_ALL.named(_SINCE)})"),
-                ),
+def _counts(defaults: Defaults) -> Line:
+    up = select("up", defaults.job)
+    failing = named(f"{_ALL.bucket('flashback_bucket_up')} == bool 0")
+    over_budget = named(f"{recorded_bucket(_BUDGET)} < bool 0")
+    return line(
+        4,
+        panels.number(
+            Text("Firing alerts", "Of the exporter's rules, for the chosen accounts."),
+            _BAD,
+            Query(f"count({_FIRING}) or 0 * count({_CHOSEN})"),
+        ),
+        panels.number(
+            Text(
+                "Exporters down",
+                "Targets of the exporter's job that did not answer the newest scrape. No data:"
+                " Prometheus has no such target.",
+                alert="FlashbackExporterDown",
             ),
+            _BAD,
+            Query(f"count({up}) - sum({up})"),
+        ),
+        panels.number(
+            Text(
+                "Failing buckets",
+                "Buckets whose newest poll failed, or whose readings are stale. It says nothing"
+                " about their nodes.",
+                alert="FlashbackBucketFailing",
+            ),
+            _BAD,
+            Query(f"sum({failing})"),
+        ),
+        panels.number(
+            Text(
+                "Nodes down",
+                "Nodes (ip and host) that at least one bucket sees down.",
+                alert="FlashbackNodeDown",
+            ),
+            _BAD,
+            Query(f"sum({down_now('ip, host')} > bool 0)"),
+        ),
+        panels.number(
+            Text(
+                "Oldest reading",
+                "The age of the last good poll of the bucket that was not read for the longest.",
+                alert="FlashbackBucketFailing",
+            ),
+            Values("s", colours.ages(300, 3600), decimals=0),
+            Query(f"time() - min({named(_LAST_GOOD)})"),
+        ),
+        panels.number(
+            Text(
+                "Buckets over budget",
+                "Buckets that in 30 previous days lost more than the target allows.",
+                alert="FlashbackNodeClosedDayUnderTarget",
+            ),
+            _BAD,
+            Query(f"sum({over_budget})"),
+        ),
+        panels.number(
+            Text("Buckets", "How many buckets the exporters poll."),
+            _COUNT,
+            Query(f"count({_CHOSEN})"),
+        ),
+        panels.number(
+            Text("Nodes", "Different nodes (ip and host) that have a status."),
+            _COUNT,
+            Query(f"count({down_now('ip, host')})"),
         ),
     )
 
 
-def _trouble() -> Section:
-    return Section(
-        "Trouble",
-        (
-            line(
-                9,
-                tables.rows(
-                    Text(
-                        "Nodes down",
-                        "One row per node, with the number of buckets that see it down,"
-                        " out of those that it serves.",
-                        alert="FlashbackNodeDown",
-                    ),
-                    {"host": "Host", "ip": "IP"},
-                    tables.Column("Down for buckets", _BUCKETS_DOWN),
-                    tables.Column(
-                        "Of buckets",
-                        "count by (ip, host) ("
-                        + _ALL.named(_ALL.node("flashback_node_status", 'status="UNKNOWN"'))
-                        + f") and on (ip, host) {_BUCKETS_DOWN}",
-                    ),
-                    leads={"host": links.row_to_node()},
-                ),
-                tables.rows(
-                    Text(
-                        "Failing buckets and why",
-                        "The reason of the newest failure and the time since the last good poll;"
-                        " none where there never was one. docs/metrics.md explains each reason.",
-                        alert="FlashbackBucketFailing",
-                    ),
-                    {
-                        "name": "Bucket",
-                        "bucket_id": "Bucket id",
-                        "account": "Account",
-                        "reason": "Reason",
-                    },
-                    tables.Column("Failing", _ALL.named(_FAILING), hidden=True),
-                    tables.Column(
-                        "Since good poll",
-                        _ALL.named(f"({_SINCE}) * on (bucket_id) group_right () ({_FAILING})"),
-                        "s",
-                    ),
-                    leads={"name": links.row_to_bucket()},
-                ),
+def _alerts() -> Line:
+    of_bucket = f"({_SINCE}) * on (bucket_id) group_left (name) {info()}"
+    since = f"({of_bucket} or (({_SINCE}) unless on (bucket_id) {info()}))"
+    return line(
+        8,
+        tables.rows(
+            Text(
+                "What fires, and since when",
+                "Since when the condition of each alert has held; it fires once that lasted for"
+                " as long as the rule says. The runbook has a section for each.",
             ),
-            line(
-                7,
-                panels.lines(
-                    Text(
-                        "Nodes down",
-                        "Different nodes that at least one bucket sees down.",
-                        alert="FlashbackNodeDown",
-                    ),
-                    Values("short", low=0, decimals=0),
-                    Query(or_zero(f"count({_BUCKETS_DOWN})"), "nodes down"),
-                ),
-                panels.lines(
-                    Text("Failing buckets by reason", "Buckets whose newest poll failed, by why."),
-                    Values("short", low=0, decimals=0),
-                    Query(f"count by (reason) ({_ALL.named(_FAILING)})", "{{reason}}"),
-                    stacked=True,
-                ),
-            ),
+            {
+                "severity": "Severity",
+                "alertname": "Alert",
+                "name": "Bucket",
+                "bucket_id": "Bucket id",
+                "host": "Host",
+                "ip": "IP",
+                "account": "Account",
+            },
+            tables.Column("For", f"time() - {since}", "s"),
+            tables.Column("Since", f"{since} * 1000", "dateTimeAsIso"),
+            leads={"name": links.row_to_bucket(), "host": links.row_to_node()},
+            meanings={"severity": colours.SEVERITIES},
+            by=("For", True),
+            none="No alert fires, if Prometheus has the rules",
         ),
     )
 
 
-def _weeks() -> Section:
-    closed = _ALL.named(_ALL.previous_day(), history=True)
-    how = (
-        " A cell is a previous day in UTC, of the last 4 weeks whatever is chosen above. Today is"
-        " not there, as its figures still change; days that were backfilled are."
+def _down() -> Line:
+    down_since = f"({_DOWN_SINCE} and on (account, ip, host) {_DOWN})"
+    last_good = named(f"{_LAST_GOOD} * on (bucket_id) group_right () ({_FAILING})")
+    return line(
+        8,
+        tables.rows(
+            Text(
+                "Which nodes are down",
+                "One row per node and account, with the share of the account's buckets on that"
+                " node that see it down.",
+                alert="FlashbackNodeDown",
+            ),
+            {"host": "Host", "ip": "IP", "account": "Account"},
+            tables.Column("Of its buckets", _DOWN, "percentunit"),
+            tables.Column("For", f"time() - {down_since}", "s"),
+            tables.Column("Since", f"{down_since} * 1000", "dateTimeAsIso"),
+            leads={"host": links.row_to_node()},
+            by=("For", True),
+            none="No node is down, if there are nodes",
+        ),
+        tables.rows(
+            Text(
+                "Which buckets fail, and why",
+                "The reason of the newest failure and the last good poll; none where there never"
+                " was one. docs/metrics.md explains each reason.",
+                alert="FlashbackBucketFailing",
+            ),
+            {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account", "reason": "Reason"},
+            tables.Column("Failing", named(_FAILING), hidden=True),
+            tables.Column("For", f"time() - {last_good}", "s"),
+            tables.Column("Last good poll", f"{last_good} * 1000", "dateTimeAsIso"),
+            leads={"name": links.row_to_bucket()},
+            by=("For", True),
+            none="No bucket fails, if there are buckets",
+        ),
     )
+
+
+def _over_time() -> Line:
+    return line(
+        7,
+        panels.lines(
+            Text(
+                "Nodes down over time",
+                "Different nodes that at least one bucket saw down.",
+                alert="FlashbackNodeDown",
+            ),
+            Values("short", low=0, decimals=0),
+            Query(f"sum({down_now('ip, host')} > bool 0)", "nodes down"),
+            points=_POINTS,
+        ),
+        panels.lines(
+            Text("Failing buckets by reason", "Buckets whose newest poll failed, by why."),
+            Values("short", low=0, decimals=0),
+            Query(f"count by (reason) ({_FAILING} and on (bucket_id) {_CHOSEN})", "{{reason}}"),
+            stacked=True,
+            points=_POINTS,
+        ),
+    )
+
+
+def _weeks(defaults: Defaults) -> Section:
+    steps = colours.uptimes(defaults.target)
+    of_buckets = {f"{days} days": recorded_bucket(f"{_UPTIME}:avg{days}d") for days in _DAYS}
+    of_hosts = {f"{days} days": _of_hosts(f"{_UPTIME}:avg{days}d") for days in _DAYS}
+    how = " Over the previous days in UTC for which there are figures; today does not count."
     return Section(
         "Previous days",
         (
             line(
-                12,
-                panels.days(
+                11,
+                tables.rows(
                     Text(
                         "Uptime by bucket",
-                        "Each bucket's worst node." + how,
-                        (links.series_to_bucket(),),
+                        "The mean over a bucket's nodes, of the 20 buckets with the lowest in 30"
+                        " days." + how,
                     ),
-                    _DAYS,
-                    Query(f"min by (bucket_id, name) ({closed})", "{{name}}"),
-                    since="28d",
+                    {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
+                    *[
+                        tables.Column(title, _of_the_worst(expr), "percentunit", steps)
+                        for title, expr in of_buckets.items()
+                    ],
+                    tables.Column(
+                        "Budget left",
+                        _of_the_worst(recorded_bucket(_BUDGET)),
+                        "percentunit",
+                        colours.BUDGET,
+                    ),
+                    leads={"name": links.row_to_bucket()},
+                    by=("30 days", False),
                 ),
-                panels.days(
+                tables.rows(
                     Text(
                         "Uptime by host",
-                        "Each host's uptime for the bucket that saw it worst." + how,
-                        (links.series_to_node(),),
+                        "The mean over the buckets on a host; of several addresses the lowest."
+                        + how,
                     ),
-                    _DAYS,
-                    Query(f"min by (host) ({closed})", "{{host}}"),
-                    since="28d",
+                    {"host": "Host"},
+                    *[
+                        tables.Column(title, expr, "percentunit", steps)
+                        for title, expr in of_hosts.items()
+                    ],
+                    tables.Column("Budget left", _of_hosts(_BUDGET), "percentunit", colours.BUDGET),
+                    leads={"host": links.row_to_node()},
+                    by=("30 days", False),
                 ),
+                shares=(7, 5),
             ),
         ),
     )
 
 
+def _of_the_worst(expr: str) -> str:
+    return f"({named(expr)}) and on (bucket_id) {_WORST_BUCKETS}"
+
+
+def _of_hosts(record: str) -> str:
+    """A record of nodes, which has no account, of the nodes of the chosen accounts."""
+    nodes = f"max by (ip, host) ({select(f'node:{record}')})"
+    return f"min by (host) ({nodes} and on (ip, host) {_NODES_HERE})"
+
+
 def _latency() -> Section:
-    last = _ALL.named(_ALL.node("flashback_node_latency_last_seconds"))
-    average = _ALL.named(_ALL.node("flashback_node_latency_average_seconds"))
+    last = named(_ALL.node("flashback_node_latency_last_seconds"))
+    average = named(_ALL.node("flashback_node_latency_average_seconds"))
     link = (links.series_to_node(),)
     return Section(
-        "Latency",
+        "Latency: opening this asks Prometheus for every node of every bucket",
         (
             line(
                 9,
@@ -202,6 +292,7 @@ def _latency() -> Section:
                     ),
                     _LATENCY,
                     Query(f"avg by (host) ({last})", "{{host}}"),
+                    points=_POINTS,
                 ),
                 panels.lines(
                     Text(
@@ -212,24 +303,22 @@ def _latency() -> Section:
                     ),
                     _LATENCY,
                     Query(f"max by (host) ({average})", "{{host}}"),
+                    points=_POINTS,
                 ),
             ),
         ),
+        collapsed=True,
     )
 
 
 def board(defaults: Defaults) -> Board:
     """The overview."""
+    now = Section("Now", (_counts(defaults), _alerts(), _down(), _over_time()))
     return Board(
         name="overview",
         title="Flashback / Overview",
-        description="Nodes and buckets of Flashback at a glance, and previous days.",
-        variables=(
-            variables.datasource(),
-            variables.account(),
-            variables.buckets(),
-            variables.down(defaults.down),
-        ),
-        sections=(_counts(), _trouble(), _weeks(), _latency()),
+        description="What fires, what is down and since when, and how the last weeks were.",
+        variables=(variables.datasource(), *variables.where(), variables.account()),
+        sections=(now, _weeks(defaults), _latency()),
         since="now-24h",
     )

@@ -44,6 +44,7 @@ class Values:
     low: float | None = None
     high: float | None = None
     decimals: int | None = None
+    soft_low: float | None = None  # the axis begins here, or below where values are
     none: str | None = None  # what stands there where there is nothing
 
 
@@ -58,11 +59,20 @@ class Text:
 
 
 def lines(
-    text: Text, values: Values, *queries: Query, daily: bool = False, stacked: bool = False
+    text: Text,
+    values: Values,
+    *queries: Query,
+    daily: bool = False,
+    stacked: bool = False,
+    points: int | None = None,
 ) -> dashboard.Panel:
-    """Values over time; `daily` has one point a day."""
+    """Values over time, at most so many points; `daily` has one point a day.
+
+    Lines whose names are known beforehand have colours that all can tell apart.
+    """
     custom = timeseries.FieldConfig(
-        line_width=1,
+        line_width=2,
+        axis_soft_min=values.soft_low,
         fill_opacity=20 if stacked else 5,
         show_points=common.VisibilityMode.ALWAYS if daily else common.VisibilityMode.AUTO,
         span_nulls=False,
@@ -73,14 +83,24 @@ def lines(
     options = timeseries.Options(legend=_legend(), tooltip=_tooltip())
     color = dashboard.FieldColor(mode=dashboard.FieldColorModeId.PALETTE_CLASSIC)
     made = _panel("timeseries", text, values, queries, options=options, custom=custom, color=color)
+    made.max_data_points = points
+    known = [each.legend for each in queries if each.legend and "{{" not in each.legend]
+    if made.field_config is not None:
+        made.field_config.overrides = colours.by_name(known)
     return _daily(made) if daily else made
 
 
 def number(text: Text, values: Values, *queries: Query, name_only: bool = False) -> dashboard.Panel:
-    """The newest value, large; `name_only` shows what the series is called instead."""
+    """The newest value, large; `name_only` shows what the series is called instead.
+
+    A value that is good or bad fills the panel with its colour.
+    """
+    judged = values.steps != colours.PLAIN
     options = stat.Options(
         graph_mode=common.BigValueGraphMode.NONE,
-        color_mode=common.BigValueColorMode.VALUE,
+        color_mode=common.BigValueColorMode.BACKGROUND_SOLID
+        if judged
+        else common.BigValueColorMode.NONE,
         text_mode=common.BigValueTextMode.NAME if name_only else common.BigValueTextMode.AUTO,
         reduce_options=_newest(),
     )

@@ -18,6 +18,7 @@ def sections(who: str) -> tuple[Section, ...]:
 def _builds(who: str) -> Section:
     build = "instance, version, revision, python_version"
     ordinal = "instance, shard_ordinal"
+    dropped = f"flashback_exporter_log_lines_dropped_total{{{who}}}"
     reloaded = "flashback_exporter_config_last_reload_success_timestamp_seconds"
     return Section(
         "Shards and configuration",
@@ -26,7 +27,7 @@ def _builds(who: str) -> Section:
                 8,
                 tables.rows(
                     Text(
-                        "Exporters",
+                        "Builds, shards and configurations",
                         "Each exporter's build, its shard, its buckets and its configuration. Every"
                         " ordinal below the number of shards must be there, and all must agree on"
                         " that number.",
@@ -53,12 +54,12 @@ def _builds(who: str) -> Section:
                     tables.Column(
                         "Configuration",
                         _own("flashback_exporter_config_last_reload_successful", who),
-                        meanings=colours.GOOD,
+                        meanings=colours.SUCCESS,
                     ),
                     tables.Column("Loaded", f"time() - {_own(reloaded, who)}", "s"),
                     tables.Column(
                         "Log lines dropped",
-                        _own("flashback_exporter_log_lines_dropped_total", who),
+                        f"sum by (instance) (increase({dropped}[$__range]))",
                     ),
                 ),
             ),
@@ -83,12 +84,12 @@ def _builds(who: str) -> Section:
                 ),
                 panels.states(
                     Text(
-                        "Configuration",
+                        "Configuration over time",
                         "Whether the newest attempt to load it succeeded; the one before is at work"
                         " where it did not.",
                         alert="FlashbackConfigReloadFailed",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, colours.GOOD),
+                    Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
                     Query(_own("flashback_exporter_config_last_reload_successful", who), _INSTANCE),
                 ),
             ),

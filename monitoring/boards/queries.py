@@ -1,73 +1,96 @@
 """The PromQL that the boards share: each expression reduced over what a scrape adds.
 
 Two replicas, a replaced pod or a moved shard show the same node twice; `max by` makes it one again
-before anything is counted or joined. Units and colours are not decided here.
+before anything is counted or joined. What covers all buckets asks for recorded series. Nothing
+invents a 0: where nobody exports, there is no data. Units and colours are not decided here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-IS_DOWN = 'status=~"$down"'
-"""What chooses the statuses that count as down; at first they are the rules' own."""
+JOB = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job"'
+"""What every selector has. Rules keep `job` and `namespace`; `cluster` may be nowhere."""
+
+ACCOUNT = 'account=~"$account"'
 
 STATUS = "flashback_node_status"
 UPTIME = "flashback_node_uptime_previous_day_ratio"
 LATENCY = "flashback_node_latency_average_previous_day_seconds"
-
-CLOSED = "[23h30m] offset -2d"
-"""From 00:00 UTC of a day, the time in which its final figures are shown: the day after it.
-
-Half an hour is left out at the start, in which the figures of the day before may still be there.
-"""
 
 NEWEST = "[90m]"
 """Long enough to bridge the hour after midnight in which a bucket has no previous day to show."""
 
 NODE = "bucket_id, ip, host"
 
+INFO = "bucket:flashback_bucket_info:max"
+DOWN = "node:flashback_node_down:avg"
+
+
+def select(series: str, *matchers: str) -> str:
+    """A selector of the exporters that are chosen above the board."""
+    return f"{series}{{{', '.join(filter(None, (JOB, *matchers)))}}}"
+
+
+def info(*matchers: str, window: str = "") -> str:
+    """One series per chosen bucket, with its name and account.
+
+    One even where two replicas disagree about the name, as they may while they reload.
+    """
+    chosen = select(INFO, ACCOUNT, *matchers)
+    series = f"last_over_time({chosen}{window})" if window else chosen
+    return f"topk by (bucket_id) (1, max by (bucket_id, name, account) ({series}))"
+
+
+def named(expression: str, *matchers: str, window: str = "") -> str:
+    """An expression by bucket, of the chosen accounts, with the bucket's name."""
+    found = info(*matchers, window=window)
+    return f"({expression}) * on (bucket_id) group_left (name, account) {found}"
+
+
+def recorded_bucket(record: str) -> str:
+    """A recorded series of buckets, once per bucket."""
+    return f"max by (bucket_id) ({select(f'bucket:{record}')})"
+
+
+def recorded_node(record: str, labels: str = "account, ip, host") -> str:
+    """A recorded series of the nodes of the chosen accounts, once per node."""
+    return f"max by ({labels}) ({select(f'node:{record}', ACCOUNT)})"
+
+
+def down_now(labels: str = "account, ip, host") -> str:
+    """Of each node, for which share of its buckets it is down; 0 where it is well."""
+    return recorded_node("flashback_node_down:avg", labels)
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a board's variables choose: matchers for series with buckets, and with nodes."""
+    """Buckets and nodes of a board that shows one bucket or one host, from raw series."""
 
     buckets: str = 'bucket_id=~"$bucket"'
     nodes: str = 'bucket_id=~"$bucket"'
 
-    def info(self, window: str = "") -> str:
-        """One series per chosen bucket, with its name and account.
-
-        One even where two replicas disagree about the name, as they may while they reload.
-        """
-        chosen = f'flashback_bucket_info{{account=~"$account", {self.buckets}}}'
-        series = f"last_over_time({chosen}{window})" if window else chosen
-        return f"topk by (bucket_id) (1, max by (bucket_id, name, account) ({series}))"
-
     def named(self, expression: str, *, history: bool = False) -> str:
-        """An expression by bucket, of the chosen accounts, with the bucket's name.
+        """An expression by bucket, with the bucket's name.
 
         `history` takes today's names also for days of which there are none, such as backfilled
         ones.
         """
-        info = self.info("[25h] offset -1d @ end()" if history else "")
-        return f"({expression}) * on (bucket_id) group_left (name, account) {info}"
+        window = "[25h] offset -1d @ end()" if history else ""
+        return named(expression, self.buckets, window=window)
 
     def bucket(self, metric: str, matchers: str = "", keep: str = "") -> str:
         """A bucket's metric, once per bucket (and per label of `keep`)."""
         labels = ", ".join(filter(None, ["bucket_id", keep]))
-        return f"max by ({labels}) ({metric}{{{_and(self.buckets, matchers)}}})"
+        return f"max by ({labels}) ({select(metric, self.buckets, matchers)})"
 
     def node(self, metric: str, matchers: str = "", window: str = "", keep: str = "") -> str:
         """A node's metric, once per bucket and node; with a window, its newest value therein."""
-        series = f"{metric}{{{_and(self.nodes, matchers)}}}"
+        series = select(metric, self.nodes, matchers)
         if window:
             series = f"last_over_time({series}{window})"
         labels = ", ".join(filter(None, [NODE, keep]))
         return f"max by ({labels}) ({series})"
-
-    def down(self) -> str:
-        """The nodes of each bucket that are down, and no others."""
-        return f"{self.node(STATUS, IS_DOWN)} == 1"
 
     def status_code(self) -> str:
         """A node's status as a number: see `colours.STATUSES`; of several the worst."""
@@ -80,24 +103,18 @@ class Scope:
         return " or ".join([*worst, f"{online} == 1"])
 
     def previous_day(self, metric: str = UPTIME) -> str:
-        """Of each day, asked for at its 00:00 UTC, the final figure of each node."""
-        return self.node(metric, window=CLOSED)
+        """Of each day, asked for at its 00:00 UTC, the final figure of each node.
+
+        Like the recording rules: the last half hour in which it is shown, which is that of the
+        next day, and as long as that lies ahead or has nothing, the time from 01:30 to 02:00.
+        """
+        late, early = (self.node(metric, window=f"[30m] offset -{ahead}") for ahead in _SHOWN)
+        return f"({late} or {early})"
 
     def newest_day(self, metric: str = UPTIME) -> str:
         """The newest previous day's figure of each node."""
         return self.node(metric, window=NEWEST)
 
-    def down_share(self, window: str) -> str:
-        """Which share of a window each node was seen down."""
-        series = f"{STATUS}{{{_and(self.nodes, IS_DOWN)}}}"
-        shares = f"max by ({NODE}, status) (avg_over_time({series}[{window}]))"
-        return f"sum by ({NODE}) ({shares})"
 
-
-def or_zero(expression: str) -> str:
-    """A count that is 0 where there is nothing to count."""
-    return f"({expression}) or vector(0)"
-
-
-def _and(*matchers: str) -> str:
-    return ", ".join(filter(None, matchers))
+_SHOWN = ("2d", "26h")
+"""The ends of the two half hours, from the start of the day that the figures belong to."""

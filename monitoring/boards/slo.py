@@ -3,109 +3,105 @@
 from __future__ import annotations
 
 from monitoring.boards import colours, links, panels, tables, variables
-from monitoring.boards.layout import Board, Defaults, Section, line
+from monitoring.boards.layout import Board, Defaults, Line, Section, line
 from monitoring.boards.panels import Query, Text, Values
-from monitoring.boards.queries import Scope
+from monitoring.boards.queries import Scope, down_now, named, recorded_bucket, recorded_node
 
-_ALL = Scope()
-_CLOSED = _ALL.previous_day()
-_NAMED = _ALL.named(_CLOSED, history=True)
-_UPTIME = Values("percentunit", colours.UPTIMES, high=1)
-_LEFT = Values("percentunit", colours.BUDGET, high=1)
+_ALL = Scope("", "")
 _WINDOWS = ("1h", "6h", "1d", "3d")
 
-_MEAN = _ALL.named(f"avg by (bucket_id) (avg_over_time(({_CLOSED})[$__range:1d]))")
-_UNDER = _ALL.named(f"sum by (bucket_id) (sum_over_time(({_CLOSED} < bool $target)[$__range:1d]))")
-_WORST = _ALL.named(f"min by (bucket_id) (min_over_time(({_CLOSED})[$__range:1d]))")
+_UPTIME = "flashback_node_uptime_previous_day_ratio"
+_MEAN = recorded_bucket(f"{_UPTIME}:avg${{days}}d")
+_COUNT = recorded_bucket(f"{_UPTIME}:count${{days}}d")
+_LEFT = f"1 - {_COUNT} * (1 - {_MEAN}) / ($days * (1 - $target))"
+_CLOSED = named(_ALL.previous_day(), window="[25h] offset -1d @ end()")
 
-
-def _left(uptime: str) -> str:
-    return f"1 - (1 - {uptime}) / (1 - $target)"
+_OVER = " Over so many previous days as are chosen above, as far as there are figures."
 
 
 def _burn(window: str) -> str:
-    return _ALL.named(f"avg by (bucket_id) ({_ALL.down_share(window)}) / (1 - $target)")
+    """How fast nodes burn the budget, of those that are there now."""
+    down = recorded_node(f"flashback_node_down:avg{window}")
+    return f"({down} / (1 - $target)) and on (account, ip, host) {down_now()}"
 
 
-def _range() -> Section:
-    range_note = " Over the previous days in the time range chosen above."
+def _counts(defaults: Defaults) -> Line:
+    return line(
+        4,
+        panels.number(
+            Text("Mean uptime", "Of all buckets." + _OVER),
+            Values("percentunit", colours.uptimes(defaults.target), decimals=3),
+            Query(f"avg({named(_MEAN)})"),
+        ),
+        panels.number(
+            Text(
+                "Mean error budget left",
+                "Of what the target allows to be lost in these days; below 0 it is overspent."
+                + _OVER,
+            ),
+            Values("percentunit", colours.BUDGET, decimals=1),
+            Query(f"avg({named(_LEFT)})"),
+        ),
+        panels.number(
+            Text(
+                "Buckets over budget",
+                "Buckets that lost more than the target allows." + _OVER,
+            ),
+            Values("short", colours.NONE_IS_GOOD, decimals=0),
+            Query(f"sum({named(f'({_LEFT}) < bool 0')})"),
+        ),
+        panels.number(
+            Text(
+                "Under target, newest day",
+                "Nodes, counted per bucket, below the target on the newest previous day.",
+                alert="FlashbackNodeClosedDayUnderTarget",
+            ),
+            Values("short", colours.NONE_IS_GOOD, decimals=0),
+            Query(f"sum({named(_ALL.newest_day())} < bool $target)"),
+        ),
+    )
+
+
+def _previous_days(defaults: Defaults) -> Section:
+    steps = colours.uptimes(defaults.target)
     return Section(
         "Previous days",
         (
-            line(
-                4,
-                panels.number(
-                    Text("Mean uptime", "Of all buckets and nodes." + range_note),
-                    Values("percentunit", colours.UPTIMES, decimals=3),
-                    Query(f"avg({_MEAN})"),
-                ),
-                panels.number(
-                    Text(
-                        "Error budget left",
-                        "Of what the target allows to be lost; below 0 it is overspent."
-                        + range_note,
-                    ),
-                    _LEFT,
-                    Query(_left(f"avg({_MEAN})")),
-                ),
-                panels.number(
-                    Text(
-                        "Node days under target",
-                        "Previous days, counted per bucket and node, below the target."
-                        + range_note,
-                        alert="FlashbackNodeClosedDayUnderTarget",
-                    ),
-                    Values("short", colours.NONE_IS_GOOD, decimals=0),
-                    Query(f"sum({_UNDER})"),
-                ),
-                panels.number(
-                    Text(
-                        "Buckets over budget",
-                        "Buckets that lost more than the target allows." + range_note,
-                    ),
-                    Values("short", colours.NONE_IS_GOOD, decimals=0),
-                    Query(f"sum({_left(_MEAN)} < bool 0)"),
-                ),
-                panels.number(
-                    Text(
-                        "Under target, newest day",
-                        "Nodes, counted per bucket, below the target on the newest previous day.",
-                    ),
-                    Values("short", colours.NONE_IS_GOOD, decimals=0),
-                    Query(f"sum({_ALL.named(_ALL.newest_day())} < bool $target)"),
-                ),
-            ),
-            line(
-                9,
-                tables.rows(
-                    Text("Buckets", "Each bucket against the target." + range_note),
-                    {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
-                    tables.Column("Mean uptime", _MEAN, "percentunit", colours.UPTIMES),
-                    tables.Column("Worst node day", _WORST, "percentunit", colours.UPTIMES),
-                    tables.Column("Node days under target", _UNDER),
-                    tables.Column("Budget left", _left(_MEAN), "percentunit", colours.BUDGET),
-                    leads={"name": links.row_to_bucket()},
-                ),
-            ),
+            _counts(defaults),
             line(
                 10,
+                tables.rows(
+                    Text(
+                        "Buckets against the target", "Each bucket's mean over its nodes." + _OVER
+                    ),
+                    {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
+                    tables.Column("Uptime", named(_MEAN), "percentunit", steps),
+                    tables.Column("Days known", named(_COUNT), "none"),
+                    tables.Column("Budget left", named(_LEFT), "percentunit", colours.BUDGET),
+                    leads={"name": links.row_to_bucket()},
+                    by=("Budget left", False),
+                ),
                 panels.days(
                     Text(
                         "Uptime by bucket",
-                        "The mean over a bucket's nodes; a cell is a previous day in UTC.",
+                        "The mean over a bucket's nodes; a cell is a previous day in UTC, in the"
+                        " time range chosen above.",
                         (links.series_to_bucket(),),
                     ),
-                    _UPTIME,
-                    Query(f"avg by (bucket_id, name) ({_NAMED})", "{{name}}"),
+                    Values("percentunit", steps, low=0, high=1),
+                    Query(f"avg by (bucket_id, name) ({_CLOSED})", "{{name}}"),
                 ),
+            ),
+            line(
+                7,
                 panels.lines(
                     Text(
-                        "Node days under target",
+                        "Nodes under target by day",
                         "How many nodes, counted per bucket, were below the target that day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
                     Values("short", low=0, decimals=0),
-                    Query(f"sum by (account) ({_NAMED} < bool $target)", "{{account}}"),
+                    Query(f"sum by (account) ({_CLOSED} < bool $target)", "{{account}}"),
                     daily=True,
                 ),
             ),
@@ -126,8 +122,8 @@ def _observed() -> Section:
                 9,
                 panels.lines(
                     Text(
-                        "Burn by window",
-                        "The mean over all buckets. " + what,
+                        "Burn over time",
+                        "The mean over all nodes. " + what,
                         alert="FlashbackNodeErrorBudgetBurn1h",
                     ),
                     Values("short", colours.BURN, low=0),
@@ -136,28 +132,27 @@ def _observed() -> Section:
                 panels.bars(
                     Text(
                         "Burn now",
-                        "The mean over all buckets. " + what,
+                        "The mean over all nodes. " + what,
                         alert="FlashbackNodeErrorBudgetBurn1h",
                     ),
                     Values("short", colours.BURN, low=0),
                     *[Query(f"avg({_burn(window)})", window) for window in _WINDOWS],
                 ),
-            ),
-            line(
-                9,
                 tables.rows(
                     Text(
-                        "Burn by bucket",
-                        "Each bucket's mean over its nodes. " + what,
+                        "Burn by node",
+                        "The mean over a node's buckets. " + what,
                         alert="FlashbackNodeErrorBudgetBurn1d",
                     ),
-                    {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
+                    {"host": "Host", "ip": "IP", "account": "Account"},
                     *[
                         tables.Column(window, _burn(window), "short", colours.BURN)
                         for window in _WINDOWS
                     ],
-                    leads={"name": links.row_to_bucket()},
+                    leads={"host": links.row_to_node()},
+                    by=("1d", True),
                 ),
+                shares=(6, 5, 13),
             ),
         ),
     )
@@ -171,12 +166,12 @@ def board(defaults: Defaults) -> Board:
         description="Previous days against a target, error budgets and their burn.",
         variables=(
             variables.datasource(),
+            *variables.where(),
             variables.account(),
-            variables.buckets(),
+            variables.days(),
             variables.target(defaults.target),
-            variables.down(defaults.down),
         ),
-        sections=(_range(), _observed()),
+        sections=(_previous_days(defaults), _observed()),
         since="now-28d",
         refresh="5m",
     )

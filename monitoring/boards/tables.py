@@ -30,13 +30,20 @@ def rows(
     labels: dict[str, str],
     *columns: Column,
     leads: dict[str, dashboard.DashboardLink] | None = None,
+    meanings: dict[str, Meanings] | None = None,
+    by: tuple[str, bool] | None = None,
+    none: str | None = None,
 ) -> dashboard.Panel:
     """A table with a column for each label (by name: its title), then the columns of values.
 
-    `leads` has links from the cells of a label.
+    `leads` has links from the cells of a label, `meanings` what its values mean. `by` is the title
+    of the column to sort by, and whether the largest comes first. `none` stands there where there
+    are no rows.
     """
     overrides = [_column(each) for each in columns if not each.hidden]
     overrides += [_link(labels[name], link) for name, link in (leads or {}).items()]
+    overrides += [_coloured(labels[name], found) for name, found in (meanings or {}).items()]
+    order = [common.TableSortByFieldState(display_name=by[0], desc=by[1])] if by else None
     return dashboard.Panel(
         type_val="table",
         title=text.title,
@@ -48,11 +55,14 @@ def rows(
             dashboard.DataTransformerConfig(id_val="merge", options={}),
             dashboard.DataTransformerConfig(id_val="organize", options=_order(labels, columns)),
         ],
-        options=table.Options(show_header=True, cell_height=common.TableCellHeight.SM),
+        options=table.Options(
+            show_header=True, cell_height=common.TableCellHeight.SM, sort_by=order
+        ),
         field_config=dashboard.FieldConfigSource(
             defaults=dashboard.FieldConfig(
                 unit="short",
-                thresholds=colours.thresholds(((None, colours.GREY),)),
+                no_value=none,
+                thresholds=colours.thresholds(colours.PLAIN),
                 custom=common.TableFieldOptions(
                     align=common.FieldTextAlignment.AUTO, filterable=True
                 ),
@@ -60,6 +70,12 @@ def rows(
             overrides=overrides,
         ),
     )
+
+
+_FILLED = dashboard.DynamicConfigValue(
+    id_val="custom.cellOptions", value={"type": "color-background", "mode": "basic"}
+)
+"""The cell is filled with the colour of its value."""
 
 
 def _target(column: Column, place: int) -> prometheus.Dataquery:
@@ -91,10 +107,16 @@ def _column(column: Column) -> dashboard.DashboardFieldConfigSourceOverrides:
         found = colours.mappings(column.meanings)
         properties.append(dashboard.DynamicConfigValue(id_val="mappings", value=found))
     if column.steps:
-        steps, cell = colours.thresholds(column.steps), {"type": "color-text"}
+        steps = colours.thresholds(column.steps)
         properties.append(dashboard.DynamicConfigValue(id_val="thresholds", value=steps))
-        properties.append(dashboard.DynamicConfigValue(id_val="custom.cellOptions", value=cell))
+    if column.meanings or column.steps:
+        properties.append(_FILLED)
     return _override(column.title, properties)
+
+
+def _coloured(title: str, meanings: Meanings) -> dashboard.DashboardFieldConfigSourceOverrides:
+    found = colours.mappings(meanings)
+    return _override(title, [dashboard.DynamicConfigValue(id_val="mappings", value=found), _FILLED])
 
 
 def _link(

@@ -1,8 +1,11 @@
-"""What can be chosen above a board: data source, account, bucket, node, target, process."""
+"""What can be chosen above a board: data source, where, account, bucket, node, target, process."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from monitoring.boards.panels import SOURCE
+from monitoring.boards.queries import ACCOUNT, select
 from monitoring.boards.sdk import dashboard
 
 TARGETS = frozenset({"0.999", "0.995", "0.99", "0.95"})
@@ -20,9 +23,27 @@ def datasource() -> dashboard.VariableModel:
     )
 
 
+def where() -> tuple[dashboard.VariableModel, ...]:
+    """The clusters, namespaces and jobs in which exporters are scraped.
+
+    Not every Prometheus has clusters and namespaces: choosing all includes having none.
+    """
+    cluster = _several("cluster", "Cluster", f"label_values({_BUILD}, cluster)", ".*")
+    namespace = _several(
+        "namespace",
+        "Namespace",
+        f'label_values({_BUILD}{{cluster=~"$cluster"}}, namespace)',
+        ".*",
+    )
+    within = 'cluster=~"$cluster", namespace=~"$namespace"'
+    return cluster, namespace, _several("job", "Job", f"label_values({_BUILD}{{{within}}}, job)")
+
+
 def account() -> dashboard.VariableModel:
     """The accounts that have buckets."""
-    return _several("account", "Account", "label_values(flashback_bucket_info, account)")
+    return _several(
+        "account", "Account", f"label_values({select('flashback_bucket_info')}, account)"
+    )
 
 
 def buckets() -> dashboard.VariableModel:
@@ -37,62 +58,57 @@ def one_bucket() -> dashboard.VariableModel:
 
 def host() -> dashboard.VariableModel:
     """A node, by its host."""
-    return _one("host", "Host", f"label_values({_NODE_SERIES}, host)")
-
-
-def job() -> dashboard.VariableModel:
-    """The jobs under which exporters are scraped."""
-    return _several("job", "Job", "label_values(flashback_exporter_build_info, job)")
+    series = select("", '__name__=~"flashback_node_.+"')
+    return _one("host", "Host", f"label_values({series}, host)")
 
 
 def instance() -> dashboard.VariableModel:
     """The exporters of these jobs."""
-    query = 'label_values(flashback_exporter_build_info{job=~"$job"}, instance)'
-    return _several("instance", "Instance", query)
+    return _several("instance", "Instance", f"label_values({select(_BUILD)}, instance)")
 
 
 def api_account() -> dashboard.VariableModel:
     """The accounts for which these exporters ask, with buckets or without."""
-    query = 'label_values(flashback_api_requests_total{job=~"$job"}, account)'
+    query = f"label_values({select('flashback_api_requests_total')}, account)"
     return _several("account", "Account", query)
 
 
-def down(statuses: str) -> dashboard.VariableModel:
-    """The statuses that count as down, as a regular expression; at first these."""
-    return dashboard.VariableModel(
-        type_val=dashboard.VariableType.TEXTBOX,
-        name="down",
-        label="Down",
-        description="The statuses that count as down, with | between them",
-        query=statuses,
-        current=dashboard.VariableOption(selected=True, text=statuses, value=statuses),
-    )
+def days() -> dashboard.VariableModel:
+    """Over how many previous days uptime is told: those for which there are recording rules."""
+    return _choice("days", "Previous days", "Over how many previous days", ("7", "30", "90"), "30")
 
 
-def target(own: str) -> dashboard.VariableModel:
+def target(own: float) -> dashboard.VariableModel:
     """The share of a day in which a node should be online; at first this one."""
-    targets = sorted({*TARGETS, own}, reverse=True)
-    options = [
-        dashboard.VariableOption(selected=each == own, text=each, value=each) for each in targets
-    ]
-    return dashboard.VariableModel(
-        type_val=dashboard.VariableType.CUSTOM,
-        name="target",
-        label="Target",
-        description="The share of a previous day in which a node should have been online",
-        query=",".join(targets),
-        options=options,
-        current=next(each for each in options if each.selected),
-    )
+    targets = sorted({*TARGETS, str(own)}, reverse=True)
+    meaning = "The share of a previous day in which a node should have been online"
+    return _choice("target", "Target", meaning, targets, str(own))
 
 
-_NODE_SERIES = '{__name__=~"flashback_node_.+"}'
-_BUCKETS = 'query_result(max by (bucket_id, name) (flashback_bucket_info{account=~"$account"}))'
+_BUILD = "flashback_exporter_build_info"
+_BUCKETS = f"query_result(max by (bucket_id, name) ({select('flashback_bucket_info', ACCOUNT)}))"
 
 
 def _named_buckets(variable: dashboard.VariableModel) -> dashboard.VariableModel:
     variable.regex = '/bucket_id="(?<value>[^"]+)|name="(?<text>[^"]+)/g'
     return variable
+
+
+def _choice(
+    name: str, label: str, meaning: str, values: Sequence[str], own: str
+) -> dashboard.VariableModel:
+    options = [
+        dashboard.VariableOption(selected=each == own, text=each, value=each) for each in values
+    ]
+    return dashboard.VariableModel(
+        type_val=dashboard.VariableType.CUSTOM,
+        name=name,
+        label=label,
+        description=meaning,
+        query=",".join(values),
+        options=options,
+        current=next(each for each in options if each.selected),
+    )
 
 
 def _one(name: str, label: str, query: str) -> dashboard.VariableModel:
@@ -110,8 +126,8 @@ def _one(name: str, label: str, query: str) -> dashboard.VariableModel:
     )
 
 
-def _several(name: str, label: str, query: str) -> dashboard.VariableModel:
+def _several(name: str, label: str, query: str, everything: str = ".+") -> dashboard.VariableModel:
     variable = _one(name, label, query)
-    variable.multi, variable.include_all, variable.all_value = True, True, ".+"
+    variable.multi, variable.include_all, variable.all_value = True, True, everything
     variable.current = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
     return variable

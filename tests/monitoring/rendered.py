@@ -14,9 +14,11 @@ FOLDER = Path(__file__).parents[2] / "monitoring" / "dashboards"
 BUILT_IN = {"__rate_interval": "30s", "__range": f"{28 * 86400}s"}
 """Grafana's own variables that the boards use, as it might fill them in."""
 
+_VARIABLE = r"\$(?:(\w+)|\{(\w+)\})"
+
 
 class Expression(NamedTuple):
-    """One expression of a panel."""
+    """One expression of a panel or annotation."""
 
     board: str
     panel: str
@@ -37,21 +39,32 @@ class Rendered:
         uid: str = self.document["uid"]
         return uid
 
-    def everything(self) -> list[dict[str, Any]]:
-        """All that has a place on the grid: panels and headings."""
+    def shown(self) -> list[dict[str, Any]]:
+        """All that has a place on the grid at first: headings, and the panels of open ones."""
         panels: list[dict[str, Any]] = self.document["panels"]
         return panels
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All headings and panels, those under collapsed headings included."""
+        return [each for panel in self.shown() for each in (panel, *panel.get("panels", []))]
 
     def panels(self) -> list[dict[str, Any]]:
         """The panels, without headings."""
         return [each for each in self.everything() if each["type"] != "row"]
 
+    def annotations(self) -> list[dict[str, Any]]:
+        """What marks the graphs."""
+        found: list[dict[str, Any]] = self.document["annotations"]["list"]
+        return found
+
     def expressions(self) -> Iterator[Expression]:
-        """Each expression of each panel, as it is written."""
+        """Each expression of each panel and annotation, as it is written."""
         for panel in self.panels():
             daily = panel.get("interval") == "1d"
             for target in panel["targets"]:
                 yield Expression(self.uid, panel["title"], target["expr"], target["instant"], daily)
+        for mark in self.annotations():
+            yield Expression(self.uid, mark["name"], mark["expr"], instant=False, daily=False)
 
     def variables(self) -> dict[str, dict[str, Any]]:
         """The variables by name."""
@@ -76,9 +89,10 @@ def rendered() -> list[Rendered]:
 
 def names(text: str) -> set[str]:
     """The variables in a text."""
-    return set(re.findall(r"\$(\w+)", text))
+    return {found[1] or found[2] for found in re.finditer(_VARIABLE, text)}
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
     """A text with its variables filled in; an unknown one is an error."""
-    return re.sub(r"\$(\w+)", lambda found: {**BUILT_IN, **values}[found[1]], text)
+    known = {**BUILT_IN, **values}
+    return re.sub(_VARIABLE, lambda found: known[found[1] or found[2]], text)

@@ -13,11 +13,14 @@ import promql_parser
 import pytest
 from promql_parser import AggregateExpr, BinaryExpr, Call, VectorSelector
 
+from monitoring.__main__ import main
 from monitoring.boards import render, texts
+from monitoring.boards.colours import MEANINGFUL, UNKNOWN
 from monitoring.boards.links import TAG
 from monitoring.boards.sdk import JSONEncoder, dashboard, plugins
 from monitoring.rendering import ALERTS
-from monitoring.settings import UNCHANGED, Choice, Value
+from monitoring.settings import UNCHANGED
+from tests.monitoring.colour_vision import SIGHTS, distance
 from tests.monitoring.rendered import (
     BUILT_IN,
     FOLDER,
@@ -33,14 +36,19 @@ from tests.test_docs import rows
 BOARDS = rendered()
 EXPRESSIONS = [expression for board in BOARDS for expression in board.expressions()]
 SAMPLE = {
+    "cluster": "c1",
+    "namespace": "n1",
+    "days": "30",
     "account": "main",
     "bucket": "b1",
     "host": "h1",
     "job": "flashback",
     "instance": "i1",
     "target": "0.99",
-    "down": "OFFLINE|DISCONNECTED",
 }
+MARKS = {"Deploys", "Reloads"}
+"""Annotations are about the exporters themselves, and are not joined with buckets."""
+
 SCRAPE_LABELS = {"job", "instance", "pod", "namespace", "container", "endpoint", "service"}
 
 each_board = pytest.mark.parametrize("board", BOARDS, ids=[each.uid for each in BOARDS])
@@ -70,13 +78,13 @@ def round_trip(document: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
 
 
 def without_placement(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """A document without the key that the SDK adds to every link, asked for or not."""
+    """A document without the key that the SDK adds to links and annotations unasked."""
     if isinstance(value, dict):
-        is_link = "targetBlank" in value
+        is_placed = "targetBlank" in value or "useValueForTime" in value
         return {
             key: without_placement(each)
             for key, each in value.items()
-            if not (is_link and key == "placement")
+            if not (is_placed and key == "placement")
         }
     return [without_placement(each) for each in value] if isinstance(value, list) else value
 
@@ -97,7 +105,7 @@ def test_schema_would_notice(board: Rendered) -> None:
 
 @each_board
 def test_settings(board: Rendered) -> None:
-    """Each board keeps its address, is found by its tag, and shows UTC."""
+    """Each board keeps its address, is found by its tag, shows UTC and cannot be edited."""
     document = board.document
     assert re.fullmatch(r"flashback-[a-z]+", board.uid)
     assert (FOLDER / f"{board.uid}.json").exists()
@@ -105,6 +113,7 @@ def test_settings(board: Rendered) -> None:
     assert document["timezone"] == "utc"
     assert document["refresh"] in {"1m", "5m"}
     assert "id" not in document
+    assert document["editable"] is False
 
 
 @each_board
@@ -112,7 +121,7 @@ def test_panels_have_their_own_ids_and_places(board: Rendered) -> None:
     """No two panels share an id or a cell of the grid of 24 columns; no line has a hole."""
     everything = board.everything()
     assert len({each["id"] for each in everything}) == len(everything)
-    cells = [cells_of(each["gridPos"]) for each in everything]
+    cells = [cells_of(each["gridPos"]) for each in board.shown()]
     for one, other in combinations(cells, 2):
         assert not one & other
     covered = set().union(*cells)
@@ -127,6 +136,13 @@ def cells_of(place: dict[str, int]) -> set[tuple[int, int]]:
         for x in range(place["x"], place["x"] + place["w"])
         for y in range(place["y"], place["y"] + place["h"])
     }
+
+
+@each_board
+def test_panels_have_their_own_titles(board: Rendered) -> None:
+    """No two panels of a board are called the same: people name them in messages."""
+    titles = [each["title"] for each in board.panels()]
+    assert len(set(titles)) == len(titles)
 
 
 @each_board
@@ -166,7 +182,7 @@ def test_expressions_parse(expression: Expression) -> None:
 def test_variables_are_defined(board: Rendered) -> None:
     """Boards use variables that they have or that are Grafana's, and have none for nothing."""
     variables = board.variables()
-    queries = [json.dumps(each.get("query")) for each in variables.values()]
+    queries = [each["definition"] for each in variables.values() if "definition" in each]
     used = names(" ".join([*queries, *(each.text for each in board.expressions())]))
     assert used <= {*variables, *BUILT_IN}
     assert set(variables) - used == {"datasource"}
@@ -182,8 +198,9 @@ def test_scrape_labels_are_reduced_first(expression: Expression) -> None:
         assert above, selector
         if re.match("flashback_(node|bucket)_", selector):
             assert str(above[-1].op) in {"max", "min"}, selector
-        if expression.board != "flashback-exporter":
-            assert not SCRAPE_LABELS & set(above[-1].modifier.labels)
+        if expression.board != "flashback-exporter" and expression.panel not in MARKS:
+            modifier = above[-1].modifier
+            assert not SCRAPE_LABELS & set(modifier.labels if modifier else [])
 
 
 def selectors(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, tuple[Any, ...]]]:  # noqa: ANN401 - the parser's tree
@@ -215,10 +232,13 @@ def test_selectors_are_found() -> None:
 
 @each_expression
 def test_rates_follow_the_scrape_interval(expression: Expression) -> None:
-    """Rates are over Grafana's own interval, which is never shorter than four scrapes."""
+    """Rates are over Grafana's own interval, which is never shorter than four scrapes.
+
+    Increases may be over the time that is shown.
+    """
     windows = re.findall(r"(?:rate|increase)\(\w+\{[^}]*\}\[([^\]]+)\]", expression.text)
     assert len(windows) == len(re.findall(r"\b(?:rate|increase)\(", expression.text))
-    assert set(windows) <= {"$__rate_interval"}
+    assert set(windows) <= {"$__rate_interval", "$__range"}
 
 
 def test_every_metric_is_on_a_board() -> None:
@@ -277,19 +297,121 @@ def test_texts_are_stable() -> None:
     assert texts() == texts()
 
 
-def test_settings_of_the_rules_are_the_boards_own() -> None:
-    """What counts as down, the target and the runbook are those that the rules are made with."""
-    changes: dict[str, Value] = {
-        "down_statuses": ["ERROR", "OFFLINE"],
-        "slo_target": 0.97,
-        "runbook_url": "https://r",
-    }
-    changed = Rendered(json.loads(texts(Choice(changes, {}))["flashback-slo.json"]))
-    variables = changed.variables()
-    assert variables["down"]["current"]["value"] == "ERROR|OFFLINE"
-    assert variables["target"]["current"]["value"] == "0.97"
-    assert "0.97" in variables["target"]["query"].split(",")
-    assert changed.document["links"][1]["url"] == "https://r"
+def test_settings_of_the_rules_are_the_boards_own(tmp_path: Path) -> None:
+    """What counts as down, the target, the job and the runbook are what the rules are made with."""
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        "settings: {down_statuses: [ERROR, OFFLINE], slo_target: 0.97, exporter_job: fb,"
+        " runbook_url: 'https://r'}"
+    )
+    assert main([f"--values={values}", f"--output={tmp_path}"]) == 0
+    overview, node, slo = (
+        Rendered(json.loads((tmp_path / "dashboards" / f"flashback-{name}.json").read_text()))
+        for name in ("overview", "node", "slo")
+    )
+    target = slo.variables()["target"]
+    assert target["current"]["value"] == "0.97"
+    assert "0.97" in target["query"].split(",")
+    assert slo.document["links"][1]["url"] == "https://r"
+    assert any('job="fb"' in each.text for each in overview.expressions())
+    assert any('status=~"ERROR|OFFLINE"' in each.text for each in node.expressions())
+    (mean,) = (each for each in slo.panels() if each["title"] == "Mean uptime")
+    steps = mean["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [each["value"] for each in steps] == [None, 0, 0.85, 0.97, 0.997]
+
+
+@each_board
+def test_unknown_is_never_good(board: Rendered) -> None:
+    """Where there is no value, nothing has a colour that means anything: the lowest step is grey.
+
+    And nothing becomes a number that nobody measured.
+    """
+    thresholds = re.findall(r'"thresholds": (\{.*?\]\})', json.dumps(board.document))
+    assert thresholds
+    for each in thresholds:
+        base = json.loads(each)["steps"][0]
+        assert base == {"color": UNKNOWN, "value": None}
+    assert not any("vector(" in each.text for each in board.expressions())
+
+
+def test_uptime_by_bucket_is_one_thing() -> None:
+    """Whatever is called a bucket's uptime is the mean over its nodes, as the rules record it."""
+    found = [
+        (panel["description"], target["expr"])
+        for board in BOARDS
+        for panel in board.panels()
+        if panel["title"] == "Uptime by bucket"
+        for target in panel["targets"]
+    ]
+    assert len(found) == 5
+    for description, expr in found:
+        assert "mean over a bucket's nodes" in description
+        assert expr.startswith("avg by (bucket_id") or "bucket:flashback_node_" in expr
+
+
+def test_overview_is_cheap() -> None:
+    """What the overview asks before anybody opens a section rests on recorded series of nodes.
+
+    A subquery, a window or the nodes of every bucket would cost Prometheus more than the page is
+    worth, once a minute on each screen.
+    """
+    (board,) = (each for each in BOARDS if each.uid == "flashback-overview")
+    opened = {each["title"] for each in board.shown()}
+    asked = [each for each in board.expressions() if each.panel in opened]
+    assert len(asked) > 20
+    for expression in asked:
+        assert "[" not in expression.text
+        assert not re.search(r"\bflashback_node_", re.sub(r"\w+:\w+:\w+", "", expression.text))
+
+
+def test_running_days_leave_room_for_a_small_dip() -> None:
+    """A dip of 3 % in today's uptime is a good part of its axis, which yields to larger ones."""
+    found = [
+        each["fieldConfig"]["defaults"]
+        for board in BOARDS
+        for each in board.panels()
+        if each["title"] == "Uptime of the running day"
+    ]
+    assert len(found) == 2
+    for defaults in found:
+        assert "min" not in defaults
+        assert 0.03 / (defaults["max"] - defaults["custom"]["axisSoftMin"]) > 0.2
+
+
+@each_board
+def test_statuses_are_coloured(board: Rendered) -> None:
+    """A column of statuses or severities shows each in its colour."""
+    for panel in board.panels():
+        for title in {"Status", "Severity"} & columns(panel):
+            (found,) = (
+                each["properties"]
+                for each in panel["fieldConfig"]["overrides"]
+                if each["matcher"]["options"] == title
+            )
+            properties = {each["id"]: each["value"] for each in found}
+            assert properties["custom.cellOptions"]["type"] == "color-background"
+            assert len(properties["mappings"][0]["options"]) >= 3
+
+
+def columns(panel: dict[str, Any]) -> set[str]:
+    """What the columns of a table are called; none of another panel."""
+    if panel["type"] != "table":
+        return set()
+    (organize,) = (each for each in panel["transformations"] if each["id"] == "organize")
+    return set(organize["options"]["renameByName"].values())
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_colours_are_told_apart(sight: str) -> None:
+    """No two colours that mean something look alike, to whatever eyes."""
+    for one, other in combinations(MEANINGFUL, 2):
+        assert distance(one, other, SIGHTS[sight]) > 20, (one, other)
+
+
+def test_alike_colours_are_noticed() -> None:
+    """Grafana's own red and green do look alike to some, so the distances mean something."""
+    assert distance("#37872D", "#C4162A", SIGHTS["normal"]) > 60
+    assert distance("#2F6B1E", "#8B4A1A", SIGHTS["deuteranopia"]) < 20
 
 
 def test_every_file_is_in_the_documentation() -> None:

@@ -92,14 +92,16 @@ async def prometheus(
     targets: Mapping[str, str],
     interval: str,
     how: Mapping[str, object] | None = None,
+    *,
+    rules: Path | None = None,
 ) -> AsyncIterator[Database]:
     """A Prometheus that scrapes targets (`host:port` by job); its first scrape comes after 5 s.
 
-    `how` is what else its scrape configurations say.
+    `how` is what else its scrape configurations say, `rules` a folder of rules that it evaluates.
     """
     arguments = (
         f"--storage.tsdb.path={directory / 'data'}",
-        f"--config.file={_configuration(directory, targets, interval, how or {})}",
+        f"--config.file={_configuration(directory, targets, interval, how or {}, rules)}",
         "--web.listen-address=127.0.0.1:0",
         "--scrape.discovery-reload-interval=100ms",
         "--log.level=debug",  # what it dislikes about a page it says there alone
@@ -142,15 +144,23 @@ async def _running(log: Path, *command: str) -> AsyncIterator[Database]:
 
 
 def _configuration(
-    directory: Path, targets: Mapping[str, str], interval: str, how: Mapping[str, object]
+    directory: Path,
+    targets: Mapping[str, str],
+    interval: str,
+    how: Mapping[str, object],
+    rules: Path | None = None,
 ) -> Path:
     jobs = [
         {"job_name": job, "static_configs": [{"targets": [address]}], **how}
         for job, address in targets.items()
     ]
     times = {"scrape_interval": interval, "scrape_timeout": interval}
+    settings: dict[str, object] = {"global": times, "scrape_configs": jobs}
+    if rules is not None:
+        settings["global"] = {**times, "evaluation_interval": interval}
+        settings["rule_files"] = [f"{rules}/*.yaml"]
     file = directory / "scrape.yml"
-    file.write_text(json.dumps({"global": times, "scrape_configs": jobs}))
+    file.write_text(json.dumps(settings))
     return file
 
 

@@ -1,7 +1,7 @@
 """Every expression of every dashboard, asked of a real Prometheus.
 
-It has scraped an exporter in trouble of all kinds, twice over as if there were two replicas, and
-was given past days.
+It has scraped an exporter in trouble of all kinds, twice over as if there were two replicas, was
+given past days, and evaluates our rules.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from exporter.simulator import User
+from monitoring.boards.colours import GOOD
+from monitoring.rendering import ALERTS, write
+from monitoring.settings import chosen
 from tests.harness.scrapes import Scrape
 from tests.harness.stack import running_on_sockets
 from tests.monitoring.rendered import Expression, Rendered, filled, rendered
@@ -33,7 +37,18 @@ pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 DAY = 86400
 DAYS = 6
 EVERY = 1200.0  # seconds between the samples of a previous day
-JOBS = ("flashback", "replica")
+JOBS = ("flashback-exporter", "replica")
+NAMESPACE = "storage"
+LABELS = {
+    "relabel_configs": [
+        {"target_label": "cluster", "replacement": "eu"},
+        {"target_label": "namespace", "replacement": NAMESPACE},
+    ]
+}
+"""What targets are given by Prometheus, as in Kubernetes."""
+
+AT_ONCE = {"node_down_for": "0s", "bucket_failing_for": "0s", "account_failing_for": "0s"}
+"""What alerts wait for, in a test."""
 
 USER = User("ops@example.com", "correct horse")
 OUTAGE = 11 * 60
@@ -86,13 +101,14 @@ def past(page: Scrape, now: float) -> Iterator[str]:
         for step in range(int(DAY / EVERY) - 2)
         if at + EVERY * step < now
     ]
+    own = f'job="{JOBS[0]}",namespace="{NAMESPACE}",cluster="eu"'
     for name, value in ((UPTIME, 1.0), (LATENCY, 0.05)):
         yield f"# TYPE {name} gauge"
         for place, node in enumerate(page.all("flashback_node_latency_last_seconds")):
             labels = ",".join(f'{key}="{each}"' for key, each in node.labels.items())
             for at, back in moments:
                 worse = 0.03 * (place % 2) + 0.001 * back
-                yield f'{name}{{{labels},job="flashback"}} {value - value * worse} {at}'
+                yield f"{name}{{{labels},{own}}} {value - value * worse} {at}"
     yield "# EOF"
 
 
@@ -147,9 +163,15 @@ class Board:
         data = await self.database.get("query", query=asked)
         return [named(pattern, as_grafana_writes(each["metric"])) for each in data["result"]]
 
-    async def results(self, expression: Expression, bucket: str = CALM) -> list[float]:
-        """Every finite value that an expression gives, over the time in which it is asked."""
-        query = filled(expression.text.replace(" or vector(0)", ""), self.values(bucket))
+    async def results(
+        self, expression: Expression, bucket: str = CALM, *, zeros: bool = False
+    ) -> list[float]:
+        """Every finite value that an expression gives, over the time in which it is asked.
+
+        Without `zeros`, a count is not asked for the 0 that stands for nothing.
+        """
+        text = expression.text if zeros else re.sub(r" or 0 \* count\(.+", "", expression.text)
+        query = filled(text, self.values(bucket))
         if expression.instant:
             data = await self.database.get("query", query=query)
             points = [each["value"] for each in data["result"]]
@@ -185,7 +207,7 @@ def named(pattern: str, text: str) -> tuple[str, str]:
 async def watched(
     prometheus_path: str, promtool_path: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Watched]:
-    """One exporter in trouble, scraped twice over by one Prometheus that has a past."""
+    """One exporter in trouble, scraped twice over by one Prometheus that has a past and rules."""
     directory = tmp_path_factory.mktemp("dashboards")
     now = time.time()
     async with AsyncExitStack() as stack:
@@ -204,9 +226,15 @@ async def watched(
         await create_blocks(promtool_path, directory, past(page, now))
         targets = dict.fromkeys(JOBS, at_work.address)
         database = await stack.enter_async_context(
-            prometheus(prometheus_path, directory, targets, "1s")
+            prometheus(prometheus_path, directory, targets, "1s", LABELS, rules=rules(directory))
         )
         yield Watched(database, page, now)
+
+
+def rules(directory: Path) -> Path:
+    """Our rules, whose alerts fire at once."""
+    write(directory / "rules", chosen({"settings": AT_ONCE}, [each.name for each in ALERTS]))
+    return directory / "rules"
 
 
 def everything_polled(page: Scrape) -> bool:
@@ -229,10 +257,7 @@ BOARDS = [each.uid for each in rendered()]
 
 @pytest.mark.parametrize("uid", BOARDS)
 async def test_every_expression_returns_data(watched: Watched, uid: str) -> None:
-    """Each expression of a board finds numbers; a count's 0 for nothing does not count as one.
-
-    A bucket that is up has no reason for failing: that panel is asked about one that does fail.
-    """
+    """Each expression of a board finds numbers; a count's 0 for nothing does not count as one."""
     board = watched.board(uid)
     missing = list(board.rendered.expressions())
 
@@ -240,7 +265,7 @@ async def test_every_expression_returns_data(watched: Watched, uid: str) -> None
         missing[:] = [
             each
             for each in missing
-            if not await board.results(each, BROKEN if each.panel == "Why failing" else CALM)
+            if not await board.results(each) and not await board.results(each, BROKEN)
         ]
         return True if not missing else None
 
@@ -330,6 +355,51 @@ async def test_cells_are_the_days_that_they_stand_at(watched: Watched) -> None:
     for back, day in enumerate(past_days, 1):
         assert best[day] == pytest.approx(1.0 - 0.001 * back)
         assert worst[day] == pytest.approx(0.97 - 0.001 * back)
+
+
+async def test_nothing_is_good_while_the_exporter_is_dead(
+    prometheus_path: str, promtool_path: str, tmp_path: Path
+) -> None:
+    """While no exporter answers, no number on any board has the colour of a good one."""
+    now = time.time()
+    page = Scrape(f'flashback_node_latency_last_seconds{{bucket_id="{CALM}",ip="1",host="h"}} 1\n')
+    await create_blocks(promtool_path, tmp_path, past(page, now - 600))
+    dead = dict.fromkeys(JOBS, "127.0.0.1:1")
+    async with prometheus(
+        prometheus_path, tmp_path, dead, "1s", LABELS, rules=rules(tmp_path)
+    ) as database:
+        overview = Watched(database, page, now).board("flashback-overview")
+        (down,) = (each for each in overview.rendered.expressions() if each.panel == STOPPED)
+        assert await until(partial(some, overview, down)) == [1]
+        for board in (Board(each, database) for each in rendered()):
+            for panel in board.rendered.panels():
+                if panel["type"] in {"stat", "bargauge"}:
+                    for value in await shown(board, panel):
+                        assert color(panel, value) != GOOD, (board.rendered.uid, panel["title"])
+
+
+STOPPED = "Exporters down"
+
+
+async def shown(board: Board, panel: dict[str, Any]) -> list[float]:
+    """The numbers that a panel shows."""
+    titles = {panel["title"]}
+    return [
+        value
+        for each in board.rendered.expressions()
+        if each.panel in titles
+        for value in await board.results(each, zeros=True)
+    ]
+
+
+def color(panel: dict[str, Any], value: float) -> str:
+    """The colour of a number, by the panel's steps or by what the number means."""
+    defaults = panel["fieldConfig"]["defaults"]
+    for mapping in defaults.get("mappings", []):
+        if found := mapping["options"].get(f"{value:g}"):
+            return str(found["color"])
+    steps = [(each["value"], each["color"]) for each in defaults["thresholds"]["steps"]]
+    return [str(name) for least, name in steps if least is None or least <= value][-1]
 
 
 async def test_victoria_metrics_understands_every_expression(
