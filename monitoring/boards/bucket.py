@@ -20,7 +20,6 @@ def _uptime(defaults: Defaults) -> Values:
 
 
 def _reading(defaults: Defaults) -> Section:
-    info = "bucket_id, name, account, storage_type, region, workspace_id"
     return Section(
         "Is it read?",
         (
@@ -82,37 +81,6 @@ def _reading(defaults: Defaults) -> Section:
                     Query(f"min({_ONE.newest_day()} and on (bucket_id) {_POLLED})"),
                 ),
             ),
-            line(
-                6,
-                tables.rows(
-                    Text(
-                        "The bucket",
-                        "Its name and account; the last three are empty where it was not found by"
-                        " discovery. Your own labels are on flashback_bucket_info.",
-                    ),
-                    {
-                        "name": "Bucket",
-                        "bucket_id": "Bucket id",
-                        "account": "Account",
-                        "storage_type": "Storage",
-                        "region": "Region",
-                        "workspace_id": "Workspace",
-                    },
-                    tables.Column(
-                        "Info",
-                        f"max by ({info}) ({select('flashback_bucket_info', _ONE.buckets)})",
-                        hidden=True,
-                    ),
-                ),
-                panels.lines(
-                    Text(
-                        "Poll duration",
-                        "How long the newest poll took, retries included.",
-                    ),
-                    Values("s", low=0),
-                    Query(_ONE.bucket("flashback_bucket_poll_duration_seconds"), "poll"),
-                ),
-            ),
         ),
     )
 
@@ -172,11 +140,11 @@ def _nodes(defaults: Defaults) -> Section:
                 panels.lines(
                     Text(
                         "Uptime of the running day",
-                        "It starts anew at 00:00 UTC. Whether it is a share of the time elapsed or"
-                        " of the whole day is not documented.",
+                        "It starts anew at 00:00 UTC; what is below 90 % is off the axis. Whether"
+                        " it is a share of the time elapsed or of the whole day is not documented.",
                         _TO_NODE,
                     ),
-                    Values("percentunit", soft_low=0.9, high=1),
+                    Values("percentunit", low=0.9, high=1),
                     Query(_ONE.node("flashback_node_uptime_ratio"), _NODE),
                 ),
             ),
@@ -228,6 +196,46 @@ def _previous_days(defaults: Defaults) -> Section:
     )
 
 
+def _about() -> Section:
+    info = "bucket_id, name, account, storage_type, region, workspace_id"
+    return Section(
+        "About the bucket",
+        (
+            line(
+                5,
+                tables.rows(
+                    Text(
+                        "Name and account",
+                        "Its name and account; the last three are empty where it was not found by"
+                        " discovery. Your own labels are on flashback_bucket_info.",
+                    ),
+                    {
+                        "name": "Bucket",
+                        "bucket_id": "Bucket id",
+                        "account": "Account",
+                        "storage_type": "Storage",
+                        "region": "Region",
+                        "workspace_id": "Workspace",
+                    },
+                    tables.Column(
+                        "Info",
+                        f"max by ({info}) ({select('flashback_bucket_info', _ONE.buckets)})",
+                        hidden=True,
+                    ),
+                ),
+                panels.lines(
+                    Text(
+                        "Poll duration",
+                        "How long the newest poll took, retries included.",
+                    ),
+                    Values("s", low=0),
+                    Query(_ONE.bucket("flashback_bucket_poll_duration_seconds"), "poll"),
+                ),
+            ),
+        ),
+    )
+
+
 def board(defaults: Defaults) -> Board:
     """A bucket's page."""
     return Board(
@@ -240,6 +248,6 @@ def board(defaults: Defaults) -> Board:
             variables.account(),
             variables.one_bucket(),
         ),
-        sections=(_reading(defaults), _nodes(defaults), _previous_days(defaults)),
+        sections=(_reading(defaults), _nodes(defaults), _previous_days(defaults), _about()),
         since="now-7d",
     )

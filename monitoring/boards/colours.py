@@ -6,11 +6,11 @@ What is not known is grey, never the colour of a good value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from monitoring.boards.sdk import dashboard
 
-GOOD, FAIR, WARNING, BAD = "#00A37A", "#A8D5F2", "#F0A30A", "#C8102E"
+GOOD, FAIR, WARNING, BAD = "#00A37A", "#A8D5F2", "#FFB52E", "#C8102E"
 OTHER = "#7B4FD6"  # neither good nor bad: a status that nobody knows
 UNKNOWN = "#4D5056"
 PLAIN_TEXT = "text"
@@ -71,6 +71,17 @@ MEANINGFUL = (GOOD, FAIR, WARNING, BAD, OTHER, UNKNOWN)
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Colours of lines whose names are known beforehand: Okabe and Ito's."""
 
+REASONS = {
+    "not_found": LINES[0],
+    "timeout": LINES[1],
+    "server_error": LINES[5],
+    "unauthorized": LINES[3],
+    "connect": LINES[4],
+    "rate_limited": "#F0E442",
+    "forbidden": OTHER,
+}
+"""Of the reasons that are frequent; none is green."""
+
 
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     """Colours by absolute value, grey at the bottom: Grafana draws "No data" in that colour."""
@@ -89,7 +100,7 @@ def mappings(meanings: Meanings) -> list[dashboard.ValueMapping]:
     return [dashboard.ValueMap(options=results)] if results else []
 
 
-def by_name(names: Iterable[str]) -> list[dashboard.DashboardFieldConfigSourceOverrides]:
+def by_name(colors: Mapping[str, str]) -> list[dashboard.DashboardFieldConfigSourceOverrides]:
     """A colour of its own for each of the lines with these names."""
     return [
         dashboard.DashboardFieldConfigSourceOverrides(
@@ -100,5 +111,5 @@ def by_name(names: Iterable[str]) -> list[dashboard.DashboardFieldConfigSourceOv
                 )
             ],
         )
-        for name, color in zip(names, LINES, strict=False)
+        for name, color in colors.items()
     ]

@@ -131,6 +131,7 @@ def _polling() -> Section:
                     _COUNT,
                     Query(f"count by (reason) ({failing})", "{{reason}}"),
                     stacked=True,
+                    named=colours.REASONS,
                 ),
             ),
         ),

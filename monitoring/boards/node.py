@@ -122,9 +122,10 @@ def _over_time() -> Section:
                 panels.lines(
                     Text(
                         "Uptime of the running day",
-                        "Lowest, average and highest over the buckets; starts anew at 00:00 UTC.",
+                        "Lowest, average and highest over the buckets; starts anew at 00:00 UTC."
+                        " What is below 90 % is off the axis.",
                     ),
-                    Values("percentunit", soft_low=0.9, high=1),
+                    Values("percentunit", low=0.9, high=1),
                     Query(f"min({_TODAY})", "lowest"),
                     Query(f"avg({_TODAY})", "average"),
                     Query(f"max({_TODAY})", "highest"),

@@ -10,6 +10,7 @@ from monitoring.boards.layout import Board, Defaults, Line, Section, line
 from monitoring.boards.panels import Query, Text, Values
 from monitoring.boards.queries import (
     ACCOUNT,
+    DOWN,
     INFO,
     Scope,
     down_now,
@@ -25,8 +26,8 @@ _BAD = Values("short", colours.NONE_IS_GOOD, decimals=0)
 _LATENCY = Values("s", low=0)
 _DAYS = (7, 30, 90)
 
-_POINTS = 288
-"""Of a graph, at most: one in five minutes of a day."""
+_POINTS = 144
+"""Of a graph, at most: one in ten minutes of a day."""
 
 _ALERTS = 'alertname=~"Flashback.+", account=~"$account|"'
 """Alerts of the chosen accounts, and those that are about none."""
@@ -37,19 +38,22 @@ _FIRING = f"max by ({_ALERT}) ({select('ALERTS', _ALERTS, _STATE)})"
 _SINCE = f"min by ({_ALERT}) ({select('ALERTS_FOR_STATE', _ALERTS)}) and {_FIRING}"
 
 _CHOSEN = f"max by (bucket_id) ({select(INFO, ACCOUNT)})"
+_TODAY = f"max by (bucket_id) (last_over_time({select(INFO, ACCOUNT)}[1h] @ end()))"
+"""The same at the end of a graph, which Prometheus looks for once, and not at every point."""
+
 _FAILING = _ALL.bucket("flashback_bucket_failing", keep="reason")
 _LAST_GOOD = _ALL.bucket("flashback_bucket_last_success_timestamp_seconds")
-_DOWN = f"{down_now()} > 0"
+_DOWN = f"{down_now('ip, host')} > 0"
 _DOWN_SINCE = (
-    "min by (account, ip, host) ("
+    "min by (ip, host) ("
     + select("ALERTS_FOR_STATE", 'alertname="FlashbackNodeDown"', ACCOUNT)
     + ")"
 )
 
 _UPTIME = "flashback_node_uptime_previous_day_ratio"
 _BUDGET = "flashback_node_error_budget:remaining30d"
-_WORST_BUCKETS = f"bottomk(20, {named(recorded_bucket(f'{_UPTIME}:avg30d'))})"
-_NODES_HERE = f"max by (ip, host) ({select('node:flashback_node_down:avg', ACCOUNT)})"
+_WORST_BUCKETS = f"bottomk(20, {recorded_bucket(f'{_UPTIME}:avg30d')} and on (bucket_id) {_CHOSEN})"
+_NODES_HERE = f"max by (ip, host) ({select(DOWN, ACCOUNT)})"
 
 
 def _counts(defaults: Defaults) -> Line:
@@ -127,12 +131,12 @@ def _alerts() -> Line:
     of_bucket = f"({_SINCE}) * on (bucket_id) group_left (name) {info()}"
     since = f"({of_bucket} or (({_SINCE}) unless on (bucket_id) {info()}))"
     return line(
-        8,
+        10,
         tables.rows(
             Text(
                 "What fires, and since when",
-                "Since when the condition of each alert has held; it fires once that lasted for"
-                " as long as the rule says. The runbook has a section for each.",
+                "Newest first. Since when the condition of each alert has held; it fires once that"
+                " lasted for as long as the rule says. The runbook has a section for each.",
             ),
             {
                 "severity": "Severity",
@@ -147,31 +151,29 @@ def _alerts() -> Line:
             tables.Column("Since", f"{since} * 1000", "dateTimeAsIso"),
             leads={"name": links.row_to_bucket(), "host": links.row_to_node()},
             meanings={"severity": colours.SEVERITIES},
-            by=("For", True),
-            none="No alert fires, if Prometheus has the rules",
+            by=("For", False),
         ),
     )
 
 
 def _down() -> Line:
-    down_since = f"({_DOWN_SINCE} and on (account, ip, host) {_DOWN})"
+    down_since = f"({_DOWN_SINCE} and on (ip, host) {_DOWN})"
     last_good = named(f"{_LAST_GOOD} * on (bucket_id) group_right () ({_FAILING})")
     return line(
-        8,
+        6,
         tables.rows(
             Text(
                 "Which nodes are down",
-                "One row per node and account, with the share of the account's buckets on that"
-                " node that see it down.",
+                "One row per node, newest first, with the share of its buckets that see it down; of"
+                " several accounts that of the largest share.",
                 alert="FlashbackNodeDown",
             ),
-            {"host": "Host", "ip": "IP", "account": "Account"},
-            tables.Column("Of its buckets", _DOWN, "percentunit"),
+            {"host": "Host", "ip": "IP"},
+            tables.Column("Buckets", _DOWN, "percentunit"),
             tables.Column("For", f"time() - {down_since}", "s"),
             tables.Column("Since", f"{down_since} * 1000", "dateTimeAsIso"),
             leads={"host": links.row_to_node()},
-            by=("For", True),
-            none="No node is down, if there are nodes",
+            by=("For", False),
         ),
         tables.rows(
             Text(
@@ -185,13 +187,16 @@ def _down() -> Line:
             tables.Column("For", f"time() - {last_good}", "s"),
             tables.Column("Last good poll", f"{last_good} * 1000", "dateTimeAsIso"),
             leads={"name": links.row_to_bucket()},
-            by=("For", True),
-            none="No bucket fails, if there are buckets",
+            by=("For", False),
         ),
+        shares=(13, 11),
     )
 
 
-def _over_time() -> Line:
+def _over_time(defaults: Defaults) -> Line:
+    # What is 0 is left out first: there may be thousands of nodes, and few are down.
+    down = f"count(count by (ip, host) ({select(DOWN, ACCOUNT)} > 0))"
+    somebody = f"count({select('up', defaults.job)} == 1)"
     return line(
         7,
         panels.lines(
@@ -201,15 +206,16 @@ def _over_time() -> Line:
                 alert="FlashbackNodeDown",
             ),
             Values("short", low=0, decimals=0),
-            Query(f"sum({down_now('ip, host')} > bool 0)", "nodes down"),
+            Query(f"{down} or 0 * {somebody}", "nodes down"),
             points=_POINTS,
         ),
         panels.lines(
             Text("Failing buckets by reason", "Buckets whose newest poll failed, by why."),
             Values("short", low=0, decimals=0),
-            Query(f"count by (reason) ({_FAILING} and on (bucket_id) {_CHOSEN})", "{{reason}}"),
+            Query(f"count by (reason) ({_FAILING} and on (bucket_id) {_TODAY})", "{{reason}}"),
             stacked=True,
             points=_POINTS,
+            named=colours.REASONS,
         ),
     )
 
@@ -232,7 +238,7 @@ def _weeks(defaults: Defaults) -> Section:
                     ),
                     {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
                     *[
-                        tables.Column(title, _of_the_worst(expr), "percentunit", steps)
+                        tables.Column(title, _of_the_worst(expr), "percentunit", steps, decimals=2)
                         for title, expr in of_buckets.items()
                     ],
                     tables.Column(
@@ -252,21 +258,20 @@ def _weeks(defaults: Defaults) -> Section:
                     ),
                     {"host": "Host"},
                     *[
-                        tables.Column(title, expr, "percentunit", steps)
+                        tables.Column(title, expr, "percentunit", steps, decimals=2)
                         for title, expr in of_hosts.items()
                     ],
                     tables.Column("Budget left", _of_hosts(_BUDGET), "percentunit", colours.BUDGET),
                     leads={"host": links.row_to_node()},
                     by=("30 days", False),
                 ),
-                shares=(7, 5),
             ),
         ),
     )
 
 
 def _of_the_worst(expr: str) -> str:
-    return f"({named(expr)}) and on (bucket_id) {_WORST_BUCKETS}"
+    return named(f"{expr} and on (bucket_id) {_WORST_BUCKETS}")
 
 
 def _of_hosts(record: str) -> str:
@@ -280,7 +285,7 @@ def _latency() -> Section:
     average = named(_ALL.node("flashback_node_latency_average_seconds"))
     link = (links.series_to_node(),)
     return Section(
-        "Latency: opening this asks Prometheus for every node of every bucket",
+        "Latency (asks for each node of each bucket)",
         (
             line(
                 9,
@@ -313,7 +318,7 @@ def _latency() -> Section:
 
 def board(defaults: Defaults) -> Board:
     """The overview."""
-    now = Section("Now", (_counts(defaults), _alerts(), _down(), _over_time()))
+    now = Section("Now", (_counts(defaults), _alerts(), _down(), _over_time(defaults)))
     return Board(
         name="overview",
         title="Flashback / Overview",

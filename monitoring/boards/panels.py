@@ -5,7 +5,7 @@ A panel is made without place and id; `layout` gives both. What is asked is not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,7 +44,6 @@ class Values:
     low: float | None = None
     high: float | None = None
     decimals: int | None = None
-    soft_low: float | None = None  # the axis begins here, or below where values are
     none: str | None = None  # what stands there where there is nothing
 
 
@@ -65,15 +64,16 @@ def lines(
     daily: bool = False,
     stacked: bool = False,
     points: int | None = None,
+    named: Mapping[str, str] | None = None,
 ) -> dashboard.Panel:
     """Values over time, at most so many points; `daily` has one point a day.
 
-    Lines whose names are known beforehand have colours that all can tell apart.
+    Lines whose names are known beforehand have colours that all can tell apart; `named` has those
+    that come from a label.
     """
     custom = timeseries.FieldConfig(
         line_width=2,
-        axis_soft_min=values.soft_low,
-        fill_opacity=20 if stacked else 5,
+        fill_opacity=20 if stacked else 0,
         show_points=common.VisibilityMode.ALWAYS if daily else common.VisibilityMode.AUTO,
         span_nulls=False,
         stacking=common.StackingConfig(
@@ -86,7 +86,8 @@ def lines(
     made.max_data_points = points
     known = [each.legend for each in queries if each.legend and "{{" not in each.legend]
     if made.field_config is not None:
-        made.field_config.overrides = colours.by_name(known)
+        found = named or dict(zip(known, colours.LINES, strict=False))
+        made.field_config.overrides = colours.by_name(found)
     return _daily(made) if daily else made
 
 

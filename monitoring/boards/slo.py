@@ -21,8 +21,8 @@ _OVER = " Over so many previous days as are chosen above, as far as there are fi
 
 def _burn(window: str) -> str:
     """How fast nodes burn the budget, of those that are there now."""
-    down = recorded_node(f"flashback_node_down:avg{window}")
-    return f"({down} / (1 - $target)) and on (account, ip, host) {down_now()}"
+    down = recorded_node(f"flashback_node_down:avg{window}", "ip, host")
+    return f"({down} / (1 - $target)) and on (ip, host) {down_now('ip, host')}"
 
 
 def _counts(defaults: Defaults) -> Line:
@@ -75,7 +75,7 @@ def _previous_days(defaults: Defaults) -> Section:
                         "Buckets against the target", "Each bucket's mean over its nodes." + _OVER
                     ),
                     {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
-                    tables.Column("Uptime", named(_MEAN), "percentunit", steps),
+                    tables.Column("Uptime", named(_MEAN), "percentunit", steps, decimals=3),
                     tables.Column("Days known", named(_COUNT), "none"),
                     tables.Column("Budget left", named(_LEFT), "percentunit", colours.BUDGET),
                     leads={"name": links.row_to_bucket()},
@@ -141,12 +141,12 @@ def _observed() -> Section:
                 tables.rows(
                     Text(
                         "Burn by node",
-                        "The mean over a node's buckets. " + what,
+                        "The mean over a node's buckets, of several accounts the highest. " + what,
                         alert="FlashbackNodeErrorBudgetBurn1d",
                     ),
-                    {"host": "Host", "ip": "IP", "account": "Account"},
+                    {"host": "Host", "ip": "IP"},
                     *[
-                        tables.Column(window, _burn(window), "short", colours.BURN)
+                        tables.Column(window, _burn(window), "short", colours.BURN, decimals=1)
                         for window in _WINDOWS
                     ],
                     leads={"host": links.row_to_node()},

@@ -23,6 +23,25 @@ class Column:
     steps: Steps = ()
     meanings: Meanings = field(default_factory=dict)
     hidden: bool = False
+    decimals: int | None = None
+
+
+WIDTHS = {
+    "Severity": 95,
+    "Alert": 290,
+    "Host": 262,
+    "IP": 120,
+    "Account": 95,
+    "Status": 130,
+    "Buckets": 90,
+    "For": 90,
+    "Since": 162,
+    "Last good poll": 162,
+}
+"""Of columns whose texts are known to be short, or must be read whole; in pixels."""
+
+NARROWEST = 70
+"""Pixels of any other column."""
 
 
 def rows(
@@ -32,17 +51,22 @@ def rows(
     leads: dict[str, dashboard.DashboardLink] | None = None,
     meanings: dict[str, Meanings] | None = None,
     by: tuple[str, bool] | None = None,
-    none: str | None = None,
 ) -> dashboard.Panel:
     """A table with a column for each label (by name: its title), then the columns of values.
 
-    `leads` has links from the cells of a label, `meanings` what its values mean. `by` is the title
-    of the column to sort by, and whether the largest comes first. `none` stands there where there
-    are no rows.
+    `leads` has links from the cells of a label, `meanings` what its values mean. A bucket's id is
+    hidden where its name leads to its page. `by` is the title of the column to sort by, and whether
+    the largest comes first.
     """
     overrides = [_column(each) for each in columns if not each.hidden]
     overrides += [_link(labels[name], link) for name, link in (leads or {}).items()]
     overrides += [_coloured(labels[name], found) for name, found in (meanings or {}).items()]
+    if "name" in (leads or {}):
+        overrides.append(_with(labels["bucket_id"], "custom.hidden", value=True))
+    titles = [*labels.values(), *(each.title for each in columns)]
+    overrides += [
+        _with(title, "custom.width", value=WIDTHS[title]) for title in titles if title in WIDTHS
+    ]
     order = [common.TableSortByFieldState(display_name=by[0], desc=by[1])] if by else None
     return dashboard.Panel(
         type_val="table",
@@ -61,10 +85,9 @@ def rows(
         field_config=dashboard.FieldConfigSource(
             defaults=dashboard.FieldConfig(
                 unit="short",
-                no_value=none,
                 thresholds=colours.thresholds(colours.PLAIN),
                 custom=common.TableFieldOptions(
-                    align=common.FieldTextAlignment.AUTO, filterable=True
+                    align=common.FieldTextAlignment.AUTO, filterable=True, min_width=NARROWEST
                 ),
             ),
             overrides=overrides,
@@ -103,6 +126,8 @@ def _value_field(place: int, count: int) -> str:
 
 def _column(column: Column) -> dashboard.DashboardFieldConfigSourceOverrides:
     properties = [dashboard.DynamicConfigValue(id_val="unit", value=column.unit)]
+    if column.decimals is not None:
+        properties.append(dashboard.DynamicConfigValue(id_val="decimals", value=column.decimals))
     if column.meanings:
         found = colours.mappings(column.meanings)
         properties.append(dashboard.DynamicConfigValue(id_val="mappings", value=found))
@@ -122,7 +147,11 @@ def _coloured(title: str, meanings: Meanings) -> dashboard.DashboardFieldConfigS
 def _link(
     title: str, link: dashboard.DashboardLink
 ) -> dashboard.DashboardFieldConfigSourceOverrides:
-    return _override(title, [dashboard.DynamicConfigValue(id_val="links", value=[link])])
+    return _with(title, "links", value=[link])
+
+
+def _with(title: str, name: str, *, value: object) -> dashboard.DashboardFieldConfigSourceOverrides:
+    return _override(title, [dashboard.DynamicConfigValue(id_val=name, value=value)])
 
 
 def _override(

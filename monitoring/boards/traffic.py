@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.boards import panels
+from monitoring.boards import colours, panels
 from monitoring.boards.layout import Section, line
 from monitoring.boards.panels import Query, Text, Values
 
@@ -22,7 +22,9 @@ def section(who: str) -> Section:
                 panels.lines(
                     Text("Requests by code", "HTTP answers per second, whatever they said."),
                     _RATE,
-                    Query(_rate(chosen, "flashback_api_requests_total", "code"), "{{code}}"),
+                    Query(
+                        f"{_rate(chosen, 'flashback_api_requests_total', 'code')} > 0", "{{code}}"
+                    ),
                     stacked=True,
                 ),
                 panels.lines(
@@ -32,10 +34,11 @@ def section(who: str) -> Section:
                     ),
                     _RATE,
                     Query(
-                        _rate(chosen, "flashback_api_request_failures_total", "reason"),
+                        f"{_rate(chosen, 'flashback_api_request_failures_total', 'reason')} > 0",
                         "{{reason}}",
                     ),
                     stacked=True,
+                    named=colours.REASONS,
                 ),
                 panels.lines(
                     Text("Requests by call", "What is asked for: stats, list, login, refresh."),
