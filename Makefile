@@ -75,8 +75,9 @@ soak: $(INSTALLED) ## 100,000 polls with failures stay flat; days of trouble sta
 chart: $(INSTALLED) ## Renew what the chart makes from other files; needs Helm
 	$(BIN)/python -m tests.chart
 
-pictures: $(INSTALLED) ## Take the README's pictures anew, with a real browser
+pictures: $(INSTALLED) ## Take the pictures anew, with a real browser; the boards' need npm and a quarter of an hour
 	$(BIN)/python -m tests.real.pictures
+	$(BIN)/python -m tests.real.boards_drawn
 
 monitoring: $(INSTALLED) ## Render the rules and dashboards anew
 	$(BIN)/python -m monitoring

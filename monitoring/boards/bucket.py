@@ -93,7 +93,7 @@ def _nodes(defaults: Defaults) -> Section:
         "Nodes now",
         (
             line(
-                8,
+                9,
                 tables.rows(
                     Text(
                         "Nodes in the newest reading",

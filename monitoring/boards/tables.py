@@ -29,7 +29,7 @@ class Column:
 WIDTHS = {
     "Severity": 95,
     "Alert": 290,
-    "Host": 262,
+    "Host": 270,
     "IP": 120,
     "Account": 95,
     "Status": 130,

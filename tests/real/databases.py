@@ -52,6 +52,11 @@ class Database:
         self._client = client
         self._server = server
 
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return str(self._client.base_url)
+
     def log(self) -> str:
         """Everything it has printed so far."""
         return self._server.output()
@@ -104,6 +109,7 @@ async def prometheus(
         f"--config.file={_configuration(directory, targets, interval, how or {}, rules)}",
         "--web.listen-address=127.0.0.1:0",
         "--scrape.discovery-reload-interval=100ms",
+        "--storage.tsdb.retention.time=10y",  # what a test gives it may be as old as that
         "--log.level=debug",  # what it dislikes about a page it says there alone
     )
     async with _running(directory / "log", path, *arguments) as database:
