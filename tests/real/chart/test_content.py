@@ -50,6 +50,22 @@ def test_dashboards_are_those_of_the_project(helm: Helm) -> None:
         assert each["annotations"] == {"grafana_folder": "Flashback"}
 
 
+def test_dashboards_look_for_the_exporter_under_its_job(helm: Helm) -> None:
+    """Where the rules' job is another one, the dashboards' is the same; nothing else changes."""
+    arguments = ("--set=dashboards.enabled=true", "--set=rules.settings.exporter_job=fb")
+    rendered = helm.render(*MINIMAL, *arguments)
+    texts = [
+        text
+        for each in rendered
+        if "grafana_dashboard" in each["metadata"]["labels"]
+        for text in each["data"].values()
+    ]
+    job = r"job=\"flashback-exporter\""
+    plain = sorted(file.read_text().strip() for file in DASHBOARDS)
+    assert any(job in each for each in plain)
+    assert sorted(texts) == sorted(each.replace(job, r"job=\"fb\"") for each in plain)
+
+
 def test_dashboards_are_left_out_by_default(helm: Helm) -> None:
     """Nothing tells whether there is a sidecar: the one ConfigMap is the configuration."""
     assert one(helm.render(*MINIMAL), "ConfigMap")["data"].keys() == {"config.yaml"}
