@@ -217,7 +217,7 @@ def _since(moments: list[float]) -> float:
 
 
 def _seconds(duration: str) -> float:
-    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
 
 
 def _alert(rule: Mapping[str, Any], labels: Mapping[str, str], since: float) -> Iterator[str]:
