@@ -27,6 +27,7 @@ ALL_IS_GOOD: Steps = ((0, BAD), (1, GOOD))
 BUDGET: Steps = ((LOWEST, BAD), (0, WARNING), (0.25, FAIR), (0.5, GOOD))
 BURN: Steps = ((0, GOOD), (1, FAIR), (6, WARNING), (14.4, BAD))
 LAG: Steps = ((0, GOOD), (30, WARNING), (60, BAD))
+CERTIFICATE: Steps = ((LOWEST, BAD), (3 * 86400, WARNING), (7 * 86400, GOOD))
 LIFETIME: Steps = ((LOWEST, BAD), (300, WARNING), (600, GOOD))
 
 

@@ -140,6 +140,7 @@ def _polling() -> Section:
 
 def _accounts() -> Section:
     expiry = "flashback_account_token_expiry_timestamp_seconds"
+    certificate = "flashback_account_certificate_expiry_timestamp_seconds"
     paused = "flashback_account_paused_until_timestamp_seconds"
     listed = "flashback_account_discovery_last_success_timestamp_seconds"
     return Section(
@@ -169,6 +170,32 @@ def _accounts() -> Section:
                     Values("s", low=0),
                     Query(
                         f"{_account(paused, 'max by (account, instance)')} - time()",
+                        "{{account}} {{instance}}",
+                    ),
+                ),
+            ),
+            line(
+                8,
+                panels.lines(
+                    Text(
+                        "Certificate lifetime",
+                        "Until the API's certificate ends, the earliest of its chain.",
+                        alert="FlashbackCertificateExpiring",
+                    ),
+                    Values("s", colours.CERTIFICATE),
+                    Query(f"{_account(certificate, 'min by (account)')} - time()", "{{account}}"),
+                ),
+                panels.lines(
+                    Text(
+                        "Clock skew",
+                        "How far the API's clock is ahead of the exporter's, by its answers.",
+                        alert="FlashbackClockSkew",
+                    ),
+                    Values("s"),
+                    Query(
+                        _account(
+                            "flashback_account_clock_skew_seconds", "max by (account, instance)"
+                        ),
                         "{{account}} {{instance}}",
                     ),
                 ),

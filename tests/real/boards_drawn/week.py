@@ -91,10 +91,9 @@ async def week(directory: Path, files: Iterable[Path]) -> AsyncIterator[Database
     promtool = program("promtool")
     for file in files:
         await _tool(promtool, "openmetrics", file, directory / "data")
-    for level in _levels():
+    for start, level in _levels():
         rules = directory / "level.yaml"
         rules.write_text(yaml.safe_dump(level))
-        start = END - 3600 if "previous_day" in rules.read_text() else BEGIN
         async with prometheus(program("prometheus"), directory, {}, "1m") as database:
             how = (f"--start={start:.0f}", f"--end={END:.0f}", f"--eval-interval={STEP:g}s")
             where = (f"--url={database.url}", f"--output-dir={directory / 'data'}")
@@ -177,23 +176,23 @@ def _write(file: Path, lines: Iterable[str]) -> None:
     file.write_text("".join(f"{line}\n" for line in lines) + "# EOF\n")
 
 
-def _levels() -> Iterator[dict[str, Any]]:
-    """The recording rules, so that each file needs only what those before it have recorded."""
-    groups = yaml.safe_load(rendered()["flashback-recording.yaml"])["groups"]
-    rules = {rule["record"]: rule for group in groups for rule in group["rules"]}
-    depths: dict[str, int] = {}
-    for name, rule in rules.items():
-        needs = [depths[each] for each in depths if each in rule["expr"]]
-        depths[name] = max(needs, default=-1) + 1
-    for depth in sorted(set(depths.values())):
-        for is_daily in (False, True):
-            found = [
-                rule
-                for name, rule in rules.items()
-                if depths[name] == depth and ("previous_day" in rule["expr"]) == is_daily
-            ]
-            if found:
-                yield {"groups": [{"name": f"level-{depth}", "rules": found}]}
+def _levels() -> Iterator[tuple[float, dict[str, Any]]]:
+    """The recording rules, from when on; each needs only what those before it have recorded."""
+    files = {
+        "flashback-recording.yaml": BEGIN,
+        "flashback-days.yaml": BEGIN - PAST_DAYS * DAY,
+        "flashback-uptime.yaml": END - 3600,
+    }
+    for name, start in files.items():
+        groups = yaml.safe_load(rendered()[name])["groups"]
+        depths: dict[str, int] = {}
+        rules: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+        for rule in (rule for group in groups for rule in group["rules"]):
+            needs = [depths[each] for each in depths if each in rule["expr"]]
+            depth = depths[rule["record"]] = max(needs, default=-1) + 1
+            rules[depth].append(rule)
+        for depth in sorted(rules):
+            yield start, {"groups": [{"name": f"level-{depth}", "rules": rules[depth]}]}
 
 
 async def _alerts(database: Database) -> list[str]:

@@ -35,6 +35,7 @@ def test_dashboards_are_those_of_the_project(helm: Helm) -> None:
     arguments = (
         "--set=dashboards.enabled=true",
         "--set=dashboards.namespace=grafana",
+        "--set=rules.settings.exporter_job=flashback-exporter",
         "--set=dashboards.annotations.grafana_folder=Flashback",
     )
     rendered = helm.render(*MINIMAL, *arguments)
