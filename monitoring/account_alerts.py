@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monitoring.ruleset import (
     ACCOUNT,
+    ACCOUNT_PAGE,
     ACCOUNT_VALUES,
     BUCKET,
     INFO,
@@ -212,6 +213,7 @@ CONNECTION = (
 OPTIONAL = (
     optional(
         "slow_poll_seconds",
+        ACCOUNT_PAGE,
         Alert(
             "FlashbackPollsSlow",
             severity="warning",
@@ -233,6 +235,7 @@ OPTIONAL = (
     ),
     optional(
         "lost_buckets",
+        ACCOUNT_PAGE,
         Alert(
             "FlashbackDiscoveredBucketsLost",
             severity="warning",
@@ -250,6 +253,7 @@ OPTIONAL = (
     ),
     optional(
         "token_file_expiry_seconds",
+        ACCOUNT_PAGE,
         Alert(
             "FlashbackTokenFileOld",
             severity="warning",
@@ -273,4 +277,4 @@ OPTIONAL = (
     ),
 )
 
-GROUPS = (Group("flashback-accounts", (*TOKENS, *WHOLE, *CONNECTION)),)
+GROUPS = (Group("flashback-accounts", (*TOKENS, *WHOLE, *CONNECTION), ACCOUNT_PAGE),)

@@ -8,6 +8,7 @@ from monitoring.ruleset import (
     BUCKET,
     BUCKET_NAME,
     BUCKET_NODE,
+    BUCKET_PAGE,
     JOINED,
     SCOPE,
     SCOPE_VALUES,
@@ -117,5 +118,6 @@ GROUPS = (
                 """),
             ),
         ),
+        BUCKET_PAGE,
     ),
 )

@@ -14,6 +14,7 @@ from monitoring.ruleset import (
     BUCKET_NODE,
     JOINED,
     NODE,
+    NODE_PAGE,
     WITH_ACCOUNT,
     Alert,
     Group,
@@ -239,6 +240,7 @@ _LATENCY = "node:flashback_node_latency_last_seconds:avg"
 OPTIONAL = (
     optional(
         "node_latency_ratio",
+        NODE_PAGE,
         Record(
             _LATENCY,
             promql(f"""
@@ -273,6 +275,7 @@ OPTIONAL = (
     ),
     optional(
         "node_uptime_today_ratio",
+        NODE_PAGE,
         Alert(
             "FlashbackNodeUptimeLow",
             severity="warning",
@@ -300,4 +303,4 @@ OPTIONAL = (
     ),
 )
 
-GROUPS = (Group("flashback-alerts-of-nodes", (*STATUS, *FIGURES, *BURNING)),)
+GROUPS = (Group("flashback-alerts-of-nodes", (*STATUS, *FIGURES, *BURNING), NODE_PAGE),)

@@ -116,7 +116,7 @@ class Writer:
         """The lines of a group; none where it or all of its alerts are left out."""
         if group.needs is not None and group.needs not in self._texts:
             return
-        rules = [line for rule in group.rules for line in self._rule(rule)]
+        rules = [line for rule in group.rules for line in self._rule(rule, group.page)]
         if rules:
             yield f"  - name: {group.name}"
             if group.interval is not None:
@@ -124,12 +124,13 @@ class Writer:
             yield "    rules:"
             yield from rules
 
-    def _rule(self, rule: Record | Alert) -> Iterator[str]:
+    def _rule(self, rule: Record | Alert, page: str) -> Iterator[str]:
         if isinstance(rule, Record):
             yield f"      - record: {rule.name}"
             yield from self._expression(rule.expr)
         elif (tuning := self._tunings.get(rule.name, Tuning())).enabled:
             yield from self._alert(rule, tuning)
+            yield from self._folded("dashboard_url", f"@grafana_url@/d/{page}")
 
     def _alert(self, alert: Alert, tuning: Tuning) -> Iterator[str]:
         yield f"      - alert: {alert.name}"

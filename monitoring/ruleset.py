@@ -67,19 +67,34 @@ class Alert:
     keep_firing_for: str | None = "@keep_firing_for@"
 
 
+def _page(board: str, variable: str = "") -> str:
+    chosen = f"var-{variable}={{{{ $labels.{_LABELS[variable]} | urlquery }}}}&" if variable else ""
+    return f"{board}?{chosen}var-job={{{{ $labels.job | urlquery }}}}"
+
+
+_LABELS = {"host": "host", "bucket": "bucket_id", "account": "account"}
+
+EXPORTER_PAGE = _page("flashback-exporter")
+ACCOUNT_PAGE = _page("flashback-overview", "account")
+BUCKET_PAGE = _page("flashback-bucket", "bucket")
+NODE_PAGE = _page("flashback-node", "host")
+"""Where on the dashboards an alert's trouble is seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Rules that are evaluated one after the other."""
 
     name: str
     rules: tuple[Record | Alert, ...]
+    page: str = EXPORTER_PAGE  # of its alerts
     interval: str | None = None  # Prometheus's own where it is None
     needs: str | None = None  # a setting without which it is left out
 
 
-def optional(setting: str, *rules: Record | Alert, interval: str | None = None) -> Group:
+def optional(setting: str, page: str, *rules: Record | Alert, interval: str | None = None) -> Group:
     """A group that is there once a setting is set; the Helm chart goes by its name."""
-    return Group(f"flashback-{setting.replace('_', '-')}", rules, interval, setting)
+    return Group(f"flashback-{setting.replace('_', '-')}", rules, page, interval, setting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from exporter.model import Label
 from monitoring.rendering import ALERTS, FILES, OPTIONAL, Writer, rendered
 from monitoring.ruleset import Alert, Group, Record, promql
 from monitoring.settings import EXAMPLES, SETTINGS, Setting, SettingsError, chosen, schema
+from tests.monitoring.rendered import rendered as boards
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "monitoring"
@@ -31,6 +33,7 @@ CHANGED: dict[str, Any] = {
     "down_statuses": ["BROKEN"],
     "exporter_job": "monitoring/fb",
     "runbook_url": "https://wiki.example/runbook",
+    "grafana_url": "https://grafana.example",
     **{
         each.name: {"share": 0.25, "number": 4321, "duration": "77s"}[each.kind]
         for each in SETTINGS
@@ -205,11 +208,22 @@ def test_rules_are_named_as_prometheus_users_expect() -> None:
 def test_each_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(
     alert: dict[str, Any],
 ) -> None:
-    """Severity, summary, description and runbook_url are there, and `for` keeps blips out."""
+    """Severity, texts and links are there, and `for` keeps blips out."""
     assert alert["labels"]["severity"] in {"critical", "warning", "info"}
-    assert alert["annotations"].keys() == {"summary", "description", "runbook_url"}
+    assert alert["annotations"].keys() == {
+        *("summary", "description", "runbook_url", "dashboard_url")
+    }
     assert alert["annotations"]["runbook_url"].endswith(f"docs/runbook.md#{alert['alert'].lower()}")
     assert alert["for"]
+
+
+@pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
+def test_each_alert_links_a_dashboard_that_there_is(alert: dict[str, Any]) -> None:
+    """The board is there, and has the variables that the link sets."""
+    link = re.sub(r"{{.*?}}", "x", alert["annotations"]["dashboard_url"])
+    board, _, query = link.removeprefix("http://localhost:3000/d/").partition("?")
+    (found,) = (each for each in boards() if each.uid == board)
+    assert {name.removeprefix("var-") for name in parse_qs(query)} <= found.variables().keys()
 
 
 @pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
@@ -266,7 +280,7 @@ def test_each_alert_is_tested_both_ways(alert: str) -> None:
     assert any(not check["exp_alerts"] for check in checks)
     assert firing
     assert all(each["exp_labels"]["severity"] for each in firing)
-    assert all(len(each["exp_annotations"]) == 3 for each in firing)
+    assert all(len(each["exp_annotations"]) == 4 for each in firing)
 
 
 def test_each_alert_has_its_section_in_the_runbook() -> None:

@@ -43,9 +43,11 @@ class Receiver:
 
     def __init__(self) -> None:
         self.notices: list[Notice] = []
+        self.messages = 0
 
     async def take(self, request: web.Request) -> web.Response:
         """Answer a webhook."""
+        self.messages += 1
         for alert in (await request.json())["alerts"]:
             said = (alert["status"], alert["labels"], alert["annotations"])
             self.notices.append(Notice(request.match_info["receiver"], *said))

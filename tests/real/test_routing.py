@@ -122,6 +122,20 @@ async def test_what_explains_others_silences_exactly_them(
     }
 
 
+async def test_a_region_is_one_message(tmp_path: Path) -> None:
+    """Three hundred nodes that go down together are one message to whoever operates them."""
+    async with AsyncExitStack() as stack:
+        webhooks, heard = await stack.enter_async_context(receiver())
+        alerts = await stack.enter_async_context(
+            alertmanager(program("prometheus-alertmanager"), tmp_path, webhooks)
+        )
+        nodes = [labels("NodeDown", NODE, host=f"node-{number}") for number in range(300)]
+        await alerts.send(nodes)
+        await heard.hears("FlashbackNodeDown")
+    assert {each.labels["host"] for each in heard.notices} == {node["host"] for node in nodes}
+    assert heard.messages == 1
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
