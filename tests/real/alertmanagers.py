@@ -129,10 +129,19 @@ async def alertmanager(path: str, directory: Path, webhooks: str) -> AsyncIterat
 
 @asynccontextmanager
 async def alerting_prometheus(
-    path: str, directory: Path, target: str, rules: Path, alertmanager_address: str
+    path: str,
+    directory: Path,
+    targets: Mapping[str, Mapping[str, str]],
+    rules: Path,
+    alertmanager_address: str,
+    *flags: str,
 ) -> AsyncIterator[Database]:
-    """A Prometheus that scrapes an exporter, and evaluates rules, every second."""
-    static = [{"targets": [target]}]
+    """A Prometheus that scrapes exporters, and evaluates rules, every second.
+
+    `targets` has the labels that it gives each, by `host:port`. It keeps what it knows in the
+    directory, and finds it there again.
+    """
+    static = [{"targets": [address], "labels": dict(labels)} for address, labels in targets.items()]
     config = {
         "global": {
             "scrape_interval": "1s",
@@ -147,7 +156,7 @@ async def alerting_prometheus(
     file.write_text(json.dumps(config))
     command = (
         *(path, f"--config.file={file}", f"--storage.tsdb.path={directory / 'prometheus'}"),
-        *("--web.listen-address=127.0.0.1:0", "--rules.alert.resend-delay=1s"),
+        *("--web.listen-address=127.0.0.1:0", *flags),
     )
     async with AsyncExitStack() as stack:
         log = directory / "prometheus.log"

@@ -5,8 +5,10 @@ Each takes a free port, keeps its data in a directory of the test's, and asks ev
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -172,3 +174,14 @@ def _configuration(
 
 def _series(metric: dict[str, str]) -> Series:
     return Series.of(metric.get("__name__", ""), metric)  # none where something was computed
+
+
+async def create_blocks(promtool: str, data: Path, lines: Iterator[str]) -> None:
+    """Give a Prometheus that is not there yet a past, as lines of OpenMetrics."""
+    file = data.with_suffix(".om")
+    file.write_text("".join(f"{line}\n" for line in lines))
+    command = (promtool, "tsdb", "create-blocks-from", "openmetrics", str(file), str(data))
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
+    async with asyncio.timeout(TIMEOUTS):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()

@@ -180,7 +180,12 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         stack.push_async_callback(exporter.stop)
         database = await stack.enter_async_context(
             alerting_prometheus(
-                program("prometheus"), directory, exporter.address, rules, alerts.address
+                program("prometheus"),
+                directory,
+                {exporter.address: {}},
+                rules,
+                alerts.address,
+                "--rules.alert.resend-delay=1s",
             )
         )
         stage = Stage(api, exporter, database, alerts, heard, directory / "token")

@@ -6,12 +6,10 @@ given past days, and evaluates our rules.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import re
 import time
-from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -29,8 +27,8 @@ from monitoring.settings import chosen
 from tests.harness.scrapes import Scrape
 from tests.harness.stack import running_on_sockets
 from tests.monitoring.rendered import Expression, Rendered, filled, rendered
-from tests.real.databases import Database, prometheus, victoria_metrics
-from tests.real.programs import TIMEOUTS, until
+from tests.real.databases import Database, create_blocks, prometheus, victoria_metrics
+from tests.real.programs import until
 
 pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
@@ -110,19 +108,6 @@ def past(page: Scrape, now: float) -> Iterator[str]:
                 worse = 0.03 * (place % 2) + 0.001 * back
                 yield f"{name}{{{labels},{own}}} {value - value * worse} {at}"
     yield "# EOF"
-
-
-async def create_blocks(promtool: str, directory: Path, lines: Iterator[str]) -> None:
-    """Give a Prometheus that is not there yet a past."""
-    file = directory / "past.om"
-    file.write_text("\n".join(lines) + "\n")
-    command = (promtool, "tsdb", "create-blocks-from", "openmetrics", str(file))
-    process = await asyncio.create_subprocess_exec(
-        *command, str(directory / "data"), stdout=PIPE, stderr=STDOUT
-    )
-    async with asyncio.timeout(TIMEOUTS):
-        output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +208,7 @@ async def watched(
         await at_work.scrape_when(everything_polled)
         at_work.api.play(BREAKING)
         page = await at_work.scrape_when(broken)
-        await create_blocks(promtool_path, directory, past(page, now))
+        await create_blocks(promtool_path, directory / "data", past(page, now))
         targets = dict.fromkeys(JOBS, at_work.address)
         database = await stack.enter_async_context(
             prometheus(prometheus_path, directory, targets, "1s", LABELS, rules=rules(directory))
@@ -363,7 +348,7 @@ async def test_nothing_is_good_while_the_exporter_is_dead(
     """While no exporter answers, no number on any board has the colour of a good one."""
     now = time.time()
     page = Scrape(f'flashback_node_latency_last_seconds{{bucket_id="{CALM}",ip="1",host="h"}} 1\n')
-    await create_blocks(promtool_path, tmp_path, past(page, now - 600))
+    await create_blocks(promtool_path, tmp_path / "data", past(page, now - 600))
     dead = dict.fromkeys(JOBS, "127.0.0.1:1")
     async with prometheus(
         prometheus_path, tmp_path, dead, "1s", LABELS, rules=rules(tmp_path)

@@ -1,0 +1,194 @@
+"""Alerts that go by what was: from a real Prometheus with a past to a team's webhook.
+
+Production and staging are in one Prometheus, and have the same account, buckets and nodes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from exporter import simulator
+from exporter.simulator.calls import ApiCall
+from exporter.simulator.world import Row
+from monitoring.rendering import ALERTS, write
+from monitoring.settings import chosen
+from tests.harness.stack import Running, document, running_on_sockets
+from tests.real.alertmanagers import (
+    Alertmanager,
+    Receiver,
+    alerting_prometheus,
+    alertmanager,
+    receiver,
+)
+from tests.real.databases import Database, create_blocks
+from tests.real.programs import program, until
+
+FAILING, DOWN, CALM = ("b1", "b2"), "b3", "b4"
+PRODUCTION, STAGING = ({"namespace": name} for name in ("production", "staging"))
+MINUTE, HOUR = 60.0, 3600.0
+
+SHORT = {
+    "node_down_for": "2s",
+    "bucket_offline_for": "2s",
+    "account_failing_for": "2s",
+    "bucket_failing_for": "20s",
+    "node_not_listed_for": "2s",
+    "keep_firing_for": "1s",
+    "account_keep_firing_for": "20s",
+}
+BURN = {f"FlashbackNodeErrorBudgetBurn{window}": {"for": "2s"} for window in ("1h", "6h")}
+
+RESTARTS = ("--rules.alert.for-grace-period=20s",)
+"""From which wait on Prometheus restores an alert: as long here as the one of failing buckets."""
+
+
+def offline(*buckets: str) -> simulator.InjectedFault:
+    """All nodes of some buckets are OFFLINE, those of others ONLINE, whatever happens."""
+
+    def rows(before: Sequence[Row], call: ApiCall) -> list[Row]:
+        status = "OFFLINE" if call.bucket in buckets else "ONLINE"
+        return [{**row, "node_status": status} for row in before]
+
+    scenario = simulator.Scenario("offline", "all nodes of some buckets are down", rows=rows)
+    return simulator.InjectedFault(scenario, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that runs."""
+
+    production: Running
+    staging: Running
+    alerts: Alertmanager
+    heard: Receiver
+    directory: Path
+
+    @asynccontextmanager
+    async def prometheus(self) -> AsyncIterator[Database]:
+        """The Prometheus; it finds what it knew before."""
+        targets = {self.production.address: PRODUCTION, self.staging.address: STAGING}
+        rules = self.directory / "rules"
+        async with alerting_prometheus(
+            program("prometheus"), self.directory, targets, rules, self.alerts.address, *RESTARTS
+        ) as database:
+            yield database
+
+
+def played(text: str = "", *buckets: str) -> list[simulator.InjectedFault]:
+    """Scenarios, while all nodes of some buckets are OFFLINE."""
+    return [offline(*buckets), *simulator.text_to_faults(text)]
+
+
+@asynccontextmanager
+async def staged(directory: Path) -> AsyncIterator[Stage]:
+    """Everything but Prometheus, calm."""
+    changes = {"settings": SHORT, "alerts": BURN}
+    write(directory / "rules", chosen(changes, [alert.name for alert in ALERTS]))
+    for file in (directory / "rules").iterdir():  # what is evaluated every few minutes cannot wait
+        file.write_text(file.read_text().replace("interval: 2m", "interval: 1s"))
+    text = partial(document, buckets=(*FAILING, DOWN, CALM), poll_interval="5s", stale_after="1m")
+    async with (
+        running_on_sockets((offline(),), wall=time.time(), text=text) as production,
+        running_on_sockets((offline(),), wall=time.time(), text=text) as staging,
+        receiver() as (webhooks, heard),
+        alertmanager(program("prometheus-alertmanager"), directory, webhooks) as alerts,
+    ):
+        yield Stage(production, staging, alerts, heard, directory)
+
+
+def samples(
+    name: str, value: float, begin: float, end: float, step: float, **labels: str
+) -> Iterator[str]:
+    """A series as lines of OpenMetrics."""
+    own = {"job": "flashback-exporter", **PRODUCTION, **labels}
+    pairs = ",".join(f'{key}="{each}"' for key, each in own.items())
+    for number in range(int((end - begin) / step) + 1):
+        yield f"{name}{{{pairs}}} {value} {begin + step * number:.0f}"
+
+
+def past(now: float) -> Iterator[str]:
+    """Two nodes that the API listed until three hours ago, and two that came and went since."""
+    gone = now - 3 * HOUR
+    for host, down in (("was-up", 0), ("was-down", 1)):
+        node = {"bucket_id": CALM, "ip": "192.0.2.91", "host": host}
+        listed = "bucket_node:flashback_node_down:max"
+        yield from samples(listed, down, gone - HOUR, gone, 2 * MINUTE, **node)
+        since = "bucket_node:flashback_node_not_listed:since"
+        yield from samples(since, gone, gone, now, 2 * MINUTE, **node)
+    nodes = {host: {"account": "main", "ip": "192.0.2.92", "host": host} for host in ("on", "off")}
+    for node in nodes.values():
+        # Down for six minutes of each hour: ten times too often.
+        yield from samples("node:flashback_node_down:avg4m", 0.1, now - 6 * HOUR, now, 240, **node)
+        yield from samples("node:flashback_node_down:avg", 0.1, now - HOUR, now, MINUTE, **node)
+        yield from samples("node:flashback_node_down:avg6h", 0.1, now - HOUR, now, MINUTE, **node)
+        yield from samples("node:flashback_node_down:avg30m", 0.1, now - HOUR, now, MINUTE, **node)
+    told = {"alertname": "FlashbackNodeDown", "alertstate": "firing", "severity": "warning"}
+    yield from samples("ALERTS", 1, now - 2 * HOUR, now - HOUR, MINUTE, **nodes["off"], **told)
+    yield "# EOF"
+
+
+async def firing(database: Database, alert: str, count: int) -> bool | None:
+    """Whether so many alerts of a name fire in production."""
+    query = f'ALERTS{{alertname="{alert}",alertstate="firing",namespace="production"}}'
+    return len(await database.samples(query, time.time())) == count or None
+
+
+async def nodes_of_the_past(stage: Stage) -> None:
+    """What the API does not list is told, as down where it was down; an aftermath is not told."""
+    gone = await stage.heard.hears("FlashbackNodeNotListed")
+    assert gone.labels["host"] == "was-up"
+    assert gone.annotations["description"].endswith("it was in 1 bucket. Among them: b4.")
+    down = await stage.heard.hears("FlashbackNodeDown")
+    assert down.labels["host"] == "was-down"
+    assert "is not listed any more, and was down before," in down.annotations["description"]
+    burning = await stage.heard.hears("FlashbackNodeErrorBudgetBurn6h")
+    assert burning.labels["host"] == "on"
+    for alert in ("FlashbackNodeNotListed", "FlashbackNodeDown", "FlashbackNodeErrorBudgetBurn6h"):
+        assert len(stage.heard.told(alert)) == 1
+    stage.heard.notices.clear()
+
+
+async def half_an_account(stage: Stage, database: Database) -> None:
+    """Half of an account fails; what is wrong with the other half is told, with its own reasons."""
+    stage.staging.api.play(played("not-found/share=1/bucket=b1"))
+    stage.production.api.play(played("forbidden/share=1/bucket=b1/bucket=b2", DOWN))
+    account = await stage.heard.hears("FlashbackAccountFailing")
+    assert account.labels["namespace"] == "production"
+    assert "Reasons: forbidden. Among them: b1, b2." in account.annotations["description"]
+    offline = await stage.heard.hears("FlashbackBucketWithoutOnlineNodes")
+    assert (offline.labels["bucket_id"], offline.labels["namespace"]) == (DOWN, "production")
+    await until(partial(firing, database, "FlashbackBucketFailing", len(FAILING)))
+    staging = await stage.heard.hears("FlashbackBucketFailing")  # production's are inhibited
+    assert staging.labels["namespace"] == "staging"
+    assert staging.annotations["description"].endswith("Reason: not_found.")
+
+
+@pytest.mark.long
+async def test_alerts_that_go_by_the_past(promtool_path: str, tmp_path: Path) -> None:
+    """What was, half an account, two environments, a restart of Prometheus: each told once."""
+    now = time.time()
+    await create_blocks(promtool_path, tmp_path / "prometheus", past(now))
+    async with staged(tmp_path) as stage:
+        async with stage.prometheus() as database:
+            await nodes_of_the_past(stage)
+            await half_an_account(stage, database)
+            fired = {each.alert for each in stage.heard.notices if each.status == "firing"}
+        async with stage.prometheus() as database:
+            for alert, count in (
+                ("FlashbackAccountFailing", 1),
+                ("FlashbackBucketFailing", len(FAILING)),
+                ("FlashbackBucketWithoutOnlineNodes", 1),
+            ):
+                await until(partial(firing, database, alert, count))
+            assert [each for each in stage.heard.notices if each.status == "resolved"] == []
+            stage.production.api.play(played())
+            stage.staging.api.play(played())
+            for alert in fired:
+                await stage.heard.hears(alert, "resolved")
