@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from monitoring.recordings import LAST_KNOWN, NEW_DAY, NOT_LISTED, NOT_LISTED_SINCE
+from monitoring.recordings import LAST_KNOWN, LISTED_BY, NEW_DAY, NOT_LISTED, NOT_LISTED_SINCE
 from monitoring.ruleset import (
     ACCOUNT_NODE,
     BUCKET,
     BUCKET_NAME,
-    BUCKET_NODE,
     BUCKET_PAGE,
     JOINED,
     SCOPE,
@@ -62,12 +61,7 @@ GROUPS = (
                       unless on ({BUCKET})
                       bucket:flashback_bucket_nodes:without_status > 0
                       unless on ({BUCKET})
-                      (
-                        max by ({BUCKET_NODE}) (
-                          flashback_node_status{{status=~"@down_statuses@"}}
-                        )
-                        == 0
-                      )
+                      bucket_node:flashback_node_down:max == 0
                       unless on ({BUCKET})
                       (
                         {LAST_KNOWN} == 0
@@ -109,10 +103,7 @@ GROUPS = (
                         {WITH_ACCOUNT}
                       )
                       and on ({ACCOUNT_NODE})
-                      (
-                        bucket_node:flashback_node_down:max
-                        {WITH_ACCOUNT}
-                      )
+                      {LISTED_BY}
                     )
                     {JOINED}
                 """),

@@ -6,7 +6,7 @@ not documented.
 
 from __future__ import annotations
 
-from monitoring.recordings import LAST_KNOWN, NOT_LISTED, NOT_LISTED_SINCE
+from monitoring.recordings import LAST_KNOWN, LISTED_BY, NOT_LISTED, NOT_LISTED_SINCE
 from monitoring.ruleset import (
     ACCOUNT_NODE,
     ACCOUNT_VALUES,
@@ -15,7 +15,6 @@ from monitoring.ruleset import (
     JOINED,
     NODE,
     NODE_PAGE,
-    WITH_ACCOUNT,
     Alert,
     Group,
     Record,
@@ -109,10 +108,7 @@ STATUS = (
               {JOINED}
             )
             unless on ({ACCOUNT_NODE})
-            count by ({ACCOUNT_NODE}) (
-              bucket_node:flashback_node_down:max
-              {WITH_ACCOUNT}
-            )
+            {LISTED_BY}
         """),
     ),
     Alert(
@@ -303,4 +299,7 @@ OPTIONAL = (
     ),
 )
 
-GROUPS = (Group("flashback-alerts-of-nodes", (*STATUS, *FIGURES, *BURNING), NODE_PAGE),)
+GROUPS = (
+    Group("flashback-alerts-of-nodes", STATUS, NODE_PAGE),
+    Group("flashback-alerts-of-figures", (*FIGURES, *BURNING), NODE_PAGE, interval="4m"),
+)

@@ -9,20 +9,25 @@ from collections.abc import Iterator
 
 from monitoring.ruleset import (
     ACCOUNT,
+    ACCOUNT_NODE,
     AGGREGATION,
     BUCKET,
     BUCKET_NODE,
     INFO,
     JOINED,
     NODE,
+    WITH_ACCOUNT,
     Group,
     Record,
     promql,
 )
 
-SHORT_WINDOWS = ("5m", "30m", "1h")
-LONG_WINDOWS = ("2h", "6h", "1d", "3d")
+SHORT_WINDOWS = ("5m", "30m")
+LONG_WINDOWS = ("1h", "2h", "6h", "1d", "3d")
 """Over which the observed status is averaged: the long ones from averages over four minutes."""
+
+COVERAGE = {"1h": ("4m", 8), "6h": ("6m", 30), "1d": ("24m", 30), "3d": ("72m", 30)}
+"""Where half of a window must be known: how often to look, and how often it must be there."""
 
 EVERY_4M = "node:flashback_node_down:avg4m"
 
@@ -35,8 +40,8 @@ UPTIME = "flashback_node_uptime_previous_day_ratio"
 
 LEVELS = {"node": f"{AGGREGATION}, ip, host", "bucket": BUCKET}
 
-LOOKED_AT = "((vector(time() % 86400) >= 5400 < 7200) or vector(time() % 86400) >= 84600)"
-"""From 01:30 to 02:00 and from 23:30 to 24:00 UTC: then all show the figure of the same day.
+LOOKED_AT = "(vector((7200 - time()) % 86400) > -240 or vector((0 - time()) % 86400) > -240)"
+"""Once in the four minutes to 02:00 and to 24:00 UTC, when all show the figure of the same day.
 
 It is shown from 00:10 to 01:10 of the next day at the latest until 00:10 of the one after that."""
 
@@ -66,7 +71,7 @@ BUCKETS = Group(
                 max by ({BUCKET}) (flashback_bucket_nodes)
                 - (
                   count by ({BUCKET}) (
-                    max by ({BUCKET}, ip, host) (flashback_node_status)
+                    max by ({BUCKET}, ip, host) (flashback_node_status{{status="UNKNOWN"}})
                   )
                   or
                   0 * max by ({BUCKET}) (flashback_bucket_nodes)
@@ -77,6 +82,8 @@ BUCKETS = Group(
 )
 
 LAST_KNOWN = "bucket_node:flashback_node_down:last_known"
+
+LISTED_BY = "node:flashback_node_listed:count"
 
 NOT_LISTED_SINCE = "bucket_node:flashback_node_not_listed:since"
 
@@ -102,7 +109,7 @@ LISTED = Group(
                 or
                 0 * group by ({BUCKET_NODE}) (
                   flashback_node_info
-                  or flashback_node_status
+                  or flashback_node_status{{status="UNKNOWN"}}
                   or flashback_node_last_updated_timestamp_seconds
                   or flashback_node_latency_last_seconds
                 )
@@ -119,6 +126,15 @@ LISTED = Group(
                 )
                 and on ({BUCKET})
                 max by ({BUCKET}) (flashback_bucket_up) == 1
+            """),
+        ),
+        Record(
+            LISTED_BY,
+            promql(f"""
+                count by ({ACCOUNT_NODE}) (
+                  bucket_node:flashback_node_down:max
+                  {WITH_ACCOUNT}
+                )
             """),
         ),
         # Goes by its own past, so that an outage of Prometheus is not taken for one of the node.
@@ -145,23 +161,18 @@ def _down(window: str, series: str) -> Record:
 
 def _burn_rate(window: str) -> Record:
     """How many times too fast the budget goes; nothing where half of a long window is not known."""
-    covered = f"""
-        and
-        count_over_time({EVERY_4M}[{window}:4m]) >= {_minutes(window) / 4 / 2:.0f}
-    """
     rate = f"""
         node:flashback_node_down:avg{window} / (1 -
           @slo_target@
         )
     """
-    return Record(
-        f"node:flashback_node_error_budget:burnrate{window}",
-        promql(rate) + ("" if window == "5m" else f"\n{promql(covered)}"),
-    )
-
-
-def _minutes(window: str) -> int:
-    return int(window[:-1]) * {"m": 1, "h": 60, "d": 1440}[window[-1]]
+    if window in COVERAGE:
+        step, least = COVERAGE[window]
+        rate += f"""
+        and
+        count_over_time({EVERY_4M}[{window}:{step}]) >= {least}
+        """
+    return Record(f"node:flashback_node_error_budget:burnrate{window}", promql(rate))
 
 
 NODES = Group(
@@ -180,6 +191,11 @@ NODES = Group(
         ),
         *(_down(window, "node:flashback_node_down:avg") for window in SHORT_WINDOWS),
         *map(_burn_rate, SHORT_WINDOWS),
+        # One that several accounts have counts for each.
+        Record(
+            "account:flashback_node_down:count",
+            f"sum by ({ACCOUNT}) (node:flashback_node_down:avg > bool 0)",
+        ),
     ),
 )
 
@@ -209,7 +225,7 @@ DAYS = (
             )
             for level, labels in LEVELS.items()
         ),
-        interval="10m",
+        interval="4m",
     ),
 )
 
@@ -217,15 +233,12 @@ DAYS = (
 def _over_days(function: str, level: str, days: int) -> str:
     """Over the figures of some days, one of each: its latest, or the first one until that is there.
 
-    The subquery looks at each 00:00 UTC, and ahead from there: at the day's last half hour, else at
-    the time from 01:30 to 02:00.
+    The subquery looks at each 00:00 UTC, and ahead from there: from shortly before 02:00 to 24:00.
     """
     return promql(f"""
-        {function}((
-          last_over_time({level}:{UPTIME}:avg[30m] offset -1d)
-          or
-          last_over_time({level}:{UPTIME}:avg[30m] offset -2h)
-        )[{days}d:1d] offset 2h)
+        {function}(
+          last_over_time({level}:{UPTIME}:avg[22h5m] offset -1d)[{days}d:1d] offset 2h
+        )
     """)
 
 

@@ -43,7 +43,7 @@ _TODAY = f"max by (bucket_id) (last_over_time({select(INFO, ACCOUNT)}[1h] @ end(
 
 _FAILING = _ALL.bucket("flashback_bucket_failing", keep="reason")
 _LAST_GOOD = _ALL.bucket("flashback_bucket_last_success_timestamp_seconds")
-_DOWN = f"{down_now('ip, host')} > 0"
+_DOWN = f"max by (ip, host) ({select(DOWN, ACCOUNT)} > 0)"
 _DOWN_SINCE = (
     "min by (ip, host) ("
     + select("ALERTS_FOR_STATE", 'alertname="FlashbackNodeDown"', ACCOUNT)
@@ -53,7 +53,6 @@ _DOWN_SINCE = (
 _UPTIME = "flashback_node_uptime_previous_day_ratio"
 _BUDGET = "flashback_node_error_budget:remaining30d"
 _WORST_BUCKETS = f"bottomk(20, {recorded_bucket(f'{_UPTIME}:avg30d')} and on (bucket_id) {_CHOSEN})"
-_NODES_HERE = f"max by (ip, host) ({select(DOWN, ACCOUNT)})"
 
 
 def _counts(defaults: Defaults) -> Line:
@@ -157,7 +156,6 @@ def _alerts() -> Line:
 
 
 def _down() -> Line:
-    down_since = f"({_DOWN_SINCE} and on (ip, host) {_DOWN})"
     last_good = named(f"{_LAST_GOOD} * on (bucket_id) group_right () ({_FAILING})")
     return line(
         6,
@@ -165,13 +163,14 @@ def _down() -> Line:
             Text(
                 "Which nodes are down",
                 "One row per node, newest first, with the share of its buckets that see it down; of"
-                " several accounts that of the largest share.",
+                " several accounts that of the largest share. No share: it was down, and is not"
+                " listed any more.",
                 alert="FlashbackNodeDown",
             ),
             {"host": "Host", "ip": "IP"},
             tables.Column("Buckets", _DOWN, "percentunit"),
-            tables.Column("For", f"time() - {down_since}", "s"),
-            tables.Column("Since", f"{down_since} * 1000", "dateTimeAsIso"),
+            tables.Column("For", f"time() - {_DOWN_SINCE}", "s"),
+            tables.Column("Since", f"{_DOWN_SINCE} * 1000", "dateTimeAsIso"),
             leads={"host": links.row_to_node()},
             by=("For", False),
         ),
@@ -193,20 +192,20 @@ def _down() -> Line:
     )
 
 
-def _over_time(defaults: Defaults) -> Line:
-    # What is 0 is left out first: there may be thousands of nodes, and few are down.
-    down = f"count(count by (ip, host) ({select(DOWN, ACCOUNT)} > 0))"
-    somebody = f"count({select('up', defaults.job)} == 1)"
+def _over_time() -> Line:
     return line(
         7,
         panels.lines(
             Text(
                 "Nodes down over time",
-                "Different nodes that at least one bucket saw down.",
+                "Nodes of each account that at least one bucket saw down.",
                 alert="FlashbackNodeDown",
             ),
             Values("short", low=0, decimals=0),
-            Query(f"{down} or 0 * {somebody}", "nodes down"),
+            Query(
+                f"max by (account) ({select('account:flashback_node_down:count', ACCOUNT)})",
+                "{{account}}",
+            ),
             points=_POINTS,
         ),
         panels.lines(
@@ -223,7 +222,6 @@ def _over_time(defaults: Defaults) -> Line:
 def _weeks(defaults: Defaults) -> Section:
     steps = colours.uptimes(defaults.target)
     of_buckets = {f"{days} days": recorded_bucket(f"{_UPTIME}:avg{days}d") for days in _DAYS}
-    of_hosts = {f"{days} days": _of_hosts(f"{_UPTIME}:avg{days}d") for days in _DAYS}
     how = " Over the previous days in UTC for which there are figures; today does not count."
     return Section(
         "Previous days",
@@ -257,10 +255,9 @@ def _weeks(defaults: Defaults) -> Section:
                         + how,
                     ),
                     {"host": "Host"},
-                    *[
-                        tables.Column(title, expr, "percentunit", steps, decimals=2)
-                        for title, expr in of_hosts.items()
-                    ],
+                    tables.Column(
+                        "30 days", _of_hosts(f"{_UPTIME}:avg30d"), "percentunit", steps, decimals=2
+                    ),
                     tables.Column("Budget left", _of_hosts(_BUDGET), "percentunit", colours.BUDGET),
                     leads={"host": links.row_to_node()},
                     by=("30 days", False),
@@ -276,8 +273,7 @@ def _of_the_worst(expr: str) -> str:
 
 def _of_hosts(record: str) -> str:
     """A record of nodes, which has no account, of the nodes of the chosen accounts."""
-    nodes = f"max by (ip, host) ({select(f'node:{record}')})"
-    return f"min by (host) ({nodes} and on (ip, host) {_NODES_HERE})"
+    return f"min by (host) ({select(f'node:{record}')} and on (ip, host) {select(DOWN, ACCOUNT)})"
 
 
 def _latency() -> Section:
@@ -318,7 +314,7 @@ def _latency() -> Section:
 
 def board(defaults: Defaults) -> Board:
     """The overview."""
-    now = Section("Now", (_counts(defaults), _alerts(), _down(), _over_time(defaults)))
+    now = Section("Now", (_counts(defaults), _alerts(), _down(), _over_time()))
     return Board(
         name="overview",
         title="Flashback / Overview",
@@ -326,4 +322,5 @@ def board(defaults: Defaults) -> Board:
         variables=(variables.datasource(), *variables.where(), variables.account()),
         sections=(now, _weeks(defaults), _latency()),
         since="now-24h",
+        refresh="2m",
     )

@@ -98,10 +98,11 @@ async def week(directory: Path, files: Iterable[Path]) -> AsyncIterator[Database
             how = (f"--start={start:.0f}", f"--end={END:.0f}", f"--eval-interval={STEP:g}s")
             where = (f"--url={database.url}", f"--output-dir={directory / 'data'}")
             await _tool(promtool, "rules", *how, *where, rules)
-    async with prometheus(program("prometheus"), directory, {}, "1m") as database:
-        alerts = await _alerts(database)
-    _write(directory / "alerts.om", alerts)
-    await _tool(promtool, "openmetrics", directory / "alerts.om", directory / "data")
+    for goes_by_others in (False, True):
+        async with prometheus(program("prometheus"), directory, {}, "1m") as database:
+            alerts = await _alerts(database, goes_by_others=goes_by_others)
+        _write(directory / "alerts.om", alerts)
+        await _tool(promtool, "openmetrics", directory / "alerts.om", directory / "data")
     async with prometheus(program("prometheus"), directory, {}, "1m") as database:
         yield database
 
@@ -195,11 +196,16 @@ def _levels() -> Iterator[tuple[float, dict[str, Any]]]:
             yield start, {"groups": [{"name": f"level-{depth}", "rules": rules[depth]}]}
 
 
-async def _alerts(database: Database) -> list[str]:
-    """ALERTS and ALERTS_FOR_STATE at the end of the week, of alerts that fire."""
+async def _alerts(database: Database, *, goes_by_others: bool) -> list[str]:
+    """ALERTS and ALERTS_FOR_STATE at the end of the week, of alerts that fire.
+
+    Some go by whether others fire: those come second.
+    """
     groups = yaml.safe_load(rendered()["flashback-alerts.yaml"])["groups"]
     lines: list[str] = []
     for rule in (rule for group in groups for rule in group["rules"]):
+        if ("ALERTS" in rule["expr"]) != goes_by_others:
+            continue
         times = {"start": END - DAY, "end": END, "step": STEP}
         found = await database.get("query_range", query=rule["expr"], **times)
         for series in found["result"]:
