@@ -95,7 +95,7 @@ WHOLE = (
             " {{ $labels.account }}. Reasons: "
             + values_of(
                 "reason",
-                f"count by (reason) ({in_account('flashback_bucket_failing')})",
+                in_account("flashback_bucket_failing"),
                 *ACCOUNT_VALUES,
             )
             + ". Among them: "

@@ -34,7 +34,7 @@ GROUPS = (
                     f"Polls of bucket {_BUCKET} fail. Reason: "
                     + values_of(
                         "reason",
-                        f"count by (reason) (flashback_bucket_failing{{{SCOPE},bucket_id=%+q}})",
+                        f"flashback_bucket_failing{{{SCOPE},bucket_id=%+q}}",
                         SCOPE_VALUES,
                         "$labels.bucket_id",
                     )

@@ -65,7 +65,7 @@ STATUS = (
             f"Node {_NODE} is "
             + values_of(
                 "status",
-                f"count by (status) (({in_account(_DOWN.format(labels=f'{_THIS},'))}) == 1)",
+                f"({in_account(_DOWN.format(labels=f'{_THIS},'))}) == 1",
                 *_WHICH,
                 *ACCOUNT_VALUES,
                 otherwise="not listed any more, and was down before,",

@@ -122,15 +122,16 @@ def counted(noun: str) -> str:
 
 
 def some_buckets(condition: str, *arguments: str) -> str:
-    """A text that names up to five of the buckets of which a condition holds, with their teams.
+    """A text that names up to five buckets of which a condition holds, each name and team once.
 
     The condition has one series per bucket and a `%+q` for each argument; the buckets are those of
     the alert's account.
     """
     joined = f"({condition}) * on ({BUCKET}) group_left (name, @bucket_labels@) {OF_ACCOUNT}"
+    once = f"max by (name, @bucket_labels@) ({joined})"
     team = "{{ with .Labels.team }} ({{ . }}){{ end }}"
     asked = (*arguments, *ACCOUNT_VALUES)
-    return _listed(f"topk(5, {joined})", asked, "name", "{{ .Labels.name }}" + team)
+    return _listed(f"topk(5, {once})", asked, "name", "{{ .Labels.name }}" + team)
 
 
 def in_account(series: str) -> str:
@@ -139,11 +140,12 @@ def in_account(series: str) -> str:
 
 
 def values_of(label: str, query: str, *arguments: str, otherwise: str = "") -> str:
-    """A text that names the values which a label has in the result of a query, if there are any.
+    """A text that names each value which a label has in the result of a query, if there is any.
 
     Arguments stand behind `%+q`: a plain `%q` leaves U+FFFD as it is, which PromQL does not read.
     """
-    return _listed(query, arguments, label, f"{{{{ .Labels.{label} }}}}", otherwise)
+    once = f"count by ({label}) ({query})"
+    return _listed(once, arguments, label, f"{{{{ .Labels.{label} }}}}", otherwise)
 
 
 def _listed(
