@@ -89,7 +89,7 @@ WHOLE = (
         severity="critical",
         wait="@account_failing_for@",
         keep_firing_for="@account_keep_firing_for@",
-        summary="Account {{ $labels.account }} fails as a whole",
+        summary="Polls of account {{ $labels.account }} fail",
         description=(
             "Polls fail for {{ $value | humanizePercentage }} of the buckets of account"
             " {{ $labels.account }}. Reasons: "
@@ -186,10 +186,13 @@ CONNECTION = (
         description=(
             "The certificate that the API shows to account {{ $labels.account }} "
             "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended"
-            "{{ end }}. Once it has, every poll of the account fails."
+            "{{ end }}. Polls of the account then fail with `tls`, unless nobody needs that one."
         ),
         expr=promql(f"""
-            min by ({ACCOUNT}) (flashback_account_certificate_expiry_timestamp_seconds) - time()
+            min by ({ACCOUNT}) (
+              min_over_time(flashback_account_certificate_expiry_timestamp_seconds[1h])
+            )
+            - time()
             < @certificate_expiry_seconds@
         """),
     ),
@@ -201,7 +204,7 @@ CONNECTION = (
         description=(
             "The API's clock is {{ $value | humanizeDuration }} away from the exporter's, by its"
             " answers to account {{ $labels.account }}. Near midnight the wrong day is asked for,"
-            " and tokens seem to have ended, or not to."
+            " and tokens are renewed too early or too late."
         ),
         expr=promql(f"""
             max by ({ACCOUNT}) (abs(flashback_account_clock_skew_seconds))
@@ -221,8 +224,8 @@ OPTIONAL = (
             summary="Polls of account {{ $labels.account }} take long",
             description=(
                 "One in ten buckets of account {{ $labels.account }} takes"
-                " {{ $value | humanizeDuration }} or more to poll. A poll that takes longer than"
-                " `poll_timeout` fails."
+                " {{ $value | humanizeDuration }} or more to poll, retries included. An attempt"
+                " that takes longer than `poll_timeout` fails."
             ),
             expr=promql(f"""
                 quantile by ({ACCOUNT}) (0.9,
@@ -243,7 +246,8 @@ OPTIONAL = (
             summary=f"Discovery has lost {counted('bucket')} of account {{{{ $labels.account }}}}",
             description=(
                 f"Discovery finds {counted('bucket')} fewer in account {{{{ $labels.account }}}}"
-                " than at some time in the last six hours. What is missing is not watched any more."
+                " than at some time in the last six hours. What is missing is not watched any more,"
+                " and is not mentioned again once the six hours are over."
             ),
             expr=promql(f"""
                 {_FOUND_BEFORE} - {_FOUND}

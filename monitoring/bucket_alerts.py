@@ -1,10 +1,11 @@
-"""Alerts about single buckets. They carry the bucket's name, account and team."""
+"""Alerts about single buckets. They carry the bucket's id, account and team."""
 
 from __future__ import annotations
 
 from monitoring.recordings import LAST_KNOWN, LISTED_BY, NEW_DAY, NOT_LISTED, NOT_LISTED_SINCE
 from monitoring.ruleset import (
     ACCOUNT_NODE,
+    ACCOUNT_VALUES,
     BUCKET,
     BUCKET_NAME,
     BUCKET_PAGE,
@@ -57,7 +58,15 @@ GROUPS = (
                 # In the first hours of a day, nodes that were up, and new buckets, may yet come.
                 expr=promql(f"""
                     (
-                      bucket:flashback_bucket_nodes:max
+                      (
+                        bucket:flashback_bucket_nodes:max == 0
+                        or
+                        (
+                          bucket:flashback_bucket_nodes:max
+                          and on ({BUCKET})
+                          bucket_node:flashback_node_down:max
+                        )
+                      )
                       unless on ({BUCKET})
                       bucket:flashback_bucket_nodes:without_status > 0
                       unless on ({BUCKET})
@@ -90,9 +99,11 @@ GROUPS = (
                     " buckets of the account still have: "
                     + values_of(
                         "host",
-                        f"{NOT_LISTED_SINCE}{{{SCOPE},bucket_id=%+q}}",
+                        f"{NOT_LISTED_SINCE}{{{SCOPE},bucket_id=%+q}} and on (ip, host)"
+                        f" {LISTED_BY}{{{SCOPE},account=%+q}}",
                         SCOPE_VALUES,
                         "$labels.bucket_id",
+                        *ACCOUNT_VALUES,
                     )
                     + "."
                 ),

@@ -115,7 +115,7 @@ STATUS = (
         "FlashbackNodeStatusUnknown",
         severity="warning",
         wait="@status_unknown_for@",
-        summary=f"Node {_NODE} has a status that nobody knows",
+        summary=f"Node {_NODE} has an unknown status",
         description=(
             f"For {_AFFECTED} node {_NODE} has a"
             " status outside of `known_statuses`, so that nobody can say whether it is up."
@@ -192,7 +192,7 @@ FIGURES = (
 _RATE = "node:flashback_node_error_budget:burnrate"
 
 
-def _burning(long: str, short: str, most: float, wait: str, rest: str) -> Alert:
+def _burning(long: str, short: str, most: float, *, wait: str, keep: str, rest: str) -> Alert:
     """An alert on two windows: the long one says that it matters, the short one that it goes on.
 
     Rates and windows are those of the SRE workbook, chapter 5. A node that was down for long enough
@@ -220,15 +220,15 @@ def _burning(long: str, short: str, most: float, wait: str, rest: str) -> Alert:
               ALERTS{{@exporter_job@,alertname="FlashbackNodeDown",alertstate="firing"}}[{long}]
             )
         """),
-        keep_firing_for=short,  # what comes and goes may leave the short window for a while
+        keep_firing_for=keep,  # what comes and goes may leave the short window for a while
     )
 
 
 BURNING = (
-    _burning("1h", "5m", 14.4, "2m", "two days"),
-    _burning("6h", "30m", 6, "15m", "five days"),
-    _burning("1d", "2h", 3, "1h", "ten days"),
-    _burning("3d", "6h", 1, "3h", "a month"),
+    _burning("1h", "5m", 14.4, wait="2m", keep="30m", rest="two days"),
+    _burning("6h", "30m", 6, wait="15m", keep="30m", rest="five days"),
+    _burning("1d", "2h", 3, wait="1h", keep="2h", rest="ten days"),
+    _burning("3d", "6h", 1, wait="3h", keep="6h", rest="a month"),
 )
 
 _LATENCY = "node:flashback_node_latency_last_seconds:avg"

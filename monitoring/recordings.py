@@ -40,7 +40,9 @@ UPTIME = "flashback_node_uptime_previous_day_ratio"
 
 LEVELS = {"node": f"{AGGREGATION}, ip, host", "bucket": BUCKET}
 
-LOOKED_AT = "(vector((7200 - time()) % 86400) > -240 or vector((0 - time()) % 86400) > -240)"
+LOOKED_AT = (
+    "(vector((time() - 6960) % 86400) > 0 <= 240 or vector((time() + 240) % 86400) > 0 <= 240)"
+)
 """Once in the four minutes to 02:00 and to 24:00 UTC, when all show the figure of the same day.
 
 It is shown from 00:10 to 01:10 of the next day at the latest until 00:10 of the one after that."""
@@ -115,7 +117,7 @@ LISTED = Group(
                 )
             """),
         ),
-        # What the API last said of a node that it does not list any more, where it answers.
+        # What the API last said of a node that a fresh reading does not have any more.
         Record(
             LAST_KNOWN,
             promql(f"""
@@ -125,7 +127,7 @@ LISTED = Group(
                   bucket_node:flashback_node_down:max
                 )
                 and on ({BUCKET})
-                max by ({BUCKET}) (flashback_bucket_up) == 1
+                max by ({BUCKET}) (flashback_bucket_nodes)
             """),
         ),
         Record(
@@ -142,7 +144,7 @@ LISTED = Group(
             NOT_LISTED_SINCE,
             promql(f"""
                 (
-                  last_over_time({NOT_LISTED_SINCE}[10m])
+                  last_over_time({NOT_LISTED_SINCE}[1h])
                   and
                   {LAST_KNOWN}
                 )

@@ -69,7 +69,7 @@ class Alert:
 
 def _page(board: str, variable: str = "") -> str:
     chosen = f"var-{variable}={{{{ $labels.{_LABELS[variable]} | urlquery }}}}&" if variable else ""
-    return f"{board}?{chosen}var-job={{{{ $labels.job | urlquery }}}}"
+    return f"{board}?{chosen}@aggregation_variables@"
 
 
 _LABELS = {"host": "host", "bucket": "bucket_id", "account": "account"}

@@ -39,6 +39,9 @@ _KINDS: dict[str, Schema] = {
     "duration": _DURATION,
 }
 
+VARIABLES = ("job", "namespace", "cluster")
+"""The scrape labels by which one can choose on the dashboards."""
+
 _MARKED = frozenset({"share", "number", "duration"})
 
 
@@ -111,6 +114,11 @@ class Choice:
             **{each.name: each.text(value) for each, value in values if value is not None},
             "aggregation_matchers": ",".join(f"{label}=%+q" for label in kept),
             "aggregation_values": " ".join(f"$labels.{label}" for label in kept),
+            "aggregation_variables": "&".join(
+                f"var-{label}={{{{ $labels.{label} | urlquery }}}}"
+                for label in kept
+                if label in VARIABLES
+            ),
         }
 
     def labels(self, name: str) -> list[str]:

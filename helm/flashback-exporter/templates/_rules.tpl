@@ -85,12 +85,17 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- with $settings.aggregation_labels -}}
 {{- $matchers := list -}}
 {{- $values := list -}}
+{{- $variables := list -}}
 {{- range . -}}
+{{- if has . (list "job" "namespace" "cluster") -}}
+{{- $variables = append $variables (printf "var-%s={{ $labels.%s | urlquery }}" . .) -}}
+{{- end -}}
 {{- $matchers = append $matchers (printf "%s=%%+q" .) -}}
 {{- $values = append $values (printf "$labels.%s" .) -}}
 {{- end -}}
 {{- $_ := set $settings "aggregation_matchers" (join "," $matchers) -}}
 {{- $_ := set $settings "aggregation_values" (join " " $values) -}}
+{{- $_ := set $settings "aggregation_variables" (join "&" $variables) -}}
 {{- end -}}
 {{- $changes := default dict .Values.rules.alerts -}}
 {{- $alerts := .Files.Get "files/rules/flashback-alerts.yaml" -}}
