@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from exporter.clock import Clock
 from exporter.model import printable
 
 LEVELS = ("debug", "info", "warn", "error")
@@ -27,6 +28,9 @@ LONGEST_VALUE = 16_384
 
 QUEUE_LIMIT = 1_048_576
 """Characters that may wait for being written: some thousands of lines."""
+
+PERIOD = 60.0
+"""Seconds to which a `LineLimit` applies."""
 
 
 def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) -> None:
@@ -88,6 +92,44 @@ def _renderer(log_format: str) -> Callable[..., Any]:
     if log_format == "json":
         return structlog.processors.JSONRenderer(sort_keys=False)
     return structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"])
+
+
+class LineLimit:
+    """Bounds how many lines of one kind are written in a period, and counts the rest.
+
+    `on_full` is called when the first line of a period is left out; `on_next` is told in a later
+    period, before its first line, how many were left out.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        lines: int,
+        on_full: Callable[[], None],
+        on_next: Callable[[int], None],
+    ) -> None:
+        self._clock = clock
+        self._lines = lines
+        self._on_full = on_full
+        self._on_next = on_next
+        self._period_began = clock.monotonic()
+        self._written = 0
+        self._left_out = 0
+
+    def has_room(self) -> bool:
+        """Whether another line may be written, which then counts."""
+        now = self._clock.monotonic()
+        if now - self._period_began >= PERIOD:
+            if self._left_out:
+                self._on_next(self._left_out)
+            self._period_began, self._written, self._left_out = now, 0, 0
+        self._written += 1
+        if self._written <= self._lines:
+            return True
+        if not self._left_out:
+            self._on_full()
+        self._left_out += 1
+        return False
 
 
 class BackgroundStream(io.TextIOBase):

@@ -11,11 +11,11 @@ from datetime import date
 import structlog
 
 from exporter.clock import Clock
+from exporter.logs import PERIOD, LineLimit
 from exporter.model import ApiError, Bucket, BucketState, FailedPoll
 from exporter.upstream.discovery import DiscoveryState
 
 LINES_PER_PERIOD = 100
-PERIOD = 60.0  # seconds
 
 SKIPPED = "they have no id, or one that cannot stand in a URL and a label"
 
@@ -26,15 +26,12 @@ class EventLogger:
     """Writes changes of state, within a bounded rate."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._period_began = clock.monotonic()
-        self._written = 0
-        self._left_out = 0
+        self._limit = LineLimit(clock, LINES_PER_PERIOD, self._warn, self._sum_up)
 
     def log_transition(self, bucket: Bucket, before: BucketState, after: BucketState) -> None:
         """Log that a bucket began to fail, fails for another reason, or recovered."""
         was, now = before.failing(fresh=True), after.failing(fresh=True)
-        if was == now or not self._has_room():
+        if was == now or not self._limit.has_room():
             return
         names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
         if isinstance(after.newest, FailedPoll):
@@ -46,27 +43,18 @@ class EventLogger:
 
     def log_missing_day(self, bucket: Bucket, day: date, error: ApiError) -> None:
         """Log that the figures of a previous day could not be had; it goes on being tried."""
-        if self._has_room():
+        if self._limit.has_room():
             names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
             facts = {"day": str(day), "reason": error.reason.value, "message": error.message}
             _log.warning("previous_day_missing", **names, **facts)
 
-    def _has_room(self) -> bool:
-        """Whether another line may be written; says so once when it may not."""
-        now = self._clock.monotonic()
-        if now - self._period_began >= PERIOD:
-            if self._left_out:
-                _log.warning("bucket_events_left_out", count=self._left_out)
-            self._period_began, self._written, self._left_out = now, 0, 0
-        self._written += 1
-        if self._written <= LINES_PER_PERIOD:
-            return True
-        if not self._left_out:
-            _log.warning(
-                "bucket_events_are_left_out", seconds=PERIOD, see="flashback_bucket_failing"
-            )
-        self._left_out += 1
-        return False
+    @staticmethod
+    def _warn() -> None:
+        _log.warning("bucket_events_are_left_out", seconds=PERIOD, see="flashback_bucket_failing")
+
+    @staticmethod
+    def _sum_up(count: int) -> None:
+        _log.warning("bucket_events_left_out", count=count)
 
 
 def log_discovery(

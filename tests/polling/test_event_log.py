@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
+from exporter.logs import PERIOD
 from exporter.model import ApiError, BucketState, Instant, PollResult, Reason, Timing
-from exporter.polling.event_log import LINES_PER_PERIOD, PERIOD, EventLogger, log_discovery
+from exporter.polling.event_log import LINES_PER_PERIOD, EventLogger, log_discovery
 from exporter.upstream.discovery import DiscoveryState, FoundBucket, Listing
 from tests.harness.fakes import NOON, FakeClock, after, bucket, failure, reading
 
