@@ -6,7 +6,6 @@ Parts are only put together here; what they do is decided in them.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from exporter.web.app import Endpoints, make_app
 from exporter.web.config import WebConfig, WebConfigError, load_web_config
 from exporter.web.security import Security, hanging
 from exporter.web.server import ListenAddress, serve
+from exporter.web.tls import RenewableContext
 
 BUCKET_FILES_WATCH = 5.0
 """How often it is looked whether bucket files have changed, seconds."""
@@ -45,7 +45,7 @@ WHOLE = Shard()
 """The only shard: one process polls everything."""
 
 Serve: TypeAlias = Callable[
-    [web.Application, Sequence[ListenAddress], ssl.SSLContext | None],
+    [web.Application, Sequence[ListenAddress], RenewableContext | None],
     AbstractAsyncContextManager[tuple[ListenAddress, ...]],
 ]
 

@@ -6,7 +6,6 @@ request, and what cannot be used is refused once while the old rules stay in for
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from exporter.blocking import BlockingCalls
 from exporter.clock import Clock
 from exporter.web.basic_auth import BasicAuth, Check, TooManyWaitingError
 from exporter.web.config import WebConfig, WebConfigError
+from exporter.web.handshake import AlertingContext, HandshakeLog
 from exporter.web.tls import (
     Material,
     has_allowed_name,
@@ -74,7 +74,7 @@ class Security:
         self._files = BlockingCalls(clock, READ_SECONDS)
         rules = self._current()
         context = _context(rules)
-        self.tls = None if context is None else renewable(context)
+        self.tls = None if context is None else renewable(context, HandshakeLog(clock))
         self._settings = rules.settings
         self._auth = self._make_auth()
         self._seen: _Rules | str = rules
@@ -174,7 +174,7 @@ def hanging(file: str, seconds: float) -> str:
     return f"{file}: {what}: is the mount hanging?"
 
 
-def _context(rules: _Rules) -> ssl.SSLContext | None:
+def _context(rules: _Rules) -> AlertingContext | None:
     tls, material = rules.settings.tls, rules.material
     return None if tls is None or material is None else make_context(tls, material)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +17,9 @@ from http import HTTPStatus
 from typing import cast
 
 from aiohttp import hdrs, web
+
+from exporter.web.handshake import Handshakes
+from exporter.web.tls import RenewableContext
 
 FINISH_SECONDS = 2.0
 """How long running scrapes may go on once the exporter stops.
@@ -95,7 +97,7 @@ def cannot_listen(address: ListenAddress, error: OSError, flag: str) -> ListenEr
 async def serve(
     app: web.Application,
     addresses: Sequence[ListenAddress],
-    tls: ssl.SSLContext | None = None,
+    tls: RenewableContext | None = None,
     timeouts: Timeouts = TIMEOUTS,
 ) -> AsyncIterator[tuple[ListenAddress, ...]]:
     """Serve on all addresses while the body runs; gives what was bound. Raises ListenError.
@@ -105,33 +107,35 @@ async def serve(
     runner = web.AppRunner(app, shutdown_timeout=FINISH_SECONDS)
     await runner.setup()
     listeners: list[asyncio.Server] = []
+    make = connections(cast("web.Server", runner.server), timeouts)
+    handshakes = _handshakes(make, tls, timeouts) if tls else None
+    accept = handshakes.accept if handshakes else make
     try:
-        make = connections(cast("web.Server", runner.server), timeouts)
         for address in addresses:
-            listener = await _listen(make, address, tls, timeouts)
+            listener = await _listen(accept, address)
             listeners.append(listener)
         yield tuple(dict.fromkeys(_bound_addresses(listeners)))
     finally:
         for listener in listeners:
             listener.close()
+        if handshakes:
+            await handshakes.close()
         await runner.cleanup()
 
 
+def _handshakes(
+    make: Callable[[], Connection], tls: RenewableContext, timeouts: Timeouts
+) -> Handshakes:
+    report = tls.log.log_failure
+    return Handshakes(make, tls, report, timeouts.handshake, timeouts.shutdown)
+
+
 async def _listen(
-    make: Callable[[], Connection],
-    address: ListenAddress,
-    tls: ssl.SSLContext | None,
-    timeouts: Timeouts,
+    make: Callable[[], asyncio.BaseProtocol], address: ListenAddress
 ) -> asyncio.Server:
     try:
         return await asyncio.get_running_loop().create_server(
-            make,
-            address.host or None,
-            address.port,
-            ssl=tls,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=timeouts.handshake if tls else None,
-            ssl_shutdown_timeout=timeouts.shutdown if tls else None,
+            make, address.host or None, address.port, backlog=BACKLOG
         )
     except OSError as error:
         raise cannot_listen(address, error, flag="web.listen-address") from error

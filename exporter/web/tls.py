@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from exporter.blocking import read_file
 from exporter.web.config import Pem, ServerTls, WebConfigError
+from exporter.web.handshake import AlertingContext, AlertingSSLObject, HandshakeLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,25 @@ class RenewableContext(ssl.SSLContext):
     Connections that were made before go on as they are.
     """
 
-    newest: ssl.SSLContext
+    newest: AlertingContext
+    log: HandshakeLog
 
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:  # noqa: ANN401 - handed on
-        return self.newest.wrap_bio(*args, **options)
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        *args: Any,  # noqa: ANN401 - handed on
+        **options: Any,  # noqa: ANN401 - handed on
+    ) -> ssl.SSLObject:
+        made = cast("AlertingSSLObject", self.newest.wrap_bio(incoming, outgoing, *args, **options))
+        made.prepare(incoming, outgoing)
+        return made
 
 
-def renewable(context: ssl.SSLContext) -> RenewableContext:
+def renewable(context: AlertingContext, log: HandshakeLog) -> RenewableContext:
     """A context whose connections are made with `context` until its `newest` is another."""
     made = RenewableContext(ssl.PROTOCOL_TLS_SERVER)
-    made.newest = context
+    made.newest, made.log = context, log
     return made
 
 
@@ -51,9 +61,9 @@ def read_material(tls: ServerTls) -> Material:
     return Material(_content(tls.cert), _content(tls.key), client_ca)
 
 
-def make_context(tls: ServerTls, material: Material) -> ssl.SSLContext:
+def make_context(tls: ServerTls, material: Material) -> AlertingContext:
     """The context for new connections. Raises WebConfigError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = tls.min_version
     context.maximum_version = tls.max_version
     context.options |= ssl.OP_NO_RENEGOTIATION

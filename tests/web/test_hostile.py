@@ -62,10 +62,15 @@ async def test_silence_in_the_place_of_tls(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [SCRAPE, b"\0\xff garbage\r\n\r\n", b"\x16\x03\x01\x02\0\x01\0\x01"]
+    ("said", "answer"),
+    [
+        (SCRAPE, b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"\0\xff garbage\r\n\r\n", b""),
+        (b"\x16\x03\x01\x02\0\x01\0\x01", b""),
+    ],
 )
-async def test_no_tls_on_a_tls_port(tmp_path: Path, said: bytes) -> None:
-    """Plain HTTP and garbage end the connection without an answer."""
+async def test_no_tls_on_a_tls_port(tmp_path: Path, said: bytes, answer: bytes) -> None:
+    """Plain HTTP and garbage end the connection, and keep nobody waiting."""
     site = Site(tmp_path, TLS)
     async with (
         guarded(site.security(), timeouts=SHORT) as address,
@@ -73,7 +78,9 @@ async def test_no_tls_on_a_tls_port(tmp_path: Path, said: bytes) -> None:
         raw(address) as connection,
     ):
         connection.send(said)
-        assert b"HTTP" not in await connection.rest()
+        received = await connection.rest()
+        assert received.startswith(answer)
+        assert (b"HTTP" in received) == (b"HTTP" in answer)
         await assert_scrapes_go_on(client)
 
 

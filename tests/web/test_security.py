@@ -187,7 +187,7 @@ async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
         assert len(served_with) >= 3
         site.trust(other_ca)
         await reload(security)
-        with pytest.raises(httpx.TransportError):
+        with pytest.raises(ssl.SSLError, match="UNKNOWN_CA"):
             async with browser(address, old, ALICE) as client:
                 await client.get("/metrics")
 

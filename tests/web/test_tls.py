@@ -29,7 +29,7 @@ async def status(site: Site, context: ssl.SSLContext) -> int | None:
     async with guarded(site.security()) as address, browser(address, context) as client:
         try:
             return (await client.get("/metrics")).status_code
-        except httpx.TransportError:
+        except (httpx.TransportError, ssl.SSLError):  # the latter once the client has shaken hands
             return None
 
 

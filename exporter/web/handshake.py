@@ -1,0 +1,225 @@
+"""TLS handshakes of clients: one that fails is told to the client and to the log.
+
+asyncio alone drops TLS's alert, closes without a word and says nothing even at debug. What a
+handshake asks for is in `tls`; what is served after it is not this module's subject.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+import structlog
+
+from exporter.clock import Clock
+from exporter.logs import PERIOD, LineLimit
+
+LINES_PER_PERIOD = 20
+
+HTTP_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\n"
+    b"Connection: close\r\n"
+    b"Server: flashback-exporter\r\n"
+    b"X-Content-Type-Options: nosniff\r\n"
+    b"\r\n%s"
+)
+HTTP_WORDS = b"You sent a plain HTTP request to an HTTPS port: use https://\n"
+
+PLAIN_HTTP = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
+"""OpenSSL's reasons where the first bytes are the beginning of a request."""
+
+_REASONS = {
+    "HTTP_REQUEST": "the client spoke plain HTTP: let it use https",
+    "HTTPS_PROXY_REQUEST": "the client took this port for a proxy",
+    "NO_SHARED_CIPHER": "the client has no cipher suite or curve in common with this server",
+    "NO_SHARED_GROUP": "the client has no curve in common with this server",
+    "NO_SUITABLE_GROUPS": "the client has no curve in common with this server",
+    "NO_SUITABLE_KEY_SHARE": "the client has no curve in common with this server",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client sent no certificate",
+    "UNSUPPORTED_PROTOCOL": "the client has no TLS version in common with this server",
+    "WRONG_VERSION_NUMBER": "the client does not speak TLS",
+}
+
+_REFUSED_BY_CLIENT = ("SSLV3_ALERT_", "TLSV1_ALERT_", "TLSV13_ALERT_")
+"""How OpenSSL's reasons begin where it was the client that sent an alert."""
+
+Report: TypeAlias = Callable[[Any, OSError], None]
+"""Is told a peer, as its address family writes it, and why it got no connection."""
+
+_log = structlog.get_logger()
+
+_on_failure: ContextVar[Callable[[ssl.SSLError], None]] = ContextVar("_on_failure")
+"""Of the connection whose task this is: asyncio makes a connection's SSL object in that task."""
+
+
+class AlertingSSLObject(ssl.SSLObject):
+    """Lets asyncio send what OpenSSL has to say of a handshake that failed.
+
+    asyncio sends what waits in the outgoing buffer only while the handshake goes on. So a failed
+    one pretends to wait for more, until the client or the handshake's time-out ends it.
+    """
+
+    _incoming: ssl.MemoryBIO
+    _outgoing: ssl.MemoryBIO
+    _failed = False
+
+    def prepare(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+        """Hand over the buffers that the object was made with, before the handshake."""
+        self._incoming, self._outgoing = incoming, outgoing
+        self._report = _on_failure.get()
+
+    def do_handshake(self) -> None:
+        if not self._failed:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as error:
+                self._fail(error)
+            else:
+                return
+        self._incoming.read()  # nobody else does
+        raise ssl.SSLWantReadError
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        self._failed = True
+        if error.reason in PLAIN_HTTP:
+            self._outgoing.read()
+            self._outgoing.write(HTTP_ANSWER % (len(HTTP_WORDS), HTTP_WORDS))
+        self._report(error)
+
+
+class AlertingContext(ssl.SSLContext):
+    """A context whose connections send their alerts; `prepare` each."""
+
+    sslobject_class = AlertingSSLObject
+
+
+class Handshakes:
+    """Shakes hands with the clients that a server without TLS accepts.
+
+    `make` gives the protocol of a connection once it has TLS. `close` must be called at the end.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], asyncio.BaseProtocol],
+        context: ssl.SSLContext,
+        report: Report,
+        handshake_timeout: float,
+        shutdown_timeout: float,
+    ) -> None:
+        self._make = make
+        self._context = context
+        self._report = report
+        self._timeouts = handshake_timeout, shutdown_timeout
+        # Not a TaskGroup, which would wrap what the body of `serve` raises.
+        self._running: dict[asyncio.Task[None], socket.socket] = {}
+        self._is_closed = False
+
+    def accept(self) -> asyncio.Protocol:
+        """The protocol of a connection that was just accepted."""
+        return _Accepted(self._start, self._report)
+
+    async def close(self) -> None:
+        """Drop the clients whose handshake is not over."""
+        self._is_closed = True
+        for connection in self._running.values():
+            # Not by cancelling: asyncio leaves a connection open whose handshake has yet to begin.
+            _shut_down(connection, socket.SHUT_RDWR)
+        await asyncio.gather(*self._running)
+
+    def _start(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - by family
+        if self._is_closed:  # it was being accepted
+            connection.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._run(connection, peer))
+        self._running[task] = connection
+        task.add_done_callback(self._running.pop)
+
+    async def _run(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - by family
+        _on_failure.set(partial(self._fail, connection, peer))
+        handshake, shutdown = self._timeouts
+        # The client's going away and the time-out are no events: port checks do both.
+        with suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._make,
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=handshake,
+                ssl_shutdown_timeout=shutdown,
+            )
+
+    def _fail(self, connection: socket.socket, peer: Any, error: ssl.SSLError) -> None:  # noqa: ANN401 - by family
+        self._report(peer, error)
+        # Once the alert is sent. Closed at once, the system could throw it away.
+        asyncio.get_running_loop().call_soon(_shut_down, connection, socket.SHUT_WR)
+
+
+class _Accepted(asyncio.Protocol):
+    """Takes the socket from asyncio before anything is read from it.
+
+    Had asyncio shaken hands itself, nobody could tell whose handshake failed.
+    """
+
+    def __init__(self, start: Callable[[socket.socket, Any], None], report: Report) -> None:
+        self._start = start
+        self._report = report
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        accepted = cast("asyncio.Transport", transport)
+        peer = accepted.get_extra_info("peername")
+        try:
+            connection = accepted.get_extra_info("socket").dup()
+        except OSError as error:
+            self._report(peer, error)
+        else:
+            self._start(connection, peer)
+        accepted.abort()  # closes its own descriptor, and not that of the copy
+
+
+def _shut_down(connection: socket.socket, how: int) -> None:
+    with suppress(OSError):  # the client has gone
+        connection.shutdown(how)
+
+
+class HandshakeLog:
+    """Logs handshakes that failed, within a bounded rate."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._limit = LineLimit(clock, LINES_PER_PERIOD, self._warn, self._sum_up)
+
+    def log_failure(self, peer: tuple[Any, ...], error: OSError) -> None:
+        if self._limit.has_room():
+            host, port, *_ = peer
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            _log.warning("tls_handshake_failed", peer=address, reason=failure_text(error))
+
+    @staticmethod
+    def _warn() -> None:
+        _log.warning("tls_handshake_failures_are_left_out", seconds=PERIOD)
+
+    @staticmethod
+    def _sum_up(count: int) -> None:
+        _log.warning("tls_handshake_failures_left_out", count=count)
+
+
+def failure_text(error: OSError) -> str:
+    """Why a handshake failed, for people; nothing in it was received from the client."""
+    if not isinstance(error, ssl.SSLError):
+        return f"the exporter cannot take the connection: {error.strerror}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the client's certificate is refused: {error.verify_message}"
+    reason = error.reason
+    words = reason.lower().replace("_", " ")
+    if reason.startswith(_REFUSED_BY_CLIENT):
+        return f"the client broke it off: {words.partition(' alert ')[2]}"
+    return _REASONS.get(reason, f"OpenSSL says: {words}")

@@ -1,0 +1,305 @@
+"""Handshakes that fail, over real sockets: what the client gets, and what the log says."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import warnings
+from asyncio.trsock import TransportSocket
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from structlog.testing import capture_logs
+
+from exporter.logs import PERIOD
+from exporter.web.handshake import LINES_PER_PERIOD, HandshakeLog, Handshakes, failure_text
+from exporter.web.server import ListenAddress
+from tests.harness.fakes import FakeClock
+from tests.web.guarded import LONG_AGO, MUTUAL_TLS, TLS, Site, browser, guarded
+from tests.web.raw import DEADLINE, SCRAPE, raw
+
+OPTIONAL_TLS = MUTUAL_TLS.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+SUITE = f"{TLS}  max_version: TLS12\n  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n"
+NO_CERTIFICATE = "the client sent no certificate"
+NO_VERSION = "the client has no TLS version in common with this server"
+NO_CIPHER = "the client has no cipher suite or curve in common with this server"
+FOREIGN = "the client's certificate is refused: unable to get local issuer certificate"
+EXPIRED = "the client's certificate is refused: certificate has expired"
+PLAIN_HTTP = "the client spoke plain HTTP: let it use https"
+
+
+def no_certificate(site: Site) -> ssl.SSLContext:
+    return site.client_context()
+
+
+def no_certificate_in_tls_1_2(site: Site) -> ssl.SSLContext:
+    context = site.client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def foreign_certificate(site: Site) -> ssl.SSLContext:
+    return site.client_context(trustme.CA().issue_cert("prometheus"))
+
+
+def expired_certificate(site: Site) -> ssl.SSLContext:
+    cert = site.client_ca.issue_cert("prometheus", not_before=LONG_AGO, not_after=LONG_AGO)
+    return site.client_context(cert)
+
+
+def tls_1_1(site: Site) -> ssl.SSLContext:
+    context = site.client_context()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def other_cipher(site: Site) -> ssl.SSLContext:
+    context = site.client_context()
+    context.set_ciphers("ECDHE-ECDSA-CHACHA20-POLY1305")
+    return context
+
+
+def other_curve(site: Site) -> ssl.SSLContext:
+    context = site.client_context()
+    context.set_ecdh_curve("secp521r1")
+    return context
+
+
+@pytest.mark.parametrize(
+    ("text", "client", "alert", "reason"),
+    [
+        (MUTUAL_TLS, no_certificate, "CERTIFICATE_REQUIRED", NO_CERTIFICATE),
+        (MUTUAL_TLS, no_certificate_in_tls_1_2, "HANDSHAKE_FAILURE", NO_CERTIFICATE),
+        (MUTUAL_TLS, foreign_certificate, "UNKNOWN_CA", FOREIGN),
+        (OPTIONAL_TLS, foreign_certificate, "UNKNOWN_CA", FOREIGN),
+        (MUTUAL_TLS, expired_certificate, "CERTIFICATE_EXPIRED", EXPIRED),
+        (TLS, tls_1_1, "PROTOCOL_VERSION", NO_VERSION),
+        (f"{TLS}  min_version: TLS13\n", no_certificate_in_tls_1_2, "PROTOCOL_VERSION", NO_VERSION),
+        (SUITE, other_cipher, "HANDSHAKE_FAILURE", NO_CIPHER),
+        (
+            f"{TLS}  curve_preferences: [CurveP384]\n",
+            other_curve,
+            "HANDSHAKE_FAILURE",
+            "the client has no curve in common with this server",
+        ),
+        (
+            f"{TLS}  curve_preferences: [CurveP384]\n  max_version: TLS12\n",
+            other_curve,
+            "HANDSHAKE_FAILURE",
+            NO_CIPHER,
+        ),
+    ],
+)
+async def test_the_client_gets_the_alert_and_the_log_the_reason(
+    tmp_path: Path, text: str, client: Callable[[Site], ssl.SSLContext], alert: str, reason: str
+) -> None:
+    """Each failure is its alert for the client, and one line with the peer for the operator."""
+    site = Site(tmp_path, text)
+    with capture_logs() as events:
+        async with guarded(site.security()) as address:
+            with connected(address) as connection:
+                peer = name(connection)
+                with pytest.raises(ssl.SSLError) as caught:
+                    await scrape(connection, client(site))
+    assert caught.value.reason.endswith(f"_ALERT_{alert}")
+    assert events == [failed(peer, reason)]
+
+
+@contextmanager
+def connected(address: ListenAddress) -> Iterator[socket.socket]:
+    """A connection whose own address is known before the handshake."""
+    with socket.create_connection((address.host, address.port)) as connection:
+        yield connection
+
+
+async def scrape(connection: socket.socket, context: ssl.SSLContext) -> bytes:
+    """What a client gets; raises ssl.SSLError with the alert's name."""
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection(
+            sock=connection.dup(), ssl=context, server_hostname="127.0.0.1"
+        )
+        try:
+            writer.write(SCRAPE)
+            return await reader.read()
+        finally:
+            writer.transport.abort()
+
+
+def name(connection: socket.socket) -> str:
+    return "{}:{}".format(*connection.getsockname())
+
+
+def failed(peer: str, reason: str) -> MutableMapping[str, Any]:
+    return {
+        "event": "tls_handshake_failed",
+        "log_level": "warning",
+        "peer": peer,
+        "reason": reason,
+    }
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"PUT"])
+async def test_plain_http_is_answered_in_words(tmp_path: Path, method: bytes) -> None:
+    """A 400 says what is wrong, and the server ends the connection by itself."""
+    site = Site(tmp_path, TLS)
+    with capture_logs() as events:
+        async with guarded(site.security()) as address, raw(address) as connection:
+            peer = name(connection.writer.get_extra_info("socket"))
+            connection.send(SCRAPE.replace(b"GET", method))
+            head = await connection.head()
+            body = await connection.rest()
+    assert head.startswith("HTTP/1.1 400 Bad Request\r\n")
+    assert f"Content-Length: {len(body)}\r\n" in head
+    assert "Connection: close\r\n" in head
+    assert body == b"You sent a plain HTTP request to an HTTPS port: use https://\n"
+    assert events == [failed(peer, PLAIN_HTTP)]
+
+
+async def test_a_long_request_in_plain_http_is_answered_too(tmp_path: Path) -> None:
+    """What the client goes on sending is read and dropped: a reset could take the answer away."""
+    site = Site(tmp_path, TLS)
+    with capture_logs() as events:
+        async with guarded(site.security()) as address, raw(address) as connection:
+            connection.send(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await connection.head()).startswith("HTTP/1.1 400 ")
+            async with asyncio.timeout(DEADLINE):
+                for _ in range(50):
+                    connection.send(b"x" * 100_000)
+                    await connection.writer.drain()
+            assert (await connection.rest()).endswith(b"use https://\n")
+    assert len(events) == 1
+
+
+async def test_garbage_is_told(tmp_path: Path) -> None:
+    """What is neither TLS nor HTTP gets no answer in HTTP."""
+    site = Site(tmp_path, TLS)
+    with capture_logs() as events:
+        async with guarded(site.security()) as address, raw(address) as connection:
+            peer = name(connection.writer.get_extra_info("socket"))
+            connection.send(b"\0\xff garbage\r\n\r\n")
+            assert b"HTTP" not in await connection.rest()
+    assert events == [failed(peer, "the client does not speak TLS")]
+
+
+async def test_a_client_that_does_not_trust_us_is_told(tmp_path: Path) -> None:
+    """The alert that a client sends stands in the log."""
+    site = Site(tmp_path, TLS)
+    with capture_logs() as events:
+        async with guarded(site.security()) as address, asyncio.timeout(DEADLINE):
+            with connected(address) as connection:
+                peer = name(connection)
+                # In a thread, since asyncio's own clients do not send their alerts either.
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await asyncio.to_thread(shake_hands, connection)
+            while not events:  # noqa: ASYNC110 - the server has yet to read the alert
+                await asyncio.sleep(0)
+    assert events == [failed(peer, "the client broke it off: unknown ca")]
+
+
+def shake_hands(connection: socket.socket) -> None:
+    """As a client that trusts the authorities of its system alone."""
+    with ssl.create_default_context().wrap_socket(connection, server_hostname="127.0.0.1"):
+        pass
+
+
+async def test_who_connects_and_leaves_is_no_event(tmp_path: Path) -> None:
+    """Port checks do so all day."""
+    site = Site(tmp_path, TLS)
+    context = site.client_context()
+    with capture_logs() as events:
+        async with guarded(site.security()) as address, browser(address, context) as client:
+            for said in (b"", b"\x16\x03\x01"):
+                async with raw(address) as connection:
+                    connection.send(said)
+            assert (await client.get("/metrics")).status_code == 200
+    assert not events
+
+
+async def test_the_end_does_not_wait_for_handshakes(tmp_path: Path) -> None:
+    """Handshakes that are not over are dropped when the server stops, and leave nothing behind."""
+    site, entered = Site(tmp_path, TLS), 2
+    async with AsyncExitStack() as clients:
+        async with guarded(site.security()) as address:
+            silent = await clients.enter_async_context(raw(address))
+            async with asyncio.timeout(DEADLINE):
+                while len(asyncio.all_tasks()) < entered:  # noqa: ASYNC110 - its handshake's task
+                    await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1
+        assert await silent.rest() == b""
+
+
+def tls_error() -> ssl.SSLError:
+    error = ssl.SSLError(1, "x")
+    error.reason = "BAD_EXTENSION"
+    return error
+
+
+async def test_ipv6_peers_are_written_in_brackets() -> None:
+    """As in the flags."""
+    with capture_logs() as events:
+        HandshakeLog(FakeClock()).log_failure(("::1", 5000, 0, 0), tls_error())
+    assert [event["peer"] for event in events] == ["[::1]:5000"]
+
+
+async def test_lines_are_bounded() -> None:
+    """Of many failures twenty a minute are logged, and the rest are counted."""
+    clock = FakeClock()
+    log = HandshakeLog(clock)
+    with capture_logs() as events:
+        for port in range(100):
+            log.log_failure(("10.0.0.1", port), tls_error())
+        await clock.advance(PERIOD)
+        log.log_failure(("10.0.0.1", 100), tls_error())
+    names = [event["event"] for event in events]
+    assert names == [
+        *["tls_handshake_failed"] * LINES_PER_PERIOD,
+        "tls_handshake_failures_are_left_out",
+        "tls_handshake_failures_left_out",
+        "tls_handshake_failed",
+    ]
+    assert events[-2]["count"] == 100 - LINES_PER_PERIOD
+
+
+async def test_what_was_being_accepted_at_the_end_is_closed(tmp_path: Path) -> None:
+    """A client that came while the server stopped gets no handshake, and no descriptor is lost."""
+    site = Site(tmp_path, TLS)
+    tls = site.security().tls
+    assert tls
+    handshakes = Handshakes(asyncio.Protocol, tls, tls.log.log_failure, 10, 1)
+    server = await asyncio.get_running_loop().create_server(handshakes.accept, "127.0.0.1", 0)
+    await handshakes.close()
+    host, port = server.sockets[0].getsockname()
+    async with raw(ListenAddress(host, port)) as connection:
+        assert await connection.rest() == b""
+        assert len(asyncio.all_tasks()) == 1
+    server.close()
+
+
+async def test_no_descriptor_left_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that cannot be taken is dropped, and the log says why."""
+
+    def refuse(_: TransportSocket) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(TransportSocket, "dup", refuse)
+    site = Site(tmp_path, TLS)
+    with capture_logs() as events:
+        async with guarded(site.security()) as address, raw(address) as connection:
+            peer = name(connection.writer.get_extra_info("socket"))
+            assert await connection.rest() == b""
+    reason = "the exporter cannot take the connection: Too many open files"
+    assert events == [failed(peer, reason)]
+
+
+def test_what_openssl_alone_knows_is_said_in_its_words() -> None:
+    """A reason without words of ours is OpenSSL's own."""
+    assert failure_text(tls_error()) == "OpenSSL says: bad extension"
