@@ -80,8 +80,8 @@ class AlertingSSLObject(ssl.SSLObject):
         if not self._failed:
             try:
                 super().do_handshake()
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                raise
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLZeroReturnError):
+                raise  # not over yet, or ended by the client in due form
             except ssl.SSLError as error:
                 self._fail(error)
             else:
@@ -218,8 +218,8 @@ def failure_text(error: OSError) -> str:
         return f"the exporter cannot take the connection: {error.strerror}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the client's certificate is refused: {error.verify_message}"
-    reason = error.reason
+    reason = error.reason or "no reason"  # the operating system gives none
     words = reason.lower().replace("_", " ")
     if reason.startswith(_REFUSED_BY_CLIENT):
-        return f"the client broke it off: {words.partition(' alert ')[2]}"
+        return f"the client refused the handshake: {words.partition(' alert ')[2]}"
     return _REASONS.get(reason, f"OpenSSL says: {words}")
