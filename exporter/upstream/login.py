@@ -85,7 +85,8 @@ class LoginApi:
     async def _ask(self, call: Call, fields: dict[str, str], secret: str) -> TokenPair | ApiError:
         await self._rate_limiter.acquire()
         body = json.dumps(fields).encode()
-        api_request = ApiRequest(call, "POST", f"/user/{call.value}", body, (secret,))
+        # Any 2xx: a login makes something, and gateways answer 201 or 203 for it.
+        api_request = ApiRequest(call, "POST", f"/user/{call.value}", body, (secret,), any_2xx=True)
         result = await self._requester.attempt(api_request, parse_tokens)
         if isinstance(result, TokenPair):
             self._requester.secrets.add("access token", result.access_token)
@@ -94,7 +95,7 @@ class LoginApi:
 
 
 def parse_tokens(body: bytes) -> Parsed[TokenPair]:
-    """What the body of a 200 gives. One that is large has no token: it is MALFORMED."""
+    """What the body of a 2xx gives. One that is large has no token: it is MALFORMED."""
     return Parsed(_token_pair(body))
 
 

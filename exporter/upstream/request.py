@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from threading import Lock
@@ -86,6 +86,7 @@ def _ends_within(text: str, secret: str) -> bool:
 
 
 OK = 200
+SUCCESSES = range(200, 300)
 SERVER_ERRORS = range(500, 600)
 
 REASONS = {
@@ -122,6 +123,7 @@ class ApiRequest:
     body: bytes = field(default=b"", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     max_bytes: int | None = None  # of its answer, where that is not max_response_bytes
+    any_2xx: bool = False  # whether every 2xx is read as a 200 is
     fresh_connection: bool = False  # whether it must not go over one that was kept
 
 
@@ -155,7 +157,7 @@ class Requester:
     async def attempt(
         self, api_request: ApiRequest, read: Callable[[bytes], Parsed[T]], token: str = ""
     ) -> T | ApiError:
-        """What `read` makes of the body of a 200, or why there is none.
+        """What `read` makes of the body of a 200 (or `any_2xx`), or why there is none.
 
         `read` runs in a thread where the body is large.
         """
@@ -170,7 +172,7 @@ class Requester:
                 note = partial(self._note_head, started)
                 answer = await self._transport.send(request, max_bytes, note)
                 status = answer.status
-                result = await self._read(answer, read)
+                result = await self._read(answer, read, SUCCESSES if api_request.any_2xx else (OK,))
             if isinstance(result, ApiError):
                 result = self._presentable(result, answer.status)
         except RequestFailed as error:
@@ -193,9 +195,11 @@ class Requester:
         received = self._clock.now()
         self.server_info.note(head, received.monotonic - started, received)
 
-    async def _read(self, answer: RawResponse, read: Callable[[bytes], Parsed[T]]) -> T | ApiError:
+    async def _read(
+        self, answer: RawResponse, read: Callable[[bytes], Parsed[T]], good: Container[int]
+    ) -> T | ApiError:
         """What an answer means; what was odd about it is told to the observer."""
-        if answer.status != OK:
+        if answer.status not in good:
             return self._refusal(answer)
         if len(answer.body) <= LARGE_BODY:
             parsed = read(answer.body)

@@ -207,6 +207,22 @@ async def test_refresh_token_is_taken_over_or_kept(rotates: bool) -> None:  # no
         assert refreshes == (["r1", "r2"] if rotates else ["r1", "r1"])
 
 
+@pytest.mark.parametrize("status", [201, 202, 203, 299])
+@pytest.mark.parametrize("call", ["login", "refresh"])
+async def test_every_2xx_with_a_token_is_a_login(call: str, status: int) -> None:
+    """A gateway that changes the status of a login or a refresh does not cost the account."""
+    async with working() as world:
+        token = jwt(n=7)
+        world.api.refusals[call] = lambda: httpx.Response(status, json={"accessToken": token})
+        if call == "refresh":
+            assert await world.token() != token
+            await world.clock.advance(HOUR - 200)
+            await world.token()  # begins the renewal
+            await world.clock.advance(1)
+        assert await world.token() == token
+        assert world.api.paths()[-1] == call
+
+
 async def test_one_renewal_for_all_who_wait() -> None:
     """However many polls need a token at once, one login is made."""
     async with working() as world:
@@ -586,6 +602,9 @@ async def test_renewal_that_a_reload_cuts_off_is_made_again() -> None:
         (httpx.Response(200, json={"accessToken": "t", "x": "x" * LARGE_BODY}), Reason.MALFORMED),
         (httpx.Response(200, json={"success": False, "error": "no"}), Reason.UNAUTHORIZED),
         (httpx.Response(200, json={"accessToken": "two words"}), Reason.UNAUTHORIZED),
+        (httpx.Response(202, json={"message": "second factor"}), Reason.UNAUTHORIZED),
+        (httpx.Response(204), Reason.MALFORMED),
+        (httpx.Response(302, json={"accessToken": "t"}), Reason.UNEXPECTED_STATUS),
         (httpx.Response(403), Reason.UNAUTHORIZED),
         (httpx.Response(400), Reason.UNAUTHORIZED),
         (httpx.Response(500), Reason.SERVER_ERROR),
