@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.tracing import Trace
 
 from exporter.blocking import in_thread
@@ -27,6 +27,12 @@ from exporter.upstream.server_info import certificate_expiry
 
 FRESH_WANTED: ContextVar[bool] = ContextVar("FRESH_WANTED", default=False)
 """Whether the request that is being sent must not use a kept connection."""
+
+MAX_HEAD_BYTES = 80 * 1024
+"""Of an answer's head: gateways send 64 KiB of headers, which take some more on the wire."""
+
+MAX_HEADERS = 400
+"""In a head: gateways send 300."""
 
 _PROBE = b"HTTP/1.1 204 \r\n\r\n"
 _PROBED = (204, "", ())
@@ -75,6 +81,7 @@ class WatchedConnection(ResponseHandler):
         super().__init__(loop)
         self.was_used = False
         self.is_idle = False
+        self._head_bytes = 0  # of a head that has not come to its end
 
     def is_fit(self) -> bool:
         """Whether nothing has come since the last answer."""
@@ -89,19 +96,31 @@ class WatchedConnection(ResponseHandler):
     def give_back(self) -> None:
         """End a request: its answer is whole, or the connection is about to be closed."""
         self.was_used = self.is_idle = True
+        self._head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         """Hand over what came in answer to a request, and nothing else."""
         if self.is_idle and data:
             self.abort()
             return
+        before = self._payload
+        in_head = before is None or before.is_eof()
         super().data_received(data)
+        if in_head and self._payload is before:
+            self._wait_for_head(len(data))
         if self.is_idle and self.should_close:  # more came than the answer that has just ended
             self.abort()
         error, body = self.exception(), self._payload
         if error is not None and body is not None and not body.is_eof():
             # aiohttp tells only those who wait for a head; a body's reader would wait for ever.
             body.set_exception(error)
+
+    def _wait_for_head(self, more: int) -> None:
+        """Give up on a head that is too large: aiohttp limits each header, but not their sum."""
+        self._head_bytes += more
+        if self._head_bytes > MAX_HEAD_BYTES and self.transport is not None:
+            self.transport.close()
+            self.set_exception(LineTooLong("", MAX_HEAD_BYTES))
 
     def _is_readable(self) -> bool:
         """Whether something has come that the event loop has not read yet, an end included."""

@@ -30,6 +30,13 @@ _NOT_HTTP = ApiError(
     Reason.MALFORMED, "the answer is not valid HTTP: its head, its length or its chunks are broken"
 )
 
+_TOO_LARGE_A_HEAD = ApiError(
+    Reason.MALFORMED, "the answer's headers are too many or too long: 300 and 64 KiB are read"
+)
+
+_TOO_MANY_HEADERS = "Too many headers received"
+"""aiohttp's own fixed words for it: the error has no class of its own."""
+
 _ON_A_CONNECTION = (
     (aiohttp.ClientResponseError, _NOT_HTTP),
     (http_exceptions.HttpProcessingError, _NOT_HTTP),
@@ -90,6 +97,10 @@ def _connect_error(causes: list[BaseException]) -> ApiError | None:
 
 def _connection_error(causes: list[BaseException]) -> ApiError:
     error, source = causes[0], causes[-1]
+    if isinstance(source, http_exceptions.HttpProcessingError) and (
+        isinstance(source, http_exceptions.LineTooLong) or source.message == _TOO_MANY_HEADERS
+    ):
+        return _TOO_LARGE_A_HEAD
     for kind, api_error in _ON_A_CONNECTION:
         if isinstance(error, kind):
             return api_error

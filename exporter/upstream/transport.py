@@ -22,7 +22,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from exporter.model import ApiError, Reason
-from exporter.upstream.connections import FRESH_WANTED, Pool, Resolver
+from exporter.upstream.connections import (
+    FRESH_WANTED,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    Pool,
+    Resolver,
+)
 from exporter.upstream.library_errors import LIBRARY_ERRORS, as_api_error
 from exporter.upstream.server_info import AnswerHead
 
@@ -235,6 +241,9 @@ def _session(pool: Pool) -> aiohttp.ClientSession:
         trust_env=False,
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(),
+        max_line_size=MAX_HEAD_BYTES,
+        max_field_size=MAX_HEAD_BYTES,
+        max_headers=MAX_HEADERS,
     )
 
 

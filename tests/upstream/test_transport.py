@@ -120,6 +120,52 @@ async def test_any_status_is_an_answer(status: str) -> None:
     assert len(server.requests) == 1
 
 
+def headers(count: int, size: int) -> list[str]:
+    """So many headers, each of so many bytes on the wire."""
+    return [f"X-Gateway-{number:04}: ".ljust(size - 2, "x") for number in range(count)]
+
+
+KIB = 1024
+
+LARGE_HEADS = [headers(300, 218), headers(2, 32 * KIB), headers(1, 64 * KIB)]
+
+
+@pytest.mark.parametrize("lines", LARGE_HEADS, ids=["300", "2 of 32 KiB", "1 of 64 KiB"])
+@pytest.mark.parametrize("then_close", [True, False])
+async def test_heads_of_gateways_are_read(lines: list[str], *, then_close: bool) -> None:
+    """300 headers, 32 KiB in one and 64 KiB in all cost no answer, nor the next on a connection."""
+    async with raw_server(http(b"body", *lines), then_close=then_close) as server:
+        transport = real_transport()
+        for _ in range(3):
+            assert (await transport.send(request(server.url), LIMIT)).body == b"body"
+        await transport.aclose()
+    assert server.connections == (3 if then_close else 1)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [headers(500, 20), headers(350, KIB), headers(1, 100 * KIB)],
+    ids=["too many", "too large in all", "too large in one"],
+)
+async def test_heads_have_a_limit(lines: list[str]) -> None:
+    """Larger ones are `malformed`, with words that say so."""
+    async with raw_server(http(b"body", *lines)) as server:
+        failed = await refusal(server.url)
+    assert failed.api_error.reason is Reason.MALFORMED
+    assert "headers are too many or too long" in failed.api_error.message
+
+
+async def test_large_answer_on_a_kept_connection_is_no_large_head() -> None:
+    """What comes with a head is not counted as it, whatever was answered before."""
+    answers = http(b"x" * 900 * KIB)
+    async with raw_server(answers, then_close=False) as server:
+        transport = real_transport()
+        for _ in range(5):
+            assert len((await transport.send(request(server.url), 2**20)).body) == 900 * KIB
+        await transport.aclose()
+    assert server.connections == 1
+
+
 async def test_connections_are_kept_and_shared() -> None:
     """Ten requests one after the other need one connection, and send no cookies back."""
     answer = http(b"{}", "Set-Cookie: a=b")
