@@ -34,6 +34,10 @@ _TOO_LARGE_A_HEAD = ApiError(
     Reason.MALFORMED, "the answer's headers are too many or too long: 300 and 64 KiB are read"
 )
 
+_SHORTER_THAN_IT_SAYS = ApiError(
+    Reason.CONNECT, "the connection closed before the whole Content-Length had come"
+)
+
 _TOO_MANY_HEADERS = "Too many headers received"
 """aiohttp's own fixed words for it: the error has no class of its own."""
 
@@ -101,6 +105,8 @@ def _connection_error(causes: list[BaseException]) -> ApiError:
         isinstance(source, http_exceptions.LineTooLong) or source.message == _TOO_MANY_HEADERS
     ):
         return _TOO_LARGE_A_HEAD
+    if isinstance(source, http_exceptions.ContentLengthError):
+        return _SHORTER_THAN_IT_SAYS
     for kind, api_error in _ON_A_CONNECTION:
         if isinstance(error, kind):
             return api_error

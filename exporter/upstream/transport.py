@@ -67,6 +67,8 @@ class Body:
             return
         more = True
         while more:
+            if self._inflater.eof and chunk:
+                self._inflater = _next_member(chunk)
             chunk, more = self._inflate(self._inflater, chunk)
             yield
 
@@ -82,17 +84,43 @@ class Body:
         most = min(STEP, self._limit + 1 - self._body.tell())
         try:
             inflated = inflater.decompress(chunk, most)
-        except zlib.error:
-            raise _refused(Reason.MALFORMED, "the answer's compression is broken") from None
+        except zlib.error as error:
+            raise _refused(Reason.MALFORMED, _broken_compression(error)) from None
         self._body.write(inflated)
         if self._body.tell() > self._limit:
             raise self._too_large()
+        if inflater.eof:
+            return inflater.unused_data, bool(inflater.unused_data)
         left = inflater.unconsumed_tail
         return left, bool(left) or len(inflated) == most
 
     def _too_large(self) -> RefusedBody:
         message = f"the answer is larger than max_response_bytes ({self._limit})"
         return _refused(Reason.TOO_LARGE, message)
+
+
+def _next_member(chunk: bytes) -> zlib._Decompress:
+    """What decompresses that which follows a compressed body: another member of a gzip file."""
+    if not chunk.startswith(_GZIP):
+        message = "the answer's compressed body has something else behind its end"
+        raise _refused(Reason.MALFORMED, message)
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+
+_GZIP = b"\x1f"
+"""The first byte of each member."""
+
+_BROKEN_COMPRESSION = {
+    "header check": "the answer is not compressed as its Content-Encoding says",
+    "data check": "the answer's compressed body does not match its checksum",
+    "length check": "the answer's compressed body does not match its length",
+}
+"""By zlib's own fixed words."""
+
+
+def _broken_compression(error: zlib.error) -> str:
+    known = (ours for words, ours in _BROKEN_COMPRESSION.items() if words in str(error))
+    return next(known, "the answer's compression is broken")
 
 
 def _refused(reason: Reason, message: str) -> RefusedBody:

@@ -19,7 +19,7 @@ from exporter.upstream.connections import Resolver
 from exporter.upstream.library_errors import as_api_error
 from exporter.upstream.transport import RequestFailed, Transport, connections
 from tests.upstream import scripted
-from tests.upstream.scripted import http, request
+from tests.upstream.scripted import chunked, http, request
 
 SECRET = "Xyz9q-received"
 
@@ -119,7 +119,8 @@ async def test_answers_that_do_not_come() -> None:
 
     for sent, message in (
         (b"", "the server closed the connection before it answered"),
-        (http(b"whole")[:-1], "the connection closed before the whole answer had come"),
+        (http(b"whole")[:-1], "the connection closed before the whole Content-Length had come"),
+        (chunked(b"whole answer")[:-1], "the connection closed before the whole answer had come"),
     ):
         async with scripted.scripted(sends(sent)) as server:
             assert await said(server.url) == ApiError(Reason.CONNECT, message)

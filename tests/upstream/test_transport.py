@@ -268,11 +268,12 @@ async def test_compressed_bodies_are_decompressed(body: bytes, header: str) -> N
         (b"x" * (LIMIT + 1), "X: plain", Reason.TOO_LARGE),
         (gzip.compress(b"x" * (LIMIT + 1)), "Content-Encoding: gzip", Reason.TOO_LARGE),
         (gzip.compress(b"\0" * 50_000_000), "Content-Encoding: gzip", Reason.TOO_LARGE),
+        (GZIPPED * 3, "Content-Encoding: gzip", Reason.TOO_LARGE),
         (GZIPPED[:-9], "Content-Encoding: gzip", Reason.CONNECT),
         (b"no gzip at all", "Content-Encoding: gzip", Reason.MALFORMED),
         (b"x", "Content-Encoding: br", Reason.MALFORMED),
     ],
-    ids=["plain", "small bomb", "bomb", "cut gzip", "broken gzip", "unknown encoding"],
+    ids=["plain", "small bomb", "bomb", "members", "cut gzip", "broken gzip", "unknown encoding"],
 )
 async def test_bodies_that_are_refused(body: bytes, header: str, reason: Reason) -> None:
     """A body beyond the limit, as sent or decompressed, or in a broken encoding is refused."""
@@ -280,6 +281,53 @@ async def test_bodies_that_are_refused(body: bytes, header: str, reason: Reason)
         failed = await refusal(server.url)
     assert failed.api_error.reason is reason
     assert failed.status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "message"),
+    [
+        (GZIPPED[:-9], Reason.CONNECT, "the answer ended before its compressed body did"),
+        (GZIPPED + GZIPPED[:9], Reason.CONNECT, "the answer ended before its compressed body did"),
+        (GZIPPED + GZIPPED[:1], Reason.CONNECT, "the answer ended before its compressed body did"),
+        (GZIPPED + b"\n", Reason.MALFORMED, "compressed body has something else behind its end"),
+        (GZIPPED + b"{}" * 9, Reason.MALFORMED, "has something else behind its end"),
+        (GZIPPED[:-8] + bytes(4) + GZIPPED[-4:], Reason.MALFORMED, "not match its checksum"),
+        (GZIPPED[:-4] + bytes(4), Reason.MALFORMED, "compressed body does not match its length"),
+        (b"{}", Reason.MALFORMED, "not compressed as its Content-Encoding says"),
+        (GZIPPED[:10] + b"\xff" * 9, Reason.MALFORMED, "the answer's compression is broken"),
+    ],
+    ids=[
+        *("cut", "second member cut", "second member cut at once"),
+        *("line feed behind", "text behind", "checksum", "length", "plain", "noise"),
+    ],
+)
+@pytest.mark.parametrize("apart", [True, False])
+async def test_gzip_that_ends_wrong_is_said_as_such(
+    body: bytes, reason: Reason, message: str, *, apart: bool
+) -> None:
+    """The words tell a cut body from a broken one and from one with more behind it."""
+    chunks = [body[number : number + 1] for number in range(len(body))] if apart else [body]
+    headers = {"Content-Encoding": "gzip"}
+    http = httpx.MockTransport(
+        lambda _: httpx.Response(200, headers=headers, stream=Endless(chunks))
+    )
+    with pytest.raises(RequestFailed) as caught:
+        await Transport(http).send(request("http://x/"), LIMIT)
+    assert caught.value.api_error.reason is reason
+    assert message in caught.value.api_error.message
+
+
+async def test_length_that_is_wrong_is_said_as_such() -> None:
+    """Whether the body is shorter than its Content-Length, or goes on behind it."""
+    answer = http(b"12345678")
+    async with raw_server(answer.replace(b"Length: 8", b"Length: 9")) as server:
+        failed = await refusal(server.url)
+    assert failed.api_error.reason is Reason.CONNECT
+    assert "closed before the whole Content-Length had come" in failed.api_error.message
+    async with raw_server(answer.replace(b"Length: 8", b"Length: 7")) as server:
+        failed = await refusal(server.url)
+    assert failed.api_error.reason is Reason.MALFORMED
+    assert "its length" in failed.api_error.message
 
 
 async def test_body_at_the_limit_is_whole() -> None:
