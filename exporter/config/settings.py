@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves it out
-    proxy_bypass_environment,
-)
 
 from pydantic import SecretStr
 
 from exporter.config import values
+from exporter.config.no_proxy import is_direct
 from exporter.config.sources import Sources
 from exporter.model import Bucket, Timing
 
@@ -110,10 +108,8 @@ def proxy_url(account: Account, environ: Mapping[str, str]) -> str | None:
 
 def environment_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:
     """The proxy that the usual variables name for a URL, if any. Raises ValueError."""
-    url = urlsplit(base_url)
-    name, proxy = _variable(f"{url.scheme}_proxy", environ)
-    exceptions = _variable("no_proxy", environ)[1]
-    if not proxy or proxy_bypass_environment(url.hostname or "", {"no": exceptions}):
+    name, proxy = _variable(f"{urlsplit(base_url).scheme}_proxy", environ)
+    if not proxy or is_direct(base_url, _variable("no_proxy", environ)[1]):
         return None
     try:
         return values.proxy_url(proxy if "://" in proxy else f"http://{proxy}")  # as curl reads it

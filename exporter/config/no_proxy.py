@@ -1,0 +1,79 @@
+"""Which hosts are reached without a proxy, by a text such as NO_PROXY holds.
+
+It means what it means to Prometheus and other Go programs (golang.org/x/net/http/httpproxy), so
+that one text does for all of them. Pure: where the text comes from is known in `settings`.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+_Address: TypeAlias = IPv4Address | IPv6Address
+
+_PORTS = {"http": "80", "https": "443"}
+
+
+def is_direct(url: str, no_proxy: str) -> bool:
+    """Whether an http(s) URL is reached without the proxy.
+
+    Entries stand between commas: `*`, a network (10.0.0.0/8), an address or a name. An address or
+    name may have a port; a name stands for its subdomains, too, and only for them where it begins
+    with a dot or `*.`. localhost and loopback addresses need no entry.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = str(parts.port or _PORTS[parts.scheme])
+    address = _address(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return True
+    return any(_matches(entry, host, port, address) for entry in entries(no_proxy))
+
+
+def entries(no_proxy: str) -> list[str]:
+    """What stands between the commas, in small letters."""
+    return [entry for each in no_proxy.split(",") if (entry := each.strip().lower())]
+
+
+def _matches(entry: str, host: str, port: str, address: _Address | None) -> bool:
+    if entry == "*":
+        return True
+    network = as_network(entry)
+    if network is not None:
+        return address is not None and address in network
+    name, only_port = split_port(entry)
+    if not name or only_port not in {"", port}:
+        return False
+    excepted = _address(name)
+    if excepted is not None:
+        return excepted == address
+    name = name.removeprefix("*") if name.startswith("*.") else name
+    return host.endswith(name if name.startswith(".") else f".{name}") or host == name
+
+
+def as_network(entry: str) -> IPv4Network | IPv6Network | None:
+    """The network that is meant, or None. Bits behind its length do not matter."""
+    length = entry.rpartition("/")[2] if "/" in entry else ""
+    try:
+        return ip_network(entry, strict=False) if length.isdecimal() else None
+    except ValueError:
+        return None
+
+
+def split_port(entry: str) -> tuple[str, str]:
+    """Name or address, without brackets, and the port, or nothing for any."""
+    if entry.startswith("["):
+        host, _, behind = entry[1:].partition("]")
+        return host, behind.removeprefix(":")
+    host, _, port = entry.rpartition(":")
+    return (entry, "") if not host or ":" in host else (host, port)
+
+
+def _address(text: str) -> _Address | None:
+    """The address, in the older form where it is one of IPv4 in IPv6; None for a name."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
