@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, WithJson
 from pydantic_core import PydanticKnownError
 
 from exporter.config import values
+from exporter.config.no_proxy import no_proxy
 from exporter.model import MAX_LABEL_LENGTH
 
 
@@ -92,6 +93,7 @@ ProxyUrl: TypeAlias = Annotated[
     _read(values.proxy_url),
     WithJsonSchema({**_text(values.PROXY_URL_PATTERN), "writeOnly": True}),
 ]
+NoProxy: TypeAlias = Annotated[str | None, _read(no_proxy), _literal(r"[^\s,]")]
 Regex: TypeAlias = Annotated[re.Pattern[str], _read(values.regex), _literal(_ANY_PATTERN)]
 Size: TypeAlias = Annotated[
     int,

@@ -159,6 +159,7 @@ def _account(
         credentials=_credentials(account, directory),
         tls=tls_config(account.tls_config, directory),
         proxy_url=account.proxy_url,
+        no_proxy=account.no_proxy,
         proxy_from_environment=account.proxy_from_environment,
         timing=timing(settings),
         buckets=tuple(_bucket(bucket, account.name) for bucket in buckets),

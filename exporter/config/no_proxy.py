@@ -10,12 +10,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from exporter.config import values
+
 _Address: TypeAlias = IPv4Address | IPv6Address
 
 _PORTS = {"http": "80", "https": "443"}
 
 
-def is_direct(url: str, no_proxy: str) -> bool:
+def is_direct(url: str, excepted: str) -> bool:
     """Whether an http(s) URL is reached without the proxy.
 
     Entries stand between commas: `*`, a network (10.0.0.0/8), an address or a name. An address or
@@ -28,31 +30,55 @@ def is_direct(url: str, no_proxy: str) -> bool:
     address = _address(host)
     if host == "localhost" or (address is not None and address.is_loopback):
         return True
-    return any(_matches(entry, host, port, address) for entry in entries(no_proxy))
+    return any(_matches(entry, host, port, address) for entry in _entries(excepted))
 
 
-def entries(no_proxy: str) -> list[str]:
+def no_proxy(text: str) -> str:
+    """A text each of whose entries means something. The environment's may have others, too."""
+    if not _entries(text):
+        raise ValueError('this is empty: list hosts, as "10.0.0.0/8, .example.com", or remove it')
+    for number, entry in enumerate(_entries(text), 1):
+        if not _is_sound(entry):
+            raise ValueError(
+                f"entry {number} is none of *, a network as 10.0.0.0/8, and an address or a name, "
+                "perhaps with :port: fix it, and put commas between entries"
+            )
+    return text
+
+
+def _is_sound(entry: str) -> bool:
+    if entry == "*" or _as_network(entry) is not None:
+        return True
+    name, port = _split_port(entry)
+    try:
+        values.host(name.removeprefix("*.").removeprefix("."))
+    except ValueError:
+        return False
+    return not port or (port.isascii() and port.isdecimal() and 0 < int(port) < 2**16)
+
+
+def _entries(text: str) -> list[str]:
     """What stands between the commas, in small letters."""
-    return [entry for each in no_proxy.split(",") if (entry := each.strip().lower())]
+    return [entry for each in text.split(",") if (entry := each.strip().lower())]
 
 
 def _matches(entry: str, host: str, port: str, address: _Address | None) -> bool:
     if entry == "*":
         return True
-    network = as_network(entry)
+    network = _as_network(entry)
     if network is not None:
         return address is not None and address in network
-    name, only_port = split_port(entry)
+    name, only_port = _split_port(entry)
     if not name or only_port not in {"", port}:
         return False
-    excepted = _address(name)
-    if excepted is not None:
-        return excepted == address
+    named = _address(name)
+    if named is not None:
+        return named == address
     name = name.removeprefix("*") if name.startswith("*.") else name
     return host.endswith(name if name.startswith(".") else f".{name}") or host == name
 
 
-def as_network(entry: str) -> IPv4Network | IPv6Network | None:
+def _as_network(entry: str) -> IPv4Network | IPv6Network | None:
     """The network that is meant, or None. Bits behind its length do not matter."""
     length = entry.rpartition("/")[2] if "/" in entry else ""
     try:
@@ -61,7 +87,7 @@ def as_network(entry: str) -> IPv4Network | IPv6Network | None:
         return None
 
 
-def split_port(entry: str) -> tuple[str, str]:
+def _split_port(entry: str) -> tuple[str, str]:
     """Name or address, without brackets, and the port, or nothing for any."""
     if entry.startswith("["):
         host, _, behind = entry[1:].partition("]")

@@ -49,6 +49,10 @@ _NO_BUCKETS = (
 _TLS_WITHOUT_HTTPS = (
     "this means nothing to a base_url of http://: write https:// there, or remove this"
 )
+_NO_PROXY_ALONE = (
+    "this means nothing without proxy_url: write that, or remove this "
+    "(proxy_from_environment goes by the variable NO_PROXY)"
+)
 _CREDENTIALS = {"authorization", "login"}
 _LISTS = ("buckets", "bucket_files")
 _SOURCES = {"discovery", *_LISTS}
@@ -106,6 +110,8 @@ def _report_choices(tree: Tree, place: Place, node: YamlNode) -> None:
     if proxy and proxy.proxy_url and proxy.proxy_from_environment:
         message = "write only one of proxy_url and proxy_from_environment: remove the other"
         tree.refuse((*place, "proxy_from_environment"), message)
+    if proxy and proxy.no_proxy and not proxy.proxy_url:
+        tree.refuse((*place, "no_proxy"), _NO_PROXY_ALONE)
 
 
 def _is_empty(node: YamlNode | None) -> bool:

@@ -188,6 +188,7 @@ class AccountDocument(ProxyDocument, Overrides):
                 "required": ["proxy_url", "proxy_from_environment"],
                 "properties": {"proxy_from_environment": {"const": True}},
             },
+            "dependentRequired": {"no_proxy": ["proxy_url"]},
         }
     )
 

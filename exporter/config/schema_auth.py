@@ -15,6 +15,7 @@ from exporter.config.fields import (
     Email,
     Host,
     Name,
+    NoProxy,
     Password,
     ProxyUrl,
     StrictMapping,
@@ -117,13 +118,23 @@ class TlsDocument(StrictMapping):
 
 
 class ProxyDocument(StrictMapping):
-    """Through which proxy an account reaches the API, if through any: at most one of the two."""
+    """Through which proxy an account reaches the API, if through any.
+
+    A URL, perhaps with exceptions from it, or what the environment says.
+    """
 
     proxy_url: ProxyUrl = Field(
         None,
         description="The proxy: http(s)://[user:password@]host[:port]. Default: none.",
     )
+    no_proxy: NoProxy = Field(
+        None,
+        description="Hosts that are reached without proxy_url, between commas, as NO_PROXY has "
+        "them: *, 10.0.0.0/8, 10.1.2.3:443, example.com with its subdomains, .example.com for "
+        "those alone.",
+    )
     proxy_from_environment: Switch = Field(
         default=False,
-        description="Take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
+        description="Take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY. "
+        "In place of proxy_url and no_proxy.",
     )

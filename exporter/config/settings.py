@@ -73,6 +73,7 @@ class Account:
     credentials: SecretStr | Path | Login  # the bearer token, the file that holds it, or a login
     tls: TlsConfig
     proxy_url: SecretStr | None  # a password may stand in it
+    no_proxy: str | None  # what is reached without it; None: nothing is
     proxy_from_environment: bool
     timing: Timing
     buckets: tuple[Bucket, ...]  # the listed ones
@@ -102,6 +103,8 @@ def proxy_url(account: Account, environ: Mapping[str, str]) -> str | None:
     Raises ValueError where the environment's is of no use.
     """
     if account.proxy_url is not None:
+        if account.no_proxy is not None and is_direct(account.base_url, account.no_proxy):
+            return None
         return account.proxy_url.get_secret_value()
     return environment_proxy(account.base_url, environ) if account.proxy_from_environment else None
 

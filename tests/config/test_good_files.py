@@ -185,6 +185,7 @@ def test_way_to_the_api_is_read() -> None:
     """Proxies and what is particular about TLS reach the settings."""
     proxy, environment = config("connection").accounts
     assert proxy.proxy_url == SecretStr("http://ops:hunter2@[::1]:3128")
+    assert proxy.no_proxy == "10.0.0.0/8, [::1]:443,*.example.com"
     assert proxy.tls == TlsConfig(None, None, None, "api.example.com", insecure_skip_verify=True)
     assert not proxy.proxy_from_environment
     assert (environment.proxy_url, environment.proxy_from_environment) == (None, True)

@@ -88,6 +88,10 @@ LOADER_ONLY = {
         "tls_with_http",
     },
     "the parts of a URL are no pattern that anyone could read": {
+        "no_proxy_network",
+        "no_proxy_port",
+        "no_proxy_url",
+        "no_proxy_without_commas",
         "proxy_port",
         "url_address",
         "url_host",

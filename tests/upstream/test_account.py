@@ -46,6 +46,7 @@ ACCOUNT = Account(
     credentials=SecretStr("t0"),
     tls=NO_TLS,
     proxy_url=None,
+    no_proxy=None,
     proxy_from_environment=False,
     timing=Timing(),
     buckets=(),
@@ -330,6 +331,18 @@ async def test_proxy_that_quotes_its_password_is_not_repeated() -> None:
         result = await polled(replace(FAR, proxy_url=SecretStr(proxy.url)), access)
         assert isinstance(result, FailedPoll)
         assert "quotes a secret" in result.error.message
+
+
+async def test_proxy_is_not_asked_for_what_no_proxy_excepts() -> None:
+    """Its hosts are reached without the account's proxy, and no others."""
+    async with proxying() as proxy:
+        account = replace(
+            FAR, base_url="http://no-such-host.invalid", proxy_url=SecretStr(proxy.url)
+        )
+        assert isinstance(await polled(replace(account, no_proxy="other.invalid")), GoodPoll)
+        assert len(proxy.heads) == 1
+        assert await reason(replace(account, no_proxy=".invalid")) is Reason.CONNECT
+        assert len(proxy.heads) == 1
 
 
 async def test_proxy_of_the_environment_only_where_asked_for(

@@ -35,6 +35,7 @@ def account(
         buckets=tuple(Bucket(name, each, f"my {each}", {"team": "x"}) for each in by_hand),
         tls=TlsConfig(None, None, None, None, insecure_skip_verify=False),
         proxy_url=None,
+        no_proxy=None,
         proxy_from_environment=False,
         discovery=Discovery(
             workspace_id=None,
