@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ssl import TLSVersion
 from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, WithJsonSchema
@@ -92,6 +93,9 @@ ProxyUrl: TypeAlias = Annotated[
     SecretStr | None,
     _read(values.proxy_url),
     WithJsonSchema({**_text(values.PROXY_URL_PATTERN), "writeOnly": True}),
+]
+TlsVersion: TypeAlias = Annotated[
+    TLSVersion | None, _read(values.tls_version), WithJsonSchema(_text(values.TLS_VERSION_PATTERN))
 ]
 NoProxy: TypeAlias = Annotated[str | None, _read(no_proxy), _literal(r"[^\s,]")]
 Regex: TypeAlias = Annotated[re.Pattern[str], _read(values.regex), _literal(_ANY_PATTERN)]

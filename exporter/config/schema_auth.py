@@ -20,6 +20,7 @@ from exporter.config.fields import (
     ProxyUrl,
     StrictMapping,
     Switch,
+    TlsVersion,
 )
 
 
@@ -103,6 +104,11 @@ class TlsDocument(StrictMapping):
     server_name: Host = Field(
         None,
         description="The name that the API's certificate must have. Default: base_url's host.",
+    )
+    min_version: TlsVersion = Field(
+        None,
+        description="The oldest version of TLS that is spoken: TLS12 or TLS13, and TLS10 or TLS11 "
+        "where the machine's OpenSSL allows them. Default: Python's own, usually TLS12.",
     )
     insecure_skip_verify: Switch = Field(
         default=False,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import TLSVersion
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -46,6 +47,7 @@ class TlsConfig:
     cert_file: Path | None
     key_file: Path | None
     server_name: str | None  # None: the host of the URL
+    min_version: TLSVersion | None  # None: what Python has by itself
     insecure_skip_verify: bool
 
 

@@ -1,12 +1,13 @@
-"""The files of `tls_config`: paths from the configuration file on, and the proof that they work.
+"""What `tls_config` says: paths from the configuration file on, and the proof that it works.
 
-The proof is OpenSSL's own: a context that takes them. It is not kept, since files may change.
+The proof is OpenSSL's own: a context that takes it. It is not kept, since files may change.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,6 +21,10 @@ _NO_CERTIFICATE = "this file holds no certificate in PEM form: name one that doe
 _NO_KEY = "this file holds no private key in PEM form: name one that does"
 _OTHER_KEY = "this is not the key to the certificate in cert_file: name the one that is"
 _LOCKED_KEY = "this key is protected by a passphrase: take that off, as with openssl pkey"
+_SWITCHED_OFF = (
+    "OpenSSL, as Python sets it up here, has no cipher suites for this version: "
+    "write TLS12 or TLS13"
+)
 _WEAK = "OpenSSL refuses this certificate as too weak: have a stronger one issued"
 
 _REFUSALS = {
@@ -31,6 +36,9 @@ _REFUSALS = {
     "CA_MD_TOO_WEAK": ("cert_file", _WEAK),
 }
 """What is wrong by OpenSSL's reason, with the key to look at."""
+
+
+_OLD_VERSIONS = {ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1}
 
 
 class _LockedError(Exception):
@@ -47,6 +55,7 @@ def tls_config(document: TlsDocument | None, directory: Path) -> TlsConfig:
         cert_file=cert_file,
         key_file=key_file,
         server_name=document.server_name,
+        min_version=document.min_version,
         insecure_skip_verify=document.insecure_skip_verify,
     )
 
@@ -61,7 +70,7 @@ def system_authorities() -> str:
 
 
 def tls_faults(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
-    """What keeps the files from being used, by the key that names the file."""
+    """What keeps the settings from being used, by their keys."""
     named = {"ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file}
     faults = {
         key: fault
@@ -70,7 +79,25 @@ def tls_faults(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
     }
     if tls.cert_file and tls.key_file and faults.keys().isdisjoint({"cert_file", "key_file"}):
         faults.update(_pair_faults(tls.cert_file, tls.key_file))
+    if tls.min_version in _OLD_VERSIONS and not _is_allowed(tls.min_version):
+        faults["min_version"] = _SWITCHED_OFF
     return faults
+
+
+def _is_allowed(version: ssl.TLSVersion) -> bool:
+    """Whether OpenSSL has what it takes to begin a connection of this version.
+
+    Python's own choice of cipher suites leaves none for the old ones; some systems' does.
+    """
+    context = _context()
+    context.check_hostname = False
+    context.minimum_version = context.maximum_version = version
+    try:
+        with suppress(ssl.SSLWantReadError):  # it has begun, and waits for the answer
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO()).do_handshake()
+    except ssl.SSLError:
+        return False
+    return True
 
 
 def _file_fault(path: Path, read: Callable[[Path], bytes], *, has_certificates: bool) -> str | None:

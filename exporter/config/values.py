@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from ipaddress import ip_address
+from ssl import TLSVersion
 from urllib.parse import SplitResult, urlsplit
 
 from exporter.model import MAX_LABEL_LENGTH, Label
@@ -229,6 +230,24 @@ def host(text: str) -> str:
     if "%" in text or not _is_host(text):
         raise ValueError("this is neither a DNS name nor an IP address: fix it")
     return text
+
+
+TLS_VERSIONS = {
+    "TLS10": TLSVersion.TLSv1,
+    "TLS11": TLSVersion.TLSv1_1,
+    "TLS12": TLSVersion.TLSv1_2,
+    "TLS13": TLSVersion.TLSv1_3,
+}
+"""As Prometheus spells them."""
+
+TLS_VERSION_PATTERN = f"^({'|'.join(TLS_VERSIONS)})$"
+
+
+def tls_version(text: str) -> TLSVersion:
+    """A version of TLS, from `TLS12` or another of `TLS_VERSIONS`."""
+    if text not in TLS_VERSIONS:
+        raise ValueError(f"{{value}} is none of {', '.join(TLS_VERSIONS)}: write one of them")
+    return TLS_VERSIONS[text]
 
 
 def _parts(text: str, form: str) -> SplitResult:

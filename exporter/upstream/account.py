@@ -158,6 +158,8 @@ def _tls_context(tls: config.TlsConfig) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls.ca_file)
     if tls.cert_file is not None:
         context.load_cert_chain(tls.cert_file, tls.key_file, _no_passphrase)
+    if tls.min_version is not None:
+        context.minimum_version = tls.min_version
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from ssl import TLSVersion
 
 import pytest
 from pydantic import SecretStr
@@ -44,7 +45,7 @@ def test_minimal_file_takes_every_default() -> None:
     assert account.base_url == "https://backend.flashback.tech"
     assert account.timing == Timing(60, 10, 300, 300, 600)
     assert account.credentials == GOOD / "token"
-    assert account.tls == TlsConfig(None, None, None, None, insecure_skip_verify=False)
+    assert account.tls == TlsConfig(None, None, None, None, None, insecure_skip_verify=False)
     assert (account.proxy_url, account.proxy_from_environment) == (None, False)
     assert account.discovery is None
     assert minimal.sources.config.keys() == {GOOD / "minimal.yaml"}
@@ -186,7 +187,9 @@ def test_way_to_the_api_is_read() -> None:
     proxy, environment = config("connection").accounts
     assert proxy.proxy_url == SecretStr("http://ops:hunter2@[::1]:3128")
     assert proxy.no_proxy == "10.0.0.0/8, [::1]:443,*.example.com"
-    assert proxy.tls == TlsConfig(None, None, None, "api.example.com", insecure_skip_verify=True)
+    assert proxy.tls == TlsConfig(
+        None, None, None, "api.example.com", TLSVersion.TLSv1_3, insecure_skip_verify=True
+    )
     assert not proxy.proxy_from_environment
     assert (environment.proxy_url, environment.proxy_from_environment) == (None, True)
     assert environment.tls == config("minimal").accounts[0].tls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_usable_files_are_named(pems: Path) -> None:
     path = config_file(pems, files)
     config = load(path, ENVIRON)
     expected = (pems / "ca.pem", pems / "ec.pem", pems / "ec.key")
-    assert config.accounts[0].tls == TlsConfig(*expected, None, insecure_skip_verify=False)
+    assert config.accounts[0].tls == TlsConfig(*expected, None, None, insecure_skip_verify=False)
     assert config.sources.tls.keys() == set(expected)
 
 
@@ -102,6 +103,34 @@ def test_name_of_no_file_is_a_problem(pems: Path, name: str) -> None:
     """However the operating system calls it."""
     (problem,) = load_problems(config_file(pems, {"ca_file": name}))
     assert problem.startswith("config.yaml:6: accounts[0].tls_config.ca_file: this file cannot")
+
+
+def context_with(ciphers: str) -> ssl.SSLContext:
+    """A context with these cipher suites, whatever the machine's are."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers(ciphers)
+    return context
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+@pytest.mark.parametrize("version", ["TLS10", "TLS11"])
+def test_old_versions_are_taken_where_openssl_allows_them(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere they would mean nothing: that is a problem, with a remedy."""
+    path = config_file(tmp_path, {"min_version": version})
+    monkeypatch.setattr("exporter.config.tls._context", lambda: context_with("ECDHE+AESGCM"))
+    (problem,) = load_problems(path)
+    assert problem == (
+        "config.yaml:6: accounts[0].tls_config.min_version: OpenSSL, as Python sets it up "
+        "here, has no cipher suites for this version: write TLS12 or TLS13"
+    )
+    monkeypatch.setattr("exporter.config.tls._context", lambda: context_with("ALL:@SECLEVEL=0"))
+    if ssl.HAS_TLSv1 and ssl.HAS_TLSv1_1:
+        assert load(path, ENVIRON).accounts[0].tls.min_version in {
+            ssl.TLSVersion.TLSv1,
+            ssl.TLSVersion.TLSv1_1,
+        }
 
 
 def test_certificates_stand_between_other_text(pems: Path, tmp_path: Path) -> None:

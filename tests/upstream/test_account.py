@@ -39,7 +39,7 @@ from exporter.upstream.transport import connections
 from tests.harness.fakes import FakeClock, Recorder
 from tests.upstream.tokens import token_in_memory
 
-NO_TLS = TlsConfig(None, None, None, None, insecure_skip_verify=False)
+NO_TLS = TlsConfig(None, None, None, None, None, insecure_skip_verify=False)
 ACCOUNT = Account(
     name="main",
     base_url="http://127.0.0.1:9",
@@ -158,6 +158,30 @@ async def test_verification_can_be_switched_off(authority: Authority) -> None:
     async with tls_api(authority.server("another.example")) as url:
         careless = replace(NO_TLS, insecure_skip_verify=True)
         assert await reason(replace(ACCOUNT, base_url=url, tls=careless)) is None
+
+
+@pytest.mark.parametrize(
+    ("spoken", "least", "expected"),
+    [
+        (ssl.TLSVersion.TLSv1_2, None, {None}),
+        (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2, {None}),
+        (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3, {Reason.TLS, Reason.CONNECT}),
+        (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2, {None}),
+        (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3, {None}),
+    ],
+)
+async def test_older_tls_than_min_version_is_not_spoken(
+    authority: Authority,
+    spoken: ssl.TLSVersion,
+    least: ssl.TLSVersion | None,
+    expected: set[Reason | None],
+) -> None:
+    """An API that has only older versions is not talked to; newer ones are fine."""
+    trusting = replace(NO_TLS, ca_file=authority.ca_file, min_version=least)
+    server = authority.server("127.0.0.1")
+    server.maximum_version = spoken
+    async with tls_api(server) as url:
+        assert await reason(replace(ACCOUNT, base_url=url, tls=trusting)) in expected
 
 
 async def test_accounts_with_the_same_settings_share_a_context(authority: Authority) -> None:

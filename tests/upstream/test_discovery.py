@@ -33,7 +33,7 @@ def account(
         credentials=SecretStr("t"),
         timing=Timing(),
         buckets=tuple(Bucket(name, each, f"my {each}", {"team": "x"}) for each in by_hand),
-        tls=TlsConfig(None, None, None, None, insecure_skip_verify=False),
+        tls=TlsConfig(None, None, None, None, None, insecure_skip_verify=False),
         proxy_url=None,
         no_proxy=None,
         proxy_from_environment=False,
