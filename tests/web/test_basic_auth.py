@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections import Counter
 from threading import Event
 
 import bcrypt
@@ -28,21 +27,30 @@ def header(name: str | bytes, password: str | bytes) -> str:
 
 
 class Checks:
-    """In bcrypt's place: `a` fits the hash of a. Counts what it is asked."""
+    """In bcrypt's place: `a` fits the hash of a. Keeps what it is asked, in order."""
 
     def __init__(self) -> None:
-        self.asked: Counter[tuple[bytes, bytes]] = Counter()
+        self.asked: list[tuple[bytes, bytes]] = []
         self.may_answer = Event()
         self.may_answer.set()
 
     def __call__(self, password: bytes, against: bytes) -> bool:
-        self.asked[password, against] += 1
+        self.asked.append((password, against))
         assert self.may_answer.wait(10)
         return against == b"hash of " + password
 
     @property
     def total(self) -> int:
-        return self.asked.total()
+        return len(self.asked)
+
+    @property
+    def passwords(self) -> list[bytes]:
+        return [password for password, _ in self.asked]
+
+    async def begun(self) -> None:
+        """Wait until the thread of the first check has started it."""
+        while not self.asked:  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +98,8 @@ async def test_strangers_cost_as_much_as_users() -> None:
     assert {against.decode() for _, against in checks.asked} == set(USERS.values())
 
 
-async def test_what_was_right_is_not_checked_again() -> None:
-    """A scrape costs no bcrypt once its password is known; a wrong one costs one each time."""
+async def test_what_was_checked_is_not_checked_again() -> None:
+    """A request costs no bcrypt once its name and password are known as right or as wrong."""
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
     for _ in range(50):
@@ -100,16 +108,24 @@ async def test_what_was_right_is_not_checked_again() -> None:
     for _ in range(3):
         assert not await auth.admits(header("alice", "b"), HOST)
         assert not await auth.admits(header("bob", "a"), HOST)
-    assert checks.total == 7
+        assert not await auth.admits(header("mallory", "a"), HOST)
+    assert checks.total == 4
 
 
-async def test_what_comes_at_once_is_checked_once() -> None:
-    """Scrapes that arrive together wait for the one check of their password."""
+@pytest.mark.parametrize("hosts", [1, 150])
+async def test_what_comes_at_once_is_checked_once(hosts: int) -> None:
+    """A stale scraper beside a good one costs two checks in all, from one host or from many."""
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
-    answers = await asyncio.gather(*(auth.admits(header("alice", "a"), HOST) for _ in range(40)))
-    assert all(answers)
-    assert checks.total == 1
+    answers = await asyncio.gather(
+        *(
+            auth.admits(header("alice", password), f"192.0.2.{number % hosts}")
+            for number in range(150)
+            for password in "xa"
+        )
+    )
+    assert answers == [False, True] * 150
+    assert sorted(checks.passwords) == [b"a", b"x"]
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,42 +141,112 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.total == 4
 
 
-async def test_one_hosts_guesses_do_not_hold_the_others_up() -> None:
-    """While a host waits for many checks, another's is the next but one."""
+async def test_guesses_push_out_neither_right_ones_nor_a_stale_scrapers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wrong ones are forgotten in the order of their last use, and never in place of right ones."""
+    monkeypatch.setattr(basic_auth, "REMEMBERED", 2)
+    checks = Checks()
+    auth = BasicAuth(USERS, FakeClock(), checks)
+    right, stale = header("alice", "a"), header("alice", "stale")
+    assert await auth.admits(right, HOST)
+    for number in range(20):
+        assert not await auth.admits(stale, HOST)
+        assert not await auth.admits(header("alice", f"guess {number}"), "198.51.100.1")
+    assert await auth.admits(right, HOST)
+    assert checks.total == 22
+    assert not await auth.admits(header("alice", "guess 0"), HOST)
+    assert checks.total == 23
+
+
+@pytest.mark.parametrize("guesser", ["198.51.100.{}", "198.51.100.1", HOST])
+async def test_right_password_is_next_however_many_wrong_ones_wait(guesser: str) -> None:
+    """It waits for the check that runs alone, whoever guesses: many hosts, one, or its own.
+
+    A stale scraper on its host makes no difference.
+    """
+    checks = Checks()
+    auth = BasicAuth(USERS, FakeClock(), checks)
+    assert not await auth.admits(header("bob", "stale"), HOST)
+    checks.asked.clear()
+    checks.may_answer.clear()
+    guesses = [
+        asyncio.create_task(auth.admits(header("alice", f"guess {n}"), guesser.format(n)))
+        for n in range(basic_auth.MAX_WAITING + 20)
+    ]
+    await checks.begun()
+    scrape = asyncio.create_task(auth.admits(header("bob", "b"), HOST))
+    await settle()
+    checks.may_answer.set()
+    assert await scrape
+    assert checks.passwords[:2] == [b"guess 0", b"b"]
+    refused = await asyncio.gather(*guesses, return_exceptions=True)
+    assert not any(answer is True for answer in refused)
+
+
+async def test_host_that_goes_on_guessing_comes_after_those_that_do_not() -> None:
+    """Its newer guesses do not overtake who waits on a host with only a few wrong ones."""
+    checks = Checks()
+    auth = BasicAuth(USERS, FakeClock(), checks)
+    for number in range(basic_auth.MANY_WRONG):
+        assert not await auth.admits(header("alice", f"early guess {number}"), "198.51.100.1")
+    for number in range(basic_auth.MANY_WRONG - 1):
+        assert not await auth.admits(header("alice", f"stale {number}"), HOST)
+    checks.asked.clear()
+    checks.may_answer.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(auth.admits(header("alice", "guess 0"), "198.51.100.1"))
+        await checks.begun()
+        scrape = group.create_task(auth.admits(header("bob", "b"), HOST))
+        await settle()
+        for number in range(1, 30):
+            guess = header("alice", f"guess {number}")
+            group.create_task(auth.admits(guess, "198.51.100.1"))
+        await settle()
+        checks.may_answer.set()
+        assert await scrape
+    assert checks.passwords[:2] == [b"guess 0", b"b"]
+    assert checks.total == 31
+
+
+async def test_scrape_that_comes_again_is_the_newest() -> None:
+    """Its first request may still wait, below wrong ones that came later."""
     checks = Checks()
     checks.may_answer.clear()
     auth = BasicAuth(USERS, FakeClock(), checks)
     async with asyncio.TaskGroup() as group:
-        guesses = [
-            group.create_task(auth.admits(header("alice", f"guess {number}"), "198.51.100.1"))
-            for number in range(50)
-        ]
-        while not checks.total:  # noqa: ASYNC110 - a thread sets it
-            await asyncio.sleep(0)  # until the thread has begun
-        scrape = group.create_task(auth.admits(header("bob", "b"), HOST))
-        await asyncio.sleep(0)
+        for password in ("guess 0", "a", "guess 1", "a"):
+            group.create_task(auth.admits(header("alice", password), HOST))
+            await checks.begun()
+            await settle()
         checks.may_answer.set()
-        assert await scrape
-        assert checks.total <= 3
-        assert not any([await guess for guess in guesses])
+    assert checks.passwords == [b"guess 0", b"a", b"guess 1"]
 
 
 async def test_a_host_can_have_only_so_many_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over the limit a host is turned away at once; others are not, nor is it later on."""
+    """Over the limit what has waited longest is turned away at once; other hosts are not."""
     monkeypatch.setattr(basic_auth, "MAX_WAITING", 2)
     checks = Checks()
     checks.may_answer.clear()
     auth = BasicAuth(USERS, FakeClock(), checks)
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(auth.admits(header("alice", "a"), HOST)) for _ in range(2)]
-        await asyncio.sleep(0)
-        with pytest.raises(TooManyWaitingError):
-            await auth.admits(header("alice", "b"), HOST)
-        other = group.create_task(auth.admits(header("bob", "b"), "198.51.100.1"))
+        checked = group.create_task(auth.admits(header("alice", "a"), HOST))
+        await checks.begun()
+        other = group.create_task(auth.admits(header("bob", "x"), "198.51.100.1"))
+        waiting = [
+            asyncio.create_task(auth.admits(header("alice", password), HOST))
+            for password in ("oldest", "oldest", "b", "c", "b")
+        ]
+        await settle()
+        assert [task.done() for task in waiting] == [True, True, False, False, False]
+        for task in waiting[:2]:
+            with pytest.raises(TooManyWaitingError):
+                await task
         checks.may_answer.set()
-        assert await other
-        assert all([await task for task in waiting])
-    assert not await auth.admits(header("alice", "b"), HOST)
+        assert await checked
+        assert not await other
+        assert not any([await task for task in waiting[2:]])
+    assert not await auth.admits(header("alice", "oldest"), HOST)
 
 
 async def test_who_goes_away_does_not_start_another_check() -> None:
@@ -170,14 +256,31 @@ async def test_who_goes_away_does_not_start_another_check() -> None:
     auth = BasicAuth(USERS, FakeClock(), checks)
     for number in range(5):
         gone = asyncio.create_task(auth.admits(header("alice", f"guess {number}"), HOST))
-        while not checks.total:  # noqa: ASYNC110 - a thread sets it
-            await asyncio.sleep(0)
+        await checks.begun()
         await settle()
         await in_thread(lambda: None)
         gone.cancel()
     assert checks.total == 1
     checks.may_answer.set()
     assert await auth.admits(header("alice", "a"), HOST)
+    assert await auth.admits(header("bob", "b"), HOST)
+    assert checks.passwords == [b"guess 0", b"a", b"b"]
+
+
+async def test_who_goes_away_leaves_the_others_waiting() -> None:
+    """A check is made for as long as one request waits for it."""
+    checks = Checks()
+    checks.may_answer.clear()
+    auth = BasicAuth(USERS, FakeClock(), checks)
+    guess = asyncio.create_task(auth.admits(header("alice", "guess"), HOST))
+    await checks.begun()
+    stays, goes = (asyncio.create_task(auth.admits(header("alice", "a"), HOST)) for _ in range(2))
+    await settle()
+    goes.cancel()
+    await settle()
+    checks.may_answer.set()
+    assert await stays
+    assert not await guess
 
 
 async def test_check_without_an_end_is_given_up() -> None:
@@ -191,6 +294,42 @@ async def test_check_without_an_end_is_given_up() -> None:
     with pytest.raises(TimeoutError):
         await waiting
     checks.may_answer.set()
+
+
+async def test_check_of_who_went_away_is_not_made_again() -> None:
+    """Its result is for all who asked the same meanwhile, and for those who ask later."""
+    checks = Checks()
+    checks.may_answer.clear()
+    auth = BasicAuth(USERS, FakeClock(), checks)
+    gone = asyncio.create_task(auth.admits(header("alice", "a"), HOST))
+    await checks.begun()
+    beside = asyncio.create_task(auth.admits(header("alice", "a"), HOST))
+    await settle()
+    gone.cancel()
+    await settle()
+    later = asyncio.create_task(auth.admits(header("alice", "a"), HOST))
+    await settle()
+    checks.may_answer.set()
+    assert await beside
+    assert await later
+    assert await auth.admits(header("alice", "a"), HOST)
+    assert checks.total == 1
+
+
+async def test_check_that_fails_is_no_answer() -> None:
+    """It is raised where it is waited for, not remembered, and holds nobody else up."""
+
+    def check(password: bytes, against: bytes) -> bool:
+        if password == b"bug":
+            raise ValueError("Invalid salt")
+        return checks(password, against)
+
+    checks = Checks()
+    auth = BasicAuth(USERS, FakeClock(), check)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Invalid salt"):
+            await auth.admits(header("alice", "bug"), HOST)
+    assert await auth.admits(header("alice", "a"), HOST)
 
 
 @pytest.mark.parametrize("password", [b"a\0b", b"\xff\xfe", "pässwörd".encode(), b"x" * 100, b":"])

@@ -110,6 +110,23 @@ async def test_a_scrape_costs_one_check(tmp_path: Path) -> None:
         assert len(checked) == 2
 
 
+async def test_change_of_the_users_forgets_what_was_checked(tmp_path: Path) -> None:
+    """A wrong password that becomes right comes in, and a user who is gone does not."""
+    site = Site(tmp_path, f"{USERS}  bob: {HASH}\n")
+    security = site.security()
+    bob, renewed = httpx.BasicAuth("bob", PASSWORD), httpx.BasicAuth("alice", "renewed")
+    async with guarded(security) as address, browser(address) as client:
+        for _ in range(2):
+            assert (await client.get("/metrics", auth=bob)).status_code == 200
+            assert (await client.get("/metrics", auth=renewed)).status_code == 401
+        rehashed = bcrypt.hashpw(b"renewed", bcrypt.gensalt(4)).decode()
+        site.write(USERS.replace(HASH, rehashed))
+        await reload(security)
+        assert (await client.get("/metrics", auth=bob)).status_code == 401
+        assert (await client.get("/metrics", auth=renewed)).status_code == 200
+        assert (await client.get("/metrics", auth=ALICE)).status_code == 401
+
+
 async def test_a_host_that_asks_too_much_is_told_to_come_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
