@@ -40,6 +40,7 @@ class YamlNode:
     line: int  # from 1; of its key, where it has one
     value: str | list[YamlNode] | dict[str, YamlNode] | None = field(repr=False)
     written: str = field(default="", repr=False)  # a scalar before variables were put in
+    quoted: bool = False  # a scalar in quotes, or written as a block: YAML takes it for a text
 
     def plain(self) -> Plain:
         """The value and what is in it, without places."""
@@ -154,7 +155,8 @@ class _Builder:
         value = expand(node.value, self._environ, faults)
         for fault in faults:
             self._report.add(line, place, fault)
-        return YamlNode(line, None if faults else value, node.value)
+        quoted = isinstance(node, yaml.ScalarNode) and bool(node.style)
+        return YamlNode(line, None if faults else value, node.value, quoted=quoted)
 
     def _sequence(self, node: yaml.CollectionNode, place: Place) -> list[YamlNode]:
         return [

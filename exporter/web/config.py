@@ -26,6 +26,7 @@ MAX_COST = 14
 
 _CLIENT_CA = ("client_ca_file", "client_ca")
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+_WHOLE_NUMBER = re.compile("[0-9]+")
 _USER = re.compile(r"[^:\x00-\x1f\x7f]+")
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
@@ -75,7 +76,8 @@ def load_web_config(path: Path) -> WebConfig:
     text = _text(path, report)
     _check_text(text, report)
     top = Section(read(text, {}, report))
-    top.allow(terms.TOP_KEYS, terms.KEYS_NOT_HONOURED)
+    top.allow((*terms.TOP_KEYS, terms.RATE_LIMIT), terms.KEYS_NOT_HONOURED)
+    _report_rate_limit(top)
     config = WebConfig(
         file=str(path),
         tls=_tls(top.section("tls_server_config"), path),
@@ -108,6 +110,18 @@ def _check_text(text: str, report: Report) -> None:
     report.raise_if_any()
 
 
+def _report_rate_limit(top: Section) -> None:
+    """Refuse a rate limit, unless it is off: in Go an interval of 0 makes it so."""
+    section = top.section(terms.RATE_LIMIT)
+    section.allow(terms.RATE_LIMIT_KEYS, {})
+    interval, burst = section.text("interval"), section.text("burst")
+    is_off = terms.ZERO_INTERVAL.fullmatch(interval) if interval else not burst.strip("0")
+    if burst and not _WHOLE_NUMBER.fullmatch(burst):
+        section.refuse("this is not a whole number: write 0, or remove it", "burst")
+    elif not is_off:
+        section.refuse(terms.NO_RATE_LIMIT)
+
+
 def _tls(section: Section, path: Path) -> ServerTls | None:
     if not set(section):
         return None
@@ -128,9 +142,7 @@ def _tls(section: Section, path: Path) -> ServerTls | None:
         min_version=lowest,
         max_version=highest,
         ciphers=_ciphers(section),
-        prefer_server_ciphers=section.choice(
-            "prefer_server_cipher_suites", terms.SWITCH, default=True
-        ),
+        prefer_server_ciphers=section.switch("prefer_server_cipher_suites", default=True),
         curve=next(iter(curves), ""),
     )
 
@@ -216,7 +228,7 @@ def _hash_fault(given: str) -> str:
 
 def _headers(http: Section) -> dict[str, str]:
     http.allow(terms.HTTP_KEYS, {})
-    http.choice("http2", terms.HTTP2, None, terms.HTTP2_NOT_HONOURED)
+    http.switch("http2", default=True)  # checked only: it allows HTTP/2, and this server has none
     section = http.section("headers")
     section.allow(terms.HEADERS, {})
     headers = {name: section.text(name) for name in section}

@@ -7,6 +7,7 @@ in `config`. (The main configuration is read by pydantic.)
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
@@ -22,8 +23,13 @@ TLS_KEYS = (
     *("prefer_server_cipher_suites", "curve_preferences"),
 )
 
+RATE_LIMIT = "rate_limit"
+RATE_LIMIT_KEYS = ("interval", "burst")
+NO_RATE_LIMIT = "this server has no rate limit: remove it, and see --web.max-requests"
+ZERO_INTERVAL = re.compile("0|(0+(h|m|s|ms|us|µs|ns))+")
+"""The durations of 0 as Go writes them."""
+
 KEYS_NOT_HONOURED = {
-    "rate_limit": "this server has no rate limit: remove it, and see --web.max-requests",
     "cert": "Python reads the server's certificate from a file only: write cert_file",
     "key": "Python reads the server's key from a file only: write key_file",
 }
@@ -44,9 +50,16 @@ VERSIONS_NOT_HONOURED = dict.fromkeys(
     ("TLS10", "TLS11"), "today's OpenSSL has it switched off: write TLS12 or TLS13"
 )
 
-SWITCH = {"true": True, "false": False}
-HTTP2 = {"false": False}
-HTTP2_NOT_HONOURED = {"true": "this server speaks HTTP/1.1 only: write false, or remove the key"}
+SWITCH = {
+    spelling: value
+    for value, words in {
+        True: ("y", "yes", "true", "on"),
+        False: ("n", "no", "false", "off"),
+    }.items()
+    for word in words
+    for spelling in (word, word.capitalize(), word.upper())
+}
+"""The booleans of YAML 1.1, which Go's reader takes for this format."""
 
 CURVES = {
     "CurveP256": "prime256v1",
@@ -140,6 +153,17 @@ class Section:
             return {}
         found = {index: self._text(child, key, index) for index, child in enumerate(node.value)}
         return {index: text for index, text in found.items() if text}
+
+    def switch(self, key: str, *, default: bool) -> bool:
+        """What a boolean says. In quotes it is a text, which Go refuses, too."""
+        word = self.text(key)
+        if not word:
+            return default
+        if self._entries[key].quoted:
+            self.refuse("this is a text: write true or false without quotes", key)
+        elif word not in SWITCH:
+            self.refuse(f"{quoted(word)} is unknown here: {_one_of(word, ('true', 'false'))}", key)
+        return SWITCH.get(word, default)
 
     def choice(
         self,

@@ -118,6 +118,51 @@ def test_newer_keys_arrive() -> None:
     assert inline.client_ca.source.startswith("-----BEGIN CERTIFICATE-----\n")
 
 
+@pytest.mark.parametrize(
+    "word", ["true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On"]
+)
+def test_true_has_the_spellings_of_yaml(tmp_path: Path, word: str) -> None:
+    """Go's reader takes all of them, so they mean the same here."""
+    assert switched(tmp_path, word) is True
+
+
+@pytest.mark.parametrize(
+    "word", ["false", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"]
+)
+def test_false_has_the_spellings_of_yaml(tmp_path: Path, word: str) -> None:
+    """No spelling of false leaves a switch at its default."""
+    assert switched(tmp_path, word) is False
+
+
+def switched(directory: Path, word: str) -> bool:
+    """What a switch is set to, of which the default is true."""
+    file = directory / "web.yaml"
+    file.write_text(
+        f"tls_server_config: {{cert_file: a, key_file: b, prefer_server_cipher_suites: {word}}}\n"
+        f"http_server_config:\n  http2: {word}\n"
+    )
+    tls = load_web_config(file).tls
+    assert tls
+    return tls.prefer_server_ciphers
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "interval: 0",
+        "interval: 0s",
+        "interval: 0h0m0s, burst: 0",
+        "burst: 0",
+        "interval: 0, burst: 9",
+    ],
+)
+def test_rate_limit_may_be_off(tmp_path: Path, limit: str) -> None:
+    """A file for all exporters may say so: it asks for nothing that is missing here."""
+    file = tmp_path / "web.yaml"
+    file.write_text(f"rate_limit: {{{limit}}}\nbasic_auth_users: {{alice: {HASH}}}\n")
+    assert load_web_config(file).users == {"alice": HASH}
+
+
 def test_certificates_of_clients_may_be_left_to_them() -> None:
     """A file can ask for certificates of those who have one, or of nobody."""
     optional = load_web_config(GOOD / "optional_client_certificates.yaml").tls
@@ -163,8 +208,11 @@ def test_promtool_accepts_what_is_accepted_here(tmp_path: Path) -> None:
     version = subprocess.check_output((promtool, "--version"), text=True)
     found = re.search(r"version (\d+)\.(\d+)", version)
     assert found
-    knows_newer = tuple(map(int, found.groups())) >= (2, 53)
-    files = sorted(good.rglob("*.yaml") if knows_newer else good.glob("*.yaml"))
+    version_of = (int(found[1]), int(found[2]))
+    files = sorted(good.glob("*.yaml"))
+    for directory, since in {"newer": (2, 53), "newest": (3, 8)}.items():
+        if version_of >= since:
+            files += sorted((good / directory).glob("*.yaml"))
     finished = subprocess.run(
         (promtool, "check", "web-config", *files), capture_output=True, text=True, check=False
     )
@@ -177,6 +225,7 @@ def test_the_page_names_every_key() -> None:
     page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
     words = {
         *(*terms.TOP_KEYS, *terms.TLS_KEYS, *terms.HTTP_KEYS, *terms.KEYS_NOT_HONOURED),
+        *(terms.RATE_LIMIT, *terms.RATE_LIMIT_KEYS),
         *(*terms.AUTH_TYPES, *terms.VERSIONS, *terms.VERSIONS_NOT_HONOURED),
     }
     assert not [word for word in words if word not in page]
