@@ -1,4 +1,4 @@
-"""`flashback-exporter check`: is the configuration right, and what does it ask for?"""
+"""`flashback-exporter check`: are the files right, and what does the configuration ask for?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,40 @@ from exporter.upstream.credentials import lifetime
 
 
 def check(values: Values, environ: Mapping[str, str]) -> int:
-    """Print the verdict on the configuration; the exit code."""
+    """Print the verdict on the web configuration, if there is one, and on the other; exit code."""
+    web_file = values[flags.WEB_CONFIG_FILE.name]
+    code = 0 if web_file is None else _check_web_config(web_file)
+    if _is_about_web_alone(values):
+        return code
+    return max(code, _check_config(values, environ))
+
+
+def _is_about_web_alone(values: Values) -> bool:
+    """Whether only a web configuration was named. One in a variable stands for a whole set-up."""
+    return (
+        flags.WEB_CONFIG_FILE.name in values.given_as_flags
+        and values[flags.WEB_CONFIG_FILE.name] is not None
+        and flags.CONFIG_FILE.name not in values.given
+        and not values[LIVE.name]
+    )
+
+
+def _check_web_config(file: Path) -> int:
+    from exporter.web.config import WebConfigError, load_web_config
+    from exporter.web.tls import load_context
+
+    def read() -> None:
+        load_context(load_web_config(file).tls)
+
+    try:
+        read_or_give_up(read)
+    except (ConfigError, WebConfigError) as error:
+        return print_error(error)
+    print(f"{file}: good")  # noqa: T201 - the command's output
+    return 0
+
+
+def _check_config(values: Values, environ: Mapping[str, str]) -> int:
     shard = flags.shard(values)
     file = values[flags.CONFIG_FILE.name]
     try:

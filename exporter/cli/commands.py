@@ -54,9 +54,11 @@ of its name: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.
         """\
 Checks the configuration file strictly and prints every problem with its place,
 then the load that the file asks for. With --live every account and bucket is asked for
-once, too. Exit code 1 if there is any problem.
+once, too. --web.config.file is checked as at a start, with the files that it names: beside
+the configuration, or alone where neither --config.file nor --live is there.
+Exit code 1 if there is any problem.
 """,
-        (flags.CONFIG_FILE, LIVE, *flags.SHARD_FLAGS),
+        (flags.CONFIG_FILE, flags.WEB_CONFIG_FILE, LIVE, *flags.SHARD_FLAGS),
     ),
     "once": Command(
         """\

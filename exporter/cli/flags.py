@@ -279,13 +279,19 @@ SHARD_FLAGS = (SHARD_ORDINAL, SHARD_TOTAL)
 
 
 class Values(dict[str, Any]):
-    """The flags' values by name, and which of them were given."""
+    """The flags' values by name, and which of them were given, be it by variable or as flags."""
 
     def __init__(
-        self, given: Mapping[str, Any], flags: Sequence[Flag], parser: argparse.ArgumentParser
+        self,
+        variables: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+        flags: Sequence[Flag],
+        parser: argparse.ArgumentParser,
     ) -> None:
-        super().__init__({flag.name: flag.value(flag.default) for flag in flags} | dict(given))
+        given = {**variables, **arguments}
+        super().__init__({flag.name: flag.value(flag.default) for flag in flags} | given)
         self.given = frozenset(given)
+        self.given_as_flags = frozenset(arguments)
         self._parser = parser
 
     def error(self, message: str) -> NoReturn:
@@ -326,11 +332,11 @@ def parse(
     """The values of `flags`; a mistake ends the program as argparse does, with exit code 2."""
     for flag in flags:
         flag.add_to(parser)
-    given: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for flag in flags:
         if environ.get(flag.variable):
             try:
-                given[flag.name] = flag.value(environ[flag.variable])
+                variables[flag.name] = flag.value(environ[flag.variable])
             except ValueError as error:
                 parser.error(f"environment variable {flag.variable}: {error}")
-    return Values(given | vars(parser.parse_args(arguments)), flags, parser)
+    return Values(variables, vars(parser.parse_args(arguments)), flags, parser)

@@ -61,6 +61,11 @@ def read_material(tls: ServerTls) -> Material:
     return Material(_content(tls.cert), _content(tls.key), client_ca)
 
 
+def load_context(tls: ServerTls | None) -> AlertingContext | None:
+    """What the files make now, as a start would; None without TLS. Raises WebConfigError."""
+    return None if tls is None else make_context(tls, read_material(tls))
+
+
 def make_context(tls: ServerTls, material: Material) -> AlertingContext:
     """The context for new connections. Raises WebConfigError."""
     context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)

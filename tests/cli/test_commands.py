@@ -492,6 +492,76 @@ def test_check_is_code_1_with_every_problem(config: Path) -> None:
     assert ended.stderr == finished("run", f"--config.file={config}").stderr
 
 
+def test_check_takes_a_web_configuration_alone(tmp_path: Path) -> None:
+    """Without --config.file it is all that is checked."""
+    web = tmp_path / "web.yaml"
+    web.write_text(WEB_CONFIG)
+    ended = finished("check", f"--web.config.file={web}")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{web}: good\n", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "basic_auth_users: {alice: plain}\n",
+        "tls_server_config: {cert_file: none.pem, key_file: none.pem}\n",
+        "tls_server_config: {cert_file: web.yaml, key_file: web.yaml}\n",
+        "tls_server_config: {cert_file: pair, key_file: other}\n",
+        (
+            "tls_server_config: {cert_file: pair, key_file: pair, client_ca_file: web.yaml,"
+            " client_auth_type: RequireAndVerifyClientCert}\n"
+        ),
+    ],
+    ids=["hash", "no certificate", "no PEM", "another key", "no CA"],
+)
+def test_check_refuses_the_web_configurations_that_a_start_refuses(
+    config: Path, tmp_path: Path, text: str
+) -> None:
+    """In the same words, with certificates and keys looked at, too."""
+    authority = trustme.CA()
+    for name in ("pair", "other"):
+        certificate = authority.issue_cert("127.0.0.1")
+        certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / name)
+    web = tmp_path / "web.yaml"
+    web.write_text(text)
+    ended = finished("check", f"--web.config.file={web}")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"{web}:1: ")
+    flags = (f"--config.file={config}", ANY_PORT, f"--web.config.file={web}")
+    assert finished("run", *flags).stderr == ended.stderr
+
+
+def test_check_tells_the_problems_of_both_files(config: Path, tmp_path: Path) -> None:
+    """One bad file hides neither what is wrong with the other nor that it is good."""
+    web = tmp_path / "web.yaml"
+    web.write_text("rate_limit: {interval: 1s}\n")
+    both = ("check", f"--config.file={config}", f"--web.config.file={web}")
+    one_bad = finished(*both)
+    assert one_bad.returncode == 1
+    assert one_bad.stderr.startswith(f"{web}:1: rate_limit: ")
+    assert one_bad.stdout.startswith(f"{config}: good\n")
+    config.write_text("accounts: []\n")
+    first, second = finished(*both).stderr.splitlines()
+    assert first.startswith(f"{web}:1: rate_limit: ")
+    assert second.startswith(f"{config}:1: accounts: ")
+    web.write_text(WEB_CONFIG)
+    other_bad = finished(*both)
+    assert (other_bad.returncode, other_bad.stdout) == (1, f"{web}: good\n")
+
+
+def test_check_of_a_whole_set_up_takes_both_files(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web configuration in the environment is checked beside config.yaml, not in its place."""
+    web = tmp_path / "web.yaml"
+    web.write_text(WEB_CONFIG)
+    monkeypatch.setenv("FLASHBACK_EXPORTER_WEB_CONFIG_FILE", str(web))
+    monkeypatch.chdir(config.parent)
+    ended = finished("check")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith(f"{web}: good\nconfig.yaml: good\n")
+
+
 LIVE_CONFIG = """\
 global: {{base_url: {api}, poll_interval: 5s}}
 accounts:

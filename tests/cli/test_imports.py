@@ -41,7 +41,9 @@ def test_who_only_asks_for_help_loads_little(words: str) -> None:
 
 def test_a_check_makes_no_connections(config: Path) -> None:
     """Without --live it loads no HTTP library, from the flags to the verdict."""
-    modules = loaded("check", f"--config.file={config}")
+    web = config.with_name("web.yaml")
+    web.write_text("http_server_config: {http2: false}\n")
+    modules = loaded("check", f"--config.file={config}", f"--web.config.file={web}")
     assert "exporter.cli.load_estimate" in modules
     assert not {"aiohttp", "httpx", "exporter.simulator", "exporter.backfill"} & modules
 
