@@ -182,11 +182,12 @@ async def test_paused_account_is_ready_and_shown_as_paused() -> None:
 
 
 async def test_hostile_strings_do_no_harm() -> None:
-    """Quotes, newlines, NUL and lone surrogates in an answer leave a page that parses."""
+    """Quotes, line ends, NUL and lone surrogates in an answer leave a page of lines that parses."""
     async with running("hostile-strings,hostile-message/share=1/bucket=b2") as at_work:
         page = await at_work.scrape_when(all_polled)
         assert page.value("flashback_bucket_up", bucket_id="b1") == 1
         assert page.all("flashback_node_info", bucket_id="b1")
+        assert page.check().ends_lines_only_at_lf()
 
 
 async def test_exporter_metrics_can_be_left_out() -> None:

@@ -77,7 +77,7 @@ HOSTILE = (
     "{{ .Labels }} %s %(x)s ${HOME}",
     "long " + "x" * 20_000,
     "snow ☃, smile 😀, combining é, right-to-left \u202eeman",
-    "line separator \u2028, zero width \u200b, byte order mark \ufeff",
+    "line ends \v \f \x1c \x1d \x1e \x85 \u2028 \u2029, zero width \u200b, byte order mark \ufeff",
     " ",
     "",
 )

@@ -46,7 +46,11 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _LEAP_SECOND = re.compile(
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:)60((?:\.\d+)?(?:Z|[+-]\d\d:\d\d))", re.ASCII
 )
-_UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
+_NOT_IN_LABELS = re.compile("[\x00\r\v\f\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
+"""What no label can carry, and the line ends other than LF.
+
+These are legal, but a reader that splits a page at them, as Datadog's agent does, loses all of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +107,13 @@ def printable_line(text: str) -> str:
 
 
 def label_text(text: str) -> str:
-    """`text` as a label value may carry it: short, valid Unicode, no NUL."""
+    """`text` as a label value may carry it: short, valid Unicode, no NUL, no line end but LF.
+
+    Each text of the API that becomes a label goes through here. The configuration's own are
+    refused where they hold such a character.
+    """
     if len(text) > MAX_LABEL_LENGTH or not (text.isascii() and text.isprintable()):
-        text = _UNPRINTABLE.sub("\ufffd", text[:MAX_LABEL_LENGTH])
+        text = _NOT_IN_LABELS.sub("\ufffd", text[:MAX_LABEL_LENGTH])
     return text
 
 

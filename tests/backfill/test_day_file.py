@@ -17,8 +17,10 @@ from exporter.model import Node
 from tests.backfill.runs import LATENCY, UPTIME, samples
 from tests.harness.fakes import node
 
-# What parsing and configuration let through: any text but NUL and lone surrogates.
-texts = some.text(some.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+# What parsing and configuration let through: any text but NUL, lone surrogates, and line ends
+# other than LF.
+UNFIT = "\0\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+texts = some.text(some.characters(codec="utf-8", exclude_characters=UNFIT), max_size=20)
 figures = some.none() | some.floats(0, 1e300)
 nodes = some.builds(
     Node, ip=texts, host=texts, uptime_ratio=figures, latency_average_seconds=figures

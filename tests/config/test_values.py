@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -104,6 +105,16 @@ def test_accepted_addresses_fit_the_schema_s_pattern(text: str) -> None:
     """Any text is either refused or an address that an editor takes, too."""
     with suppress(ValueError):
         assert re.search(values.EMAIL_PATTERN, values.email(text))
+
+
+@pytest.mark.parametrize("character", [*"\r\v\f\x1c\x1d\x1e\x85\u2028\u2029\n\0", "\ud800"])
+@pytest.mark.parametrize("reader", [values.label_value, values.name, values.bucket_id])
+def test_no_line_end_comes_from_the_configuration(
+    reader: Callable[[str], str], character: str
+) -> None:
+    """Names and labels go to the page as they are, and some readers split it at any of these."""
+    with pytest.raises(ValueError, match="a character that cannot be printed"):
+        reader(f"a{character}b")
 
 
 @pytest.mark.parametrize("name", ["team", "_x", "T1", "a_b"])

@@ -54,6 +54,9 @@ class Scrape:
         assert theirs == sorted(repr(tuple(each)) for each in self)
         return self
 
+    def ends_lines_only_at_lf(self) -> bool:
+        return self._text.splitlines() == self._text.removesuffix("\n").split("\n")
+
     def all(self, name: str, /, **labels: str) -> list[Sample]:
         """The samples of a name that carry these labels."""
         found = map(_sample, self._lines.get(name, ()))

@@ -96,7 +96,8 @@ def labels_of(samples: Samples, name: str, **labels: str) -> list[dict[str, str]
 
 def label_value(value: object) -> str:
     """What the contract makes of a text."""
-    return re.sub("[\x00\ud800-\udfff]", "\ufffd", str(value))[:256]
+    replaced = "[\x00\r\v\f\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]"
+    return re.sub(replaced, "\ufffd", str(value))[:256]
 
 
 def announced(exchange: Exchange) -> set[str]:
@@ -209,8 +210,8 @@ def test_unknown_statuses_arrive_as_unknown(seen: Seen, stored: Samples) -> None
 def test_hostile_strings_arrive_as_they_are(seen: Seen, stored: Samples) -> None:
     """Quotes, newlines, controls and endless texts in an answer are the same in a query's result.
 
-    But for what no label can carry: NUL and lone surrogates are replaced, and 256 characters are
-    enough.
+    But for NUL, lone surrogates and line ends other than LF, which are replaced; and 256 characters
+    are enough.
     """
     served = seen.api.record.newest("hostile")
     assert served is not None

@@ -49,10 +49,14 @@ class Facts(NamedTuple):
         }
 
 
+UNFIT = {"\0", *"\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
+"""Characters that a label does not carry, besides lone surrogates."""
+
+
 def clean(text: str) -> str:
     """Text as a label may carry it."""
     return "".join(
-        "\ufffd" if char == "\0" or 0xD800 <= ord(char) < 0xE000 else char
+        "\ufffd" if char in UNFIT or 0xD800 <= ord(char) < 0xE000 else char
         for char in text[:LONGEST_LABEL]
     )
 

@@ -160,6 +160,16 @@ def test_what_is_no_listing_is_a_fault(body: bytes, reason: Reason) -> None:
         assert result.reason is reason
 
 
+def test_texts_of_a_listing_end_no_line_but_at_lf() -> None:
+    """They are labels, too: what is legal and costs some readers the page is replaced."""
+    odd = "a\r\v\x1c\x85\u2028b"
+    (bucket,) = found(
+        {"id": "b1", "name": odd, "storageType": odd, "region": odd, "workspaceId": odd}
+    )
+    replaced = "a" + "\ufffd" * 5 + "b"
+    assert bucket == FoundBucket("b1", replaced, replaced, replaced, replaced)
+
+
 @given(st.lists(st.dictionaries(st.sampled_from([*ENTRY]), st.text() | st.integers() | st.none())))
 def test_any_entries_are_survived(entries: list[dict[str, object]]) -> None:
     """No listing raises, and every id that comes out is usable and unique."""

@@ -17,6 +17,7 @@ from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.parsing import (
     AnswerLimits,
     Parsed,
+    label_text,
     parse_stats,
     printable_line,
     server_message,
@@ -209,9 +210,24 @@ def test_what_is_cut_off_is_not_held() -> None:
 
 
 def test_text_becomes_a_valid_label_value() -> None:
-    """NUL and lone surrogates are replaced, everything else stays."""
+    """NUL and lone surrogates are replaced, quotes, LF and letters stay."""
     body = b'{"success":true,"nodeStats":[{"host":"a\\u0000\\ud800\\n\\"\xc3\xa9"}]}'
     assert only_node(parse_stats(body, DAY, ANSWER_LIMITS)).host == 'a\ufffd\ufffd\n"\xe9'
+
+
+def test_line_ends_other_than_lf_are_replaced() -> None:
+    """They are legal in a label, but cost some readers the whole page."""
+    ends = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+    row = {"ip": "192.0.2.1", "host": f"a{ends}\t\x1f\x1b\n", "version": f"{ends}1"}
+    made = only_node(parse(rows(row)))
+    assert made.host == "a" + "\ufffd" * 9 + "\t\x1f\x1b\n"
+    assert made.version == "\ufffd" * 9 + "1"
+
+
+@given(st.text(st.characters(max_codepoint=0x2100)) | st.text())
+def test_label_value_ends_no_line_but_at_lf(text: str) -> None:
+    """However a reader splits a page into lines: Python's own way knows them all."""
+    assert len(label_text(text).replace("\n", "").splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
