@@ -155,7 +155,7 @@ def _duration(text: str) -> float:
     try:
         return 0.0 if text == "0" else duration(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a duration such as 30s") from None
+        raise ValueError(f"{text!r} is not a duration such as 30s, at most 292y") from None
 
 
 CONFIG_FILE = Flag(

@@ -148,6 +148,9 @@ _MILLISECONDS = {
 _DIGITS = "[0-9]{1,9}"  # more would say nothing, and Python refuses to read thousands of them
 DURATION_PATTERN = "^(0|(?=[0-9])" + "".join(f"({_DIGITS}{unit})?" for unit in _MILLISECONDS) + ")$"
 _DURATION = re.compile(DURATION_PATTERN)
+LONGEST_DURATION = 2**63 // 10**6
+"""Milliseconds; Prometheus, which counts nanoseconds in 63 bits, refuses what is longer."""
+
 _DURATION_PART = re.compile(f"({_DIGITS})(ms|[ywdhms])")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -160,7 +163,10 @@ def duration(text: str) -> float:
     """Seconds, from `30s`, `1m30s`, `500ms` or `0`: units y w d h m s ms, in that order."""
     if _DURATION.fullmatch(text):
         parts = _DURATION_PART.findall(text)
-        return sum(int(count) * _MILLISECONDS[unit] for count, unit in parts) / 1000
+        milliseconds = sum(int(count) * _MILLISECONDS[unit] for count, unit in parts)
+        if milliseconds > LONGEST_DURATION:
+            raise ValueError("{value} is longer than 292 years: write a shorter duration")
+        return milliseconds / 1000
     if _NUMBER.fullmatch(text):
         raise ValueError("{value} has no unit: did you mean {in_seconds}?")
     raise ValueError(

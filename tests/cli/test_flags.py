@@ -110,6 +110,11 @@ def test_other_variables_are_ignored() -> None:
         (["--web.telemetry-path=metrics"], {}, "'metrics' is not a path"),
         (["--web.telemetry-path=/{x}"], {}, "is not a path"),
         (["--web.max-requests=-1"], {}, "'-1' is not a whole number"),
+        (
+            ["--config.auto-reload-interval=293y"],
+            {},
+            "'293y' is not a duration such as 30s, at most 292y",
+        ),
         (["--log.level=loud"], {}, "invalid choice: 'loud'"),
         (["--log.lev=info"], {}, "unrecognized arguments: --log.lev=info"),
         (["check"], {}, "unrecognized arguments: check"),

@@ -73,6 +73,7 @@ LOADER_ONLY = {
         "account_interval_too_short_for_timeout",
         "account_poll_interval_too_short",
         "account_stale_after_too_short",
+        "duration_too_long",
         "discovery_refresh_too_short",
         "duration_zero",
         "poll_interval_too_short",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config.values import DURATION_PATTERN, SIZE_PATTERN, duration, duration_text, size
@@ -24,6 +24,8 @@ MILLISECONDS = st.integers(min_value=0, max_value=10**12)
         ("500ms", 0.5),
         ("1y1w1d1h1m1s1ms", 31536000 + 604800 + 86400 + 3600 + 60 + 1.001),
         ("1h5ms", 3600.005),
+        ("292y", 292 * 31536000),
+        ("106751d23h47m16s854ms", 9223372036.854),
     ],
 )
 def test_durations_are_prometheus_s(text: str, seconds: float) -> None:
@@ -56,6 +58,15 @@ def test_other_texts_are_no_durations(text: str) -> None:
         duration(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["106751d23h47m16s855ms", "293y", "292y172d", "999999999y", "106752d"]
+)
+def test_durations_end_where_prometheus_s_end(text: str) -> None:
+    """Its nanoseconds have 63 bits, which is 292 years."""
+    with pytest.raises(ValueError, match="longer than 292 years: write a shorter duration"):
+        duration(text)
+
+
 @given(MILLISECONDS)
 def test_durations_go_round(milliseconds: int) -> None:
     """What is written is read as the same duration, and fits the schema's pattern."""
@@ -65,14 +76,16 @@ def test_durations_go_round(milliseconds: int) -> None:
 
 
 @given(st.text(alphabet="0123456789ywdhms .-", max_size=12))
+@example("999999999y")
 def test_pattern_and_reader_of_durations_agree(text: str) -> None:
-    """The schema takes exactly those texts that the loader takes."""
+    """The schema takes exactly those texts that the loader takes, and those that are too long."""
     try:
         duration(text)
-    except ValueError:
-        assert not re.search(DURATION_PATTERN, text)
+    except ValueError as error:
+        has_form = "longer than 292 years" in str(error)
     else:
-        assert re.search(DURATION_PATTERN, text)
+        has_form = True
+    assert has_form == bool(re.search(DURATION_PATTERN, text))
 
 
 @given(st.integers(min_value=0, max_value=10**6))
