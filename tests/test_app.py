@@ -182,11 +182,21 @@ async def test_paused_account_is_ready_and_shown_as_paused() -> None:
 
 
 async def test_hostile_strings_do_no_harm() -> None:
-    """Quotes, line ends, NUL and lone surrogates in an answer leave a page of lines that parses."""
+    """Quotes, newlines, NUL and lone surrogates in an answer leave a page that parses."""
     async with running("hostile-strings,hostile-message/share=1/bucket=b2") as at_work:
         page = await at_work.scrape_when(all_polled)
         assert page.value("flashback_bucket_up", bucket_id="b1") == 1
         assert page.all("flashback_node_info", bucket_id="b1")
+
+
+async def test_hostile_names_of_found_buckets_end_no_line() -> None:
+    """Whatever a reader of the page takes for a line end, only LF is one."""
+    async with running("list-odd-entries", text=with_discovery) as at_work:
+        page = await at_work.scrape_when(
+            lambda page: page.has("flashback_bucket_info", bucket_id="odd-hostile-0")
+        )
+        names = {each.labels["name"] for each in page.all("flashback_bucket_info")}
+        assert {"carriage\ufffd\nreturn", "nul\ufffdbyte", "two\nlines"} <= names
         assert page.check().ends_lines_only_at_lf()
 
 
