@@ -5,6 +5,7 @@ Production and staging are in one Prometheus, and have the same account, buckets
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -92,7 +93,7 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
     changes = {"settings": SHORT, "alerts": BURN}
     write(directory / "rules", chosen(changes, [alert.name for alert in ALERTS]))
     for file in (directory / "rules").iterdir():  # what is evaluated every few minutes cannot wait
-        file.write_text(file.read_text().replace("interval: 2m", "interval: 1s"))
+        file.write_text(re.sub(r"interval: \d+m", "interval: 1s", file.read_text()))
     text = partial(document, buckets=(*FAILING, DOWN, CALM), poll_interval="5s", stale_after="1m")
     async with (
         running_on_sockets((offline(),), wall=time.time(), text=text) as production,

