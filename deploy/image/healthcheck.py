@@ -41,24 +41,26 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 def is_healthy(host: str, port: int) -> bool:
-    """Whether the exporter there says so, over HTTP or else TLS."""
-    try:
-        return _says_so(http.client.HTTPConnection(host, port, timeout=SECONDS))
-    except (http.client.HTTPException, ConnectionResetError):  # no answer in HTTP
-        return _is_healthy_over_tls(host, port)
+    """Whether the exporter there says so, over TLS or else plain HTTP.
 
-
-def _is_healthy_over_tls(host: str, port: int) -> bool:
-    """The same over TLS; being refused for want of a client certificate is an answer, too."""
+    TLS first: plain HTTP on a TLS port would be a line in the exporter's log each time. Being
+    refused for want of a client certificate is an answer, too.
+    """
     connection = http.client.HTTPSConnection(host, port, timeout=SECONDS, context=_tls())
     try:
         connection.connect()
-    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        return True  # TLS 1.2: it hangs up on who shows no certificate
+    except (ssl.SSLError, ConnectionResetError) as error:
+        if _is_alert(error):
+            return True  # TLS 1.2: it shows no certificate
+        return _says_so(http.client.HTTPConnection(host, port, timeout=SECONDS))
     try:
         return _says_so(connection)
     except (ConnectionError, ssl.SSLError):
         return True  # TLS 1.3: the same, after what is the whole handshake for this side
+
+
+def _is_alert(error: OSError) -> bool:
+    return isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")
 
 
 def _tls() -> ssl.SSLContext:

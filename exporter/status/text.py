@@ -109,7 +109,9 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
         ),
         Reason.SERVER_ERROR: Advice("5xx, three attempts", "wait; ask Flashback"),
         Reason.UNEXPECTED_STATUS: Advice(
-            "any other status; redirects are never followed", "is `base_url` right?"
+            "any other status; redirects are never followed. For a login or a refresh every 2xx"
+            " counts as 200",
+            "is `base_url` right?",
         ),
         Reason.UNSUCCESSFUL: Advice("200 with `success: false`", "read the message in the log"),
         Reason.MALFORMED: Advice(
