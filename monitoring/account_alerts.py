@@ -27,6 +27,8 @@ _WITHOUT_STATUS = "bucket:flashback_bucket_nodes:without_status > 0"
 
 _FOUND = "account:flashback_account_discovered_buckets:max"
 
+_ENDS = "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended{{ end }}"
+
 _FOUND_BEFORE = f"max_over_time({_FOUND}[6h])"
 
 TOKENS = (
@@ -62,8 +64,8 @@ TOKENS = (
         summary="The token of account {{ $labels.account }} is not renewed",
         description=(
             "The access token of account {{ $labels.account }} "
-            "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended"
-            "{{ end }}. No login renews it, or the login fails. Without a new token all buckets of"
+            + _ENDS
+            + ". No login renews it, or the login fails. Without a new token all buckets of"
             " the account are refused."
         ),
         # An account that logs in by itself is spared as long as no renewal has failed.
@@ -185,8 +187,8 @@ CONNECTION = (
         summary="The API's certificate, seen by account {{ $labels.account }}, is about to end",
         description=(
             "The certificate that the API shows to account {{ $labels.account }} "
-            "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended"
-            "{{ end }}. Polls of the account then fail with `tls`, unless nobody needs that one."
+            + _ENDS
+            + ". Polls of the account then fail with `tls`, unless nobody needs that one."
         ),
         expr=promql(f"""
             min by ({ACCOUNT}) (
@@ -265,8 +267,8 @@ OPTIONAL = (
             summary="Nobody has renewed the token of account {{ $labels.account }}",
             description=(
                 "The access token that account {{ $labels.account }} was given "
-                "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended"
-                "{{ end }}: whoever writes its file is late."
+                + _ENDS
+                + ": whoever writes its file is late."
             ),
             # An account that logs in renews its token itself.
             expr=promql(f"""

@@ -1,7 +1,7 @@
 """Alerts about nodes: one per node and account, whose value is the number of buckets affected.
 
-None rests on the running day's uptime: it starts anew each midnight, and what it is a share of is
-not documented.
+None that is on by default uses the running day's uptime: it starts anew each midnight, and what it
+is a share of is not documented.
 """
 
 from __future__ import annotations
@@ -195,9 +195,9 @@ _RATE = "node:flashback_node_error_budget:burnrate"
 def _burning(long: str, short: str, most: float, *, wait: str, keep: str, rest: str) -> Alert:
     """An alert on two windows: the long one says that it matters, the short one that it goes on.
 
-    Rates and windows are those of the SRE workbook, chapter 5. A node that was down for long enough
-    was told of: what remains in the windows is its aftermath, and no news. So none of these is more
-    severe than FlashbackNodeDown.
+    Rates and windows are those of the SRE workbook, chapter 5. FlashbackNodeDown has fired for an
+    outage that was long enough: what is left of it in the windows is no news. So none of these is
+    more severe than FlashbackNodeDown.
     """
     return Alert(
         f"FlashbackNodeErrorBudgetBurn{long}",
