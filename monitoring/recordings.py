@@ -236,10 +236,12 @@ def _over_days(function: str, level: str, days: int) -> str:
     """Over the figures of some days, one of each: its latest, or the first one until that is there.
 
     The subquery looks at each 00:00 UTC, and ahead from there: from shortly before 02:00 to 24:00.
+    A second less than two hours back: before Prometheus 3 a range includes its beginning, so that
+    at 02:00:00 it would have a midnight at either end, and a day too many.
     """
     return promql(f"""
         {function}(
-          last_over_time({level}:{UPTIME}:avg[22h5m] offset -1d)[{days}d:1d] offset 2h
+          last_over_time({level}:{UPTIME}:avg[22h5m] offset -1d)[{days}d:1d] offset 1h59m59s
         )
     """)
 
