@@ -1,0 +1,56 @@
+"""What vmalert makes of the rules, by the same tests that promtool runs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.real.programs import program
+
+TESTS = sorted((Path(__file__).parents[2] / "monitoring" / "tests").glob("*.yaml"))
+
+LATER = {"since 1970-01-01 02:10:00": "since 1970-01-01 02:12:00"}
+"""It reads a group's own records from the database: what builds on one comes an interval later."""
+
+
+def for_vmalert(text: str, folder: Path) -> dict[str, Any]:
+    """A test file of promtool's as vmalert-tool reads it; its paths are relative to a folder."""
+    for on_time, late in LATER.items():
+        text = text.replace(on_time, late)
+    whole: dict[str, Any] = yaml.safe_load(text)
+    whole["rule_files"] = [str((folder / file).resolve()) for file in whole["rule_files"]]
+    for test in whole["tests"]:
+        test["metricsql_expr_test"] = [
+            {**each, "expr": plain(each["expr"])} for each in test.pop("promql_expr_test", [])
+        ]
+    return whole
+
+
+def plain(expr: str) -> str:
+    """An expression that gives the labels that Prometheus gives.
+
+    The tool's ALERTS always have the name of their group, and round() keeps the name of a metric.
+    """
+    if expr.startswith("round("):
+        return f'label_del({expr}, "__name__")'
+    return f'label_del({expr}, "alertgroup")'
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+def test_rules_do_in_vmalert_what_they_do_in_prometheus(file: Path, tmp_path: Path) -> None:
+    """Each record and alert passes the tests that it passes in Prometheus."""
+    tests = tmp_path / file.name
+    tests.write_text(yaml.safe_dump(for_vmalert(file.read_text(), file.parent)))
+    done = subprocess.run(
+        [program("vmalert-tool"), "unittest", "--disableAlertgroupLabel", f"--files={tests}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"TMPDIR": str(tmp_path)},  # where it keeps a database
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
