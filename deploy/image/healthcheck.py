@@ -18,7 +18,7 @@ from pathlib import Path
 FLAG = "--web.listen-address"
 VARIABLE = "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS"
 DEFAULT = ":10120"
-EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asks there, binds none
+EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - asks there, binds none
 SECONDS = 4.0
 GUARDED = 401
 """It answers, and asks for a password that a health check has not: all that can be known."""

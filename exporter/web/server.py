@@ -7,6 +7,7 @@ take, how much it may send, what it is told when it does something wrong.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,11 @@ FIRST_FREE_PORT = 1024
 
 BACKLOG = 128
 """Connections that may wait to be accepted."""
+
+EVERY_ADDRESS = {"", "::"}
+"""Hosts that mean all addresses of both families; `0.0.0.0` means those of IPv4."""
+
+_NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 COMMON_HEADERS = {hdrs.SERVER: "flashback-exporter", "X-Content-Type-Options": "nosniff"}
 """What every answer carries, an error's too."""
@@ -61,7 +67,10 @@ class ListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A host and a port; an empty host means every address of the machine, port 0 any free one."""
+    """A host and a port; port 0 means any free one.
+
+    An empty host and `::` both mean every address of the machine, IPv4 and IPv6, as in Go.
+    """
 
     host: str
     port: int
@@ -84,12 +93,17 @@ class ListenAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def cannot_listen(address: ListenAddress, error: OSError, flag: str) -> ListenError:
-    """The error for people, from the operating system's."""
+def cannot_listen(
+    address: ListenAddress, error: OSError, flag: str, earlier: Sequence[ListenAddress] = ()
+) -> ListenError:
+    """The error for people, from the operating system's; `earlier` are those bound before it."""
     unknown = isinstance(error, socket.gaierror)
     reason = "the name is not known" if unknown else os.strerror(error.errno or 0).lower()
     if isinstance(error, PermissionError) and 0 < address.port < FIRST_FREE_PORT:
         reason += f" (a port below {FIRST_FREE_PORT} takes the capability NET_BIND_SERVICE)"
+    same_port = [str(each) for each in earlier if each.port == address.port]
+    if error.errno == errno.EADDRINUSE and same_port:
+        reason += f" (--{flag}={same_port[0]} has the same port)"
     return ListenError(f"cannot listen on {address}: {reason}; choose another --{flag}")
 
 
@@ -111,9 +125,8 @@ async def serve(
     handshakes = _handshakes(make, tls, timeouts) if tls else None
     accept = handshakes.accept if handshakes else make
     try:
-        for address in addresses:
-            listener = await _listen(accept, address)
-            listeners.append(listener)
+        for number, address in enumerate(addresses):
+            listeners += await _listen(accept, address, addresses[:number])
         yield tuple(dict.fromkeys(_bound_addresses(listeners)))
     finally:
         for listener in listeners:
@@ -131,14 +144,36 @@ def _handshakes(
 
 
 async def _listen(
-    make: Callable[[], asyncio.BaseProtocol], address: ListenAddress
-) -> asyncio.Server:
+    make: Callable[[], asyncio.BaseProtocol],
+    address: ListenAddress,
+    earlier: Sequence[ListenAddress],
+) -> list[asyncio.Server]:
+    create = partial(asyncio.get_running_loop().create_server, make, backlog=BACKLOG)
     try:
-        return await asyncio.get_running_loop().create_server(
-            make, address.host or None, address.port, backlog=BACKLOG
-        )
+        if address.host in EVERY_ADDRESS:
+            return [await create(sock=each) for each in _sockets_of_both_families(address.port)]
+        return [await create(address.host, address.port)]
     except OSError as error:
-        raise cannot_listen(address, error, flag="web.listen-address") from error
+        raise cannot_listen(address, error, "web.listen-address", earlier) from error
+
+
+def _sockets_of_both_families(port: int) -> list[socket.socket]:
+    """One of IPv4 and one of IPv6 on the same port; IPv4 alone where the machine has no IPv6.
+
+    Two, since a socket of both families would show IPv4 clients as `::ffff:192.0.2.1`.
+    """
+    ipv4 = socket.create_server(("", port), backlog=BACKLOG)
+    same_port = ("::", ipv4.getsockname()[1])
+    try:
+        ipv6 = socket.create_server(same_port, family=socket.AF_INET6, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno in _NO_IPV6:
+            return [ipv4]
+        ipv4.close()
+        if port == 0 and error.errno == errno.EADDRINUSE:
+            return _sockets_of_both_families(port)  # with another port
+        raise
+    return [ipv4, ipv6]
 
 
 def _bound_addresses(listeners: Iterable[asyncio.Server]) -> Iterator[ListenAddress]:

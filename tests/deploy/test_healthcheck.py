@@ -25,7 +25,7 @@ VARIABLE = "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS"
         ("flashback-exporter --web.listen-address=:9999", ("127.0.0.1", 9999)),
         ("flashback-exporter demo --web.listen-address 0.0.0.0:80", ("127.0.0.1", 80)),
         ("docker-init -- flashback-exporter --web.listen-address=10.0.0.1:1", ("10.0.0.1", 1)),
-        ("x --web.listen-address=[::]:9 --web.listen-address=:8", ("::1", 9)),
+        ("x --web.listen-address=[::]:9 --web.listen-address=:8", ("127.0.0.1", 9)),
         ("x --web.listen-address=[fd00::1]:9", ("fd00::1", 9)),
     ],
 )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 from aiohttp import web
 
 from exporter.web.server import ListenAddress, ListenError, cannot_listen, serve
+
+ALL_IPV4 = "0.0.0.0"  # noqa: S104 - what is tested is which families answer
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,94 @@ async def test_every_address_answers() -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get(f"http://{bound[0]}/")
+
+
+async def answering(port: int) -> list[str]:
+    """The loopback addresses that answer on a port."""
+    hosts = []
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for host in ("127.0.0.1", "::1"):
+            try:
+                assert (await client.get(f"http://{ListenAddress(host, port)}/")).text == "here"
+            except httpx.ConnectError:
+                continue
+            hosts.append(host)
+    return hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "bound_hosts", "answers"),
+    [
+        (":0", [ALL_IPV4, "::"], ["127.0.0.1", "::1"]),
+        ("[::]:0", [ALL_IPV4, "::"], ["127.0.0.1", "::1"]),
+        ("0.0.0.0:0", [ALL_IPV4], ["127.0.0.1"]),
+        ("[::1]:0", ["::1"], ["::1"]),
+    ],
+)
+async def test_each_form_answers_on_its_families(
+    text: str, bound_hosts: list[str], answers: list[str]
+) -> None:
+    """No host and `::` mean both families, on the same port; other addresses mean themselves."""
+    async with serve(app(), [ListenAddress.parse(text)]) as bound:
+        assert [address.host for address in bound] == bound_hosts
+        (port,) = {address.port for address in bound}
+        assert await answering(port) == answers
+
+
+@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
+@pytest.mark.parametrize("text", [":0", "[::]:0"])
+async def test_ipv4_alone_where_there_is_no_ipv6(
+    monkeypatch: pytest.MonkeyPatch, text: str, number: int
+) -> None:
+    """A machine without IPv6 is served on IPv4, and only that is said to be listened on."""
+    create = socket.create_server
+
+    def without_ipv6(
+        address: tuple[str, int], *, family: int = socket.AF_INET, backlog: int
+    ) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(number, "no")
+        return create(address, family=family, backlog=backlog)
+
+    monkeypatch.setattr(socket, "create_server", without_ipv6)
+    async with serve(app(), [ListenAddress.parse(text)]) as (address,):
+        assert address.host == ALL_IPV4
+        assert await answering(address.port) == ["127.0.0.1"]
+
+
+async def test_a_free_port_is_free_on_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the free port of one family is in use on the other, another one is taken."""
+    create, tried = socket.create_server, []
+    async with AsyncExitStack() as stack:
+
+        def taken_first(
+            address: tuple[str, int], *, family: int = socket.AF_INET, backlog: int
+        ) -> socket.socket:
+            tried.append(address)
+            if len(tried) == 2:
+                stack.enter_context(create(address, family=family))
+            return create(address, family=family, backlog=backlog)
+
+        monkeypatch.setattr(socket, "create_server", taken_first)
+        async with serve(app(), [ListenAddress("", 0)]) as bound:
+            assert {address.port for address in bound} == {tried[3][1]} != {tried[1][1]}
+
+
+@pytest.mark.parametrize("first", ["", "::", ALL_IPV4])
+@pytest.mark.parametrize("second", ["", ALL_IPV4, "127.0.0.1"])
+async def test_addresses_that_clash_are_both_named(first: str, second: str) -> None:
+    """Two addresses of which one includes the other are one line that says which."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    addresses = [ListenAddress(first, port), ListenAddress(second, port)]
+    with pytest.raises(ListenError) as caught:
+        async with serve(app(), addresses):
+            pass
+    assert str(caught.value) == (
+        f"cannot listen on {addresses[1]}: address already in use "
+        f"(--web.listen-address={addresses[0]} has the same port); "
+        "choose another --web.listen-address"
+    )
 
 
 @pytest.mark.parametrize(
