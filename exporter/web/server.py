@@ -53,7 +53,8 @@ class Timeouts:
     """How long a client may take, seconds."""
 
     handshake: float = 10  # TLS, from the connection on
-    head: float = 75  # a request's head, from the connection or the last answer on; also idleness
+    head: float = 75  # a request's head, from the connection or the last answer on; also idleness,
+    # and what is left of an answer once it is made
     body: float = 1  # a request's body, which nobody reads, from the answer on
     shutdown: float = 2  # the end of TLS
 
@@ -184,9 +185,64 @@ def _bound_addresses(listeners: Iterable[asyncio.Server]) -> Iterator[ListenAddr
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's, with answers of our own to requests that cannot be parsed or served."""
+    """aiohttp's, with bounds for clients that do not read and answers for those that only read.
 
-    __slots__ = ()
+    What cannot be parsed or served gets answers of our own.
+    """
+
+    __slots__ = ("_has_ended", "_has_tls")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._has_ended = False  # whether the client has closed its side
+        self._has_tls = transport.get_extra_info("sslcontext") is not None
+        super().connection_made(transport)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes both
+        """Keep the connection for the answers to what was asked before; False closes it at once.
+
+        asyncio ends TLS whatever is said here.
+        """
+        is_waiting = self._waiter is not None and not self._messages
+        if is_waiting or self._has_tls:
+            return False
+        self._has_ended = True
+        self._close_after_last()
+        return True
+
+    def _close_after_last(self) -> None:
+        """Once the client has closed its side, close ours after the request that is being answered.
+
+        Not while others are queued: those would get no answer.
+        """
+        if self._has_ended and not self._messages and not self._message_tail:
+            self.close()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send what is left of an answer; raises ConnectionAbortedError if it is not read."""
+        try:
+            async with asyncio.timeout(self.keepalive_timeout):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError as error:
+            if self.transport is not None:
+                self.transport.abort()
+            raise ConnectionAbortedError("the answer was not read in time") from error
+        finally:
+            self._close_after_last()
+
+    async def start(self) -> None:
+        """Serve the client's requests; what it has not read is dropped a time-out after the end.
+
+        With TLS that is asyncio's to do, by the time-out for the end of TLS.
+        """
+        transport = self.transport
+        try:
+            await super().start()
+        finally:
+            if transport and not self._has_tls and transport.get_write_buffer_size():
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.keepalive_timeout, transport.abort)
 
     def handle_error(
         self,
