@@ -18,7 +18,9 @@ from http import HTTPStatus
 from typing import cast
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from exporter.web import http_rules
 from exporter.web.handshake import Handshakes
 from exporter.web.tls import RenewableContext
 
@@ -261,14 +263,20 @@ class Connection(web.RequestHandler):
             status = HTTPStatus.EXPECTATION_FAILED
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
-        text = f"{HTTPStatus(status).phrase}\n"
-        response = web.Response(status=status, text=text, headers=COMMON_HEADERS)
-        response.force_close()
-        return response
+        if isinstance(exc, HttpProcessingError):
+            status = http_rules.parser_status(exc.message)
+        return _refuse(request, HTTPStatus(status))
+
+
+def _refuse(_request: web.BaseRequest, status: HTTPStatus) -> web.Response:
+    response = web.Response(status=status, text=f"{status.phrase}\n", headers=COMMON_HEADERS)
+    response.force_close()
+    return response
 
 
 def connections(server: web.Server, timeouts: Timeouts) -> Callable[[], Connection]:
     """What makes the connection for each client of `server`."""
+    http_rules.enforce(server, _refuse)
     return partial(
         Connection,
         server,
