@@ -57,8 +57,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._executed)
         return future
 
-    async def shutdown_default_executor(self) -> None:
-        """Remember that a thread waits for the others."""
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - Python 3.12 gives one
+        """Remember that a thread waits for the others, for as long as it takes."""
         self._in_executor += 1
         await super().shutdown_default_executor()
         self._in_executor -= 1
