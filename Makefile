@@ -96,6 +96,8 @@ clean: ## Remove everything that these targets made
 	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 $(RUNS): requirements.txt deploy/image/requirements-build.txt pyproject.toml
+	$(if $(shell $(PYTHON) -c 'import sys; print("new" if sys.version_info >= (3, 11) else "")'),,\
+	  $(error $(PYTHON) must be Python 3.11 or newer: make PYTHON=python3.13 …))
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) --require-hashes -r requirements.txt -r deploy/image/requirements-build.txt
 	$(PIP) --no-deps --no-build-isolation --editable .

@@ -1,0 +1,43 @@
+"""What `make` says to somebody whose Python is too old, before anything is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PREREQUISITES = ("requirements.txt", "pyproject.toml", "deploy/image/requirements-build.txt")
+
+
+def make_demo(folder: Path, version: tuple[int, int, int]) -> subprocess.CompletedProcess[str]:
+    """What `make demo` would do in an empty folder, with a Python that says it is of a version."""
+    for name in PREREQUISITES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    python = folder / "python"
+    python.write_text(
+        f'#!/bin/sh\n{sys.executable} -c "import sys; sys.version_info={version}; $2"'
+    )
+    python.chmod(0o755)
+    command = ("make", "--dry-run", f"--file={ROOT / 'Makefile'}", "demo", f"PYTHON={python}")
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13)])
+def test_old_python_is_told_at_once(tmp_path: Path, version: tuple[int, int, int]) -> None:
+    """One line says what is needed and how another Python is named, and nothing else happens."""
+    done = make_demo(tmp_path, version)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "must be Python 3.11 or newer: make PYTHON=python3.13" in line
+
+
+@pytest.mark.parametrize("version", [(3, 11, 0), (3, 14, 0)])
+def test_python_that_is_new_enough_is_taken(tmp_path: Path, version: tuple[int, int, int]) -> None:
+    """The virtual environment would be made with it."""
+    done = make_demo(tmp_path, version)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'python'} -m venv")
