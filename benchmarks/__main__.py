@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
-from benchmarks import poll, rules, scrape, service
+from benchmarks import basic_auth, poll, rules, scrape, service
 from benchmarks.table import Row, rows_to_markdown
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "reload": service.reload,
     "small": service.small,
     "rules": rules.compare,
+    "basic-auth": basic_auth.compare,
 }
 """Each takes whether it is to be quick."""
 
