@@ -14,7 +14,7 @@ FUZZED := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_SECONDS ?= 60
 
 .PHONY: help demo test test-fast test-all test-busy test-tools coverage properties fuzz check format \
-  bench soak chart pictures monitoring lock clean
+  bench soak chart pictures monitoring compatibility lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,9 +31,9 @@ test-fast: $(INSTALLED) ## Run what takes under a minute: no programs, no virtua
 test-all: test ## Run the tests that take long, too
 	$(BIN)/python $(PYTEST) --long=only
 
-coverage: $(INSTALLED) ## Run all of them, with branch coverage
+coverage: $(INSTALLED) ## Run all of them, those of the night too, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(PYTEST) --long=with
+	$(BIN)/coverage run $(PYTEST) --long=with --nightly
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
@@ -81,6 +81,9 @@ pictures: $(INSTALLED) ## Take the pictures anew, with a real browser; the board
 
 monitoring: $(INSTALLED) ## Render the rules and dashboards anew
 	$(BIN)/python -m monitoring
+
+compatibility: $(INSTALLED) ## Record which versions of the real programs the tests ran here
+	$(BIN)/python -m tests.real.compatibility
 
 lock: $(INSTALLED) ## Renew the hashed lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --upgrade --no-annotate --custom-compile-command 'make lock' \

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -25,6 +24,7 @@ import yaml
 from benchmarks import fake_api
 from benchmarks.table import Row
 from monitoring.rendering import rendered
+from tests.real.programs import installed
 
 BUCKETS, PART = 2_000, 10
 """How many buckets are meant, and one of how many there is."""
@@ -40,7 +40,7 @@ REPEATED = 5
 
 def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     """CPU seconds of the rules by minute, of the longest windows by round, and of a viewer."""
-    prometheus, promtool = shutil.which("prometheus"), shutil.which("promtool")
+    prometheus, promtool = (installed(name, "current") for name in ("prometheus", "promtool"))
     if prometheus is None or promtool is None:
         return []
     buckets = 20 if quick else BUCKETS // PART

@@ -39,6 +39,7 @@ SHARED_PROGRAMS = {
 """The files whose tests look at programs that were started once for all of them."""
 
 LONG = "takes long"
+NIGHTLY = "runs at night"
 NO_PROGRAM = "is not installed"
 
 # A shell lets its background jobs ignore SIGINT, and so would each program that a test starts.
@@ -61,6 +62,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the tests that take long: leave them out (as ever), run nothing else, or run all",
     )
     parser.addoption(
+        "--nightly",
+        action="store_true",
+        help="run also what takes minutes each",
+    )
+    parser.addoption(
         "--fast",
         action="store_true",
         help="run only what needs no programs, no virtual time and no examples made up by chance",
@@ -77,6 +83,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, visibly, or everything else."""
     wanted = config.getoption("--long")
+    if not config.getoption("--nightly"):
+        for item in items:
+            if item.get_closest_marker("nightly"):
+                item.add_marker(pytest.mark.skip(reason=NIGHTLY))
     long = {item for item in items if item.get_closest_marker("long")}
     if config.getoption("--fast"):
         items[:] = [item for item in items if not any(map(item.get_closest_marker, SLOWER))]
@@ -104,11 +114,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what was skipped, and how to get it."""
     reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
     skipped = Counter(
-        "long" if LONG in reason else "program" if NO_PROGRAM in reason else "other"
+        "long"
+        if LONG in reason
+        else "nightly"
+        if NIGHTLY in reason
+        else "program"
+        if NO_PROGRAM in reason
+        else "other"
         for reason in reasons
     )
     texts = {
         "long": "{} that take long: make test-all",
+        "nightly": "{} that run at night: make coverage",
         "program": "{} without the real programs: make test-tools",
         "other": "{} for other reasons, listed above",
     }

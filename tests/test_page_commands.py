@@ -35,6 +35,7 @@ OTHER_PROGRAMS = {
     "mv": "every system has it",
     "pip": "takes a package index; which files it takes is checked here",
     "promtool": "tests/real/test_backfill.py",
+    "vmalert": "its flags name programs that have to run; the rules: tests/real/test_vmalert.py",
     "sudo": "takes the right to be root",
     "systemctl": "takes a system that was booted by systemd",
 }

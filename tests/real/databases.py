@@ -99,7 +99,7 @@ async def prometheus(
     targets: Mapping[str, str],
     interval: str,
     how: Mapping[str, object] | None = None,
-    *,
+    *flags: str,
     rules: Path | None = None,
 ) -> AsyncIterator[Database]:
     """A Prometheus that scrapes targets (`host:port` by job); its first scrape comes after 5 s.
@@ -113,6 +113,7 @@ async def prometheus(
         "--scrape.discovery-reload-interval=100ms",
         "--storage.tsdb.retention.time=10y",  # what a test gives it may be as old as that
         "--log.level=debug",  # what it dislikes about a page it says there alone
+        *flags,
     )
     async with _running(directory / "log", path, *arguments) as database:
         yield database

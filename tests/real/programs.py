@@ -27,11 +27,21 @@ ASK_EVERY = 0.02  # seconds
 END_SECONDS = 10.0
 
 
-def program(name: str) -> str:
+TOOLS = Path("/opt/flashback-exporter-tools")
+"""Where `install-tools` unpacks programs of which it takes two generations, a folder each."""
+
+
+def installed(name: str, generation: str) -> str | None:
+    """The path of a program; the oldest that we promise comes from `install-tools` alone."""
+    path = shutil.which(name, path=str(TOOLS / generation))
+    return path or (shutil.which(name) if generation == "current" else None)
+
+
+def program(name: str, generation: str = "current") -> str:
     """The path of a program; where it is missing the test is skipped, or fails in CI."""
-    path = shutil.which(name)
+    path = installed(name, generation)
     if path is None:
-        reason = f"{name} is not installed: run make test-tools"
+        reason = f"{name} ({generation}) is not installed: run make test-tools"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

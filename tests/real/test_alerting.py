@@ -31,7 +31,7 @@ from tests.real.alertmanagers import (
     receiver,
 )
 from tests.real.databases import Database
-from tests.real.programs import program, started, until
+from tests.real.programs import started, until
 from tests.real.test_shards import is_ready
 
 USER = simulator.User("ops@example.com", "correct horse")
@@ -163,7 +163,9 @@ def document(api: str) -> str:
 
 
 @asynccontextmanager
-async def staged(directory: Path) -> AsyncIterator[Stage]:
+async def staged(
+    directory: Path, prometheus_path: str, alertmanager_path: str
+) -> AsyncIterator[Stage]:
     """Everything from the API to the webhooks, calm."""
     rules = directory / "rules"
     write(rules, chosen({"settings": SHORT}, [alert.name for alert in ALERTS]))
@@ -172,7 +174,7 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         url = await stack.enter_async_context(serve(api))
         webhooks, heard = await stack.enter_async_context(receiver())
         alerts = await stack.enter_async_context(
-            alertmanager(program("prometheus-alertmanager"), directory, webhooks)
+            alertmanager(alertmanager_path, directory, webhooks)
         )
         config = directory / "config.yaml"
         config.write_text(document(url))
@@ -180,7 +182,7 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         stack.push_async_callback(exporter.stop)
         database = await stack.enter_async_context(
             alerting_prometheus(
-                program("prometheus"),
+                prometheus_path,
                 directory,
                 {exporter.address: {}},
                 rules,
@@ -291,9 +293,11 @@ def named(notice: Notice) -> set[str]:
 
 
 @pytest.mark.long
-async def test_trouble_reaches_the_right_people_once_and_ends(tmp_path: Path) -> None:
+async def test_trouble_reaches_the_right_people_once_and_ends(
+    prometheus_path: str, alertmanager_path: str, tmp_path: Path
+) -> None:
     """Each kind of trouble is one notice to its receiver, one when it is over, and no other."""
-    async with staged(tmp_path) as stage:
+    async with staged(tmp_path, prometheus_path, alertmanager_path) as stage:
         assert stage.receiver.notices == []
         for trouble in (
             node_goes_down,

@@ -29,7 +29,7 @@ from tests.real.alertmanagers import (
     receiver,
 )
 from tests.real.databases import Database, create_blocks
-from tests.real.programs import program, until
+from tests.real.programs import until
 
 FAILING, DOWN, CALM = ("b1", "b2"), "b3", "b4"
 PRODUCTION, STAGING = ({"namespace": name} for name in ("production", "staging"))
@@ -70,6 +70,7 @@ class Stage:
     alerts: Alertmanager
     heard: Receiver
     directory: Path
+    prometheus_path: str
 
     @asynccontextmanager
     async def prometheus(self) -> AsyncIterator[Database]:
@@ -77,7 +78,7 @@ class Stage:
         targets = {self.production.address: PRODUCTION, self.staging.address: STAGING}
         rules = self.directory / "rules"
         async with alerting_prometheus(
-            program("prometheus"), self.directory, targets, rules, self.alerts.address, *RESTARTS
+            self.prometheus_path, self.directory, targets, rules, self.alerts.address, *RESTARTS
         ) as database:
             yield database
 
@@ -88,7 +89,9 @@ def played(text: str = "", *buckets: str) -> list[simulator.InjectedFault]:
 
 
 @asynccontextmanager
-async def staged(directory: Path) -> AsyncIterator[Stage]:
+async def staged(
+    directory: Path, prometheus_path: str, alertmanager_path: str
+) -> AsyncIterator[Stage]:
     """Everything but Prometheus, calm."""
     changes = {"settings": SHORT, "alerts": BURN}
     write(directory / "rules", chosen(changes, [alert.name for alert in ALERTS]))
@@ -99,9 +102,9 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         running_on_sockets((offline(),), wall=time.time(), text=text) as production,
         running_on_sockets((offline(),), wall=time.time(), text=text) as staging,
         receiver() as (webhooks, heard),
-        alertmanager(program("prometheus-alertmanager"), directory, webhooks) as alerts,
+        alertmanager(alertmanager_path, directory, webhooks) as alerts,
     ):
-        yield Stage(production, staging, alerts, heard, directory)
+        yield Stage(production, staging, alerts, heard, directory, prometheus_path)
 
 
 def samples(
@@ -172,11 +175,13 @@ async def half_an_account(stage: Stage, database: Database) -> None:
 
 
 @pytest.mark.long
-async def test_alerts_that_go_by_the_past(promtool_path: str, tmp_path: Path) -> None:
+async def test_alerts_that_go_by_the_past(
+    prometheus_path: str, promtool_path: str, alertmanager_path: str, tmp_path: Path
+) -> None:
     """What was, half an account, two environments, a restart of Prometheus: each told once."""
     now = time.time()
     await create_blocks(promtool_path, tmp_path / "prometheus", past(now))
-    async with staged(tmp_path) as stage:
+    async with staged(tmp_path, prometheus_path, alertmanager_path) as stage:
         async with stage.prometheus() as database:
             await nodes_of_the_past(stage)
             await half_an_account(stage, database)

@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 from tests.deploy.composed import lay_out, services
-from tests.real.programs import program
 
 
 def config_file(name: str, root: Path) -> Path:
@@ -36,8 +35,8 @@ def test_prometheus_takes_configuration_and_rules(promtool_path: str, tmp_path: 
     assert "rules found" in said
 
 
-def test_alertmanager_takes_its_configuration(tmp_path: Path) -> None:
+def test_alertmanager_takes_its_configuration(amtool_path: str, tmp_path: Path) -> None:
     """The example configuration is sound for the program that it is mounted for."""
     config = config_file("alertmanager", lay_out("alertmanager", tmp_path))
-    code, said = verdict(program("amtool"), "check-config", config)
+    code, said = verdict(amtool_path, "check-config", config)
     assert code == 0, said

@@ -9,7 +9,7 @@ import pytest
 
 from tests.real.programs import program
 
-MISSING = "no-such-program is not installed: run make test-tools"
+MISSING = r"no-such-program \(current\) is not installed: run make test-tools"
 
 
 def test_missing_program_skips_its_tests(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +31,12 @@ def test_installed_program_is_found_on_the_path(monkeypatch: pytest.MonkeyPatch)
     python = Path(sys.executable)
     monkeypatch.setenv("PATH", str(python.parent))
     assert program(python.name) == str(python)
+
+
+def test_oldest_program_is_never_the_one_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine has by itself may be of any age."""
+    monkeypatch.setenv("CI", "true")
+    python = Path(sys.executable)
+    monkeypatch.setenv("PATH", str(python.parent))
+    with pytest.raises(pytest.fail.Exception, match=rf"{python.name} \(oldest\) is not installed"):
+        program(python.name, "oldest")

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from tests.real.everything import (
     complete,
     exporter_of_everything,
 )
+from tests.real.programs import program
 from tests.real.relay import Exchange, relaying
 from tests.real.scraped import Scraped, further_scrapes, scrapes
 
@@ -104,6 +106,12 @@ def label_value(value: object) -> str:
     return re.sub(replaced, "\ufffd", str(value))[:256]
 
 
+def complaints(log: str) -> list[str]:
+    """The lines of Prometheus's log that say something against a page; 3.x writes levels large."""
+    pattern = r"level=(warn|error)|scrape_pool=|out.of.order|duplicate"
+    return [line for line in log.splitlines() if re.search(pattern, line, re.IGNORECASE)]
+
+
 def announced(exchange: Exchange) -> set[str]:
     """What the samples of each family on a page must be called, by its TYPE lines."""
     openmetrics = exchange.answered.get_content_type() == "application/openmetrics-text"
@@ -159,8 +167,7 @@ def test_prometheus_has_no_complaints(seen: Seen) -> None:
     assert {target["scrapePool"] for target in seen.targets} == set(FORMATS)
     assert {target["health"] for target in seen.targets} == {"up"}
     assert {target["lastError"] for target in seen.targets} == {""}
-    print_error = r"level=(warn|error)|scrape_pool=|out.of.order|duplicate"
-    assert [line for line in seen.log.splitlines() if re.search(print_error, line)] == []
+    assert complaints(seen.log) == []
 
 
 def test_node_values_are_what_the_api_said(seen: Seen, stored: Samples) -> None:
@@ -231,3 +238,29 @@ def test_odd_names_of_the_configuration_arrive_as_they_are(stored: Samples) -> N
     (info,) = labels_of(stored, "flashback_bucket_info", bucket_id=ODD)
     expected = {"bucket_id": ODD, "name": ODD_NAME, "account": "main", **ODD_LABELS}
     assert info == {name: value for name, value in expected.items() if value}
+
+
+async def test_newer_settings_change_nothing(tmp_path: Path) -> None:
+    """With native histograms, created timestamps and escaped names Prometheus stores the same."""
+    flags = "--enable-feature=native-histograms,created-timestamp-zero-ingestion"
+    how = {"metric_name_escaping_scheme": "values", "always_scrape_classic_histograms": True}
+    async with (
+        relaying() as (relay, address),
+        exporter_of_everything() as at_work,
+        prometheus(
+            program("prometheus"), tmp_path, {"flashback": address}, "2s", how, flags
+        ) as database,
+    ):
+        await complete(at_work)
+        relay.plug(at_work.address)
+        await further_scrapes(database, 2, "flashback")
+        found = await scrapes(database, "flashback", relay)
+        log = database.log()
+    assert len(found) >= 2
+    for scraped in found:
+        assert "application/vnd.google.protobuf" in scraped.exchange.asked["Accept"]
+        assert "escaping=values" in scraped.exchange.asked["Accept"]
+        assert scraped.exchange.answered["Content-Type"] == OPENMETRICS_TYPE
+        assert scraped.stored == scraped.page
+        assert scraped.own["up"] == 1
+    assert complaints(log) == []

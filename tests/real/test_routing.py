@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.alertmanagers import EXAMPLE, alertmanager, receiver
-from tests.real.programs import TIMEOUTS, program, until
+from tests.real.programs import TIMEOUTS, until
 
 WHERE = {"job": "flashback-exporter", "account": "main"}
 NODE = {**WHERE, "ip": "192.0.2.1", "host": "h"}
@@ -94,6 +94,7 @@ def labels(alert: str, where: dict[str, str], **more: str) -> dict[str, str]:
     ],
 )
 async def test_what_explains_others_silences_exactly_them(
+    alertmanager_path: str,
     tmp_path: Path,
     source: dict[str, str],
     silenced: list[dict[str, str]],
@@ -103,7 +104,7 @@ async def test_what_explains_others_silences_exactly_them(
     async with AsyncExitStack() as stack:
         webhooks, _ = await stack.enter_async_context(receiver())
         alerts = await stack.enter_async_context(
-            alertmanager(program("prometheus-alertmanager"), tmp_path, webhooks)
+            alertmanager(alertmanager_path, tmp_path, webhooks)
         )
         # Who is silenced is decided when somebody is told: the cause has to be known by then.
         await alerts.send([source])
@@ -122,12 +123,12 @@ async def test_what_explains_others_silences_exactly_them(
     }
 
 
-async def test_a_region_is_one_message(tmp_path: Path) -> None:
+async def test_a_region_is_one_message(alertmanager_path: str, tmp_path: Path) -> None:
     """Three hundred nodes that go down together are one message to whoever operates them."""
     async with AsyncExitStack() as stack:
         webhooks, heard = await stack.enter_async_context(receiver())
         alerts = await stack.enter_async_context(
-            alertmanager(program("prometheus-alertmanager"), tmp_path, webhooks)
+            alertmanager(alertmanager_path, tmp_path, webhooks)
         )
         nodes = [labels("NodeDown", NODE, host=f"node-{number}") for number in range(300)]
         await alerts.send(nodes)
@@ -147,16 +148,18 @@ async def test_a_region_is_one_message(tmp_path: Path) -> None:
         ({"alertname": "FlashbackSchemaDrift", "severity": "info"}, "digest"),
     ],
 )
-async def test_example_routes_by_team(given: dict[str, str], expected: str) -> None:
+async def test_example_routes_by_team(
+    amtool_path: str, given: dict[str, str], expected: str
+) -> None:
     """Each alert goes to the receiver that the example means, as amtool reads it."""
     pairs = [f"{name}={value}" for name, value in given.items()]
     command = ("config", "routes", "test", f"--config.file={EXAMPLE}", *pairs)
-    assert await output_of(program("amtool"), *command) == (0, expected)
+    assert await output_of(amtool_path, *command) == (0, expected)
 
 
-async def test_example_is_a_good_configuration() -> None:
+async def test_example_is_a_good_configuration(amtool_path: str) -> None:
     """Amtool has nothing to say against the example."""
-    code, output = await output_of(program("amtool"), "check-config", str(EXAMPLE))
+    code, output = await output_of(amtool_path, "check-config", str(EXAMPLE))
     assert (code, "SUCCESS" in output) == (0, True)
 
 

@@ -11,7 +11,14 @@ import yaml
 
 from tests.real.programs import program
 
-TESTS = sorted((Path(__file__).parents[2] / "monitoring" / "tests").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "monitoring" / "tests"
+LASTING = {"burning", "connections", "nodes", "not_listed", "previous_days"}
+"""Files of many hours, which take it minutes."""
+
+TESTS = [
+    pytest.param(file, id=file.stem, marks=[pytest.mark.nightly] * (file.stem in LASTING))
+    for file in sorted(FOLDER.glob("*.yaml"))
+]
 
 LATER = {"since 1970-01-01 02:10:00": "since 1970-01-01 02:12:00"}
 """It reads a group's own records from the database: what builds on one comes an interval later."""
@@ -41,7 +48,7 @@ def plain(expr: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", TESTS)
 def test_rules_do_in_vmalert_what_they_do_in_prometheus(file: Path, tmp_path: Path) -> None:
     """Each record and alert passes the tests that it passes in Prometheus."""
     tests = tmp_path / file.name
