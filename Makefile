@@ -9,11 +9,12 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 RUNS := $(VENV)/.runs
 INSTALLED := $(VENV)/.installed
 FUZZES := $(VENV)/.fuzzes
+AUDITS := $(VENV)/audit
 PYTEST := -m pytest -n 2
 FUZZED := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test test-fast test-all test-busy test-tools coverage properties fuzz check format \
+.PHONY: help demo test test-fast test-all test-busy test-tools coverage properties fuzz check audit format \
   bench soak chart pictures monitoring compatibility lock clean
 
 help: ## List the targets
@@ -51,7 +52,7 @@ fuzz: $(FUZZES) ## Fuzz what reads foreign input, for FUZZ_SECONDS (60) each
 test-tools: ## Install the real programs that tests use (Debian, root); without them those tests skip
 	tests/real/install-tools
 
-check: $(INSTALLED) ## Format, lint, types, import rules, spelling
+check: $(INSTALLED) ## Format, lint, types, import rules, spelling, what PyPI would take
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -60,6 +61,16 @@ check: $(INSTALLED) ## Format, lint, types, import rules, spelling
 	$(BIN)/shellcheck .ci/run tests/real/install-tools tests/real/image/make-base deploy/release/check-tag
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/codespell
+	rm -rf dist
+	$(BIN)/hatchling build
+	$(BIN)/twine check --strict dist/*
+
+audit: ## Ask whether a locked library has a known hole; needs the network
+	$(PYTHON) -m venv --clear $(AUDITS)
+	$(AUDITS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.txt
+	for locked in requirements*.txt deploy/image/requirements-build.txt; do \
+	  $(AUDITS)/bin/pip-audit --disable-pip --require-hashes --requirement $$locked || exit 1; \
+	done
 
 format: $(INSTALLED) ## Rewrite the code as `make check` wants it
 	$(BIN)/ruff format .
@@ -94,6 +105,8 @@ lock: $(INSTALLED) ## Renew the hashed lock files from pyproject.toml
 	  --constraint requirements-dev.txt --group build --output-file deploy/image/requirements-build.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
 	  --group fuzz --output-file requirements-fuzz.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
+	  --constraint requirements-dev.txt --group audit --output-file requirements-audit.txt
 
 clean: ## Remove everything that these targets made
 	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

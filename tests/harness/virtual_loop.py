@@ -13,9 +13,7 @@ import selectors
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import TypeVar
-
-from typing_extensions import TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple, Unpack
 
 from exporter.blocking import THREAD_NAME
 from exporter.clock import SystemClock

@@ -1,0 +1,153 @@
+"""The sdist and the wheel: whole, sound, and described so that PyPI can show it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import Path
+
+import pytest
+
+from tests.real.programs import program
+
+ROOT = Path(__file__).parents[2]
+TOOLS = Path(sys.executable).parent
+REPOSITORY = "github.com/flashback-exporter/flashback-exporter"
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    """What a command says that must succeed."""
+    environ = os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of both, built with the locked tools."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(TOOLS / "hatchling", "build", "--directory", folder, folder=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unpacked(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    (archive,) = dist.glob("*.tar.gz")
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    return source
+
+
+def metadata(wheel: Path) -> Message:
+    """What the wheel says of itself."""
+    with zipfile.ZipFile(wheel) as opened:
+        (name,) = (each for each in opened.namelist() if each.endswith("/METADATA"))
+        return BytesParser().parsebytes(opened.read(name))
+
+
+def description(wheel: Path) -> str:
+    """The page that PyPI would show."""
+    return str(metadata(wheel).get_payload())
+
+
+def test_sdist_is_the_repository(unpacked: Path) -> None:
+    """Each file that git holds is in the sdist, also where the chart has a link to its folder."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("there is no git to compare with: this is no checkout")
+    tracked = run("git", "ls-files", folder=ROOT).splitlines()
+    assert "monitoring/rules/flashback-alerts.yaml" in tracked
+    missing = [
+        name for name in tracked if (ROOT / name).exists() and not (unpacked / name).exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", ["rules", "dashboards"])
+def test_chart_of_the_sdist_has_its_files(unpacked: Path, name: str) -> None:
+    """What the chart has by a link in the repository lies in its folder there."""
+    charts = unpacked / "helm" / "flashback-exporter" / "files" / name
+    assert {each.name: each.read_text() for each in charts.iterdir()} == {
+        each.name: each.read_text() for each in (ROOT / "monitoring" / name).iterdir()
+    }
+
+
+def test_page_on_pypi_leads_somewhere(dist: Path) -> None:
+    """Links and pictures of the description are whole addresses, at this version's files."""
+    (wheel,) = dist.glob("*.whl")
+    page, version = description(wheel), metadata(wheel)["Version"]
+    addresses = re.findall(r"\]\(([^)]+)\)", page)
+    assert all(each.startswith("https://") for each in addresses)
+    own = re.compile(rf"https://{REPOSITORY}/blob/v{re.escape(version)}/(.+)")
+    pictures = re.compile(
+        rf"!\[[^]]*\]\(https://raw.githubusercontent.com/flashback-exporter/flashback-exporter"
+        rf"/v{re.escape(version)}/([^)]+)\)"
+    )
+    files = [found[1] for each in addresses if (found := own.match(each))]
+    assert len(files) > 10
+    assert len(pictures.findall(page)) == page.count("![") > 0
+    for file in [*files, *pictures.findall(page)]:
+        assert (ROOT / file).exists(), file
+
+
+def test_page_of_a_pre_release_names_its_tag(unpacked: Path, tmp_path: Path) -> None:
+    """PyPI's 1.2.0rc1 is v1.2.0-rc.1 in git, and that is where its page leads."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        text = (unpacked / name).read_text()
+        text = re.sub('^version = ".*"', 'version = "1.2.0-rc.1"', text, flags=re.MULTILINE)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "exporter").mkdir()
+    (tmp_path / "exporter" / "__init__.py").touch()
+    run(TOOLS / "hatchling", "build", "--target", "wheel", folder=tmp_path)
+    page = description(tmp_path / "dist" / "flashback_exporter-1.2.0rc1-py3-none-any.whl")
+    versions = set(re.findall(r"flashback-exporter/(?:blob/)?(v[^/]+)/", page))
+    assert versions == {"v1.2.0-rc.1"}
+
+
+def test_metadata_say_whose_where_and_for_what(dist: Path) -> None:
+    """The metadata name authors, addresses, status and each Python that is tested."""
+    (wheel,) = dist.glob("*.whl")
+    said = metadata(wheel)
+    labels = {each.partition(",")[0] for each in said.get_all("Project-URL", [])}
+    assert labels == {"Homepage", "Documentation", "Changelog", "Issues", "Source"}
+    assert all(REPOSITORY in each for each in said.get_all("Project-URL", []))
+    assert said["Author"]
+    assert any(each.startswith("Development Status") for each in said.get_all("Classifier", []))
+
+
+@pytest.mark.long
+def test_sdist_passes_its_own_checks(unpacked: Path) -> None:
+    """`make check` finds nothing in the unpacked sdist, which can be built again from there."""
+    # The environment is there: nothing is installed.
+    run("make", "--assume-old=.venv/.installed", "check", f"BIN={TOOLS}", folder=unpacked)
+
+
+@pytest.mark.long
+def test_sdist_renders_its_own_rules(unpacked: Path) -> None:
+    """The rules and dashboards of the sdist are those that its renderer makes."""
+    folder = unpacked / "monitoring"
+    files = [*(folder / "rules").iterdir(), *(folder / "dashboards").iterdir()]
+    before = {each: each.read_text() for each in files}
+    for each in files:
+        each.unlink()
+    run(sys.executable, "-m", "monitoring", folder=unpacked)
+    assert {each: each.read_text() for each in files} == before
+
+
+@pytest.mark.long
+def test_rules_of_the_sdist_are_good(unpacked: Path) -> None:
+    """Promtool loads the rules of the sdist, and runs a test of theirs that names their files."""
+    promtool = program("promtool")
+    run(promtool, "check", "rules", *(unpacked / "monitoring" / "rules").iterdir(), folder=unpacked)
+    run(promtool, "test", "rules", "monitoring/tests/recording.yaml", folder=unpacked)

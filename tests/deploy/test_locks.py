@@ -1,0 +1,139 @@
+"""The lock files are in step with pyproject.toml, and pyproject.toml with what is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+RUNS, DEVELOPS = "requirements.txt", "requirements-dev.txt"
+BUILDS = "deploy/image/requirements-build.txt"
+LOCKS = [RUNS, DEVELOPS, BUILDS, "requirements-audit.txt", "requirements-fuzz.txt"]
+OURS = {"exporter", "monitoring", "tests", "benchmarks", "deploy"}
+OF_THE_INTERPRETER = {"setuptools", "pip"}
+
+
+def group(name: str) -> Iterator[str]:
+    """What a dependency group asks for, with the groups in it."""
+    for each in PROJECT["dependency-groups"][name]:
+        if isinstance(each, str):
+            yield each
+        else:
+            yield from group(each["include-group"])
+
+
+def asked_of(lock: str) -> list[str]:
+    """What pyproject.toml asks of a lock file."""
+    runs: list[str] = PROJECT["project"]["dependencies"]
+    return {
+        RUNS: runs,
+        DEVELOPS: [*runs, *group("dev")],
+        BUILDS: list(group("build")),
+        "requirements-audit.txt": list(group("audit")),
+        "requirements-fuzz.txt": list(group("fuzz")),
+    }[lock]
+
+
+def locked(lock: str) -> dict[str, str]:
+    """The versions in a lock file by name, whatever machine they are for."""
+    found = re.findall(r"^([\w.-]+)==([^ ]+)", (ROOT / lock).read_text(), re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in found}
+
+
+def needed(requirements: Iterable[str]) -> set[str]:
+    """Everything that these come to on this machine, by the metadata of what is installed."""
+    found: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    waiting = [(Requirement(each), "") for each in requirements]
+    while waiting:
+        requirement, extra = waiting.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        name = canonicalize_name(requirement.name)
+        found.add(name)
+        for each in {"", *requirement.extras} - {extra for at, extra in seen if at == name}:
+            seen.add((name, each))
+            further = metadata.requires(name) or []
+            waiting += [(Requirement(one), each) for one in further]
+    return found
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_what_is_asked_for(lock: str) -> None:
+    """Each requirement of pyproject.toml is locked, in a version that it allows."""
+    versions = locked(lock)
+    for requirement in map(Requirement, asked_of(lock)):
+        name = canonicalize_name(requirement.name)
+        assert name in versions, f"run make lock: {lock} lacks {name}"
+        fits = requirement.specifier.contains(versions[name], prereleases=True)
+        assert fits, f"run make lock: {lock} has {name} {versions[name]}, and not {requirement}"
+
+
+@pytest.mark.parametrize("lock", [RUNS, DEVELOPS, BUILDS])
+def test_lock_has_what_that_needs_in_turn(lock: str) -> None:
+    """Nothing that a locked library needs on this machine is missing."""
+    assert needed(asked_of(lock)) - OF_THE_INTERPRETER <= set(locked(lock))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_holds_everything_to_hashes(lock: str) -> None:
+    """Each entry is one version with its hashes, and nothing is fetched from an address."""
+    entries = re.sub(r"\\\n", "", (ROOT / lock).read_text()).splitlines()
+    for entry in (each for each in entries if each and not each.startswith("#")):
+        assert re.fullmatch(r"[\w.-]+==[\w.+]+( ; [^#]+?)?(\s+--hash=sha256:[0-9a-f]{64})+", entry)
+
+
+@pytest.mark.parametrize("lock", [RUNS, BUILDS, "requirements-audit.txt"])
+def test_locks_agree(lock: str) -> None:
+    """A library has the same version in each lock file that has it."""
+    here, there = locked(lock), locked(DEVELOPS)
+    assert {name: here[name] for name in here.keys() & there.keys()} == {
+        name: there[name] for name in here.keys() & there.keys()
+    }
+
+
+def test_build_needs_only_what_is_locked() -> None:
+    """What pip would fetch to build the project is in the lock file of the build."""
+    required = {canonicalize_name(each) for each in PROJECT["build-system"]["requires"]}
+    assert required <= set(locked(BUILDS))
+
+
+def imported(folder: str) -> set[str]:
+    """The packages that the modules of a folder import, without ours and Python's own."""
+    found = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - OURS - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(
+    ("folder", "asked"),
+    [
+        ("exporter", asked_of(RUNS)),
+        ("monitoring", asked_of(DEVELOPS)),
+        ("benchmarks", asked_of(DEVELOPS)),
+        ("tests", [*asked_of(DEVELOPS), *group("fuzz")]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_imported_is_asked_for(folder: str, asked: list[str]) -> None:
+    """No package is imported that only comes along with another one."""
+    declared = {canonicalize_name(Requirement(each).name) for each in asked}
+    owners = metadata.packages_distributions()
+    for package in imported(folder):
+        names = {canonicalize_name(each) for each in owners.get(package, [package])}
+        assert names & declared, f"{folder} imports {package}, which pyproject.toml does not name"
