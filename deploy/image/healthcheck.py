@@ -1,7 +1,9 @@
-"""The image's HEALTHCHECK: whether the exporter in this container answers that it is healthy.
+"""The image's HEALTHCHECK: whether the command that runs in this container is healthy.
 
-Exit code 0 or 1. It stands alone, on the standard library, so that asking costs little. Where the
-exporter listens it reads off process 1, whose flags win over the environment.
+Exit code 0 or 1. It stands alone, on the standard library, so that asking costs little. Which
+command runs, and where it listens, it reads off process 1, whose flags win over the environment.
+The exporter is asked at /-/healthy, the simulator has to answer at all. Other commands listen
+nowhere and end by themselves: while the container runs, they are at work.
 """
 # ruff: noqa: INP001 - a script that the image copies, no package
 
@@ -14,24 +16,46 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-FLAG = "--web.listen-address"
-VARIABLE = "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS"
-DEFAULT = ":10120"
+PROGRAM = {"flashback-exporter", "exporter"}  # the latter as `python -m exporter`
+
+
+class Address(NamedTuple):
+    """How a command is told where to listen."""
+
+    flag: str
+    variable: str
+    default: str
+
+
+WEB = Address("--web.listen-address", "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS", ":10120")
+API = Address("--address", "FLASHBACK_EXPORTER_ADDRESS", "127.0.0.1:10121")
+
 EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - asks there, binds none
 SECONDS = 4.0
 GUARDED = 401
 """It answers, and asks for a password that a health check has not: all that can be known."""
 
 
-def listen_address(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, int]:
+def command(arguments: Sequence[str]) -> str:
+    """What a process with these arguments does: `run` where they name nothing else."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if Path(argument).name in PROGRAM and following and not following.startswith("-"):
+            return following
+    return "run"
+
+
+def listen_address(
+    arguments: Sequence[str], environ: Mapping[str, str], told: Address = WEB
+) -> tuple[str, int]:
     """Host and port at which a process with these arguments is asked; the first of several."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument.startswith(f"{FLAG}="):
+        if argument.startswith(f"{told.flag}="):
             return _host_and_port(argument.partition("=")[2])
-        if argument == FLAG:
+        if argument == told.flag:
             return _host_and_port(following)
-    return _host_and_port(environ.get(VARIABLE, "").split(",")[0].strip() or DEFAULT)
+    return _host_and_port(environ.get(told.variable, "").split(",")[0].strip() or told.default)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
@@ -77,11 +101,29 @@ def _says_so(connection: http.client.HTTPConnection) -> bool:
             return response.status in {200, GUARDED}
 
 
-def main(ask: Callable[[str, int], bool] = is_healthy) -> int:
+def _answers(host: str, port: int) -> bool:
+    """Whether HTTP is spoken there, whatever it says."""
+    with closing(http.client.HTTPConnection(host, port, timeout=SECONDS)) as connection:
+        connection.request("HEAD", "/")
+        connection.getresponse().close()
+    return True
+
+
+def is_well(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether a process with these arguments does its work, as far as can be asked."""
+    name = command(arguments)
+    if name == "simulate":
+        return _answers(*listen_address(arguments, environ, API))
+    if name in {"run", "demo"}:
+        return is_healthy(*listen_address(arguments, environ))
+    return True
+
+
+def main(check: Callable[[Sequence[str], Mapping[str, str]], bool] = is_well) -> int:
     """The exit code."""
     arguments = Path("/proc/1/cmdline").read_text().split("\0")
     try:
-        return 0 if ask(*listen_address(arguments, os.environ)) else 1
+        return 0 if check(arguments, os.environ) else 1
     except (OSError, http.client.HTTPException) as error:
         print(error, file=sys.stderr)  # noqa: T201 - shown by `docker inspect`
         return 1

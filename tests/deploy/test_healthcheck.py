@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.image.healthcheck import is_healthy, listen_address, main
+from deploy.image.healthcheck import command, is_healthy, is_well, listen_address, main
+from exporter.cli.commands import COMMANDS
+from exporter.simulator import Simulator
+from exporter.simulator.server import serve
 from tests.web.guarded import MUTUAL_TLS, TLS, USERS, Site, guarded
 from tests.web.test_app import ENDPOINTS
 
@@ -42,6 +46,48 @@ def test_flag_wins_over_the_environment() -> None:
     assert listen_address(["x"], {VARIABLE: ""}) == ("127.0.0.1", 10120)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "/opt/flashback-exporter/bin/python /opt/flashback-exporter/bin/flashback-exporter",
+            "run",
+        ),
+        ("python /opt/flashback-exporter/bin/flashback-exporter --log.level=debug", "run"),
+        ("docker-init -- flashback-exporter backfill --from 2026-01-01", "backfill"),
+        ("python -m exporter simulate --speed 10", "simulate"),
+        ("sleep 600", "run"),
+    ],
+)
+def test_command_is_that_of_process_one(line: str, expected: str) -> None:
+    """The word behind the program is the command, and none is `run`."""
+    assert command(line.split()) == expected
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_only_a_command_that_listens_has_to_answer(name: str) -> None:
+    """A command that serves is unhealthy where nobody answers; others are well while they run."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    told = {each.name for each in COMMANDS[name].flags} & {"web.listen-address", "address"}
+    arguments = ["flashback-exporter", name, *(f"--{each}=127.0.0.1:{port}" for each in told)]
+    if told:
+        with pytest.raises(ConnectionRefusedError):
+            is_well(arguments, {})
+    else:
+        assert is_well(arguments, {})
+
+
+async def test_simulator_that_answers_is_well() -> None:
+    """The simulated API is asked at its own address, by flag or variable."""
+    async with serve(Simulator(now=time.time), "127.0.0.1", 0) as url:
+        address = url.removeprefix("http://")
+        arguments = ["flashback-exporter", "simulate"]
+        variable = {"FLASHBACK_EXPORTER_ADDRESS": address}
+        assert await asyncio.to_thread(is_well, [*arguments, f"--address={address}"], {})
+        assert await asyncio.to_thread(is_well, arguments, variable)
+
+
 @pytest.mark.parametrize("text", [PLAIN, TLS, USERS, TLS + USERS, MUTUAL_TLS, OLD_TLS])
 async def test_guards_do_not_make_it_sick(text: str, tmp_path: Path) -> None:
     """Over HTTP and TLS, with passwords and client certificates, a healthy exporter is healthy."""
@@ -66,18 +112,18 @@ async def test_stranger_is_not_healthy() -> None:
 
     async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
-        assert await asyncio.to_thread(main, lambda _host, _port: is_healthy(host, port)) == 1
+        assert await asyncio.to_thread(main, lambda *_process: is_healthy(host, port)) == 1
 
 
 @pytest.mark.parametrize("healthy", [True, False])
 def test_exit_code_is_the_answer(healthy: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """0 is healthy and 1 is not, which are all the codes that Docker knows."""
-    assert main(lambda _host, _port: healthy) == (0 if healthy else 1)
+    assert main(lambda *_process: healthy) == (0 if healthy else 1)
 
 
 def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """A refused connection is exit code 1 with its reason, not a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    assert main(lambda _host, _port: is_healthy("127.0.0.1", port)) == 1
+    assert main(lambda *_process: is_healthy("127.0.0.1", port)) == 1
     assert "refused" in capsys.readouterr().err

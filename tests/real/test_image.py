@@ -5,6 +5,7 @@ The base is a stand-in made from Debian's packages: the official image cannot be
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest_asyncio
 
 from tests.harness.scrapes import Scrape
 from tests.real.image.engine import BASE, REVISION, VERSION, Container, Engine, engine_here
+from tests.real.programs import until
 
 pytestmark = pytest.mark.long
 
@@ -73,8 +75,18 @@ def test_health_check_finds_the_exporter(demo: Container, engine: Engine, image:
 
 def test_health_check_tells_a_container_that_serves_nothing(engine: Engine, image: str) -> None:
     """Where nobody answers at the exporter's address, the container is unhealthy."""
-    with engine.running(image, "simulate") as container:
+    with engine.running(image, "600", options=("--entrypoint=sleep",)) as container:
         assert not is_healthy(engine, image, container)
+
+
+async def test_health_check_finds_the_simulator(engine: Engine, image: str) -> None:
+    """A container that runs the simulator alone is healthy, though it serves no metrics."""
+    with engine.running(image, "simulate") as container:
+
+        async def healthy() -> bool | None:
+            return await asyncio.to_thread(is_healthy, engine, image, container) or None
+
+        assert await until(healthy)
 
 
 async def test_stop_signal_ends_process_one_cleanly(engine: Engine, image: str) -> None:
