@@ -11,6 +11,7 @@ INSTALLED := $(VENV)/.installed
 FUZZES := $(VENV)/.fuzzes
 AUDITS := $(VENV)/audit
 PYTEST := -m pytest -n 2
+RELEASE_SCRIPTS := $(filter-out %.py %__pycache__,$(wildcard deploy/release/*))
 FUZZED := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_SECONDS ?= 60
 
@@ -58,7 +59,7 @@ check: $(INSTALLED) ## Format, lint, types, import rules, spelling, what PyPI wo
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/yamllint --strict .
-	$(BIN)/shellcheck .ci/run tests/real/install-tools tests/real/image/make-base deploy/release/check-tag
+	$(BIN)/shellcheck .ci/run tests/real/install-tools tests/real/image/make-base $(RELEASE_SCRIPTS)
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/codespell
 	rm -rf dist

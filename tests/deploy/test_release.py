@@ -1,12 +1,21 @@
-"""The guard in front of a release: the tag must be the version of all that is released."""
+"""The scripts of a release: what they refuse, build and hand on.
+
+Registries, GitHub and PyPI are not here: programs that would speak to them are stood in for. The
+image has a module of its own.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from exporter.version import VERSION
 
@@ -66,3 +75,213 @@ def test_unwritten_changelog_is_refused(source: Path) -> None:
     code, said = checked(source, "v1.2.3")
     assert code == 1
     assert "CHANGELOG.md" in said
+
+
+@pytest.mark.parametrize("version", ["1.2.3rc1", "1.2.3-beta", "1.2", "1.2.3.post1"])
+def test_version_that_charts_or_python_cannot_have_is_refused(source: Path, version: str) -> None:
+    """A version is X.Y.Z, or X.Y.Z-rc.N: what both SemVer and PyPI have a spelling for."""
+    for name in SAID[:-1]:
+        path = source / name
+        path.write_text(path.read_text().replace("1.2.3", version))
+    code, said = checked(source, f"v{version}")
+    assert code == 1
+    assert "X.Y.Z-rc.N" in said
+
+
+def test_pre_release_is_taken(source: Path) -> None:
+    """X.Y.Z-rc.N is a version like others."""
+    for name in SAID[:-1]:
+        path = source / name
+        path.write_text(path.read_text().replace("1.2.3", "1.2.3-rc.1"))
+    assert checked(source, "v1.2.3-rc.1") == (0, "1.2.3-rc.1\n")
+
+
+SCRIPTS = ROOT / "deploy" / "release"
+DIGEST = f"sha256:{'5' * 64}"
+HELM = """\
+echo "helm $*" >>"$(dirname "$0")/calls"
+[ "$1" = push ] || exit 0
+[ ! -e "$(dirname "$0")/fails" ] || { echo "Error: denied" >&2; exit 1; }
+echo "Pushed: registry.example/charts/flashback-exporter:1.2.3" >&2
+echo "Digest: DIGEST" >&2
+"""
+GH = """\
+printf '%s\\n' "$@" >>"$(dirname "$0")/calls"
+"""
+
+
+class Tree:
+    """A copy of the scripts, in a source of its own, with stand-ins for other programs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        shutil.copytree(SCRIPTS, folder / "deploy" / "release")
+
+    def provide(self, name: str, script: str) -> None:
+        """Let a shell script stand for a program."""
+        (self.bin / name).write_text(f"#!/bin/sh\n{script}")
+        (self.bin / name).chmod(0o755)
+
+    def run(self, *command: str) -> tuple[int, str, str]:
+        """A script's exit code, what it answers, and what it says besides."""
+        name, *arguments = command
+        environ = os.environ | {"PATH": f"{self.bin}:{os.environ['PATH']}"}
+        environ |= {f"GIT_{who}_{what}": "x" for who in GIT_ROLES for what in ("NAME", "EMAIL")}
+        program = str(self.folder / "deploy" / "release" / name) if name != "git" else name
+        done = subprocess.run(
+            (program, *arguments),
+            cwd=self.folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def answer(self, *command: str) -> str:
+        """What a script answers that must succeed."""
+        code, answer, said = self.run(*command)
+        assert code == 0, said
+        return answer
+
+    def calls(self) -> str:
+        """What the stand-ins were asked for."""
+        return (self.bin / "calls").read_text()
+
+
+GIT_ROLES = ("AUTHOR", "COMMITTER")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """A source that has the scripts alone."""
+    return Tree(tmp_path)
+
+
+def test_chart_is_pushed_and_its_digest_handed_on(tree: Tree) -> None:
+    """The answer is the digest alone, of the package of this version."""
+    tree.provide("helm", HELM.replace("DIGEST", DIGEST))
+    assert tree.answer("push-chart", "oci://registry.example/charts", "1.2.3") == f"{DIGEST}\n"
+    assert "push dist/flashback-exporter-1.2.3.tgz oci://registry.example/charts" in tree.calls()
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:12"])
+def test_chart_without_a_digest_is_not_signed(tree: Tree, digest: str) -> None:
+    """Where Helm says no digest, the step fails before anything is signed."""
+    tree.provide("helm", HELM.replace("DIGEST", digest))
+    assert tree.run("push-chart", "oci://registry.example/charts", "1.2.3")[0] != 0
+
+
+def test_chart_that_cannot_be_pushed_is_told(tree: Tree) -> None:
+    """What Helm has to say is passed on, and the step fails."""
+    tree.provide("helm", HELM)
+    (tree.bin / "fails").touch()
+    code, answer, said = tree.run("push-chart", "oci://registry.example/charts", "1.2.3")
+    assert (code, answer) == (1, "")
+    assert "denied" in said
+
+
+def test_newest_release_is_the_highest_version(tree: Tree) -> None:
+    """Versions are compared as numbers, and pre-releases and other tags are none."""
+    tree.answer("git", "init", "--quiet")
+    assert tree.answer("newest-release") == ""
+    tree.answer("git", "commit", "--quiet", "--allow-empty", "--message=x")
+    for tag in ("v0.9.1", "v0.10.0", "v0.11.0-rc.1", "v1", "x9.9.9"):
+        tree.answer("git", "tag", tag)
+    assert tree.answer("newest-release") == "0.10.0\n"
+
+
+@pytest.fixture
+def built(tree: Tree) -> Tree:
+    """A source about which there is something to announce: 1.2.3, and 1.3.0-rc.1 to come."""
+    (tree.folder / "CHANGELOG.md").write_text(
+        "# Changelog\n\n## 1.3.0-rc.1 - 2026-02-01\n\n- Soon.\n\n"
+        "## 1.2.3 - 2026-01-01\n\n### Added\n\n- A thing.\n\n## 1.2.2 - 2025-01-01\n\n- Old.\n"
+    )
+    (tree.folder / "requirements.txt").write_text((ROOT / "requirements.txt").read_text())
+    (tree.folder / "dist").mkdir()
+    for version in ("1.2.3", "1.3.0rc1"):
+        for name in (f"{version}-py3-none-any.whl", f"{version}.tar.gz"):
+            (tree.folder / "dist" / f"flashback_exporter-{name}").write_text(name)
+    tree.provide("gh", GH)
+    return tree
+
+
+def test_notes_are_the_changelogs_section(built: Tree) -> None:
+    """What is said of a release is its own section, whole."""
+    notes = built.answer("release-notes", "1.2.3")
+    assert notes.strip() == "### Added\n\n- A thing."
+
+
+def test_list_of_hashes_has_the_release_itself(built: Tree) -> None:
+    """Beside every locked library it names this version, with the hashes of both its files."""
+    *libraries, own = re.sub(r"\\\n", "", built.answer("hashed-requirements", "1.2.3")).splitlines()
+    assert len([each for each in libraries if "==" in each]) == len(
+        re.findall("^[a-z].*==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    )
+    requirement, *hashes = own.split()
+    assert Requirement(requirement) == Requirement("flashback-exporter==1.2.3")
+    assert hashes == [
+        f"--hash=sha256:{hashlib.sha256((built.folder / 'dist' / name).read_bytes()).hexdigest()}"
+        for name in ("flashback_exporter-1.2.3-py3-none-any.whl", "flashback_exporter-1.2.3.tar.gz")
+    ]
+
+
+def test_list_of_hashes_needs_what_it_lists(tree: Tree) -> None:
+    """Without the files there is no list."""
+    (tree.folder / "requirements.txt").touch()
+    assert tree.run("hashed-requirements", "1.2.3")[0] != 0
+
+
+def test_release_is_announced_with_its_files(built: Tree) -> None:
+    """GitHub gets the tag, the notes, the distributions and the list of hashes."""
+    built.answer("announce", "1.2.3")
+    calls = built.calls()
+    assert calls.startswith("release\ncreate\nv1.2.3\n--verify-tag\n--notes\n")
+    assert "- A thing." in calls
+    assert "dist/flashback_exporter-1.2.3-py3-none-any.whl\n" in calls
+    assert "dist/flashback-exporter-1.2.3-requirements.txt\n" in calls
+    assert "--prerelease" not in calls
+
+
+def test_pre_release_is_not_the_latest(built: Tree) -> None:
+    """GitHub shows a pre-release as one, and another version as the latest."""
+    built.answer("announce", "1.3.0-rc.1")
+    assert "--prerelease\n--latest=false\n" in built.calls()
+    assert (
+        "flashback-exporter==1.3.0rc1"
+        in (built.folder / "dist" / "flashback-exporter-1.3.0-rc.1-requirements.txt").read_text()
+    )
+
+
+def test_distributions_say_their_commit(tree: Tree) -> None:
+    """Sdist and wheel hold the commit that they were built from, and the source is left clean."""
+    tree.answer("git", "init", "--quiet")
+    tree.answer("git", "commit", "--quiet", "--allow-empty", "--message=x")
+    commit = tree.answer("git", "rev-parse", "HEAD")
+    (tree.folder / "exporter").mkdir()
+    tree.provide("hatchling", "mkdir dist; cp exporter/REVISION dist; date -d @$SOURCE_DATE_EPOCH")
+    tree.answer("build-distributions", str(tree.bin / "hatchling"))
+    assert (tree.folder / "dist" / "REVISION").read_text() == commit
+    assert list((tree.folder / "exporter").iterdir()) == []
+
+
+def test_unpacked_sdist_keeps_its_commit(tree: Tree) -> None:
+    """Where there is no git, what the sdist says is built in again."""
+    (tree.folder / "exporter").mkdir()
+    (tree.folder / "exporter" / "REVISION").write_text("0123abc\n")
+    tree.provide("hatchling", "mkdir dist; cp exporter/REVISION dist")
+    tree.answer("build-distributions", str(tree.bin / "hatchling"))
+    assert (tree.folder / "dist" / "REVISION").read_text() == "0123abc\n"
+    assert (tree.folder / "exporter" / "REVISION").exists()
+
+
+def test_scripts_are_checked() -> None:
+    """Shellcheck finds nothing in the scripts."""
+    scripts = [each for each in SCRIPTS.iterdir() if each.is_file() and each.suffix != ".py"]
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run((shellcheck, *scripts), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert all(os.access(each, os.X_OK) for each in scripts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
-CI, LONG, RELEASE = WORKFLOWS
+CI, IMAGE, LONG, RELEASE, WEEKLY = WORKFLOWS
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
 READS = {"contents": "read"}
 PUBLISHES = READS | {"packages": "write", "id-token": "write", "attestations": "write"}
@@ -142,10 +143,69 @@ def test_nothing_is_released_untested() -> None:
 
 def test_image_is_built_for_both_machines_with_its_papers() -> None:
     """The image is for amd64 and arm64, with SBOM and provenance, from a base given by digest."""
-    (build,) = (step["with"] for step in steps(RELEASE) if "build-push-action" in str(step))
+    (build,) = (step["with"] for step in steps(IMAGE) if "build-push-action" in str(step))
     assert build["platforms"] == "linux/amd64,linux/arm64"
     assert (build["sbom"], build["provenance"]) == (True, "mode=max")
     arguments = {line.partition("=")[0] for line in build["build-args"].splitlines()}
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert {"VERSION", "REVISION", "BASE_DIGEST"} == arguments
     assert arguments <= set(re.findall(r"^ARG (\w+)", dockerfile, re.MULTILINE))
+
+
+def test_image_has_its_tags_last() -> None:
+    """It is pushed by digest alone; tags come once each platform has run and all is signed."""
+    order = [str(step.get("run", step.get("uses"))) for step in steps(IMAGE)]
+    marks = ("build-push-action", "image.py verify", "cosign sign", "attest@", "image.py tag")
+    places = [[mark in each for each in order].index(True) for mark in marks]
+    assert places == sorted(places)
+    assert places[-1] == len(order) - 1
+    (build,) = (step["with"] for step in steps(IMAGE) if "build-push-action" in str(step))
+    assert "push-by-digest=true" in build["outputs"].split(",")
+    assert build["tags"] == "${{ steps.facts.outputs.image }}"
+
+
+def test_week_moves_no_version() -> None:
+    """The weekly image is the newest release's, under the tag of its series alone."""
+    given = jobs(WEEKLY)["image"]["with"]
+    assert given["tags"] == "${{ needs.newest.outputs.series }}"
+    assert given["ref"] == "v${{ needs.newest.outputs.version }}"
+    assert jobs(WEEKLY)["image"]["if"] == "needs.newest.outputs.version != ''"
+    assert jobs(WEEKLY)["image"]["uses"] == f"./{IMAGE.relative_to(ROOT)}"
+
+
+def test_week_asks_for_known_holes() -> None:
+    """`make audit` runs every week, over each lock file."""
+    assert [step["run"] for step in jobs(WEEKLY)["audit"]["steps"] if "run" in step] == [
+        "make audit"
+    ]
+    recipe = re.search(r"^audit:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    words = {word.rstrip(";") for word in recipe[1].split()}
+    assert {"requirements*.txt", "deploy/image/requirements-build.txt"} <= words
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
+def test_scripts_that_are_run_are_there(path: Path) -> None:
+    """Each script that a step runs is in the repository."""
+    for script in re.findall(r"deploy/release/[\w.-]+", path.read_text()):
+        assert (ROOT / script).exists(), script
+
+
+def test_each_python_of_the_package_is_tested() -> None:
+    """CI's versions of Python are the ones that the package says it is for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    said = re.findall(r"Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
+    assert jobs(CI)["test"]["strategy"]["matrix"]["python"] == said
+    assert project["requires-python"] == f">={said[0]}"
+
+
+def test_updates_are_proposed_for_all_that_is_pinned() -> None:
+    """Python's lock files, actions, image and compose file are looked after, with a cool-down."""
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+    kinds = {each["package-ecosystem"] for each in updates}
+    assert kinds == {"pip", "github-actions", "docker", "docker-compose"}
+    assert all(each["cooldown"]["default-days"] >= 7 for each in updates)
+    (python,) = (each for each in updates if each["package-ecosystem"] == "pip")
+    folders = {path.parent for path in ROOT.glob("requirements*.txt")}
+    folders |= {path.parent for path in (ROOT / "deploy").rglob("requirements*.txt")}
+    assert {ROOT / each.removeprefix("/") for each in python["directories"]} == folders
