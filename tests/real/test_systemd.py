@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from exporter.cli import flags
+from exporter.cli.commands import COMMANDS
 from exporter.config import load
 from exporter.config.settings import Login
 from tests.harness.scrapes import Scrape
@@ -74,6 +77,22 @@ def test_example_takes_its_secret_from_the_units_credential(tmp_path: Path) -> N
     (name,) = (value.partition(":")[0] for key, value in settings if key == "LoadCredential")
     (account,) = load(CONFIG, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).accounts
     assert account.credentials == Login("ops@example.com", tmp_path / name)
+
+
+def test_flags_of_the_defaults_file_win() -> None:
+    """The page's ARGS are flags of the exporter's, and come behind those of the unit."""
+    settings = lines_of(UNIT.read_text())
+    (start,) = (shlex.split(value) for key, value in settings if key == "ExecStart")
+    sources = [value for key, value in settings if key.startswith("Environment")]
+    assert sources == ["ARGS=", "-/etc/default/flashback-exporter"]
+    (args,) = re.findall(r'^    ARGS="(.+)"$', PAGE.read_text(), re.MULTILINE)
+    assert start.pop() == "$ARGS"
+    more = [*shlex.split(args), "--config.file=/srv/other.yaml"]
+    values = flags.parse(
+        flags.parser("run", ""), COMMANDS["run"].flags, [*start[1:], *more], {"ARGS": args}
+    )
+    assert values["config.file"] == Path("/srv/other.yaml")
+    assert values["web.config.file"] == Path("/etc/flashback-exporter/web.yaml")
 
 
 def set_members(analyze: str, name: str) -> Iterator[str]:
