@@ -36,8 +36,7 @@ def verify(image: str, digest: str, version: str, revision: str) -> None:
     found = _platforms(image, digest)
     if found.keys() != PLATFORMS:
         raise RefusedError(f"{image}@{digest} is for {', '.join(sorted(found)) or 'no platform'}")
-    said_by_python = version.replace("-rc.", "rc")
-    expected = f"version {said_by_python} (revision: {revision})"
+    expected = f"version {version} (revision: {revision})"
     for platform, own in found.items():
         run = ("docker", "run", *CONFINED, f"--platform={platform}", f"{image}@{own}")
         said = _output(*run, "--version")

@@ -1,4 +1,4 @@
-"""The compose files as tests read them: services, what is mounted where, and from which file.
+"""The compose files as tests read them: version, services, what is mounted where, from which file.
 
 What is expected of them is not said here.
 """
@@ -6,12 +6,16 @@ What is expected of them is not said here.
 from __future__ import annotations
 
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parents[2]
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+"""The version of the source, not of what happens to be installed."""
+
 FOLDER = ROOT / "deploy" / "compose"
 MAIN = FOLDER / "compose.yaml"
 REAL = FOLDER / "compose.real.yaml"

@@ -14,8 +14,7 @@ import yaml
 
 from exporter.config import load
 from exporter.config.settings import Login
-from exporter.version import VERSION
-from tests.deploy.composed import FOLDER, MAIN, REAL, ROOT, lay_out, mounts, services
+from tests.deploy.composed import FOLDER, MAIN, REAL, ROOT, VERSION, lay_out, mounts, services
 
 SERVICES = sorted(services())
 PORTS = {"exporter": 10120, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
@@ -52,7 +51,7 @@ def test_service_is_published_on_loopback_only(name: str) -> None:
 def test_image_has_a_fixed_version(name: str) -> None:
     """Each image's tag is a whole version, and the exporter's is the one of this source."""
     tag = services()[name]["image"].rpartition(":")[2]
-    assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag)
+    assert re.fullmatch(r"v?\d+\.\d+\.\d+(-rc\.\d+)?", tag)
     assert name != "exporter" or tag == VERSION
 
 

@@ -102,7 +102,7 @@ def test_page_on_pypi_leads_somewhere(dist: Path) -> None:
 
 
 def test_page_of_a_pre_release_names_its_tag(unpacked: Path, tmp_path: Path) -> None:
-    """PyPI's 1.2.0rc1 is v1.2.0-rc.1 in git, and that is where its page leads."""
+    """Version and links of 1.2.0-rc.1 are spelled as its tag; only file names have 1.2.0rc1."""
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         text = (unpacked / name).read_text()
         text = re.sub('^version = ".*"', 'version = "1.2.0-rc.1"', text, flags=re.MULTILINE)
@@ -110,8 +110,9 @@ def test_page_of_a_pre_release_names_its_tag(unpacked: Path, tmp_path: Path) -> 
     (tmp_path / "exporter").mkdir()
     (tmp_path / "exporter" / "__init__.py").touch()
     run(TOOLS / "hatchling", "build", "--target", "wheel", folder=tmp_path)
-    page = description(tmp_path / "dist" / "flashback_exporter-1.2.0rc1-py3-none-any.whl")
-    versions = set(re.findall(r"flashback-exporter/(?:blob/)?(v[^/]+)/", page))
+    wheel = tmp_path / "dist" / "flashback_exporter-1.2.0rc1-py3-none-any.whl"
+    versions = set(re.findall(r"flashback-exporter/(?:blob/)?(v[^/]+)/", description(wheel)))
+    assert metadata(wheel)["Version"] == "1.2.0-rc.1"
     assert versions == {"v1.2.0-rc.1"}
 
 

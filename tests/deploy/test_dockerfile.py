@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from exporter.version import VERSION
+from tests.deploy.composed import ROOT, VERSION
 
-ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 

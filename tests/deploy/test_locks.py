@@ -108,6 +108,29 @@ def test_build_needs_only_what_is_locked() -> None:
     assert required <= set(locked(BUILDS))
 
 
+def installs() -> Iterator[tuple[str, str]]:
+    """Where it stands, and each `pip install` of scripts, workflows and pages."""
+    places = [ROOT / "Makefile", ROOT / "Dockerfile", ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    places += [*ROOT.glob(".github/workflows/*"), *ROOT.glob("deploy/release/*[a-z]")]
+    for path in (each for each in places if each.is_file()):
+        text = re.sub(r"\\\n\s*|^PIP := .*", "", path.read_text(), flags=re.MULTILINE)
+        for line in re.findall(r"(?:/pip\"?|-m pip|\(PIP\)|^ +pip) .+", text, re.MULTILINE):
+            yield path.name, line
+
+
+def test_nothing_is_installed_without_its_hash() -> None:
+    """An install has hashes or reaches no index; only the README's plain `pip install` does."""
+    found = list(installs())
+    assert {"Makefile", "Dockerfile", "systemd.md", "build-distributions"} <= {
+        at for at, _ in found
+    }
+    for place, line in found:
+        if line.split()[:3] != ["pip", "install", "flashback-exporter"]:
+            options = set(line.split())
+            offline = "--no-index" in options or {"--no-deps", "--no-build-isolation"} <= options
+            assert "--require-hashes" in line or offline, f"{place}: {line}"
+
+
 def imported(folder: str) -> set[str]:
     """The packages that the modules of a folder import, without ours and Python's own."""
     found = set()

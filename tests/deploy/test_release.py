@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from exporter.version import VERSION
+from tests.deploy.composed import ROOT, VERSION
 
-ROOT = Path(__file__).parents[2]
 CHART = "helm/flashback-exporter/Chart.yaml"
 COMPOSE = "deploy/compose/compose.yaml"
 SAID = ("pyproject.toml", "Dockerfile", COMPOSE, CHART, "CHANGELOG.md", "deploy/release/check-tag")
@@ -94,6 +93,15 @@ def test_pre_release_is_taken(source: Path) -> None:
         path = source / name
         path.write_text(path.read_text().replace("1.2.3", "1.2.3-rc.1"))
     assert checked(source, "v1.2.3-rc.1") == (0, "1.2.3-rc.1\n")
+
+
+def test_pages_name_the_version() -> None:
+    """Images, tags and files that pages tell to fetch are those of this version."""
+    whole = r"\d+\.\d+\.\d+(?:-rc\.\d+)?"
+    place = rf"(?:flashback-exporter:|refs/tags/v|flashback-exporter-)({whole})"
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        assert set(re.findall(place, page.read_text())) <= {VERSION}, page.name
+    assert VERSION in re.findall(place, (ROOT / "docs" / "docker.md").read_text())
 
 
 SCRIPTS = ROOT / "deploy" / "release"

@@ -89,8 +89,8 @@ class Registry:
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
-    def verifies(self, version: str = "1.2.3") -> tuple[int, str]:
-        return self.does("verify", IMAGE, INDEX, version, REVISION)
+    def verifies(self) -> tuple[int, str]:
+        return self.does("verify", IMAGE, INDEX, "1.2.3", REVISION)
 
     def tags(self, *names: str) -> tuple[int, str]:
         return self.does("tag", IMAGE, INDEX, *names)
@@ -123,13 +123,6 @@ def test_each_platform_is_run_by_its_own_digest(registry: Registry) -> None:
     assert [each[-2] for each in runs] == [f"{IMAGE}@{AMD}", f"{IMAGE}@{ARM}"]
     assert ["--platform=linux/amd64" in each for each in runs] == [True, False]
     assert all({"--read-only", "--cap-drop=ALL"} <= set(each) for each in runs)
-
-
-def test_pre_release_says_its_version_as_python_spells_it(registry: Registry) -> None:
-    """The image of 1.2.3-rc.1 says 1.2.3rc1, which is the same."""
-    says = f"flashback-exporter, version 1.2.3rc1 (revision: {REVISION})"
-    registry.write(says={AMD: says, ARM: says})
-    assert registry.verifies("1.2.3-rc.1") == (0, "")
 
 
 def test_image_that_says_another_version_is_refused(registry: Registry) -> None:
