@@ -1,4 +1,4 @@
-# flashback-exporter as an image: no shell is needed to run it, nothing is written, nobody is root.
+# flashback-exporter as an image: no shell is needed (the base brings one), nothing is written, nobody is root.
 # The base by tag; a release is built with the digest that the tag had then (BASE_DIGEST=sha256:…).
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim
 ARG BASE_DIGEST=
