@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.composed import ROOT, VERSION
 from tests.real.programs import program
 
-ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
 REPOSITORY = "github.com/flashback-exporter/flashback-exporter"
 
@@ -152,3 +152,19 @@ def test_rules_of_the_sdist_are_good(unpacked: Path) -> None:
     promtool = program("promtool")
     run(promtool, "check", "rules", *(unpacked / "monitoring" / "rules").iterdir(), folder=unpacked)
     run(promtool, "test", "rules", "monitoring/tests/recording.yaml", folder=unpacked)
+
+
+@pytest.mark.long
+def test_release_can_be_installed_by_its_hashes(unpacked: Path, tmp_path: Path) -> None:
+    """Pip takes the wheel that a release builds by the list of hashes that it makes of it."""
+    (unpacked / "exporter" / "REVISION").write_text("0123abc\n")
+    scripts = unpacked / "deploy" / "release"
+    run(scripts / "build-distributions", TOOLS / "hatchling", folder=unpacked)
+    listed = run(scripts / "hashed-requirements", VERSION, folder=unpacked)
+    own = tmp_path / "own.txt"
+    own.write_text(listed[listed.index("flashback-exporter==") :])
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps")
+    wheels = f"--find-links={unpacked / 'dist'}"
+    where = f"--target={tmp_path / 'installed'}"
+    run(*pip, wheels, where, "--require-hashes", "--requirement", own, folder=tmp_path)
+    assert (tmp_path / "installed" / "exporter" / "REVISION").read_text() == "0123abc\n"

@@ -21,7 +21,16 @@ from tests.deploy.composed import ROOT, VERSION
 
 CHART = "helm/flashback-exporter/Chart.yaml"
 COMPOSE = "deploy/compose/compose.yaml"
-SAID = ("pyproject.toml", "Dockerfile", COMPOSE, CHART, "CHANGELOG.md", "deploy/release/check-tag")
+UNPUBLISHED = "Nothing has been published yet"
+SAID = (
+    "pyproject.toml",
+    "Dockerfile",
+    COMPOSE,
+    CHART,
+    "CHANGELOG.md",
+    "README.md",
+    "deploy/release/check-tag",
+)
 
 
 @pytest.fixture
@@ -33,6 +42,7 @@ def source(tmp_path: Path) -> Path:
         text = (tmp_path / name).read_text()
         if name != SAID[-1]:
             text = text.replace(VERSION, "1.2.3").replace("## Unreleased", "## 1.2.3 - 2026-01-01")
+            text = text.replace(UNPUBLISHED, "All of this is published")
             (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -74,6 +84,15 @@ def test_unwritten_changelog_is_refused(source: Path) -> None:
     code, said = checked(source, "v1.2.3")
     assert code == 1
     assert "CHANGELOG.md" in said
+
+
+def test_readme_that_denies_the_release_is_refused(source: Path) -> None:
+    """PyPI would show a page on which nothing has been published yet."""
+    path = source / "README.md"
+    path.write_text(f"{UNPUBLISHED}, neither on PyPI nor elsewhere.\n")
+    code, said = checked(source, "v1.2.3")
+    assert code == 1
+    assert "README.md" in said
 
 
 @pytest.mark.parametrize("version", ["1.2.3rc1", "1.2.3-beta", "1.2", "1.2.3.post1"])
