@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,14 @@ def test_schema_knows_exactly_the_documented_values() -> None:
     }
     own = {path for path in paths | inside if not path.startswith("config.")}
     assert allowed - FOR_HELM == own
+
+
+def test_addresses_of_the_project_s_files_are_right() -> None:
+    """The icon, the pictures and the pages that the chart names are files of the project."""
+    text = (CHART / "Chart.yaml").read_text()
+    found = re.findall(r"flashback-exporter/(?:blob/)?main/(\S+)", text)
+    assert len(found) >= len(("icon", "picture", "picture", "page", "page"))
+    assert [path for path in found if not (ROOT / path).is_file()] == []
 
 
 def closed(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - any part of a document
