@@ -14,8 +14,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "flashback-exporter"
-CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
-GOLDEN = Path(__file__).parent / "golden"
+CASES = sorted((CHART / "ci").glob("*-values.yaml"))
+"""Values under the name by which chart-testing finds them."""
 
 OPERATOR = "monitoring.coreos.com/v1"
 KINDS = (f"{OPERATOR}/ServiceMonitor", f"{OPERATOR}/PrometheusRule")
@@ -28,6 +28,17 @@ JOB = f"{RELEASE}-flashback-exporter"
 MINIMAL = ("--set=credentials.existingSecret=flashback", "--set=account.buckets={b1,b2}")
 
 Manifest: TypeAlias = dict[str, Any]
+
+
+GO_ERRORS = (
+    "error calling",
+    "nil pointer",
+    "wrong type",
+    "executing",
+    "can't evaluate",
+    "YAML parse",
+)
+"""What Helm says where a template stumbles, instead of what is wrong with the values."""
 
 
 class RefusedError(Exception):
@@ -47,9 +58,15 @@ class Helm:
             raise RefusedError(done.stderr + done.stdout)
         return done.stdout
 
-    def render(self, *arguments: str, chart: Path = CHART) -> list[Manifest]:
+    def render(
+        self,
+        *arguments: str,
+        chart: Path = CHART,
+        release: str = RELEASE,
+        namespace: str = NAMESPACE,
+    ) -> list[Manifest]:
         """The objects of `helm template`, in the order of kind and name."""
-        command = ("template", RELEASE, str(chart), f"--namespace={NAMESPACE}", *arguments)
+        command = ("template", release, str(chart), f"--namespace={namespace}", *arguments)
         documents = [each for each in yaml.safe_load_all(self.run(*command)) if each]
         return sorted(documents, key=lambda each: (each["kind"], each["metadata"]["name"]))
 
@@ -60,9 +77,15 @@ def one(manifests: list[Manifest], kind: str) -> Manifest:
     return found
 
 
+def workload(manifests: list[Manifest]) -> Manifest:
+    """The one object that makes the exporter's pods."""
+    (found,) = (each for each in manifests if each["kind"] in ("Deployment", "StatefulSet"))
+    return found
+
+
 def pod_template(manifests: list[Manifest]) -> Manifest:
-    """The pods of the StatefulSet."""
-    template: Manifest = one(manifests, "StatefulSet")["spec"]["template"]
+    """The exporter's pods."""
+    template: Manifest = workload(manifests)["spec"]["template"]
     return template
 
 
@@ -83,6 +106,11 @@ def golden_text(manifests: list[Manifest]) -> str:
     return yaml.dump_all(
         shown, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=100, indent=2
     )
+
+
+def golden(case: Path) -> Path:
+    """Where it is kept what the chart makes of a case."""
+    return Path(__file__).parent / "golden" / case.name.replace("-values", "")
 
 
 def with_operator(case: Path) -> tuple[str, ...]:

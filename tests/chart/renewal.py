@@ -10,9 +10,9 @@ from pathlib import Path
 
 from monitoring.rendering import ALERTS, optional_text
 from monitoring.settings import schema as rules_schema
-from tests.chart.helm import CASES, CHART, GOLDEN, ROOT, Helm, golden_text, with_operator
+from tests.chart.helm import CASES, CHART, ROOT, Helm, golden, golden_text, with_operator
 from tests.chart.values_schema import with_exporter, with_rules
-from tests.chart.values_table import with_table
+from tests.chart.values_table import defaults, with_table
 
 
 def documents() -> dict[Path, str]:
@@ -27,9 +27,10 @@ def documents() -> dict[Path, str]:
         readme: with_table(readme.read_text(), values_yaml),
         schema: json.dumps(merged, indent=2, ensure_ascii=False) + "\n",
         CHART / "files" / "optional-rules.yaml": optional_text(),
+        CHART / "files" / "defaults.json": json.dumps(defaults(values_yaml), indent=2) + "\n",
     }
 
 
 def renders(helm: Helm) -> dict[Path, str]:
     """What the chart makes of each case."""
-    return {GOLDEN / case.name: golden_text(helm.render(*with_operator(case))) for case in CASES}
+    return {golden(case): golden_text(helm.render(*with_operator(case))) for case in CASES}

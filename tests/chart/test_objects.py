@@ -19,14 +19,30 @@ import yaml
 
 from exporter.cli import flags
 from exporter.cli.commands import COMMANDS
-from tests.chart.helm import CASES, CHART, GOLDEN, OPERATOR, Manifest, container, one, pod_template
+from tests.chart.helm import (
+    CASES,
+    CHART,
+    OPERATOR,
+    Manifest,
+    container,
+    golden,
+    one,
+    pod_template,
+    workload,
+)
 
+GATEWAY = "gateway.networking.k8s.io/v1"
+IMAGES = {
+    "minimal": "ghcr.io/flashback-exporter",
+    "page": "mirror.example.com/flashback-exporter",
+    "everything": "mirror.example.com:5000/flashback-exporter",
+}
 OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].strip(">=").split("-")[0]
 
 
 def manifests(case: Path) -> list[dict[str, Any]]:
     """The objects that the chart makes of a case."""
-    return list(yaml.safe_load_all((GOLDEN / case.name).read_text()))
+    return list(yaml.safe_load_all(golden(case).read_text()))
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
@@ -34,7 +50,8 @@ def manifests(case: Path) -> list[dict[str, Any]]:
 def test_kubernetes_takes_every_object(case: Path, version: str) -> None:
     """The oldest and the newest Kubernetes know every kind and every key of it."""
     for manifest in manifests(case):
-        if manifest["apiVersion"] != OPERATOR:  # those are checked against the operator's models
+        # Those of the operator are checked against its models, HTTPRoute by a test of its own.
+        if manifest["apiVersion"] not in (OPERATOR, GATEWAY):
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -46,10 +63,17 @@ def test_every_object_is_in_some_case() -> None:
     assert kinds == made
 
 
+def configuration(manifests: list[Manifest]) -> str:
+    """The exporter's configuration."""
+    maps = (each["data"] for each in manifests if each["kind"] == "ConfigMap")
+    (text,) = (data["config.yaml"] for data in maps if "config.yaml" in data)
+    return str(text)
+
+
 def laid_out(directory: Path, manifests: list[Manifest]) -> Path:
     """The configuration and made secrets as the pod sees them, the others as any text."""
     config = directory / "config.yaml"
-    config.write_text(one(manifests, "ConfigMap")["data"]["config.yaml"])
+    config.write_text(configuration(manifests))
     for name in re.findall(r"_file: (\S+)", config.read_text()):
         (directory / name).write_text("secret")
     (directory / "partner-ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
@@ -70,8 +94,9 @@ def test_exporter_takes_the_configuration(case: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_exporter_takes_the_flags(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter knows each flag that it is given, and finds its shard in the pod's name."""
-    monkeypatch.setattr("socket.gethostname", lambda: "metrics-flashback-0")
+    """The exporter knows each flag that it is given, and its shard where there are several."""
+    ordinal = "0" if workload(manifests(case))["kind"] == "StatefulSet" else "58c7d6f9b-x2v9q"
+    monkeypatch.setattr("socket.gethostname", lambda: f"metrics-flashback-{ordinal}")
     rendered = container(manifests(case))
     values = flags.parse(flags.parser("run", ""), COMMANDS["run"].flags, rendered["args"], {})
     port = {"name": "metrics", "containerPort": values["web.listen-address"][0].port}
@@ -83,8 +108,43 @@ def test_exporter_takes_the_flags(case: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_number_of_shards_is_that_of_replicas(case: Path) -> None:
     """Every pod is told how many pods there are."""
-    (stateful_set,) = (each for each in manifests(case) if each["kind"] == "StatefulSet")
-    assert f"--shard.total={stateful_set['spec']['replicas']}" in container(manifests(case))["args"]
+    replicas = workload(manifests(case))["spec"]["replicas"]
+    assert f"--shard.total={replicas}" in container(manifests(case))["args"]
+
+
+@pytest.mark.parametrize(("case", "image"), IMAGES.items(), ids=IMAGES)
+def test_registry_takes_the_place_of_the_repository_s(case: str, image: str) -> None:
+    """A registry, of this chart or of all, stands before the repository without its own."""
+    (found,) = (each for each in CASES if each.name == f"{case}-values.yaml")
+    assert container(manifests(found))["image"].startswith(f"{image}/flashback-exporter")
+
+
+def test_page_is_reached_through_a_service_that_nobody_scrapes() -> None:
+    """Ingress and HTTPRoute name an ordinary Service and its port, which nobody scrapes."""
+    (case,) = (each for each in CASES if each.name == "page-values.yaml")
+    found = manifests(case)
+    page, scraped = (
+        next(each for each in found if each["kind"] == "Service" and is_headless(each) is headless)
+        for headless in (False, True)
+    )
+    (port,) = page["spec"]["ports"]
+    backends = [
+        path["backend"]["service"]
+        for rule in one(found, "Ingress")["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    ]
+    service = {"name": page["metadata"]["name"], "port": {"name": port["name"]}}
+    assert backends == [service, service]
+    (rule,) = one(found, "HTTPRoute")["spec"]["rules"]
+    assert rule["backendRefs"] == [{"name": page["metadata"]["name"], "port": port["port"]}]
+    selector = one(found, "ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+    assert selector <= scraped["metadata"]["labels"].items()
+    assert not selector <= page["metadata"]["labels"].items()
+
+
+def is_headless(service: Manifest) -> bool:
+    """Whether a Service has no address of its own."""
+    return bool(service["spec"].get("clusterIP") == "None")
 
 
 def is_restricted(spec: dict[str, Any]) -> bool:
@@ -129,6 +189,7 @@ def test_service_and_policy_select_the_exporter_alone(case: Path) -> None:
     tests = [each["metadata"]["labels"].items() for each in found if each["kind"] == "Pod"]
     for kind, *path in (
         ("Service", "spec", "selector"),
+        ("Deployment", "spec", "selector", "matchLabels"),
         ("StatefulSet", "spec", "selector", "matchLabels"),
         ("NetworkPolicy", "spec", "podSelector", "matchLabels"),
         ("PodDisruptionBudget", "spec", "selector", "matchLabels"),

@@ -6,17 +6,21 @@ must be a text here, which the exporter takes literally.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, TypeAlias
 
 Schema: TypeAlias = dict[str, Any]
 
 _LITERAL = ["string", "number", "boolean"]
+_OR_NULL = re.compile(r'\{"\$ref": "#/\$defs/(\w+)"\}, \{"type": "null"\}')
 _LOOK_AHEAD = "(?=[0-9])"  # that a duration has a digit: Go knows no look-ahead
 
 
 def with_rules(values: Schema, rules: Schema) -> Schema:
     """The values' schema with what may be changed about the rules."""
-    values["properties"]["rules"]["properties"] |= rules
+    for name, each in rules.items():
+        values["properties"]["rules"]["properties"][name] = each | {"type": ["object", "null"]}
     return values
 
 
@@ -26,7 +30,11 @@ def with_exporter(values: Schema, exporter: Schema) -> Schema:
     # Without an account, the chart writes the one of its short form.
     document.pop("required")
     document["properties"]["accounts"].pop("minItems")
+    document["type"] = ["object", "null"]
+    document["properties"]["accounts"]["type"] = ["array", "null"]
     theirs = {"Document": document, **exporter["$defs"]}
+    for name in _OR_NULL.findall(json.dumps(theirs)):
+        theirs[name] = theirs[name] | {"type": ["object", "null"]}
     own = {name: each for name, each in values["definitions"].items() if name[0].islower()}
     return {**values, "definitions": own | {name: _draft7(each) for name, each in theirs.items()}}
 
@@ -37,10 +45,32 @@ def _draft7(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
         return [_draft7(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
+    if _may_hold_a_secret(schema):  # Helm 4 quotes what does not match; templates say it without
+        schema = {key: each for key, each in schema.items() if key != "pattern"} | {"minLength": 1}
+    match schema.get("anyOf"):
+        case [{"$ref": str(reference)}, {"type": "null"}]:  # Helm would say what each of them wants
+            return {"$ref": _value("$ref", reference)}
     found = {_KEYWORDS.get(key, key): _value(key, value) for key, value in schema.items()}
+    if "propertyNames" in found:
+        found |= _by_name(found.pop("propertyNames"), found["additionalProperties"])
     if found.get("type") == _LITERAL:
         found["type"] = "string"
     return found
+
+
+def _may_hold_a_secret(schema: Schema) -> bool:
+    return bool(schema.get("writeOnly")) or "[Hh][Tt][Tt][Pp]" in str(schema.get("pattern"))
+
+
+def _by_name(names: Schema, values: Schema) -> Schema:
+    """Which keys an object may have, where Helm 4 names the right one: not by propertyNames."""
+    taken: list[Schema] = names.get("not", {}).get("anyOf", [])
+    return {
+        "properties": {name: False for each in taken for name in each.get("enum", [])},
+        "patternProperties": {names["pattern"]: values}
+        | {each["pattern"]: False for each in taken if "pattern" in each},
+        "additionalProperties": False,
+    }
 
 
 _KEYWORDS = {"dependentRequired": "dependencies"}

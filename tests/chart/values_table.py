@@ -45,6 +45,19 @@ def _documented(node: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterat
             raise KeyError(f"{path} has no comment that begins with {MARK!r}")
 
 
+def defaults(values_yaml: str) -> dict[str, object]:
+    """What templates take for null: the default, but nothing for a mapping or a list."""
+    found: dict[str, object] = {}
+    for path, _, default in documented(values_yaml):
+        *above, name = path.split(".")
+        place: dict[str, object] = found
+        for step in above:
+            place = place.setdefault(step, {})  # type: ignore[assignment] # only mappings are above
+        value = json.loads(default)
+        place[name] = type(value)() if isinstance(value, dict | list) else value
+    return found
+
+
 def _comment(lines: list[str], line: int) -> str:
     """The comment right above a line; empty where it is not meant for the table."""
     found: list[str] = []

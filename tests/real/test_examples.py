@@ -32,6 +32,10 @@ def accepted(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+PODS = {"Deployment", "StatefulSet"}
+"""What makes the exporter's pods: of one shard, of several."""
+
+
 @pytest.fixture(scope="session", params=["helm", pytest.param("helm3", marks=pytest.mark.long)])
 def helm(request: pytest.FixtureRequest) -> Helm:
     """Each version of Helm that the chart is for."""
@@ -70,11 +74,11 @@ def test_toolkit_takes_the_web_configuration(
 
 @by_place("values")
 def test_chart_renders_with_the_values(example: Example, helm: Helm, tmp_path: Path) -> None:
-    """Each example of values makes a StatefulSet, on top of the least that the chart needs."""
+    """Each example of values makes pods, on top of the least that the chart needs."""
     file = tmp_path / "values.yaml"
     file.write_text(example.text)
     least = () if "config" in yaml.safe_load(example.text) else MINIMAL
-    assert "StatefulSet" in kinds(helm, *least, f"--values={file}")
+    assert PODS & kinds(helm, *least, f"--values={file}")
 
 
 def helm_flags() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -92,7 +96,7 @@ def helm_flags() -> Iterator[tuple[str, tuple[str, ...]]]:
 def test_chart_renders_with_the_flags(place: str, arguments: tuple[str, ...], helm: Helm) -> None:
     """Helm knows each flag of a command, the chart each value; what it leaves out is the least."""
     polls = any(argument.startswith("account.") for argument in arguments)
-    assert "StatefulSet" in kinds(helm, *(() if polls else MINIMAL), *arguments), place
+    assert PODS & kinds(helm, *(() if polls else MINIMAL), *arguments), place
 
 
 def kinds(helm: Helm, *arguments: str) -> set[str]:

@@ -5,13 +5,9 @@
 {{- define "flashback-exporter.webDirectory" -}}/etc/flashback-exporter-web{{- end -}}
 
 {{- define "flashback-exporter.config" -}}
-{{- include "flashback-exporter.checkChoices" . -}}
 {{- $accounts := .Values.config.accounts -}}
 {{- if not $accounts -}}
 {{- $accounts = list (include "flashback-exporter.shortAccount" . | fromYaml) -}}
-{{- end -}}
-{{- range $accounts -}}
-{{- include "flashback-exporter.checkAccount" (list $ .) -}}
 {{- end -}}
 {{- with .Values.config.global -}}
 {{ dict "global" . | toYaml }}
@@ -32,52 +28,63 @@
 {{- toYaml $account -}}
 {{- end -}}
 
-{{- define "flashback-exporter.checkChoices" -}}
-{{- $short := or .Values.account.buckets .Values.account.discovery -}}
-{{- if and .Values.config.accounts (or $short .Values.account.email) -}}
-{{- fail "account is the short form of config.accounts: write one of the two." -}}
+{{- define "flashback-exporter.problemsOfAccounts" -}}
+{{- include "flashback-exporter.problemsOfUrl" (list "config.global.base_url" .Values.config.global.base_url) -}}
+{{- range $index, $account := .Values.config.accounts -}}
+{{- include "flashback-exporter.problemsOfAccount" (list $ (printf "config.accounts[%d]" $index) $account) -}}
+{{- else -}}
+{{- if or .Values.account.buckets .Values.account.discovery -}}
+{{- include "flashback-exporter.problemsOfAccount" (list . "account" (include "flashback-exporter.shortAccount" . | fromYaml)) -}}
 {{- end -}}
-{{- if not (or $short .Values.config.accounts) -}}
-{{- fail "There is nothing to poll: set account.buckets, account.discovery or config.accounts." -}}
-{{- end -}}
-{{- if and .Values.credentials.existingSecret .Values.credentials.data -}}
-{{- fail "credentials.existingSecret and credentials.data exclude each other: name a Secret or have one made." -}}
-{{- end -}}
-{{- if and (or .Values.web.tls .Values.web.clientCertificates) (not .Values.web.existingSecret) -}}
-{{- fail "web.tls and web.clientCertificates say what a web configuration has: set web.existingSecret, too." -}}
-{{- end -}}
-{{- if and .Values.web.clientCertificates (not .Values.web.tls) -}}
-{{- fail "web.clientCertificates needs web.tls." -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Whether an account's secrets are where secrets belong: (list root account). */}}
-{{- define "flashback-exporter.checkAccount" -}}
+{{/* Whether an account's secrets are where secrets belong: (list root place account). */}}
+{{- define "flashback-exporter.problemsOfAccount" -}}
 {{- $root := index . 0 -}}
-{{- $account := index . 1 -}}
+{{- $place := index . 1 -}}
+{{- $account := index . 2 -}}
 {{- $authorization := default dict $account.authorization -}}
 {{- $login := default dict $account.login -}}
-{{- range $key, $value := dict "credentials" $authorization.credentials "password" $login.password -}}
-{{- if and $value (not (contains "${" (toString $value))) -}}
-{{- fail (printf "Account %q: %s would lie open in a ConfigMap. Put it into a Secret and write %s_file, or \"${NAME}\" with extraEnv." $account.name $key $key) -}}
+{{- range $key, $value := dict "authorization.credentials" $authorization.credentials "login.password" $login.password -}}
+{{- if and $value (include "flashback-exporter.open" $value) }}
+- {{ $place }}.{{ $key }}: would lie open in a ConfigMap. Put it into a Secret and write {{ base (replace "." "/" $key) }}_file with its key, or the whole of it as a variable, "${NAME}", with extraEnv.
 {{- end -}}
 {{- end -}}
-{{- if regexMatch "://[^/@$]*:[^/@$]*@" (default "" $account.proxy_url) -}}
-{{- fail (printf "Account %q: the password in proxy_url would lie open in a ConfigMap. Write \"${NAME}\" with extraEnv." $account.name) -}}
+{{- range $key := list "base_url" "proxy_url" -}}
+{{- include "flashback-exporter.problemsOfUrl" (list (printf "%s.%s" $place $key) (get $account $key)) -}}
 {{- end -}}
 {{- range list $authorization.credentials_file $login.password_file -}}
-{{- if . -}}{{- include "flashback-exporter.checkFile" (list $root $account.name .) -}}{{- end -}}
+{{- if . -}}{{- include "flashback-exporter.problemsOfFile" (list $root $place .) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Whether there is a Secret that may hold a file: (list root account file). Other paths are the user's. */}}
-{{- define "flashback-exporter.checkFile" -}}
+{{/* What of a text the exporter would not take from its environment, but from this very text. */}}
+{{- define "flashback-exporter.open" -}}
+{{- regexReplaceAll "[$]{[A-Za-z_][A-Za-z0-9_]*(:-)?}" . "" | trim -}}
+{{- end -}}
+
+{{/* Helm would quote the address with its password, if the schema said what it may be: (list place url). */}}
+{{- define "flashback-exporter.problemsOfUrl" -}}
+{{- $place := index . 0 -}}
+{{- with index . 1 -}}
+{{- $rest := include "flashback-exporter.open" . | replace "://" "" -}}
+{{- if regexMatch "(?s):.+@" $rest }}
+- {{ $place }}: the password in it would lie open in a ConfigMap. Write it as a variable, "http://exporter:${PROXY_PASSWORD}@proxy.example.com:3128", with extraEnv.
+{{- else if not (or (contains "${" .) (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://([^\\s?#/@]*@)?[^\\s?#/@]+(/[^\\s?#]*)?$" .)) }}
+- {{ $place }}: is no address: write one such as https://flashback.example.com.
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether there is a Secret that may hold a file: (list root place file). Other paths are the user's. */}}
+{{- define "flashback-exporter.problemsOfFile" -}}
 {{- $root := index . 0 -}}
 {{- $file := index . 2 -}}
 {{- $credentials := $root.Values.credentials -}}
 {{- if not (or (contains "/" $file) (contains "${" $file) $credentials.existingSecret $root.Values.configSources) -}}
-{{- if not (hasKey $credentials.data $file) -}}
-{{- fail (printf "Account %q has no credentials: set credentials.existingSecret to the name of a Secret with the key %q, or credentials.data.%s." (index . 1) $file $file) -}}
+{{- if not (hasKey $credentials.data $file) }}
+- {{ index . 1 }}: has no credentials: set credentials.existingSecret to the name of a Secret with the key {{ $file | quote }}, or credentials.data.{{ $file }}.
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,58 +1,66 @@
 {{/* Names, labels, and small questions that several objects ask. */}}
 
+{{/* No dots, which releases may have: a Service cannot, and a pod's host name would end at the first one. */}}
 {{- define "flashback-exporter.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | lower | replace "_" "-" | replace "." "-" | trunc 52 | trimAll "-" -}}
 {{- end -}}
 
-{{/* 52 characters: a StatefulSet's name and a revision's hash make a label, which may have 63. No dots,
-which releases may have: a Service cannot, and a pod's host name would end at the first one. */}}
+{{/* 52 characters: a StatefulSet's name and a revision's hash make a label, which may have 63. A Service's
+name begins with a letter, which a release's need not. */}}
 {{- define "flashback-exporter.fullname" -}}
 {{- $name := include "flashback-exporter.name" . -}}
+{{- $release := .Release.Name | replace "." "-" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
+{{- $name = .Values.fullnameOverride -}}
+{{- else if not (regexMatch "^[a-z]" $release) -}}
+{{- $name = printf "%s-%s" $name $release -}}
+{{- else if contains $name $release -}}
+{{- $name = $release -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
+{{- $name = printf "%s-%s" $release $name -}}
 {{- end -}}
+{{- $name | trunc 52 | trimAll "-" -}}
 {{- end -}}
 
-{{/* What never changes in an object's life: a StatefulSet's selector cannot. */}}
-{{- define "flashback-exporter.instanceLabels" -}}
-app.kubernetes.io/name: {{ include "flashback-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{- define "flashback-exporter.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{/* What selects the objects of a component: (list root component). Selectors of a Deployment and a
+StatefulSet cannot change, so nothing that values can change is in here. */}}
+{{- define "flashback-exporter.labelsOf" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ $root.Chart.Name | trunc 63 | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
 {{- define "flashback-exporter.selectorLabels" -}}
-{{ include "flashback-exporter.instanceLabels" . }}
-app.kubernetes.io/component: exporter
+{{- include "flashback-exporter.labelsOf" (list . "exporter") -}}
 {{- end -}}
 
-{{- define "flashback-exporter.testLabels" -}}
-{{ include "flashback-exporter.instanceLabels" . }}
-app.kubernetes.io/component: test
-{{- end -}}
-
-{{/* What an object is labelled with besides its own: (list root own). Later ones win. */}}
-{{- define "flashback-exporter.moreLabels" -}}
-{{- $root := index . 0 -}}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-{{- with mergeOverwrite dict $root.Values.commonLabels (index . 1) }}
-{{ toYaml . }}
-{{- end }}
-{{- end -}}
-
-{{/* An object's metadata: (list root name labels annotations). */}}
+{{/* An object's metadata: (dict "root" …), and where it is not as usual "name", "namespace", "component",
+"labels", "annotations". Two releases of one name may meet in a namespace that is not their own: there,
+their objects are called after their namespaces, too. */}}
 {{- define "flashback-exporter.metadata" -}}
-{{- $root := index . 0 -}}
-name: {{ index . 1 }}
-namespace: {{ $root.Release.Namespace }}
+{{- $root := .root -}}
+{{- $own := include "flashback-exporter.namespace" $root -}}
+{{- $namespace := default $own .namespace -}}
+{{- $name := default (include "flashback-exporter.fullname" $root) .name -}}
+{{- if ne $namespace $own -}}
+{{- $name = printf "%s-%s" $name $own -}}
+{{- end -}}
+name: {{ $name | quote }}
+namespace: {{ $namespace | quote }}
 labels:
-  {{- include "flashback-exporter.selectorLabels" $root | nindent 2 }}
-  {{- include "flashback-exporter.moreLabels" (list $root (index . 2)) | nindent 2 }}
-{{- with index . 3 }}
+  {{- include "flashback-exporter.labelsOf" (list $root (default "exporter" .component)) | nindent 2 }}
+  helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
+  app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+  app.kubernetes.io/managed-by: {{ $root.Release.Service | quote }}
+  {{- with mergeOverwrite dict $root.Values.commonLabels (default dict .labels) }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -66,11 +74,28 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* A registry takes the place of the one in the repository: what begins with a host's name. */}}
 {{- define "flashback-exporter.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- with default (.Values.global | default dict).imageRegistry .Values.image.registry -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") -}}
+{{- end -}}
 {{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The chart's own and those of all charts, which may be names alone. */}}
+{{- define "flashback-exporter.imagePullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat .Values.imagePullSecrets ((.Values.global | default dict).imagePullSecrets | default list) -}}
+{{- $secrets = append $secrets (kindIs "map" . | ternary . (dict "name" .)) -}}
+{{- end -}}
+{{- with uniq $secrets -}}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
 {{- end -}}
 {{- end -}}
 
@@ -85,25 +110,43 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* The label "job" of the pods: the one that the rules look for, whatever the release is called. */}}
+{{/* The label "job" of the pods, whatever the release is called: the one that the rules look for. As the
+operator has it, serviceMonitor.jobLabel names a label of the Service whose value it is. */}}
 {{- define "flashback-exporter.job" -}}
-{{- default (include "flashback-exporter.fullname" .) (default dict .Values.rules.settings).exporter_job -}}
+{{- $labels := mergeOverwrite (include "flashback-exporter.selectorLabels" . | fromYaml) .Values.commonLabels .Values.service.labels -}}
+{{- $job := default (include "flashback-exporter.fullname" .) (get $labels .Values.serviceMonitor.jobLabel) -}}
+{{- default $job .Values.rules.settings.exporter_job -}}
 {{- end -}}
 
 {{- define "flashback-exporter.scheme" -}}
 {{- .Values.web.tls | ternary "https" "http" -}}
 {{- end -}}
 
-{{/* What a probe asks: (list root path). The kubelet has no client certificate: then only the port counts. */}}
+{{/* "true" where the exporter looks for changes of its configuration by itself. */}}
+{{- define "flashback-exporter.reloads" -}}
+{{- regexMatch "[1-9]" (toString .Values.configReloadInterval) | ternary "true" "" -}}
+{{- end -}}
+
+{{/* "true" where the page for people is reached from outside. */}}
+{{- define "flashback-exporter.published" -}}
+{{- or .Values.ingress.enabled .Values.httpRoute.enabled | ternary "true" "" -}}
+{{- end -}}
+
+{{/* A probe: (list root name path). The kubelet has no client certificate: then only the port counts. */}}
 {{- define "flashback-exporter.probe" -}}
 {{- $root := index . 0 -}}
-{{- if $root.Values.web.clientCertificates -}}
-tcpSocket:
-  port: metrics
-{{- else -}}
-httpGet:
-  path: {{ index . 1 }}
-  port: metrics
-  scheme: {{ include "flashback-exporter.scheme" $root | upper }}
-{{- end -}}
+{{- $name := index . 1 -}}
+{{- with get $root.Values.probes $name }}
+{{ $name }}Probe:
+  {{- if $root.Values.web.clientCertificates }}
+  tcpSocket:
+    port: metrics
+  {{- else }}
+  httpGet:
+    path: {{ index $ 2 }}
+    port: metrics
+    scheme: {{ include "flashback-exporter.scheme" $root | upper }}
+  {{- end }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}

@@ -1,14 +1,28 @@
 {{/* The pod of a shard: the exporter's container, its flags, its files. */}}
 
+{{/* The chart's version is no label of the pods: it would restart them where a reload does. */}}
+{{- define "flashback-exporter.podTemplate" -}}
+metadata:
+  labels:
+    {{- include "flashback-exporter.selectorLabels" . | nindent 4 }}
+    {{- with mergeOverwrite dict .Values.commonLabels .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    {{- $own := dict "kubectl.kubernetes.io/default-container" "exporter" }}
+    {{- if not (include "flashback-exporter.reloads" .) }}
+    {{- $_ := set $own "checksum/config" (include "flashback-exporter.config" . | sha256sum) }}
+    {{- end }}
+    {{- toYaml (mergeOverwrite $own .Values.podAnnotations) | nindent 4 }}
+spec:
+  {{- include "flashback-exporter.pod" . | nindent 2 }}
+{{- end -}}
+
 {{- define "flashback-exporter.pod" -}}
-serviceAccountName: {{ include "flashback-exporter.serviceAccountName" . }}
-automountServiceAccountToken: false
-enableServiceLinks: false
-terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
-securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
-{{- with .Values.imagePullSecrets }}
-imagePullSecrets:
+{{ include "flashback-exporter.podBasics" . }}
+terminationGracePeriodSeconds: {{ int64 .Values.terminationGracePeriodSeconds }}
+{{- with .Values.initContainers }}
+initContainers:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 containers:
@@ -22,14 +36,33 @@ volumes:
 {{- include "flashback-exporter.spread" . }}
 {{- end -}}
 
+{{/* What the pod of `helm test` has in common with those of the exporter. */}}
+{{- define "flashback-exporter.podBasics" -}}
+serviceAccountName: {{ include "flashback-exporter.serviceAccountName" . | quote }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "flashback-exporter.imagePullSecrets" . }}
+{{ . }}
+{{- end }}
+{{- range $key := list "dnsPolicy" "dnsConfig" "hostAliases" }}
+{{- with get $.Values $key }}
+{{ dict $key . | toYaml }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "flashback-exporter.container" -}}
 name: exporter
-image: {{ include "flashback-exporter.image" . }}
+image: {{ include "flashback-exporter.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 command: [flashback-exporter]
 args:
   {{- include "flashback-exporter.flags" . | nindent 2 }}
-{{- with .Values.extraEnv }}
+{{- with include "flashback-exporter.env" . | fromYamlArray }}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -39,23 +72,12 @@ envFrom:
 {{- end }}
 ports:
   - name: metrics
-    containerPort: {{ .Values.web.port }}
+    containerPort: {{ int64 .Values.web.port }}
     protocol: TCP
-startupProbe:
-  {{- include "flashback-exporter.probe" (list . "/-/healthy") | nindent 2 }}
-  {{- toYaml .Values.probes.startup | nindent 2 }}
-livenessProbe:
-  {{- include "flashback-exporter.probe" (list . "/-/healthy") | nindent 2 }}
-  {{- toYaml .Values.probes.liveness | nindent 2 }}
-readinessProbe:
-  {{- include "flashback-exporter.probe" (list . "/-/ready") | nindent 2 }}
-  {{- toYaml .Values.probes.readiness | nindent 2 }}
-securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
-{{- with .Values.resources }}
-resources:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- include "flashback-exporter.probe" (list . "startup" "/-/healthy") }}
+{{- include "flashback-exporter.probe" (list . "liveness" "/-/healthy") }}
+{{- include "flashback-exporter.probe" (list . "readiness" "/-/ready") }}
+{{- include "flashback-exporter.limits" . }}
 volumeMounts:
   - name: config
     mountPath: {{ include "flashback-exporter.configDirectory" . }}
@@ -70,22 +92,46 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
+{{/* What a container may do and take. */}}
+{{- define "flashback-exporter.limits" -}}
+{{- with .Values.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* env, whose numbers become texts, then extraEnv, which may refer to them. */}}
+{{- define "flashback-exporter.env" -}}
+{{- $env := list -}}
+{{- range $name, $value := .Values.env -}}
+{{- if kindIs "map" $value -}}
+{{- $env = append $env (mergeOverwrite (dict "name" $name) $value) -}}
+{{- else -}}
+{{- $env = append $env (dict "name" $name "value" (kindIs "string" $value | ternary $value (toJson $value))) -}}
+{{- end -}}
+{{- end -}}
+{{- concat $env .Values.extraEnv | toYaml -}}
+{{- end -}}
+
+{{/* One shard needs no ordinal in its pod's name, which a Deployment's has not. */}}
 {{- define "flashback-exporter.flags" -}}
-- --config.file={{ include "flashback-exporter.configDirectory" . }}/config.yaml
-- --config.auto-reload-interval={{ .Values.configReloadInterval }}
-- --shard.ordinal=auto
-- --shard.total={{ .Values.shards }}
-- --web.listen-address=:{{ .Values.web.port }}
-- --web.telemetry-path={{ .Values.web.telemetryPath }}
-{{- if .Values.web.existingSecret }}
-- --web.config.file={{ include "flashback-exporter.webDirectory" . }}/{{ .Values.web.key }}
-- --web.health-without-auth
-{{- end }}
-- --log.level={{ .Values.log.level }}
-- --log.format={{ .Values.log.format }}
-{{- with .Values.extraArgs }}
-{{ toYaml . }}
-{{- end }}
+{{- $flags := list
+  (printf "--config.file=%s/config.yaml" (include "flashback-exporter.configDirectory" .))
+  (printf "--config.auto-reload-interval=%v" .Values.configReloadInterval)
+  (printf "--shard.ordinal=%s" (gt (int .Values.shards) 1 | ternary "auto" "0"))
+  (printf "--shard.total=%d" (int64 .Values.shards))
+  (printf "--web.listen-address=:%d" (int64 .Values.web.port))
+  (printf "--web.telemetry-path=%s" .Values.web.telemetryPath)
+-}}
+{{- if .Values.web.existingSecret -}}
+{{- $flags = concat $flags (list (printf "--web.config.file=%s/%s" (include "flashback-exporter.webDirectory" .) .Values.web.key) "--web.health-without-auth") -}}
+{{- end -}}
+{{- $flags = concat $flags (list (printf "--log.level=%s" .Values.log.level) (printf "--log.format=%s" .Values.log.format)) -}}
+{{- concat $flags .Values.extraArgs | toYaml -}}
 {{- end -}}
 
 {{/* One projected volume: configuration and secrets lie side by side, and change at one stroke. */}}
@@ -95,10 +141,10 @@ volumeMounts:
     defaultMode: 0440
     sources:
       - configMap:
-          name: {{ include "flashback-exporter.fullname" . }}
+          name: {{ include "flashback-exporter.fullname" . | quote }}
       {{- with include "flashback-exporter.credentialsSecret" . }}
       - secret:
-          name: {{ . }}
+          name: {{ . | quote }}
       {{- end }}
       {{- with .Values.configSources }}
       {{- toYaml . | nindent 6 }}
@@ -106,7 +152,7 @@ volumeMounts:
 {{- with .Values.web.existingSecret }}
 - name: web
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .Values.extraVolumes }}
@@ -116,16 +162,10 @@ volumeMounts:
 
 {{/* On which nodes pods may run. */}}
 {{- define "flashback-exporter.placement" -}}
-{{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+{{- range $key := list "priorityClassName" "nodeSelector" "tolerations" }}
+{{- with get $.Values $key }}
+{{ dict $key . | toYaml }}
 {{- end }}
-{{- with .Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 

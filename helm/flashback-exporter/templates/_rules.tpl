@@ -28,7 +28,7 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- $text = replace $head (printf "<%s>" $name) $text -}}
 {{- $_ := set $texts $name (include "flashback-exporter.ruleText" (dict "name" $name "value" $value)) -}}
 {{- else -}}
-{{- $text = regexReplaceAll (printf "(?m)[^ \n]+(  # %s)$" $name) $text (printf "%v${1}" $value) -}}
+{{- $text = regexReplaceAll (printf "(?m)[^ \n]+(  # %s)$" $name) $text (printf "%s${1}" (kindIs "string" $value | ternary $value (toJson $value))) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $put := $texts -}}
@@ -37,7 +37,8 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- $text -}}
 {{- end -}}
 
-{{/* An alert as YAML, changed as `rules.alerts` says; nothing if it is disabled: (dict "rule" … "changes" …). */}}
+{{/* A rule as YAML, an alert changed as `rules.alerts` says; nothing if it is disabled: (dict "rule" …
+"changes" … "labels" …). */}}
 {{- define "flashback-exporter.rule" -}}
 {{- $rule := .rule -}}
 {{- $changes := dict -}}
@@ -51,35 +52,44 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- with get $changes "for" -}}
 {{- $_ := set $rule "for" . -}}
 {{- end -}}
+{{- if and $rule.alert .labels -}}
+{{- $_ := set $rule "labels" (mergeOverwrite (deepCopy .labels) (default dict $rule.labels)) -}}
+{{- end -}}
 {{- toYaml $rule -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Refuses labels of which no PromQL can be made, though each list alone is well: (dict "text" … "settings" …). */}}
-{{- define "flashback-exporter.checkRuleLabels" -}}
+{{/* Labels of which no PromQL can be made, though each list alone is well. */}}
+{{- define "flashback-exporter.problemsOfRules" -}}
+{{- range $name, $_ := .Values.rules.alertLabels -}}
+{{- if not (regexMatch "^[a-zA-Z_][a-zA-Z0-9_]*$" $name) }}
+- rules.alertLabels: {{ $name | quote }} is no name of a label of Prometheus: write one such as team.
+{{- end -}}
+{{- end -}}
+{{- $text := .Files.Get "files/rules/flashback-alerts.yaml" -}}
 {{- $labels := dict -}}
 {{- range $name := list "aggregation_labels" "bucket_labels" "node_labels" -}}
-{{- $head := regexFind (printf "(?m)^# %s: .*$" $name) $.text | trimPrefix (printf "# %s: " $name) -}}
-{{- $_ := set $labels $name (default (splitList ", " $head) (get $.settings $name)) -}}
+{{- $head := regexFind (printf "(?m)^# %s: .*$" $name) $text | trimPrefix (printf "# %s: " $name) -}}
+{{- $_ := set $labels $name (default (splitList ", " $head) (index $.Values.rules.settings $name)) -}}
 {{- end -}}
 {{- range $labels.bucket_labels -}}
-{{- if has . $labels.aggregation_labels -}}
-{{- fail (printf "rules.settings: %s is in aggregation_labels and in bucket_labels: leave it out of one of them." .) -}}
+{{- if has . $labels.aggregation_labels }}
+- rules.settings: {{ . }} is in aggregation_labels and in bucket_labels: leave it out of one of them.
 {{- end -}}
 {{- end -}}
 {{- range $labels.node_labels -}}
-{{- if not (has . (concat $labels.bucket_labels (list "ip" "host"))) -}}
-{{- fail (printf "rules.settings: %s is in node_labels and not in bucket_labels: add it there." .) -}}
+{{- if not (has . (concat $labels.bucket_labels (list "ip" "host"))) }}
+- rules.settings: {{ . }} is in node_labels and not in bucket_labels: add it there.
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "flashback-exporter.rules" -}}
-{{- $settings := deepCopy (default dict .Values.rules.settings) -}}
+{{- $settings := deepCopy .Values.rules.settings -}}
 {{- /* A release of the same name in another namespace has rules of its own. */ -}}
 {{- $job := printf "job=%q" (include "flashback-exporter.job" .) -}}
 {{- if has "namespace" (default (list "namespace") $settings.aggregation_labels) -}}
-{{- $job = printf "%s,namespace=%q" $job .Release.Namespace -}}
+{{- $job = printf "%s,namespace=%q" $job (include "flashback-exporter.namespace" .) -}}
 {{- end -}}
 {{- $_ := set $settings "exporter_job" $job -}}
 {{- with $settings.aggregation_labels -}}
@@ -97,25 +107,24 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- $_ := set $settings "aggregation_values" (join " " $values) -}}
 {{- $_ := set $settings "aggregation_variables" (join "&" $variables) -}}
 {{- end -}}
-{{- $changes := default dict .Values.rules.alerts -}}
-{{- $alerts := .Files.Get "files/rules/flashback-alerts.yaml" -}}
-{{- include "flashback-exporter.checkRuleLabels" (dict "text" $alerts "settings" $settings) -}}
+{{- $labels := .Values.rules.alertLabels -}}
 groups:
 {{- range $path, $content := .Files.Glob "files/**.yaml" }}
 {{- $text := include "flashback-exporter.ruleFile" (dict "text" (toString $content) "settings" $settings) }}
+{{- $text = replace "/d/flashback-" (printf "/d/%s-" $.Values.dashboards.uidPrefix) $text }}
 {{- range $group := (fromYaml $text).groups }}
 {{- $rules := list }}
 {{- /* An optional group is called after the setting that it needs. */ -}}
 {{- $setting := $group.name | trimPrefix "flashback-" | replace "-" "_" }}
 {{- range $rule := ternary $group.rules list (or (ne $path "files/optional-rules.yaml") (hasKey $settings $setting)) }}
-{{- with include "flashback-exporter.rule" (dict "rule" $rule "changes" $changes) }}
+{{- with include "flashback-exporter.rule" (dict "rule" $rule "changes" $.Values.rules.alerts "labels" $labels) }}
 {{- $rules = append $rules . }}
 {{- end }}
 {{- end }}
 {{- with $rules }}
-  - name: {{ $group.name }}
+  - name: {{ $group.name | quote }}
     {{- with $group.interval }}
-    interval: {{ . }}
+    interval: {{ . | quote }}
     {{- end }}
     rules:
       {{- range . }}
@@ -124,5 +133,12 @@ groups:
       {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- range $group := .Values.rules.extraGroups }}
+{{- $rules := list }}
+{{- range $rule := $group.rules }}
+{{- $rules = append $rules (include "flashback-exporter.rule" (dict "rule" $rule "changes" dict "labels" $labels) | fromYaml) }}
+{{- end }}
+  - {{ mergeOverwrite $group (dict "rules" $rules) | toYaml | indent 4 | trim }}
 {{- end }}
 {{- end -}}

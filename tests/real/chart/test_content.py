@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import tarfile
@@ -16,6 +17,7 @@ from tests.chart.helm import (
     JOB,
     MINIMAL,
     NAMESPACE,
+    OPERATOR,
     RELEASE,
     ROOT,
     Helm,
@@ -23,6 +25,7 @@ from tests.chart.helm import (
     container,
     one,
     pod_template,
+    workload,
 )
 from tests.real.programs import program
 
@@ -184,7 +187,7 @@ def test_a_parent_chart_may_switch_it_off(helm: Helm, tmp_path: Path) -> None:
     child = {"enabled": True, "credentials": {"existingSecret": "s"}, "account": {"buckets": ["b"]}}
     (parent / "Chart.yaml").write_text(json.dumps(about))
     (parent / "values.yaml").write_text(json.dumps({"global": {"a": 1}, name: child}))
-    assert one(helm.render(chart=parent), "StatefulSet")
+    assert workload(helm.render(chart=parent))
     assert helm.render(f"--set={name}.enabled=false", chart=parent) == []
 
 
@@ -197,15 +200,169 @@ def test_no_ports_are_not_all_ports(helm: Helm, closed: str) -> None:
     assert all(rule["ports"] for rule in policy["spec"]["egress"])
 
 
-def test_long_names_with_dots_are_names(helm: Helm) -> None:
+@pytest.mark.parametrize(
+    "release", [f"flash.{'x' * 45}-1", "123", f"1.{'x' * 30}", f"a{'-' * 51}b"]
+)
+def test_every_release_s_name_makes_names(helm: Helm, release: str) -> None:
     """Whatever Helm takes as a release's name makes names that Kubernetes takes, for pods too."""
-    release = f"flash.{'x' * 45}-1"
-    command = ("template", release, str(CHART), *MINIMAL)
-    names = re.findall(r"^  name: (.+)$", helm.run(*command), re.MULTILINE)
-    assert names
-    assert all(re.fullmatch(r"[a-z][-a-z0-9]{,61}[a-z0-9]", name) for name in names)
-    stateful_set = min(names, key=len)
-    assert len(f"{stateful_set}-{'0' * 10}") <= 63
+    rendered = helm.render(*MINIMAL, "--set=shards=2", release=release)
+    names = {each["metadata"]["name"] for each in rendered}
+    assert all(re.fullmatch(r"[a-z]([-a-z0-9]{,61}[a-z0-9])?", name) for name in names)
+    assert len(f"{workload(rendered)['metadata']['name']}-{'0' * 10}") <= 63
+
+
+ODD = {
+    "account": {"buckets": ["1e3", "true", "null"]},
+    "credentials": {"data": {"token": "0123", "1": "~"}},
+    "web": {"telemetryPath": "/x:"},
+    "image": {"tag": "1e3"},
+    "shards": 1,
+    "configReloadInterval": "0s",
+    "commonLabels": {"a": "1", "b": "true", "c": ""},
+    "podAnnotations": {"a": "0123", "b": "no", "c": "{{ .Release.Name }}", "d": "x: y #"},
+    "priorityClassName": "1",
+    "serviceAccount": {"name": "2"},
+    "env": {"A": True, "B": 3000000, "C": "01", "D": "{{ .Release.Namespace }}"},
+    "serviceMonitor": {"enabled": True, "sampleLimit": 5000000},
+    "rules": {
+        "enabled": True,
+        "settings": {"certificate_expiry_seconds": 2592000},
+        "extraGroups": [{"name": "1", "rules": [{"alert": "true", "expr": "1"}]}],
+    },
+    "extraManifests": [None, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "1"}}],
+}
+
+
+def test_every_text_stays_a_text(helm: Helm, tmp_path: Path) -> None:
+    """What YAML would read as something else is quoted, and large numbers are plain ones."""
+    file = tmp_path / "values.yaml"
+    file.write_text(json.dumps(ODD))
+    rendered = helm.render(f"--values={file}", release="123", namespace="456")
+    for each in rendered:
+        if each["apiVersion"] != OPERATOR:
+            kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+    assert {each["metadata"].get("namespace", "456") for each in rendered} == {"456"}
+    assert base64.b64decode(one(rendered, "Secret")["data"]["token"]) == b"0123"
+    assert one(rendered, "ServiceMonitor")["spec"]["sampleLimit"] == 5000000
+    assert "--web.telemetry-path=/x:" in container(rendered)["args"]
+    texts = {each["name"]: each["value"] for each in container(rendered)["env"]}
+    assert texts == {"A": "true", "B": "3000000", "C": "01", "D": "456"}
+    annotations = pod_template(rendered)["metadata"]["annotations"]
+    assert [annotations[each] for each in "abcd"] == ["0123", "no", "123", "x: y #"]
+    assert "checksum/config" in annotations
+    assert "2592000" in json.dumps(one(rendered, "PrometheusRule"))
+
+
+def test_null_is_the_default_or_nothing(helm: Helm, tmp_path: Path) -> None:
+    """With every value null the chart renders; what can be left out is, as a probe can."""
+    values = dict.fromkeys(yaml.safe_load((CHART / "values.yaml").read_text()))
+    needed = {"account": {"buckets": ["b", "c"]}, "credentials": {"existingSecret": "s"}}
+    inside = {"probes": {"startup": None}, "podLabels": {"a": None}, "extraEnv": [None]}
+    file = tmp_path / "values.yaml"
+    file.write_text(json.dumps(values | needed | inside))
+    rendered = helm.render(f"--values={file}")
+    for each in rendered:
+        kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+    plain = container(helm.render(*MINIMAL))
+    assert container(rendered)["args"] == plain["args"]
+    assert "startupProbe" not in container(rendered)
+    assert not container(rendered).keys() & {"resources", "securityContext", "env"}
+
+
+def test_one_shard_outlives_its_node(helm: Helm) -> None:
+    """One shard is a Deployment that is recreated in a rollout; several are a StatefulSet."""
+    one_shard, several = (helm.render(*MINIMAL, f"--set=shards={each}") for each in (1, 2))
+    deployment, stateful_set = workload(one_shard), workload(several)
+    assert (deployment["kind"], stateful_set["kind"]) == ("Deployment", "StatefulSet")
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert {"--shard.ordinal=0", "--shard.total=1"} <= set(container(one_shard)["args"])
+    assert {"--shard.ordinal=auto", "--shard.total=2"} <= set(container(several)["args"])
+    assert deployment["metadata"]["name"] == stateful_set["metadata"]["name"]
+    assert one(one_shard, "Service") == one(several, "Service")
+
+
+def test_selector_is_the_release_s_for_good(helm: Helm) -> None:
+    """No value changes what selects the pods of an object that stays, which an upgrade cannot."""
+    changed = ("--set=nameOverride=flashback", "--set=commonLabels.a=b", "--set=podLabels.c=d")
+    before = workload(helm.render(*MINIMAL, release="flashback-exporter"))
+    after = workload(helm.render(*MINIMAL, *changed, release="flashback-exporter"))
+    assert before["metadata"]["name"] == after["metadata"]["name"]
+    assert before["spec"]["selector"] == after["spec"]["selector"]
+
+
+OPERATED = ("--set=serviceMonitor.enabled=true,rules.enabled=true,dashboards.enabled=true",)
+
+
+def jobs_and_uids(manifests: list[Manifest]) -> tuple[set[str], set[str]]:
+    """The jobs that are named, and the uids that dashboards have or are linked by."""
+    (endpoint,) = one(manifests, "ServiceMonitor")["spec"]["endpoints"]
+    shown = [
+        text for each in manifests if each["kind"] == "ConfigMap" for text in each["data"].values()
+    ]
+    text = "\n".join((*shown, json.dumps(one(manifests, "PrometheusRule")))).replace("\\", "")
+    jobs = set(re.findall(r'job="([^"]*)"', text)) | {endpoint["relabelings"][0]["replacement"]}
+    return jobs, set(re.findall(r'(?:"uid": "|/d/)([a-z][\w-]*)', text))
+
+
+def test_two_releases_do_not_touch_each_other(helm: Helm) -> None:
+    """Each has objects, a job and dashboards of its own, and rules that look at nothing else."""
+    first = helm.render(*MINIMAL, *OPERATED, release="one")
+    prefix = "--set=dashboards.uidPrefix=flashback-two"
+    second = helm.render(*MINIMAL, *OPERATED, prefix, release="two")
+    (one_job, one_uids), (two_job, two_uids) = jobs_and_uids(first), jobs_and_uids(second)
+    assert (one_job, two_job) == ({"one-flashback-exporter"}, {"two-flashback-exporter"})
+    assert one_uids == {f"flashback-{each.stem.removeprefix('flashback-')}" for each in DASHBOARDS}
+    assert two_uids == {
+        f"flashback-two-{each.stem.removeprefix('flashback-')}" for each in DASHBOARDS
+    }
+    assert not places_of(first) & places_of(second)
+
+
+def test_two_releases_of_a_name_may_share_the_operator_s_namespace(helm: Helm) -> None:
+    """Objects that are made elsewhere are called after their release's namespace, too."""
+    there = ("serviceMonitor.namespace", "rules.namespace", "dashboards.namespace")
+    elsewhere = "--set=" + ",".join(f"{each}=monitoring" for each in there)
+    first, second = (
+        places_of(helm.render(*MINIMAL, *OPERATED, elsewhere, namespace=each)) for each in "ab"
+    )
+    assert {namespace for _, namespace, _ in first} == {"a", "monitoring"}
+    assert not first & second
+
+
+def places_of(manifests: list[Manifest]) -> set[tuple[str, str, str]]:
+    """What makes an object one in a cluster."""
+    metadata = ((each["kind"], each["metadata"]) for each in manifests)
+    return {(kind, each["namespace"], each["name"]) for kind, each in metadata}
+
+
+def test_alerts_take_labels_beside_groups_of_one_s_own(helm: Helm, tmp_path: Path) -> None:
+    """Every alert has the further labels, its own winning; groups of one's own stand at the end."""
+    own = {"alert": "Own", "expr": "up == 0", "labels": {"team": "own"}}
+    values = {
+        "rules": {
+            "enabled": True,
+            "alertLabels": {"team": "storage", "severity": "none"},
+            "extraGroups": [{"name": "own", "rules": [own, {"record": "a:b", "expr": "1"}]}],
+        }
+    }
+    file = tmp_path / "values.yaml"
+    file.write_text(json.dumps(values))
+    groups = one(helm.render(*MINIMAL, f"--values={file}"), "PrometheusRule")["spec"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    alerts = {rule["alert"]: rule["labels"] for rule in rules if "alert" in rule}
+    assert {each["team"] for name, each in alerts.items() if name != "Own"} == {"storage"}
+    assert alerts["Own"] == {"team": "own", "severity": "none"}
+    assert "none" not in {each["severity"] for name, each in alerts.items() if name != "Own"}
+    assert groups[-1]["rules"][1] == {"record": "a:b", "expr": "1"}
+
+
+def test_job_label_s_value_is_the_job(helm: Helm) -> None:
+    """With jobLabel, targets and rules have the job that the Service's label says."""
+    rendered = helm.render(
+        *MINIMAL, *OPERATED, "--set=serviceMonitor.jobLabel=team,service.labels.team=storage"
+    )
+    assert one(rendered, "ServiceMonitor")["spec"]["jobLabel"] == "team"
+    assert jobs_and_uids(rendered)[0] == {"storage"}
 
 
 def test_platform_may_choose_the_user(helm: Helm) -> None:
@@ -243,5 +400,6 @@ def test_notes_tell_how_to_go_on(case: Path) -> None:
     helm = Helm(program("helm"))
     command = ("install", RELEASE, str(CHART), "--dry-run=client", f"--values={case}")
     notes = helm.run(*command).partition("NOTES:\n")[2]
-    assert re.search(r"port-forward pod/\S+-0 \d+\n  https?://127\.0\.0\.1:\d+/", notes)
+    pod = r"(deployment/\S+|pod/\S+-0)"
+    assert re.search(rf"port-forward {pod} \d+\n  https?://127\.0\.0\.1:\d+/", notes)
     assert ("The ServiceMonitor" in notes) != ("dns_sd_configs" in notes)

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cloudcoil.models.prometheus_operator import v1
 
 from tests.chart.helm import (
     CHART,
-    GOLDEN,
+    GO_ERRORS,
     KINDS,
     MINIMAL,
     OPERATOR,
     Helm,
     RefusedError,
+    golden,
     golden_text,
     with_operator,
 )
-from tests.chart.refusals import REFUSALS, VERY_SECRET
+from tests.chart.refusals import (
+    HIDDEN_TEXTS,
+    HIDDEN_URLS,
+    OPEN_TEXTS,
+    OPEN_URLS,
+    REFUSALS,
+    VERY_SECRET,
+    WRONG,
+    WRONG_PLACES,
+    accounts,
+)
 
 MODELS = {"ServiceMonitor": v1.ServiceMonitor, "PrometheusRule": v1.PrometheusRule}
 
@@ -30,8 +44,7 @@ def test_linter_has_nothing_to_say(helm: Helm, case: Path) -> None:
 
 def test_renders_are_the_golden_ones(helm: Helm, case: Path) -> None:
     """What the chart makes of a case is what was reviewed; renew it by `python -m tests.chart`."""
-    golden = (GOLDEN / case.name).read_text()
-    assert golden_text(helm.render(*with_operator(case))) == golden
+    assert golden_text(helm.render(*with_operator(case))) == golden(case).read_text()
 
 
 def test_kubernetes_older_than_the_oldest_is_refused(helm: Helm) -> None:
@@ -80,3 +93,62 @@ def test_what_cannot_work_is_refused(helm: Helm, arguments: list[str], message: 
         helm.render(*arguments)
     assert message in str(refused.value).replace('\\"', '"')
     assert VERY_SECRET not in str(refused.value)
+    assert not any(each in str(refused.value) for each in GO_ERRORS)
+
+
+def problems(helm: Helm, values: dict[str, Any], folder: Path) -> dict[str, str]:
+    """What the chart says of values, by the place that it names."""
+    file = folder / "values.yaml"
+    file.write_text(json.dumps(values))
+    with pytest.raises(RefusedError) as refused:
+        helm.render(f"--values={file}")
+    assert VERY_SECRET not in str(refused.value)
+    return dict(re.findall(r"^- ([\w.\[\]]+): (.+)", str(refused.value), re.MULTILINE))
+
+
+def test_everything_that_is_wrong_is_said_at_once(helm: Helm, tmp_path: Path) -> None:
+    """One run names every problem with its place and what to write, and nothing else."""
+    found = problems(helm, WRONG, tmp_path)
+    assert sorted(found) == sorted(WRONG_PLACES)
+    assert [place for place, text in WRONG_PLACES.items() if text not in found[place]] == []
+
+
+def test_secret_is_refused_in_every_form(helm: Helm, tmp_path: Path) -> None:
+    """Whatever of a secret a ConfigMap would show is refused, and variables are not."""
+    given = {
+        "authorization.credentials": OPEN_TEXTS + HIDDEN_TEXTS,
+        "login.password": OPEN_TEXTS + HIDDEN_TEXTS,
+        "proxy_url": OPEN_URLS + HIDDEN_URLS,
+        "base_url": OPEN_URLS,
+    }
+    forms = [(key, text) for key, texts in given.items() for text in texts]
+    shown = {
+        f"config.accounts[{index}].{key}"
+        for index, (key, text) in enumerate(forms)
+        if text in OPEN_TEXTS + OPEN_URLS
+    }
+    values = {"config": {"accounts": [account(*form) for form in forms]}}
+    found = problems(helm, values, tmp_path)
+    assert found.keys() == shown
+    assert all("would lie open in a ConfigMap" in text for text in found.values())
+
+
+def account(key: str, text: str) -> dict[str, Any]:
+    """An account with one text that might be a secret."""
+    place, _, name = key.rpartition(".")
+    plain: dict[str, Any] = {"name": "a", "discovery": {}}
+    if place == "login":
+        return plain | {"login": {"email": "ops@example.com", name: text}}
+    authorization = {"authorization": {"credentials": "${T}"}}
+    return plain | (authorization | {key: text} if not place else {place: {name: text}})
+
+
+def test_wrong_key_is_named_where_it_is(helm: Helm) -> None:
+    """What the schema says of keys has their own place, of whichever version of Helm."""
+    labels = {"id": "b", "labels": {"job": "a", "no label": "b"}}
+    with pytest.raises(RefusedError) as refused:
+        helm.render(accounts(authorization={"credentials": "${T}"}, buckets=[labels]))
+    text = str(refused.value).replace("/", ".")
+    assert "accounts.0.buckets.0.labels" in text
+    assert all(name in text for name in ("job", "no label"))
+    assert "dashboards" not in text.partition("specifications")[2]
