@@ -1,0 +1,118 @@
+"""The chart over values made up by chance: it renders, or says what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped] # it has no types
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.chart.helm import CASES, CHART, GO_ERRORS, KINDS, OPERATOR, Helm, RefusedError
+from tests.chart.values_table import documented
+from tests.real.programs import program
+
+ABOUT_VALUES = ("the values cannot be used", "values don't meet the specifications")
+(EVERYTHING,) = (
+    yaml.safe_load(each.read_text()) for each in CASES if each.name == "everything-values.yaml"
+)
+PATHS = [each.path for each in documented((CHART / "values.yaml").read_text())]
+OTHERS = re.compile(
+    r"extra|config(\.|Sources)|initContainers|tolerations|affinity|topology|dnsConfig|hostAliases|"
+    r"rategy|ecurityContext|resources|networkPolicy|httpRoute|ingress|elabelings|tlsConfig|basicAuth"
+)
+"""What is handed on to Kubernetes, the operator or the exporter as it is: theirs to judge."""
+
+ODD_TEXTS = (
+    "",
+    "0",
+    "0123",
+    "true",
+    "null",
+    "~",
+    "1e3",
+    "a b",
+    "x:",
+    "- a",
+    "#",
+    "'",
+    '"',
+    "é",
+    "%",
+)
+TEXTS = st.sampled_from((*ODD_TEXTS, "{{ .Release.Name }}", "${X}", "$1", "30s", "a-b", "/m"))
+SCALARS = st.none() | st.booleans() | st.integers(-1, 5_000_000) | TEXTS | st.text(max_size=5)
+ODD = (
+    SCALARS
+    | st.lists(SCALARS, max_size=2)
+    | st.dictionaries(st.sampled_from(("a", "b/c", "1", "a b", "app.kubernetes.io/name")), SCALARS)
+)
+
+
+def usual(path: str) -> Any:  # noqa: ANN401 - any value
+    """What a case has there; null where none has."""
+    found: Any = EVERYTHING
+    for step in path.split("."):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found
+
+
+@st.composite
+def values(draw: st.DrawFn) -> dict[str, Any]:
+    """The least that the chart needs, and some values that are usual, null or odd."""
+    found: dict[str, Any] = {
+        "credentials": {"existingSecret": "s"},
+        "account": {"buckets": ["b"]},
+    }
+    for path in draw(st.lists(st.sampled_from(PATHS), max_size=6, unique=True)):
+        *above, name = path.split(".")
+        place = found
+        for step in above:
+            place = place.setdefault(step, {})
+        plain = st.sampled_from((None, usual(path)))
+        place[name] = draw(plain if OTHERS.search(path) else plain | ODD)
+    return found
+
+
+def label_values(manifest: dict[str, Any]) -> list[object]:
+    """What an object and its pods are labelled with."""
+    pods = manifest.get("spec", {}).get("template", {}).get("metadata", {})
+    return [*manifest["metadata"].get("labels", {}).values(), *pods.get("labels", {}).values()]
+
+
+def check(manifest: dict[str, Any]) -> None:
+    """Kubernetes would take the object."""
+    if manifest["apiVersion"] != OPERATOR and manifest["kind"] != "HTTPRoute":
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", manifest["metadata"]["name"])
+    for each in label_values(manifest):
+        assert re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?", str(each))
+
+
+@settings(max_examples=settings().max_examples // 2)  # each is a process
+@given(
+    values=values(),
+    release=st.sampled_from(("metrics", "123", "true", "a.b")),
+    operator=st.booleans(),
+)
+def test_values_render_or_are_refused_in_our_words(
+    values: dict[str, Any], release: str, *, operator: bool
+) -> None:
+    """Whatever the values are, the objects are Kubernetes' or the answer is about the values."""
+    helm = Helm(program("helm"))
+    known = [f"--api-versions={kind}" for kind in KINDS] if operator else []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "values.yaml"
+        file.write_text(yaml.safe_dump(values))
+        try:
+            rendered, said = helm.render(f"--values={file}", *known, release=release), ""
+        except RefusedError as refused:
+            rendered, said = [], str(refused)
+    assert rendered or any(each in said for each in ABOUT_VALUES), said
+    assert not any(each in said for each in GO_ERRORS), said
+    for manifest in rendered:
+        check(manifest)
