@@ -167,6 +167,8 @@ class Output:
 
     def _clear(self) -> None:
         """Remove what an earlier run left half done, since it was killed."""
+        if self.scratch.is_symlink():  # Python versions differ in what they say of it
+            raise OutputError(f"{self.scratch}: it is a symbolic link: remove it")
         if self.scratch.exists():
             shutil.rmtree(self.scratch)
 
