@@ -60,7 +60,7 @@ class Desk:
             patched.setattr(sys, "argv", ["flashback-exporter", *words])
             patched.setattr(sys, "stderr", sys.stderr)  # a command puts its log in front of it
             try:
-                code = cli.main()
+                code = cli.run_command()
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else 1
             if isinstance(sys.stderr, BackgroundStream):

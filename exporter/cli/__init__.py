@@ -1,22 +1,31 @@
 """The entry of the program: from arguments to a command, from what happens to an exit code.
 
-Exit codes: 0 a clean stop, 1 a bad configuration, no address to listen on, or a bug, 2 usage,
-3 some buckets or days failed; a second signal 128 + its number. Signals are kept from the first
+Exit codes: 0 a clean stop, 1 a bad configuration, no address to listen on, a write that failed, or
+a bug, 2 usage, 3 some buckets or days failed, 141 the reader of standard output has gone; a signal
+that ends a short command, and a second one, 128 + its number. Signals are kept from the first
 moment of the process until a command acts on them: the interpreter's own handler, in C, writes each
 to a pipe, whatever Python code is doing. So this imports next to nothing.
 """
 
 from __future__ import annotations
 
+import atexit
+import io
 import os
 import signal
 import sys
 from functools import cache
 from importlib import import_module
 from types import FrameType
+from typing import NoReturn
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 NAMES = ("run", "check", "once", "backfill", "demo", "simulate")
+
+BAD_START = 1
+"""Exit code for a bad configuration, an address that cannot be listened on, or a failed write."""
+
+READER_GONE = 128 + signal.SIGPIPE
 
 _KEPT_SIGNALS = {
     "run": (signal.SIGHUP, *STOP_SIGNALS),
@@ -26,21 +35,82 @@ _KEPT_SIGNALS = {
 """What a command acts on as soon as it can, however early it comes."""
 
 
-def main() -> int:
+def main() -> NoReturn:
+    """Run the command that the arguments name, and end the process with its exit code."""
+    code = run_command()
+    atexit._run_exitfuncs()  # noqa: SLF001 - the log is written to its end, as at any other exit
+    # The interpreter's own end would abort the process if bcrypt were still at work in a thread.
+    os._exit(code)
+
+
+def run_command() -> int:
     """Run the command that the arguments name, `run` where they name none; the exit code."""
+    _prepare_streams()  # before any other file is opened
     words = sys.argv[1:]
     name = words.pop(0) if words and words[0] in NAMES else "run"
     if name in _KEPT_SIGNALS:
         catch(*_KEPT_SIGNALS[name])
+    else:
+        for signum in STOP_SIGNALS:  # not left to the system: process 1 of a container ignores them
+            signal.signal(signum, _end)
     try:
         # Imported only now: it takes most of a second, in which signals are to be kept already.
         parse = import_module("exporter.cli.commands").parse
         values = parse(name, words, os.environ)
         module = import_module(f"exporter.cli.{name}")
         code: int = getattr(module, name)(values, os.environ)
-    except KeyboardInterrupt:  # where no handler turns Ctrl-C into a clean stop
-        return 128 + signal.SIGINT
+    except SystemExit as end:  # a usage error, -h, --version, a write that failed
+        return end.code if isinstance(end.code, int) else 0
     return code
+
+
+def _prepare_streams() -> None:
+    """Let names in any encoding be printed, and no other file take a closed stream's number."""
+    if sys.stdout is None:
+        sys.stdout = _stand_in(1, os.O_RDONLY)  # a write to it fails, as it should
+    if sys.stderr is None:
+        sys.stderr = _stand_in(2, os.O_WRONLY)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _stand_in(number: int, flags: int) -> io.TextIOWrapper:
+    _to_nowhere(number, flags)
+    return open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def _to_nowhere(number: int, flags: int = os.O_WRONLY) -> None:
+    device = os.open(os.devnull, flags)
+    if device != number:
+        os.dup2(device, number)
+        os.close(device)
+
+
+def write_out(output: str | bytes) -> None:
+    """Write to standard output at once. Where that fails, it ends the program by SystemExit."""
+    try:
+        if isinstance(output, bytes):
+            sys.stdout.buffer.write(output)
+        else:
+            sys.stdout.write(output)
+        sys.stdout.flush()
+    except OSError as error:
+        _to_nowhere(sys.stdout.fileno())  # what is left in its buffer is not to fail again
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(READER_GONE) from error
+        write_error(
+            f"cannot write to standard output ({error.strerror}): make room, or name a file"
+        )
+        raise SystemExit(BAD_START) from error
+
+
+def write_error(text: str) -> None:
+    """Tell a person on standard error. Where nobody can be told, the exit code says enough."""
+    try:
+        sys.stderr.write(text.removesuffix("\n") + "\n")
+        sys.stderr.flush()
+    except OSError:
+        _to_nowhere(sys.stderr.fileno())
 
 
 def catch(*signums: signal.Signals) -> int:
@@ -67,3 +137,8 @@ def _caught(signum: int, _frame: FrameType | None) -> None:
     """Nothing, as a thread reads the pipe; but while the interpreter ends, threads do not run."""
     if sys.is_finalizing():
         os._exit(128 + signum)
+
+
+def _end(signum: int, _frame: FrameType | None) -> None:
+    """End a command that has nothing to clean up, without a traceback of wherever it was."""
+    os._exit(128 + signum)

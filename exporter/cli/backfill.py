@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from exporter.backfill import (
     UnknownBucketsError,
     first_moment_to_ask,
 )
-from exporter.cli import flags
+from exporter.cli import flags, write_error, write_out
 from exporter.cli.flags import Values
 from exporter.cli.process import (
     SOME_FAILED,
@@ -67,11 +66,11 @@ def _done(config: Config, order: BackfillOptions, clock: Clock, log: BackgroundS
     except (ConfigError, OutputError) as error:
         return print_error(error)
     for line in work.failures.lines():
-        print(f"failed: {printable(line)}", file=sys.stderr)  # noqa: T201 - the command's output
+        write_error(f"failed: {printable(line)}")
     log.drain()  # not bounded in time, as it is more than a log
     failed = f", failed: {work.failures.count}" if work.failures.count else ""
     ended = "" if work.is_finished else ", stopped before the end: run it again to go on"
-    print(f"{order.output}: files written: {work.files}{failed}{ended}")  # noqa: T201 - the command's output
+    write_out(f"{order.output}: files written: {work.files}{failed}{ended}\n")
     return SOME_FAILED if failed or ended else 0
 
 

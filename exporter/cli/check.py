@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -11,12 +10,11 @@ from itertools import chain
 from pathlib import Path
 
 from exporter.blocking import SECRET_LIMIT, read_file
-from exporter.cli import flags
+from exporter.cli import BAD_START, flags, write_error, write_out
 from exporter.cli.commands import COMMANDS, LIVE
 from exporter.cli.flags import ENVIRONMENT_PREFIX, Values
 from exporter.cli.load_estimate import LoadEstimate, load_estimate, shortages
 from exporter.cli.process import (
-    BAD_START,
     LOG_SECONDS,
     print_error,
     read_or_give_up,
@@ -60,7 +58,7 @@ def _check_web_config(file: Path) -> int:
         read_or_give_up(read)
     except (ConfigError, WebConfigError) as error:
         return print_error(error)
-    print(f"{file}: good")  # noqa: T201 - the command's output
+    write_out(f"{file}: good\n")
     return 0
 
 
@@ -79,8 +77,8 @@ def _check_config(values: Values, environ: Mapping[str, str]) -> int:
         *useless_variables(environ, _variables()),
     )
     for warning in warnings:
-        print(f"warning: {printable(str(warning))}", file=sys.stderr)  # noqa: T201 - the command's output
-    print(f"{file}: good\n{_load_text(mine, load_estimate(mine), shard)}")  # noqa: T201 - the command's output
+        write_error(f"warning: {printable(str(warning))}")
+    write_out(f"{file}: good\n{_load_text(mine, load_estimate(mine), shard)}\n")
     if not values[LIVE.name]:
         return 0
     from exporter.cli.check_live import live_verdicts, verdict_table
@@ -88,7 +86,7 @@ def _check_config(values: Values, environ: Mapping[str, str]) -> int:
     log = start_log("error", "logfmt")
     found = live_verdicts(config, shard)
     log.drain(LOG_SECONDS)  # a bar on the same terminal, and what was logged, come first
-    print(f"live:\n{verdict_table(found)}")  # noqa: T201 - the command's output
+    write_out(f"live:\n{verdict_table(found)}\n")
     return 0 if all(each.is_good for each in found) else BAD_START
 
 

@@ -12,7 +12,7 @@ from random import Random
 
 from exporter import simulator
 from exporter.app import Options, run_app
-from exporter.cli import flags
+from exporter.cli import flags, write_out
 from exporter.cli.commands import DEMO_ADDRESS
 from exporter.cli.flags import Values
 from exporter.cli.process import print_error, start_log, until_signalled
@@ -107,7 +107,7 @@ def _announce(api: str, urls: Sequence[str], telemetry_path: str) -> None:
     lines += [f"Metrics:        {base}{telemetry_path}" for base in bases]
     lines += [f"Simulated API:  {api} (log in as {USER.email}, password {USER.password})"]
     lines += ["Stop with Ctrl-C."]
-    print("\n".join(lines), flush=True)  # noqa: T201 - for the person who looks
+    write_out("\n".join(lines) + "\n")
 
 
 def _base_url(scheme: str, address: ListenAddress) -> str:

@@ -9,17 +9,21 @@ from __future__ import annotations
 import argparse
 import math
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from exporter.cli import write_error, write_out
 from exporter.logs import FORMATS, LEVELS
 from exporter.polling.sharding import Shard, pod_ordinal
 from exporter.version import DISTRIBUTION
 
 if TYPE_CHECKING:  # heavy, and needed only where a command runs
+    from _typeshed import SupportsWrite
+
     from exporter.simulator import InjectedFault
     from exporter.web.server import ListenAddress
 
@@ -304,6 +308,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see -h)\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if message:
+            (write_out if file is sys.stdout else write_error)(message)
 
 
 def parser(command: str, description: str) -> argparse.ArgumentParser:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from random import Random
 
 from exporter.app import poll_once
-from exporter.cli import flags
+from exporter.cli import flags, write_out
 from exporter.cli.flags import Values
 from exporter.cli.process import SOME_FAILED, print_error, read_or_give_up, start_log
 from exporter.clock import SystemClock
@@ -35,7 +34,7 @@ def once(values: Values, environ: Mapping[str, str]) -> int:
         )
     )
     for chunk in exporter.exposition(openmetrics=False):
-        sys.stdout.buffer.write(chunk)
+        write_out(chunk)
     return 0 if _has_all(exporter) else SOME_FAILED
 
 

@@ -12,13 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from threading import Thread
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from exporter.cli import STOP_SIGNALS, catch
+from exporter.cli import BAD_START, STOP_SIGNALS, catch, write_error
 from exporter.clock import SystemClock
 from exporter.logs import BackgroundStream, configure
 from exporter.model import printable
@@ -33,9 +32,6 @@ library, must not keep the process alive for longer than supervisors wait."""
 LOG_SECONDS = 1.0
 """How long the end of the process waits for whoever reads the log."""
 
-BAD_START = 1
-"""Exit code for a bad configuration or an address that cannot be listened on."""
-
 SOME_FAILED = 3
 """Exit code for a command that did what it could, though some buckets failed."""
 
@@ -47,16 +43,11 @@ def start_log(level: str, log_format: str) -> BackgroundStream:
 
     When the process ends, what has not been written yet has `LOG_SECONDS` to get out.
     """
-    stream = BackgroundStream(_standard_error())
+    stream = BackgroundStream(sys.stderr)
     sys.stderr = stream
     atexit.register(stream.drain, LOG_SECONDS)
     configure(level, log_format, stream)
     return stream
-
-
-def _standard_error() -> TextIO:
-    """The stream of that name; where it is closed, one that takes everything."""
-    return sys.stderr or Path(os.devnull).open("w", encoding="utf-8")
 
 
 async def until_signalled(
@@ -145,6 +136,5 @@ def raise_file_limit() -> None:
 
 def print_error(error: Exception) -> int:
     """Tell a person what to do something about; the exit code."""
-    text = "\n".join(map(printable, str(error).split("\n")))
-    print(text, file=sys.stderr)  # noqa: T201 - for the person who started the program
+    write_error("\n".join(map(printable, str(error).split("\n"))))
     return BAD_START

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from exporter import simulator
-from exporter.cli import flags
+from exporter.cli import flags, write_out
 from exporter.cli.commands import API_ADDRESS
 from exporter.cli.flags import Values
 from exporter.cli.process import print_error, start_log, until_signalled
@@ -46,7 +46,7 @@ def simulated(
 async def _serve(api: simulator.Simulator, address: ListenAddress) -> None:
     try:
         async with serve(api, address.host, address.port) as url:
-            print(f"Simulated API:  {url}\nStop with Ctrl-C.", flush=True)  # noqa: T201 - for people
+            write_out(f"Simulated API:  {url}\nStop with Ctrl-C.\n")
             await asyncio.Event().wait()
     except OSError as error:
         raise cannot_listen(address, error, flag=API_ADDRESS.name) from error

@@ -326,8 +326,8 @@ def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:
 
 MEASURED = """
 import resource, sys
-from exporter.cli import main
-code = main()
+from exporter.cli import run_command
+code = run_command()
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 sys.exit(code)
 """

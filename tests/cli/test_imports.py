@@ -14,9 +14,9 @@ from tests.harness.documents import ROOT
 SCRIPT = """\
 import sys
 sys.argv = ["flashback-exporter", *{arguments}]
-from exporter.cli import main
+from exporter.cli import run_command
 try:
-    main()
+    run_command()
 except SystemExit:
     pass
 print(*sys.modules, file=sys.stderr)

@@ -202,6 +202,62 @@ def test_stop_before_it_is_ready_is_a_clean_stop(
         assert "Traceback" not in process.stderr.read()
 
 
+COMMANDS = ["once", "check", "backfill"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("module", ["exporter.cli.commands", "exporter.cli.{command}", "yaml"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_signal_ends_a_command_that_is_being_loaded(
+    config: Path, command: str, module: str, signum: signal.Signals
+) -> None:
+    """A short command has nothing to clean up: it ends at once and quietly, imports included."""
+    program = at_import(module.format(command=command), signum)
+    days = ["--from=2024-01-01", "--to=2024-01-01", f"--output={config.parent}"]
+    arguments = [command, f"--config.file={config}", *(days if command == "backfill" else [])]
+    with started(*arguments, program=program) as process:
+        out, errors = process.communicate(timeout=TIMEOUTS)
+        assert (process.returncode, out, errors) == (128 + signum, "", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_signal_ends_a_command_that_is_process_1(config: Path, command: str) -> None:
+    """As the first process of a container a short command ends by SIGTERM, too."""
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0:
+        pytest.skip("a process of number 1 needs unshare and root")
+    program = (unshare, "--pid", "--fork", *at_import("yaml", signal.SIGTERM))
+    days = ["--from=2024-01-01", "--to=2024-01-01", f"--output={config.parent}"]
+    arguments = [command, f"--config.file={config}", *(days if command == "backfill" else [])]
+    with started(*arguments, program=program) as process:
+        assert process.wait(TIMEOUTS) == 128 + signal.SIGTERM
+
+
+BCRYPT_IN_A_THREAD = """
+import atexit, os, signal, threading
+import bcrypt
+import exporter.cli.run
+from exporter.cli import main
+def hash():
+    started.set()
+    while True:
+        bcrypt.hashpw(b"x", bcrypt.gensalt(10))
+started = threading.Event()
+threading.Thread(target=hash, daemon=True).start()
+started.wait()
+main()
+"""
+
+
+def test_hash_that_is_being_checked_does_not_abort_the_stop(config: Path) -> None:
+    """While bcrypt is at work in a thread, a stop ends with 0 all the same."""
+    program = (sys.executable, "-c", BCRYPT_IN_A_THREAD)
+    with started(f"--config.file={config}", ANY_PORT, program=program) as process:
+        listening(process)
+        process.terminate()
+        assert process.wait(TIMEOUTS) == 0
+
+
 def test_hangup_ends_a_demo() -> None:
     """What has nothing to reload does what a closed terminal asks for."""
     with started("demo", ANY_PORT) as process:

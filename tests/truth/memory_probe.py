@@ -46,4 +46,4 @@ if __name__ == "__main__":
     threading.Thread(
         target=write_memory, args=(memory_file, threading.Event()), daemon=True
     ).start()
-    sys.exit(main())
+    main()
