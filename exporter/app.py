@@ -117,6 +117,7 @@ async def run_app(
     if security is not None:
         security.protect(app)
     tls = None if security is None else security.tls
+    _log_start(config)
     async with serve(app, options.listen_addresses, tls) as addresses:
         for address in addresses:
             _log.info("listening", address=str(address), tls=tls is not None)
@@ -138,6 +139,18 @@ async def run_app(
             finally:
                 for task in background:
                     task.cancel()
+
+
+def _log_start(config: Config) -> None:
+    _log.info(
+        "starting",
+        version=VERSION,
+        revision=revision(),
+        config_file=str(next(iter(config.sources.config), "built in")),
+        accounts=len(config.accounts),
+        buckets=len(config.buckets()),
+        discovering=sum(account.discovery is not None for account in config.accounts),
+    )
 
 
 async def _security(options: Options) -> Security | None:
@@ -164,16 +177,16 @@ async def poll_once(
     clock: Clock,
     chance: Random,
     *,
-    exporter_metrics: bool = True,
     shard: Shard = WHOLE,
     progress: Callable[[int], None] = lambda _left: None,
     dropped_lines: Callable[[], int] = lambda: 0,
 ) -> PollManager:
     """An exporter after its first round, at rest; `progress` is told how many polls are left.
 
-    A bucket that was not polled since a 429 paused its account has no newest result.
+    Without the metrics of the process, which ends with this. A bucket that was not polled since a
+    429 paused its account has no newest result.
     """
-    self_metrics = _self_metrics(dropped_lines, runtime_metrics=exporter_metrics)
+    self_metrics = _self_metrics(dropped_lines, runtime_metrics=False)
     manager = PollManager(
         config,
         self_metrics,

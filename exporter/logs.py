@@ -37,6 +37,7 @@ def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) ->
     """Send every event of `level` and above to `stream`, the libraries' too."""
     shared: list[Callable[..., Any]] = [
         structlog.processors.add_log_level,
+        _level_as_prometheus_writes_it,
         structlog.processors.TimeStamper(fmt="iso", key="ts"),
     ]
     structlog.configure(
@@ -68,6 +69,14 @@ def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) ->
     # One line per request is repetition, not an event.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _level_as_prometheus_writes_it(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    if event["level"] == "warning":
+        event["level"] = "warn"
+    return event
 
 
 def _bound_values(

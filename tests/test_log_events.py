@@ -62,7 +62,12 @@ def _event(call: ast.Call, function: ast.AST) -> LogEvent:
     fields: set[str] = set()
     for keyword in call.keywords:
         fields |= {keyword.arg} if keyword.arg else _keys(keyword.value, function)
-    return LogEvent(str(name.value), call.func.attr, frozenset(fields))
+    return LogEvent(str(name.value), _written(call.func.attr), frozenset(fields))
+
+
+def _written(level: str) -> str:
+    """The level as lines have it, which is as Prometheus writes it."""
+    return "warn" if level == "warning" else level
 
 
 def _keys(spread: ast.expr, function: ast.AST) -> set[str]:

@@ -33,7 +33,7 @@ def test_logfmt_is_one_line_per_event() -> None:
     first, second = lines("info", "logfmt")
     assert first.startswith("ts=20")
     assert first.endswith('Z level=info event=started name="a \\"b\\"\\nc" count=3')
-    assert 'level=warning event="careful: hot"' in second
+    assert 'level=warn event="careful: hot"' in second
 
 
 def test_json_is_one_object_per_event() -> None:
@@ -41,7 +41,7 @@ def test_json_is_one_object_per_event() -> None:
     first, second = (json.loads(line) for line in lines("info", "json"))
     assert first["event"] == "started"
     assert first["name"] == 'a "b"\nc'
-    assert second["level"] == "warning"
+    assert second["level"] == "warn"
 
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 3), ("info", 2), ("warn", 1), ("error", 0)])

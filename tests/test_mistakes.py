@@ -157,6 +157,10 @@ FLAGS = {
     ("run", "--log.level=warning"): "--log.level: invalid choice: 'warning'",
     ("run", "--shard.ordinal=3", "--shard.total=3"): "ordinals run from 0 to 2",
     ("run", "--shard.ordinal=auto"): "the host name 'laptop' does not end in an ordinal",
+    ("chek",): "unrecognized arguments: chek: did you mean check?",
+    ("run", "--config.fil=x"): "--config.fil=x: did you mean --config.file?",
+    ("once", "--log.levle=x"): "--log.levle=x: did you mean --log.level?",
+    ("nothing",): "unrecognized arguments: nothing (see -h)",
     ("run", "check"): "unrecognized arguments: check",
     ("backfill", "--from=2024-01-01"): "--to is needed",
     ("backfill", "--from=01.01.2024"): "'01.01.2024' is not a day such as 2024-01-15",
@@ -272,7 +276,10 @@ def test_load_of_an_account_whose_buckets_are_found(desk: Desk) -> None:
     """Where nothing is listed, `check` says that it cannot know yet, not a number of no meaning."""
     desk.write("config.yaml", CONFIG.replace("buckets: [b1]", "discovery: {}"))
     _, told, _ = desk.said("check")
-    assert "  time for an answer   known once buckets are found: none is listed\n" in told
+    assert (
+        "  buckets              0 listed; what is discovered comes on top, here and below\n" in told
+    )
+    assert "  answers              known once buckets are found: none is listed\n" in told
     assert "inf" not in told
 
 
@@ -399,7 +406,7 @@ def test_filters_that_let_nothing_through(desk: Desk) -> None:
         desk.write("config.yaml", text.replace("buckets: [b1]", "discovery: {include: [media-*]}"))
         code, told, _ = desk.said("check", "--live")
     assert code == 0
-    assert "0 polled of 2: include and exclude are for whole names, as in media-.*" in told
+    assert "2 found, 0 polled: include and exclude are for whole names, as in media-.*" in told
 
 
 def test_user_without_buckets(desk: Desk) -> None:
@@ -408,4 +415,4 @@ def test_user_without_buckets(desk: Desk) -> None:
         text = CONFIG.replace("http://127.0.0.1:9", url)
         desk.write("config.yaml", text.replace("buckets: [b1]", "discovery: {}"))
         _, told, _ = desk.said("check", "--live")
-    assert "0 polled: the API lists none for this user" in told
+    assert "0 found, 0 polled: the API lists none for this user" in told

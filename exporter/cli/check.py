@@ -110,13 +110,13 @@ def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
     rows = (
         ("shard", f"{shard.ordinal} of {shard.total}; limits are of each process"),
         ("accounts", f"{len(config.accounts)}"),
-        ("buckets", f"{asked.buckets}"),
+        ("buckets", _buckets_text(config, asked)),
         (
             "requests per second",
             f"{asked.requests_per_second:.2f} of {limits.max_requests_per_second:g} allowed",
         ),
         (
-            "time for an answer",
+            "answers",
             _answer_time_text(asked, limits.max_concurrent_requests),
         ),
         ("series", f"about {asked.series}, with 6 nodes a bucket"),
@@ -126,10 +126,16 @@ def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
     return "\n".join(f"  {name:<20} {text}" for name, text in rows)
 
 
+def _buckets_text(config: Config, asked: LoadEstimate) -> str:
+    if all(account.discovery is None for account in config.accounts):
+        return f"{asked.buckets}"
+    return f"{asked.buckets} listed; what is discovered comes on top, here and below"
+
+
 def _answer_time_text(asked: LoadEstimate, at_once: int) -> str:
     if math.isinf(asked.answer_time):
         return "known once buckets are found: none is listed"
-    return f"{asked.answer_time:.2f}s on average with {at_once} at once"
+    return f"the API may take up to {asked.answer_time:.2f}s on average, {at_once} at once"
 
 
 def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:

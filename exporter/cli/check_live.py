@@ -108,9 +108,9 @@ def _bucket_verdict(entry: Target) -> Verdict:
 
 def _found_text(account: Account, discovery_state: DiscoveryState) -> str:
     found, taken = len(discovery_state.found), len(filtered(account, discovery_state))
-    text = f"{taken} polled"
+    text = f"{found} found, {taken} polled"
     if found and not taken:
-        text += f" of {found}: include and exclude are for whole names, as in media-.*"
+        text += ": include and exclude are for whole names, as in media-.*"
     elif not found:
         text += ": the API lists none for this user"
     return text

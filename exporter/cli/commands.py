@@ -62,12 +62,12 @@ Exit code 1 if there is any problem.
     ),
     "once": Command(
         """\
-Polls every bucket once and prints the exposition to standard output.
+Polls every bucket once and prints the exposition to standard output,
+without process_* and python_*, which would speak of a process that has ended.
 Exit code 0 if all buckets answered, 3 if some failed.
 """,
         (
             flags.CONFIG_FILE,
-            flags.DISABLE_EXPORTER_METRICS,
             *flags.SHARD_FLAGS,
             *flags.LOG_FLAGS,
         ),

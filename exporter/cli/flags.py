@@ -13,10 +13,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from exporter.cli import write_error, write_out
+from exporter.cli import NAMES, write_error, write_out
 from exporter.logs import FORMATS, LEVELS
 from exporter.polling.sharding import Shard, pod_ordinal
 from exporter.version import DISTRIBUTION
@@ -347,4 +348,16 @@ def parse(
                 variables[flag.name] = flag.value(environ[flag.variable])
             except ValueError as error:
                 parser.error(f"environment variable {flag.variable}: {error}")
-    return Values(variables, vars(parser.parse_args(arguments)), flags, parser)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        message = f"unrecognized arguments: {' '.join(unknown)}"
+        parser.error(message + _intended(unknown[0], flags))
+    return Values(variables, vars(given), flags, parser)
+
+
+def _intended(word: str, flags: Sequence[Flag]) -> str:
+    """A question for the flag or the command that a word is almost the name of."""
+    name = word.partition("=")[0]
+    known = [f"--{flag.name}" for flag in flags] if name.startswith("-") else NAMES
+    close = [] if name in known else get_close_matches(name, known, 1, 0.75)
+    return f": did you mean {close[0]}?" if close else ""

@@ -29,7 +29,6 @@ def once(values: Values, environ: Mapping[str, str]) -> int:
             SystemClock(),
             Random(),  # noqa: S311 - jitter, no secret
             shard=shard,
-            exporter_metrics=not values[flags.DISABLE_EXPORTER_METRICS.name],
             dropped_lines=log.dropped_lines,
         )
     )

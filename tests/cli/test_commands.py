@@ -177,6 +177,15 @@ def test_signal_stops_in_the_middle_of_a_reload(config: Path) -> None:
         assert process.wait(TIMEOUTS) == 0
 
 
+def test_log_begins_with_what_runs(config: Path) -> None:
+    """The first line says which version polls what, and by which file."""
+    with started(f"--config.file={config}", ANY_PORT) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+    assert re.search(r" level=info event=starting version=\d+\.\d+\.\d+ revision=\w+ ", first)
+    assert first.endswith(f" config_file={config} accounts=1 buckets=1 discovering=0\n")
+
+
 def test_hangup_reloads(config: Path) -> None:
     """SIGHUP loads the file anew."""
     with started(f"--config.file={config}", ANY_PORT) as process:
@@ -397,13 +406,14 @@ def test_once_prints_the_exposition(config: Path) -> None:
     """Every bucket is polled once; the page is the whole output, and the code 0."""
     with started("simulate", "--address=127.0.0.1:0", "--start=12:00") as simulator:
         config.write_text(CONFIG.format(api=line_with(simulator.stdout, r"API: +(\S+)")))
-        ended = finished("once", f"--config.file={config}", "--web.disable-exporter-metrics")
+        ended = finished("once", f"--config.file={config}")
     assert ended.returncode == 0
     page = Scrape(ended.stdout)
     assert page.value("flashback_bucket_up", bucket_id="b1") == 1
     assert len(page.all("flashback_node_uptime_ratio")) == 6
     assert page.value("flashback_api_requests_total", code="200") == 1
     assert not page.has("process_open_fds")
+    assert not page.has("python_gc_objects_collected_total")
 
 
 @pytest.mark.parametrize("scenario", ["forbidden/share=1/bucket=b1", "429-storm/share=1"])
@@ -462,7 +472,7 @@ def test_check_tells_the_load(config: Path) -> None:
         "  accounts             1\n"
         "  buckets              1\n"
         "  requests per second  0.20 of 20 allowed\n"
-        "  time for an answer   80.00s on average with 16 at once\n"
+        "  answers              the API may take up to 80.00s on average, 16 at once\n"
         "  series               about 72, with 6 nodes a bucket\n"
         "  memory               about 60 MiB\n"
         "  processor            about 1% of a core\n"
@@ -601,7 +611,7 @@ def test_live_check_says_what_is_well(config: Path) -> None:
     assert code == 0
     assert re.fullmatch(
         r"  ok    main: token          accepted, until 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\n"
-        r"  ok    main: discovery      2 polled\n"
+        r"  ok    main: discovery      2 found, 2 polled\n"
         r"  ok    main: good           6 nodes\n"
         r"  ok    main: closed \(shut\)  6 nodes\n",
         verdicts,
