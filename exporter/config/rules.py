@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,6 +25,7 @@ from exporter.config.schema import (
     least_stale_after,
     poll_timeout,
 )
+from exporter.config.schema import keys as known_keys
 from exporter.config.schema_auth import ProxyDocument, TlsDocument
 from exporter.config.settings import environment_proxy
 from exporter.config.sources import Sources
@@ -53,6 +54,28 @@ _NO_PROXY_ALONE = (
     "this means nothing without proxy_url: write that, or remove this "
     "(proxy_from_environment goes by the variable NO_PROXY)"
 )
+_PAIRS = {
+    "authorization": (
+        "credentials",
+        "credentials_file",
+        {1},
+        "write exactly one of credentials and credentials_file",
+    ),
+    "login": (
+        "password",
+        "password_file",
+        {1},
+        "write exactly one of password and password_file",
+    ),
+    "tls_config": (
+        "cert_file",
+        "key_file",
+        {0, 2},
+        "cert_file and key_file belong together: write both, or neither",
+    ),
+}
+"""Of which two keys of a mapping how many must be there, and what to say otherwise."""
+
 _CREDENTIALS = {"authorization", "login"}
 _LISTS = ("buckets", "bucket_files")
 _SOURCES = {"discovery", *_LISTS}
@@ -69,20 +92,22 @@ def report_broken_rules(
 ) -> None:
     """Report every rule that is broken. Comes after the problems of single values."""
     accounts = tree.children(("accounts",))
-    defaults = _sound(GlobalDocument, tree.root.child("global"))
+    defaults = _sound_part(GlobalDocument, tree.root.child("global"))
     report_repeats(tree, files)
     _report_unknown_status(tree)
     for place, node in accounts:
         _report_choices(tree, place, node)
         _report_tls_files(tree, place, node, directory, sources)
-    if defaults is not None:
-        for key, message in _timing_faults(defaults).items():
-            tree.refuse(("global", key), message)
-        for place, node in accounts:
-            if overrides := _sound(Overrides, node):
-                settings = in_force(defaults, overrides)
-                _report_account(tree, place, settings, overrides)
-                _report_environment(tree, place, node, settings.base_url, environ)
+    for key, message in _timing_faults(defaults.document, defaults.unsound).items():
+        tree.refuse(("global", key), message)
+    for place, node in accounts:
+        overrides = _sound_part(Overrides, node)
+        settings = in_force(defaults.document, overrides.document)
+        replaced = {key for key, value in overrides.document if value is not None}
+        unsound = defaults.unsound - replaced | overrides.unsound
+        _report_account(tree, place, settings, overrides.document, unsound)
+        if "base_url" not in unsound:
+            _report_environment(tree, place, node, settings.base_url, environ)
 
 
 def _report_unknown_status(tree: Tree) -> None:
@@ -106,12 +131,25 @@ def _report_choices(tree: Tree, place: Place, node: YamlNode) -> None:
     empty = {key for key in _LISTS if _is_empty(node.child(key))}
     if (keys - empty | intended).isdisjoint(_SOURCES):
         tree.refuse((*place, "buckets"), _NO_BUCKETS)
-    proxy = _sound(ProxyDocument, node)
-    if proxy and proxy.proxy_url and proxy.proxy_from_environment:
+    _report_pairs(tree, place, node)
+    proxy, unsound = _sound_part(ProxyDocument, node)
+    if proxy.proxy_url and proxy.proxy_from_environment:
         message = "write only one of proxy_url and proxy_from_environment: remove the other"
         tree.refuse((*place, "proxy_from_environment"), message)
-    if proxy and proxy.no_proxy and not proxy.proxy_url:
+    if proxy.no_proxy and not proxy.proxy_url and "proxy_url" not in unsound:
         tree.refuse((*place, "no_proxy"), _NO_PROXY_ALONE)
+
+
+def _report_pairs(tree: Tree, place: Place, node: YamlNode) -> None:
+    """Report where one of two keys is needed and there are both or none, or the reverse."""
+    for mapping, (first, second, numbers, message) in _PAIRS.items():
+        child = node.child(mapping)
+        if child is not None and isinstance(child.value, dict):
+            count = len(child.value.keys() & {first, second})
+            # An unknown key may be meant for one that is missing, and is told already.
+            is_certain = count > 1 or child.value.keys() <= set(known_keys(mapping))
+            if is_certain and count not in numbers:
+                tree.refuse((*place, mapping), message)
 
 
 def _is_empty(node: YamlNode | None) -> bool:
@@ -121,27 +159,39 @@ def _is_empty(node: YamlNode | None) -> bool:
 def _report_tls_files(
     tree: Tree, place: Place, node: YamlNode, directory: Path, sources: Sources
 ) -> None:
-    if document := _sound(TlsDocument, node.child("tls_config")):
-        for key, fault in tls_faults(tls_config(document, directory), sources.read_tls).items():
-            tree.refuse((*place, "tls_config", key), fault)
+    document, _ = _sound_part(TlsDocument, node.child("tls_config"))
+    for key, fault in tls_faults(tls_config(document, directory), sources.read_tls).items():
+        tree.refuse((*place, "tls_config", key), fault)
 
 
-def _sound(model: type[M], node: YamlNode | None) -> M | None:
-    """The model of those keys of a mapping that it knows; None if one of them is not sound."""
+class _Part(NamedTuple, Generic[M]):
+    """The keys of a mapping that are sound by themselves, and the names of the others."""
+
+    document: M
+    unsound: set[str]
+
+
+def _sound_part(model: type[M], node: YamlNode | None) -> _Part[M]:
+    """What can be used of a mapping, with defaults in place of what is not sound.
+
+    For a model without required keys.
+    """
     entries = node.value if node is not None and isinstance(node.value, dict) else {}
     known = {key: entries[key].plain() for key in entries if key in model.model_fields}
+    unsound: set[str] = set()
     try:
-        return model.model_validate(known)
-    except ValidationError:
-        return None  # and reported, since it is part of the whole document
+        document = model.model_validate(known)
+    except ValidationError as error:  # reported, since it is part of the whole document
+        unsound = {str(details["loc"][0]) for details in error.errors(include_url=False)}
+        document = model.model_validate({key: known[key] for key in known.keys() - unsound})
+    return _Part(document, unsound | misspelled(entries, model.model_fields))
 
 
 def _report_environment(
     tree: Tree, place: Place, node: YamlNode, base_url: str, environ: Mapping[str, str]
 ) -> None:
-    proxy = _sound(ProxyDocument, node)
-    asked = proxy is not None and proxy.proxy_from_environment and not proxy.proxy_url
-    if asked:
+    proxy, unsound = _sound_part(ProxyDocument, node)
+    if proxy.proxy_from_environment and not proxy.proxy_url and "proxy_url" not in unsound:
         try:
             environment_proxy(base_url, environ)
         except ValueError as error:
@@ -149,14 +199,16 @@ def _report_environment(
 
 
 def _report_account(
-    tree: Tree, place: Place, settings: GlobalDocument, overrides: Overrides
+    tree: Tree, place: Place, settings: GlobalDocument, overrides: Overrides, unsound: set[str]
 ) -> None:
-    if is_exposed(settings.base_url) and not overrides.allow_http:
+    is_known = unsound.isdisjoint({"base_url", "allow_http"})
+    if is_known and is_exposed(settings.base_url) and not overrides.allow_http:
         tree.refuse((*place, "base_url"), _EXPOSED)
     tls_place, tls_node = tree.nearest((*place, "tls_config"))
-    if tls_place != place and tls_node.value is not None and not is_https(settings.base_url):
+    has_tls = tls_place != place and tls_node.value is not None
+    if has_tls and "base_url" not in unsound and not is_https(settings.base_url):
         tree.refuse(tls_place, _TLS_WITHOUT_HTTPS)
-    faults = _timing_faults(settings)
+    faults = _timing_faults(settings, unsound)
     if "poll_timeout" in faults and overrides.poll_interval is not None:
         tree.refuse((*place, "poll_interval"), faults["poll_timeout"])
     own = [key for key in ("stale_after", "poll_interval") if getattr(overrides, key) is not None]
@@ -164,13 +216,22 @@ def _report_account(
         tree.refuse((*place, own[0]), faults["stale_after"])
 
 
-def _timing_faults(settings: GlobalDocument) -> dict[str, str]:
-    """What is wrong with these settings together, by the key to look at."""
-    faults = {}
+def _timing_faults(settings: GlobalDocument, unsound: set[str]) -> dict[str, str]:
+    """What is wrong with these settings together, by the key to look at.
+
+    Nothing is said of rules that need an unsound one.
+    """
+    faults: dict[str, str] = {}
+    if not unsound.isdisjoint({"poll_interval", "poll_timeout"}):
+        return faults
     if poll_timeout(settings) > settings.poll_interval:
         faults["poll_timeout"] = "poll_timeout is longer than poll_interval: change one of them"
     least = least_stale_after(settings)
-    if settings.stale_after is not None and settings.stale_after < least:
+    if (
+        "stale_after" not in unsound
+        and settings.stale_after is not None
+        and settings.stale_after < least
+    ):
         faults["stale_after"] = (
             f"stale_after is less than 2 * poll_interval + poll_timeout ({duration_text(least)}): "
             "raise it to that, or shorten them"

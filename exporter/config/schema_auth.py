@@ -1,14 +1,12 @@
 """How an account gets to the API, as the YAML says it: tokens, logins, TLS, proxies.
 
 One pydantic model per mapping. Whether files are what they should be is seen in `tls`; rules that
-need more than one mapping live in `rules`.
+need more than one key live in `rules`.
 """
 
 from __future__ import annotations
 
-from typing import Self
-
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from exporter.config.fields import (
     Credentials,
@@ -44,12 +42,6 @@ class AuthorizationDocument(StrictMapping):
         "White space around the token is trimmed.",
     )
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.credentials is None) == (self.credentials_file is None):
-            raise ValueError("write exactly one of credentials and credentials_file")
-        return self
-
 
 class LoginDocument(StrictMapping):
     """Who logs in to get tokens: the address and exactly one of the two passwords."""
@@ -69,12 +61,6 @@ class LoginDocument(StrictMapping):
         description="A file that holds the password, relative to this one. "
         "White space around the password is trimmed.",
     )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.password is None) == (self.password_file is None):
-            raise ValueError("write exactly one of password and password_file")
-        return self
 
 
 class TlsDocument(StrictMapping):
@@ -115,12 +101,6 @@ class TlsDocument(StrictMapping):
         description="Accept any certificate: whoever is in between gets the token. "
         "For test networks only.",
     )
-
-    @model_validator(mode="after")
-    def _both_or_neither(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together: write both, or neither")
-        return self
 
 
 class ProxyDocument(StrictMapping):
