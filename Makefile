@@ -31,7 +31,7 @@ test-fast: $(INSTALLED) ## Run what takes under a minute: no programs, no virtua
 	$(BIN)/python $(PYTEST) --fast
 
 test-all: test ## Run the tests that take long, too
-	$(BIN)/python $(PYTEST) --long=only
+	$(BIN)/python $(PYTEST) -n 4 --long=only  # most of them wait for real programs
 
 coverage: $(INSTALLED) ## Run all of them, those of the night too, with branch coverage
 	$(BIN)/coverage erase
