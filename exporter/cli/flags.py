@@ -23,8 +23,6 @@ from exporter.polling.sharding import Shard, pod_ordinal
 from exporter.version import DISTRIBUTION
 
 if TYPE_CHECKING:  # heavy, and needed only where a command runs
-    from _typeshed import SupportsWrite
-
     from exporter.simulator import InjectedFault
     from exporter.web.server import ListenAddress
 
@@ -310,7 +308,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see -h)\n")
 
-    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+    def _print_message(self, message: str, file: object = None) -> None:
         if message:
             (write_out if file is sys.stdout else write_error)(message)
 
