@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 from aiohttp import web
@@ -34,9 +34,11 @@ from exporter.upstream.transport import Connect
 from exporter.version import VERSION, revision
 from exporter.web.app import Endpoints, make_app
 from exporter.web.config import WebConfig, WebConfigError, load_web_config
-from exporter.web.security import Security, hanging
 from exporter.web.server import ListenAddress, serve
 from exporter.web.tls import RenewableContext
+
+if TYPE_CHECKING:  # loaded where there is a web configuration
+    from exporter.web.security import Security
 
 BUCKET_FILES_WATCH = 5.0
 """How often it is looked whether bucket files have changed, seconds."""
@@ -157,6 +159,8 @@ async def _security(options: Options) -> Security | None:
     file, clock = options.web_config_file, SystemClock()
     if file is None:
         return None
+    from exporter.web.security import Security, hanging  # noqa: PLC0415 - loads bcrypt
+
     read = partial(_web_config, file)
     make = partial(Security, read, clock, health_without_auth=options.health_without_auth)
     try:

@@ -20,9 +20,6 @@ import structlog
 from exporter.clock import Clock
 from exporter.model import printable
 
-LEVELS = ("debug", "info", "warn", "error")
-FORMATS = ("logfmt", "json")
-
 LONGEST_VALUE = 16_384
 """Characters of a value in a line; of a longer one the middle is left out."""
 

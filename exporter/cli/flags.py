@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from exporter.cli import NAMES, write_error, write_out
-from exporter.logs import FORMATS, LEVELS
 from exporter.polling.sharding import Shard, pod_ordinal
 from exporter.version import DISTRIBUTION
 
@@ -27,6 +26,9 @@ if TYPE_CHECKING:  # heavy, and needed only where a command runs
     from exporter.web.server import ListenAddress
 
 ENVIRONMENT_PREFIX = "FLASHBACK_EXPORTER_"
+
+LEVELS = ("debug", "info", "warn", "error")
+FORMATS = ("logfmt", "json")
 
 _BOOLEANS = {"true": True, "false": False}
 

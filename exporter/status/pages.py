@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from http import HTTPStatus
 from importlib.resources import files
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from exporter.blocking import in_thread
 from exporter.model import MAX_LABEL_LENGTH, ONLINE_STATUS, UNKNOWN_STATUS, Reason
 from exporter.status import text
 from exporter.status.api import add_status_api
@@ -28,6 +29,9 @@ from exporter.status.summary import Summary, headline, notices
 from exporter.status.text import ADVICE
 from exporter.status.view import BAR, HEIGHT, WIDTH, poll_kind, poll_words
 from exporter.web.limits import ConcurrencyLimit, send
+
+if TYPE_CHECKING:  # loaded once a page is asked for
+    from jinja2 import Environment, Template
 
 PREFIX = "/assets/"
 _FOR_GOOD = "public, max-age=31536000, immutable"
@@ -92,6 +96,12 @@ def account_query(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
+    from jinja2 import (  # noqa: PLC0415 - 4 MB that nobody needs who looks at no page
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+    )
+
     environment = Environment(
         loader=PackageLoader("exporter.status"),
         autoescape=True,
@@ -178,8 +188,6 @@ def add_status_routes(
     add_status_api(app, take_snapshot, limit)
     if telemetry_path == "/":
         return
-    for name in TEMPLATES:
-        template(name)  # compiled now: later it would keep others waiting
     pages = _Pages(take_snapshot, limit, telemetry_path)
     app.router.add_get("/", pages.overview)
     app.router.add_get("/bucket", pages.bucket)
@@ -205,6 +213,7 @@ class _Pages:
             "refresh_seconds": REFRESH_SECONDS,
             "Health": Health,
         }
+        self._templates: dict[str, Template] = {}
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """All buckets, the worst first; a query chooses among them."""
@@ -270,9 +279,16 @@ class _Pages:
             "totals": summary.totals,
             "headline": headline(summary.totals),
         }
-        body = pieces(template(name), {**self._site, **everywhere, **context})
+        page = await self._template(name)
+        body = pieces(page, {**self._site, **everywhere, **context})
         await send(request, response, body)
         return response
+
+    async def _template(self, name: str) -> Template:
+        """Loaded and compiled once it is asked for, which takes too long for the event loop."""
+        if name not in self._templates:
+            self._templates[name] = await in_thread(partial(template, name))
+        return self._templates[name]
 
 
 def _of_bucket(summary: Summary, found: RankedBucket) -> dict[str, object]:
