@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
-from benchmarks import basic_auth, poll, rules, scrape, service
+from benchmarks import basic_auth, commands, poll, rules, scrape, service
 from benchmarks.table import Row, rows_to_markdown
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "discovery": service.discovery,
     "reload": service.reload,
     "small": service.small,
+    "commands": commands.compare,
     "rules": rules.compare,
     "basic-auth": basic_auth.compare,
 }

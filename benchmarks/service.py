@@ -56,7 +56,7 @@ def steady(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     """What very many buckets cost, beside fewer, both at work at the same time."""
     sizes, seconds = ((20, 10), 1.0) if quick else ((10_000, 1_000), INTERVAL)
     with fake_api.served() as url, ExitStack() as stack:
-        exporters = [stack.enter_context(_started(url, size))[0] for size in sizes]
+        exporters = [stack.enter_context(started(url, size))[0] for size in sizes]
         for each, size in zip(exporters, sizes, strict=True):
             each.wait_until(each.is_ready)
             each.wait_until(partial(_has_previous_days, each, size), every=2)
@@ -98,7 +98,7 @@ def reload(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     buckets = 20 if quick else 10_000
     with (
         fake_api.served() as url,
-        _started(url, buckets) as (exporter, config),
+        started(url, buckets) as (exporter, config),
         ThreadPoolExecutor(1) as thread,
     ):
         exporter.wait_until(lambda: exporter.first_byte() > 0)
@@ -120,7 +120,7 @@ def reload(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
 def small(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     """Start and memory of an exporter of ten buckets."""
     seconds = 1.0 if quick else INTERVAL
-    with fake_api.served() as url, _started(url, 10) as (exporter, _):
+    with fake_api.served() as url, started(url, 10) as (exporter, _):
         exporter.wait_until(exporter.is_ready)
         ready = time.monotonic() - exporter.started
         (figures,) = _at_work([exporter], seconds)
@@ -141,7 +141,7 @@ class _Found(NamedTuple):
 def _found(buckets: int, accounts: int, every: float = BETWEEN_LOOKS) -> _Found:
     with (
         fake_api.served(listed=buckets, workspaces=accounts) as url,
-        _started(url, buckets, finders=accounts) as (exporter, _),
+        started(url, buckets, finders=accounts) as (exporter, _),
     ):
         exporter.wait_until(lambda: bool(exporter.page()))
         exporter.worst()  # nobody is held up before it serves
@@ -177,7 +177,7 @@ def _has_previous_days(exporter: Running, buckets: int) -> bool:
 
 
 @contextmanager
-def _started(url: str, buckets: int, *, finders: int = 0) -> Iterator[tuple[Running, Path]]:
+def started(url: str, buckets: int, *, finders: int = 0) -> Iterator[tuple[Running, Path]]:
     """An exporter and its configuration file."""
     with TemporaryDirectory() as folder:
         config = Path(folder, "config.yaml")

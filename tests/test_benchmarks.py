@@ -21,6 +21,7 @@ from benchmarks.table import Row, rows_to_markdown
         ("discovery", ["discovery of 20", "discovery of 20 in 4 accounts"]),
         ("reload", ["until it is answered", "longest hold of the loop: CPU"]),
         ("small", ["start to ready", "memory"]),
+        ("commands", ["--version", "-h", "check, ten buckets", "start to ten buckets' samples"]),
         ("basic-auth", ["5 right and 5 wrong passwords"]),
     ],
 )
