@@ -62,16 +62,16 @@ check: $(INSTALLED) ## Format, lint, types, import rules, spelling, what PyPI wo
 	$(BIN)/shellcheck .ci/run tests/real/install-tools tests/real/image/make-base $(RELEASE_SCRIPTS)
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/codespell
-	rm -rf dist
-	$(BIN)/hatchling build
-	$(BIN)/twine check --strict dist/*
+	rm -rf $(VENV)/dist
+	$(BIN)/hatchling build -d $(VENV)/dist
+	$(BIN)/twine check --strict $(VENV)/dist/*
 
 audit: ## Ask whether a locked library has a known hole; needs the network
 	$(PYTHON) -m venv --clear $(AUDITS)
 	$(AUDITS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.txt
-	for locked in requirements*.txt deploy/image/requirements-build.txt; do \
-	  $(AUDITS)/bin/pip-audit --disable-pip --require-hashes --requirement $$locked || exit 1; \
-	done
+	code=0; for locked in requirements*.txt deploy/image/requirements-build.txt; do \
+	  $(AUDITS)/bin/pip-audit --disable-pip --require-hashes --requirement $$locked || code=1; \
+	done; exit $$code
 
 format: $(INSTALLED) ## Rewrite the code as `make check` wants it
 	$(BIN)/ruff format .

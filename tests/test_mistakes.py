@@ -157,9 +157,9 @@ FLAGS = {
     ("run", "--log.level=warning"): "--log.level: invalid choice: 'warning'",
     ("run", "--shard.ordinal=3", "--shard.total=3"): "ordinals run from 0 to 2",
     ("run", "--shard.ordinal=auto"): "the host name 'laptop' does not end in an ordinal",
-    ("checks",): "unrecognized arguments: checks: did you mean check?",
-    ("run", "--config.fil=x"): "--config.fil=x: did you mean --config.file?",
-    ("once", "--log.lvel=x"): "--log.lvel=x: did you mean --log.level?",
+    ("checks",): "unrecognized arguments: checks (did you mean check?)",
+    ("run", "--config.fil=x"): "--config.fil=x (did you mean --config.file?)",
+    ("once", "--log.lvel=x"): "--log.lvel=x (did you mean --log.level?)",
     ("nothing",): "unrecognized arguments: nothing (see -h)",
     ("run", "check"): "unrecognized arguments: check",
     ("backfill", "--from=2024-01-01"): "--to is needed",
@@ -277,7 +277,8 @@ def test_load_of_an_account_whose_buckets_are_found(desk: Desk) -> None:
     desk.write("config.yaml", CONFIG.replace("buckets: [b1]", "discovery: {}"))
     _, told, _ = desk.said("check")
     assert (
-        "  buckets              0 listed; what is discovered comes on top, here and below\n" in told
+        "  buckets              0 listed; those that are discovered are not in these figures\n"
+        in told
     )
     assert "  answers              known once buckets are found: none is listed\n" in told
     assert "inf" not in told

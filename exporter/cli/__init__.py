@@ -10,6 +10,7 @@ to a pipe, whatever Python code is doing. So this imports next to nothing.
 from __future__ import annotations
 
 import atexit
+import errno
 import io
 import os
 import signal
@@ -37,7 +38,11 @@ _KEPT_SIGNALS = {
 
 def main() -> NoReturn:
     """Run the command that the arguments name, and end the process with its exit code."""
-    code = run_command()
+    try:
+        code = run_command()
+    except Exception as error:  # noqa: BLE001 - a bug, told as ever
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = BAD_START
     atexit._run_exitfuncs()  # noqa: SLF001 - the log is written to its end, as at any other exit
     # The interpreter's own end would abort the process if bcrypt were still at work in a thread.
     os._exit(code)
@@ -52,7 +57,8 @@ def run_command() -> int:
         catch(*_KEPT_SIGNALS[name])
     else:
         for signum in STOP_SIGNALS:  # not left to the system: process 1 of a container ignores them
-            signal.signal(signum, _end)
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # as a shell's background jobs do
+                signal.signal(signum, _end)
     try:
         # Imported only now: it takes most of a second, in which signals are to be kept already.
         parse = import_module("exporter.cli.commands").parse
@@ -60,7 +66,10 @@ def run_command() -> int:
         module = import_module(f"exporter.cli.{name}")
         code: int = getattr(module, name)(values, os.environ)
     except SystemExit as end:  # a usage error, -h, --version, a write that failed
-        return end.code if isinstance(end.code, int) else 0
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        write_error(str(end.code))
+        return BAD_START
     return code
 
 
@@ -98,9 +107,9 @@ def write_out(output: str | bytes) -> None:
         _to_nowhere(sys.stdout.fileno())  # what is left in its buffer is not to fail again
         if isinstance(error, BrokenPipeError):
             raise SystemExit(READER_GONE) from error
-        write_error(
-            f"cannot write to standard output ({error.strerror}): make room, or name a file"
-        )
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        remedy = "make room there" if is_full else "send it to a file or a terminal"
+        write_error(f"cannot write to standard output ({error.strerror}): {remedy}")
         raise SystemExit(BAD_START) from error
 
 

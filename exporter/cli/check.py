@@ -129,7 +129,7 @@ def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
 def _buckets_text(config: Config, asked: LoadEstimate) -> str:
     if all(account.discovery is None for account in config.accounts):
         return f"{asked.buckets}"
-    return f"{asked.buckets} listed; what is discovered comes on top, here and below"
+    return f"{asked.buckets} listed; those that are discovered are not in these figures"
 
 
 def _answer_time_text(asked: LoadEstimate, at_once: int) -> str:

@@ -351,13 +351,13 @@ def parse(
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         message = f"unrecognized arguments: {' '.join(unknown)}"
-        parser.error(message + _intended(unknown[0], flags))
+        parser.error(message + _meant(unknown[0], flags))
     return Values(variables, vars(given), flags, parser)
 
 
-def _intended(word: str, flags: Sequence[Flag]) -> str:
+def _meant(word: str, flags: Sequence[Flag]) -> str:
     """A question for the flag or the command that a word is almost the name of."""
     name = word.partition("=")[0]
     known = [f"--{flag.name}" for flag in flags] if name.startswith("-") else NAMES
     close = [] if name in known else get_close_matches(name, known, 1, 0.75)
-    return f": did you mean {close[0]}?" if close else ""
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
 from importlib.resources import files
@@ -94,16 +94,22 @@ def account_query(name: str) -> str:
     return f"account={quote(name, safe='', errors='replace')}"
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
+def load_templates() -> Mapping[str, str]:
+    """The sources by name, read at the start: an upgrade may replace the files meanwhile."""
+    folder = files("exporter.status") / "templates"
+    return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
+
+
+def environment_of(sources: Mapping[str, str]) -> Environment:
+    """The templates, compiled: pages are made of several."""
     from jinja2 import (  # noqa: PLC0415 - 4 MB that nobody needs who looks at no page
+        DictLoader,
         Environment,
-        PackageLoader,
         StrictUndefined,
     )
 
     environment = Environment(
-        loader=PackageLoader("exporter.status"),
+        loader=DictLoader(sources),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -130,12 +136,9 @@ def _environment() -> Environment:
         online=ONLINE_STATUS,
         max_label_length=MAX_LABEL_LENGTH,
     )
+    for name in sources:
+        environment.get_template(name)
     return environment
-
-
-def template(name: str) -> Template:
-    """A template of this package, compiled once."""
-    return _environment().get_template(name)
 
 
 def pieces(page: Template, context: Mapping[str, object]) -> Iterator[bytes]:
@@ -159,14 +162,6 @@ PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-TEMPLATES = (
-    "base.html",
-    "parts.html",
-    "overview.html",
-    "bucket.html",
-    "no_bucket.html",
-    "help.html",
-)
 REFRESH_SECONDS = 5
 NODES_IN_A_ROW = 12
 """Nodes of a bucket that are shown among others; its own page has all."""
@@ -213,7 +208,8 @@ class _Pages:
             "refresh_seconds": REFRESH_SECONDS,
             "Health": Health,
         }
-        self._templates: dict[str, Template] = {}
+        self._sources = load_templates()
+        self._environment: Environment | None = None
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """All buckets, the worst first; a query chooses among them."""
@@ -285,10 +281,10 @@ class _Pages:
         return response
 
     async def _template(self, name: str) -> Template:
-        """Loaded and compiled once it is asked for, which takes too long for the event loop."""
-        if name not in self._templates:
-            self._templates[name] = await in_thread(partial(template, name))
-        return self._templates[name]
+        """All are compiled once the first page is asked for, in a thread: it takes a while."""
+        if self._environment is None:
+            self._environment = await in_thread(partial(environment_of, self._sources))
+        return self._environment.get_template(name)
 
 
 def _of_bucket(summary: Summary, found: RankedBucket) -> dict[str, object]:

@@ -55,8 +55,8 @@ class Timeouts:
     """How long a client may take, seconds."""
 
     handshake: float = 10  # TLS, from the connection on
-    head: float = 75  # a request's head, from the connection or the last answer on; also idleness,
-    # and what is left of an answer once it is made
+    head: float = 75
+    """A request's head, from the connection or the last answer on; idleness; an answer's rest."""
     body: float = 1  # a request's body, which nobody reads, from the answer on
     shutdown: float = 2  # the end of TLS
 
@@ -104,10 +104,17 @@ def cannot_listen(
     reason = "the name is not known" if unknown else os.strerror(error.errno or 0).lower()
     if isinstance(error, PermissionError) and 0 < address.port < FIRST_FREE_PORT:
         reason += f" (a port below {FIRST_FREE_PORT} takes the capability NET_BIND_SERVICE)"
-    same_port = [str(each) for each in earlier if each.port == address.port]
+    same_port = [str(each) for each in earlier if _overlap(each, address)]
     if error.errno == errno.EADDRINUSE and same_port:
         reason += f" (--{flag}={same_port[0]} has the same port)"
     return ListenError(f"cannot listen on {address}: {reason}; choose another --{flag}")
+
+
+def _overlap(one: ListenAddress, other: ListenAddress) -> bool:
+    every = {*EVERY_ADDRESS, "0.0.0.0"}  # noqa: S104 - is compared, binds none
+    return one.port == other.port and (
+        one.host == other.host or bool({one.host, other.host} & every)
+    )
 
 
 @asynccontextmanager
@@ -187,7 +194,7 @@ def _bound_addresses(listeners: Iterable[asyncio.Server]) -> Iterator[ListenAddr
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's, with bounds for clients that do not read and answers for those that only read.
+    """aiohttp's; it drops clients that do not read, and answers those that closed their side.
 
     What cannot be parsed or served gets answers of our own.
     """

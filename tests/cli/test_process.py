@@ -220,6 +220,17 @@ def test_signal_ends_a_command_that_is_being_loaded(
         assert (process.returncode, out, errors) == (128 + signum, "", "")
 
 
+def test_background_job_of_a_script_ignores_ctrl_c(config: Path) -> None:
+    """A shell lets its background jobs ignore SIGINT: so does a short command."""
+    ignoring = ("sh", "-c", 'trap "" INT; exec "$0" "$@"')
+    with started(
+        "check", f"--config.file={config}", program=(*ignoring, *at_import("yaml", signal.SIGINT))
+    ) as process:
+        out, errors = process.communicate(timeout=TIMEOUTS)
+        assert (process.returncode, errors) == (0, "")
+        assert "good" in out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_signal_ends_a_command_that_is_process_1(config: Path, command: str) -> None:
     """As the first process of a container a short command ends by SIGTERM, too."""

@@ -155,6 +155,17 @@ async def test_addresses_that_clash_are_both_named(first: str, second: str) -> N
     )
 
 
+async def test_address_of_another_host_is_not_blamed() -> None:
+    """What is taken by somebody else is not said to be taken by an address that differs."""
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        addresses = [ListenAddress("127.0.0.1", port), ListenAddress("127.0.0.2", port)]
+        with pytest.raises(ListenError) as caught:
+            async with serve(app(), addresses):
+                pass
+    assert "127.0.0.1" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("host", "reason"), [("127.0.0.1", "in use"), ("no-such-host.invalid", "the name is not known")]
 )
