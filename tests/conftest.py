@@ -41,6 +41,16 @@ SHARED_PROGRAMS = {
 WAITS_LONGEST = "tests/real/test_alerting"
 """Begins first: at the end of a run everybody would wait for it alone."""
 
+AT_NIGHT = {
+    "test_a_fourth_shard_joins_by_restart[oldest-all_at_once]",
+    "test_rules_do_what_they_say[oldest-burning]",
+    "test_rules_do_what_they_say[oldest-connections]",
+    "test_rules_do_what_they_say[oldest-nodes]",
+    "test_rules_do_what_they_say[oldest-not_listed]",
+    "test_rules_have_the_past_too[oldest]",
+}
+"""What takes a minute each, and shows little that the current programs do not."""
+
 LONG = "takes long"
 NIGHTLY = "runs at night"
 NO_PROGRAM = "is not installed"
@@ -88,7 +98,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = config.getoption("--long")
     if not config.getoption("--nightly"):
         for item in items:
-            if item.get_closest_marker("nightly"):
+            if item.get_closest_marker("nightly") or item.name in AT_NIGHT:
                 item.add_marker(pytest.mark.skip(reason=NIGHTLY))
     long = {item for item in items if item.get_closest_marker("long")}
     if config.getoption("--fast"):

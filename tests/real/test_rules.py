@@ -17,13 +17,10 @@ from hypothesis import strategies as st
 from monitoring.rendering import rendered, write
 from monitoring.settings import SettingsError, chosen
 from tests.chart.helm import JOB, MINIMAL, NAMESPACE, Helm, RefusedError, one
-from tests.conftest import NIGHTLY
 from tests.monitoring.test_rules import CHANGED, CONTRADICTIONS, NAMES
 from tests.real.programs import program
 
 FOLDER = Path(__file__).parents[2] / "monitoring"
-LASTING = {("oldest", name) for name in ("burning", "nodes", "not_listed")}
-"""What takes a minute each, and shows little that the current version does not."""
 RULES = sorted((FOLDER / "rules").glob("*.yaml"))
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
 LONG = {
@@ -109,12 +106,8 @@ def test_example_is_a_good_configuration(promtool_path: str) -> None:
         for file in TESTS
     ],
 )
-def test_rules_do_what_they_say(
-    request: pytest.FixtureRequest, generation: str, promtool_path: str, file: Path
-) -> None:
+def test_rules_do_what_they_say(promtool_path: str, file: Path) -> None:
     """Each alert and record is what its tests say: it fires when it should, and not else."""
-    if (generation, file.stem) in LASTING and not request.config.getoption("--nightly"):
-        pytest.skip(NIGHTLY)
     check(promtool_path, "test", "rules", str(file))
 
 

@@ -12,7 +12,7 @@ import yaml
 from tests.real.programs import program
 
 FOLDER = Path(__file__).parents[2] / "monitoring" / "tests"
-LASTING = {"burning", "connections", "nodes", "not_listed", "previous_days"}
+LASTING = {"accounts", "burning", "connections", "nodes", "not_listed", "previous_days"}
 """Files of many hours, which take it minutes."""
 
 TESTS = [
