@@ -38,8 +38,8 @@ SHARED_PROGRAMS = {
 }
 """The files whose tests look at programs that were started once for all of them."""
 
-WAITS_LONGEST = "tests/real/test_alerting"
-"""Begins first: at the end of a run everybody would wait for it alone."""
+LONGEST = ("tests/real/test_alerting", "tests/truth/")
+"""What begins first: at the end of a run everybody would wait for it alone."""
 
 AT_NIGHT = {
     "test_a_fourth_shard_joins_by_restart[oldest-all_at_once]",
@@ -108,7 +108,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=LONG))
     elif wanted == "only":
         items[:] = [item for item in items if item in long]
-        items.sort(key=lambda item: not item.nodeid.startswith(WAITS_LONGEST))
+        items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 class _Scheduler(LoadScopeScheduling):
