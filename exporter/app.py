@@ -6,6 +6,7 @@ Parts are only put together here; what they do is decided in them.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ if TYPE_CHECKING:  # loaded where there is a web configuration
 
 BUCKET_FILES_WATCH = 5.0
 """How often it is looked whether bucket files have changed, seconds."""
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that computes, such as one that reads a large configuration, has to
+let the event loop run.
+
+The loop waits for it after each system call, and makes dozens of those for a scrape: with Python's
+default of 5 ms, a scrape during a reload would take seconds.
+"""
 
 WHOLE = Shard()
 """The only shard: one process polls everything."""
@@ -92,6 +101,7 @@ async def run_app(
     WebConfigError where the web configuration cannot, and ListenError where it cannot listen. A bug
     in a background task cancels the body and is raised.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL)
     self_metrics = _self_metrics(dropped_lines, runtime_metrics=options.exporter_metrics)
     files = ConfigFiles(load, SystemClock())
     config = await files.load()

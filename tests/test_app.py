@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from exporter.app import Options
+from exporter.app import SWITCH_INTERVAL, Options
 from exporter.model import SECONDS_PER_DAY, Reason, place_of
 from exporter.polling.sharding import Shard
 from exporter.simulator import Simulator
@@ -252,6 +253,13 @@ SHARED = tuple(f"found-{number}" for number in range(40))
 def with_discovery(api: str) -> str:
     """The usual buckets, and those that are found."""
     return document(api) + "    discovery: {}\n"
+
+
+async def test_threads_let_the_event_loop_run_soon() -> None:
+    """A thread that computes gives way after half a millisecond, not after Python's five."""
+    sys.setswitchinterval(0.005)
+    async with running():
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL)
 
 
 async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ by those who call. Which secrets the account holds is known here, so that no mes
 from __future__ import annotations
 
 import json
-import sys
 from collections import deque
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
@@ -99,13 +98,6 @@ REASONS = {
     408: Reason.CONNECT,
     429: Reason.RATE_LIMITED,
 }
-
-QUICK_SWITCHES = 0.0005
-"""How long a thread that reads a large body keeps the interpreter from the event loop, seconds.
-
-Each call to the operating system lets go of it, and a turn of the loop makes dozens: with Python's
-usual 5 ms for each of them a turn would take 0.15 s.
-"""
 
 T = TypeVar("T")
 
@@ -251,12 +243,7 @@ class Requester:
 
 def _read_alone(body: bytes, read: Callable[[bytes], Parsed[T]]) -> Parsed[T]:
     with _one_large_body:
-        usual = sys.getswitchinterval()
-        sys.setswitchinterval(QUICK_SWITCHES)
-        try:
-            return read(body)
-        finally:
-            sys.setswitchinterval(usual)
+        return read(body)
 
 
 def _headers(user_agent: str, token: str) -> httpx.Headers:
