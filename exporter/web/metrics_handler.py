@@ -28,10 +28,9 @@ GZIP_LEVEL = 1
 BODY_CHUNK = 64 * 1024
 """Bytes that are worth sending on their own."""
 
-BUFFER_BYTES = 2 * 2**20
-"""A page of at most about so many bytes is made before it is sent, a larger one while it is.
-
-Compressed a sixteenth of it: what takes long to make must not delay the first byte.
+BUFFER_BYTES = 256 * 1024
+"""A page of up to about this size is complete before it is sent, a larger one is sent while it is
+made, so that its first byte comes soon. For a compressed page it is a sixteenth of this.
 """
 
 
