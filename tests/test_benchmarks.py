@@ -16,10 +16,10 @@ from benchmarks.table import Row, rows_to_markdown
     ("name", "figures"),
     [
         ("poll", ["plain httpx", "bare aiohttp"]),
-        ("scrape", ["text", "text, gzip"]),
+        ("scrape", ["text", "text, gzip", "gzip, one Prometheus"]),
         ("service", ["latest poll", "memory", "slowest first byte of a scrape"]),
         ("discovery", ["discovery of 20", "discovery of 20 in 4 accounts"]),
-        ("reload", ["until it is answered", "longest hold of the loop: CPU"]),
+        ("reload", ["until it is answered", "longest turn of the event loop: CPU"]),
         ("small", ["start to ready", "memory"]),
         ("commands", ["--version", "-h", "check, ten buckets", "start to ten buckets' samples"]),
         ("basic-auth", ["5 right and 5 wrong passwords"]),
