@@ -1,1 +1,1 @@
-"""The Prometheus exporter for Flashback storage buckets. docs/architecture.md shows the way in."""
+"""The Prometheus exporter for Flashback storage buckets. Start with docs/architecture.md."""

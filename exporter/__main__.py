@@ -1,4 +1,4 @@
-"""`python -m exporter` is the console script `flashback-exporter`."""
+"""Makes `python -m exporter` the same as the console script `flashback-exporter`."""
 
 from exporter.cli import main
 

@@ -1,6 +1,6 @@
-"""The composition root: builds every part from a configuration, lets them run, reloads, stops.
+"""The composition root: builds every part from a configuration, starts, reloads and stops them.
 
-Parts are only put together here; what they do is decided in them.
+This module only connects the parts. Behaviour belongs in the parts themselves.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from exporter.web.config import WebConfig, WebConfigError, load_web_config
 from exporter.web.server import ListenAddress, serve
 from exporter.web.tls import RenewableContext
 
-if TYPE_CHECKING:  # loaded where there is a web configuration
+if TYPE_CHECKING:  # imported at run time only if there is a web configuration
     from exporter.web.security import Security
 
 BUCKET_FILES_WATCH = 5.0
-"""How often it is looked whether bucket files have changed, seconds."""
+"""Seconds between two checks whether bucket files have changed."""
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes, such as one that reads a large configuration, has to
@@ -53,7 +53,7 @@ default of 5 ms, a scrape during a reload would take seconds.
 """
 
 WHOLE = Shard()
-"""The only shard: one process polls everything."""
+"""The default: one process polls every bucket."""
 
 Serve: TypeAlias = Callable[
     [web.Application, Sequence[ListenAddress], RenewableContext | None],
@@ -65,7 +65,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says."""
+    """The settings from the command line."""
 
     listen_addresses: tuple[ListenAddress, ...]
     telemetry_path: str = "/metrics"
@@ -73,7 +73,7 @@ class Options:
     exporter_metrics: bool = True
     shard: Shard = WHOLE
     lifecycle: bool = False  # whether POST /-/reload is allowed
-    web_config_file: Path | None = None  # None: the endpoints are open to all
+    web_config_file: Path | None = None  # None: no TLS, no authentication
     health_without_auth: bool = False
     auto_reload_interval: float = 0.0  # seconds; 0: never
 
@@ -90,16 +90,16 @@ async def run_app(
     connect: Connect | None = None,
     serve: Serve = serve,
 ) -> AsyncIterator[tuple[ListenAddress, ...]]:
-    """The exporter polls and serves while the body runs; gives the addresses it listens on.
+    """Poll and serve while the body runs; yields the addresses that the exporter listens on.
 
-    `load` gives its configuration, once at the start and whenever `reload_requested` is set; it is
-    called in a thread. How long files may take is real time, whatever `clock` says.
-    `dropped_lines` counts the lines of the log that nobody took. `connect` and `serve` are the
-    network, on both sides.
+    `load` returns the configuration. It is called in a thread, at the start and whenever
+    `reload_requested` is set. Deadlines for files use real time, whatever `clock` is.
+    `dropped_lines` returns the number of log lines that were dropped. `connect` makes the
+    connections to the API and `serve` the HTTP server: tests replace both.
 
-    Raises ConfigError where `load` does or takes too long, OSError where TLS files cannot be used,
-    WebConfigError where the web configuration cannot, and ListenError where it cannot listen. A bug
-    in a background task cancels the body and is raised.
+    Raises ConfigError if `load` raises it or takes too long, OSError if TLS files cannot be used,
+    WebConfigError if the web configuration cannot be used, and ListenError if an address cannot be
+    listened on. A bug in a background task cancels the body and is raised.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     self_metrics = _self_metrics(dropped_lines, runtime_metrics=options.exporter_metrics)
@@ -136,7 +136,7 @@ async def run_app(
         work = [
             manager.run(),
             reloader.run(),
-            # Whether or not the rest is watched:
+            # Always, even if the auto-reload below checks all files too:
             reloader.watch(BUCKET_FILES_WATCH, everything=False),
             GcTuner(clock).run(),
         ]
@@ -195,10 +195,11 @@ async def poll_once(
     progress: Callable[[int], None] = lambda _left: None,
     dropped_lines: Callable[[], int] = lambda: 0,
 ) -> PollManager:
-    """An exporter after its first round, at rest; `progress` is told how many polls are left.
+    """Poll every bucket once; returns the manager, which no longer polls.
 
-    Without the metrics of the process, which ends with this. A bucket that was not polled since a
-    429 paused its account has no newest result.
+    `progress` is called with the number of polls that are left. Process metrics are left out,
+    because this process is about to end. A bucket that was not polled because a 429 paused its
+    account has no newest result.
     """
     self_metrics = _self_metrics(dropped_lines, runtime_metrics=False)
     manager = PollManager(
@@ -214,14 +215,14 @@ async def poll_once(
     self_metrics.register(PollingCollector(manager))
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(manager.run())
-        if not manager.is_ready():  # as it is where there is nothing to poll
+        if not manager.is_ready():  # it is ready at once if there is nothing to poll
             await manager.first_round_done.wait()
         polling.cancel()
     return manager
 
 
 def _self_metrics(dropped_lines: Callable[[], int], *, runtime_metrics: bool) -> SelfMetrics:
-    # No _created series: the client library has only a global switch.
+    # The client library can switch off _created series only globally.
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
     self_metrics = SelfMetrics(VERSION, revision(), runtime_metrics=runtime_metrics)
     self_metrics.watch_log(dropped_lines)

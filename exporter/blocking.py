@@ -1,8 +1,8 @@
-"""Calls that may block, kept off the event loop, and the reading of files, which may block too.
+"""Runs blocking calls off the event loop, and reads files safely.
 
-Each call runs in a daemon thread of its own. asyncio's own pool is not used for them: calls that
-hang would use up its few threads, and the interpreter waits for them before it exits. Files that
-people point the exporter at are regular ones only, of a bounded size.
+Each call runs in a daemon thread of its own. asyncio's pool does not suit: hanging calls would use
+up its few threads, and the interpreter waits for them before it exits. Files named in a
+configuration must be regular files of a limited size.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ THREAD_NAME = "blocking call"
 
 
 class BlockingCalls:
-    """Runs blocking calls one at a time, each under a deadline of `seconds`.
+    """Runs blocking calls one at a time, each with a timeout of `seconds`.
 
-    A call that hangs past its deadline keeps its thread: until it ends, no other is started, so
-    that one dead mount costs one thread.
+    A call that times out keeps its thread. No other call starts until it ends, so a dead mount
+    costs at most one thread.
     """
 
     def __init__(self, clock: Clock, seconds: float) -> None:
@@ -39,7 +39,7 @@ class BlockingCalls:
         self._running: asyncio.Future[Any] | None = None
 
     async def run(self, call: Callable[[], T]) -> T:
-        """What `call` returns or raises; TimeoutError where it, or the one before it, hangs."""
+        """Return or raise what `call` does; TimeoutError if it, or the call before it, hangs."""
         async with self._clock.timeout(self._seconds), self._one_at_a_time:
             if self._running is not None:
                 await asyncio.wait([self._running])
@@ -48,7 +48,7 @@ class BlockingCalls:
 
 
 def in_thread(call: Callable[[], T]) -> asyncio.Future[T]:
-    """Start `call` in a daemon thread; a future of what it returns or raises."""
+    """Start `call` in a daemon thread; returns a future for its result."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     future.add_done_callback(_retrieve)
@@ -62,37 +62,37 @@ def _run(call: Callable[[], T], loop: asyncio.AbstractEventLoop, future: asyncio
         settle = partial(future.set_result, call())
     except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
         settle = partial(future.set_exception, error)
-    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+    with suppress(RuntimeError):  # the loop is closed, so nobody awaits the result
         loop.call_soon_threadsafe(lambda: None if future.done() else settle())
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Mark an error as seen: nobody waits for a call that was given up."""
+    """Mark an exception as retrieved, so that asyncio does not report it if nobody awaits it."""
     if not future.cancelled():
         future.exception()
 
 
 SECRET_LIMIT = 2**20
-"""Bytes of a file that holds a token or a password."""
+"""Maximum size, in bytes, of a file with a token or password."""
 
 CONFIG_LIMIT = 64 * 2**20
-"""Bytes of any other file: configuration, bucket files, certificates."""
+"""Maximum size, in bytes, of any other file: configuration, bucket files, certificates."""
 
 Fingerprint: TypeAlias = tuple[int, ...]
 
 
 def read_file(path: Path, limit: int = CONFIG_LIMIT) -> bytes:
-    """The whole content of a regular file. Symbolic links are followed, as Kubernetes needs.
+    """The content of a regular file. Symbolic links are followed, because Kubernetes uses them.
 
-    Raises OSError, whose `strerror` says what is wrong, also for what is no regular file, such as
-    a FIFO or a device, for more than `limit` bytes, and for a name that no file can have.
+    Raises OSError, whose `strerror` says what is wrong. That includes files that are not regular
+    (such as a FIFO or a device), files larger than `limit` bytes, and invalid file names.
     """
     try:
         found = os.stat(path)  # noqa: PTH116 - opening a device may have effects
-    except ValueError as error:  # a NUL character
+    except ValueError as error:  # the name contains a NUL character
         raise FileNotFoundError(errno.ENOENT, "no file can have this name", str(path)) from error
     _require_regular(found.st_mode, path)
-    # Without O_NONBLOCK, a FIFO that takes the file's place now would hang the open.
+    # Without O_NONBLOCK, open would hang if a FIFO has replaced the file since the check.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as stream:  # noqa: PTH123 - of a descriptor
         _require_regular(os.fstat(descriptor).st_mode, path)
@@ -103,9 +103,9 @@ def read_file(path: Path, limit: int = CONFIG_LIMIT) -> bytes:
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
-    """A value that changes when the file, or who may read it, is changed, or when it is replaced.
+    """A value that changes when the file's content, permissions or owner change, or it is replaced.
 
-    None while there is none.
+    None if there is no file.
     """
     try:
         found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat

@@ -1,6 +1,6 @@
-"""Time as an argument: what a clock must offer, and the machine's own.
+"""The clock that everything is handed, so that tests can run on virtual time.
 
-Only `SystemClock` may ask the operating system for the time; everybody else is handed a `Clock`.
+Only `SystemClock` may ask the operating system for the time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Protocol
 from exporter.model import Instant
 
 _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Goes on while a machine is suspended, where the system has such a clock: age is age."""
+"""Includes suspended time where the system can: readings age while a laptop sleeps."""
 
 
 class Clock(Protocol):
-    """Where time comes from. All times in seconds."""
+    """A source of time. All times are in seconds."""
 
     def now(self) -> Instant: ...
 
@@ -27,7 +27,7 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Return when `event` is set, and after `seconds` at the latest."""
+        """Return when `event` is set, or after `seconds`."""
         ...
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
@@ -36,7 +36,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock; `wall` may tell another time of day, such as a simulated one."""
+    """The machine's clock. `wall` replaces its time of day, for example by a simulated one."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
@@ -45,14 +45,13 @@ class SystemClock:
         return Instant(self._wall(), self.monotonic())
 
     def monotonic(self) -> float:
-        """Seconds since some moment in the past, suspended time included where it can be."""
+        """Seconds since an arbitrary moment, including suspended time if the system counts it."""
         return time.clock_gettime(_MONOTONIC)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Return when `event` is set, and after `seconds` at the latest."""
         try:
             # Not asyncio.wait_for: on Python 3.11 it can swallow a cancellation.
             async with asyncio.timeout(seconds):
@@ -61,5 +60,4 @@ class SystemClock:
             pass
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Cancel the body after `seconds` and raise TimeoutError in its place."""
         return asyncio.timeout(seconds)

@@ -1,12 +1,12 @@
-"""When cycles of dead objects are looked for, so that the search never holds the event loop long.
+"""Tunes Python's garbage collector so that a collection never blocks the event loop for long.
 
-Nearly all that the exporter drops is freed at once, by counting references; this is for the rest.
-It governs the whole interpreter and belongs to the process that serves, to nobody else.
+Reference counting frees nearly everything that the exporter drops; the collector is for cycles. Its
+settings apply to the whole interpreter, so only the process that serves may run this.
 
-The interpreter goes through all long-lived objects once a quarter as many more have come, even if
-none of those stayed: each poll replaces its bucket's reading. With ten thousand buckets that takes
-a tenth of a second, every few seconds. Here what has survived is put out of its sight ("frozen"),
-and all is gone through only when more has stayed.
+By default the interpreter searches all long-lived objects once a quarter as many new ones have
+survived, even if these have been freed since. Each poll replaces a reading, so with ten thousand
+buckets that is a search of 0.1 s every few seconds. Here survivors are frozen, which excludes them
+from the search. Everything is searched only after the number of frozen objects has grown.
 """
 
 from __future__ import annotations
@@ -18,38 +18,41 @@ import structlog
 from exporter.clock import Clock
 
 INTERVAL = 10.0
-"""How often the survivors are frozen, seconds.
+"""Seconds between two freezes.
 
-What came meanwhile is what a search goes through: some 10 ms for ten thousand buckets at a minute
-each. More often would freeze more of what is about to die, such as connections and retries.
+A freeze searches the objects created since the one before: about 10 ms for ten thousand buckets
+that are polled every minute. A shorter interval would freeze more objects that are about to be
+freed, such as connections and retries.
 """
 
 CHECK_EVERY = 30
-"""So many times between two counts of what has stayed: to count takes some 20 ms itself."""
+"""Freezes between two counts of the frozen objects: a count takes about 20 ms."""
 
 GROWTH = 1.5
-"""By which factor the frozen objects may grow, dead cycles among them, before all are gone through.
+"""The factor by which the frozen objects may grow, dead cycles included, before a full search.
 
-Half of what a process holds, or more, is text, which is never part of a cycle.
+Memory grows less than that: at least half of it is text, which cannot form cycles.
 """
 
 FULL_SEARCH_EVERY = 1000
-"""After so many searches among the young the interpreter goes through all that is not frozen, of
-its own accord: so many that it hardly ever does."""
+"""The collector's third threshold: so high that the interpreter hardly ever searches everything."""
 
 ALLOWED_OBJECTS = 50_000
-"""As many more are always allowed: a small process is not searched for a few megabytes."""
+"""Growth that is always allowed, so that a small process is not searched for a few megabytes."""
 
 _log = structlog.get_logger()
 
 
 class GcTuner:
-    """Collects garbage while it runs; what it has frozen is as before afterwards."""
+    """Freezes and collects while it runs.
+
+    When it ends, nothing is frozen and the thresholds are the ones from before.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._allowed: float | None = None
-        """How many frozen objects are not too many; None before they are first counted."""
+        """How many frozen objects are allowed; None before the first count."""
 
     async def run(self) -> None:
         thresholds = gc.get_threshold()
@@ -65,7 +68,7 @@ class GcTuner:
             gc.unfreeze()
 
     def _search_all_if_grown(self) -> None:
-        """Go through everything if much more has stayed than when that was last done."""
+        """Search everything if too many objects have been frozen since the last full search."""
         frozen = gc.get_freeze_count()
         if self._allowed is None:
             self._allowed = _allowed_objects(frozen)
@@ -82,6 +85,6 @@ def _allowed_objects(frozen: int) -> float:
 
 
 def _freeze_survivors() -> None:
-    """First collect: what is dead when it is frozen would stay for long."""
+    """Collect before freezing: a dead cycle that is frozen stays until the next full search."""
     gc.collect()
     gc.freeze()

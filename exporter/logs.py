@@ -1,7 +1,7 @@
-"""How events become lines on standard error (logfmt or JSON, one line each), and are written there.
+"""Formats log events as logfmt or JSON, one line each, and writes them to standard error.
 
-Who logs calls `structlog.get_logger()` and gives an event's name and its facts as keywords. Nobody
-waits for whoever reads the lines.
+Callers use `structlog.get_logger()` and pass an event name and its facts as keywords. A thread does
+the writing, so a slow reader of the log never blocks the exporter.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from exporter.clock import Clock
 from exporter.model import printable
 
 LONGEST_VALUE = 16_384
-"""Characters of a value in a line; of a longer one the middle is left out."""
+"""Characters of one value; the middle of a longer value is left out."""
 
 QUEUE_LIMIT = 1_048_576
-"""Characters that may wait for being written: some thousands of lines."""
+"""Characters that may wait to be written: a few thousand lines."""
 
 PERIOD = 60.0
-"""Seconds to which a `LineLimit` applies."""
+"""Seconds over which a `LineLimit` counts."""
 
 
 def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) -> None:
-    """Send every event of `level` and above to `stream`, the libraries' too."""
+    """Send events of `level` and above to `stream`, including those of libraries."""
     shared: list[Callable[..., Any]] = [
         structlog.processors.add_log_level,
         _level_as_prometheus_writes_it,
@@ -63,7 +63,7 @@ def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper().replace("WARN", "WARNING"))
-    # One line per request is repetition, not an event.
+    # httpx logs each request at INFO, which would repeat what the metrics count.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
@@ -87,9 +87,9 @@ def _bound_values(
 
 
 def _printable_line(_logger: object, _method: str, line: Any) -> str:  # noqa: ANN401 - structlog's
-    """The line as text that no value in it, of any kind, can break, hide or reorder.
+    """Escape whatever could split, hide or reorder the line, in values of any type.
 
-    In JSON and in quotes the spelling means the character itself, so that a parser gets it back.
+    The escapes are valid in JSON and in quoted logfmt values, so a parser restores the characters.
     """
     return printable(line)
 
@@ -101,10 +101,10 @@ def _renderer(log_format: str) -> Callable[..., Any]:
 
 
 class LineLimit:
-    """Bounds how many lines of one kind are written in a period, and counts the rest.
+    """Limits how many lines of one kind are written per period, and counts the rest.
 
-    `on_full` is called when the first line of a period is left out; `on_next` is told in a later
-    period, before its first line, how many were left out.
+    `on_full` is called when the first line of a period is left out. In a later period, before its
+    first line, `on_next` is called with the number of lines that were left out.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class LineLimit:
         self._left_out = 0
 
     def has_room(self) -> bool:
-        """Whether another line may be written, which then counts."""
+        """Whether another line may be written. Each call counts as a line."""
         now = self._clock.monotonic()
         if now - self._period_began >= PERIOD:
             if self._left_out:
@@ -139,16 +139,16 @@ class LineLimit:
 
 
 class BackgroundStream(io.TextIOBase):
-    """A text stream such as standard error, written to by a thread: nobody waits for its reader.
+    """A text stream that a thread writes out, so that callers never wait for the reader.
 
-    At most `limit` characters wait, and the last that was taken in. What comes then is dropped, as
-    is what cannot be written, and its lines are counted. Any thread may write.
+    If `limit` characters or more are waiting, further text is dropped. Text that cannot be written
+    is dropped too. The dropped lines are counted. Any thread may write.
     """
 
     def __init__(self, stream: TextIO, limit: int = QUEUE_LIMIT) -> None:
         super().__init__()
         self._stream = stream
-        # Not through its buffer: the interpreter aborts at its end if a thread hangs in that.
+        # Not through the stream's buffer: the interpreter aborts at exit if a thread hangs in it.
         self._file = stream.fileno()
         self._limit = limit
         self._waiting: deque[str] = deque()
@@ -158,7 +158,6 @@ class BackgroundStream(io.TextIOBase):
         Thread(target=self._write_all, daemon=True).start()
 
     def dropped_lines(self) -> int:
-        """How many lines nobody will ever see."""
         return self._dropped_lines
 
     def write(self, text: str, /) -> int:
@@ -172,18 +171,18 @@ class BackgroundStream(io.TextIOBase):
         return len(text)
 
     def drain(self, seconds: float | None = None) -> None:
-        """Wait until nothing waits for being written any more; at most for `seconds`."""
+        """Wait until everything is written, for at most `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, seconds)
 
     def flush(self) -> None:
-        """Nothing: who writes a line and flushes must not wait."""
+        """Do nothing: callers that flush after each line must not wait either."""
 
     def isatty(self) -> bool:
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """The file beneath, whose size a progress bar asks for."""
+        """The underlying file descriptor. Progress bars use it to get the terminal's width."""
         return self._file
 
     @property
@@ -204,19 +203,19 @@ class BackgroundStream(io.TextIOBase):
                 self._changed.notify_all()
 
     def _write_now(self, text: str) -> bool:
-        """Write it, however long that takes; whether all of it could be."""
+        """Write the text, however long that takes. False if a part of it could not be written."""
         left = memoryview(text.encode(self.encoding, "backslashreplace"))
         try:
             while left:
                 left = left[self._write_some(left) :]
-        except OSError:  # the reader has gone, or the disk is full: the next line may pass
+        except OSError:  # the reader has gone or the disk is full; the next line may succeed
             return False
         return True
 
     def _write_some(self, data: memoryview) -> int:
         try:
             return os.write(self._file, data)
-        except BlockingIOError:  # whoever shares the file has made it one that never blocks
+        except BlockingIOError:  # another process that shares the file has made it non-blocking
             poll = select.poll()
             poll.register(self._file, select.POLLOUT)
             poll.poll()

@@ -1,7 +1,7 @@
-"""The vocabulary, and every rule about data and time.
+"""The types that the whole package shares, and every rule about data and time.
 
-Frozen and pure: `now` is an argument, nothing waits, nothing is read or written. No library and no
-other module of the package is imported here.
+Everything is frozen and pure: `now` is an argument, and nothing does I/O. This module imports no
+library and no other module of the package.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import NamedTuple, TypeAlias
 _EPOCH = date(1970, 1, 1).toordinal()
 
 ONLINE_STATUS = "ONLINE"
-"""What the API calls a node that works."""
+"""The status that the API reports for a working node."""
 
 UNKNOWN_STATUS = "UNKNOWN"
-"""What stands for a status outside of the known ones."""
+"""The label value for a status that is not in `known_statuses`."""
 
 SECONDS_PER_DAY = 86400
 
-MAX_LABEL_LENGTH = 256  # characters; label values are cut there
+MAX_LABEL_LENGTH = 256  # characters; longer label values are truncated
 
 
 class Label(StrEnum):
-    """The label names of the exporter's metrics. A bucket's own labels have other names."""
+    """The label names of the exporter's own metrics, which a bucket's `labels` may not use."""
 
     ACCOUNT = "account"
     BUCKET_ID = "bucket_id"
@@ -51,7 +51,7 @@ class Label(StrEnum):
 
 
 PREVIOUS_DAY_SPREAD = 3600.0
-"""Seconds after the grace over which the calls for the previous day are spread."""
+"""Seconds after the grace period over which the requests for the previous day are spread."""
 
 
 def midnight(day: date) -> float:
@@ -59,20 +59,23 @@ def midnight(day: date) -> float:
 
 
 def place_of(bucket_id: str) -> float:
-    """A bucket's place among all, from 0 to below 1: even over many, the same in every process."""
+    """A position from 0 to below 1, the same in every process and evenly spread over many ids."""
     digest = blake2b(bucket_id.encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 
 
 class Instant(NamedTuple):
-    """One moment on two clocks: `wall` says what it means, `monotonic` how long ago it was."""
+    """One moment on two clocks.
+
+    The wall clock says which time of day it was. The monotonic clock measures how long ago it was,
+    because nobody can set it.
+    """
 
     wall: float  # Unix time, seconds
-    monotonic: float  # seconds, from an arbitrary zero, never falling
+    monotonic: float  # seconds since an arbitrary moment, never decreasing
 
     @property
     def day(self) -> date:
-        """The UTC day of this moment."""
         return datetime.fromtimestamp(self.wall, UTC).date()
 
 
@@ -97,7 +100,7 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
     @property
-    def is_refusal(self) -> bool:  # asking again soon is pointless
+    def is_refusal(self) -> bool:  # such a request is not worth retrying soon
         return self in REFUSALS
 
 
@@ -105,46 +108,46 @@ REFUSALS = frozenset({Reason.BAD_REQUEST, Reason.UNAUTHORIZED, Reason.FORBIDDEN,
 
 
 class Timing(NamedTuple):
-    """How often an account's buckets are polled and how long their readings count, in seconds."""
+    """How often an account's buckets are polled and when a reading is stale, in seconds."""
 
     poll_interval: float = 60.0
-    poll_timeout: float = 10.0  # of one attempt
+    poll_timeout: float = 10.0  # per attempt
     stale_after: float = 300.0
     recheck_interval: float = 300.0
     rollover_grace: float = 600.0
 
     def refusal_wait(self, before: int) -> float:
-        """Seconds until a refusal is retried, after so many refusals in a row."""
+        """Seconds until a refused poll is retried, after `before` refusals in a row."""
         ceiling = max(self.recheck_interval, self.poll_interval)
         return min(self.poll_interval * 2.0 ** min(before, 32), ceiling)
 
     def in_grace_after_midnight(self, wall: float) -> bool:
-        """Whether the day at `wall` (Unix time) is so young that the API may not have it yet."""
+        """Whether `wall` (Unix time) is within the grace period after midnight UTC."""
         return self.grace_left(wall) > 0
 
     def grace_left(self, wall: float) -> float:
-        """Seconds of the grace after midnight that are left at `wall`."""
+        """Seconds of the grace period after midnight that are left at `wall` (Unix time)."""
         return max(0.0, self.rollover_grace - wall % SECONDS_PER_DAY)
 
     def newest_ended_day(self, wall: float) -> date:
-        """The newest day that upstream has surely closed at a time (Unix time)."""
+        """The newest day with final figures at `wall` (Unix time): its grace period is over."""
         return date.fromordinal(int((wall - self.rollover_grace) // SECONDS_PER_DAY) + _EPOCH - 1)
 
     def previous_day_shown_between(self, day: date, bucket_id: str) -> tuple[float, float]:
-        """From when, and until before when, a day's final figures are shown; Unix time.
+        """From when until before when the final figures of `day` are shown, in Unix time.
 
-        They are asked for once upstream has surely closed the day, a bucket at a time, and give
-        way to the next day's.
+        They are requested once the day's grace period is over, spread over the buckets. The figures
+        of the next day replace them.
         """
         until = self.previous_day_shown_until(day)
         return until - SECONDS_PER_DAY + place_of(bucket_id) * PREVIOUS_DAY_SPREAD, until
 
     def previous_day_shown_until(self, day: date) -> float:
-        """Until before when a day's final figures are shown; Unix time."""
+        """The Unix time from which the final figures of `day` are no longer shown."""
         return midnight(day) + 2 * SECONDS_PER_DAY + self.rollover_grace
 
     def is_near_midnight(self, wall: float) -> bool:
-        """Whether the clocks of both sides may disagree on which day it is."""
+        """Whether the API's and the exporter's clocks may disagree on the date."""
         return self.in_grace_after_midnight(wall) or (
             SECONDS_PER_DAY - wall % SECONDS_PER_DAY <= self.rollover_grace
         )
@@ -152,24 +155,24 @@ class Timing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket to poll. Its identity is (account, id): the rest may change under it."""
+    """A bucket to poll, identified by (account, id). All other fields may change on a reload."""
 
     account: str
     id: str
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    storage_type: str = ""  # this and the next two: empty where discovery does not tell
+    storage_type: str = ""  # this and the next two: empty unless discovered
     region: str = ""
     workspace_id: str = ""
     key: BucketKey = field(init=False, repr=False, compare=False)
-    """What stays the same over a reload. Made once: all that know the bucket share it."""
+    """The identity. Created once, and shared by everything that refers to the bucket."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", BucketKey(self.account, self.id))
 
 
 class BucketKey(NamedTuple):
-    """A bucket's identity."""
+    """What identifies a bucket over reloads. In another account it counts as a new bucket."""
 
     account: str
     bucket_id: str
@@ -177,7 +180,7 @@ class BucketKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One row of an answer, in base units; None where the API gave nothing usable."""
+    """One row of a response, in base units. A field is None if the API sent no usable value."""
 
     ip: str
     host: str
@@ -195,20 +198,20 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class DayStats:
-    """What the API says of a bucket's nodes on one UTC day. No two nodes share an identity."""
+    """The nodes of a bucket on one UTC day, as the API reports them. No two share an identity."""
 
     day: date
     nodes: tuple[Node, ...]
 
     def has_figures(self) -> bool:
-        """Whether there is anything in it to show of a previous day."""
+        """Whether at least one node has a figure that is shown for a previous day."""
         return any(
             node.uptime_ratio is not None or node.latency_average_seconds is not None
             for node in self.nodes
         )
 
     def says_the_same_of_nodes(self, other: DayStats | None) -> bool:
-        """Whether there are the same nodes in the same order, figures and times apart."""
+        """Whether both have the same nodes, versions and statuses in the same order."""
         return other is not None and _features(self) == _features(other)
 
     def lacks_node_of(self, other: DayStats) -> bool:
@@ -231,24 +234,25 @@ class GoodPoll:
 
 @dataclass(frozen=True, slots=True)
 class ApiError:
-    """Why one attempt gave no usable answer. `message` is one printable line."""
+    """Why one attempt gave no usable response. `message` is one printable line."""
 
     reason: Reason
     message: str
-    retry_after: float | None = None  # seconds, as the server asked
+    retry_after: float | None = None  # seconds, from the server's Retry-After
 
     @property
     def is_passing(self) -> bool:
-        """Whether the same request may well succeed a moment later.
+        """Whether the same request may succeed if it is sent again at once.
 
-        A time-out is not: it has used the poll's time up, and a slow server wants less, not more.
+        A timeout is not passing: it has used up the poll's time, and a retry would add load to a
+        slow server.
         """
         return self.reason in {Reason.CONNECT, Reason.SERVER_ERROR}
 
 
 @dataclass(frozen=True, slots=True)
 class FailedPoll:
-    """A poll that failed for good."""
+    """A poll that failed after its retries."""
 
     error: ApiError
     ended: Instant
@@ -260,7 +264,7 @@ PollResult: TypeAlias = GoodPoll | FailedPoll
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """All that is known of a bucket, as a value: the reading held and the newest poll."""
+    """What is known about a bucket: its current reading and its newest poll."""
 
     known_since: Instant
     stats: DayStats | None = None  # of the newest good poll, or kept over midnight
@@ -269,11 +273,12 @@ class BucketState:
     previous_day: DayStats | None = None  # the final figures of a previous day
 
     def after(self, result: PollResult, timing: Timing) -> BucketState:
-        """The state once `result` is known.
+        """The state after a poll.
 
-        A failure leaves what is held as it is: it ages. A good poll replaces it, but in the grace
-        after midnight an answer that is empty or lacks a node held from yesterday only confirms
-        what is held, as long as that is not stale: upstream has not filled the new day yet.
+        A failed poll keeps the current reading, which goes on ageing. A good poll replaces it, with
+        one exception: within the grace period after midnight, the API may not have all figures of
+        the new day yet. If its response is empty or lacks a node of yesterday's reading,
+        yesterday's reading is kept and counts as confirmed, unless it is stale.
         """
         if isinstance(result, FailedPoll):
             return replace(self, newest=result)
@@ -286,19 +291,20 @@ class BucketState:
         )
 
     def fresh_until(self, timing: Timing) -> float:
-        """The monotonic time, in seconds, from which on nothing held here may be shown."""
+        """The monotonic time, in seconds, from which the bucket's reading is stale."""
         return (self.last_success or self.known_since).monotonic + timing.stale_after
 
     def failing(self, *, fresh: bool) -> Reason | None:
-        """Why the bucket is failing, or None. `fresh`: whether `fresh_until` lies ahead."""
+        """Why the bucket is failing, or None. `fresh`: whether `fresh_until` is in the future."""
         if isinstance(self.newest, FailedPoll):
             return self.newest.error.reason
         return None if fresh else Reason.OVERDUE
 
     def previous_day_wanted(self, bucket_id: str, timing: Timing, now: Instant) -> date | None:
-        """The previous day to ask for now, if any: each one once, in the bucket's own time.
+        """The previous day to request now, or None. Each day is requested once.
 
-        A bucket of which none was ever held need not wait for that time: the day is closed.
+        A bucket that has figures of an older day waits for its offset within the spread. A bucket
+        that has none does not wait: the day's figures are final already.
         """
         day = timing.newest_ended_day(now.wall)
         if self.previous_day is None:
@@ -308,7 +314,7 @@ class BucketState:
         return day if now.wall >= timing.previous_day_shown_between(day, bucket_id)[0] else None
 
     def previous_day_until(self, timing: Timing, now: Instant) -> float:
-        """The monotonic time, seconds, from which on the previous day held here is not shown."""
+        """The monotonic time, in seconds, from which the previous day's figures are not shown."""
         if self.previous_day is None:
             return math.inf
         return now.monotonic + timing.previous_day_shown_until(self.previous_day.day) - now.wall
@@ -328,10 +334,10 @@ _LAST_OF_FOUR_DIGITS = 0xFFFF
 
 
 def printable(text: str) -> str:
-    r"""Spell out what has no shape of its own, as `\u202e`.
+    r"""Replace each character that is not printable by an escape such as `\u202e`.
 
-    Control characters, line ends, lone surrogates and marks that turn the direction of text are
-    among these.
+    That includes control characters, line separators, lone surrogates and characters that change
+    the direction of text.
     """
     if text.isprintable():
         return text

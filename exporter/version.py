@@ -1,4 +1,4 @@
-"""Which build this is."""
+"""The version and revision of this build."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ VERSION = metadata.version(DISTRIBUTION)
 
 
 def revision() -> str:
-    """The commit this was built from, where the build wrote it beside this module."""
+    """The commit of this build, from a file that the build writes next to this module."""
     file = files("exporter") / "REVISION"
     return file.read_text().strip() if file.is_file() else "unknown"
 
 
 def version_text() -> str:
-    """What `--version` prints, laid out as Prometheus's own programs do."""
+    """The output of `--version`, in the layout of Prometheus's own programs."""
     return "\n".join(
         (
             f"{DISTRIBUTION}, version {VERSION} (revision: {revision()})",
