@@ -1,1 +1,1 @@
-"""Everything that is said to Flashback's API, and what its answers mean."""
+"""The client of Flashback's API: requests, retries, credentials, and the parsing of responses."""

@@ -1,4 +1,4 @@
-"""An account's way to the API: its connections, its token, its client, built from its settings."""
+"""Builds the API client of one account from its settings: connections, credentials, secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from exporter.upstream.transport import Connect, Transport, connector
 from exporter.version import VERSION
 
 TLS_SECONDS = 30.0
-"""How long reading TLS files may take, seconds, until a mount is taken for dead."""
+"""Seconds for reading TLS files. After that the mount counts as hanging."""
 
 TlsContexts: TypeAlias = "Mapping[config.TlsConfig, ssl.SSLContext]"
 
@@ -45,9 +45,9 @@ class ClientContext:
 
 
 class AccountClient:
-    """The client of one account, which makes its requests when it is their turn.
+    """The client of one account; its requests wait for a slot from `turns`.
 
-    Raises ConfigError where the environment's proxy cannot be used.
+    Raises ConfigError if the proxy in the environment cannot be used.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class AccountClient:
         )
 
     def resume(self, previous: AccountClient) -> None:
-        """Go on with what an access to the same account knows, where that still is the same.
+        """Take over what the client before a reload knows, as far as it still applies.
 
-        Of the server at the same URL, and the tokens of the same user there.
+        Server information applies if the base URL is the same, tokens if the user is the same too.
         """
         self._secrets.take_over(previous._secrets)
         if self.account.base_url == previous.account.base_url:
@@ -127,11 +127,11 @@ def _credentials(
 
 
 async def tls_contexts(accounts: Iterable[config.Account]) -> TlsContexts:
-    """The accounts' TLS contexts, made off the event loop.
+    """The accounts' TLS contexts, created in a thread.
 
-    Raises OSError where TLS files cannot be used, also where a mount under them hangs.
+    Raises OSError if TLS files cannot be used, and TimeoutError if reading them takes too long.
     """
-    calls = BlockingCalls(SystemClock(), TLS_SECONDS)  # files take real time, whatever the polls do
+    calls = BlockingCalls(SystemClock(), TLS_SECONDS)  # files take real time in tests, too
     try:
         return await calls.run(partial(tls_contexts_now, accounts))
     except TimeoutError as error:
@@ -140,14 +140,14 @@ async def tls_contexts(accounts: Iterable[config.Account]) -> TlsContexts:
 
 
 def tls_contexts_now(accounts: Iterable[config.Account]) -> TlsContexts:
-    """The same where nothing else runs: it blocks.
+    """The same as `tls_contexts`, but blocking: for commands that have no event loop to keep free.
 
-    A context is large and slow to make: there is one for all accounts with the same settings.
+    A context is large and slow to create, so accounts with the same settings share one.
     """
     made: dict[config.TlsConfig, ssl.SSLContext] = {}
     contexts = {}
     for tls in {account.tls for account in accounts}:
-        in_context = replace(tls, server_name=None)  # which is told to each connection
+        in_context = replace(tls, server_name=None)  # it is set per connection instead
         if in_context not in made:
             made[in_context] = _tls_context(in_context)
         contexts[tls] = made[in_context]
@@ -167,7 +167,7 @@ def _tls_context(tls: config.TlsConfig) -> ssl.SSLContext:
 
 
 def _no_passphrase() -> str:
-    """In place of OpenSSL's own way, which would ask on the terminal."""
+    """Called by OpenSSL for an encrypted key; by default it would prompt on the terminal."""
     raise OSError("key_file has a passphrase: use a key without one")
 
 

@@ -1,7 +1,7 @@
-"""The calls of one account: attempts, retries and a deadline, until there is a result or an error.
+"""The calls of one account, each with retries and a deadline.
 
-A failure is a value here, never an exception. Which bucket is asked when, and what follows from an
-result, is decided elsewhere; a single attempt is made in `request`.
+A failure is a value, never an exception. `request` makes a single attempt. When a bucket is polled
+and what follows from a result is decided in `polling`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ from exporter.upstream.rate_limit import RequestTurns
 from exporter.upstream.request import ApiRequest, Requester
 
 MAX_ATTEMPTS = 3
-BACK_OFF_BASE = 0.5  # seconds; doubles with each attempt, and chance takes any part of it
+BACK_OFF_BASE = 0.5  # seconds; doubles with each attempt
 
 TIE_SECONDS = 0.25
-"""By how much an attempt that may take as long as its whole call ends before it, and is counted."""
+"""Seconds between the timeout of an attempt and the cut-off of its call, at least.
+
+If `poll_timeout` equals `poll_interval`, the attempt times out first and is counted.
+"""
 
 T = TypeVar("T")
 
 
 class Client:
-    """Asks an account's API; a call takes `deadline` seconds at the most, all attempts included."""
+    """Calls an account's API. A call takes at most `deadline` seconds, including its retries."""
 
     def __init__(
         self,
@@ -65,14 +68,14 @@ class Client:
         return GoodPoll(result, ended, duration)
 
     async def day_stats(self, bucket_id: str, day: date) -> DayStats | ApiError:
-        """Ask for the statistics of a bucket on a UTC day."""
+        """Request the statistics of a bucket on a UTC day."""
         api_request = _stats_request(bucket_id, day)
         return await self._ask(
             api_request, lambda body: parse_stats(body, day, self._answer_limits)
         )
 
     async def buckets(self, workspace_id: str | None) -> Listing | ApiError:
-        """List the buckets that the account can see, in one workspace or in all."""
+        """List the buckets that the account can access, in one workspace or in all."""
         query = "" if workspace_id is None else f"?workspaceId={quote(workspace_id, safe='')}"
         api_request = ApiRequest(Call.LIST, "GET", f"/bucket{query}", max_bytes=MAX_LISTING_BYTES)
         result = await self._ask(api_request, parse_listing)
@@ -82,7 +85,7 @@ class Client:
     async def _ask(
         self, api_request: ApiRequest, read: Callable[[bytes], Parsed[T]]
     ) -> T | ApiError:
-        """What comes of a call, its retries included."""
+        """Make a call, including its retries."""
         started = self._clock.monotonic()
         result: T | ApiError
         try:
@@ -94,14 +97,14 @@ class Client:
             )
             return ApiError(Reason.TIMEOUT, text)
         if not isinstance(result, ApiError) and self._clock.monotonic() - started > self._deadline:
-            # No timer goes off where the machine sleeps.
+            # Timers do not run while the machine is suspended, but this clock does.
             return ApiError(Reason.TIMEOUT, f"the answer was not read within {self._deadline:g}s")
         return result
 
     async def _with_retries(
         self, api_request: ApiRequest, read: Callable[[bytes], Parsed[T]]
     ) -> T | ApiError:
-        # A loop of our own: tenacity's would be an eighth of what a poll costs.
+        # Not tenacity's loop: it would take an eighth of the CPU time of a poll.
         number = 1
         while True:
             result = await self._attempt(api_request, read)
@@ -112,13 +115,13 @@ class Client:
                 await self._clock.sleep(self._back_off(number))
             number += 1
             if number == MAX_ATTEMPTS and _is_unconnected(result):
-                # Two may have met kept connections that were dead already; the last must not.
+                # The first two attempts may have used kept connections that were already dead.
                 api_request = replace(api_request, fresh_connection=True)
 
     async def _attempt(
         self, api_request: ApiRequest, read: Callable[[bytes], Parsed[T]]
     ) -> T | ApiError:
-        """An attempt, made once more where its token is refused and there is another."""
+        """Make one attempt, and repeat it with another token if the API refuses the first."""
         try:
             token = await self._credentials.token(self._without_turn)
             result = await self._requester.attempt(api_request, read, token)
@@ -137,13 +140,13 @@ class Client:
 
     @asynccontextmanager
     async def _without_turn(self) -> AsyncIterator[None]:
-        """While the body runs, others may make requests; afterwards a turn is waited for."""
+        """Give the request slot back while the body runs, then wait for another one."""
         with self._turns.released():
             yield
         await self._turns.acquire()
 
     def _back_off(self, number: int) -> float:
-        """Seconds after an attempt. Full jitter: any part of a span that doubles."""
+        """Seconds before the next attempt, with full jitter: from 0 to a limit that doubles."""
         return self._chance.uniform(0, BACK_OFF_BASE * 2 ** (number - 1))
 
 

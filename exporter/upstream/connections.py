@@ -1,8 +1,9 @@
-"""Which kept connections are used again, and how the API's name becomes addresses.
+"""The connection pool and the resolver under aiohttp.
 
-aiohttp uses any that is still open. An answer that nobody asked for would be read as that to the
-next request, and from there on each answer would belong to the request before it: here only those
-are used on which nothing has come. Names resolve in threads that nobody has to wait for.
+aiohttp reuses any connection that is still open. If a server has sent an unexpected response on it,
+that would be read as the response to the next request, and all later responses would be off by one.
+This pool reuses a connection only if nothing was received since its last response. Names are
+resolved in daemon threads, so a hanging lookup never delays the exit.
 """
 
 from __future__ import annotations
@@ -26,27 +27,27 @@ from exporter.blocking import in_thread
 from exporter.upstream.server_info import certificate_expiry
 
 FRESH_WANTED: ContextVar[bool] = ContextVar("FRESH_WANTED", default=False)
-"""Whether the request that is being sent must not use a kept connection."""
+"""Whether the current request must not use a kept connection."""
 
 MAX_HEAD_BYTES = 80 * 1024
-"""Of an answer's head: gateways send 64 KiB of headers, which take some more on the wire."""
+"""Limit for a response's head. Some gateways send 64 KiB of headers, and need more on the wire."""
 
 MAX_HEADERS = 400
-"""In a head: gateways send 300."""
+"""Limit for a response's head. Some gateways send 300 headers."""
 
 _PROBE = b"HTTP/1.1 204 \r\n\r\n"
 _PROBED = (204, "", ())
 
 
 class Pool(aiohttp.TCPConnector):
-    """aiohttp's pool, out of which a connection is taken only if nothing has come on it."""
+    """aiohttp's pool, which reuses a connection only if nothing was received on it since."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
         super().__init__(**settings)
-        # Not public, but the one place that aiohttp has for it; tests/upstream/test_pool.py tells.
+        # A private attribute: aiohttp has no public one. If that changes, connect() raises.
         self._factory = cast("partial[ResponseHandler]", partial(WatchedConnection, self._loop))
         self.certificate_expiry: float | None = None
-        """When the first certificate of the newest connection ends, Unix time, if that is known."""
+        """When the first certificate of the newest chain expires, as Unix time; None if unknown."""
 
     async def connect(
         self,
@@ -54,10 +55,10 @@ class Pool(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
     ) -> Connection:
-        """A connection that is fit for a request. Those kept ones that are not are closed.
+        """Return a connection that is fit for a request, and close kept ones that are not.
 
-        All of them are not fit where a fresh one is wanted: it is after two had closed under
-        a request, and the others have been kept for as long.
+        If a fresh connection is wanted, no kept one is fit. That is the case after two attempts
+        failed on connections, and the other kept ones are about as old.
         """
         while True:
             connection = await super().connect(req, traces, timeout)
@@ -65,7 +66,7 @@ class Pool(aiohttp.TCPConnector):
             if not isinstance(watched, WatchedConnection):
                 raise TypeError("aiohttp did not make the connection as it was told to")
             if not watched.was_used:
-                # Over a proxy, where the URL is no https, the certificate would be the proxy's.
+                # Through a proxy, the TLS of a connection for an http:// URL would be the proxy's.
                 self.certificate_expiry = watched.certificate_expiry() if req.is_ssl() else None
             if not watched.was_used or (not FRESH_WANTED.get() and watched.is_fit()):
                 watched.is_idle = False
@@ -75,31 +76,31 @@ class Pool(aiohttp.TCPConnector):
 
 
 class WatchedConnection(ResponseHandler):
-    """aiohttp's side of a connection, which ends it once something comes unasked."""
+    """aiohttp's protocol for a connection, which closes it if data comes without a request."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.was_used = False
         self.is_idle = False
-        self._head_bytes = 0  # of a head that has not come to its end
+        self._head_bytes = 0  # of a head that is still incomplete
 
     def is_fit(self) -> bool:
-        """Whether nothing has come since the last answer."""
+        """Whether nothing was received since the last response."""
         return not self.should_close and not self._is_readable() and self._is_between_answers()
 
     def certificate_expiry(self) -> float | None:
-        """When the first of the certificates that the server has shown ends, Unix time."""
+        """When the first certificate of the server's chain expires, Unix time; None if unknown."""
         transport = self.transport
         shown = None if transport is None else transport.get_extra_info("ssl_object")
         return None if shown is None else certificate_expiry(shown)
 
     def give_back(self) -> None:
-        """End a request: its answer is whole, or the connection is about to be closed."""
+        """Mark the connection as idle: its response is complete, or it is about to be closed."""
         self.was_used = self.is_idle = True
         self._head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
-        """Hand over what came in answer to a request, and nothing else."""
+        """Pass data on to aiohttp if it belongs to a response, else close the connection."""
         if self.is_idle and data:
             self.abort()
             return
@@ -108,22 +109,22 @@ class WatchedConnection(ResponseHandler):
         super().data_received(data)
         if in_head and self._payload is before:
             self._wait_for_head(len(data))
-        if self.is_idle and self.should_close:  # more came than the answer that has just ended
+        if self.is_idle and self.should_close:  # data after the end of the response
             self.abort()
         error, body = self.exception(), self._payload
         if error is not None and body is not None and not body.is_eof():
-            # aiohttp tells only those who wait for a head; a body's reader would wait for ever.
+            # aiohttp reports it only to those who wait for a head: a reader of the body would hang.
             body.set_exception(error)
 
     def _wait_for_head(self, more: int) -> None:
-        """Give up on a head that is too large: aiohttp limits each header, but not their sum."""
+        """Fail if a head is too large: aiohttp limits each header, but not their sum."""
         self._head_bytes += more
         if self._head_bytes > MAX_HEAD_BYTES and self.transport is not None:
             self.transport.close()
             self.set_exception(LineTooLong("", MAX_HEAD_BYTES))
 
     def _is_readable(self) -> bool:
-        """Whether something has come that the event loop has not read yet, an end included."""
+        """Whether data, or the end of the connection, is waiting to be read by the event loop."""
         transport = self.transport
         socket = None if transport is None else transport.get_extra_info("socket")
         if socket is None:
@@ -133,10 +134,10 @@ class WatchedConnection(ResponseHandler):
         return bool(poll.poll(0))
 
     def _is_between_answers(self) -> bool:
-        """Whether the last answer ended with the last byte that came.
+        """Whether the last response ended with the last byte that was received.
 
-        The parser does not say whether it has begun another one. If it has not, an answer that it
-        is given now comes out as it went in.
+        aiohttp's parser does not tell whether it has started on another response. So it is fed a
+        probe: if it comes out unchanged, the parser was between two responses.
         """
         if self._parser is None:
             return False
@@ -148,14 +149,14 @@ class WatchedConnection(ResponseHandler):
 
 
 LookUp: TypeAlias = "Callable[..., list[tuple[Any, ...]]]"
-"""A function such as the system's getaddrinfo."""
+"""A function like `socket.getaddrinfo`."""
 
 
 class Resolver(AbstractResolver):
-    """Looks names up, each once at a time, however many wait for it.
+    """Resolves names in threads. Concurrent lookups of the same name share one thread.
 
-    All accounts of a process share one, over reloads too: a name whose look-up hangs costs one
-    thread. `look_up` is the system's getaddrinfo where it is not given.
+    All accounts share one resolver, over reloads too, so a name whose lookup hangs costs one
+    thread. `look_up` defaults to `socket.getaddrinfo`.
     """
 
     def __init__(self, look_up: LookUp | None = None) -> None:
@@ -175,20 +176,20 @@ class Resolver(AbstractResolver):
         return [each | {"port": port} for each in await asyncio.shield(found)]
 
     async def close(self) -> None:
-        """Nothing to close: a look-up under way ends by itself, and its thread stops nobody."""
+        """Do nothing: a pending lookup ends by itself, and its thread does not delay the exit."""
 
 
 def _addresses(look_up: LookUp, host: str, family: int) -> list[ResolveResult]:
     kind, flags = socket.SOCK_STREAM, socket.AI_ADDRCONFIG
     try:
         found = look_up(host, None, family=family, type=kind, flags=flags)
-    except UnicodeError as error:  # a label that is empty or too long
+    except UnicodeError as error:  # one of the name's labels is empty or too long
         raise socket.gaierror(socket.EAI_NONAME, "it is not a valid name") from error
     numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
     return [
         ResolveResult(
             hostname=host,
-            host=socket.getnameinfo(address, numeric)[0],  # with the zone of a link-local one
+            host=socket.getnameinfo(address, numeric)[0],  # keeps the zone of a link-local address
             port=0,
             family=of_kind,
             proto=protocol,

@@ -1,4 +1,4 @@
-"""Where a bearer token comes from: given, or a file that may change; what one says of its own life.
+"""Bearer tokens that are given: in the configuration or in a file. Reads a token's own expiry.
 
 Tokens from a login are in `login`.
 """
@@ -21,15 +21,15 @@ from exporter.model import ApiError, Reason
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """When a token was issued and when it ends, Unix time; None where it does not say."""
+    """When a token was issued and when it expires, in Unix time; None if it does not say."""
 
     issued: float | None = None
     expiry: float | None = None
 
     def remaining(self, wall: float) -> float | None:
-        """Seconds that a token received at `wall` has left; None where that cannot be known.
+        """Seconds that a token received at `wall` has left; None if unknown.
 
-        Where this machine's clock contradicts the token, the token's own span counts.
+        If this machine's clock contradicts the token's times, the token's whole life counts.
         """
         if self.expiry is None:
             return None
@@ -41,12 +41,12 @@ class Lifetime:
 
 
 def is_token(text: str) -> bool:
-    """Whether `text` can stand behind `Authorization: Bearer`."""
+    """Whether `text` can be sent as `Authorization: Bearer <text>`."""
     return text.isascii() and text.isprintable() and bool(text) and " " not in text
 
 
 def lifetime(token: str) -> Lifetime:
-    """What a token says in `iat` and `exp` (RFC 7519); nothing where it is no JWT."""
+    """The claims `iat` and `exp` of a JWT (RFC 7519); both are None for other tokens."""
     try:
         _, payload, _ = token.split(".")
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -64,21 +64,24 @@ def _date(claim: object) -> float | None:
 
 
 _END_OF_TIME = 1e11
-"""Beyond this a claim is no number of seconds."""
+"""Larger claims are not seconds."""
 
 
 FILE_WATCH = 2.0
-"""How often it is looked whether a secret's file has changed, seconds."""
+"""Seconds between two checks whether a secret's file has changed."""
 
 FILE_DEADLINE = 5.0
-"""How long a look at a secret's file may take, seconds: a dead network mount never answers."""
+"""Seconds for reading a secret's file: a dead network mount never answers."""
 
 Waiting: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
-"""What a token is waited for in, where it is not in memory: it lets others make their requests."""
+"""Makes a context that is entered only if a token must be waited for.
+
+Callers use it to give their request slot to others for that time.
+"""
 
 
 class NoToken(Exception):  # noqa: N818 - it names what happened, and is no bug
-    """There is no token to be had; `api_error` says why."""
+    """There is no token; `api_error` says why."""
 
     def __init__(self, api_error: ApiError) -> None:
         super().__init__(api_error.message)
@@ -89,14 +92,14 @@ class Credentials(Protocol):
     """A source of bearer tokens."""
 
     async def run(self, news: Callable[[], None]) -> None:
-        """Do what tokens need in the background, until cancelled.
+        """Do the background work, such as watching a file, until cancelled.
 
-        `news` is called whenever what was refused before may be granted now.
+        `news` is called whenever a request that was refused before may succeed now.
         """
         ...
 
     def resume(self, previous: object) -> None:
-        """Go on with what other credentials know; they are of the same user or file."""
+        """Take over what `previous` knows. It must be for the same user or file."""
         ...
 
     async def token(self, waiting: Waiting = nullcontext) -> str:
@@ -104,28 +107,28 @@ class Credentials(Protocol):
         ...
 
     async def refresh(self, refused: str) -> str | None:
-        """Another token after the API refused one, or None where there is no other.
+        """Another token after the API refused `refused`, or None if there is no other.
 
         Raises NoToken.
         """
         ...
 
     def expiry(self) -> float | None:
-        """When the newest token ends, Unix time, if it says so."""
+        """When the newest token expires, Unix time; None if unknown."""
         ...
 
 
 class StaticToken:
-    """The token that stands in the configuration."""
+    """A token that is written in the configuration."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
     async def run(self, news: Callable[[], None]) -> None:
-        """Nothing to do."""
+        """Do nothing: the token never changes."""
 
     def resume(self, previous: object) -> None:
-        """Nothing to go on with."""
+        """Do nothing: there is no state."""
 
     async def token(self, waiting: Waiting = nullcontext) -> str:  # noqa: ARG002 - the protocol's
         return self._token
@@ -134,12 +137,11 @@ class StaticToken:
         return None
 
     def expiry(self) -> float | None:
-        """When the token ends, if it says so."""
         return lifetime(self._token).expiry
 
 
 class TokenFile:
-    """A file with a token in it. The token is in memory, and followed when the file changes."""
+    """A file with a token. The token is kept in memory and updated when the file changes."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SecretFile(path, "credentials_file", clock)
@@ -148,12 +150,11 @@ class TokenFile:
         await self._file.watch(news)
 
     def resume(self, previous: object) -> None:
-        """Go on with what is known of the same file."""
         if isinstance(previous, TokenFile):
             self._file = previous._file  # noqa: SLF001 - of the same class
 
     async def token(self, waiting: Waiting = nullcontext) -> str:
-        """The token in the file. Raises NoToken where there is no file or no token in it."""
+        """The token in the file. Raises NoToken if the file is unreadable or has no valid token."""
         content = self._file.content
         if content is None:
             async with waiting():
@@ -161,12 +162,11 @@ class TokenFile:
         return self._token(content)
 
     async def refresh(self, refused: str) -> str | None:
-        """What the file holds by now, whatever it looks like, where that is another token."""
+        """Read the file again, even if it looks unchanged; None if it has the same token."""
         token = self._token(await self._file.update(anew=True))
         return None if token == refused else token
 
     def expiry(self) -> float | None:
-        """When the token in the file ends, if it says so."""
         content = self._file.content
         if isinstance(content, str) and is_token(content):
             return lifetime(content).expiry
@@ -186,13 +186,14 @@ class TokenFile:
 
 
 class SecretFile:
-    """A file that holds one secret; white space around it is no part of it.
+    """A file that holds one secret; surrounding white space is ignored.
 
-    `content` is what was found when it was last looked at: the secret, or why there is none; None
-    before the first look. While a look hangs, a secret in memory stays good. Kubernetes swaps a
-    symbolic link: what counts is the file that the path leads to.
+    `content` is the secret, or the error of the last read; None before the first read. If a read
+    hangs, a secret in memory stays valid. Symbolic links are followed, because Kubernetes updates a
+    mounted secret by swapping one.
 
-    Messages name it by its key: people write the secret itself in place of a path at times.
+    Error messages name the configuration key, not the path: users sometimes write the secret itself
+    where the path belongs.
     """
 
     def __init__(self, path: Path, key: str, clock: Clock) -> None:
@@ -204,9 +205,9 @@ class SecretFile:
         self._seen: Fingerprint | None = None
 
     async def watch(self, news: Callable[[], None]) -> None:
-        """Look at the file again and again until cancelled; `news` is called for another secret.
+        """Check the file regularly until cancelled; `news` is called if the secret has changed.
 
-        The first look reads it whatever it looks like: a reload reads all files again.
+        The first check always reads the file, because a reload promises to read all files again.
         """
         known, anew = self.content, True
         while True:
@@ -217,7 +218,7 @@ class SecretFile:
             await self._clock.sleep(FILE_WATCH)
 
     async def update(self, *, anew: bool = False) -> str | ApiError:
-        """The content, read again if the file has changed, or `anew`; never on the event loop."""
+        """Read the file in a thread, if it has changed or if `anew`; returns its content."""
         try:
             self._seen, content = await self._calls.run(self._read if anew else self._look)
         except TimeoutError:
@@ -227,14 +228,14 @@ class SecretFile:
         return content
 
     def _look(self) -> tuple[Fingerprint | None, str | ApiError]:
-        """May block, like all that follows."""
+        """Read the file if it has changed. May block, as may `_read` and `_text`."""
         unchanged = self._seen is not None and fingerprint(self._path) == self._seen
         if unchanged and isinstance(self.content, str):
             return self._seen, self.content
         return self._read()
 
     def _read(self) -> tuple[Fingerprint | None, str | ApiError]:
-        found = fingerprint(self._path)  # before reading: what changes meanwhile is read again
+        found = fingerprint(self._path)  # first: a change during the read shows at the next check
         return found, self._text()
 
     def _text(self) -> str | ApiError:

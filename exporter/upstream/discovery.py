@@ -1,6 +1,7 @@
-"""Which buckets an account has: what a listing means, what is known after it, who polls what.
+"""Discovery of buckets: parses list responses, and decides which account polls which bucket.
 
-Pure. A listing carries access keys and secrets: nothing leaves here but what `FoundBucket` names.
+Pure. A list response contains access keys and secrets, so nothing but the fields of `FoundBucket`
+may leave this module.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from exporter.upstream.parsing import Parsed, label_text, parse_list
 
 @dataclass(frozen=True, slots=True)
 class FoundBucket:
-    """A bucket in an account's listing; nothing else of its entry may be kept."""
+    """A bucket in a list response. No other field of its entry may be kept."""
 
     id: str
     name: str
@@ -28,7 +29,7 @@ class FoundBucket:
 
 
 class Listing(NamedTuple):
-    """The buckets of an account, and how many other entries name none that can be polled."""
+    """The buckets of an account. `skipped` counts the entries that cannot be polled."""
 
     buckets: tuple[FoundBucket, ...]
     skipped: int = 0
@@ -37,7 +38,7 @@ class Listing(NamedTuple):
 MAX_ENTRIES = 100_000
 
 MAX_LISTING_BYTES = MAX_ENTRIES * 1024
-"""A KiB for each entry: some 600 bytes of ids, names, endpoint and dates, the rest for its keys."""
+"""1 KiB per entry: about 600 bytes of ids, names, endpoint and dates, the rest for its keys."""
 
 TOO_LARGE = ApiError(
     Reason.TOO_LARGE,
@@ -46,13 +47,13 @@ TOO_LARGE = ApiError(
 )
 
 NO_SEGMENT = {".", ".."}
-"""Ids that could not be asked for: they are normalised out of a path on the way."""
+"""Ids that cannot be requested: URL normalisation removes them from a path."""
 
 
 def parse_listing(body: bytes) -> Parsed[Listing]:
-    """The buckets in the body of a 200, each id once; entries without a usable id are skipped.
+    """Parse the body of a 200. Each id appears once; entries without a usable id are skipped.
 
-    A listing of nothing but such entries is MALFORMED: it does not say that there are no buckets.
+    If no entry has a usable id, the body is MALFORMED: it does not mean that there are no buckets.
     """
     drift: Counter[Drift] = Counter()
     return Parsed(parse_list(body, "buckets", lambda found: _listing(found, drift), drift), drift)
@@ -94,7 +95,7 @@ def _entry_to_bucket(entry: object, drift: Counter[Drift]) -> FoundBucket | None
 
 
 def _can_be_asked_for(bucket_id: str) -> bool:
-    """Whether it is an id that can stand in a path and, as it is, in a label."""
+    """Whether the id can be used in a URL path and, unchanged, as a label value."""
     return (
         0 < len(bucket_id) <= MAX_LABEL_LENGTH
         and bucket_id not in NO_SEGMENT
@@ -118,22 +119,22 @@ def _text(entry: dict[str, object], key: str, drift: Counter[Drift]) -> str:
 
 
 EMPTIES_TO_BELIEVE = 2
-"""An empty listing is believed when it comes this often in a row: it may be a fault upstream."""
+"""Empty list responses in a row until one is believed: it may be an error of the API."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryState:
-    """What an account's listings have told so far."""
+    """What discovery has found for an account."""
 
     found: tuple[FoundBucket, ...] = ()
     last_success: Instant | None = None
-    error: ApiError | None = None  # of the newest listing
+    error: ApiError | None = None  # of the newest list request
     failures: int = 0  # in a row
     empties: int = 0  # in a row
-    skipped: int = 0  # entries of the newest good listing that name no bucket that can be polled
+    skipped: int = 0  # entries of the newest good list response that cannot be polled
 
     def after(self, result: Listing | ApiError, now: Instant) -> DiscoveryState:
-        """What is known once a listing has ended like this; an error keeps what was found."""
+        """The state after a list request. An error keeps the buckets that were found before."""
         if isinstance(result, ApiError):
             return replace(self, error=result, failures=self.failures + 1)
         empties = 0 if result.buckets else self.empties + 1
@@ -146,7 +147,7 @@ class DiscoveryState:
         )
 
     def next_wait(self, refresh_interval: float, timing: Timing) -> float:
-        """Seconds until the next listing: fewer after an error or an empty one not yet believed."""
+        """Seconds until the next list request: fewer after an error or a first empty response."""
         if self.error is not None:
             return min(timing.refusal_wait(self.failures - 1), refresh_interval)
         if 0 < self.empties < EMPTIES_TO_BELIEVE:
@@ -155,23 +156,23 @@ class DiscoveryState:
 
 
 class Assignment(NamedTuple):
-    """A bucket that is polled, and how often."""
+    """A bucket that is polled, and its timing."""
 
     bucket: Bucket
     timing: Timing
 
 
 class Assignments(NamedTuple):
-    """Every bucket that is polled, each by one account, and what lost."""
+    """All buckets that are polled, and the conflicts. Each bucket is polled by one account."""
 
     assignments: tuple[Assignment, ...]
-    conflicts: tuple[Bucket, ...]  # found, but another account polls them
+    conflicts: tuple[Bucket, ...]  # discovered, but another account polls them
 
 
 def assign(
     accounts: Sequence[Account], discovery_states: Mapping[str, DiscoveryState]
 ) -> Assignments:
-    """Who polls what: static buckets before found ones, then the order of the file."""
+    """Assign each bucket to one account: static buckets first, then in the order of the file."""
     assigned: dict[str, Assignment] = {}
     conflicts: list[Bucket] = []
     for account in accounts:
@@ -186,14 +187,14 @@ def assign(
 
 
 def filtered(account: Account, discovery_state: DiscoveryState) -> tuple[FoundBucket, ...]:
-    """What was found and passes the account's filters."""
+    """The discovered buckets that pass the account's filters."""
     if account.discovery is None:
         return ()
     return tuple(found for found in discovery_state.found if account.discovery.includes(found.name))
 
 
 def _listed(account: Account, discovery_state: DiscoveryState | None) -> Iterator[Bucket]:
-    """The static buckets, with what was found out about them; filters are not for them."""
+    """The static buckets, with details from discovery. Filters do not apply to them."""
     known = {found.id: found for found in discovery_state.found} if discovery_state else {}
     for bucket in account.buckets:
         found = known.get(bucket.id)

@@ -1,8 +1,8 @@
-"""What is told of the wire to those who count, as frozen values.
+"""Events that the API client reports to an observer, as frozen values.
 
-The vocabulary of the API's calls and fields, and of the ways in which an answer can differ from
-the vendor's page on `POST /bucket/{bucketId}/stats`, or a listing from what is known of it.
-Nothing is done here.
+Names the API's calls and fields, and the kinds of schema drift: differences between a response and
+the vendor's documentation of `POST /bucket/{bucketId}/stats`, or the known form of a list response.
+Counting them belongs to `metrics.self_metrics`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ NODE_FIELDS = (
     "last_latency_ms",
 )
 ENTRY_FIELDS = ("id", "name", "storageType", "region", "workspaceId")
-"""Of a listing's entries, those that are read."""
+"""The fields that are read of an entry in a list response."""
 
 OTHER_FIELD = "other"
 
 
 class DriftKind(StrEnum):
-    """In which way an answer differed from the vendor's page: the values of the label `kind`."""
+    """How a response differed from the documentation: the values of the label `kind`."""
 
     MISSING_FIELD = "missing_field"
     UNKNOWN_FIELD = "unknown_field"
@@ -43,7 +43,7 @@ class DriftKind(StrEnum):
 
 
 class Drift(NamedTuple):
-    """One way in which an answer differed. `field` is one of the API's, or `other`."""
+    """One difference between a response and the documentation. `field`: an API field or `other`."""
 
     kind: DriftKind
     field: str
@@ -67,7 +67,7 @@ POSSIBLE_DRIFT = (
     Drift(DriftKind.UNKNOWN_STATUS, "node_status"),
     Drift(DriftKind.DUPLICATE_NODE, "ip"),
 )
-"""Every way in which an answer can be found to differ."""
+"""Every drift that can be reported, so that its counter can start at 0."""
 
 
 class Call(StrEnum):
@@ -81,22 +81,22 @@ class Call(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How one attempt went, for those who count."""
+    """The result of one attempt."""
 
     account: str
     call: Call
-    status: int | None  # of the HTTP answer, where there was one
-    reason: Reason | None  # None: it gave a usable answer
+    status: int | None  # of the HTTP response; None: there was none
+    reason: Reason | None  # None: the response was usable
     seconds: float | None  # None: nothing was sent
 
 
 class Observer(Protocol):
-    """Who is told of everything that happens on the wire."""
+    """Is told about every request."""
 
     def attempted(self, attempt: Attempt) -> None: ...
 
     def retrying(self, account: str, call: Call) -> None: ...
 
     def drifted(self, drift: Counter[Drift]) -> None:
-        """An answer differed from the vendor's page."""
+        """Report the differences between one response and the documentation."""
         ...

@@ -1,8 +1,8 @@
-"""JSON bodies: small ones read at once, large ones value by value.
+"""Parses JSON bodies: small ones at once, very large ones as a stream.
 
-Pure. A reader in C keeps the interpreter to itself until it is done, in whichever thread it runs:
-for 8 MiB of `{}` that takes 0.2 s and 180 MB. So a body of very many values is read by ijson, one
-by one, and of its long list one element at a time is held. What they mean is not known here.
+Pure. A parser in C keeps the GIL until it is done, even in a thread: 8 MiB of `{}` take 0.2 s and
+180 MB. So a body with very many values is read with ijson, value by value, and only one element of
+its long list is in memory at a time. What the values mean is decided in `parsing`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import ijson  # type: ignore[import-untyped] # it has no types
 import orjson
 
 LARGE_BODY = 64 * 1024
-"""Bytes; a longer body takes too long to be read on the event loop. 250 rows fit in."""
+"""Bytes; a longer body takes too long to parse on the event loop. 250 rows fit in."""
 
 STREAMED_PARTS = 100_000
-"""Commas and brackets; a body with more is read value by value. It must be JSON to the letter.
+"""Commas and opening brackets; a body with more is streamed, and must be strict JSON.
 
-They are as good as a count of its values. So many are read at once in some 10 ms, long texts apart,
-which cost little. Ten thousand nodes have fewer.
+Their number approximates the number of values. A body with this many takes about 10 ms to parse at
+once; long strings add little. A response with ten thousand nodes has fewer.
 """
 
 MOST_PARTS = 10_000
-"""Values, names and ends of lists and objects in one element of a streamed list, or beside it."""
+"""Parser events in one element of a streamed list or in another value beside it, at most."""
 
 LONGEST_INTEGER = 400
 """Digits; a float ends at about 309."""
@@ -36,21 +36,21 @@ JsonObject: TypeAlias = dict[str, object]
 
 
 class _MalformedError(Exception):
-    """It is no JSON object, or one that nobody would send."""
+    """The body is not a JSON object, or one that no API would send."""
 
 
 def json_object(body: bytes) -> JsonObject | None:
-    """The JSON object that a body is, or None; None also for a large body."""
+    """The JSON object in a body; None if it is not one, or if the body is large."""
     return None if len(body) > LARGE_BODY else _whole(body)
 
 
 def object_with_list(
     body: bytes, name: str, read: Callable[[Iterable[object]], None]
 ) -> JsonObject | None:
-    """The JSON object that a body is, or None; `read` is handed the elements of its list `name`.
+    """The JSON object in a body, or None; `read` gets the elements of its list `name`.
 
-    `read` may stop before their end: nothing behind them need be read then. In a very large body,
-    that list is empty in what is returned.
+    `read` may stop early: the rest of a streamed body is then neither parsed nor checked. In the
+    returned object of a streamed body, the list is empty.
     """
     if sum(map(body.count, (b",", b"{", b"["))) > STREAMED_PARTS:
         try:
@@ -73,18 +73,18 @@ def _whole(body: bytes) -> JsonObject | None:
 
 
 def _lenient(body: bytes) -> object:
-    """What a body means that is no JSON to the letter; None where it means nothing.
+    """Parse a body that is not strict JSON; None if that is impossible.
 
-    One value such as NaN, or half a character, must not cost the whole answer.
+    One value such as NaN, or half of a surrogate pair, must not invalidate the whole response.
     """
     try:
         return json.loads(body, parse_int=_integer)
-    except (ValueError, RecursionError):  # deep nesting raises the latter
+    except (ValueError, RecursionError):  # RecursionError: too deeply nested
         return None
 
 
 def _integer(digits: str) -> float:
-    """One absurd number must not cost the whole answer: Python refuses integers that long."""
+    """Python refuses very long integers, and one of them must not invalidate the whole response."""
     return int(digits) if len(digits) < LONGEST_INTEGER else float(digits)
 
 
@@ -107,12 +107,12 @@ def _streamed(body: bytes, name: str, read: Callable[[Iterable[object]], None]) 
             read(elements)
             answer[name] = []
             if getgeneratorstate(elements) != GEN_CLOSED:
-                return answer  # enough was read
+                return answer  # `read` has stopped early
         else:
             answer[str(key)] = _value(first, events)
         if number > MOST_PARTS:
             raise _MalformedError
-    for _ in events:  # ijson objects to whatever follows
+    for _ in events:  # ijson raises if anything follows the object
         pass
     return answer
 

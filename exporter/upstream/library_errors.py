@@ -1,8 +1,8 @@
-"""What a network library's error means: a reason, and a fixed sentence for people.
+"""Maps exceptions of the network libraries to a reason and a fixed message.
 
-The one place where that is decided. An error's own text may quote what was received, tokens among
-it, so none is ever used: a sentence holds only what is ours (host and port of the configuration)
-or stands in a fixed list (of the operating system's errors, OpenSSL's reasons, HTTP's statuses).
+The text of an exception may quote received data, including tokens, so it is never used. A message
+contains only our own text, the configured host and port, and fixed texts of the operating system,
+OpenSSL and HTTP.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from aiohttp import http_exceptions
 from exporter.model import ApiError, Reason
 
 LIBRARY_ERRORS = (httpx.HTTPError, aiohttp.ClientError, http_exceptions.HttpProcessingError)
-"""What a request may raise that says something of the other side or of the way there."""
+"""The exceptions of a request that are about the server or the network, not bugs."""
 
 _OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
-"""What the operating system says when it is this machine that cannot make a connection."""
+"""Errors of the operating system that mean that this machine cannot open a connection."""
 
 
 _NOT_HTTP = ApiError(
@@ -39,7 +39,7 @@ _SHORTER_THAN_IT_SAYS = ApiError(
 )
 
 _TOO_MANY_HEADERS = "Too many headers received"
-"""aiohttp's own fixed words for it: the error has no class of its own."""
+"""aiohttp's fixed text for this error, which has no class of its own."""
 
 _ON_A_CONNECTION = (
     (aiohttp.ClientResponseError, _NOT_HTTP),
@@ -58,15 +58,18 @@ _ON_A_CONNECTION = (
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """The error that one of LIBRARY_ERRORS is, told by its causes: many look alike until then."""
+    """The reason and message for one of LIBRARY_ERRORS.
+
+    The causes decide: exceptions of the same type can have very different ones.
+    """
     causes = list(_causes(error))
     return _tls_error(causes) or _connect_error(causes) or _connection_error(causes)
 
 
 def _tls_error(causes: list[BaseException]) -> ApiError | None:
-    """What OpenSSL says, in its own fixed words; a name in them is the one that we asked for."""
+    """A TLS error. OpenSSL's fixed text is used; the only name in it is the requested host's."""
     for cause in reversed(causes):
-        # By getattr: what libraries made of these errors, or made themselves, lacks the words.
+        # With getattr: exceptions that libraries create themselves lack these attributes.
         if isinstance(cause, ssl.SSLCertVerificationError):
             said = getattr(cause, "verify_message", None)
             message = "the server's certificate is not trusted"
@@ -80,7 +83,7 @@ def _tls_error(causes: list[BaseException]) -> ApiError | None:
 
 
 def _connect_error(causes: list[BaseException]) -> ApiError | None:
-    """Why no connection could be made; None where there was one."""
+    """Why no connection was made; None if there was one."""
     number = _error_number(causes)
     why = "" if number is None else f": {os.strerror(number)}"
     if number in _OUR_OWN:
@@ -118,7 +121,7 @@ def _connection_error(causes: list[BaseException]) -> ApiError:
 
 
 def _error_number(causes: list[BaseException]) -> int | None:
-    """The operating system's number for what happened; a failed name has one of another list."""
+    """The operating system's error number. gaierror is skipped: its numbers mean something else."""
     for cause in causes:
         if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno:
             return cause.errno

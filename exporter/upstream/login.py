@@ -1,7 +1,8 @@
-"""A login that renews itself: the calls that give tokens, when they are made, and how long not.
+"""Credentials that log in and renew themselves.
 
-A renewal is one task of the account, which all that need a token wait for; its failure counts once.
-Nothing here knows HTTP answers: whoever is refused asks for another token.
+Decides when to log in or refresh, and how long to back off after a failure. There is one renewal at
+a time per account; everything that needs a token waits for it, so a failure counts once. A caller
+whose token was refused calls `refresh`: responses to polls are not seen here.
 """
 
 from __future__ import annotations
@@ -41,26 +42,26 @@ NO_TOKEN = ApiError(
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a login or a refresh gives."""
+    """The tokens from a login or a refresh."""
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
 
 
 class LoginApi:
-    """The calls of one user."""
+    """The login and refresh calls of one user."""
 
     def __init__(self, email: str, *, requester: Requester, rate_limiter: RateLimiter) -> None:
         self._email = email
         self._requester = requester
         self._rate_limiter = rate_limiter
-        # The vendor's client writes the first, its documentation the second.
+        # The vendor's client sends the first name; the vendor's documentation has the second.
         self._spellings = ["refresh_token", "refreshToken"]
 
     async def log_in(self, password: str | ApiError) -> TokenPair | ApiError:
-        """A session for e-mail and password. A refusal in any form is UNAUTHORIZED.
+        """Log in with the password. Any refusal has the reason UNAUTHORIZED.
 
-        Nothing is sent where an error says why there is no password.
+        If `password` is an error, it is returned and nothing is sent.
         """
         if isinstance(password, ApiError):
             self._requester.not_sent(Call.LOGIN, password)
@@ -71,7 +72,7 @@ class LoginApi:
         return result
 
     async def refresh(self, refresh_token: str) -> TokenPair | ApiError:
-        """A session for a refresh token; it may bring another refresh token with it."""
+        """Get new tokens. If the response has no new refresh token, the old one stays in use."""
         result: TokenPair | ApiError = NO_TOKEN
         for spelling in tuple(self._spellings):
             result = await self._ask(Call.REFRESH, {spelling: refresh_token}, refresh_token)
@@ -85,7 +86,7 @@ class LoginApi:
     async def _ask(self, call: Call, fields: dict[str, str], secret: str) -> TokenPair | ApiError:
         await self._rate_limiter.acquire()
         body = json.dumps(fields).encode()
-        # Any 2xx: a login makes something, and gateways answer 201 or 203 for it.
+        # Any 2xx: a login creates a session, and gateways return 201 or 203 for it.
         api_request = ApiRequest(call, "POST", f"/user/{call.value}", body, (secret,), any_2xx=True)
         result = await self._requester.attempt(api_request, parse_tokens)
         if isinstance(result, TokenPair):
@@ -95,7 +96,7 @@ class LoginApi:
 
 
 def parse_tokens(body: bytes) -> Parsed[TokenPair]:
-    """What the body of a 2xx gives. One that is large has no token: it is MALFORMED."""
+    """Parse the body of a 2xx. A large body is MALFORMED: a login response is small."""
     return Parsed(_token_pair(body))
 
 
@@ -114,53 +115,53 @@ def _token_pair(body: bytes) -> TokenPair | ApiError:
 
 
 LONGEST_MARGIN = 300.0
-"""How long before its end a token is renewed at most, seconds."""
+"""Seconds before its expiry at which a token is renewed, plus up to half of that at random."""
 
 MARGIN_SHARE = 0.2
-"""Which part of a short life that is instead."""
+"""The same for a short-lived token, as a share of the time that it has left when it comes."""
 
 SHORT_WAIT = 5.0
-"""The first wait after a renewal that failed for a passing reason, seconds; doubles."""
+"""Seconds after the first renewal that failed for a reason that may pass; doubles."""
 
 SHORTEST_LIFE = 1.0
-"""What claims to live for less, seconds, is taken for a token that does not say."""
+"""A token with fewer seconds left is treated as one without an expiry time."""
 
 UNREACHABLE = {Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.INTERNAL}
-"""After these a login would only meet the same as the refresh."""
+"""After a refresh failed for one of these reasons, a login is not tried: it would fail too."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class LoginSession:
-    """Tokens, and when they are of no more use; infinite where the token does not say."""
+    """Tokens and when to renew them; infinite if the token does not say when it expires."""
 
     tokens: TokenPair
-    came_by: Call  # a login or a refresh
+    came_by: Call  # LOGIN or REFRESH
     life: Lifetime
     renew_at: float  # monotonic seconds
-    ends_at: float  # likewise
-    span: float  # seconds that it had when it came
+    ends_at: float  # monotonic seconds
+    span: float  # seconds that the token had left when it came
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A renewal that failed, and until when nobody tries again."""
+    """A failed renewal, and until when no other is tried."""
 
     error: ApiError
     until: float  # monotonic seconds
     times: int  # in a row
-    password: str | ApiError | None = field(repr=False)  # that it failed with
+    password: str | ApiError | None = field(repr=False)  # the one that was used
 
 
 @dataclass(slots=True)
 class LoginState:
-    """What a login knows, and what may go on in another one after a reload."""
+    """What a reload takes over from the credentials before it."""
 
     session: LoginSession | None = None
     backoff: Backoff | None = None
     refused_at: dict[Call, float] = field(default_factory=dict)
-    """When a token that came by this call was last renewed because it was refused; monotonic."""
+    """When a session from this call last ended because its token was refused; monotonic seconds."""
 
 
 class LoginCredentials:
@@ -186,14 +187,14 @@ class LoginCredentials:
         self._chance = chance
         self.state = LoginState()
         self._renewal_wanted = asyncio.Event()
-        self._renewal_ended = asyncio.Event()  # the next to end; it then gives way to another
+        self._renewal_ended = asyncio.Event()  # set when a renewal ends, then replaced
         self._another_password = asyncio.Event()
 
     async def run(self, news: Callable[[], None]) -> None:
         """Renew whenever that is wanted, until cancelled.
 
-        `news` is called once logging in works again and for another password. A renewal is no
-        news: the next token may do what the one before it might.
+        `news` is called when a login works again after a failure, and when the password has
+        changed. An ordinary renewal is not reported: the new token has the same permissions.
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._renew_when_wanted(news))
@@ -201,15 +202,15 @@ class LoginCredentials:
                 group.create_task(self._password.watch(lambda: self._try_password(news)))
 
     def resume(self, previous: object) -> None:
-        """Go on with the session, or the wait, of another login of the same user."""
+        """Take over the session or the backoff of a login of the same user."""
         if isinstance(previous, LoginCredentials):
             self.state = previous.state
             self._password = previous._password  # noqa: SLF001 - of the same class
 
     async def token(self, waiting: Waiting = nullcontext) -> str:
-        """A token that has not ended. Raises NoToken.
+        """A token that has not expired. Raises NoToken.
 
-        May wait as long as a renewal takes: whoever cannot gives up waiting, not the renewal.
+        May take as long as a renewal. A caller that times out stops waiting; the renewal continues.
         """
         token = self._current_token()
         if token is None:
@@ -218,7 +219,10 @@ class LoginCredentials:
         return token
 
     def _current_token(self) -> str | None:
-        """The token until it ends, or None. Nobody waits for a renewal before that."""
+        """The token until it expires, else None.
+
+        If the token is due for renewal, that starts in the background; nobody waits for it.
+        """
         session, now = self.state.session, self._clock.monotonic()
         if session is None or now >= session.ends_at:
             return None
@@ -228,7 +232,7 @@ class LoginCredentials:
 
     async def _renewed_token(self) -> str:
         if self._current_backoff() is not None:
-            self._renewal_wanted.set()  # for when the wait is over
+            self._renewal_wanted.set()  # to try again after the backoff
         while (token := self._current_token()) is None:
             backoff = self._current_backoff()
             if backoff is not None:
@@ -238,10 +242,10 @@ class LoginCredentials:
         return token
 
     async def refresh(self, refused: str) -> str | None:
-        """Another token than the refused one. Raises NoToken.
+        """Another token than `refused`, or None. Raises NoToken.
 
-        One that came by a login is renewed by a refresh, one that came by a refresh by a login:
-        each once per poll interval, or per life of a token if that is shorter.
+        A token from a login is replaced by a refresh, one from a refresh by a login. Each happens
+        at most once per poll interval, or per life of a token if that is shorter.
         """
         session, current = self.state.session, self._current_token()
         if session is not None and current == refused and not self._end_session(session):
@@ -249,24 +253,26 @@ class LoginCredentials:
         return await self._renewed_token()
 
     def expiry(self) -> float | None:
-        """When the newest token ends, if it says so."""
         return None if self.state.session is None else self.state.session.life.expiry
 
     def _end_session(self, session: LoginSession) -> bool:
-        """End a session whose token is refused; False where that was done a moment ago."""
+        """End a session whose token was refused; False if that happened a moment ago already."""
         now = self._clock.monotonic()
         before = self.state.refused_at.get(session.came_by, -math.inf)
         if now - before < min(self._timing.poll_interval, session.span):
             return False
         self.state.refused_at[session.came_by] = now
         tokens = session.tokens
-        if session.came_by is Call.REFRESH:  # what it gives is refused: only a login can help
+        if session.came_by is Call.REFRESH:  # a refreshed token was refused: only a login can help
             tokens = replace(tokens, refresh_token=None)
         self.state.session = replace(session, tokens=tokens, renew_at=now, ends_at=now)
         return True
 
     def _current_backoff(self) -> Backoff | None:
-        """The failure after which nobody may try again yet."""
+        """The failed renewal after which no other may be tried yet, or None.
+
+        It no longer counts once the password has changed.
+        """
         backoff = self.state.backoff
         if backoff is None or self._clock.monotonic() >= backoff.until:
             return None
@@ -297,7 +303,7 @@ class LoginCredentials:
             self._renewal_ended = asyncio.Event()
 
     async def _renew(self, news: Callable[[], None]) -> None:
-        """Try a refresh and, where it says no, a login: three attempts at the most."""
+        """Try a refresh and, if that fails, a login: at most three requests."""
         password, came_by = self._known_password(), Call.REFRESH
         result = await self._refreshed()
         if result is None or (isinstance(result, ApiError) and result.reason not in UNREACHABLE):
@@ -313,7 +319,7 @@ class LoginCredentials:
             news()
 
     async def _refreshed(self) -> TokenPair | ApiError | None:
-        """What a refresh gives; None where there is nothing to refresh with."""
+        """The result of a refresh; None if there is no refresh token."""
         held = None if self.state.session is None else self.state.session.tokens.refresh_token
         return None if held is None else await self._login_api.refresh(held)
 
@@ -328,7 +334,7 @@ class LoginCredentials:
         return LoginSession(tokens, came_by, life, ends_at - early, ends_at, left)
 
     def _start_backoff(self, error: ApiError, password: str | ApiError | None) -> None:
-        """Let nobody try again for a while, longer each time."""
+        """Start a backoff that grows with each failure in a row."""
         before = self.state.backoff
         if before is None or before.error.reason is not error.reason:
             facts = {"account": self._account, "reason": error.reason.value}

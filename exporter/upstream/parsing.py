@@ -1,8 +1,8 @@
-"""What an answer's bytes mean: a day's nodes, or why they are of no use, and what was odd.
+"""Parses the responses of the API: a day's nodes or an error, and the schema drift.
 
-Pure. Nothing that upstream sends makes this raise, and nothing unusable becomes a number: a value
-that is absent or null is left out silently, one that is nonsense is left out and counted as drift.
-The fields are those of the vendor's page on `POST /bucket/{bucketId}/stats`.
+Pure. Nothing in a response makes this raise, and no invalid value becomes a number. A value that is
+absent or null is left out; an invalid one is left out and counted as drift. The fields are
+documented on the vendor's page on `POST /bucket/{bucketId}/stats`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from exporter.upstream.events import NODE_FIELDS, OTHER_FIELD, Drift, DriftKind
 from exporter.upstream.json_reader import JsonObject, json_object, object_with_list
 
 MAX_MESSAGE_LENGTH = 200
-"""Messages for the log and for people are cut at this many characters, secrets taken out before."""
+"""Characters of a server's message in logs and errors."""
 
 _MESSAGE_LENGTH_READ = 2000
 
 UPTIME_ROUNDING = 0.01
-"""By how much, in percent, an uptime may miss 0 to 100 and still be taken for 0 or 100."""
+"""Uptime values up to this many percentage points below 0 or above 100 count as rounding errors."""
 
 ROWS_PER_NODE = 10
-"""Rows that are read for each node allowed, duplicates and unusable rows included."""
+"""Rows that are read per allowed node, including duplicates and unusable rows."""
 
 LONGEST_NUMBER = 400
-"""Characters of a number that is written as text; a float ends at about 309 digits."""
+"""Characters of a number in a string; a float ends at about 309 digits."""
 
 LONGEST_DATE = 64
-"""Characters; a date-time with nine digits of a second and an offset has 35."""
+"""Characters; a date-time with nanoseconds and an offset has 35."""
 
 _KNOWN_ANSWER_FIELDS = frozenset({"success", "message", "error", "error_code"})
 _KNOWN_NODE_FIELDS = frozenset(NODE_FIELDS)
@@ -47,15 +47,16 @@ _LEAP_SECOND = re.compile(
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:)60((?:\.\d+)?(?:Z|[+-]\d\d:\d\d))", re.ASCII
 )
 _NOT_IN_LABELS = re.compile("[\x00\r\v\f\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
-"""What no label can carry, and the line ends other than LF.
+"""Characters that are replaced in label values: invalid ones, and line ends other than LF.
 
-These are legal, but a reader that splits a page at them, as Datadog's agent does, loses all of it.
+Prometheus accepts those line ends, but a reader that splits a page at them, such as Datadog's
+agent, fails on the whole page.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
-    """What an answer is held against."""
+    """The known statuses, and limits for a response."""
 
     known_statuses: Collection[str]
     max_nodes: int
@@ -67,14 +68,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Parsed(Generic[T_co]):
-    """What an answer means, and how often it differed from the API's documentation in which way."""
+    """The result of parsing a response, and the schema drift in it."""
 
     result: T_co | ApiError
     drift: Counter[Drift] = field(default_factory=Counter)
 
 
 def parse_stats(body: bytes, day: date, answer_limits: AnswerLimits) -> Parsed[DayStats]:
-    """The nodes in the body of a 200, or MALFORMED, UNSUCCESSFUL or TOO_MANY_NODES."""
+    """Parse the body of a 200. Errors are MALFORMED, UNSUCCESSFUL or TOO_MANY_NODES."""
     drift: Counter[Drift] = Counter()
     nodes = parse_list(body, "nodeStats", lambda rows: _nodes(rows, answer_limits, drift), drift)
     return Parsed(nodes if isinstance(nodes, ApiError) else DayStats(day, nodes), drift)
@@ -83,7 +84,7 @@ def parse_stats(body: bytes, day: date, answer_limits: AnswerLimits) -> Parsed[D
 def parse_list(
     body: bytes, name: str, read: Callable[[Iterable[object]], T | ApiError], drift: Counter[Drift]
 ) -> T | ApiError:
-    """What `read` makes of the list `name` in the body of a 200, or why there is none."""
+    """The result of `read` for the list `name` in the body of a 200, or an error."""
     made: list[T | ApiError] = []
     answer = object_with_list(body, name, lambda elements: made.append(read(elements)))
     if answer is None:
@@ -92,25 +93,25 @@ def parse_list(
     if error is not None:
         return error
     _count_unknown_fields(answer, _KNOWN_ANSWER_FIELDS | {name}, drift)
-    return made[-1]  # of a name that is there twice the last counts, as for all JSON readers
+    return made[-1]  # the last one if the key is repeated, as in other JSON parsers
 
 
 def server_message(body: bytes) -> str:
-    """What an error body says to people: one printable line, empty where it says nothing."""
+    """The message in an error response: one printable line, empty if there is none."""
     return _message(json_object(body) or {})
 
 
 def printable_line(text: str) -> str:
-    """`text` as one line without control characters, fit for a log and a terminal."""
+    """`text` as one line without control characters, safe for a log or a terminal."""
     shown = "".join(char if char.isprintable() else " " for char in text[:_MESSAGE_LENGTH_READ])
     return " ".join(shown.split())
 
 
 def label_text(text: str) -> str:
-    """`text` as a label value may carry it: short, valid Unicode, no NUL, no line end but LF.
+    """`text` as a valid label value: truncated, valid Unicode, no NUL, no line end but LF.
 
-    Each text of the API that becomes a label goes through here. The configuration's own are
-    refused where they hold such a character.
+    Every text from the API that becomes a label goes through here. Labels in the configuration are
+    rejected instead.
     """
     if len(text) > MAX_LABEL_LENGTH or not (text.isascii() and text.isprintable()):
         text = _NOT_IN_LABELS.sub("\ufffd", text[:MAX_LABEL_LENGTH])
@@ -118,7 +119,7 @@ def label_text(text: str) -> str:
 
 
 _shared_label_text = lru_cache(maxsize=8192)(label_text)
-"""Many buckets have the same nodes: their names are held once."""
+"""Cached, because many buckets have the same nodes and can share their strings."""
 
 
 def _message(answer: JsonObject) -> str:
@@ -148,7 +149,7 @@ def _answer_error(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiEr
 def _nodes(
     rows: Iterable[object], answer_limits: AnswerLimits, drift: Counter[Drift]
 ) -> tuple[Node, ...] | ApiError:
-    """The nodes, or an error as soon as there are too many: the rest is not read."""
+    """The nodes. Stops with an error as soon as there are too many."""
     nodes: dict[tuple[str, str], Node] = {}
     most_rows = answer_limits.max_nodes * ROWS_PER_NODE
     for number, row in enumerate(rows):
@@ -179,7 +180,7 @@ def _too_many(what: str, answer_limits: AnswerLimits) -> ApiError:
 
 
 def _newer(first: Node, last: Node) -> Node:
-    """Of two rows for one node the one updated last, the last one where that cannot be told."""
+    """The row with the later `last_updated`; the last row if that is equal or unknown."""
     if first.last_updated is None or last.last_updated is None:
         return last
     return first if first.last_updated > last.last_updated else last
@@ -192,7 +193,7 @@ def _count_unknown_fields(found: JsonObject, known: frozenset[str], drift: Count
 
 
 class _Row:
-    """One row of nodeStats while it is read: each method gives one field, or None and a drift."""
+    """Reads the fields of one row in nodeStats. Invalid values are None and counted as drift."""
 
     __slots__ = ("_drift", "_row")
 
@@ -201,12 +202,12 @@ class _Row:
         self._drift = drift
 
     def node(self, known_statuses: Collection[str]) -> Node | None:
-        """The node, or None where the row names none."""
+        """The node; None if the row has neither ip nor host."""
         _count_unknown_fields(self._row, _KNOWN_NODE_FIELDS, self._drift)
         ip, host = self.text("ip"), self.text("host")
         if not ip and not host:
             return None
-        # By position: names take a fifth of the time in which a row is read.
+        # Positional: keyword arguments would take a fifth of the time for a row.
         return Node(
             ip or "",
             host or "",
@@ -221,7 +222,7 @@ class _Row:
     def text(self, key: str) -> str | None:
         value = self._row.get(key)
         if isinstance(value, str):
-            # Cut before it is kept: what is cut off would be held as long as what is not.
+            # Truncated first: the cache would keep the whole text as its key.
             return _shared_label_text(value[:MAX_LABEL_LENGTH])
         if value is not None:
             self._odd(DriftKind.WRONG_TYPE, key)
@@ -244,11 +245,11 @@ class _Row:
         return None if milliseconds is None else milliseconds / 1000
 
     def number(self, key: str, least: float, most: float) -> float | None:
-        """A finite number in a range, also one written as a string."""
+        """A finite number within a range; it may be a string."""
         value = self._row.get(key)
         if value is None:
             return None
-        if type(value) is not float:  # as nearly all are
+        if type(value) is not float:  # nearly all values are floats
             if isinstance(value, str) and _is_number(value):
                 value = float(value)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -260,7 +261,7 @@ class _Row:
         return float(value)
 
     def timestamp(self, key: str) -> float | None:
-        """An RFC 3339 date-time, which has an offset, as Unix time."""
+        """An RFC 3339 date-time, which must have an offset, as Unix time."""
         value = self._row.get(key)
         if value is None:
             return None
@@ -268,7 +269,7 @@ class _Row:
         if moment is None or moment.tzinfo is None:
             self._odd(DriftKind.WRONG_TYPE, key)
             return None
-        if moment < _EPOCH:  # such as 0001-01-01, which some servers write for "never"
+        if moment < _EPOCH:  # such as 0001-01-01, which some servers send for "never"
             self._odd(DriftKind.OUT_OF_RANGE, key)
             return None
         return moment.timestamp()
@@ -282,7 +283,7 @@ def _is_number(text: str) -> bool:
 
 
 def _moment(value: object) -> datetime | None:
-    """The moment that an RFC 3339 date-time names; naive where it has no offset."""
+    """Parse an RFC 3339 date-time; without an offset the result is naive."""
     if not isinstance(value, str) or len(value) > LONGEST_DATE:
         return None
     try:
@@ -292,9 +293,9 @@ def _moment(value: object) -> datetime | None:
 
 
 def _unusual_moment(text: str) -> datetime | None:
-    """What RFC 3339 allows and Python does not read: a lower-case `z`, and a leap second.
+    """Parse what RFC 3339 allows but Python does not: a lower-case `z` and leap seconds.
 
-    Unix time has no leap seconds: it is the first moment after it.
+    Unix time has no leap seconds: one becomes the first moment after it.
     """
     leap = _LEAP_SECOND.fullmatch(text)
     try:

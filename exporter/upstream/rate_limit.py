@@ -1,8 +1,8 @@
-"""How fast requests may leave the process, and how many at once: fairly shared by the accounts.
+"""Limits how fast requests are sent and how many run at once, shared fairly by the accounts.
 
-A slot is held while a request is under way, not between two attempts or while a token is waited
-for: so each falls free within one `poll_timeout`, whatever an API does. Whose turn it is then is
-decided here; what is due, and what is done with a slot, is not.
+A slot is held during a request, not between two attempts or while waiting for a token. So each slot
+is free again within one `poll_timeout`, whatever an API does. Decides which account gets a free
+slot; what it is used for is decided by the poller.
 """
 
 from __future__ import annotations
@@ -16,35 +16,38 @@ from typing import NamedTuple, Protocol
 from exporter.clock import Clock
 
 TOLERANCE_SECONDS = 0.01
-"""How much too early a request may leave, so that a high rate needs few wake-ups."""
+"""Seconds that a request may be sent too early, so that a high rate needs few timers."""
 
 PAUSE_BOUNDS = (1.0, 300.0)
-"""Whatever a 429 asks for, seconds: less would hammer, more would blind."""
+"""Limits for the pause after a 429, in seconds, whatever its Retry-After says.
+
+A shorter pause would overload the API; a longer one would leave the account without data.
+"""
 
 DEFAULT_PAUSE = 30.0
-"""For a 429 without a Retry-After, seconds."""
+"""Seconds of pause after a 429 without Retry-After."""
 
 
 def pause_seconds(retry_after: float | None) -> float:
-    """How long a 429 with this Retry-After, seconds, keeps from asking again."""
+    """Seconds of pause after a 429 with this Retry-After."""
     least, most = PAUSE_BOUNDS
     return DEFAULT_PAUSE if retry_after is None else min(max(retry_after, least), most)
 
 
 class RequestTurns(Protocol):
-    """When the requests of a call that has begun may leave."""
+    """Controls when a call in progress may send its next request."""
 
     def released(self) -> AbstractContextManager[None]:
-        """While the body runs, the call makes no request, and holds up nobody."""
+        """While the body runs, the call sends no request and gives its slot to others."""
         ...
 
     async def acquire(self) -> None:
-        """Return when its next request may leave."""
+        """Return when the next request may be sent."""
         ...
 
 
 class RateLimiter:
-    """Spaces requests evenly (the generic cell rate algorithm, with a small tolerance)."""
+    """Spaces requests evenly, by the generic cell rate algorithm with a small tolerance."""
 
     def __init__(self, per_second: float, clock: Clock) -> None:
         self._spacing = 1 / per_second
@@ -52,17 +55,17 @@ class RateLimiter:
         self._due = clock.monotonic()
 
     def delay(self) -> float:
-        """Seconds until a request may leave; 0 if one may leave now."""
+        """Seconds until a request may be sent; 0 if it may be sent now."""
         return max(0.0, self._due - TOLERANCE_SECONDS - self._clock.monotonic())
 
     def reserve(self) -> float:
-        """Reserve the next slot; the seconds until it comes."""
+        """Reserve the next turn; returns the seconds until then."""
         delay = self.delay()
         self._due = max(self._due, self._clock.monotonic()) + self._spacing
         return delay
 
     def released(self) -> AbstractContextManager[None]:
-        """Nothing is held that could hold up others."""
+        """Do nothing: there is no slot to give back."""
         return nullcontext()
 
     async def acquire(self) -> None:
@@ -80,30 +83,30 @@ _Queues = defaultdict[str, deque[_Waiter]]
 
 
 class RequestSlots:
-    """Who holds how many slots, and who waits for one.
+    """Which account holds how many slots, and which calls wait for one.
 
-    Whoever hands slots out calls `take` and `grant`, one at a time, while `free` is positive.
+    Whatever hands out the slots calls `take` and `grant`, one at a time, while `free` is positive.
     """
 
     def __init__(self, count: int, clock: Clock) -> None:
         self.count = count
         self.free = count
         self.changed = asyncio.Event()
-        """Set when a slot falls free, and when somebody begins to wait for one."""
+        """Set when a slot becomes free, and when a call starts to wait for one."""
         self._clock = clock
         self._held: Counter[str] = Counter()
-        self._last: dict[str, tuple[float, int]] = {}  # when each got one; which one of all
+        self._last: dict[str, tuple[float, int]] = {}  # when each got one, and its number
         self._taken = 0
-        self._calls: _Queues = defaultdict(deque)  # that have begun: before new ones
+        self._calls: _Queues = defaultdict(deque)  # calls in progress: they come before new ones
         self._listings: _Queues = defaultdict(deque)
-        self._listing: set[str] = set()  # accounts whose listing is under way
-        self._max_listings = max(1, count // 2)  # or listings that hang would be late polls
+        self._listing: set[str] = set()  # accounts with a list call in progress
+        self._max_listings = max(1, count // 2)  # so that hanging list requests cannot delay polls
 
     def next_of(self, wanted: Mapping[str, float]) -> str | None:
-        """The account whose turn it is, of those that want a slot since a moment.
+        """The account that gets the next slot; `wanted` maps accounts to since when they wait.
 
-        It is the one that holds the fewest, or of several the one that has waited longest: since
-        that moment, or since it last got a slot.
+        The account with the fewest slots comes first, then the one that has waited longest: since
+        the given time, or since it last got a slot if that is later.
         """
         return min(wanted, key=lambda name: self._rank(name, wanted[name]), default=None)
 
@@ -116,13 +119,12 @@ class RequestSlots:
         return found
 
     def take(self, account: str) -> None:
-        """Take a slot that is free."""
         self._hold(account)
         self._taken += 1
         self._last[account] = self._clock.monotonic(), self._taken
 
     def grant(self, account: str) -> bool:
-        """Give a slot to who waits for one in this account; False if nobody does."""
+        """Give a slot to the first call that waits in this account; False if there is none."""
         if account in self._calls:
             queues = self._calls
         elif account in self._listings and self._may_list():
@@ -142,7 +144,7 @@ class RequestSlots:
         self.changed.set()
 
     async def hand_out(self) -> None:
-        """Give each free slot to whose turn it is, until cancelled: where there is no poller."""
+        """Hand out slots until cancelled, for commands that run no poller."""
         while True:
             self.changed.clear()
             while self.free > 0 and (account := self.next_of(self.wanted())) is not None:
@@ -151,7 +153,7 @@ class RequestSlots:
 
     @asynccontextmanager
     async def slot(self, account: str) -> AsyncIterator[None]:
-        """A slot for a call, waited for."""
+        """Wait for a slot for a call, and hold it while the body runs."""
         await self._wait(self._calls, account)
         try:
             yield
@@ -160,7 +162,7 @@ class RequestSlots:
 
     @asynccontextmanager
     async def listing(self, account: str) -> AsyncIterator[None]:
-        """A slot for an account's listing, waited for; there is one listing at a time of each."""
+        """Wait for a slot for a list call. An account has at most one list call at a time."""
         try:
             await self._wait(self._listings, account)
             try:
@@ -171,15 +173,15 @@ class RequestSlots:
             self._listing.discard(account)
 
     def of(self, account: str) -> AccountSlots:
-        """The slots as the calls of one account see them."""
+        """The slots, from the view of one account's calls."""
         return AccountSlots(self, account)
 
     @contextmanager
     def released(self, account: str) -> Iterator[None]:
-        """While the body runs, the slot of a call is another's.
+        """Give the slot of a call to others while the body runs.
 
-        Afterwards one is held again without waiting, even if there are too many then: the call ends
-        now, or waits for a `turn` before its next request.
+        Afterwards a slot is taken without waiting, even if more than `count` are held then. The
+        call must now end, or call `acquire` before its next request.
         """
         self.give_back(account)
         try:
@@ -188,16 +190,16 @@ class RequestSlots:
             self._hold(account)
 
     async def acquire(self, account: str) -> None:
-        """Change the slot of a call for another one, waited for."""
+        """Give the slot of a call back and wait for another one."""
         self.give_back(account)
         try:
             await self._wait(self._calls, account)
         except BaseException:
-            self._hold(account)  # the call's end will give it back
+            self._hold(account)  # it is given back when the call ends
             raise
 
     async def _wait(self, queues: _Queues, account: str) -> None:
-        """Wait for a slot; none is held where this raises."""
+        """Wait for a slot. If this raises, none is held."""
         waiter = _Waiter(self._clock.monotonic(), asyncio.Event())
         queues[account].append(waiter)
         self.changed.set()
@@ -219,23 +221,24 @@ class RequestSlots:
         self.free -= 1
 
     def _may_list(self) -> bool:
-        """A listing that waits for a token or its next attempt, and so holds nothing, is none."""
+        """Whether another list call may start.
+
+        An account without slots does not count: its list call waits for a token or for a retry.
+        """
         return sum(self._held[account] > 0 for account in self._listing) < self._max_listings
 
 
 class AccountSlots:
-    """When the calls of one account may make their requests, one slot each."""
+    """Controls when the calls of one account may send requests, each with a slot."""
 
     def __init__(self, slots: RequestSlots, account: str) -> None:
         self._slots = slots
         self._account = account
 
     def released(self) -> AbstractContextManager[None]:
-        """While the body runs, no request is under way."""
         return self._slots.released(self._account)
 
     async def acquire(self) -> None:
-        """Return when the next request may leave."""
         await self._slots.acquire(self._account)
 
 

@@ -1,7 +1,7 @@
-"""One attempt at one call: send it, wait under a deadline, name what went wrong, tell who counts.
+"""Makes one attempt at a call: sends it, waits with a timeout, classifies errors, reports it.
 
-Every call of an account goes through here. Whether to try again, and with which token, is decided
-by those who call. Which secrets the account holds is known here, so that no message quotes one.
+Every request of an account goes through here. Whether to retry, and with which token, is decided by
+the callers. The account's secrets are known here, so that no message quotes one.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from exporter.upstream.transport import (
 )
 
 SHORTEST_SECRET = 4
-"""What is shorter stands in any text by chance: leaving the text out would only show that."""
+"""Shorter secrets are ignored: they occur in texts by chance."""
 
 SHORTEST_PIECE = 8
-"""How much of a secret must stand at the end of a text for the text to quote it."""
+"""Characters of a secret at the end of a truncated text that count as a quote of it."""
 
 KEPT = 4
-"""Of each kind: an old token may still be in use when the new one is there, and be quoted late."""
+"""Secrets kept per kind: an old token may still be in use, and quoted, after a renewal."""
 
 
 class Secrets:
@@ -49,19 +49,19 @@ class Secrets:
         self._held: dict[str, deque[str]] = {}
 
     def add(self, kind: str, secret: str) -> None:
-        """Take a secret in; of its kind the oldest may be dropped for it."""
+        """Remember a secret. The oldest one of its kind may be dropped."""
         held = self._held.setdefault(kind, deque(maxlen=KEPT))
         if len(secret) >= SHORTEST_SECRET and secret not in held:
             held.append(secret)
 
     def take_over(self, previous: Secrets) -> None:
-        """Hold also what those before held: it may be quoted late as well."""
+        """Also keep the secrets from before a reload, which may still be quoted."""
         for kind, before in previous._held.items():
             now = self._held.get(kind, ())
             self._held[kind] = deque([*before, *now], maxlen=KEPT)
 
     def are_quoted_in(self, text: str) -> bool:
-        """Whether the text has a secret in it, or ends within one, as where it was cut."""
+        """Whether the text contains a secret, or ends inside one because it was truncated."""
         return any(
             form in text or _ends_within(text, form)
             for held in self._held.values()
@@ -71,7 +71,7 @@ class Secrets:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as messages have it: itself, or as it was sent in JSON, made fit for a line."""
+    """The forms in which a message may quote a secret: as it is, or in JSON."""
     sent = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     return sent | {printable_line(form) for form in sent}
 
@@ -93,8 +93,8 @@ REASONS = {
     401: Reason.UNAUTHORIZED,
     403: Reason.FORBIDDEN,
     404: Reason.NOT_FOUND,
-    # No answer: the server closes a connection on which it has waited for a request in vain. It
-    # may be said at the very moment in which one is on its way.
+    # Counts as no response: with a 408 a server closes an idle connection. It can cross with a
+    # request that is just being sent.
     408: Reason.CONNECT,
     429: Reason.RATE_LIMITED,
 }
@@ -102,21 +102,21 @@ REASONS = {
 T = TypeVar("T")
 
 _one_large_body = Lock()
-"""One is read at a time in the process: the event loop shares the interpreter with one thread."""
+"""One large body is parsed at a time, so the event loop shares the GIL with one thread at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """What is asked: a call, its request without the token, and the secrets that it carries."""
+    """An API call without its token, and the secrets that it contains."""
 
     call: Call
     method: str
-    path: str  # behind the base URL, percent-encoded
+    path: str  # after the base URL, percent-encoded
     body: bytes = field(default=b"", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    max_bytes: int | None = None  # of its answer, where that is not max_response_bytes
-    any_2xx: bool = False  # whether every 2xx is read as a 200 is
-    fresh_connection: bool = False  # whether it must not go over one that was kept
+    max_bytes: int | None = None  # limit for the response body; None: max_response_bytes
+    any_2xx: bool = False  # whether any 2xx counts as a 200
+    fresh_connection: bool = False  # whether it must not use a kept connection
 
 
 class Requester:
@@ -135,7 +135,7 @@ class Requester:
         observer: Observer,
     ) -> None:
         self._account = account
-        # Parsed once per bucket: it is a good part of making a request.
+        # Cached, because parsing a URL is a large part of making a request.
         self._url = lru_cache(maxsize=URLS_KEPT)(lambda path: httpx.URL(base_url + path))
         self._transport = transport
         self.timeout = timeout
@@ -149,9 +149,9 @@ class Requester:
     async def attempt(
         self, api_request: ApiRequest, read: Callable[[bytes], Parsed[T]], token: str = ""
     ) -> T | ApiError:
-        """What `read` makes of the body of a 200 (or `any_2xx`), or why there is none.
+        """The result of `read` for the body of a 200 (or of `any_2xx`), or an error.
 
-        `read` runs in a thread where the body is large.
+        If the body is large, `read` runs in a thread.
         """
         request = self._request(api_request, token)
         self._hold_secrets(api_request, token)
@@ -177,7 +177,7 @@ class Requester:
         return result
 
     def not_sent(self, call: Call, error: ApiError) -> None:
-        """Count an attempt that had to be given up before anything was sent."""
+        """Report an attempt that failed before anything was sent."""
         self._observer.attempted(Attempt(self._account, call, None, error.reason, None))
 
     def retrying(self, call: Call) -> None:
@@ -190,7 +190,7 @@ class Requester:
     async def _read(
         self, answer: RawResponse, read: Callable[[bytes], Parsed[T]], good: Container[int]
     ) -> T | ApiError:
-        """What an answer means; what was odd about it is told to the observer."""
+        """Parse a response, and report the schema drift in it."""
         if answer.status not in good:
             return self._refusal(answer)
         if len(answer.body) <= LARGE_BODY:
@@ -202,9 +202,9 @@ class Requester:
         return parsed.result
 
     def _request(self, api_request: ApiRequest, token: str) -> httpx.Request:
-        """The request; what is the same for every bucket is not made again.
+        """Create the request, with cached URL and headers.
 
-        A stream in place of `content` spares httpx's own look at the body, two thirds of the cost.
+        A stream instead of `content` skips httpx's inspection of the body, two thirds of the cost.
         """
         return httpx.Request(
             api_request.method,
@@ -215,16 +215,16 @@ class Requester:
         )
 
     def _hold_secrets(self, api_request: ApiRequest, token: str) -> None:
-        """Know what is sent before it can be quoted."""
+        """Remember the secrets before they are sent, because the response may quote them."""
         self.secrets.add("access token", token)
         for secret in api_request.secrets:
             self.secrets.add(api_request.call, secret)
 
     def _presentable(self, error: ApiError, status: int) -> ApiError:
-        """The error with a short message, left out where it quotes a secret.
+        """Truncate the message, or replace it if it quotes a secret.
 
-        Not just that much of it taken out: a secret may be cut, or written otherwise. What is too
-        long is cut last: half a secret would not be found.
+        It is replaced as a whole, because a secret may be quoted only in part or in another form.
+        Truncation comes last, because a truncated secret might not be found.
         """
         message = error.message
         if self.secrets.are_quoted_in(message):
@@ -247,7 +247,7 @@ def _read_alone(body: bytes, read: Callable[[bytes], Parsed[T]]) -> Parsed[T]:
 
 
 def _headers(user_agent: str, token: str) -> httpx.Headers:
-    """Of a request with this token, or without one where it is empty."""
+    """The headers of a request; an empty token means none."""
     headers = {
         "User-Agent": user_agent,
         "Accept": "application/json",
@@ -258,7 +258,7 @@ def _headers(user_agent: str, token: str) -> httpx.Headers:
 
 
 def retry_after_seconds(header: str | None, wall: float) -> float | None:
-    """Seconds from a Retry-After in either form of RFC 9110: delay-seconds, or an HTTP date."""
+    """Seconds from a Retry-After header, which RFC 9110 allows as seconds or as an HTTP date."""
     if header is None:
         return None
     text = header.strip()

@@ -1,6 +1,6 @@
-"""What an account's API shows of itself besides its answers: its clock, and its certificate.
+"""What responses show about an account's server: its clock and its certificate.
 
-What is known is asked for at each scrape. What an answer's status and body mean is not looked at.
+The metrics read it at each scrape. The status and body of a response are not considered here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from exporter.model import Instant
 LEAP_SECOND = 60
 
 MIDDLE_OF_SECOND = 0.5
-"""A date has whole seconds: it was made anywhere in the second that it names."""
+"""The part of a second that a Date header leaves out, on average."""
 
 
 class AnswerHead(NamedTuple):
-    """What is known of the server once a head has come; a header is None where there is none."""
+    """What the head of a response says about the server; a header that is missing is None."""
 
     date: str | None
     age: str | None
@@ -28,33 +28,33 @@ class AnswerHead(NamedTuple):
 
 
 class ClockSkew(NamedTuple):
-    """By how many seconds the API's clock is ahead of ours, and when that was found out."""
+    """How many seconds the API's clock is ahead of ours, and when that was measured."""
 
     seconds: float
     measured: Instant
 
 
 class ServerInfo:
-    """What is known of the server of one account: the newest answer counts."""
+    """The newest information about the server of one account."""
 
     def __init__(self) -> None:
         self._clock_skew: ClockSkew | None = None
         self.certificate_expiry: float | None = None
-        """When the first certificate of the newest connection ends, Unix time, if that is known."""
+        """When the first certificate of the newest chain expires, as Unix time; None if unknown."""
 
     def note(self, head: AnswerHead, round_trip: float, received: Instant) -> None:
-        """Learn from an answer whose head came now, `round_trip` seconds after it was asked for."""
+        """Update from the head of a response that came `round_trip` seconds after the request."""
         self.certificate_expiry = head.certificate_expiry
-        if head.age is None or head.age.strip() == "0":  # else a cache answers, with an old date
+        if head.age is None or head.age.strip() == "0":  # else a cache answered, with an old date
             self._clock_skew = _clock_skew(head.date, round_trip, received)
 
     def resume(self, previous: ServerInfo) -> None:
-        """Go on with what is known of the same server."""
+        """Take over what was known about the same server before a reload."""
         self._clock_skew = previous._clock_skew
         self.certificate_expiry = previous.certificate_expiry
 
     def clock_skew(self, monotonic: float, max_age: float) -> float | None:
-        """The API's clock minus ours, seconds; None where no answer of that age says it."""
+        """The API's clock minus ours, in seconds; None if it was not measured within `max_age`."""
         skew = self._clock_skew
         if skew is None or monotonic - skew.measured.monotonic > max_age:
             return None
@@ -62,7 +62,7 @@ class ServerInfo:
 
 
 def _clock_skew(date: str | None, round_trip: float, received: Instant) -> ClockSkew | None:
-    """The server is taken to have read its clock in the middle of the round trip."""
+    """Assumes that the server read its clock in the middle of the round trip."""
     dated = None if date is None else http_date(date)
     if dated is None:
         return None
@@ -72,10 +72,10 @@ def _clock_skew(date: str | None, round_trip: float, received: Instant) -> Clock
 
 @lru_cache(maxsize=64)
 def http_date(text: str) -> float | None:
-    """The Unix time of a date in any of RFC 9110's three forms.
+    """The Unix time of a date in any of the three forms in RFC 9110; None if it is invalid.
 
-    It is UTC where it names no zone, as in asctime's form, or one that means none (`-0000`).
-    Kept, since all answers within a second have the same.
+    A date without a zone, or with `-0000`, is UTC. Cached, because all responses within a second
+    have the same date.
     """
     try:
         parsed = parsedate_tz(text)
@@ -88,22 +88,22 @@ def http_date(text: str) -> float | None:
 
 
 def certificate_expiry(connection: ssl.SSLObject) -> float | None:
-    """When the first of the certificates that a server has sent ends, Unix time.
+    """When the first certificate of the chain that the server sent expires, Unix time.
 
-    None where that cannot be known. Python 3.11 and 3.12 have no public way to the chain, and later
-    ones none to what is in it: without the private one this is the end of the server's own
-    certificate, which Python only tells of if it has verified it.
+    None if that is unknown. Python 3.11 and 3.12 have no public access to the chain, and later
+    versions have none to its contents, so a private method is used. Without it, the result is the
+    expiry of the server's own certificate, which Python only reports if it was verified.
     """
     try:
         chain = _chain(connection) or [connection.getpeercert()]
         return float(min(ssl.cert_time_to_seconds(each["notAfter"]) for each in chain))
-    except (KeyError, TypeError, ValueError, ssl.SSLError):  # TypeError: there is none
+    except (KeyError, TypeError, ValueError, ssl.SSLError):  # TypeError: there is no certificate
         return None
 
 
 def _chain(connection: Any) -> list[Any]:  # noqa: ANN401 - what is private has no types
-    """All certificates as they were sent, in the form of getpeercert, verified or not."""
+    """The certificates that the server sent, in the form of getpeercert, verified or not."""
     try:
         return [each.get_info() for each in connection._sslobj.get_unverified_chain() or ()]  # noqa: SLF001
-    except AttributeError:  # tests/upstream/test_certificates.py tells whether it is there
+    except AttributeError:  # tests/upstream/test_certificates.py fails if it is gone
         return []

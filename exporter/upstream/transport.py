@@ -1,8 +1,8 @@
-"""How HTTP is spoken: aiohttp's connections under httpx's seam, no redirects, bounded bodies.
+"""Speaks HTTP: aiohttp's connections behind httpx's transport interface.
 
-One request in, one complete answer out, or `RequestFailed`. What an answer means, when to ask again
-and how long to wait are not decided here. A body never grows past its limit, neither as sent nor
-decompressed: neither httpx nor aiohttp stops a compressed one while decompressing it.
+No redirects. `send` returns a complete response or raises RequestFailed. Retries, deadlines and the
+meaning of a response belong elsewhere. A body is limited both as received and decompressed: neither
+httpx nor aiohttp limits a compressed body while decompressing it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from exporter.upstream.library_errors import LIBRARY_ERRORS, as_api_error
 from exporter.upstream.server_info import AnswerHead
 
 STEP = 2**20
-"""Bytes that are decompressed at a time, in some 3 ms."""
+"""Bytes to decompress at a time: about 3 ms."""
 
 
 class RefusedBody(Exception):  # noqa: N818 - it names what happened, and is no bug
@@ -45,12 +45,12 @@ class RefusedBody(Exception):  # noqa: N818 - it names what happened, and is no 
 
 
 class Body:
-    """Takes chunks as they come, gives the whole. Raises RefusedBody."""
+    """Collects the chunks of a body and decompresses them. Raises RefusedBody."""
 
     def __init__(self, encoding: str, limit: int) -> None:
         self._limit = limit
         self._received = 0
-        self._body = BytesIO()  # gives its bytes without copying them
+        self._body = BytesIO()  # can return its bytes without copying them
         encoding = encoding.strip().lower()
         if encoding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
             raise _refused(Reason.MALFORMED, "the answer has an encoding that was not asked for")
@@ -58,7 +58,11 @@ class Body:
         self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32) if compressed else None
 
     def take(self, chunk: bytes) -> Iterator[None]:
-        """Add a chunk as it was sent, in steps: a small one may be a thousand times as large."""
+        """Add a chunk as received. Yields after each step of decompression.
+
+        A small chunk can become a thousand times larger, so callers let other tasks run between
+        steps.
+        """
         self._received += len(chunk)
         if self._received > self._limit:
             raise self._too_large()
@@ -73,14 +77,14 @@ class Body:
             yield
 
     def whole(self) -> bytes:
-        """All of it, decompressed, once there are no more chunks."""
+        """The complete body, decompressed; called after the last chunk."""
         if self._inflater is not None and self._received and not self._inflater.eof:
             raise _refused(Reason.CONNECT, "the answer ended before its compressed body did")
         return self._body.getvalue()
 
     def _inflate(self, inflater: zlib._Decompress, chunk: bytes) -> tuple[bytes, bool]:
-        """Add one step of what a chunk holds; what is left of it, and whether there may be more."""
-        # A byte more than allowed is enough to know: a bomb is met while it is small.
+        """Decompress one step of a chunk; returns the rest of it, and whether to continue."""
+        # One byte over the limit proves that the body is too large, at little cost of memory.
         most = min(STEP, self._limit + 1 - self._body.tell())
         try:
             inflated = inflater.decompress(chunk, most)
@@ -100,7 +104,7 @@ class Body:
 
 
 def _next_member(chunk: bytes) -> zlib._Decompress:
-    """What decompresses that which follows a compressed body: another member of a gzip file."""
+    """A decompressor for the next member of a gzip file, which may have several."""
     if not chunk.startswith(_GZIP):
         message = "the answer's compressed body has something else behind its end"
         raise _refused(Reason.MALFORMED, message)
@@ -115,7 +119,7 @@ _BROKEN_COMPRESSION = {
     "data check": "the answer's compressed body does not match its checksum",
     "length check": "the answer's compressed body does not match its length",
 }
-"""By zlib's own fixed words."""
+"""The keys are zlib's fixed texts."""
 
 
 def _broken_compression(error: zlib.error) -> str:
@@ -128,18 +132,18 @@ def _refused(reason: Reason, message: str) -> RefusedBody:
 
 
 KEEPALIVE_SECONDS = 90.0
-"""Longer than the usual poll interval, so that a handful of buckets share a warm connection."""
+"""Longer than the default poll interval, so that polls reuse connections."""
 
 ACCEPT_ENCODING = "gzip"
 
 URLS_KEPT = 20_000
-"""How many buckets' URLs are parsed but once: parsing is a good part of making a request."""
+"""Parsed URLs to cache, one per bucket: parsing is a large part of making a request."""
 
 FRESH_CONNECTION = "fresh_connection"
-"""The extension of a request that must not use a kept connection."""
+"""A request extension: true if the request must not use a kept connection."""
 
 CERTIFICATE_EXPIRY = "certificate_expiry"
-"""The extension of a response: when the API's certificate ends, Unix time, or None."""
+"""A response extension: when the API's certificate expires, Unix time, or None."""
 
 _AIOHTTPS_OWN = frozenset({"host", "content-length"})
 
@@ -148,26 +152,26 @@ _HEADERS_READ = frozenset({b"retry-after", b"content-encoding", b"date", b"age"}
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """A whole HTTP answer, the body decompressed."""
+    """A complete HTTP response, its body decompressed."""
 
     status: int
     retry_after: str | None
-    body: bytes = field(repr=False)  # a listing's has keys in it
+    body: bytes = field(repr=False)  # a list response contains access keys
 
 
 class RequestFailed(Exception):  # noqa: N818 - it names what happened, and is no bug
-    """A request got no usable HTTP answer."""
+    """A request got no usable HTTP response."""
 
     def __init__(self, api_error: ApiError, status: int | None = None) -> None:
         super().__init__(api_error.message)
         self.api_error = api_error
-        self.status = status  # where at least that much arrived
+        self.status = status  # None: no head was received
 
 
 class Transport:
-    """Speaks through any httpx transport: aiohttp's connections, or a test's own answers.
+    """Sends requests through any httpx transport: the real connections, or a test's.
 
-    `server_name` is the name that a TLS server must prove, where it is not the URL's.
+    `server_name` is the name that the server's certificate must have, if it is not the URL's.
     """
 
     def __init__(self, http: httpx.AsyncBaseTransport, server_name: str | None = None) -> None:
@@ -180,10 +184,10 @@ class Transport:
         max_bytes: int,
         on_head: Callable[[AnswerHead], None] = lambda _: None,
     ) -> RawResponse:
-        """The answer, whatever its status; a redirect is an answer. Raises RequestFailed.
+        """Send a request and return the response, whatever its status. Raises RequestFailed.
 
-        Waits for as long as the caller lets it: the deadline is the caller's. `on_head` is called
-        once the head has come, whatever becomes of the body.
+        There is no timeout here: the caller sets one. `on_head` is called when the head has
+        arrived, even if the body then fails.
         """
         if self._server_name is not None:
             request.extensions["sni_hostname"] = self._server_name
@@ -196,7 +200,7 @@ class Transport:
             on_head(AnswerHead(headers.get(b"date"), headers.get(b"age"), expiry))
             body = await _body(response, headers.get(b"content-encoding", ""), max_bytes)
             return RawResponse(status, headers.get(b"retry-after") or None, body)
-        # From None: a traceback would show the library's error, and with it what was received.
+        # From None: a traceback would show the library's exception, which may quote received data.
         except RefusedBody as error:
             raise RequestFailed(error.api_error, status) from None
         except LIBRARY_ERRORS as error:
@@ -207,7 +211,7 @@ class Transport:
 
 
 async def _body(response: httpx.Response, encoding: str, max_bytes: int) -> bytes:
-    """The whole body, decompressed; the stream is closed, whatever happens."""
+    """Read and decompress the body, and close the stream in any case."""
     stream = response.stream
     if not isinstance(stream, httpx.AsyncByteStream):
         raise TypeError("the transport's answer is no asynchronous stream")
@@ -215,14 +219,14 @@ async def _body(response: httpx.Response, encoding: str, max_bytes: int) -> byte
         body = Body(encoding, max_bytes)
         async for chunk in stream:
             for _ in body.take(chunk):
-                await asyncio.sleep(0)  # others have their turn between its steps
+                await asyncio.sleep(0)  # let other tasks run
         return body.whole()
     finally:
         await stream.aclose()
 
 
 def _headers(response: httpx.Response) -> dict[bytes, str]:
-    """Those that are read, their values joined as httpx does it, but at half the cost."""
+    """The headers that are needed. Repeated ones are joined as httpx does, at half the cost."""
     found: dict[bytes, str] = {}
     for key, value in response.headers.raw:
         name = key.lower()
@@ -233,11 +237,11 @@ def _headers(response: httpx.Response) -> dict[bytes, str]:
 
 
 Connect: TypeAlias = Callable[[int, ssl.SSLContext, str | None], httpx.AsyncBaseTransport]
-"""Makes the connections of an account: at most how many, how TLS is spoken, over which proxy."""
+"""Makes the connections of an account from a limit, a TLS context and a proxy URL."""
 
 
 def connector() -> Connect:
-    """Real connections; a name is looked up once for all accounts that ask for it."""
+    """Makes real connections. All accounts share one resolver."""
     return partial(connections, resolver=Resolver())
 
 
@@ -247,10 +251,10 @@ def connections(
     proxy_url: str | None = None,
     resolver: Resolver | None = None,
 ) -> httpx.AsyncBaseTransport:
-    """An httpx transport over a pool of at most `limit` connections.
+    """An httpx transport with a pool of at most `limit` connections.
 
-    Nothing of the environment is used: no proxy, no netrc, no cookies. It opens nothing before the
-    first request.
+    Ignores the environment: no proxy variables, no netrc. Stores no cookies. Connects only when the
+    first request is sent.
     """
     resolver = resolver or Resolver()
 
@@ -276,20 +280,20 @@ def _session(pool: Pool) -> aiohttp.ClientSession:
 
 
 class _Connections(httpx.AsyncBaseTransport):
-    """httpx's seam over aiohttp's connections, without the detours of httpx_aiohttp.
+    """httpx's transport interface over an aiohttp session, with less overhead than httpx_aiohttp.
 
-    Errors stay aiohttp's own, and what is the same for every request is made once.
+    aiohttp's exceptions are not translated. URLs and headers are cached.
     """
 
     def __init__(self, pool: Callable[[], Pool], proxy: _Proxy | None) -> None:
         self._make_pool = pool
-        self._open: _Open | None = None  # made where there is an event loop
+        self._open: _Open | None = None  # created in the event loop, by the first request
         self._proxy = _Proxy(None, None) if proxy is None else proxy
         self._url = lru_cache(maxsize=URLS_KEPT)(URL)
         self._headers = lru_cache(maxsize=1)(_aiohttp_headers)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The head of the answer, its body still to be read. Raises what is in LIBRARY_ERRORS."""
+        """Send the request; the body of the response is still to be read. Raises LIBRARY_ERRORS."""
         if self._open is None:
             pool = self._make_pool()
             self._open = _Open(pool, _session(pool))
@@ -325,7 +329,7 @@ class _Open(NamedTuple):
 
 
 class _Arriving(httpx.AsyncByteStream):
-    """A body as it arrives, as it was sent."""
+    """A body as it is received, not decompressed."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -335,15 +339,15 @@ class _Arriving(httpx.AsyncByteStream):
             yield chunk
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the body was not read to its end."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
         self._response.release()
         await self._response.wait_for_close()
 
 
 def _aiohttp_headers(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str]:
-    """For one token: none but the URL differs between the requests of a poll's kind.
+    """The request's headers for aiohttp, without Host and Content-Length, which aiohttp sets.
 
-    Host and Content-Length are left to aiohttp, which knows them.
+    Cached: all polls with the same token have the same headers.
     """
     decoded = ((name.decode("ascii"), value.decode("latin-1")) for name, value in raw)
     return CIMultiDict(each for each in decoded if each[0].lower() not in _AIOHTTPS_OWN)
@@ -355,10 +359,11 @@ class _Proxy(NamedTuple):
 
 
 def _proxy(url: str) -> _Proxy:
-    """The proxy, its password already in a header: aiohttp no longer wants it apart."""
+    """The proxy, with its password in a header: aiohttp has deprecated the argument for it."""
     proxy = httpx.Proxy(url)
     if proxy.raw_auth is None:
         return _Proxy(str(proxy.url), proxy.headers)
     user, password = (part.decode() for part in proxy.raw_auth)
-    headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}  # moved by aiohttp
+    # aiohttp moves it to Proxy-Authorization.
+    headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}
     return _Proxy(str(proxy.url), headers)
