@@ -1,1 +1,1 @@
-"""What is polled, when, and what becomes of the results."""
+"""Background polling: what is polled, when, and where the results go."""

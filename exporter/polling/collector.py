@@ -1,6 +1,6 @@
-"""How the polling is at the moment of a scrape, as metrics: asked each time, never kept.
+"""Metrics about the current state of the polling, read from the manager at each scrape.
 
-What is counted over time is in `metrics.self_metrics`.
+Counters belong in `metrics.self_metrics`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from exporter.upstream.discovery import filtered
 
 
 class PollingCollector(Collector):
-    """Asks the manager whenever it is collected."""
+    """Reads the manager at each scrape."""
 
     def __init__(self, manager: PollManager) -> None:
         self._manager = manager

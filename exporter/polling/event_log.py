@@ -1,7 +1,7 @@
-"""What is said of buckets and listings in the log: each change of state once, no repetition.
+"""Logs changes of state of buckets and discovery: each change once, without repetition.
 
-However much burns, the log stays readable: of the changes of buckets only so many are written a
-minute, and the rest are counted. The metrics have them all.
+The number of lines per minute is limited, so that the log stays readable in a large outage. Lines
+over the limit are counted. The metrics still show every change.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _log = structlog.get_logger()
 
 
 class EventLogger:
-    """Writes changes of state, within a bounded rate."""
+    """Logs changes of state at a limited rate."""
 
     def __init__(self, clock: Clock) -> None:
         self._limit = LineLimit(clock, LINES_PER_PERIOD, self._warn, self._sum_up)
 
     def log_transition(self, bucket: Bucket, before: BucketState, after: BucketState) -> None:
-        """Log that a bucket began to fail, fails for another reason, or recovered."""
+        """Log that a bucket started to fail, fails for another reason, or recovered."""
         was, now = before.failing(fresh=True), after.failing(fresh=True)
         if was == now or not self._limit.has_room():
             return
@@ -42,7 +42,7 @@ class EventLogger:
             _log.info("bucket_recovered", **names)
 
     def log_missing_day(self, bucket: Bucket, day: date, error: ApiError) -> None:
-        """Log that the figures of a previous day could not be had; it goes on being tried."""
+        """Log that the request for a previous day failed; it will be retried."""
         if self._limit.has_room():
             names = {"bucket_id": bucket.id, "name": bucket.name, "account": bucket.account}
             facts = {"day": str(day), "reason": error.reason.value, "message": error.message}
@@ -60,7 +60,7 @@ class EventLogger:
 def log_discovery(
     account: str, before: DiscoveryState, after: DiscoveryState, filtered: int
 ) -> None:
-    """Log that discovery began to fail, fails for another reason, recovered, or found a change."""
+    """Log that discovery started to fail, fails for another reason, recovered, or found changes."""
     was = None if before.error is None else before.error.reason
     if after.error is not None and after.error.reason is not was:
         error = after.error

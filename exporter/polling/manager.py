@@ -1,6 +1,6 @@
-"""What outlives a reload: targets, their schedule, what discovery found, and the runner at work.
+"""Owns what a reload keeps: targets, schedule, discovered buckets; and the current runner.
 
-It answers what the endpoints and the metrics ask of the polling, without the web in front of it.
+Endpoints and metrics read the state of the polling here. It knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from exporter.upstream.transport import Connect, connector
 
 
 class RefusedConfig(NamedTuple):
-    """A configuration that could not be used: since when, and why."""
+    """A configuration that could not be used: when, and why."""
 
     at: Instant
     problems: str
 
 
 class PollManager:
-    """The polling and what it knows, without the web in front of it.
+    """Runs the polling, and keeps its state over reloads.
 
-    What is known outlives a reload; the runner that finds it out does not. `contexts`: those of
-    the accounts of the first configuration.
+    A reload replaces the runner and nothing else. `contexts` are the TLS contexts of the accounts
+    in the first configuration.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class PollManager:
         self._changed = asyncio.Event()
         self._runner = self._new_runner(config, contexts)
         self.config_loaded: Instant
-        """When the configuration at work was loaded."""
+        """When the current configuration was loaded."""
         self.config_refused: RefusedConfig | None = None
-        """A newer one that could not be used."""
+        """A newer configuration that could not be used, or None."""
         for account in config.accounts:
             self._expect(account)
         self._switch_to(self._runner, self._runner.plan(self.discovery_states))
@@ -80,7 +80,7 @@ class PollManager:
         return self._runner.config
 
     async def run(self) -> None:
-        """Poll until cancelled, with whichever runner is the newest."""
+        """Poll until cancelled. When the runner is replaced, the new one continues."""
         while True:
             self._changed.clear()
             async with asyncio.TaskGroup() as group:
@@ -89,10 +89,10 @@ class PollManager:
                 running.cancel()
 
     async def replace_config(self, config: Config) -> bool:
-        """Go on with a configuration; what it leaves as it was keeps all that is known of it.
+        """Switch to another configuration. What it does not change keeps its state.
 
-        False, and everything runs on, where it is the same as the one at work, down to the content
-        of its TLS files. Raises OSError, and changes nothing, where those cannot be used.
+        Returns False and changes nothing if it equals the current one, including the content of its
+        TLS files. Raises OSError, also without a change, if TLS files cannot be used.
         """
         if config == self.config:
             self._note_loaded()
@@ -100,12 +100,13 @@ class PollManager:
         runner = self._new_runner(config, await tls_contexts(config.accounts))
         for account in config.accounts:
             self._expect(account)
-            await asyncio.sleep(0)  # very many counters take a while
+            await asyncio.sleep(0)  # a large number of counters takes long
         change = _change(self.config, config)
         plan = await runner.build_plan(change)
         self._drop(change)
         runner.resume(self._runner)
-        # At once: the old runner ends a moment later, and must not take what is the new one's.
+        # Stopped at once: the old runner's tasks end a moment later, and must not change targets
+        # that now belong to the new runner.
         self._runner.stop()
         self._scheduler.requeue_running(self._clock.monotonic())
         self._previous_days.requeue_running()
@@ -121,17 +122,17 @@ class PollManager:
         return self._runner.is_alive()
 
     def is_ready(self) -> bool:
-        """Whether the first round is done. Then for good."""
+        """Whether the first round is done. Once true, it stays true."""
         if not self.first_round_done.is_set() and self._is_first_round_done():
             self.first_round_done.set()
         return self.first_round_done.is_set()
 
     def lag(self) -> float:
-        """How late the most overdue poll is, seconds."""
+        """Seconds by which the most overdue poll is late."""
         return self._scheduler.lag(self._clock.monotonic())
 
     def paused_until(self) -> dict[str, float]:
-        """The accounts that a 429 has paused, and until when, Unix time."""
+        """The accounts paused by a 429, and until when, in Unix time."""
         now = self._clock.now()
         return {
             account: now.wall + until - now.monotonic
@@ -139,7 +140,7 @@ class PollManager:
         }
 
     def token_expiries(self) -> dict[str, float]:
-        """When the accounts' tokens end, Unix time, where they say so."""
+        """When the accounts' tokens expire, in Unix time; without those that do not say."""
         expiries = {
             name: access.credentials.expiry()
             for name, access in self._runner.account_clients.items()
@@ -147,7 +148,7 @@ class PollManager:
         return {name: expiry for name, expiry in expiries.items() if expiry is not None}
 
     def certificate_expiries(self) -> dict[str, float]:
-        """When the certificates of the accounts' APIs end, Unix time, where that is known."""
+        """When the certificates of the accounts' APIs expire, in Unix time, if known."""
         expiries = {
             name: access.server_info.certificate_expiry
             for name, access in self._runner.account_clients.items()
@@ -155,9 +156,9 @@ class PollManager:
         return {name: expiry for name, expiry in expiries.items() if expiry is not None}
 
     def clock_skews(self) -> dict[str, float]:
-        """By how many seconds the clocks of the accounts' APIs are ahead of ours.
+        """How many seconds the clocks of the accounts' APIs are ahead of ours.
 
-        Of an answer that is older than readings may be it is not known any more.
+        A measurement older than `stale_after` is left out.
         """
         now = self._clock.monotonic()
         skews = {
@@ -193,7 +194,7 @@ class PollManager:
         self._note_loaded()
 
     def refuse_config(self, problems: str) -> None:
-        """A configuration could not be used; the one before is at work."""
+        """Record that a configuration could not be used. The previous one stays active."""
         self.config_refused = RefusedConfig(self._clock.now(), problems)
         self._self_metrics.config_refused()
 
@@ -213,9 +214,10 @@ class PollManager:
             self._scheduler.drop_pause(account)
 
     def _is_first_round_done(self) -> bool:
-        """Whether each bucket was polled or is paused, and each discovery tried."""
+        """Whether each bucket was polled or is paused, and each discovery was tried."""
         paused = self._scheduler.paused(self._clock.monotonic())
-        # In this order: asked after each poll, it nearly always ends at the first bucket.
+        # In this order for speed: it runs after each poll, and nearly always ends at the first
+        # bucket.
         return all(key.account in paused for key in self.targets.unpolled) and all(
             account.discovery is None
             or account.name in self.discovery_states
@@ -225,7 +227,7 @@ class PollManager:
 
 
 def _change(before: Config, after: Config) -> Change:
-    """What another configuration invalidates; other filters of a listing do not."""
+    """What a new configuration invalidates. Changed discovery filters invalidate nothing."""
     accounts = {account.name: account for account in after.accounts}
     pairs = [(account, accounts.get(account.name)) for account in before.accounts]
     return Change(
@@ -241,7 +243,7 @@ def _change(before: Config, after: Config) -> Change:
 
 
 def _listed_where(account: Account) -> object:
-    """What a listing of an account depends on; None where nothing is listed."""
+    """What an account's list response depends on; None without discovery."""
     discovery = account.discovery
     return None if discovery is None else (account.base_url, discovery.workspace_id)
 

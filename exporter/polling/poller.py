@@ -1,8 +1,7 @@
-"""Takes what is due, bounds how much of it runs at once and how fast it starts, publishes results.
+"""The poll loop: starts due polls within the rate and concurrency limits, publishes results.
 
-The one loop that runs for months. What can wait is done when no poll is due. What a poll is and
-when one is due is decided elsewhere; a poll that raises is a bug, and ends the loop and with it the
-process.
+Background work runs when no poll is due. What a poll does belongs to `upstream`, when one is due to
+`scheduler`. A poll that raises is a bug, and ends the loop and with it the process.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ from exporter.polling.targets import Target
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 
 LONGEST_WAIT = 5.0
-"""The loop beats at least this often, seconds, even with nothing to do."""
+"""Seconds between two iterations of the loop, at most."""
 
 HEARTBEAT_LIMIT = 60.0
-"""A loop that has not beaten for this long, seconds, is dead."""
+"""Seconds without an iteration after which the loop counts as dead."""
 
 
 class Background(Protocol):
-    """What can wait until no poll is due."""
+    """Work that can wait until no poll is due."""
 
     def background_accounts(self) -> dict[str, float]:
-        """The accounts that have some of it, and since when."""
+        """The accounts that have background work, and since when."""
         ...
 
     def background_work(self, account: str) -> Coroutine[None, None, None]:
-        """The next of it in an account that has some."""
+        """The next background work of an account that has some."""
         ...
 
 
 class Poller:
-    """Polls every bucket of a schedule for as long as it runs, and hands out the request slots."""
+    """Runs until cancelled, starts polls when they are due, and hands out the request slots."""
 
     def __init__(
         self,
@@ -55,11 +54,11 @@ class Poller:
         self._poll = poll
         self._publish = publish
         self._background = background
-        self._max_background = max(1, slots.count // 2)  # the rest is for polls alone
+        self._max_background = max(1, slots.count // 2)  # the other half is only for polls
         self._slots = slots
         self._rate_limiter = rate_limiter
         self._clock = clock
-        self._running: Counter[str] = Counter()  # by account, in a slot or between two requests
+        self._running: Counter[str] = Counter()  # by account; with or without a slot at the moment
         self._running_background = 0
         self._is_retired = False
         self._beat = clock.monotonic()
@@ -73,18 +72,18 @@ class Poller:
                 await self._clock.wait(self._slots.changed, wait)
 
     def stop(self) -> None:
-        """Start no more polls: another poller takes over, and this one is about to be cancelled."""
+        """Start no more polls: another poller takes over and this one is about to be cancelled."""
         self._is_retired = True
 
     def wake(self) -> None:
-        """Look at once: something may have become due."""
+        """Run an iteration now: something may have become due."""
         self._slots.changed.set()
 
     def is_alive(self) -> bool:
         return self._clock.monotonic() - self._beat <= HEARTBEAT_LIMIT
 
     def _start_due(self, group: asyncio.TaskGroup) -> float:
-        """Start what may start now; the seconds after which to look again."""
+        """Start what may start now; returns the seconds until the next iteration."""
         while self._slots.free > 0 and not self._is_retired:
             delay = self._rate_limiter.delay()
             if delay:
@@ -95,7 +94,7 @@ class Poller:
         return LONGEST_WAIT
 
     def _start_next(self, group: asyncio.TaskGroup) -> bool:
-        """Give a free slot to whose turn it is; False if nobody wants it."""
+        """Give a free slot to the account whose turn it is; False if no account wants one."""
         now = self._clock.monotonic()
         due = self._scheduler.due_accounts(now)
         wanted = {name: due[name] for name in due if self._running[name] < self._slots.count}
@@ -115,10 +114,11 @@ class Poller:
         return True
 
     def _next_in_background(self, first: str | None, wanted: Mapping[str, float]) -> str | None:
-        """The account whose background work takes the slot, if not `first` gets it.
+        """The account whose background work gets the slot, or None; `first` is next to poll.
 
-        What is due comes first, but not where that would take every slot for good, as with an
-        account that hangs: the last free one goes to the account whose turn it is in either way.
+        Polls come before background work. The last free slot is an exception: it goes to the
+        account whose turn it is, for polls or for background work. Otherwise an account whose polls
+        hang could leave no slot for background work forever.
         """
         if first is not None and self._slots.free > 1:
             return None
@@ -154,7 +154,7 @@ class Poller:
 
     async def _run_poll(self, target: Target) -> None:
         result = await self._poll(target.bucket)
-        # Once it is retired the account may be another one: what the old one said counts no more.
+        # After a reload, the account may have another API: drop the result.
         if self._is_retired or not self._scheduler.complete(target, result, self._clock.now()):
             return
         self._publish(target, result)

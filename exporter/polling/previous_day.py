@@ -1,7 +1,7 @@
-"""Which target's previous day is asked for next: until it is known, ever less often.
+"""Decides which target's previous day is requested next, and when failures are retried.
 
-Pure: it is told what is known as polls end, and what came of the requests. Polls come first: who
-takes from here does so when no poll is due.
+Pure: the runner reports ended polls and the results of requests. The poller gives polls precedence
+over these requests.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from exporter.model import Instant
 from exporter.polling.targets import PreviousDayAttempt, Target, Targets
 
 LONGEST_WAIT = 3600.0
-"""A day that could not be had is asked for at least this often, seconds."""
+"""Seconds between two requests for a day, at most."""
 
 
 class PreviousDayRequest(NamedTuple):
-    """A target, and the attempt at its previous day that the answer is for."""
+    """A request for the previous day of a target. `attempt` identifies it."""
 
     target: Target
     attempt: PreviousDayAttempt
@@ -30,9 +30,9 @@ class PreviousDayRequest(NamedTuple):
 
 
 class PreviousDayQueue:
-    """The requests that wait, account by account, in the order in which they came up.
+    """The waiting requests, in order, by account.
 
-    There are none where they are not wanted, as in a process that ends after one round.
+    With `are_wanted=False` there are never any, for a process that ends after one round.
     """
 
     def __init__(self, targets: Targets, *, are_wanted: bool = True) -> None:
@@ -41,7 +41,7 @@ class PreviousDayQueue:
         self._waiting: dict[str, deque[PreviousDayRequest]] = {}
 
     def consider(self, target: Target, now: Instant) -> None:
-        """A poll of a target ended well: its previous day may be wanted now."""
+        """Queue a request after a good poll of a target, if its previous day is wanted now."""
         if not self._are_wanted:
             return
         day = target.state.previous_day_wanted(target.bucket.id, target.timing, now)
@@ -54,7 +54,7 @@ class PreviousDayQueue:
             self._open(target, attempt)
 
     def wanted(self, paused: Collection[str]) -> dict[str, float]:
-        """The accounts that have a request waiting and are not paused, and since when."""
+        """The accounts with waiting requests that are not paused, and since when they wait."""
         return {
             account: waiting[0].attempt.since
             for account, waiting in self._waiting.items()
@@ -62,7 +62,7 @@ class PreviousDayQueue:
         }
 
     def pop(self, account: str) -> PreviousDayRequest:
-        """The next request of an account that has one."""
+        """Remove and return the next request of an account that has one."""
         waiting = self._waiting[account]
         request = waiting.popleft()
         if not waiting:
@@ -70,12 +70,12 @@ class PreviousDayQueue:
         return request
 
     def is_current(self, request: PreviousDayRequest) -> bool:
-        """Whether anybody still wants to know."""
+        """Whether the result of the request is still wanted."""
         target, attempt = request
         return self._targets.holds(target) and target.previous_day_attempt is attempt
 
     def failed(self, request: PreviousDayRequest, now: float) -> bool:
-        """It gave no figures and is to be made again later; whether for the first time."""
+        """Note that a request gave no figures and retry it later; True for the first failure."""
         if not self.is_current(request):
             return False
         target, attempt = request
@@ -86,11 +86,11 @@ class PreviousDayQueue:
         return attempt.failures == 1
 
     def sync(self) -> None:
-        """The targets are others now: drop the requests for those that are gone."""
+        """Drop the requests for targets that are gone."""
         self._queue(request for waiting in self._waiting.values() for request in waiting)
 
     def requeue_running(self) -> None:
-        """The requests that are under way will not be answered: they wait again."""
+        """Queue the requests in progress again, because their results will be dropped."""
         self._queue(
             PreviousDayRequest(target, target.previous_day_attempt)
             for target in self._targets
@@ -99,9 +99,10 @@ class PreviousDayQueue:
 
     @staticmethod
     def _nearest(target: Target, attempt: PreviousDayAttempt) -> float:
-        """From when a poll is the one nearest to `not_before`.
+        """The earliest time at which a poll is the one nearest to `not_before`.
 
-        With the next one after that, every wait would be longer by one.
+        If the request waited for the first poll after `not_before`, each wait could be an interval
+        longer.
         """
         return attempt.not_before - target.timing.poll_interval / 2
 
@@ -111,7 +112,7 @@ class PreviousDayQueue:
         self._wait(PreviousDayRequest(target, attempt))
 
     def _queue(self, requests: Iterable[PreviousDayRequest]) -> None:
-        """Let these wait, and no others, as far as they are wanted still."""
+        """Replace the queue by those of `requests` that are still wanted."""
         current = [request for request in requests if self.is_current(request)]
         self._waiting = {}
         for request in current:

@@ -1,7 +1,8 @@
-"""Another configuration for a running exporter: one path for signal, request and timer.
+"""Reloads the configuration, in the same way for a signal, a request and a timer.
 
-Parse wholly, then swap: a file that cannot be used leaves the old configuration running, and the
-log, the metrics and the answer to the request say so. Files are read and looked at in threads.
+The new configuration is loaded completely before it replaces the old one. If it cannot be used, the
+old one stays active, and the log, the metrics and the HTTP response say so. Files are read and
+checked in threads.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ from exporter.config import Config, ConfigError, Problem, Sources
 T = TypeVar("T")
 
 READ_SECONDS = 60.0
-"""How long reading and parsing a configuration may take: ten thousand buckets take about a second
-of CPU, a file system that hangs has no end."""
+"""Seconds for reading and parsing a configuration.
+
+Ten thousand buckets take about one second of CPU time. A hanging file system never answers.
+"""
 
 LOOK_SECONDS = 5.0
-"""How long it may take to look whether files have changed."""
+"""Seconds for checking whether files have changed."""
 
 _log = structlog.get_logger()
 
 
 async def read_in_time(clock: Clock, read: Callable[[], T]) -> T:
-    """What `read` makes of a configuration's files. Raises ConfigError, also where it is late."""
+    """The result of `read`. Raises ConfigError, also if that takes too long."""
     return await _in_time(BlockingCalls(clock, READ_SECONDS), read)
 
 
@@ -44,9 +47,9 @@ async def _in_time(calls: BlockingCalls, read: Callable[[], T]) -> T:
 
 
 class ConfigFiles:
-    """The files of a configuration: read, and looked at for what has changed since.
+    """The files of a configuration: loads them, and checks whether they have changed since.
 
-    `load` is called in a thread. `clock` is for deadlines of what the machine itself does.
+    `load` is called in a thread. `clock` is for deadlines of file access, so it must be real time.
     """
 
     def __init__(self, load: Callable[[], Config], clock: Clock) -> None:
@@ -55,11 +58,11 @@ class ConfigFiles:
         self._looks = BlockingCalls(clock, LOOK_SECONDS)
         self._at_work = Sources()
         self._seen: Sources | None = None
-        """How the files were just before they were last read; None: that did not come to an end."""
+        """The files as they were just before the last load; None if that load did not finish."""
         self._is_at_work = False
 
     async def load(self) -> Config:
-        """The configuration as the files say it now. Raises ConfigError."""
+        """Load the configuration from the files. Raises ConfigError."""
         before = await self._now(self._at_work)
         self._seen, self._is_at_work = None, False
         try:
@@ -72,13 +75,14 @@ class ConfigFiles:
         return config
 
     def note_at_work(self, config: Config) -> None:
-        """The configuration that was loaded last could be used."""
+        """Note that the configuration loaded last is now active."""
         self._at_work, self._is_at_work = config.sources, True
 
     async def have_changed(self, *, everything: bool) -> bool:
-        """Whether a file is not as it was before the newest load, or cannot be looked at in time.
+        """Whether a file has changed since the last load, or cannot be checked in time.
 
-        Bucket files, and those for TLS where that load was of no use; else `everything`.
+        Checks bucket files, and TLS files if the last load could not be applied. With `everything`,
+        checks all files.
         """
         if self._seen is None:
             return True
@@ -95,10 +99,10 @@ class ConfigFiles:
 
 
 class Reloader:
-    """Loads, applies and reports; never two reloads at once.
+    """Loads and applies configurations, one at a time, and reports the result.
 
-    `apply` says whether it is another configuration than the one at work. Whoever sets
-    `requested`, such as a signal's handler, gets a reload soon.
+    `apply` returns whether the configuration differs from the active one. Setting `requested`
+    triggers a reload: signal handlers do that.
     """
 
     def __init__(
@@ -115,7 +119,7 @@ class Reloader:
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
         self._requested = requested
-        self._problems: str | None = None  # what the newest reload met
+        self._problems: str | None = None  # of the last reload, if it failed
 
     async def run(self) -> None:
         while True:
@@ -124,9 +128,9 @@ class Reloader:
             await self.reload()
 
     async def watch(self, interval: float, *, everything: bool) -> None:
-        """Reload whenever files have changed since they were read; looked at once per interval.
+        """Reload when files have changed, checked once per `interval`.
 
-        What it looks at is said by `ConfigFiles.have_changed`.
+        `ConfigFiles.have_changed` says which files are checked.
         """
         while True:
             await self._clock.sleep(interval)
@@ -134,9 +138,10 @@ class Reloader:
                 await self.reload(is_asked_for=False)
 
     async def reload(self, *, is_asked_for: bool = True) -> str | None:
-        """Load and apply the configuration; None, or why the old one runs on.
+        """Load and apply the configuration; returns None, or why the old one stays active.
 
-        What nobody asked for and is no news, as the same content or the same problems, is not told.
+        A reload that nobody requested is logged only if its result is new: not for an unchanged
+        configuration, nor for the same problems again.
         """
         async with self._one_at_a_time:
             try:

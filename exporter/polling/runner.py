@@ -1,6 +1,7 @@
-"""One configuration at work: its polls, its listings, its tokens.
+"""Runs one configuration: its polls, discovery and tokens.
 
-The targets outlive it: a reload puts another runner in its place.
+A reload replaces the runner. The targets and everything else that survives a reload belong to
+`manager`.
 """
 
 from __future__ import annotations
@@ -33,31 +34,31 @@ from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 from exporter.upstream.transport import Connect
 
 PLAN_SPACING = 0.25
-"""After a plan for what listings found, the next one waits for so long, seconds, for more."""
+"""Seconds between two plans for discovered buckets, so that one plan covers more list responses."""
 
 _log = structlog.get_logger()
 
 
 class Change(NamedTuple):
-    """What is about to change: the accounts of which something known is not true any more."""
+    """What a plan must change besides the configuration, by account."""
 
-    asked_elsewhere: frozenset[str] = frozenset()  # of their buckets
-    listed_elsewhere: frozenset[str] = frozenset()  # of which buckets they have
-    listed: Mapping[str, DiscoveryState] = MappingProxyType({})  # what is new of that
+    asked_elsewhere: frozenset[str] = frozenset()  # accounts whose readings are dropped
+    listed_elsewhere: frozenset[str] = frozenset()  # accounts whose discovered buckets are dropped
+    listed: Mapping[str, DiscoveryState] = MappingProxyType({})  # new discovery states
 
 
 NO_CHANGE = Change()
 
 
 class Plan(NamedTuple):
-    """The buckets to poll, and what is made ready for them."""
+    """The buckets to poll, with their prepared targets."""
 
     targets: PreparedTargets
-    conflicts: tuple[Bucket, ...]  # found, but another account polls them
+    conflicts: tuple[Bucket, ...]  # discovered, but another account polls them
 
 
 class _NewListings:
-    """What listings have found since the newest plan."""
+    """Discovery states since the newest plan."""
 
     def __init__(self) -> None:
         self.listed: dict[str, DiscoveryState] = {}
@@ -66,7 +67,7 @@ class _NewListings:
 
 
 class Runner:
-    """Polls the buckets of a configuration. `contexts`: those of its accounts."""
+    """Polls the buckets of a configuration. `contexts`: the TLS contexts of its accounts."""
 
     def __init__(
         self,
@@ -120,9 +121,9 @@ class Runner:
         )
 
     async def build_plan(self, change: Change = NO_CHANGE) -> Plan:
-        """The plan, made in a thread: with many buckets it takes longer than a scrape may wait.
+        """Make the plan in a thread: with many buckets it takes too long for the event loop.
 
-        Made again where other buckets were found meanwhile.
+        It is made again if other buckets were discovered in the meantime.
         """
         while True:
             known = dict(self._discovery_states)
@@ -131,9 +132,9 @@ class Runner:
                 return plan
 
     def plan(self, known: Mapping[str, DiscoveryState], change: Change = NO_CHANGE) -> Plan:
-        """Which buckets there are and what is known of them, once a change has been made.
+        """The plan: which buckets to poll after `change`, and their targets.
 
-        `known`: the listings, which nobody changes meanwhile: this may run in a thread.
+        `known` must not change in the meantime, because this may run in a thread.
         """
         listed = {
             name: discovery_state
@@ -162,7 +163,7 @@ class Runner:
             )
 
     async def run(self) -> None:
-        """Poll until cancelled; the polls that run then are abandoned."""
+        """Poll until cancelled. Polls in progress are then abandoned."""
         async with AsyncExitStack() as stack:
             for client in self.account_clients.values():
                 stack.push_async_callback(client.aclose)
@@ -176,12 +177,12 @@ class Runner:
                         group.create_task(self._discover(account))
 
     def stop(self) -> None:
-        """Touch the targets no more: they are another runner's from now on."""
+        """Stop changing the targets, which belong to another runner now."""
         self._is_retired = True
         self._poller.stop()
 
     def resume(self, previous: Runner) -> None:
-        """Go on with the tokens of another runner."""
+        """Take over the tokens and server information of the runner before."""
         for name, client in self.account_clients.items():
             before = previous.account_clients.get(name)
             if before is None:
@@ -206,11 +207,11 @@ class Runner:
         self._progressed()
 
     def background_accounts(self) -> dict[str, float]:
-        """The accounts that may be asked for a previous day, and since when that is wanted."""
+        """The accounts with a previous day to request, and since when."""
         return self._previous_days.wanted(self._scheduler.paused(self._clock.monotonic()))
 
     def background_work(self, account: str) -> Coroutine[None, None, None]:
-        """The request for the next previous day that is wanted of an account."""
+        """Request the next previous day of an account."""
         return self._ask(self._previous_days.pop(account))
 
     async def _ask(self, request: PreviousDayRequest) -> None:
@@ -224,7 +225,7 @@ class Runner:
             if self._previous_days.is_current(request):
                 self._targets.record_previous_day(request.target, result, now)
             return
-        # An answer without figures may only mean that upstream has not closed the day yet.
+        # A response without figures may only mean that the API has not closed the day yet.
         is_first = self._previous_days.failed(request, now.monotonic)
         if isinstance(result, ApiError):
             self._scheduler.apply_pause(bucket.account, result, now.monotonic)
@@ -237,7 +238,7 @@ class Runner:
             await self._wait_out_pause(account.name)
             async with self._slots.listing(account.name):
                 if account.name in self._scheduler.paused(self._clock.monotonic()):
-                    continue  # since it waited for a slot
+                    continue  # paused while it waited for a slot
                 client = self.account_clients[account.name].client
                 result = await client.buckets(discovery.workspace_id)
             await self._record_listing(account, result)
@@ -266,14 +267,14 @@ class Runner:
         self._progressed()
 
     async def _apply_listings(self) -> None:
-        """Poll what listings have found, with one plan for all that has arrived meanwhile."""
+        """Poll the discovered buckets, with one plan for all list responses since the last plan."""
         while True:
             await self._new_listings.some.wait()
             new, self._new_listings = self._new_listings, _NewListings()
             plan = await self.build_plan(Change(listed=new.listed))
             if self._is_retired:
                 return
-            # Both at once: whoever sees that it was listed sees the buckets too.
+            # Both together: once discovery shows as done, its buckets must show too.
             self._discovery_states.update(new.listed)
             self.activate(plan)
             new.applied.set()
@@ -286,11 +287,11 @@ class Runner:
             await self._clock.sleep(until - now)
 
     def _retry_refused(self, account: str) -> None:
-        """Poll the refused buckets of an account at once: what was refused may be granted now."""
+        """Poll the refused buckets of an account now, because they may be accessible now."""
         self._scheduler.retry_now(account, self._clock.monotonic())
         self._poller.wake()
 
 
 def _found(discovery_states: Mapping[str, DiscoveryState]) -> dict[str, tuple[FoundBucket, ...]]:
-    """What of the listings a plan is made from."""
+    """The part of the discovery states that a plan depends on."""
     return {name: discovery_state.found for name, discovery_state in discovery_states.items()}

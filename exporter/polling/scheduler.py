@@ -1,6 +1,6 @@
-"""Which bucket is due when: stable offsets, re-checks after refusals, pauses of accounts.
+"""Decides when each bucket is due: stable offsets, retries after refusals, paused accounts.
 
-Pure: it is told the time and what happened, and says what is due. All times are monotonic seconds.
+Pure: it is given the time and the results. All times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from exporter.polling.targets import Target, Targets
 from exporter.upstream.rate_limit import pause_seconds
 
 AFTER_GRACE_SPREAD = 600.0
-"""Buckets that still show yesterday when the grace ends are asked again within so many seconds."""
+"""Seconds after the grace period over which the polls of `ask_after_grace` are spread."""
 
 
 _Entry: TypeAlias = tuple[float, int, Target]
-"""When a target is due, and a number: of two that are due at once the older one comes first."""
+"""When a target is due; a sequence number, which also decides ties; the target."""
 
 
 class Scheduler:
-    """When each bucket is due. Offsets are anchored to the wall clock as it was at the start."""
+    """When each bucket is due. Offsets refer to the wall clock at the start of the process."""
 
     def __init__(self, targets: Targets, now: Instant) -> None:
         self._targets = targets
         self._origin = now.monotonic - now.wall
         self._waiting: list[_Entry] = []  # a heap
-        self._due: dict[str, deque[_Entry]] = {}  # by account: what was seen to be due
+        self._due: dict[str, deque[_Entry]] = {}  # by account: entries that were found to be due
         self._pushed = 0
         self._paused_until: dict[str, float] = {}
 
     def sync(self, now: float) -> None:
-        """The targets are others now: exactly these wait, as long as they are not being polled."""
+        """Schedule exactly the current targets, except those that are being polled."""
         self._due = {}
         self._waiting = [self._entry(target) for target in self._targets if not target.is_running]
         heapify(self._waiting)
@@ -42,11 +42,11 @@ class Scheduler:
             del self._paused_until[name]
 
     def drop_pause(self, account: str) -> None:
-        """An account of this name is another one from now on, or none."""
+        """Forget the pause of an account that was removed or has another API now."""
         self._paused_until.pop(account, None)
 
     def requeue_running(self, now: float) -> None:
-        """The polls that are running will not end: their targets are due at once."""
+        """Make targets due now whose polls are being abandoned."""
         for target in self._targets:
             if target.is_running:
                 target.is_running = False
@@ -54,17 +54,17 @@ class Scheduler:
                 self._push(target)
 
     def retry_now(self, account: str, now: float) -> None:
-        """What waits in an account for another try after a refusal is due at once."""
+        """Make targets of an account due now that wait for a retry after a refusal."""
         for target in self._targets:
             if target.bucket.account == account and target.refusals:
                 target.refusals = 0
                 self._ask_by(target, now)
 
     def ask_after_grace(self, target: Target, now: Instant) -> None:
-        """Yesterday's reading of a target was kept: ask again soon after the grace has ended.
+        """Poll a target soon after the grace period, because yesterday's reading was kept.
 
-        At a stable offset, so that many buckets are spread, and only where its next poll would come
-        after all of these times.
+        It gets a stable offset within the spread, unless its next poll comes before the spread
+        ends.
         """
         grace_ends = now.monotonic + target.timing.grace_left(now.wall)
         spread = min(target.timing.poll_interval, AFTER_GRACE_SPREAD)
@@ -72,14 +72,14 @@ class Scheduler:
             self._ask_by(target, grace_ends + place_of(target.bucket.id) * spread)
 
     def due_accounts(self, now: float) -> dict[str, float]:
-        """The accounts that have something due, each with since when the most overdue is."""
+        """The accounts with due polls, and since when the most overdue one is due."""
         self._gather(now)
         return {account: entries[0][0] for account, entries in self._due.items()}
 
     def pop_due(self, now: float, account: str | None = None) -> Target | None:
-        """The most overdue bucket, of one account or of all; None where nothing is due.
+        """Remove and return the most overdue target, of one account or of all; None if none is due.
 
-        It is not due again until it is handed back.
+        It is not due again until `complete` is called.
         """
         self._gather(now)
         if account is None and self._due:
@@ -95,7 +95,7 @@ class Scheduler:
         return target
 
     def complete(self, target: Target, result: PollResult, now: Instant) -> bool:
-        """Its poll ended like this: plan the next one. False if it is not planned any more."""
+        """Schedule the next poll of a target after a result; False if it is no longer a target."""
         if isinstance(result, FailedPoll):
             self.apply_pause(target.bucket.account, result.error, now.monotonic)
         if not self._targets.holds(target) or not target.is_running:
@@ -106,7 +106,7 @@ class Scheduler:
         return True
 
     def apply_pause(self, account: str, error: ApiError, now: float) -> None:
-        """Pause an account if that is what an error asks for."""
+        """Pause the account if the error is a 429."""
         if error.reason is not Reason.RATE_LIMITED:
             return
         until = now + pause_seconds(error.retry_after)
@@ -115,11 +115,14 @@ class Scheduler:
             self._defer(target)
 
     def next_due(self) -> float | None:
-        """When the next bucket becomes due that was not seen to be; it may prove to be paused."""
+        """When the next entry of the heap is due, not counting those already found due.
+
+        Its account may turn out to be paused.
+        """
         return self._waiting[0][0] if self._waiting else None
 
     def lag(self, now: float) -> float:
-        """How late the most overdue bucket is, seconds."""
+        """Seconds by which the most overdue poll is late."""
         return max((now - since for since in self.due_accounts(now).values()), default=0.0)
 
     def paused(self, now: float) -> dict[str, float]:
@@ -130,7 +133,8 @@ class Scheduler:
         interval = target.timing.poll_interval
         if not self._lengthens_wait(target, result, now):
             target.refusals = 0
-            # The first poll is off the offset: it stands for a slot less than half an interval on.
+            # The first poll is not at the bucket's offset. If the offset is less than half an
+            # interval away, that poll counts as the one at the offset.
             return self._offset_after(target, max(now.monotonic, target.due + interval / 2))
         due = target.due + target.timing.refusal_wait(target.refusals)
         target.refusals += 1
@@ -138,20 +142,20 @@ class Scheduler:
 
     @staticmethod
     def _lengthens_wait(target: Target, result: PollResult, now: Instant) -> bool:
-        """Whether it was refused, and not just because the clocks disagree on the day."""
+        """Whether the poll was refused, and not only because the clocks disagree on the day."""
         if not isinstance(result, FailedPoll) or not result.error.reason.is_refusal:
             return False
         day_may_be_disputed = target.timing.is_near_midnight(now.wall)
         return not (result.error.reason is Reason.BAD_REQUEST and day_may_be_disputed)
 
     def _offset_after(self, target: Target, moment: float) -> float:
-        """The next time at the bucket's offset, later than `moment`."""
+        """The first time after `moment` that is at the bucket's offset."""
         interval = target.timing.poll_interval
         ahead = (target.offset - (moment - self._origin)) % interval
         return moment + (ahead or interval)
 
     def _gather(self, now: float) -> None:
-        """Sort what has become due by account; what is paused waits for the end of the pause."""
+        """Move due entries from the heap to the accounts' queues, or defer them if paused."""
         while self._waiting and self._waiting[0][0] <= now:
             entry = heappop(self._waiting)
             _, number, target = entry
@@ -164,12 +168,12 @@ class Scheduler:
                 self._due.setdefault(account, deque()).append(entry)
 
     def _defer(self, target: Target) -> None:
-        """Move what is due in a paused account to its first slot after the pause."""
+        """Move a due target of a paused account to its first offset after the pause."""
         target.due = self._offset_after(target, self._paused_until[target.bucket.account])
         self._push(target)
 
     def _ask_by(self, target: Target, moment: float) -> None:
-        """Let what waits be due at this moment, if it would be later."""
+        """Make a waiting target due at `moment`, unless it is due earlier."""
         if not target.is_running and target.due > moment:
             target.due = moment
             self._push(target)

@@ -1,8 +1,8 @@
-"""Which buckets this process polls, where several share the work. Pure.
+"""Decides which buckets this process polls if several share the work. Pure.
 
-Rendezvous hashing: of all shards the one with the highest weight for a bucket's id polls it. Every
-process comes to the same answer by itself, and when a shard joins, buckets move to it and nowhere
-else.
+Uses rendezvous hashing: of all shards, the one with the highest weight for a bucket's id polls it.
+All processes agree without communication, and a new shard only takes buckets over: none moves
+between the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _POD_NAME = re.compile(r".*-(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of `total` shards, counted from 0. Raises ValueError where it is none of them."""
+    """One of `total` shards, counted from 0. Raises ValueError if the ordinal is out of range."""
 
     ordinal: int = 0
     total: int = 1
@@ -41,7 +41,7 @@ def owner(bucket_id: str, total: int) -> int:
 
 
 def pod_ordinal(host_name: str) -> int:
-    """The ordinal in the name of a StatefulSet's pod. Raises ValueError where there is none."""
+    """The ordinal in the name of a StatefulSet's pod. Raises ValueError if there is none."""
     found = _POD_NAME.fullmatch(host_name.partition(".")[0])
     if found is None:
         raise ValueError(f"the host name {host_name!r} does not end in an ordinal, as in 'name-2'")

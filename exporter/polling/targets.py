@@ -1,8 +1,8 @@
-"""The registry of targets: each bucket that is polled, with all that is known of it.
+"""The registry of targets: each bucket that is polled, with everything known about it.
 
-Its state and ready-made text, when it is due, how its last polls went, how asking for its previous
-day has fared. Written on the event loop as polls end; a scrape reads the texts. What a state means
-is decided in `model`, how it looks in `metrics.render`, when a poll is due in `scheduler`.
+That is its state, its rendered text, when it is due, a history of polls, and the attempt at its
+previous day. Polls update it on the event loop; a scrape reads the texts. The rules for a state
+belong to `model`, rendering to `metrics.render`, scheduling to `scheduler`.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from exporter.model import (
 )
 
 KEPT = 30
-"""Polls that are remembered of each bucket."""
+"""Polls in the history of a bucket."""
 
-_RECORD = struct.Struct("<IBBe")  # when it ended, how, nodes not online, seconds it took
+_RECORD = struct.Struct("<IBBe")  # end time, index of the reason, nodes not online, duration
 _REASONS = (None, *Reason)
-_MOST_SECONDS = 65504.0  # of a number of two bytes
+_MOST_SECONDS = 65504.0  # the largest half-precision float
 _MOST_NODES = 255
 
 
 def is_not_online(node: Node) -> bool:
-    """Whether the API says of a node that it is in any other state; silence says nothing."""
+    """Whether the API reports a status other than ONLINE. False for a node without a status."""
     return node.status is not None and node.status != ONLINE_STATUS
 
 
@@ -55,23 +55,23 @@ def not_online(stats: DayStats | None) -> int:
 
 
 class PollRecord(NamedTuple):
-    """How a poll went."""
+    """One poll in a bucket's history."""
 
     ended: int  # Unix time, whole seconds
-    reason: Reason | None  # None: it was good
-    nodes_not_online: int  # of those held after it; at most 255
-    duration: float  # seconds, to three digits
+    reason: Reason | None  # None: the poll was good
+    nodes_not_online: int  # in the reading after the poll; at most 255
+    duration: float  # seconds, with three significant digits
 
 
 def appended(history: bytes, state: BucketState) -> bytes:
-    """The history of a bucket once a poll has ended and left it in this state."""
+    """The history of a bucket with the newest poll of `state` added."""
     if state.newest is None:
         return history
     return (history + _packed(state, state.newest))[-KEPT * _RECORD.size :]
 
 
 def records(history: bytes) -> tuple[PollRecord, ...]:
-    """How the last polls went, the oldest first."""
+    """The polls in a history, the oldest first."""
     return tuple(
         PollRecord(ended, _REASONS[reason], nodes, duration)
         for ended, reason, nodes, duration in _RECORD.iter_unpack(history)
@@ -90,18 +90,18 @@ def _packed(state: BucketState, newest: PollResult) -> bytes:
 
 @dataclass(slots=True)
 class PreviousDayAttempt:
-    """How asking for a target's previous day has fared so far."""
+    """The attempt to get a target's previous day."""
 
     day: date
-    since: float  # when it was last put into the queue, monotonic seconds
-    failures: int = 0  # answers without figures among them
-    not_before: float = 0.0  # monotonic seconds
-    is_open: bool = True  # waits to be asked for, or is being asked for
+    since: float  # when it was last queued, monotonic seconds
+    failures: int = 0  # including responses without figures
+    not_before: float = 0.0  # the next request; monotonic seconds
+    is_open: bool = True  # queued or in progress
 
 
 @dataclass(slots=True, eq=False)
 class Target:
-    """One bucket that is polled. Times without another unit are monotonic seconds."""
+    """A bucket that is polled. Times are monotonic seconds."""
 
     bucket: Bucket
     timing: Timing
@@ -109,42 +109,42 @@ class Target:
     text: RenderedBucket
     due: float
     previous_day_text: RenderedPreviousDay = NO_PREVIOUS_DAY
-    refusals: int = 0  # in a row, as far as they lengthen the next wait
+    refusals: int = 0  # in a row; they lengthen the next wait
     is_running: bool = False
-    entry: int = 0  # the number of its valid entry in the scheduler's heap; the others are void
+    entry: int = 0  # number of its valid entry in the scheduler's heap; older ones are ignored
     previous_day_attempt: PreviousDayAttempt | None = None
-    history: bytes = b""  # of its last polls, as the module of that name packs them
+    history: bytes = b""  # packed PollRecords, the oldest first
 
     @property
     def offset(self) -> float:
-        """Where in its interval the bucket is due, seconds: the same in every process."""
+        """The bucket's offset within its interval, in seconds: the same in every process."""
         return place_of(self.bucket.id) * self.timing.poll_interval
 
 
 class PreparedTarget(NamedTuple):
-    """What a target is to become."""
+    """A target as `sync` will make it."""
 
     bucket: Bucket
     timing: Timing
     state: BucketState
-    text: RenderedBucket | None  # made from that state; None: the target stays as it is
+    text: RenderedBucket | None  # rendered from `state`; None: nothing changes
 
 
 class PreparedTargets(NamedTuple):
-    """What is to be polled, made ready beside what is polled now."""
+    """The targets that `sync` will make, prepared without changing anything."""
 
     known_statuses: tuple[str, ...]
     targets: list[PreparedTarget]
 
 
 class Targets:
-    """All targets, in the order in which they were given."""
+    """All targets, in the order of the plan."""
 
     def __init__(self) -> None:
         self._known_statuses: tuple[str, ...] = ()
         self._targets: dict[BucketKey, Target] = {}
         self.unpolled: set[BucketKey] = set()
-        """The buckets of which no poll has ended yet."""
+        """The buckets whose first poll has not ended yet."""
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -153,7 +153,10 @@ class Targets:
         return iter(self._targets.values())
 
     def holds(self, target: Target) -> bool:
-        """Whether it is polled still: its bucket may have been dropped, or come back as another."""
+        """Whether the target is still polled.
+
+        Its bucket may have been dropped, or dropped and added again as another target.
+        """
         return self._targets.get(target.bucket.key) is target
 
     def prepare(
@@ -163,9 +166,9 @@ class Targets:
         now: Instant,
         dropped: Collection[str] = (),
     ) -> PreparedTargets:
-        """What `sync` is given once the accounts `dropped` have been dropped.
+        """Prepare `sync`, as if the accounts in `dropped` had been dropped.
 
-        Changes nothing, so another thread may take its time for it.
+        It changes nothing, so it may run in a thread.
         """
         same_statuses = known_statuses == self._known_statuses
         targets = []
@@ -180,7 +183,7 @@ class Targets:
         return PreparedTargets(known_statuses, targets)
 
     def sync(self, prepared: PreparedTargets, now: Instant) -> None:
-        """Poll exactly these buckets: what is known of each stays, a new one is due at once."""
+        """Poll exactly these buckets. Known ones keep their state, new ones are due now."""
         self._known_statuses = prepared.known_statuses
         self._targets = {each.bucket.key: self._synced(each, now) for each in prepared.targets}
         self.unpolled = {key for key, each in self._targets.items() if each.state.newest is None}
@@ -191,7 +194,7 @@ class Targets:
         }
 
     def record(self, target: Target, result: PollResult) -> tuple[BucketState, BucketState]:
-        """Take in how a poll of a target ended; the states before and after it."""
+        """Record the result of a poll; returns the states before and after it."""
         before = target.state
         state = before.after(result, target.timing)
         same = state.stats is not None and state.stats.says_the_same_of_nodes(before.stats)
@@ -201,7 +204,7 @@ class Targets:
         return before, state
 
     def record_previous_day(self, target: Target, stats: DayStats, now: Instant) -> None:
-        """Take in the final figures of the previous day, in place of those of an older one."""
+        """Record the final figures of the previous day, replacing those of an older day."""
         target.state = replace(target.state, previous_day=stats)
         target.previous_day_attempt = None
         target.previous_day_text = RenderedPreviousDay(
@@ -228,7 +231,7 @@ class Targets:
         if target.state is state:
             target.text = text
             self._renew_end_of_previous_day(target, now)
-        else:  # a poll has ended since that text was made
+        else:  # a poll has ended since the text was prepared
             self._render(target, target.state, now, None)
         return target
 
@@ -243,6 +246,6 @@ class Targets:
 
     @staticmethod
     def _renew_end_of_previous_day(target: Target, now: Instant) -> None:
-        """Its text stays; until when it is shown follows from what the wall clock says now."""
+        """Recompute until when the text is shown, because the wall clock may have been set."""
         until = target.state.previous_day_until(target.timing, now)
         target.previous_day_text = RenderedPreviousDay(target.previous_day_text.fragments, until)
