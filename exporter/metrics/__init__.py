@@ -1,1 +1,1 @@
-"""The metrics: their table, their text, the state behind them, and the exporter's own."""
+"""The metrics: definitions and rendering of bucket and node metrics, and the exporter's own."""

@@ -1,6 +1,6 @@
-"""The metric table of nodes and buckets: names, HELP, labels, and a pure function to lines each.
+"""Defines the metrics of buckets and nodes: names, HELP, labels, and functions that render lines.
 
-How the lines become a page is `exposition`'s. The exporter's own counters are in `self_metrics`.
+`render` joins the lines into a page. The exporter's own metrics are in `self_metrics`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _POLLED = " Polled in the background, not when scraped."
 
 
 def label_pair(name: str, value: str) -> str:
-    """`name="value"`, the value escaped as both formats want it."""
+    """`name="value"`, with the value escaped for both text formats."""
     if "\\" in value or '"' in value or "\n" in value:
         value = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'{name}="{value}"'
 
 
 class RenderContext:
-    """A bucket's state as seen at one moment: what the families are functions of."""
+    """The state of a bucket at one moment, from which the families render their lines."""
 
     __slots__ = ("bucket", "fresh", "labels", "nodes", "state", "statuses")
 
@@ -36,20 +36,20 @@ class RenderContext:
         self.fresh = fresh
         self.statuses = statuses
         self.labels = label_pair("bucket_id", bucket.id)
-        """The labels of every bucket metric."""
+        """The labels that all bucket metrics have."""
         self.nodes: Sequence[tuple[str, Node]] = ()
-        """The nodes that may be shown, each behind the labels of every node metric."""
+        """The nodes to show, each with the labels that all node metrics have."""
         if fresh and state.stats is not None:
             self.nodes = [(node_labels(self.labels, node), node) for node in state.stats.nodes]
 
 
 def node_labels(bucket_labels: str, node: Node) -> str:
-    """The labels of every node metric, behind those of the node's bucket."""
+    """The labels that all node metrics have, after those of the bucket."""
     return f"{bucket_labels},{label_pair('ip', node.ip)},{label_pair('host', node.host)}"
 
 
 class WhenStale(Enum):
-    """How a metric's lines look once the readings are stale."""
+    """What happens to a metric's lines when the bucket's reading becomes stale."""
 
     DROP = auto()
     RERENDER = auto()
@@ -58,24 +58,24 @@ class WhenStale(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric: its name, its HELP, its labels, and the lines it has for a bucket."""
+    """A metric: its name, HELP, labels, and a function that renders its lines for a bucket."""
 
     name: str
     help: str
     labels: tuple[str, ...]
     lines: Callable[[RenderContext], str]
     when_stale: WhenStale = WhenStale.RERENDER
-    has_figures: bool = True  # whether more goes into it than the bucket and its nodes' features
+    has_figures: bool = True  # False: no figures or times in its lines
 
     @property
     def header(self) -> bytes:
-        """The lines that stand before its samples; no HELP here needs escaping."""
+        """The HELP and TYPE lines. No HELP text here needs escaping."""
         return f"# HELP {self.name} {self.help}\n# TYPE {self.name} gauge\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFigure(Family):
-    """A metric that is one number of a node, None where there is none."""
+    """A metric with one number per node, or None for no sample."""
 
     value_of: Callable[[Node], float | None] = lambda _node: None
 
@@ -100,7 +100,7 @@ def _node_gauge(name: str, help_text: str, attribute: str) -> NodeFigure:
 
 @lru_cache(maxsize=64)
 def _status_ends(statuses: tuple[str, ...], shown: str) -> tuple[str, ...]:
-    """What follows a node's labels in each of its lines: the same for all nodes of a status."""
+    """The ends of the status lines of a node. Cached: nodes with the same status share them."""
     shown = shown if shown in statuses else UNKNOWN_STATUS
     return tuple(f",{label_pair('status', each)}}} {each == shown:d}\n" for each in statuses)
 
@@ -141,7 +141,7 @@ def _bucket_gauge(
 
 def _up(view: RenderContext) -> int | None:
     if view.state.newest is None and view.fresh:
-        return None  # not polled yet, and not overdue: nothing is known
+        return None  # not polled yet and not overdue: unknown
     return int(view.state.failing(fresh=view.fresh) is None and view.fresh)
 
 
@@ -274,7 +274,7 @@ FAMILIES: tuple[Family, ...] = (
         has_figures=False,
     ),
 )
-"""What a poll tells of nodes and buckets."""
+"""The metrics from a bucket's newest poll and reading."""
 
 PREVIOUS_DAY: tuple[NodeFigure, ...] = (
     _node_gauge(
@@ -288,7 +288,7 @@ PREVIOUS_DAY: tuple[NodeFigure, ...] = (
         "latency_average_seconds",
     ),
 )
-"""What the final figures of a previous day tell of nodes: asked for once, shown for a day."""
+"""The metrics from the final figures of a previous day, which are requested once per day."""
 
 METRICS: tuple[Family, ...] = (*FAMILIES, *PREVIOUS_DAY)
-"""Every metric of nodes and buckets, in the order of the page."""
+"""All metrics of buckets and nodes, in the order of the page."""

@@ -1,8 +1,8 @@
-"""The rendering of the metric table: a bucket's text is made once, when its poll ends.
+"""Renders a bucket's metrics to text once, when its poll ends; a scrape only joins the texts.
 
-One fragment per family, fresh and stale; a scrape only joins fragments (`render_page`). The figures
-of the previous day are made when they come, and age by a time of their own. A gauge's lines are the
-same bytes in the text format 0.0.4 and in OpenMetrics 1.0.
+There is one fragment per family, fresh and stale. The previous day's fragments are rendered when
+its figures arrive, and have their own end time. The lines of a gauge are identical in the text
+format 0.0.4 and in OpenMetrics 1.0.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from exporter.metrics.families import FAMILIES, PREVIOUS_DAY, Family, RenderCont
 from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Timing
 
 BUCKETS_PER_CHUNK = 256
-"""How many buckets' lines are joined at a time: enough to be quick, few enough to send at once."""
+"""Buckets whose fragments are joined at a time: joining is fast, and the chunks stay small."""
 
 CHUNK_BYTES = 2**20
-"""They are not joined where they would make more than this, as with very many nodes in each."""
+"""If the joined fragments would be larger, as with very many nodes, they are sent one by one."""
 
 
 _NOTHING_KEPT = (None,) * len(FAMILIES)
@@ -28,7 +28,7 @@ _NOTHING_KEPT = (None,) * len(FAMILIES)
 
 @dataclass(frozen=True, slots=True)
 class RenderedBucket:
-    """A bucket's fragments, in the order of FAMILIES, for both sides of a moment."""
+    """A bucket's fragments, in the order of FAMILIES, before and after it becomes stale."""
 
     fresh: tuple[bytes, ...]
     stale: tuple[bytes, ...]
@@ -45,9 +45,9 @@ def render_bucket(
     known_statuses: Iterable[str],
     before: RenderedBucket | None = None,
 ) -> RenderedBucket:
-    """The exposition of one bucket.
+    """Render one bucket.
 
-    `before`: its text so far, if only figures and times have changed since.
+    `before`: its previous text, given only if nothing but figures and times has changed.
     """
     statuses = tuple(dict.fromkeys([*known_statuses, UNKNOWN_STATUS]))
     view, later = (RenderContext(bucket, state, statuses, fresh=fresh) for fresh in (True, False))
@@ -68,7 +68,7 @@ def _stale(family: Family, fresh: bytes, later: RenderContext) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPreviousDay:
-    """The fragments of a previous day's figures, in the order of PREVIOUS_DAY."""
+    """The fragments of the previous day, in the order of PREVIOUS_DAY."""
 
     fragments: tuple[bytes, ...] = (b"",) * len(PREVIOUS_DAY)
     shown_until: float = math.inf  # monotonic seconds
@@ -81,7 +81,7 @@ NO_PREVIOUS_DAY = RenderedPreviousDay()
 
 
 def previous_day_fragments(bucket: Bucket, state: BucketState) -> tuple[bytes, ...]:
-    """The exposition of the previous day that a bucket's state holds."""
+    """Render the previous day that a bucket's state contains."""
     view = RenderContext(bucket, replace(state, stats=state.previous_day), (), fresh=True)
     return tuple(family.lines(view).encode() for family in PREVIOUS_DAY)
 
@@ -89,9 +89,10 @@ def previous_day_fragments(bucket: Bucket, state: BucketState) -> tuple[bytes, .
 def render_page(
     texts: Sequence[RenderedBucket], previous_days: Sequence[RenderedPreviousDay], monotonic: float
 ) -> Iterator[bytes]:
-    """All buckets' samples at a moment, family by family, in pieces made while they are read."""
+    """The samples of all buckets at a moment, grouped by family, joined as they are read."""
     for fragments in _columns(texts, previous_days, monotonic):
-        # Looked up by and by: ten thousand buckets' fragments lie far apart in memory.
+        # In batches: the fragments of ten thousand buckets are scattered in memory, and collecting
+        # all of them at once would block the event loop.
         while some := tuple(islice(fragments, BUCKETS_PER_CHUNK)):
             if sum(map(len, some)) <= CHUNK_BYTES:
                 yield b"".join(some)
@@ -102,7 +103,7 @@ def render_page(
 def _columns(
     texts: Sequence[RenderedBucket], previous_days: Sequence[RenderedPreviousDay], monotonic: float
 ) -> Iterator[Iterator[bytes]]:
-    """Of each family its header, and each bucket's fragment."""
+    """For each family its header and the fragments of all buckets."""
     for families, aging in ((FAMILIES, texts), (PREVIOUS_DAY, previous_days)):
         shown = [text.at(monotonic) for text in aging]
         for position, family in enumerate(families):

@@ -1,7 +1,6 @@
-"""The exporter's own metrics: what it did, counted for as long as the process lives.
+"""The exporter's own metrics: counters since the start of the process.
 
-How the polling is at the moment of a scrape is in `polling.collector`; what is known of buckets and
-nodes is in `families`.
+The current state of the polling is in `polling.collector`, buckets and nodes are in `families`.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ _Metric = TypeVar("_Metric", Counter, Histogram)
 _Format: TypeAlias = Callable[["_Family"], bytes]
 
 KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
-"""The HTTP statuses whose counters exist before they are seen."""
+"""HTTP statuses whose counters exist from the start."""
 
 ATTEMPT_REASONS = tuple(reason for reason in Reason if reason is not Reason.OVERDUE)
-"""An attempt can fail for any reason but the one that means that there was none."""
+"""Without OVERDUE: it means that no poll has ended, so no attempt can have it."""
 
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class SelfMetrics:
-    """Counts what it is told; it is the observer of every client."""
+    """Counts the events that the API clients report, and renders the exporter's own metrics."""
 
     def __init__(self, version: str, revision: str, *, runtime_metrics: bool) -> None:
         self._registry = CollectorRegistry()
@@ -84,7 +83,7 @@ class SelfMetrics:
             (Label.KIND, Label.FIELD),
             registry=self._registry,
         )
-        # Found once: looking children up is more than half of what counting costs.
+        # Cached: finding the children takes more than half of the time for counting.
         self._cells = lru_cache(maxsize=4096)(self._find_cells)
         for drift in POSSIBLE_DRIFT:
             self._drift.labels(*drift)
@@ -100,7 +99,7 @@ class SelfMetrics:
         )
 
     def init_series(self, account: str, calls: Iterable[Call]) -> None:
-        """Let an account's counters start at 0 rather than when something happens."""
+        """Create an account's counters at 0, so that their first increase is visible."""
         for call in calls:
             for code in KNOWN_CODES:
                 self._requests.labels(account, call, code)
@@ -113,7 +112,7 @@ class SelfMetrics:
         self._registry.register(collector)
 
     def watch_log(self, dropped_lines: Callable[[], int]) -> None:
-        """Ask at each scrape how many lines of the log were dropped."""
+        """Read the number of dropped log lines at each scrape."""
         self._registry.register(_DroppedLines(dropped_lines))
 
     def config_loaded(self, wall: float) -> None:
@@ -121,7 +120,7 @@ class SelfMetrics:
         self._reload_success.set(wall)
 
     def config_refused(self) -> None:
-        """A configuration could not be used; the one before is at work."""
+        """Record that a configuration could not be used. The previous one stays active."""
         self._reload_successful.set(0)
 
     def attempted(self, attempt: Attempt) -> None:
@@ -139,7 +138,7 @@ class SelfMetrics:
         self._retries.labels(account, call).inc()
 
     def drifted(self, drift: collections.Counter[Drift]) -> None:
-        """Count places that differ from the API's documentation."""
+        """Count schema drift."""
         for place, times in drift.items():
             self._drift.labels(*place).inc(times)
 
@@ -156,9 +155,9 @@ class SelfMetrics:
         return iter(self._registry.collect())
 
     def pieces(self, *, openmetrics: bool) -> Iterator[bytes]:
-        """Every metric as text, made while it is read: with many accounts it takes long.
+        """All metrics as text, rendered as they are read, because many accounts take long.
 
-        In the text format 0.0.4, or in OpenMetrics 1.0 with the closing `# EOF`.
+        The text format is 0.0.4, or OpenMetrics 1.0 with the final `# EOF`.
         """
         form = _openmetrics if openmetrics else generate_latest
         yield from _pieces(self._registry, form)
@@ -167,10 +166,10 @@ class SelfMetrics:
 
 
 class _PerAccount(Collector, Generic[_Metric]):
-    """One metric, collected an account at a time.
+    """One metric, collected account by account.
 
-    The client library makes all samples of a metric in one go: of a hundred accounts those of one
-    would hold up the event loop.
+    The client library renders all samples of a metric at once. With a hundred accounts, that would
+    block the event loop.
     """
 
     def __init__(
@@ -180,7 +179,6 @@ class _PerAccount(Collector, Generic[_Metric]):
         self._metrics: dict[str, _Metric] = {}
 
     def labels(self, account: str, *others: object) -> _Metric:
-        """The child of the account's metric that has these labels."""
         if (metric := self._metrics.get(account)) is None:
             metric = self._metrics[account] = self._new()
         return metric.labels(account, *others)
@@ -191,7 +189,7 @@ class _PerAccount(Collector, Generic[_Metric]):
 
 
 class _Family(NamedTuple):
-    """A registry of one metric, as the client library's formats want it."""
+    """A registry with one metric, for the client library's rendering functions."""
 
     metric: Metric
 
@@ -200,7 +198,7 @@ class _Family(NamedTuple):
 
 
 def _pieces(registry: CollectorRegistry, form: _Format) -> Iterator[bytes]:
-    """Each family as text; of one that comes in parts the first has the header."""
+    """Render each family. If a family comes in several parts, only the first has the header."""
     before = ""
     for family in registry.collect():
         text = form(_Family(family)).removesuffix(b"# EOF\n")
