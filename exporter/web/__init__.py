@@ -1,1 +1,1 @@
-"""The HTTP endpoints that Prometheus, probes and people ask."""
+"""The HTTP server: metrics, health, reload, TLS and authentication."""

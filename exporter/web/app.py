@@ -1,6 +1,6 @@
-"""The routes and what they answer, as an aiohttp application.
+"""The routes and their handlers, as an aiohttp application.
 
-It serves what it is handed (`Endpoints`) and knows nothing of polling, buckets or the API.
+It serves what `Endpoints` contains, and knows nothing of polling, buckets or the API.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What is served, and where."""
+    """What the application serves."""
 
     telemetry_path: str
-    max_requests: int  # scrapes at the same time; 0: no limit
-    exposition: Callable[[bool], Iterator[bytes]]  # of whether it is OpenMetrics
+    max_requests: int  # concurrent scrapes; 0: no limit
+    exposition: Callable[[bool], Iterator[bytes]]  # argument: whether to render OpenMetrics
     is_healthy: Callable[[], bool]
     is_ready: Callable[[], bool]
-    reload: Callable[[], Awaitable[str | None]] | None = None  # None: not allowed
+    reload: Callable[[], Awaitable[str | None]] | None = None  # None: reloading is not allowed
     add_routes: Callable[[web.Application, ConcurrencyLimit, str], None] | None = None
-    """Adds what is served beside, bounded by a limit of its own, around the telemetry path."""
-    answer_seconds: float = 60.0  # how long a client may take to read a page
+    """Adds more routes to the application; gets a separate limit and the telemetry path."""
+    answer_seconds: float = 60.0  # for sending a page to a slow client
 
 
 def make_app(endpoints: Endpoints) -> web.Application:
-    """The application that serves `endpoints`; anything else is 404, a wrong method 405."""
+    """The application that serves `endpoints`. Other paths return 404, wrong methods 405."""
     app = web.Application()
     limit = ConcurrencyLimit(endpoints.max_requests, endpoints.answer_seconds)
     scrapes = MetricsHandler(endpoints.exposition, limit)

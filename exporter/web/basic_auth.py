@@ -1,7 +1,7 @@
-"""Who may come in with a name and a password (RFC 7617), from bcrypt hashes.
+"""Basic authentication (RFC 7617) against bcrypt hashes.
 
-A check takes tens of milliseconds on purpose: it runs in a thread of its own, one at a time, and
-its result is remembered, right or wrong. How a request is refused is not decided here.
+Checking a hash takes tens of milliseconds by design. So checks run one at a time in a thread, and
+their results are cached, right or wrong. The response to a rejected request belongs to `security`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,31 @@ from exporter.clock import Clock
 Check: TypeAlias = Callable[[bytes, bytes], bool]
 
 REMEMBERED = 1000
-"""How many right combinations of name and password are remembered, and how many wrong ones."""
+"""Combinations of name and password in each cache: that of right ones and that of wrong ones."""
 
 MAX_WAITING = 100
-"""How many combinations of one host may wait for a check."""
+"""Combinations from one host that may wait for a check."""
 
 MANY_WRONG = 10
-"""A host with that many wrong combinations remembered comes after those with fewer, and so on for
-each further ten. A few mean nothing: old passwords in scrapers, and slips."""
+"""A host is checked after others for every ten of its wrong combinations in the cache.
+
+Fewer do not count: they can be typos, or old passwords in scrapers.
+"""
 
 CHECK_SECONDS = 30.0
-"""How long a request waits for its check, on a machine however busy."""
+"""Seconds that a request waits for its check."""
 
 PASSWORD_LENGTH = 72
-"""What bcrypt looks at of a password, in bytes."""
+"""Bytes of a password that bcrypt uses."""
 
 
 class TooManyWaitingError(Exception):
-    """A host has too many passwords waiting to be checked."""
+    """A host has too many passwords that wait for a check."""
 
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """The requests of one host that wait for the check of one name and password."""
+    """The requests from one host that wait for the check of the same name and password."""
 
     host: str
     mark: bytes
@@ -61,7 +63,7 @@ class _Waiting:
 
 
 class BasicAuth:
-    """The users and what is known of their passwords. `check` is bcrypt's comparison."""
+    """Authenticates users and caches results. `check` compares a password with a bcrypt hash."""
 
     def __init__(
         self, users: Mapping[str, str], clock: Clock, check: Check = bcrypt.checkpw
@@ -70,18 +72,18 @@ class BasicAuth:
         self._clock = clock
         self._check = check
         self._secret = secrets.token_bytes(32)
-        # Right and wrong ones apart, so that guesses push no right one out; each with its host.
+        # Two caches, so that wrong guesses do not evict right passwords. Values are hosts.
         self._checked: dict[bool, OrderedDict[bytes, str]] = {
             True: OrderedDict(),
             False: OrderedDict(),
         }
-        self._waiting: dict[tuple[str, bytes], _Waiting] = {}  # in the order of the last request
+        self._waiting: dict[tuple[str, bytes], _Waiting] = {}  # ordered by their last request
         self._checking = False
 
     async def admits(self, authorization: str, host: str) -> bool:
-        """Whether a header names a user and their password.
+        """Whether an Authorization header has a valid name and password.
 
-        Raises TooManyWaitingError, and TimeoutError where it takes too long.
+        Raises TooManyWaitingError, and TimeoutError if the check takes too long.
         """
         given = _name_and_password(authorization)
         if given is None:
@@ -91,7 +93,7 @@ class BasicAuth:
         return await self._result(host, mark, *given) if known is None else known
 
     async def _result(self, host: str, mark: bytes, name: bytes, password: bytes) -> bool:
-        """What the check says, which all requests with this name and password share."""
+        """Wait for the check. Requests with the same name and password share one."""
         waiting = self._waiting.pop((host, mark), None)
         if waiting is None:
             answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -109,16 +111,16 @@ class BasicAuth:
                 del self._waiting[waiting.key]
 
     def _bound(self, host: str) -> None:
-        """Turn away what has waited longest: its client has most likely given up."""
+        """If a host has too many waiting, reject the oldest: its client has probably given up."""
         of_host = [key for key in self._waiting if key[0] == host]
         if len(of_host) > MAX_WAITING:
             self._waiting.pop(of_host[0]).answer.set_exception(TooManyWaitingError())
 
     def _check_next(self) -> None:
-        """Start the newest check of the hosts with the fewest tens of wrong combinations.
+        """Start the next check: the newest from the hosts with the fewest wrong combinations.
 
-        Newest first, so that a right one is next, however many wrong ones wait. Fewest first, so
-        that a host that tries passwords without end does not hold the others up.
+        Newest first, so that a right one is checked next, however many wrong ones wait. Fewest
+        first, so that a host that keeps guessing does not delay other hosts.
         """
         if self._checking or not self._waiting:
             return
@@ -133,7 +135,7 @@ class BasicAuth:
         check.add_done_callback(partial(self._finish, following))
 
     def _finish(self, checked: _Waiting, check: asyncio.Future[bool]) -> None:
-        """Remember the result, and give it to all requests with the same name and password."""
+        """Cache the result, and return it to all requests with the same name and password."""
         self._checking = False
         error = check.exception()
         if error is None:
@@ -153,7 +155,10 @@ class BasicAuth:
         return self._check(password[:PASSWORD_LENGTH], against) and known
 
     def _decoy(self, name: bytes) -> bytes:
-        """A user's hash for a name that is nobody's: always the same, so that it costs as much."""
+        """A hash for an unknown name, so that its check takes as long as that of a known one.
+
+        The same name always gets the same hash: changing costs would reveal that it is unknown.
+        """
         hashes = list(self._hashes.values())
         return hashes[int.from_bytes(self._digest(name)) % len(hashes)]
 
@@ -171,7 +176,7 @@ class BasicAuth:
             marks.popitem(last=False)
 
     def _digest(self, content: bytes) -> bytes:
-        """Keyed, so that no password is kept and none can be found by its digest."""
+        """A keyed digest: the caches contain neither passwords nor digests to look up elsewhere."""
         return hashlib.blake2b(content, key=self._secret, digest_size=32).digest()
 
 

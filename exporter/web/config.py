@@ -1,7 +1,7 @@
-"""The web configuration file, exporter-toolkit's format: YAML text to a frozen `WebConfig`.
+"""Reads the web configuration file, in exporter-toolkit's format, to a frozen `WebConfig`.
 
-What the file names is not opened here. It is stricter than Go: what would leave the server
-without the protection that the file seems to ask for is refused, be it an empty file.
+The files that it names are read in `tls`. It is stricter than Go's parser: if a file seems to ask
+for protection that the server would not have, it is rejected. That includes an empty file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from exporter.web.config_format import Section
 
 MIN_COST = 4
 MAX_COST = 14
-"""Checking a bcrypt hash of a higher cost takes seconds: a scrape's time, and a stop's."""
+"""A hash with a higher cost takes seconds to check, which delays scrapes and the shutdown."""
 
 _CLIENT_CA = ("client_ca_file", "client_ca")
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
@@ -32,22 +32,22 @@ _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class WebConfigError(Exception):
-    """It cannot be read or used. The text names file and line, where there is one."""
+    """The file cannot be read or used. The message has the file, and the line if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """Certificates or a key: their file or their text, and the place that names them."""
+    """Certificates or a key, as a file or as text, and where the configuration names them."""
 
     source: Path | str = field(repr=False)
-    place: str  # as problems begin: `web.yml:3: tls_server_config.cert_file`
+    place: str  # the start of a problem: `web.yml:3: tls_server_config.cert_file`
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """How connections are encrypted, and which clients may make them."""
+    """The TLS settings: encryption, and which clients may connect."""
 
-    place: str  # as problems begin
+    place: str  # the start of a problem
     cert: Pem
     key: Pem
     client_ca: Pem | None
@@ -55,23 +55,23 @@ class ServerTls:
     client_allowed_sans: frozenset[str]  # empty: any
     min_version: ssl.TLSVersion
     max_version: ssl.TLSVersion
-    ciphers: str  # those up to TLS 1.2, in OpenSSL's words; empty: its own choice
+    ciphers: str  # for TLS up to 1.2, in OpenSSL's syntax; empty: OpenSSL's default
     prefer_server_ciphers: bool
-    curve: str  # in OpenSSL's words; empty: its own choice
+    curve: str  # OpenSSL's name; empty: OpenSSL's default
 
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """A whole web configuration."""
+    """The complete web configuration."""
 
     file: str
     tls: ServerTls | None
-    users: Mapping[str, str] = field(repr=False)  # bcrypt hashes by name; empty: for anybody
+    users: Mapping[str, str] = field(repr=False)  # bcrypt hashes by name; empty: no authentication
     headers: Mapping[str, str]
 
 
 def load_web_config(path: Path) -> WebConfig:
-    """The web configuration in a file. Raises ConfigError with every problem there is."""
+    """Load a web configuration. Raises ConfigError with all problems."""
     report = Report(str(path))
     text = _text(path, report)
     _check_text(text, report)
@@ -99,7 +99,7 @@ def _text(path: Path, report: Report) -> str:
 
 
 def _check_text(text: str, report: Report) -> None:
-    """Refuse what a main configuration may say and this file may not."""
+    """Reject an empty file, and variables, which only the main configuration may contain."""
     if compose(text, report) is None:
         report.fail(1, (), f"the file is empty: start with one of {', '.join(terms.TOP_KEYS)}")
     for number, line in enumerate(text.splitlines(), 1):
@@ -111,7 +111,7 @@ def _check_text(text: str, report: Report) -> None:
 
 
 def _report_rate_limit(top: Section) -> None:
-    """Refuse a rate limit, unless it is off: in Go an interval of 0 makes it so."""
+    """Reject a rate limit, unless it is off: as in Go, an interval of 0 turns it off."""
     section = top.section(terms.RATE_LIMIT)
     section.allow(terms.RATE_LIMIT_KEYS, {})
     interval, burst = section.text("interval"), section.text("burst")
@@ -215,7 +215,7 @@ def _users(top: Section) -> dict[str, str]:
 
 
 def _hash_fault(given: str) -> str:
-    """What is wrong with a bcrypt hash. It is not quoted: it may be the password itself."""
+    """What is wrong with a bcrypt hash. It is not quoted, because it may be a password."""
     found = _BCRYPT.fullmatch(given)
     if not found:
         return "this is not a bcrypt hash: make one with htpasswd -nBC 10"
@@ -228,7 +228,7 @@ def _hash_fault(given: str) -> str:
 
 def _headers(http: Section) -> dict[str, str]:
     http.allow(terms.HTTP_KEYS, {})
-    http.switch("http2", default=True)  # checked only: it allows HTTP/2, and this server has none
+    http.switch("http2", default=True)  # only validated: there is no HTTP/2
     section = http.section("headers")
     section.allow(terms.HEADERS, {})
     headers = {name: section.text(name) for name in section}

@@ -1,8 +1,8 @@
-"""The format of exporter-toolkit's web configuration: its words, and how a mapping of it is read.
+"""The format of exporter-toolkit's web configuration: its keys and values, and a reader for it.
 
-A word that is in the format and that this server cannot honour stands here with the reason, so that
-it is refused by name. Each fault is reported at its place; what the keys mean together is decided
-in `config`. (The main configuration is read by pydantic.)
+Keys and values that this server does not support are listed with the reason, so that the error
+names it. Each problem is reported at its place. Rules about several keys belong to `config`. The
+main configuration does not use this: pydantic reads it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RATE_LIMIT = "rate_limit"
 RATE_LIMIT_KEYS = ("interval", "burst")
 NO_RATE_LIMIT = "this server has no rate limit: remove it, and see --web.max-requests"
 ZERO_INTERVAL = re.compile("0|(0+(h|m|s|ms|us|µs|ns))+")
-"""The durations of 0 as Go writes them."""
+"""Durations of 0 in Go's syntax."""
 
 KEYS_NOT_HONOURED = {
     "cert": "Python reads the server's certificate from a file only: write cert_file",
@@ -59,7 +59,7 @@ SWITCH = {
     for word in words
     for spelling in (word, word.capitalize(), word.upper())
 }
-"""The booleans of YAML 1.1, which Go's reader takes for this format."""
+"""The booleans of YAML 1.1, which Go's YAML parser accepts."""
 
 CURVES = {
     "CurveP256": "prime256v1",
@@ -81,7 +81,7 @@ CIPHER_SUITES = {
 } | dict.fromkeys(
     ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"), ""
 )
-"""Go's names to OpenSSL's; those of TLS 1.3 have none, since they are never chosen, as in Go."""
+"""Go's names and OpenSSL's names. Suites of TLS 1.3 have none: as in Go, they cannot be chosen."""
 
 HEADERS: dict[str, tuple[str, ...]] = {
     "Content-Security-Policy": (),
@@ -90,16 +90,16 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "X-Frame-Options": ("deny", "sameorigin"),
     "X-XSS-Protection": (),
 }
-"""The headers that may be set, each with its values where only some may be."""
+"""The headers that may be set, each with its allowed values; no values: any."""
 
 
 T = TypeVar("T")
 
 
 class Section:
-    """The mapping at a place, empty where there is none.
+    """The mapping at a place in the file; empty if there is none.
 
-    A value that is absent is its default, and so is one that was refused: the report has it.
+    A value that is missing or was rejected reads as its default. A rejected one is in the report.
     """
 
     def __init__(self, tree: Tree, place: Place = ()) -> None:
@@ -123,28 +123,29 @@ class Section:
         return Section(self._tree, (*self._place, key))
 
     def place(self, *steps: str | int) -> tuple[int, Place]:
-        """The line and the place of what is in this mapping, or of the mapping itself."""
+        """The line and place of a value in this mapping, or of the mapping itself."""
         place = (*self._place, *steps)
         return self._tree.nearest(place)[1].line, place
 
     def refuse(self, message: str, *steps: str | int) -> None:
-        """Report a problem with this mapping, or with what is in it."""
+        """Report a problem with a value in this mapping, or with the mapping itself."""
         self._tree.refuse((*self._place, *steps), message)
 
     def allow(self, known: Collection[str], not_honoured: Mapping[str, str]) -> None:
-        """Report every key but the known ones, with the reason where one is not honoured."""
+        """Report unknown keys, and keys that are not supported, with the reason."""
         for key, node in self._entries.items():
             if key in not_honoured:
                 self.refuse(not_honoured[key], key)
-            elif key not in known:  # at the mapping: its path would show a key that may be a secret
+            elif key not in known:
+                # At the mapping: the path would show the key, which may be a secret.
                 self._tree.report.add(node.line, self._place, _unknown_key(key, known))
 
     def text(self, key: str) -> str:
-        """A text; empty where the key is absent."""
+        """A string; empty if the key is missing."""
         return self._text(self._entries[key], key) if key in self else ""
 
     def texts(self, key: str) -> dict[int, str]:
-        """The texts of a list by index, those without a fault."""
+        """The valid strings of a list, by index."""
         if key not in self:
             return {}
         node = self._entries[key]
@@ -155,7 +156,7 @@ class Section:
         return {index: text for index, text in found.items() if text}
 
     def switch(self, key: str, *, default: bool) -> bool:
-        """What a boolean says. In quotes it is a text, which Go refuses, too."""
+        """A boolean. A quoted one is a string, which Go rejects too."""
         word = self.text(key)
         if not word:
             return default
@@ -172,13 +173,13 @@ class Section:
         default: T,
         not_honoured: Mapping[str, str] | None = None,
     ) -> T:
-        """What one of the `known` words stands for."""
+        """The value for one of the `known` words."""
         if word := self.text(key):
             return next(iter(self._known({(key,): word}, known, not_honoured or {})), default)
         return default
 
     def choices(self, key: str, known: Mapping[str, T]) -> list[T]:
-        """What each of a list of `known` words stands for."""
+        """The values for a list of `known` words."""
         words: dict[Place, str] = {(key, index): word for index, word in self.texts(key).items()}
         return self._known(words, known, {})
 

@@ -1,7 +1,7 @@
-"""TLS handshakes of clients: one that fails is told to the client and to the log.
+"""Performs TLS handshakes, and reports failed ones to the client and to the log.
 
-asyncio alone drops TLS's alert, closes without a word and says nothing even at debug. What a
-handshake asks for is in `tls`; what is served after it is not this module's subject.
+asyncio alone closes the connection without sending the TLS alert and without logging anything. The
+TLS settings are in `tls`; `server` serves the connections afterwards.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HTTP_ANSWER = (
 HTTP_WORDS = b"You sent a plain HTTP request to an HTTPS port: use https://\n"
 
 PLAIN_HTTP = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
-"""OpenSSL's reasons where the first bytes are the beginning of a request."""
+"""OpenSSL's reasons if the first bytes look like an HTTP request."""
 
 _REASONS = {
     "HTTP_REQUEST": "the client spoke plain HTTP: let it use https",
@@ -49,22 +49,22 @@ _REASONS = {
 }
 
 _REFUSED_BY_CLIENT = ("SSLV3_ALERT_", "TLSV1_ALERT_", "TLSV13_ALERT_")
-"""How OpenSSL's reasons begin where it was the client that sent an alert."""
+"""Prefixes of OpenSSL's reasons if the client sent the alert."""
 
 Report: TypeAlias = Callable[[Any, OSError], None]
-"""Is told a peer, as its address family writes it, and why it got no connection."""
+"""Is called with a client's socket address and the error when its connection fails."""
 
 _log = structlog.get_logger()
 
 _on_failure: ContextVar[Callable[[ssl.SSLError], None]] = ContextVar("_on_failure")
-"""Of the connection whose task this is: asyncio makes a connection's SSL object in that task."""
+"""The callback for the current task's connection. asyncio creates the SSL object in that task."""
 
 
 class AlertingSSLObject(ssl.SSLObject):
-    """Lets asyncio send what OpenSSL has to say of a handshake that failed.
+    """Makes asyncio send the TLS alert of a failed handshake.
 
-    asyncio sends what waits in the outgoing buffer only while the handshake goes on. So a failed
-    one pretends to wait for more, until the client or the handshake's time-out ends it.
+    asyncio sends the outgoing buffer only during the handshake. So after a failure this object
+    pretends to wait for more data, until the client disconnects or the handshake times out.
     """
 
     _incoming: ssl.MemoryBIO
@@ -72,7 +72,7 @@ class AlertingSSLObject(ssl.SSLObject):
     _failed = False
 
     def prepare(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
-        """Hand over the buffers that the object was made with, before the handshake."""
+        """Store the buffers of the SSL object. Called before the handshake."""
         self._incoming, self._outgoing = incoming, outgoing
         self._report = _on_failure.get()
 
@@ -81,12 +81,12 @@ class AlertingSSLObject(ssl.SSLObject):
             try:
                 super().do_handshake()
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLZeroReturnError):
-                raise  # not over yet, or ended by the client in due form
+                raise  # not finished, or properly ended by the client
             except ssl.SSLError as error:
                 self._fail(error)
             else:
                 return
-        self._incoming.read()  # nobody else does
+        self._incoming.read()  # discard what the client still sends
         raise ssl.SSLWantReadError
 
     def _fail(self, error: ssl.SSLError) -> None:
@@ -98,15 +98,16 @@ class AlertingSSLObject(ssl.SSLObject):
 
 
 class AlertingContext(ssl.SSLContext):
-    """A context whose connections send their alerts; `prepare` each."""
+    """Creates SSL objects that send alerts. `prepare` must be called on each."""
 
     sslobject_class = AlertingSSLObject
 
 
 class Handshakes:
-    """Shakes hands with the clients that a server without TLS accepts.
+    """Performs the handshakes for connections accepted by a server without TLS.
 
-    `make` gives the protocol of a connection once it has TLS. `close` must be called at the end.
+    `make` creates the protocol of a connection after its handshake. `close` must be called at the
+    end.
     """
 
     def __init__(
@@ -121,24 +122,24 @@ class Handshakes:
         self._context = context
         self._report = report
         self._timeouts = handshake_timeout, shutdown_timeout
-        # Not a TaskGroup, which would wrap what the body of `serve` raises.
+        # Not a TaskGroup: it would wrap exceptions from the body of `serve`.
         self._running: dict[asyncio.Task[None], socket.socket] = {}
         self._is_closed = False
 
     def accept(self) -> asyncio.Protocol:
-        """The protocol of a connection that was just accepted."""
+        """The protocol for a connection that was just accepted."""
         return _Accepted(self._start, self._report)
 
     async def close(self) -> None:
-        """Drop the clients whose handshake is not over."""
+        """Drop the connections whose handshake is not finished."""
         self._is_closed = True
         for connection in self._running.values():
-            # Not by cancelling: asyncio leaves a connection open whose handshake has yet to begin.
+            # Not cancelled: asyncio would leave connections open whose handshake has not started.
             _shut_down(connection, socket.SHUT_RDWR)
         await asyncio.gather(*self._running)
 
     def _start(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - by family
-        if self._is_closed:  # it was being accepted
+        if self._is_closed:  # it was accepted just before `close`
             connection.close()
             return
         task = asyncio.get_running_loop().create_task(self._run(connection, peer))
@@ -148,7 +149,7 @@ class Handshakes:
     async def _run(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - by family
         _on_failure.set(partial(self._fail, connection, peer))
         handshake, shutdown = self._timeouts
-        # The client's going away and the time-out are no events: port checks do both.
+        # Disconnects and timeouts are not logged, because port checks cause both.
         with suppress(OSError):
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._make,
@@ -160,14 +161,14 @@ class Handshakes:
 
     def _fail(self, connection: socket.socket, peer: Any, error: ssl.SSLError) -> None:  # noqa: ANN401 - by family
         self._report(peer, error)
-        # Once the alert is sent. Closed at once, the system could throw it away.
+        # After the alert is sent: if the socket is closed at once, the system may discard it.
         asyncio.get_running_loop().call_soon(_shut_down, connection, socket.SHUT_WR)
 
 
 class _Accepted(asyncio.Protocol):
     """Takes the socket from asyncio before anything is read from it.
 
-    Had asyncio shaken hands itself, nobody could tell whose handshake failed.
+    If asyncio performed the handshake itself, there would be no way to tell whose handshake failed.
     """
 
     def __init__(self, start: Callable[[socket.socket, Any], None], report: Report) -> None:
@@ -183,16 +184,16 @@ class _Accepted(asyncio.Protocol):
             self._report(peer, error)
         else:
             self._start(connection, peer)
-        accepted.abort()  # closes its own descriptor, and not that of the copy
+        accepted.abort()  # closes its own descriptor only, not the copy
 
 
 def _shut_down(connection: socket.socket, how: int) -> None:
-    with suppress(OSError):  # the client has gone
+    with suppress(OSError):  # the client has disconnected
         connection.shutdown(how)
 
 
 class HandshakeLog:
-    """Logs handshakes that failed, within a bounded rate."""
+    """Logs failed handshakes at a limited rate."""
 
     def __init__(self, clock: Clock) -> None:
         self._limit = LineLimit(clock, LINES_PER_PERIOD, self._warn, self._sum_up)
@@ -213,12 +214,12 @@ class HandshakeLog:
 
 
 def failure_text(error: OSError) -> str:
-    """Why a handshake failed, for people; nothing in it was received from the client."""
+    """Why a handshake failed. Contains nothing that was received from the client."""
     if not isinstance(error, ssl.SSLError):
         return f"the exporter cannot take the connection: {error.strerror}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the client's certificate is refused: {error.verify_message}"
-    reason = error.reason or "no reason"  # the operating system gives none
+    reason = error.reason or "no reason"  # errors of the operating system have no reason
     words = reason.lower().replace("_", " ")
     if reason.startswith(_REFUSED_BY_CLIENT):
         return f"the client refused the handshake: {words.partition(' alert ')[2]}"

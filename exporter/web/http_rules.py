@@ -1,6 +1,6 @@
-"""What HTTP/1.1 forbids in the head of a request, and aiohttp's parser lets through.
+"""Rejects requests that HTTP/1.1 forbids but aiohttp's parser accepts.
 
-It is refused before authentication and routes see it, with the statuses of Go's net/http.
+They are rejected before authentication and routing, with the same status codes as Go's net/http.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http import RawRequestMessage
 
 _HOST = re.compile(r"[A-Za-z0-9!$%&'()*+,\-.:;=\[\]_~]*")
-"""Bytes that RFC 3986 allows in a host with its port; Go allows the same."""
+"""The characters that RFC 3986 allows in a host with port; Go allows the same."""
 
 _REFUSED = web.RequestKey("_REFUSED", HTTPStatus)
 
 Refuse: TypeAlias = Callable[[web.BaseRequest, HTTPStatus], web.StreamResponse]
-"""Makes the answer to a request that is refused."""
+"""Makes the response to a rejected request."""
 
 
 def enforce(server: web.Server, refuse: Refuse) -> None:
-    """Let `refuse` answer, in place of the application, what `refusal` has a status for."""
+    """Respond with `refuse` to requests that have a `refusal`; the application never sees them."""
     make, handle = server.request_factory, server.request_handler
 
     def make_checked(message: RawRequestMessage, *connection: Any) -> web.BaseRequest:  # noqa: ANN401 - passed on
         status = refusal(message)
         if status is None:
             return make(message, *connection)
-        # aiohttp answers in the version of the request, and that may be none of ours.
+        # aiohttp responds in the request's HTTP version, which may not be supported.
         request = make(message._replace(version=HttpVersion10), *connection)
         request[_REFUSED] = status
         return request
@@ -43,7 +43,7 @@ def enforce(server: web.Server, refuse: Refuse) -> None:
 
 
 def refusal(message: RawRequestMessage) -> HTTPStatus | None:
-    """The status with which a request is refused for its head; None: it is not."""
+    """The status code for rejecting a request because of its head, or None."""
     if message.version not in {HttpVersion10, HttpVersion11}:
         return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
     if not _HOST.fullmatch(message.headers.get(hdrs.HOST, "")):
@@ -54,9 +54,10 @@ def refusal(message: RawRequestMessage) -> HTTPStatus | None:
 
 
 def parser_status(message: str) -> HTTPStatus:
-    """The status of a request that the parser refused with this text, of which line 1 is its own.
+    """The status code for a request that the parser rejected with this message.
 
-    The parser has one exception for most faults, and the reason in words alone.
+    The parser raises the same exception for most errors, so the first line of the message decides.
+    The other lines quote the request.
     """
     reason = message.partition("\n")[0]
     is_coding = "nvalid `Transfer-Encoding`" in reason

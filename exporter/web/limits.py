@@ -1,6 +1,6 @@
-"""How many clients are served something costly at once, and for how long each.
+"""Limits how many expensive requests are served at once, and how long each may take.
 
-Over the limit one is turned away at once; who reads too slowly is cut off.
+Over the limit, a request is rejected at once. A client that reads too slowly is disconnected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 
 
 class ConcurrencyLimit:
-    """Lets so many in at a time (0: all), each for so many seconds."""
+    """Admits `limit` requests at a time (0: any number), each for at most `seconds`."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         self._limit = limit
@@ -22,7 +22,7 @@ class ConcurrencyLimit:
         self._inside = 0
 
     def rejection(self) -> web.Response | None:
-        """What the next one is told if there is no slot."""
+        """The response to another request if the limit is reached, else None."""
         if not 0 < self._limit <= self._inside:
             return None
         return web.Response(
@@ -33,7 +33,7 @@ class ConcurrencyLimit:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[None]:
-        """A slot for as long as the body runs; raises ConnectionAbortedError when time is up."""
+        """Count a request while the body runs; raises ConnectionAbortedError after `seconds`."""
         self._inside += 1
         try:
             async with asyncio.timeout(self._seconds):
@@ -45,11 +45,11 @@ class ConcurrencyLimit:
 
 
 async def send(request: web.Request, response: web.StreamResponse, body: Iterator[bytes]) -> None:
-    """Send a body piece by piece as it is made, compressed where the client likes that."""
+    """Send a body as it is rendered, compressed if the client accepts that."""
     response.enable_compression()
     await response.prepare(request)
     if request.method == hdrs.METH_HEAD:
         return
     for piece in body:
         await response.write(piece)
-        await asyncio.sleep(0)  # a write alone does not wait while the client keeps up
+        await asyncio.sleep(0)  # lets other tasks run: a write does not, unless the client is slow

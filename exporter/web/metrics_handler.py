@@ -1,8 +1,8 @@
-"""The telemetry path: which format, compressed or not, and sent without blocking the event loop.
+"""Serves the telemetry path: negotiates format and compression, and sends the page.
 
-What is exposed is handed in, as an iterator of bytes that is read while it is sent. Formats and
-compression are negotiated as Prometheus's own servers do it (RFC 9110, section 12.5): a header that
-is absent, odd or asks for what we do not have gets the plain text format, never an error.
+The page is an iterator of bytes that is read while it is sent, so the event loop is not blocked.
+Negotiation is like that of Prometheus's own servers (RFC 9110, section 12.5). A header that is
+missing or invalid, or asks for something unsupported, gets the plain text format, never an error.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from aiohttp import hdrs, web
 from exporter.web.limits import ConcurrencyLimit
 
 try:
-    from isal.isal_zlib import compressobj  # a fifth of the CPU, and smaller
-except ImportError:  # pragma: no cover - where there is no wheel of it
+    from isal.isal_zlib import compressobj  # a fifth of zlib's CPU time, and a smaller result
+except ImportError:  # pragma: no cover - on platforms without a wheel
     from zlib import compressobj  # type: ignore[assignment] # alike as far as used here
 
 OPENMETRICS = "application/openmetrics-text"
@@ -26,16 +26,17 @@ TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
 GZIP_LEVEL = 1
 BODY_CHUNK = 64 * 1024
-"""Bytes that are worth sending on their own."""
+"""Bytes from which a chunk is worth a write of its own."""
 
 BUFFER_BYTES = 256 * 1024
-"""A page of up to about this size is complete before it is sent, a larger one is sent while it is
-made, so that its first byte comes soon. For a compressed page it is a sixteenth of this.
+"""Pages up to about this size are rendered before they are sent, larger ones while they are sent.
+
+So the first byte of a large page comes soon. For compressed pages the limit is a sixteenth of this.
 """
 
 
 class MetricsHandler:
-    """Answers with the exposition, which is told whether it is wanted as OpenMetrics."""
+    """Serves the exposition. Its argument is whether to render OpenMetrics."""
 
     def __init__(
         self, exposition: Callable[[bool], Iterator[bytes]], limit: ConcurrencyLimit
@@ -44,7 +45,7 @@ class MetricsHandler:
         self._limit = limit
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """The page in the form that the client likes best."""
+        """The page in the format that the client prefers."""
         if (refusal := self._limit.rejection()) is not None:
             return refusal
         async with self._limit.acquire():
@@ -63,7 +64,7 @@ class MetricsHandler:
         if request.method == hdrs.METH_HEAD:
             await response.prepare(request)
             return response
-        # Gathered before they are compressed: what takes long to make shrinks to little.
+        # Joined before compression: a compressed chunk of this size would take long to render.
         chunks = _gathered(self._exposition(openmetrics))
         pieces = gzipped(chunks) if gzip else chunks
         await _send(request, response, pieces, BUFFER_BYTES // 16 if gzip else BUFFER_BYTES)
@@ -73,23 +74,23 @@ class MetricsHandler:
 async def _send(
     request: web.Request, response: web.StreamResponse, pieces: Iterator[bytes], buffer_bytes: int
 ) -> None:
-    """Send pieces as they are made; between them, others get to run."""
+    """Send pieces as they are rendered, and let other tasks run between them."""
     buffered = [piece async for piece in _first(pieces, buffer_bytes)]
     rest = next(pieces, None)
     if rest is None:
-        # With a length aiohttp sends each piece as it is; without, it copies it into a frame.
+        # With a Content-Length, aiohttp sends a piece as it is. Without, it copies it into a chunk.
         response.content_length = sum(map(len, buffered))
     await response.prepare(request)
     for piece in buffered:
         await response.write(piece)
     while rest is not None:
         await response.write(rest)
-        await asyncio.sleep(0)  # a write alone does not wait while the client keeps up
+        await asyncio.sleep(0)  # lets other tasks run: a write does not, unless the client is slow
         rest = next(pieces, None)
 
 
 async def _first(pieces: Iterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """Pieces until there are none, or enough."""
+    """Pieces up to a total size, or all of them."""
     while size > 0 and (piece := next(pieces, None)) is not None:
         size -= len(piece)
         yield piece
@@ -97,7 +98,7 @@ async def _first(pieces: Iterator[bytes], size: int) -> AsyncIterator[bytes]:
 
 
 def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks as one gzip stream, made while it is read."""
+    """Compress the chunks to one gzip stream, as it is read."""
     compressor = compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     for chunk in chunks:
         yield compressor.compress(chunk)
@@ -105,7 +106,7 @@ def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks that are not tiny."""
+    """Join small chunks to larger ones."""
     gathered: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -120,7 +121,7 @@ def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 @lru_cache(maxsize=64)
 def wants_openmetrics(accept: str) -> bool:
-    """Whether OpenMetrics 1.0 is named, and preferred to text at least as much."""
+    """Whether OpenMetrics 1.0 is accepted, with at least the quality of the text format."""
     openmetrics = text = 0.0
     for media_type, parameters, quality in _preferences(accept):
         if media_type == OPENMETRICS and parameters.get("version", "1.0.0") == "1.0.0":
@@ -132,14 +133,14 @@ def wants_openmetrics(accept: str) -> bool:
 
 @lru_cache(maxsize=64)
 def wants_gzip(accept_encoding: str) -> bool:
-    """Whether gzip is accepted, and preferred to identity at least as much."""
+    """Whether gzip is accepted, with at least the quality of identity."""
     qualities = {coding: quality for coding, _, quality in _preferences(accept_encoding)}
     gzip = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
     return gzip > 0 and gzip >= qualities.get("identity", 0.0)
 
 
 def _preferences(header: str) -> list[tuple[str, dict[str, str], float]]:
-    """The items of an Accept-like header: what, its parameters, its quality from 0 to 1."""
+    """Parse an Accept-like header: names, parameters, and qualities from 0 to 1."""
     preferences = []
     for item in header.split(","):
         name, *rest = (part.strip() for part in item.split(";"))

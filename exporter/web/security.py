@@ -1,7 +1,7 @@
-"""What stands in front of the endpoints: who may ask, over which TLS, and with which headers.
+"""Protects the endpoints: TLS, authentication, and response headers.
 
-The settings are followed while it runs: what changed applies to the next connection and the next
-request, and what cannot be used is refused once while the old rules stay in force.
+The settings are reloaded when their files change, and apply to the next connection and the next
+request. If they cannot be used, that is logged once, and the old settings stay active.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from exporter.web.tls import (
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CHECK_SECONDS = 5.0
-"""How often the files are looked at."""
+"""Seconds between two checks of the files."""
 
 READ_SECONDS = 5.0
-"""How long a look may take: on a file system that hangs it has no end."""
+"""Seconds for a check: a hanging file system never answers."""
 
 HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 
@@ -46,17 +46,17 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """Settings, and what the files that they name held when they were read."""
+    """The settings, and the content of the files that they name."""
 
     settings: WebConfig
     material: Material | None
 
 
 class Security:
-    """Protects an application. `read` gives the settings as they are now, or raises WebConfigError.
+    """Protects an application. `read` returns the current settings, or raises WebConfigError.
 
-    The constructor raises WebConfigError where they cannot be used; it reads files, and so may
-    block. `clock` bounds what is done in threads.
+    The constructor raises WebConfigError if the settings cannot be used. It reads files, so it may
+    block. `clock` is for deadlines of threads.
     """
 
     def __init__(
@@ -81,18 +81,18 @@ class Security:
         self._handled: _Rules | str = rules
 
     def protect(self, app: web.Application) -> None:
-        """Stand in front of everything that `app` serves."""
+        """Check access to everything that `app` serves, and add headers to its responses."""
         app.middlewares.insert(0, self._check_access)
         app.on_response_prepare.append(self._add_headers)
 
     async def watch(self, clock: Clock) -> None:
-        """Follow the settings until cancelled."""
+        """Reload changed settings until cancelled."""
         while True:
             await self.reload_if_changed()
             await clock.sleep(CHECK_SECONDS)
 
     async def reload_if_changed(self) -> None:
-        """Apply what changed, once two looks in a row see the same: files change one by one."""
+        """Reload when two checks in a row see the same change, as files change one by one."""
         before, self._seen = self._seen, await self._read_files()
         if self._seen != before or self._seen == self._handled:
             return
@@ -101,7 +101,7 @@ class Security:
             await self._apply(self._seen)
         except WebConfigError as error:
             _log.error("web_config_refused", error=str(error))
-        except TimeoutError:  # as if the look had hung: once files can be read, they count anew
+        except TimeoutError:  # treated like a hanging check, so that it is tried again later
             self._handled = self._seen = self._hanging_message()
             _log.error("web_config_refused", error=self._seen)
         else:
@@ -163,13 +163,13 @@ class Security:
         response.headers.update(self._settings.headers)
         connection = request.get_extra_info("ssl_object")
         if self.tls is not None and connection and connection.context is not self.tls.newest:
-            # Made under older rules: the next request has to prove itself under the newer.
+            # The connection was made under older settings. The next request must open a new one.
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()
 
 
 def hanging(file: str, seconds: float) -> str:
-    """What is wrong where a web configuration cannot be read in time."""
+    """The message if a web configuration cannot be read in time."""
     what = f"this, or a file that it names, could not be read within {seconds:g}s"
     return f"{file}: {what}: is the mount hanging?"
 

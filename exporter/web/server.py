@@ -1,7 +1,7 @@
-"""Where the application is served: addresses, sockets, and the bounds of each connection.
+"""Serves the application: addresses, sockets, and limits for each connection.
 
-Every bound on a hostile client that does not depend on what it asks for is here: how long it may
-take, how much it may send, what it is told when it does something wrong.
+All limits for clients that do not depend on the requested path are here: how long they may take,
+how much they may send, and the responses to invalid requests.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from exporter.web.handshake import Handshakes
 from exporter.web.tls import RenewableContext
 
 FINISH_SECONDS = 2.0
-"""How long running scrapes may go on once the exporter stops.
+"""Seconds that running scrapes get to finish when the exporter stops.
 
-aiohttp waits twice for it, and the process must be gone within 5 s.
+aiohttp waits for this time twice, and the process must exit within 5 s.
 """
 
 MAX_PORT = 65535
 FIRST_FREE_PORT = 1024
-"""Ports below are privileged."""
+"""Lower ports need a privilege."""
 
 BACKLOG = 128
 """Connections that may wait to be accepted."""
 
 EVERY_ADDRESS = {"", "::"}
-"""Hosts that mean all addresses of both families; `0.0.0.0` means those of IPv4."""
+"""Hosts that mean all addresses of both families; `0.0.0.0` means all IPv4 addresses."""
 
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 COMMON_HEADERS = {hdrs.SERVER: "flashback-exporter", "X-Content-Type-Options": "nosniff"}
-"""What every answer carries, an error's too."""
+"""The headers of every response, including errors."""
 
 MAX_HEADERS = 64
 MAX_LINE = 8190
-"""Bytes of a header or of the request line."""
+"""Maximum length of a header and of the request line, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long a client may take, seconds."""
+    """Timeouts for clients, in seconds."""
 
-    handshake: float = 10  # TLS, from the connection on
+    handshake: float = 10  # for the TLS handshake
     head: float = 75
-    """A request's head, from the connection or the last answer on; idleness; an answer's rest."""
-    body: float = 1  # a request's body, which nobody reads, from the answer on
-    shutdown: float = 2  # the end of TLS
+    """For a request's head, since the connection or the last response; for a response's rest."""
+    body: float = 1  # for a request's body, which is discarded after the response
+    shutdown: float = 2  # for closing TLS
 
 
 TIMEOUTS = Timeouts()
@@ -70,9 +70,9 @@ class ListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A host and a port; port 0 means any free one.
+    """A host and a port; port 0 means any free port.
 
-    An empty host and `::` both mean every address of the machine, IPv4 and IPv6, as in Go.
+    An empty host and `::` both mean all IPv4 and IPv6 addresses of the machine, as in Go.
     """
 
     host: str
@@ -80,7 +80,7 @@ class ListenAddress:
 
     @classmethod
     def parse(cls, text: str) -> ListenAddress:
-        """From `:port`, `host:port` or `[::1]:port`. Raises ValueError."""
+        """Parse `:port`, `host:port` or `[::1]:port`. Raises ValueError."""
         host, colon, port = text.rpartition(":")
         if not colon or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
             hint = f": did you mean ':{text}'?" if text.isdecimal() else ""
@@ -99,7 +99,7 @@ class ListenAddress:
 def cannot_listen(
     address: ListenAddress, error: OSError, flag: str, earlier: Sequence[ListenAddress] = ()
 ) -> ListenError:
-    """The error for people, from the operating system's; `earlier` are those bound before it."""
+    """Turn the operating system's error into one for users; `earlier`: addresses bound before."""
     unknown = isinstance(error, socket.gaierror)
     reason = "the name is not known" if unknown else os.strerror(error.errno or 0).lower()
     if isinstance(error, PermissionError) and 0 < address.port < FIRST_FREE_PORT:
@@ -111,7 +111,7 @@ def cannot_listen(
 
 
 def _overlap(one: ListenAddress, other: ListenAddress) -> bool:
-    every = {*EVERY_ADDRESS, "0.0.0.0"}  # noqa: S104 - is compared, binds none
+    every = {*EVERY_ADDRESS, "0.0.0.0"}  # noqa: S104 - only compared, not bound
     return one.port == other.port and (
         one.host == other.host or bool({one.host, other.host} & every)
     )
@@ -124,9 +124,9 @@ async def serve(
     tls: RenewableContext | None = None,
     timeouts: Timeouts = TIMEOUTS,
 ) -> AsyncIterator[tuple[ListenAddress, ...]]:
-    """Serve on all addresses while the body runs; gives what was bound. Raises ListenError.
+    """Serve on all addresses while the body runs; yields the bound ones. Raises ListenError.
 
-    At the end nothing new is accepted, and running requests get FINISH_SECONDS.
+    At the end, new connections are rejected and running requests get FINISH_SECONDS.
     """
     runner = web.AppRunner(app, shutdown_timeout=FINISH_SECONDS)
     await runner.setup()
@@ -168,9 +168,9 @@ async def _listen(
 
 
 def _sockets_of_both_families(port: int) -> list[socket.socket]:
-    """One of IPv4 and one of IPv6 on the same port; IPv4 alone where the machine has no IPv6.
+    """An IPv4 and an IPv6 socket on the same port; only IPv4 if the machine has no IPv6.
 
-    Two, since a socket of both families would show IPv4 clients as `::ffff:192.0.2.1`.
+    A single socket for both would show IPv4 clients as `::ffff:192.0.2.1`.
     """
     ipv4 = socket.create_server(("", port), backlog=BACKLOG)
     same_port = ("::", ipv4.getsockname()[1])
@@ -181,7 +181,7 @@ def _sockets_of_both_families(port: int) -> list[socket.socket]:
             return [ipv4]
         ipv4.close()
         if port == 0 and error.errno == errno.EADDRINUSE:
-            return _sockets_of_both_families(port)  # with another port
+            return _sockets_of_both_families(port)  # on another free port
         raise
     return [ipv4, ipv6]
 
@@ -194,9 +194,9 @@ def _bound_addresses(listeners: Iterable[asyncio.Server]) -> Iterator[ListenAddr
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's; it drops clients that do not read, and answers those that closed their side.
+    """aiohttp's handler, stricter with slow clients, and with its own error responses.
 
-    What cannot be parsed or served gets answers of our own.
+    It drops clients that do not read, and still responds to those that have closed their side.
     """
 
     __slots__ = ("_has_ended", "_has_tls")
@@ -206,10 +206,10 @@ class Connection(web.RequestHandler):
         self._has_tls = transport.get_extra_info("sslcontext") is not None
         super().connection_made(transport)
 
-    def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes both
-        """Keep the connection for the answers to what was asked before; False closes it at once.
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio accepts both
+        """Keep the connection open for pending responses; False closes it at once.
 
-        asyncio ends TLS whatever is said here.
+        With TLS, asyncio closes it in any case.
         """
         is_waiting = self._waiter is not None and not self._messages
         if is_waiting or self._has_tls:
@@ -219,9 +219,9 @@ class Connection(web.RequestHandler):
         return True
 
     def _close_after_last(self) -> None:
-        """Once the client has closed its side, close ours after the request that is being answered.
+        """If the client has closed its side, close ours after the current request.
 
-        Not while others are queued: those would get no answer.
+        Not while more requests are queued: they would get no response.
         """
         if self._has_ended and not self._messages and not self._message_tail:
             self.close()
@@ -229,7 +229,7 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send what is left of an answer; raises ConnectionAbortedError if it is not read."""
+        """Send the rest of a response; raises ConnectionAbortedError if the client is too slow."""
         try:
             async with asyncio.timeout(self.keepalive_timeout):
                 return await super().finish_response(request, resp, start_time)
@@ -241,9 +241,9 @@ class Connection(web.RequestHandler):
             self._close_after_last()
 
     async def start(self) -> None:
-        """Serve the client's requests; what it has not read is dropped a time-out after the end.
+        """Serve the client's requests. Afterwards, drop the connection if the client does not read.
 
-        With TLS that is asyncio's to do, by the time-out for the end of TLS.
+        With TLS, asyncio does that after the timeout for closing TLS.
         """
         transport = self.transport
         try:
@@ -260,13 +260,13 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to a fault. A client's own is no event, and neither is that it went away."""
+        """The response to an error. Disconnects and errors of the client are not logged."""
         if isinstance(exc, ConnectionError):
             if self.transport is not None:
-                self.transport.abort()  # not closed: that would wait for the rest to be read
+                self.transport.abort()  # abort, because close would wait until the rest is read
             raise exc
         if isinstance(exc, UnicodeError) and not request.headers.get(hdrs.EXPECT, "").isascii():
-            # aiohttp stumbles while it says which expectation it does not know.
+            # aiohttp raises this while it reports an unsupported expectation.
             status = HTTPStatus.EXPECTATION_FAILED
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
@@ -282,7 +282,7 @@ def _refuse(_request: web.BaseRequest, status: HTTPStatus) -> web.Response:
 
 
 def connections(server: web.Server, timeouts: Timeouts) -> Callable[[], Connection]:
-    """What makes the connection for each client of `server`."""
+    """A factory that makes the connection for each client of `server`."""
     http_rules.enforce(server, _refuse)
     return partial(
         Connection,
@@ -294,5 +294,5 @@ def connections(server: web.Server, timeouts: Timeouts) -> Callable[[], Connecti
         max_field_size=MAX_LINE,
         max_headers=MAX_HEADERS,
         auto_decompress=False,
-        access_log=None,  # type: ignore[arg-type] # as its documentation allows
+        access_log=None,  # type: ignore[arg-type] # None is documented
     )

@@ -1,6 +1,6 @@
-"""TLS for the sockets that are listened on: contexts, their renewal, and clients' certificates.
+"""TLS of the server: contexts, replacing them at run time, and client certificates.
 
-The files are read here and nowhere else in `web`; `security` watches them.
+The certificate files are only read here; `security` watches them for changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from exporter.web.handshake import AlertingContext, AlertingSSLObject, Handshake
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What certificates and keys are made of, as PEM."""
+    """Certificates and keys in PEM format."""
 
     cert: bytes
     key: bytes = field(repr=False)
@@ -28,9 +28,9 @@ class Material:
 
 
 class RenewableContext(ssl.SSLContext):
-    """Stands for the newest of several contexts: each new connection is made with that one.
+    """Uses the newest of several contexts for each new connection.
 
-    Connections that were made before go on as they are.
+    Existing connections keep theirs.
     """
 
     newest: AlertingContext
@@ -49,25 +49,25 @@ class RenewableContext(ssl.SSLContext):
 
 
 def renewable(context: AlertingContext, log: HandshakeLog) -> RenewableContext:
-    """A context whose connections are made with `context` until its `newest` is another."""
+    """A context whose connections use `context`, until `newest` is set to another."""
     made = RenewableContext(ssl.PROTOCOL_TLS_SERVER)
     made.newest, made.log = context, log
     return made
 
 
 def read_material(tls: ServerTls) -> Material:
-    """What the files hold now. Raises WebConfigError."""
+    """Read the files. Raises WebConfigError."""
     client_ca = None if tls.client_ca is None else _content(tls.client_ca)
     return Material(_content(tls.cert), _content(tls.key), client_ca)
 
 
 def load_context(tls: ServerTls | None) -> AlertingContext | None:
-    """What the files make now, as a start would; None without TLS. Raises WebConfigError."""
+    """Read the files and make the context; None without TLS. Raises WebConfigError."""
     return None if tls is None else make_context(tls, read_material(tls))
 
 
 def make_context(tls: ServerTls, material: Material) -> AlertingContext:
-    """The context for new connections. Raises WebConfigError."""
+    """Make the context for new connections. Raises WebConfigError."""
     context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = tls.min_version
     context.maximum_version = tls.max_version
@@ -79,21 +79,21 @@ def make_context(tls: ServerTls, material: Material) -> AlertingContext:
     if tls.client_ca is not None and material.client_ca is not None:
         _load_authorities(context, tls.client_ca, material.client_ca)
     context.verify_mode = tls.client_certificates
-    # As Go: a CA in the file is trusted though the one that signed it is not there.
+    # As in Go: a CA in the file is trusted even if its issuer is not in the file.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 
 def has_allowed_name(certificate: Mapping[str, Any], allowed: frozenset[str]) -> bool:
-    """Whether a client's certificate, as `getpeercert` tells it, bears one of the names."""
+    """Whether a client's certificate, in the form of `getpeercert`, has one of the names."""
     return not allowed.isdisjoint(_names(certificate))
 
 
 def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
-    """The subject's alternative names: DNS, e-mail and IP addresses (as Go writes them), URIs."""
+    """The subject alternative names: DNS, e-mail and IP addresses (in Go's format), URIs."""
     for kind, name in certificate.get("subjectAltName", ()):
         if kind == "IP Address":
-            with suppress(ValueError):  # what is no address is no name either
+            with suppress(ValueError):  # an invalid address
                 yield str(ip_address(name))
         elif kind in {"DNS", "email", "URI"}:
             yield name
@@ -123,11 +123,11 @@ def _set_algorithms(context: ssl.SSLContext, tls: ServerTls) -> None:
 
 def _load_own(context: ssl.SSLContext, tls: ServerTls, material: Material) -> None:
     try:
-        # A passphrase that fits nothing: without one OpenSSL would ask the terminal.
+        # An empty passphrase fits no key. Without one, OpenSSL would prompt on the terminal.
         context.load_cert_chain(tls.cert.source, tls.key.source, password="")
     except ssl.SSLError as error:
         raise WebConfigError(_own_problem(tls, material, error.reason)) from error
-    except OSError as error:  # gone since it was read
+    except OSError as error:  # the file was removed since it was read
         message = f"{tls.cert.place}: cannot be read ({error.strerror}): fix the path"
         raise WebConfigError(message) from error
 
@@ -164,5 +164,5 @@ def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None
 
 
 def _add_certificates(context: ssl.SSLContext, pem: bytes) -> None:
-    """Trust them. What stands between the certificates, in whatever encoding, is left out."""
+    """Trust the certificates. Any other text in the file is ignored, whatever its encoding."""
     context.load_verify_locations(cadata=pem.decode("ascii", errors="ignore"))
