@@ -1,4 +1,4 @@
-"""What the exporter says of itself to people and to programs that ask for JSON. Pure.
+"""The status pages and `/api/v1/status`, both made from a snapshot of the exporter.
 
-From the board, which holds facts, to views, which hold what is shown of them.
+All modules but `api` and `pages`, which handle requests, are pure.
 """

@@ -1,7 +1,7 @@
-"""`/api/v1/status`: what the pages say, as JSON. docs/status.md describes it, its schema exactly.
+"""`/api/v1/status`: the content of the pages as JSON. docs/status.md describes it.
 
-It is put together piece by piece, so that ten thousand buckets hold nobody up. Times are RFC 3339
-in UTC, spans are seconds, shares run from 0 to 1: as the metrics' units.
+The response is made in pieces, so that ten thousand buckets do not block the event loop. Times are
+RFC 3339 in UTC, durations are seconds and ratios are 0 to 1, like the metrics' units.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def summary_object(totals: Totals) -> JsonObject:
 
 
 def account_object(account: AccountStatus, buckets: int) -> JsonObject:
-    """An account that polls so many buckets."""
+    """The object of an account; `buckets` is how many of its buckets are polled."""
     discovery = account.discovery
     return {
         "name": account.name,
@@ -177,14 +177,14 @@ def add_status_api(
 
 
 class _StatusApi:
-    """The handler."""
+    """Handles requests for the JSON."""
 
     def __init__(self, take_snapshot: Callable[[], Snapshot], limit: ConcurrencyLimit) -> None:
         self._take_snapshot = take_snapshot
         self._limit = limit
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """All buckets, those that a query chooses, or the one that it names."""
+        """All buckets, those that match the query's filters, or the one that it names."""
         if (refusal := self._limit.rejection()) is not None:
             return refusal
         async with self._limit.acquire():

@@ -1,4 +1,4 @@
-"""Which buckets were asked for: filters, search and pages, read from a query string. Pure."""
+"""Filters, search and paging of buckets, read from a query string. Pure."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ PAGE_SIZE = 50
 _MOST_DIGITS = 9
 
 NOT_ONLINE = "not-online"
-"""In place of a node's status: any but ONLINE."""
+"""Stands for any node status but ONLINE."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a query asks for. An empty text asks for all; so does what there cannot be."""
+    """The filters of a query. An empty or invalid value matches everything."""
 
     state: Health | None = None
     account: str = ""
-    node: str = ""  # a node's status as the metrics name it, or NOT_ONLINE
+    node: str = ""  # a node status as in the metrics, or NOT_ONLINE
     search: str = ""
     page: int = 1
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Filter:
-        """What a query string says; nothing in it is an error."""
+        """Parse a query string. Invalid values are ignored."""
         state, page = query.get("state", ""), query.get("page", "")
         is_number = page.isascii() and page.isdigit() and len(page) <= _MOST_DIGITS
         return cls(
@@ -45,7 +45,7 @@ class Filter:
         return replace(self, page=1) == Filter()
 
     def query(self, page: int = 1) -> str:
-        """The query string of another page of the same."""
+        """The query string for another page with the same filters."""
         pairs = {
             "state": self.state or "",
             "account": self.account,
@@ -59,7 +59,7 @@ class Filter:
     def matches(
         self, ranked: RankedBucket, monotonic: float, known_statuses: Sequence[str]
     ) -> bool:
-        """Whether a bucket is among those that were asked for."""
+        """Whether a bucket matches the filters."""
         if self.state is not None and ranked.health is not self.state:
             return False
         if self.account and ranked.status.bucket.account != self.account:
@@ -96,7 +96,7 @@ def _texts(bucket: Bucket) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of what was asked for."""
+    """One page of the matching buckets."""
 
     number: int  # from 1
     count: int  # of pages, at least 1
@@ -105,7 +105,7 @@ class Page:
 
     @classmethod
     def of(cls, matches: Sequence[RankedBucket], number: int) -> Page:
-        """A page; one that is beyond the end is the last."""
+        """Page `number`, or the last one if there are fewer."""
         count = max(1, -(-len(matches) // PAGE_SIZE))
         number = min(number, count)
         first = (number - 1) * PAGE_SIZE

@@ -1,7 +1,7 @@
-"""The pages for people: all buckets, one bucket, the words explained.
+"""The HTML pages: overview, one bucket, help.
 
-Made from a snapshot, they say nothing of their own; markup is in `templates`. Nothing in them comes
-from elsewhere, and a browser is told to accept nothing else.
+They are rendered from a snapshot with the markup in `templates`. They load nothing from other
+sites, and the headers forbid it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from exporter.status.text import ADVICE
 from exporter.status.view import BAR, HEIGHT, WIDTH, poll_kind, poll_words
 from exporter.web.limits import ConcurrencyLimit, send
 
-if TYPE_CHECKING:  # loaded once a page is asked for
+if TYPE_CHECKING:  # imported at run time when the first page is requested
     from jinja2 import Environment, Template
 
 PREFIX = "/assets/"
@@ -40,15 +40,15 @@ _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file as it is served."""
+    """A static file as it is served."""
 
-    path: str  # relative to the site
+    path: str  # relative to the root URL
     body: bytes
     content_type: str
 
 
 def load_assets() -> Mapping[str, Asset]:
-    """The files of the package by their plain names."""
+    """The static files, by file name."""
     return {name: _asset(name) for name in ("page.css", "page.js", "icon.svg")}
 
 
@@ -65,7 +65,7 @@ def add_assets(app: web.Application, assets: Mapping[str, Asset]) -> None:
 
 
 class _Served:
-    """One file."""
+    """Serves one static file."""
 
     def __init__(self, asset: Asset) -> None:
         self._asset = asset
@@ -81,28 +81,28 @@ class _Served:
 
 
 PIECE = 16 * 1024
-"""Characters of a page that are made at a time: two or three milliseconds' work."""
+"""Characters of a page that are rendered at a time: two or three milliseconds of work."""
 
 
 def bucket_query(bucket_id: str) -> str:
-    """The query that names a bucket, whatever characters its id has."""
+    """The query string for a bucket, whatever characters its id contains."""
     return f"id={quote(bucket_id, safe='', errors='replace')}"
 
 
 def account_query(name: str) -> str:
-    """The query that chooses an account's buckets."""
+    """The query string for the buckets of an account."""
     return f"account={quote(name, safe='', errors='replace')}"
 
 
 def load_templates() -> Mapping[str, str]:
-    """The sources by name, read at the start: an upgrade may replace the files meanwhile."""
+    """The templates by name. Read at the start, because an upgrade may replace the files later."""
     folder = files("exporter.status") / "templates"
     return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
 
 
 def environment_of(sources: Mapping[str, str]) -> Environment:
-    """The templates, compiled: pages are made of several."""
-    from jinja2 import (  # noqa: PLC0415 - 4 MB that nobody needs who looks at no page
+    """The compiled templates."""
+    from jinja2 import (  # noqa: PLC0415 - 4 MB that are only needed for pages
         DictLoader,
         Environment,
         StrictUndefined,
@@ -142,7 +142,7 @@ def environment_of(sources: Mapping[str, str]) -> Environment:
 
 
 def pieces(page: Template, context: Mapping[str, object]) -> Iterator[bytes]:
-    """The page in pieces, made while they are read."""
+    """Render the page in pieces, as they are read."""
     gathered: list[str] = []
     size = 0
     for piece in page.generate(context):
@@ -164,10 +164,10 @@ PAGE_HEADERS = {
 }
 REFRESH_SECONDS = 5
 NODES_IN_A_ROW = 12
-"""Nodes of a bucket that are shown among others; its own page has all."""
+"""Nodes shown per bucket in the overview; the bucket's own page shows all."""
 
 NODES_DOWN_SHOWN = 5
-"""Nodes not online that are named at the top, those of the most buckets first."""
+"""Nodes not online that the overview lists first, those in the most buckets first."""
 
 ACCOUNTS_SHOWN = 100
 
@@ -179,7 +179,7 @@ def add_status_routes(
     *,
     take_snapshot: Callable[[], Snapshot],
 ) -> None:
-    """Serve the JSON, and the pages with what belongs to them, unless metrics take their place."""
+    """Serve the JSON, and the pages unless the telemetry path is `/`."""
     add_status_api(app, take_snapshot, limit)
     if telemetry_path == "/":
         return
@@ -191,7 +191,7 @@ def add_status_routes(
 
 
 class _Pages:
-    """The handlers."""
+    """Handles requests for pages."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class _Pages:
         self._environment: Environment | None = None
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
-        """All buckets, the worst first; a query chooses among them."""
+        """The buckets that match the query, the worst first."""
         if (refusal := self._limit.rejection()) is not None:
             return refusal
         async with self._limit.acquire():
@@ -248,7 +248,7 @@ class _Pages:
             return await self._answer(request, "bucket.html", summary, _of_bucket(summary, found))
 
     async def help(self, request: web.Request) -> web.StreamResponse:
-        """What the words mean and what to do."""
+        """The states and reasons, with their remedies."""
         summary = Summary(self._take_snapshot(), Filter())
         advice = {reason: ADVICE[reason] for reason in Reason}
         return await self._answer(request, "help.html", summary, {"advice": advice})
@@ -281,7 +281,7 @@ class _Pages:
         return response
 
     async def _template(self, name: str) -> Template:
-        """All are compiled once the first page is asked for, in a thread: it takes a while."""
+        """Compile the templates in a thread when the first page is requested: it takes long."""
         if self._environment is None:
             self._environment = await in_thread(partial(environment_of, self._sources))
         return self._environment.get_template(name)
@@ -293,7 +293,7 @@ def _of_bucket(summary: Summary, found: RankedBucket) -> dict[str, object]:
 
 
 def _node_choices(known_statuses: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """What can be chosen as a node's status: the value in the query, and what people read."""
+    """The choices of the node filter: the value in the query and its text."""
     yield NOT_ONLINE, f"any but {ONLINE_STATUS}"
     for status in (*known_statuses, UNKNOWN_STATUS):
         yield status, status

@@ -1,6 +1,6 @@
-"""The exporter at one moment, as values: what pages and JSON are made from.
+"""The state of the exporter at one moment, as values, for pages and JSON.
 
-Facts alone; what follows from them is decided in the modules beside.
+Facts only. Conclusions from them belong to the other modules.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from exporter.version import VERSION
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryStatus:
-    """How the listings of an account's buckets do."""
+    """The discovery of an account."""
 
     was_tried: bool
-    found: int = 0  # that pass the account's filters
+    found: int = 0  # buckets that pass the account's filters
     last_success: Instant | None = None
-    error: ApiError | None = None  # of the newest listing
+    error: ApiError | None = None  # of the newest list request
 
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """An account, and nothing of what it logs in with."""
+    """An account, without its credentials."""
 
     name: str
     paused_until: float | None = None  # Unix time
-    token_expiry: float | None = None  # Unix time; None: the token does not say
-    discovery: DiscoveryStatus | None = None  # None: it is off
+    token_expiry: float | None = None  # Unix time; None: unknown
+    discovery: DiscoveryStatus | None = None  # None: discovery is off
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigStatus:
-    """Which configuration is at work."""
+    """The active configuration."""
 
     loaded: float  # Unix time
-    refused: float | None = None  # when a newer one could not be used; None: it is the newest
-    problems: str = ""  # why not
+    refused: float | None = None  # when a newer one could not be used; None: there is none
+    problems: str = ""  # why it could not be used
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The exporter itself."""
+    """The exporter process."""
 
     version: str
     is_healthy: bool
@@ -62,13 +62,13 @@ class Process:
 class NextPoll(NamedTuple):
     """When a bucket is polled next."""
 
-    due: float  # Unix time; may be past where polls are late
+    due: float  # Unix time; in the past if polls are late
     is_running: bool = False
-    is_paused: bool = False  # its account is, until then at the latest
+    is_paused: bool = False  # its account is paused, at most until `due`
 
 
 class BucketStatus(NamedTuple):
-    """A bucket that is polled, and what is known of it."""
+    """A bucket that is polled, and what is known about it."""
 
     bucket: Bucket
     timing: Timing
@@ -76,10 +76,10 @@ class BucketStatus(NamedTuple):
     due: float  # monotonic seconds
     is_running: bool = False
     history: bytes = b""
-    paused_until: float | None = None  # its account, Unix time
+    paused_until: float | None = None  # of its account, Unix time
 
     def next_poll(self, now: Instant) -> NextPoll:
-        """A pause puts off what is due in it; what is not planned anew yet is due at its end."""
+        """The next poll. If the account is paused, it comes at the end of the pause or later."""
         due = now.wall + self.due - now.monotonic
         if self.paused_until is not None and not self.is_running:
             return NextPoll(max(due, self.paused_until), is_paused=True)
@@ -87,18 +87,18 @@ class BucketStatus(NamedTuple):
 
     @property
     def polls(self) -> tuple[PollRecord, ...]:
-        """How its last polls went, the oldest first."""
+        """The last polls, the oldest first."""
         return records(self.history)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of it."""
+    """The exporter with its accounts and buckets."""
 
     now: Instant
     process: Process
-    accounts: tuple[AccountStatus, ...]  # in the order of the configuration
-    buckets: tuple[BucketStatus, ...]  # no two share an id
+    accounts: tuple[AccountStatus, ...]  # in the order of the configuration file
+    buckets: tuple[BucketStatus, ...]  # their ids are unique
 
 
 def take_snapshot(manager: PollManager, now: Instant) -> Snapshot:

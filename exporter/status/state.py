@@ -1,4 +1,4 @@
-"""How a bucket stands, in one word, and how all of them stand together. Pure."""
+"""The state of a bucket in one word, and totals over all buckets. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporter.status.snapshot import BucketStatus
 
 
 class Health(StrEnum):
-    """A bucket in one word, the worst first."""
+    """The state of a bucket, from worst to best."""
 
     FAILING = "failing"  # the newest poll failed, or the readings are stale
     PENDING = "pending"  # no poll has ended yet
@@ -24,7 +24,7 @@ class Health(StrEnum):
 
 
 class RankedBucket(NamedTuple):
-    """A bucket in its place among all: in the order of these fields the worst comes first."""
+    """A bucket with its sort key: the first four fields sort the worst bucket first."""
 
     rank: int
     weight: int
@@ -35,7 +35,7 @@ class RankedBucket(NamedTuple):
 
 
 class DownNode(NamedTuple):
-    """A node that is not online, whichever bucket it was seen in."""
+    """A node that is not online. The same in all buckets that contain it."""
 
     host: str
     ip: str
@@ -47,14 +47,14 @@ _STALE_RANK, _FAILING_RANK, _PENDING_RANK, _DEGRADED_RANK, _UP_RANK = range(5)
 
 @dataclass(slots=True)
 class Totals:
-    """How many of what there are, counted bucket by bucket."""
+    """Totals over buckets."""
 
     by_health: Counter[Health] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     accounts: Counter[str] = field(default_factory=Counter)
-    stale: int = 0  # without any numbers, though they were polled or should have been
-    nodes: int = 0  # of which there are numbers
-    down: Counter[DownNode] = field(default_factory=Counter)  # in how many buckets each
+    stale: int = 0  # buckets without numbers to show, although polled or overdue
+    nodes: int = 0  # in all buckets that have numbers
+    down: Counter[DownNode] = field(default_factory=Counter)  # the number of buckets of each
 
     @property
     def buckets(self) -> int:
@@ -62,11 +62,11 @@ class Totals:
 
     @property
     def not_online(self) -> int:
-        """How many of the nodes are not online, each counted in each of its buckets."""
+        """Nodes that are not online. A node counts once for each bucket that contains it."""
         return self.down.total()
 
     def add(self, status: BucketStatus, monotonic: float) -> RankedBucket:
-        """Count a bucket as it stands at a moment."""
+        """Add a bucket to the totals, and rank it."""
         state, bucket = status.state, status.bucket
         fresh = is_fresh(state, status.timing, monotonic)
         reason = state.failing(fresh=fresh)
@@ -98,12 +98,12 @@ class Totals:
 
 
 def is_fresh(state: BucketState, timing: Timing, monotonic: float) -> bool:
-    """Whether what is held may be shown: the metrics' own rule."""
+    """Whether the reading may be shown. The metrics use the same rule."""
     return monotonic < state.fresh_until(timing)
 
 
 def shown_nodes(status: BucketStatus, monotonic: float) -> tuple[Node, ...]:
-    """The nodes that may be shown at a moment."""
+    """The nodes of the reading, or none if it is stale."""
     stats = status.state.stats
     if stats is None or not is_fresh(status.state, status.timing, monotonic):
         return ()
@@ -111,12 +111,12 @@ def shown_nodes(status: BucketStatus, monotonic: float) -> tuple[Node, ...]:
 
 
 def status_name(node: Node, known: Collection[str]) -> str:
-    """A node's status as the metrics name it; empty where it has none."""
+    """A node's status as in the metrics; empty if it has none."""
     if node.status is None:
         return ""
     return node.status if node.status in known else UNKNOWN_STATUS
 
 
 def worst_first(ranked: Iterable[RankedBucket]) -> list[RankedBucket]:
-    """The failing without numbers, the failing with, the pending, the degraded, the rest."""
-    return sorted(ranked, key=itemgetter(slice(4)))  # ids differ: nothing else is compared
+    """Sort: failing without numbers, failing with numbers, pending, degraded, up."""
+    return sorted(ranked, key=itemgetter(slice(4)))  # ids are unique: they decide last

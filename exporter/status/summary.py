@@ -1,6 +1,6 @@
-"""All buckets at one moment: counted, chosen from, put in order; the headline and the notices.
+"""Counts, filters and sorts all buckets of a snapshot; makes the headline and the notices.
 
-Pure. It goes through the buckets in slices, so that whoever asks can let others run in between.
+Pure. It works in slices, so that callers can let other tasks run in between.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from exporter.status.text import counted, relative, span, utc
 from exporter.status.view import BucketView, bucket_view
 
 SLICE = 250
-"""Buckets that are gone through at a time: one or two milliseconds' work."""
+"""Buckets processed at a time: one or two milliseconds of work."""
 
 
 class Summary:
@@ -27,12 +27,12 @@ class Summary:
         self.snapshot = snapshot
         self._chosen = chosen
         self.totals = Totals()
-        """All buckets, whether they were asked for or not."""
+        """Totals over all buckets, whether they match the filter or not."""
         self.matches: list[RankedBucket] = []
-        """Those that were asked for, the worst first once all steps are done."""
+        """The buckets that match the filter; sorted, the worst first, once all steps are done."""
 
     def steps(self) -> Iterator[None]:
-        """Do the work, a slice at each step."""
+        """Do the work. Each step processes a slice."""
         buckets = self.snapshot.buckets
         for first in range(0, len(buckets), SLICE):
             self._add(buckets[first : first + SLICE])
@@ -49,22 +49,22 @@ class Summary:
                 self.matches.append(ranked)
 
     def views(self, ranked: Sequence[RankedBucket]) -> Iterator[BucketView]:
-        """What is said of some of the buckets, one after the other."""
+        """The views of these buckets, made one by one."""
         for each in ranked:
             yield bucket_view(each, self.snapshot)
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The answer in a sentence."""
+    """The state of all buckets in one sentence."""
 
     text: str
-    short: str  # for a window's title
+    short: str  # for the window title
     health: Health
 
 
 def headline(totals: Totals) -> Headline:
-    """How everything is, in one sentence: the worst that there is."""
+    """The headline for the worst state of any bucket."""
     failing, pending = totals.by_health[Health.FAILING], totals.by_health[Health.PENDING]
     buckets = counted(totals.buckets, "bucket")
     if not totals.buckets:
@@ -86,22 +86,22 @@ def headline(totals: Totals) -> Headline:
 
 
 MOST_ACCOUNTS = 5
-"""Accounts whose trouble is told in full."""
+"""Notices about accounts to show; more are only counted."""
 
 _WORTH_TELLING = 60.0
-"""Seconds of lag that people are told of."""
+"""Seconds of lag from which there is a notice."""
 
 
 class Notice(NamedTuple):
-    """Something that people should know, and what to do about it."""
+    """A problem that users should know about, and its remedy."""
 
     text: str
     remedy: str
-    detail: str = ""  # lines as they came from elsewhere
+    detail: str = ""  # the original error text
 
 
 def notices(process: Process, accounts: Iterable[AccountStatus], now: Instant) -> list[Notice]:
-    """Everything that is wrong, the exporter's own trouble first."""
+    """All problems, those of the exporter itself first."""
     told = [each for account in accounts for each in _of_account(account, now)]
     more = len(told) - MOST_ACCOUNTS
     own = list(_of_process(process, now))

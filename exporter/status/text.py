@@ -1,7 +1,7 @@
-"""Words for people: spans, moments, numbers, and each reason for failing with what to do about it.
+"""Text for people: durations, times, numbers, and the reasons for failures with their remedies.
 
-Pure. The one place for the reasons' words: pages, JSON and docs/metrics.md say the same. Code in
-them is in backticks.
+Pure. The texts of the reasons are only here: pages, JSON and docs/metrics.md use them. Code in them
+is in backticks.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from exporter.model import Reason, printable
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 LONGEST_TEXT = 300
-"""Characters of a name, a label or a message that are shown."""
+"""Characters of a name, label or message to show."""
 
 _TINY = 10
 
 
 def span(seconds: float) -> str:
-    """A span of time in its two greatest units: `12 s`, `1 min 30 s`, `2 h 5 min`, `4 d 3 h`."""
+    """A duration in at most two units: `12 s`, `1 min 30 s`, `2 h 5 min`, `4 d 3 h`."""
     whole = max(0, int(seconds))
     if whole < _MINUTE:
         return f"{whole} s"
@@ -38,9 +38,9 @@ def _two(great: int, unit: str, small: int, small_unit: str) -> str:
 
 
 def relative(seconds: float) -> str:
-    """How long ago something was, or, where negative, how soon it will be; whole minutes at most.
+    """How long ago something was, or how soon it will be if `seconds` is negative.
 
-    A second more or less is of interest only within a minute.
+    Above a minute, seconds are left out.
     """
     passed = abs(seconds)
     if passed < 1:
@@ -54,23 +54,23 @@ def _moment(wall: float) -> datetime:
 
 
 def utc(wall: float) -> str:
-    """A Unix time for people: `2024-01-15 12:00:00 UTC`."""
+    """A time for people: `2024-01-15 12:00:00 UTC`."""
     return f"{_moment(wall):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def rfc3339(wall: float) -> str:
-    """A Unix time for machines, to the millisecond."""
+    """A time for programs, to the millisecond."""
     return _moment(wall).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def percent(ratio: float) -> str:
-    """A share of 1, rounded down: what is not all never looks like it."""
-    # First to where binary fractions do not show, then down.
+    """A ratio as a percentage, rounded down: only exactly 1 is shown as 100 %."""
+    # Rounded first, so that binary fractions do not change the result.
     return f"{math.floor(round(ratio * 10_000, 6)) / 100:.10g} %"
 
 
 def latency(seconds: float) -> str:
-    """A latency to three digits: `4.2 ms`, `38 ms`, `1.25 s`."""
+    """A latency with three digits: `4.2 ms`, `38 ms`, `1.25 s`."""
     if seconds < 1:
         milliseconds = seconds * 1000
         return f"{milliseconds:.1f} ms" if milliseconds < _TINY else f"{milliseconds:.0f} ms"
@@ -78,17 +78,17 @@ def latency(seconds: float) -> str:
 
 
 def shown(text: str, longest: int = LONGEST_TEXT) -> str:
-    """The beginning of a text from elsewhere, so that all of it can be seen."""
+    """The start of a text, with special characters escaped."""
     return printable(f"{text[:longest]}…" if len(text) > longest else text)
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """`1 node`, `2 nodes`."""
+    """A number with its noun: `1 node`, `2 nodes`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 class Advice(NamedTuple):
-    """A reason in words."""
+    """What a reason means, and what to do about it."""
 
     what: str
     remedy: str

@@ -1,7 +1,6 @@
-"""One bucket and everything that is said of it: what a row, its page and its JSON are made from.
+"""Everything that rows, pages and JSON show about one bucket, the sparkline of its polls included.
 
-Pure. It decides what is shown, the sparkline of its last polls included; how it looks is decided
-where it is written out.
+Pure. Decides what is shown; the markup is in `templates`, the JSON in `api`.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from exporter.status.text import ADVICE, Advice, counted, latency, utc
 
 
 class Moment(NamedTuple):
-    """A moment as seen from another one."""
+    """A time, and its age when the snapshot was taken."""
 
-    wall: float  # Unix time
-    age: float  # seconds; negative: it lies ahead
+    wall: float
+    age: float  # seconds; negative: in the future
 
 
 class Trouble(NamedTuple):
@@ -31,12 +30,12 @@ class Trouble(NamedTuple):
 
     reason: Reason
     advice: Advice
-    message: str  # the newest failure's, printable; empty where nothing was said
+    message: str  # of the newest failure, printable; empty if there is none
 
 
 @dataclass(frozen=True, slots=True)
 class BucketView:
-    """A bucket at one moment."""
+    """A bucket at the moment of the snapshot."""
 
     bucket: Bucket
     timing: Timing
@@ -49,25 +48,25 @@ class BucketView:
     poll_duration: float | None  # seconds
     next_poll: Moment
     plan: NextPoll
-    stats: DayStats | None  # what may be shown of the running day
-    nodes: tuple[Node, ...]  # those of `stats`, the worst first
+    stats: DayStats | None  # of the current day; None: nothing to show
+    nodes: tuple[Node, ...]  # the nodes of `stats`, those not online first
     not_online: int
-    previous_day: DayStats | None  # what may be shown of the previous day
-    polls: tuple[PollRecord, ...]  # the oldest first
+    previous_day: DayStats | None  # None: nothing to show
+    polls: tuple[PollRecord, ...]  # oldest first
 
     @property
     def title(self) -> str:
-        """What people call it: its name, or its id where that is blank."""
+        """The name, or the id if the name is blank."""
         return self.bucket.name if self.bucket.name.strip() else self.bucket.id
 
     @property
     def is_stale(self) -> bool:
-        """Whether there were numbers which may not be shown any more."""
+        """Whether it has a reading that is too old to be shown."""
         return not self.is_fresh and self.last_success is not None
 
     @property
     def down(self) -> tuple[Node, ...]:
-        """The nodes that are not online: the first ones."""
+        """The nodes that are not online, which come first."""
         return self.nodes[: self.not_online]
 
     @property
@@ -76,7 +75,7 @@ class BucketView:
 
     @property
     def latencies(self) -> tuple[float, float] | None:
-        """The least and the greatest newest latency of its nodes, seconds."""
+        """The lowest and the highest of its nodes' last latencies, in seconds."""
         known = [
             node.latency_last_seconds
             for node in self.nodes
@@ -86,7 +85,7 @@ class BucketView:
 
 
 def bucket_view(ranked: RankedBucket, snapshot: Snapshot) -> BucketView:
-    """What is said of a bucket of a snapshot."""
+    """Make the view of a bucket."""
     now, status = snapshot.now, ranked.status
     state, timing = status.state, status.timing
     next_poll = status.next_poll(now)
@@ -114,7 +113,7 @@ def bucket_view(ranked: RankedBucket, snapshot: Snapshot) -> BucketView:
 
 
 def _seen(moment: Instant, now: Instant) -> Moment:
-    """By the monotonic clock: setting the other one makes nothing older."""
+    """The age comes from the monotonic clock, so that setting the wall clock does not change it."""
     return Moment(moment.wall, now.monotonic - moment.monotonic)
 
 
@@ -137,7 +136,7 @@ def _worst_first(node: Node) -> tuple[bool, str, str]:
 
 HEIGHT = 24
 STEP = 5
-"""From bar to bar; units of the picture."""
+"""Distance between two bars, in SVG units."""
 
 BAR = STEP - 1
 
@@ -147,7 +146,7 @@ _LEAST = 5
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A poll: as high as it took long, and of full height where it failed."""
+    """One poll. The height shows its duration; a failed poll has the full height."""
 
     x: int
     y: int
@@ -158,13 +157,13 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
-    """The newest poll is at the right end."""
+    """The bars of a bucket's last polls, with the newest one at the right."""
 
     bars: tuple[Bar, ...]
     words: str
 
     def outlines(self) -> Mapping[str, str]:
-        """The bars of each kind as one outline, in SVG's letters: a tenth of the markup."""
+        """One SVG path for each kind of bar: a tenth of the markup of single bars."""
         outlines: dict[str, str] = {}
         for bar in self.bars:
             drawn = f"M{bar.x} {HEIGHT}v-{bar.height}h{BAR}v{bar.height}z"
@@ -173,7 +172,7 @@ class Sparkline:
 
 
 def sparkline(polls: Sequence[PollRecord]) -> Sparkline:
-    """The picture of a bucket's last polls, the oldest first."""
+    """The sparkline for polls, given the oldest first."""
     longest = max((poll.duration for poll in polls if poll.reason is None), default=0.0)
     first = KEPT - len(polls)
     bars = tuple(_bar(poll, (first + place) * STEP, longest) for place, poll in enumerate(polls))
@@ -188,7 +187,7 @@ def _bar(poll: PollRecord, x: int, longest: float) -> Bar:
 
 
 def poll_kind(poll: PollRecord) -> str:
-    """How a poll went, in one word."""
+    """The kind of a poll's bar."""
     if poll.reason is not None:
         return "failed"
     return "degraded" if poll.nodes_not_online else "good"
@@ -203,7 +202,10 @@ def poll_words(poll: PollRecord) -> str:
 
 
 def _height(duration: float, longest: float) -> int:
-    """By the root, so that one slow poll does not flatten the others; a good one is never full."""
+    """Scales by the square root, so that one slow poll does not flatten the others.
+
+    A good poll never has the full height.
+    """
     share = math.sqrt(duration / longest) if longest > 0 else 0.0
     return round(_LEAST + (HEIGHT * 0.75 - _LEAST) * share)
 

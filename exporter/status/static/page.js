@@ -1,6 +1,6 @@
-// Refreshes the page in place: asks for the same address again and takes over what is marked
-// `data-live`. Without it the page works as well. It rests while nobody looks, goes on when the
-// exporter is back, and leaves focus, scroll position, selected text and what was unfolded alone.
+// Refreshes the page in place: requests it again and replaces the elements marked `data-live`.
+// The page also works without this script. It pauses while the page is hidden and keeps trying while
+// the exporter is down. It keeps focus, scroll position, selected text and unfolded details.
 "use strict";
 
 (() => {
@@ -9,7 +9,7 @@
   const text = document.querySelector("[data-refresh-text]");
   const button = document.querySelector("[data-refresh-button]");
   const seconds = Number(document.body.dataset.refreshSeconds);
-  // Without a name and password that may stand in the address.
+  // Without credentials in the URL, which fetch rejects.
   const address = new URL(location.pathname + location.search, location.origin);
   let timer = 0;
   let isAsking = false;
