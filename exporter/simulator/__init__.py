@@ -1,7 +1,7 @@
-"""A fake of the vendor's API with faults by script, for the demo and for tests.
+"""A fake of the vendor's API that can inject faults, for the demo and for tests.
 
-It imports nothing of the exporter. Start with `Simulator`, which `server.serve` puts behind HTTP;
-`SCENARIOS` is the table of what can go wrong, `World` the true figures behind the responses.
+It imports nothing of the exporter. Start with `Simulator`, which `server.serve` puts behind HTTP.
+`SCENARIOS` lists the faults, and `World` produces the correct figures.
 """
 
 from exporter.simulator.api import Simulator

@@ -1,7 +1,7 @@
-"""The simulated API: a request in, a response out, over whatever connection there is.
+"""The simulated API: takes a request and sends a response, through any kind of connection.
 
-The true figures live in `world` and `buckets`, users and tokens in `token_server`, what can go
-wrong in `scenarios`; `server` puts HTTP around it.
+The correct figures come from `world` and `buckets`, users and tokens from `token_server`, faults
+from `scenarios`; `server` adds HTTP.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from exporter.simulator.world import World, unix_to_day
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a call comes to."""
+    """The response to a call, and how to deliver it."""
 
     response: SimulatedResponse
     now: float  # Unix time, by the server's clock
@@ -40,12 +40,12 @@ class Reply:
 class Simulator:
     """A fake of the vendor's API.
 
-    `now` says the true (simulated) Unix time. `buckets` are those that exist (None: any id does),
-    `forbidden` those that no one may see, `tokens` those that are accepted besides the ones
-    issued (None: any where there are no `users`, else none). These three, `faults`, and the
-    `users` and `rules` of `token_server` may be replaced at any time. `sleep` is what waits where
-    `rules` have a delay, and between the pieces of a slow response. `keep` bounds the record.
-    Equal arguments and equal calls, counted per bucket or user, give equal responses.
+    `now` returns the simulated Unix time. `buckets` are those that exist (None: any id does),
+    `forbidden` those that no user may see. `tokens` are accepted in addition to issued ones (None:
+    any token if there are no `users`, else no other). These three, `faults`, and the `users` and
+    `rules` of `token_server` may be replaced at any time. `sleep` is used for delays in `rules` and
+    for slow responses. `keep` limits the recorder. Equal arguments and equal calls, counted per
+    bucket or user, give equal responses.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Simulator:
         self.play(scenarios)
 
     def play(self, scenarios: str | Iterable[InjectedFault]) -> None:
-        """Replace the scenarios, from the next call on. Raises ScenarioError."""
+        """Replace the scenarios for all later calls. Raises ScenarioError."""
         if isinstance(scenarios, str):
             scenarios = text_to_faults(scenarios)
         self.faults = tuple(scenarios)
@@ -93,7 +93,7 @@ class Simulator:
         bucket: str = "",
         workspace: str = "",
     ) -> None:
-        """Answer a call over a connection; `headers` are without regard to case."""
+        """Respond to a call over a connection; `headers` must be case-insensitive."""
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         # Like Express, the API ignores bodies of other content types.
         is_json = headers.get("Content-Type", "").partition(";")[0].strip() == "application/json"
@@ -120,7 +120,7 @@ class Simulator:
         workspace: str = "",
         fields: Mapping[str, Any],
     ) -> ApiCall:
-        """Count a call that has come in; `fields` are those of its JSON body."""
+        """Count a received call; `fields` are those of its JSON body."""
         whose = self._whose(kind, token, fields)
         is_stats = kind is CallKind.STATS
         return ApiCall(
@@ -137,11 +137,11 @@ class Simulator:
         )
 
     def delay(self, kind: CallKind) -> float:
-        """Seconds for which a call waits before `respond` may look at it."""
+        """Seconds before a call is passed to `respond`."""
         return self.token_server.rules.delay if kind in {CallKind.LOGIN, CallKind.REFRESH} else 0.0
 
     def respond(self, call: ApiCall) -> Reply:
-        """Decide what a call comes to, faults included."""
+        """Decide the response to a call, including faults."""
         faults = plan(self.faults, call)
         call = replace(call, now=call.now + faults.clock)
         if faults.revokes:
@@ -150,7 +150,7 @@ class Simulator:
         return Reply(response, call.now, faults.deliver)
 
     def handed_over(self, call: ApiCall, response: SimulatedResponse) -> None:
-        """Record that all of a response has left, and make the tokens in it good."""
+        """Record that a response was sent completely, and activate the tokens in it."""
         self.record.count_answer(call.kind, response.status)
         if response.rows is not None and call.day is not None:
             self.record.served.append(Served(call.now, call.bucket, call.day, response.rows))
@@ -170,7 +170,7 @@ class Simulator:
                 return self.token_server.whose(self.token_server.refresh_token(fields) or "")
 
     def _response(self, call: ApiCall, faults: FaultPlan) -> SimulatedResponse:
-        """The response before a fault replaces it; those of the world and of rows are in it."""
+        """The response before faults replace it. Faults in the world and the rows are applied."""
         match call.kind:
             case CallKind.STATS:
                 return self._stats(call, faults)

@@ -1,7 +1,7 @@
-"""Which buckets there are, and the entries under which `GET /bucket` lists them.
+"""The buckets, and their entries in the response of `GET /bucket`.
 
-Pure and deterministic in (seed, bucket). Who may see them is decided in `api`, and what can be
-wrong with the list in `data_faults`.
+Pure and deterministic in (seed, bucket). Permissions belong to `api`, faults in the list to
+`data_faults`.
 """
 
 from collections.abc import Collection
@@ -13,8 +13,8 @@ from exporter.simulator.world import Row, draw, pick, unix_to_text
 
 WORKSPACE = "workspace-1"
 ACCESS_KEY_PREFIX = "AKIASIMULATED"
-SECRET_PREFIX = "SECRET-"  # noqa: S105 - no secret: what the secrets of entries begin with
-"""What the secrets of entries begin with, so that a test can search for a leak."""
+SECRET_PREFIX = "SECRET-"  # noqa: S105 - not a secret, only a prefix
+"""The prefix of all secrets, so that tests can search for leaks."""
 
 _STORAGE = (
     ("S3", ("us-east-1", "eu-central-1", "eu-west-2")),
@@ -30,16 +30,16 @@ class SimulatedBucket:
     """A bucket that exists."""
 
     id: str
-    name: str = ""  # empty: as the id
+    name: str = ""  # empty: the id
     workspace: str = WORKSPACE
 
 
 Buckets: TypeAlias = Collection[str | SimulatedBucket] | None
-"""Buckets, by id alone or in full; None: any id is a bucket."""
+"""The existing buckets, as ids or with details. None: any id exists."""
 
 
 def existing(buckets: Buckets, seed: int) -> tuple[SimulatedBucket, ...]:
-    """The buckets to list; where any id is one, six made-up ones."""
+    """The buckets to list; six made-up ones if any id exists."""
     return _made_up(seed) if buckets is None else tuple(map(_bucket, buckets))
 
 
@@ -51,7 +51,7 @@ def found(buckets: Buckets, seed: int, bucket_id: str) -> SimulatedBucket | None
 
 
 def bucket_to_entry(seed: int, bucket: SimulatedBucket) -> Row:
-    """The entry of `buckets`, in the vendor's order, with the secrets that the vendor includes."""
+    """The entry in `buckets`, with its fields in the vendor's order and with secrets, as there."""
     storage, regions = pick(_STORAGE, seed, "storage", bucket.id)
     entry: Row = {
         "id": bucket.id,
@@ -73,7 +73,7 @@ def bucket_to_entry(seed: int, bucket: SimulatedBucket) -> Row:
 
 
 def _left_out(seed: int, bucket_id: str, name: str) -> bool:
-    """Whether an entry lacks this field; only optional ones may be missing."""
+    """Whether an entry lacks this optional field."""
     optional = name in {"endpoint", "region", "status"}
     return optional and draw(seed, "left out", bucket_id, name) < 1 / 3
 

@@ -1,7 +1,6 @@
-"""A call of the API and the response to it, as values.
+"""Calls of the API and their responses, as values.
 
-Pure: aiohttp's objects stay in `server` and `delivery`. What can be wrong with a response lives in
-`response_faults`.
+Pure: `server` and `delivery` deal with aiohttp's objects, `response_faults` with faults.
 """
 
 import json
@@ -17,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class CallKind(StrEnum):
-    """What the API can be asked."""
+    """The calls of the API."""
 
     STATS = "stats"
     LIST = "list"
@@ -27,21 +26,21 @@ class CallKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """A call as faults see it: `bucket` and `day` are set for stats, `whose` for the others."""
+    """A call as faults see it. `bucket` and `day` are set for stats, `whose` for other calls."""
 
     seed: int
     bucket: str
-    number: int  # from 0, counted by kind and by bucket or user, so that none affects another
-    now: float  # Unix time: the true one while scenarios are chosen, then the server's
-    day: date | None  # the day asked for; None: none, or not a valid one
+    number: int  # from 0, per kind and per bucket or user, so that none affects another
+    now: float  # Unix time: the true one for choosing scenarios, then the server's
+    day: date | None  # None: not a stats call, or an invalid date
     kind: CallKind = CallKind.STATS
-    whose: str = ""  # the user's e-mail address, or the token where it is nobody's
+    whose: str = ""  # the user's e-mail address, or the token if it has no user
     token: str = field(default="", repr=False)  # the bearer token; empty without one
-    workspace: str = ""  # the only one whose buckets are to be listed; empty: all
+    workspace: str = ""  # the workspace to list; empty: all
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the JSON body
 
     def draw(self, *key: object) -> float:
-        """A random number in [0, 1) that belongs to this call."""
+        """A random number in [0, 1) that depends only on this call and the key."""
         return draw(*self._key, *key)
 
     def pick(self, options: Sequence[_T], *key: object) -> _T:
@@ -59,21 +58,21 @@ JSON = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class IssuedTokens:
-    """Tokens that were issued together, by a login or a refresh."""
+    """Tokens that a login or a refresh issued together."""
 
     email: str
     access_token: str
     refresh_token: str
     token_id: str
-    issued_at: float  # Unix time, by the server's clock, like the others
+    issued_at: float  # Unix time by the server's clock, as are the other times
     expires_at: int  # the access token's `exp`
     refresh_expires_at: float
-    replaces: str | None = None  # the refresh token that was used; None: a login
+    replaces: str | None = None  # the refresh token that was used; None for a login
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedResponse:
-    """An HTTP response; `rows` and `tokens` repeat what its body says of nodes and tokens."""
+    """An HTTP response. `rows` and `tokens` repeat the nodes and tokens in its body."""
 
     status: int
     body: bytes
@@ -84,12 +83,12 @@ class SimulatedResponse:
 
 
 def json_response(status: int, payload: object) -> SimulatedResponse:
-    """Any JSON under any status, in ASCII, so that it can hold lone surrogates."""
+    """A response with any JSON, in ASCII, so that it can contain lone surrogates."""
     return SimulatedResponse(status, json.dumps(payload).encode())
 
 
 def stats_response(rows: Sequence[Row]) -> SimulatedResponse:
-    """The 200 that the vendor documents for stats."""
+    """The documented 200 response for stats."""
     payload = {"success": True, "nodeStats": list(rows)}
     return SimulatedResponse(200, json.dumps(payload).encode(), rows=tuple(rows))
 
@@ -99,12 +98,12 @@ def listing_response(entries: Sequence[Row]) -> SimulatedResponse:
 
 
 def refusal(status: int, message: str) -> SimulatedResponse:
-    """The form that the vendor documents for 400, 403 and 404."""
+    """The documented form of 400, 403 and 404 responses."""
     return json_response(status, {"success": False, "message": message})
 
 
 def body_to_fields(body: bytes) -> dict[str, Any]:
-    """The fields of a JSON object; none where the body is not one."""
+    """The fields of a JSON object; empty if the body is not one."""
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
@@ -113,10 +112,10 @@ def body_to_fields(body: bytes) -> dict[str, Any]:
 
 
 def fields_to_day(fields: Mapping[str, Any]) -> date | None:
-    """The UTC day that a stats request asks for; None without a valid date."""
+    """The UTC day in a stats request; None if the date is missing or invalid."""
     try:
         moment = datetime.fromisoformat(fields["day"])
-        # As in JavaScript, a date without a time is UTC; so is a time without an offset here.
+        # As in JavaScript, a date without a time is UTC. Here a time without an offset is UTC too.
         return moment.astimezone(UTC).date() if moment.tzinfo else moment.date()
     except (ValueError, LookupError, TypeError, OverflowError):
         return None

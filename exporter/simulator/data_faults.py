@@ -1,7 +1,7 @@
-"""What can be wrong with, or unusual about, the data: nodes, their rows, the entries of a listing.
+"""Faults and rare cases in the data: nodes, their rows, entries of a list response.
 
-Each function takes a world and returns another, or takes the true rows (of a listing: its entries)
-and the call, and returns the rows to send. Pure; rows are never changed in place.
+A function takes a world and returns a changed one. Or it takes the correct rows or entries and the
+call, and returns those to send. Pure; rows are never changed in place.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ def crowded(world: World) -> World:
 
 
 def by_whole_day(world: World) -> World:
-    """The running day's uptime grows from 0 towards 100."""
+    """Make today's uptime a share of the whole day, so that it grows from 0 towards 100."""
     return replace(world, denominator=Denominator.WHOLE_DAY)
 
 
@@ -59,7 +59,7 @@ def _with_event(world: World, event: HourlyEvent) -> World:
 AlterRows: TypeAlias = Callable[[Sequence[Row], ApiCall], list[Row]]
 
 _CHURN_EVERY = 300.0  # seconds
-_CHURN_SHARE = 0.3  # of nodes that are gone
+_CHURN_SHARE = 0.3  # of nodes that are missing
 _MISSING_SHARE = 0.25  # of fields
 
 HOSTILE = (
@@ -81,7 +81,7 @@ HOSTILE = (
     " ",
     "",
 )
-"""Strings of kinds that have broken expositions, log lines, pages and terminals."""
+"""Kinds of strings that have broken expositions, logs, pages or terminals."""
 
 EXTREME_NUMBERS = (float("nan"), float("inf"), float("-inf"), -1, -0.0, 100.1, 1e308, 10**400)
 ODD_DATES = ("2024-01-15T10:30:00", "2024-02-30T00:00:00Z", "yesterday", "", 1705314600, "Z")
@@ -93,13 +93,13 @@ def same_rows(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
 
 
 def churned(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Some nodes are gone, others every five minutes."""
+    """Remove some nodes, other ones every five minutes."""
     period = call.now // _CHURN_EVERY
     return [row for row in rows if draw(call.seed, "churn", row.get("ip"), period) >= _CHURN_SHARE]
 
 
 def duplicated(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Each row twice under one identity, in random order, the copies with another latency."""
+    """Send each row twice in random order, with other latencies in the copy."""
     copies = [row | {"last_latency_ms": 1.5, "avg_latency_ms": 2.5} for row in rows]
     return sorted(
         (*rows, *copies), key=lambda row: call.draw(row.get("ip"), row.get("last_latency_ms"))
@@ -107,7 +107,7 @@ def duplicated(rows: Sequence[Row], call: ApiCall) -> list[Row]:
 
 
 def hostile(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Hostile strings in host, version and status, the same for a node in each call."""
+    """Put hostile strings into host, version and status. A node keeps its strings in all calls."""
     return [
         row
         | {
@@ -128,12 +128,12 @@ def empty_past(rows: Sequence[Row], call: ApiCall) -> list[Row]:
 
 
 def half_filled_today(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Every other row for the running day."""
+    """Send only every other row for today."""
     return list(rows[::2]) if _asks_for_today(call) else list(rows)
 
 
 def latency_null_while_down(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """No latencies for a node that is not online."""
+    """Send no latencies for nodes that are not online."""
     nothing: Row = {"avg_latency_ms": None, "last_latency_ms": None}
     return [row if row.get("node_status") == ONLINE else row | nothing for row in rows]
 
@@ -143,7 +143,7 @@ def without_status(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
 
 
 def with_status_renamed(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """`nodeStatus`, as after a careless release."""
+    """Call the field `nodeStatus`, as after a careless release."""
     return [
         {"nodeStatus" if name == "node_status" else name: value for name, value in row.items()}
         for row in rows
@@ -151,7 +151,7 @@ def with_status_renamed(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
 
 
 def with_unknown_status(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Every other node in a status outside the known ones, the same in each call."""
+    """Give every other node an unknown status, the same in all calls."""
     return [
         row | {"node_status": pick(UNKNOWN_STATUSES, call.seed, row.get("ip"))}
         if index % 2
@@ -161,7 +161,7 @@ def with_unknown_status(rows: Sequence[Row], call: ApiCall) -> list[Row]:
 
 
 def with_missing_fields(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """A quarter of all fields absent or null; the identity may be among them."""
+    """Drop a quarter of all fields or make them null, including ip and host."""
     return [
         {
             name: value if call.draw(index, name) >= _MISSING_SHARE / 2 else None
@@ -173,7 +173,7 @@ def with_missing_fields(rows: Sequence[Row], call: ApiCall) -> list[Row]:
 
 
 def with_numbers_as_strings(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """Each number in quotes, as elsewhere in this API."""
+    """Send each number as a string, as other calls of this API do."""
     return [
         {name: str(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in rows
@@ -181,7 +181,7 @@ def with_numbers_as_strings(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
 
 
 def with_extreme_numbers(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Numbers that no node can have, some of them no JSON at all."""
+    """Send impossible numbers, some of which are not valid JSON."""
     return [
         {
             name: call.pick(EXTREME_NUMBERS, index, name) if isinstance(value, float) else value
@@ -192,7 +192,7 @@ def with_extreme_numbers(rows: Sequence[Row], call: ApiCall) -> list[Row]:
 
 
 def with_odd_dates(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Dates without an offset, impossible ones, and what is no date."""
+    """Send dates without an offset, impossible dates, and values that are not dates."""
     return [row | {"last_updated": call.pick(ODD_DATES, index)} for index, row in enumerate(rows)]
 
 
@@ -235,7 +235,7 @@ ODD_ENTRIES: tuple[Row, ...] = (
     *(_USUAL | {"id": f"odd-hostile-{n}", "name": text} for n, text in enumerate(HOSTILE)),
     *(_USUAL | {"id": f"odd {text}", "name": f"hostile id {n}"} for n, text in enumerate(HOSTILE)),
 )
-"""Entries with something wrong or unusual; most with secrets, as real ones have."""
+"""Invalid or unusual entries. Most contain secrets, as real ones do."""
 
 
 def emptied(_entries: Sequence[Row], _call: ApiCall) -> list[Row]:
@@ -243,5 +243,5 @@ def emptied(_entries: Sequence[Row], _call: ApiCall) -> list[Row]:
 
 
 def with_odd_entries(entries: Sequence[Row], _call: ApiCall) -> list[Row]:
-    """The true entries, the first once more under another name, and odd ones."""
+    """Send the correct entries, a duplicate of the first with another name, and odd ones."""
     return [*entries, *(entry | {"name": "duplicate"} for entry in entries[:1]), *ODD_ENTRIES]

@@ -1,7 +1,7 @@
-"""How a response is sent: in full at once, slowly, in part, or not at all.
+"""Ways to send a response: at once, slowly, in part, or not at all.
 
-What a response says is decided elsewhere. It is sent through a `ResponseWriter`: over a socket in
-`server`, or a test's own.
+The content of the response is decided elsewhere. A `ResponseWriter` sends it: over a socket in
+`server`, or one that a test provides.
 """
 
 import asyncio
@@ -20,32 +20,30 @@ class ResponseWriter(Protocol):
     """Sends one response."""
 
     async def start(self, status: int, headers: Mapping[str, str], length: int) -> None:
-        """Send the head, with the length of the whole body."""
+        """Send the head with the length of the whole body."""
         ...
 
-    async def write(self, data: bytes) -> None:
-        """Send a part of the body."""
-        ...
+    async def write(self, data: bytes) -> None: ...
 
     async def write_raw(self, data: bytes) -> None:
-        """Send bytes that are not part of the response, whatever HTTP says."""
+        """Send raw bytes outside of the response, which may violate HTTP."""
         ...
 
     def close(self) -> None:
-        """Cut it off, whatever has been sent."""
+        """Close the connection, whatever has been sent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A response that is to be sent."""
+    """A response to send."""
 
     connection: ResponseWriter
     response: SimulatedResponse
     now: float  # Unix time, on the server's clock
     sleep: Callable[[float], Awaitable[object]]
     on_handed_over: Callable[[], None]
-    """Called just before the last byte is sent, so before any client has all of it."""
+    """Called just before the last byte is sent, so before a client can have the whole response."""
 
     async def start(self) -> None:
         headers = {
@@ -71,7 +69,7 @@ async def never(_delivery: Delivery) -> None:
 
 
 async def trickled(delivery: Delivery) -> None:
-    """Send all of it, in about 64 pieces with a second before each."""
+    """Send the body in about 64 pieces, with a pause of a second before each."""
     await delivery.start()
     body = delivery.response.body
     step = len(body) // TRICKLE_PIECES + 1
@@ -83,7 +81,7 @@ async def trickled(delivery: Delivery) -> None:
 
 
 async def truncated(delivery: Delivery) -> None:
-    """Send half of it, then close the connection."""
+    """Send half of the body, then close the connection."""
     await delivery.start()
     body = delivery.response.body
     await delivery.connection.write(body[: len(body) // 2])
@@ -91,18 +89,18 @@ async def truncated(delivery: Delivery) -> None:
 
 
 async def dropped(delivery: Delivery) -> None:
-    """Send nothing and close the connection."""
+    """Close the connection without sending anything."""
     delivery.connection.close()
 
 
 async def without_status_line(delivery: Delivery) -> None:
-    """Send the body where a status line belongs, and close the connection."""
+    """Send the body without a status line, and close the connection."""
     await delivery.connection.write_raw(delivery.response.body)
     delivery.connection.close()
 
 
 async def with_surplus(delivery: Delivery) -> None:
-    """Send all of it, and once more what nobody has asked for."""
+    """Send the response, and then another one without a request."""
     await whole(delivery)
     body = delivery.response.body
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"

@@ -1,8 +1,8 @@
-"""Which calls a scenario hits, how scenarios are mixed, and how `--scenario` spells both.
+"""Selects the calls that a scenario affects, combines scenarios, and parses `--scenario`.
 
-`churn,429-storm/share=0.5/bucket=a/bucket=b,hang/window=23:55-00:10` is churn for all calls,
-429 for half of those for two buckets, and no answers around midnight; `hang/call=login` hits other
-calls than the scenario's own.
+Example: `churn,429-storm/share=0.5/bucket=a/bucket=b,hang/window=23:55-00:10` means churn for all
+calls, 429 for half of the calls for two buckets, and no responses around midnight.
+`hang/call=login` affects other calls than the scenario's default.
 """
 
 import re
@@ -21,25 +21,25 @@ _LIMITS = "share=0.5, bucket=ID, call=KIND, window=HH:MM-HH:MM"
 
 
 class ScenarioError(ValueError):
-    """A text with an unknown scenario, or a limit that is not valid."""
+    """A `--scenario` with an unknown scenario or an invalid limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """A scenario and the calls that it hits."""
+    """A scenario and the calls that it affects."""
 
     scenario: Scenario
-    share: float  # of the calls that the other limits let through
+    share: float  # of the calls that pass the other limits
     buckets: frozenset[str] = frozenset()  # empty: all
     window: Window | None = None  # None: always
-    calls: frozenset[CallKind] = frozenset()  # empty: the scenario's own
+    calls: frozenset[CallKind] = frozenset()  # empty: the scenario's default
 
     @property
     def kinds(self) -> frozenset[CallKind]:
         return self.calls or self.scenario.calls
 
     def hits(self, call: ApiCall) -> bool:
-        """Whether a call is hit; always the same for the same call."""
+        """Whether the fault affects a call; always the same for the same call."""
         return (
             call.kind in self.kinds
             and (not self.buckets or call.bucket in self.buckets)
@@ -50,7 +50,7 @@ class InjectedFault:
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """What the scenarios that hit one call do to it, in the order in which they were named."""
+    """The scenarios that affect a call, applied in the order in which they were named."""
 
     scenarios: tuple[Scenario, ...]
 
@@ -66,17 +66,17 @@ class FaultPlan:
         return reduce(lambda so_far, each: each.rows(so_far, call), self.scenarios, list(rows))
 
     def response(self, response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-        """The response to send: of two scenarios that replace it, the one named last wins."""
+        """The response to send. If two scenarios replace it, the last one wins."""
         return reduce(lambda so_far, each: each.response(so_far, call), self.scenarios, response)
 
     @property
     def revokes(self) -> bool:
-        """Whether the call's token is void from now on."""
+        """Whether the call's token becomes invalid."""
         return any(scenario.revokes for scenario in self.scenarios)
 
     @property
     def deliver(self) -> Deliver:
-        """How to send it: the one named last wins."""
+        """How to send the response. If two scenarios change that, the last one wins."""
         ways = (each.deliver for each in reversed(self.scenarios) if each.deliver)
         return next(ways, delivery.whole)
 
@@ -86,10 +86,10 @@ def plan(faults: Iterable[InjectedFault], call: ApiCall) -> FaultPlan:
 
 
 def text_to_faults(text: str) -> tuple[InjectedFault, ...]:
-    """What `--scenario` says: names by comma, each with any limits; an empty text means no fault.
+    """Parse `--scenario`: names separated by commas, each with limits; empty: no faults.
 
     Limits follow a slash: `share=0.5`, `bucket=ID` and `call=KIND` (both repeatable),
-    `window=HH:MM-HH:MM` (UTC). Without a limit the scenario's own default holds. Raises
+    `window=HH:MM-HH:MM` (UTC). Limits that are missing have the scenario's default. Raises
     ScenarioError.
     """
     entries = (entry.strip() for entry in text.split(","))

@@ -1,6 +1,6 @@
-"""What the simulator was asked and what it served, for tests that compare it with an exposition.
+"""Records requests and responses, for tests that compare them with the exporter's metrics.
 
-Bounded: only the newest requests, stats answers and tokens are kept; counters never start again.
+Only the newest requests, stats responses and tokens are kept. Counters are never reset.
 """
 
 from collections import Counter, deque
@@ -14,12 +14,12 @@ from exporter.simulator.calls import CallKind, IssuedTokens
 from exporter.simulator.world import Row
 
 Identity: TypeAlias = tuple[object, object]
-"""(ip, host) as sent; None where a row does not have it."""
+"""(ip, host) as sent; None if the row lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request of any kind, as received."""
+    """A request of any kind."""
 
     at: float  # Unix time, simulated
     method: str
@@ -30,7 +30,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A 200 with rows that was sent in full."""
+    """A 200 response with rows that was sent completely."""
 
     at: float  # Unix time, simulated
     bucket: str
@@ -38,17 +38,17 @@ class Served:
     rows: tuple[Row, ...]  # as sent
 
     def by_identity(self) -> dict[Identity, Row]:
-        """The rows by (ip, host); of several under one identity, the last."""
+        """The rows by (ip, host); the last one of duplicates."""
         return {(row.get("ip"), row.get("host")): row for row in self.rows}
 
 
 class Recorder:
-    """The newest `keep` requests, stats answers and issued tokens, and counters of all calls.
+    """The newest `keep` requests, stats responses and issued tokens, and counters of all calls.
 
-    `calls` counts calls for stats by bucket and `calls_by_kind` all calls, refused and unanswered
-    ones included. `answers` counts answers for stats by HTTP status and `answers_by_kind` all by
-    kind and status, but only those that were sent in full: a dropped, truncated or hanging one is a
-    call without an answer. `most_at_once` is the most calls of a kind that were ever open together.
+    `calls` counts stats calls by bucket, `calls_by_kind` counts all calls, both including those
+    that were refused or got no response. `answers` counts stats responses by HTTP status,
+    `answers_by_kind` counts all responses by kind and status, both only those that were sent
+    completely. `most_at_once` is the maximum of concurrent calls of each kind.
     """
 
     def __init__(self, keep: int) -> None:
@@ -64,7 +64,7 @@ class Recorder:
         self._numbers: Counter[tuple[CallKind, str]] = Counter()
 
     def count_call(self, kind: CallKind, subject: str) -> int:
-        """Count a call for a bucket or a user; how many of its kind came before it for the same."""
+        """Count a call for a bucket or a user; returns how many of its kind came before it."""
         number = self._numbers[kind, subject]
         self._numbers[kind, subject] += 1
         self.calls_by_kind[kind] += 1
@@ -79,7 +79,7 @@ class Recorder:
 
     @contextmanager
     def under_way(self, kind: CallKind) -> Iterator[None]:
-        """Count one more open call of a kind while the body runs."""
+        """Count a call as open while the body runs."""
         self._at_once[kind] += 1
         self.most_at_once[kind] = max(self.most_at_once[kind], self._at_once[kind])
         try:
@@ -88,7 +88,7 @@ class Recorder:
             self._at_once[kind] -= 1
 
     def served_to(self, bucket: str, day: date | None = None) -> list[Served]:
-        """What was served for a bucket (and a day), oldest first."""
+        """The responses for a bucket (and a day), oldest first."""
         return [
             served
             for served in self.served
@@ -99,6 +99,6 @@ class Recorder:
         return next(reversed(self.served_to(bucket, day)), None)
 
     def sent(self, bucket: str, identity: Identity, field: str) -> list[object]:
-        """Each value that a node's field had in what was served, oldest first."""
+        """Each value of a node's field in the responses, oldest first."""
         rows = (served.by_identity().get(identity, {}) for served in self.served_to(bucket))
         return [row[field] for row in rows if field in row]

@@ -1,7 +1,7 @@
-"""What can be wrong with whole responses: refusals, 429s, garbage, compression, size.
+"""Faults in whole responses: errors, 429s, invalid bodies, compression, size.
 
-Each function takes the response as it would have been and the call, and returns the one to send
-instead. Pure; how it is sent is decided in `delivery`.
+Each function takes the correct response and the call, and returns the response to send instead.
+Pure; how it is sent belongs to `delivery`.
 """
 
 import gzip
@@ -20,7 +20,7 @@ AlterResponse: TypeAlias = Callable[[SimulatedResponse, ApiCall], SimulatedRespo
 
 RETRY_AFTER_SECONDS = 30
 REDIRECT_TARGET = "/elsewhere"
-BOMB_BYTES = 64 * 2**20  # unpacked
+BOMB_BYTES = 64 * 2**20  # decompressed
 HUGE_BYTES = 16 * 2**20
 NESTING = 100_000
 
@@ -75,7 +75,7 @@ MALFORMED = (
     b"\xff\xfe\x00",
     *(json.dumps(shape).encode() for shape in _WRONG_LISTS),
 )
-"""Bodies that are not a list of buckets: not JSON, of another form, or `success: false`."""
+"""Bodies that are not a list of buckets: not JSON, another structure, or `success: false`."""
 
 
 def same_response(response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
@@ -83,7 +83,7 @@ def same_response(response: SimulatedResponse, _call: ApiCall) -> SimulatedRespo
 
 
 def error_forms(status: int, meaning: str) -> tuple[SimulatedResponse, ...]:
-    """The bodies with which this API and the proxies before it are known to refuse."""
+    """The error bodies that this API, and proxies in front of it, are known to send."""
     code = meaning.upper().replace(" ", "_")
     return (
         refusal(status, meaning),
@@ -97,7 +97,7 @@ def error_forms(status: int, meaning: str) -> tuple[SimulatedResponse, ...]:
 
 
 def refused(status: int) -> AlterResponse:
-    """One of the error forms under `status`, which is 400, 401, 403 or 404."""
+    """One of the error bodies with `status`, which is 400, 401, 403 or 404."""
     forms = error_forms(status, _MEANINGS[status])
     return lambda _response, call: call.pick(forms, "form")
 
@@ -108,17 +108,17 @@ def without_past(response: SimulatedResponse, call: ApiCall) -> SimulatedRespons
 
 
 def unsuccessful(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """`success: false` under 200, with or without a message and rows."""
+    """200 with `success: false`, with or without a message and rows."""
     return json_response(200, {"success": False, **call.pick(_EXCUSES, "form")})
 
 
 def with_hostile_message(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """A refusal whose message tries to break logs and pages."""
+    """An error whose message tries to break logs and pages."""
     return refusal(call.pick((200, 400, 403, 404, 500), "status"), call.pick(HOSTILE, "message"))
 
 
 def with_quoted_token(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """A refusal that says the caller's token again, in its message and in a cookie."""
+    """An error that quotes the caller's token in its message and in a cookie."""
     refused = refusal(call.pick((400, 403, 500), "status"), f"no: Bearer {call.token}")
     return replace(refused, headers={"Set-Cookie": f"session={call.token}"})
 
@@ -128,7 +128,7 @@ def storm_in_seconds(_response: SimulatedResponse, _call: ApiCall) -> SimulatedR
 
 
 def storm_with_date(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """429 with `Retry-After` as an HTTP date, by the server's clock."""
+    """429 with `Retry-After` as an HTTP date by the server's clock."""
     return _too_many({"Retry-After": formatdate(call.now + RETRY_AFTER_SECONDS, usegmt=True)})
 
 
@@ -137,7 +137,7 @@ def storm_without_hint(_response: SimulatedResponse, _call: ApiCall) -> Simulate
 
 
 def server_error(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """500, 502, 503 or 504 with any body."""
+    """500, 502, 503 or 504 with any of the error bodies."""
     status = call.pick((500, 502, 503, 504), "status")
     return call.pick(error_forms(status, "Internal server error"), "form")
 
@@ -147,33 +147,33 @@ def proxy_page(status: int) -> AlterResponse:
 
 
 def not_json(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """200 of the type JSON whose body is not JSON."""
+    """200 with a JSON content type and a body that is not JSON."""
     return SimulatedResponse(200, call.pick(_NOT_JSON, "form"))
 
 
 def wrong_shape(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """200 with JSON of another form than the vendor documents."""
+    """200 with JSON of another structure than documented."""
     return json_response(200, call.pick(_WRONG_SHAPES, "form"))
 
 
 def malformed(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
-    """200 of the type JSON with anything but a list of buckets."""
+    """200 with a JSON content type and anything but a list of buckets."""
     return SimulatedResponse(200, call.pick(MALFORMED, "form"))
 
 
 def redirected(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """307 to another path of this server, so that the record shows who follows it."""
+    """307 to another path of this server, so that the recorder shows who follows it."""
     return SimulatedResponse(307, b"", headers={"Location": REDIRECT_TARGET})
 
 
 def gzipped(response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """The same response compressed, whatever the client accepts."""
+    """The same response compressed, even if the client does not accept that."""
     body = gzip.compress(response.body, mtime=0)
     return replace(response, body=body, headers={**response.headers, "Content-Encoding": "gzip"})
 
 
 def bomb(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """A small gzip body that unpacks to a very large valid response."""
+    """A small gzip body that decompresses to a very large, valid response."""
     return SimulatedResponse(200, _packed_bomb(), headers={"Content-Encoding": "gzip"})
 
 

@@ -1,8 +1,8 @@
-"""What can go wrong, by name: one table.
+"""The table of all scenarios: faults with names.
 
 A scenario may change the server's clock, the world, the rows, the response and the delivery, in
-that order. The functions that do so live in `data_faults`, `response_faults` and `delivery`; how
-scenarios are limited and mixed, in `fault_injection`.
+that order. The functions for that are in `data_faults`, `response_faults` and `delivery`; limiting
+and combining scenarios belongs to `fault_injection`.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ STATS_CALLS = frozenset({CallKind.STATS})
 
 
 class Window(NamedTuple):
-    """A daily time span, in seconds since 00:00 UTC; may cross midnight."""
+    """A period of each day, in seconds since 00:00 UTC; may cross midnight."""
 
     start: float
     end: float
@@ -30,23 +30,23 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """An entry of the table: what is changed, and by default for which calls and when."""
+    """What a scenario changes, and by default for which calls and when."""
 
     name: str
     description: str
     share: float = 1.0  # of the calls
     window: Window | None = None  # None: always
-    calls: frozenset[CallKind] = STATS_CALLS  # no others are hit, unless `InjectedFault` says so
+    calls: frozenset[CallKind] = STATS_CALLS  # unless `InjectedFault` names others
     clock: float = 0.0  # seconds by which the server's clock is ahead
-    revokes: bool = False  # the token that comes with the call, for good
+    revokes: bool = False  # makes the call's token invalid
     world: AlterWorld = data_faults.same_world
-    rows: AlterRows = data_faults.same_rows  # of a list of buckets: its entries
+    rows: AlterRows = data_faults.same_rows  # in a list response, its entries
     response: AlterResponse = response_faults.same_response
     deliver: Deliver | None = None
 
     @property
     def summary(self) -> str:
-        """A line of help: the description, the calls if not stats, the share if not all."""
+        """The help text: the calls unless only stats, the description, the share unless all."""
         calls = ", ".join(kind for kind in CallKind if kind in self.calls)
         start = "" if self.calls == STATS_CALLS else f"{calls}: "
         rest = f"; {self.share:.0%} of calls" if self.share < 1 else ""
@@ -139,7 +139,7 @@ _STATS_SCENARIOS = (
         rows=data_faults.with_extreme_numbers,
     ),
     Scenario("odd-dates", "last_updated is no usable date", rows=data_faults.with_odd_dates),
-    # The answer
+    # The response
     Scenario(
         "429-storm",
         "429 with Retry-After in seconds",
@@ -296,7 +296,7 @@ _ACCOUNT_SCENARIOS = (
         calls=frozenset({CallKind.STATS, CallKind.LIST}),
         revokes=True,
     ),
-    # The list
+    # The list of buckets
     Scenario(
         "list-5xx",
         "500, 502, 503 or 504",

@@ -1,6 +1,6 @@
-"""The simulated API over HTTP, on aiohttp's server: the only module here that uses aiohttp.
+"""Serves the simulated API over HTTP. The only module of the simulator that uses aiohttp.
 
-Requests go to `api.Simulator`; nothing is decided here.
+It only passes requests to `api.Simulator`.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -13,19 +13,19 @@ from aiohttp.typedefs import Handler
 from exporter.simulator.api import Simulator
 from exporter.simulator.calls import CallKind
 
-_SHUTDOWN_SECONDS = 0.1  # for open responses, before they are cut off
+_SHUTDOWN_SECONDS = 0.1  # for open responses, before they are closed
 
 
 @asynccontextmanager
 async def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve while the body runs, on a free port if none is given; yields the base URL.
+    """Serve while the body runs, on a free port by default; yields the base URL.
 
-    Connections that are still open are closed when the body ends.
+    Open connections are closed when the body ends.
     """
     runner = web.AppRunner(
         _app(simulator),
         access_log=None,
-        handler_cancellation=True,  # a handler that hangs ends when its client disconnects
+        handler_cancellation=True,  # cancels a hanging handler when its client disconnects
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     await runner.setup()
@@ -44,7 +44,7 @@ def _app(simulator: Simulator) -> web.Application:
         try:
             return await handler(request)
         except ConnectionResetError:
-            return web.Response()  # the client has gone, nobody reads it
+            return web.Response()  # the client has disconnected
 
     def handler(kind: CallKind) -> Handler:
         return partial(_answer, simulator, kind)
@@ -75,7 +75,7 @@ async def _answer(simulator: Simulator, kind: CallKind, request: web.Request) ->
 
 
 class _HttpConnection:
-    """Where a request's response goes."""
+    """Sends the response to a request."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
@@ -92,8 +92,8 @@ class _HttpConnection:
 
     async def write_raw(self, data: bytes) -> None:
         if self.response.prepared:
-            await self.response.write_eof()  # behind what aiohttp may still hold back
-        if self._request.transport is not None:  # the client may have gone
+            await self.response.write_eof()  # flushes what aiohttp may still buffer
+        if self._request.transport is not None:  # the client may have disconnected
             self._request.transport.write(data)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Who may log in, the tokens that they get, and which of those are good.
+"""Logs users in, issues and renews tokens, and checks them.
 
-The state behind `POST /user/login` and `POST /user/refresh`. An access token is a JWT that anyone
-can read and whose signature means nothing.
+The state behind `POST /user/login` and `POST /user/refresh`. An access token is a JWT with a
+meaningless signature.
 """
 
 import json
@@ -18,21 +18,21 @@ from exporter.simulator.world import unix_to_text
 
 
 class Mfa(Enum):
-    """How the API answers a login of an account that has a second factor: each form is a guess.
+    """How the API responds to a login with a second factor. Each form is a guess.
 
-    All that is known is that such an account gets no usable token this way. `PARTIAL` is what the
-    vendor's client suggests, which tells full-access tokens from others.
+    It is only known that such a login gives no usable token. The vendor's client suggests
+    `PARTIAL`, because it distinguishes full-access tokens from others.
     """
 
-    OFF = auto()  # no second factor: tokens
-    CHALLENGED = auto()  # 200, mfaRequired and no tokens
+    OFF = auto()  # no second factor: returns tokens
+    CHALLENGED = auto()  # 200 with mfaRequired and without tokens
     REFUSED = auto()  # 403 with a message
-    PARTIAL = auto()  # 200 with tokens that every other call refuses with a 401
+    PARTIAL = auto()  # 200 with tokens that all other calls refuse with a 401
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account at the API."""
+    """A user of the API."""
 
     email: str
     password: str = field(repr=False)
@@ -40,16 +40,16 @@ class User:
     mfa: Mfa = Mfa.OFF
 
     def sees(self, workspace: str) -> bool:
-        """Whether the user may see a workspace and the buckets in it."""
+        """Whether the user may see a workspace and its buckets."""
         return self.workspaces is None or workspace in self.workspaces
 
 
 ANYONE = User("", "")
-"""The user of a token that is accepted though it was never issued; sees all."""
+"""The user of an accepted token that was not issued here; sees everything."""
 
 
 REFRESH_PREFIX = "REFRESH-"
-"""What each refresh token begins with, so that a test can search for a leak."""
+"""The prefix of all refresh tokens, so that tests can search for leaks."""
 
 
 class Spelling(Enum):
@@ -61,7 +61,7 @@ class Spelling(Enum):
 
 
 class ExpiresAt(Enum):
-    """How `expiresAt` is written: the vendor does not say."""
+    """The format of `expiresAt`, which the vendor does not document."""
 
     SECONDS = "seconds"
     MILLISECONDS = "milliseconds"
@@ -72,16 +72,16 @@ class ExpiresAt(Enum):
 class TokenRules:
     """How tokens are issued and renewed."""
 
-    lifetime: float = 3600.0  # seconds that an access token is good for
+    lifetime: float = 3600.0  # of an access token, in seconds
     refresh_lifetime: float = math.inf  # seconds
-    rotates: bool = True  # a refresh token can be used once and is replaced by the next
+    rotates: bool = True  # a refresh token is valid once, and replaced by the next one
     spelling: Spelling = Spelling.BOTH
     expires_at: ExpiresAt = ExpiresAt.SECONDS
     delay: float = 0.0  # seconds before a login or a refresh is handled
 
 
 def new_tokens(user: User, now: float, rules: TokenRules, *key: object) -> IssuedTokens:
-    """Tokens for a user, distinct for each `key`."""
+    """New tokens for a user, different for each `key`."""
     expires_at = int(now + rules.lifetime)
     payload = {
         "userId": f"user-{_digest(user.email)[:12]}",
@@ -102,7 +102,7 @@ def new_tokens(user: User, now: float, rules: TokenRules, *key: object) -> Issue
 
 
 def tokens_response(tokens: IssuedTokens, form: ExpiresAt) -> SimulatedResponse:
-    """The response with tokens; only a login's has `tokenId`."""
+    """The response with tokens. `tokenId` is only in that of a login."""
     payload = {
         "success": True,
         "accessToken": tokens.access_token,
@@ -145,8 +145,8 @@ _WITHOUT_SECOND_FACTOR = {
 class TokenServer:
     """Logs users in and renews their tokens. `users` and `rules` may be replaced at any time.
 
-    Tokens are good once they are handed out: a response that is replaced or lost changes nothing.
-    The bodies of refusals are guesses, modelled on the API's other refusals.
+    Tokens become valid when their response is sent: one that is lost or replaced changes nothing.
+    The error bodies are guesses, modelled on other errors of the API.
     """
 
     def __init__(self, seed: int, users: Iterable[User], rules: TokenRules) -> None:
@@ -159,7 +159,7 @@ class TokenServer:
         self._revoked: set[str] = set()
 
     def login(self, fields: Mapping[str, object], now: float) -> SimulatedResponse:
-        """Tokens, 400, 401, or what `Mfa` says."""
+        """Tokens, 400, 401, or the response for the user's `Mfa`."""
         email, password = fields.get("email"), fields.get("password")
         if not (isinstance(email, str) and isinstance(password, str)):
             return refusal(400, "Email and password are required")
@@ -186,30 +186,31 @@ class TokenServer:
         return tokens_response(tokens, self.rules.expires_at)
 
     def refresh_token(self, fields: Mapping[str, object]) -> str | None:
-        """The refresh token in a body, under an accepted name."""
+        """The refresh token in a body, if it has an accepted name."""
         found = (fields.get(name) for name in self.rules.spelling.value)
         return next((token for token in found if isinstance(token, str)), None)
 
     def hand_out(self, tokens: IssuedTokens) -> None:
-        """Make these tokens good, and void the refresh token that they replace."""
+        """Make these tokens valid, and invalidate the refresh token that they replace."""
         self._access[tokens.access_token] = tokens
         if tokens.replaces:
             self._refresh.pop(tokens.replaces, None)
         self._refresh[tokens.refresh_token] = tokens
 
     def revoke(self, token: str) -> None:
-        """Void a token of any kind, issued here or not."""
+        """Invalidate any token, issued here or not."""
         self._revoked.add(token)
 
     def whose(self, token: str) -> str:
-        """The e-mail address of a token's user; the token itself if it was not issued here."""
+        """The e-mail address of a token's user, or the token itself if it was not issued here."""
         tokens = self._access.get(token) or self._refresh.get(token)
         return tokens.email if tokens else token
 
     def caller(self, token: str, now: float, others: Collection[str] | None) -> User | None:
-        """The user of an access token; None where it is not accepted.
+        """The user of an access token; None if it is not accepted.
 
-        Tokens issued here are accepted, and `others`; without users, None there means any.
+        Accepts tokens issued here and those in `others`. If that is None and there are no users,
+        accepts any token.
         """
         if not token or token in self._revoked:
             return None

@@ -1,8 +1,8 @@
-"""The true figures: which nodes there are, and what the API would know of each at a moment.
+"""The correct figures: the nodes, and what the API knows about each at a given time.
 
-Pure and deterministic in (seed, bucket, day, now). A machine's day is split into a few stretches
-over which its status is constant, and latency is a sum of sine waves, so averages are integrals and
-exact. HTTP and faults in responses live elsewhere.
+Pure and deterministic in (seed, bucket, day, now). A machine's day is divided into stretches with a
+constant status, and latency is a sum of sine waves, so averages are exact integrals. HTTP and
+faults in responses belong elsewhere.
 """
 
 import math
@@ -19,11 +19,11 @@ from typing import NamedTuple, TypeAlias, TypeVar
 SECONDS_PER_DAY = 86400
 _EPOCH = date(1970, 1, 1).toordinal()
 _T = TypeVar("_T")
-_FLOAT_BITS = 53  # what a float holds exactly, so that no draw is rounded up to 1
+_FLOAT_BITS = 53  # the precision of a float, so that no result is rounded up to 1
 
 
 def draw(*key: object) -> float:
-    """A number in [0, 1), uniform over keys; a key is made of strings and numbers."""
+    """A number in [0, 1), uniformly distributed over keys of strings and numbers."""
     digest = blake2b(repr(key).encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> (64 - _FLOAT_BITS)) / 2.0**_FLOAT_BITS
 
@@ -41,7 +41,7 @@ def paced(
 
 
 def day_to_unix(day: date) -> int:
-    """00:00 UTC of a day as Unix time."""
+    """The Unix time of 00:00 UTC of a day."""
     return (day.toordinal() - _EPOCH) * SECONDS_PER_DAY
 
 
@@ -55,7 +55,7 @@ def unix_to_text(moment: float) -> str:
 
 
 class Machine(NamedTuple):
-    """A node as the vendor's operators see it: the same machine for every bucket."""
+    """A storage node, which is the same machine for all buckets."""
 
     ip: str
     host: str
@@ -71,14 +71,14 @@ PUBLIC_MACHINES = (
     Machine("203.0.113.27", "*-eu-central-1-gcp.flashback.tech", 78.0, 13.5),
     Machine("203.0.113.42", "*-eu-central-1-azure.flashback.tech", 93.0, 14.0),
 )
-"""The six public nodes, at addresses that are reserved for documentation."""
+"""The six public nodes, with addresses that are reserved for documentation."""
 
 PRIVATE_MACHINES = (
     Machine("10.20.0.5", "storage.corp.example", 6.0, 10.0),
     Machine("10.20.0.6", "storage.corp.example", 7.0, 10.0),
     Machine("fd00:20::7", "*-munich-minio.corp.example:9000", 12.0, 11.0),
 )
-"""An organisation's own: two under one host, one with an IPv6 address and a port."""
+"""An organisation's own nodes: two with the same host, one with an IPv6 address and a port."""
 
 HUNDREDS_OF_MACHINES = tuple(
     Machine(f"10.77.{rack}.{slot + 1}", f"*-rack-{rack:02}-{slot:02}.corp.example", 9.0 + slot, 9.0)
@@ -87,27 +87,27 @@ HUNDREDS_OF_MACHINES = tuple(
 )
 
 _CHECK_EVERY = 45.0  # seconds between two checks of a node
-_CHECK_TAKES = 3.0  # seconds until a check's result can be asked for
+_CHECK_TAKES = 3.0  # seconds until the result of a check is available
 _DIURNAL = (float(SECONDS_PER_DAY), 0.25)
 _NOISE = ((7919.0, 0.06), (1217.0, 0.05), (241.0, 0.05), (67.0, 0.04))
-"""Waves as (period in seconds, share of the typical latency); together they stay below 1."""
+"""Waves as (period in seconds, share of the typical latency). Their sum stays below 1."""
 
 ONLINE, OFFLINE, DISCONNECTED = "ONLINE", "OFFLINE", "DISCONNECTED"
 
 _SLOTS_PER_DAY = 8
 _SLOT = SECONDS_PER_DAY / _SLOTS_PER_DAY
-_OUTAGE_CHANCE = 0.05  # of each slot: every node is down about twice in five days
-_OFFLINE_SHARE = 0.6  # of outages; the rest is DISCONNECTED
+_OUTAGE_CHANCE = 0.05  # per slot: a node is down about twice in five days
+_OFFLINE_SHARE = 0.6  # of outages; the others are DISCONNECTED
 _SHORTEST_OUTAGE, _LONGEST_OUTAGE = 120.0, 2700.0  # seconds; within a slot, so none overlap
 
 
 class Stretch(NamedTuple):
-    """A part of a day, in seconds since 00:00 UTC, with one status."""
+    """A part of a day with one status, in seconds since 00:00 UTC."""
 
     start: float
     end: float
     status: str = ONLINE
-    slowness: float = 1.0  # what latencies are multiplied by
+    slowness: float = 1.0  # factor for latencies
 
     @property
     def length(self) -> float:
@@ -115,7 +115,7 @@ class Stretch(NamedTuple):
 
 
 class HourlyEvent(NamedTuple):
-    """An outage or a slow-down in each hour, for machines with `host_part` in their host."""
+    """An outage or a slowdown in each hour, for machines whose host contains `host_part`."""
 
     host_part: str
     from_minute: int
@@ -128,7 +128,7 @@ class HourlyEvent(NamedTuple):
 def day_stretches(
     seed: int, machine: Machine, day_number: int, events: tuple[HourlyEvent, ...] = ()
 ) -> tuple[Stretch, ...]:
-    """A machine's whole day, in order and without gaps; `day_number` counts from 1970-01-01."""
+    """The stretches of a machine's day, without gaps; `day_number` counts from 1970-01-01."""
     happenings = _outages(seed, machine.ip, day_number) + _hourly(machine.host, events)
     bounds = {0.0, float(SECONDS_PER_DAY)}
     bounds.update(bound for happening in happenings for bound in happening[:2])
@@ -136,7 +136,7 @@ def day_stretches(
 
 
 def stretches_until(stretches: tuple[Stretch, ...], second: float) -> list[Stretch]:
-    """The part of a day that lies before `second`, its last stretch cut short."""
+    """The stretches before `second`; the last one is cut off there."""
     return [
         stretch._replace(end=min(stretch.end, second))
         for stretch in stretches
@@ -171,7 +171,7 @@ def _hourly(host: str, events: tuple[HourlyEvent, ...]) -> list[Stretch]:
 
 
 def _overlay(start: float, end: float, happenings: list[Stretch]) -> Stretch:
-    """Combine what happens in a stretch: down if anything says so, as slow as the slowest."""
+    """Combine the events during a stretch: down if one says so, with the highest slowness."""
     here = [happening for happening in happenings if happening.start <= start < happening.end]
     down = (happening.status for happening in here if happening.status != ONLINE)
     slowness = max((happening.slowness for happening in here), default=1.0)
@@ -179,11 +179,11 @@ def _overlay(start: float, end: float, happenings: list[Stretch]) -> Stretch:
 
 
 Row: TypeAlias = dict[str, object]
-"""An entry of `nodeStats` as it is written into the JSON body."""
+"""An entry of `nodeStats` in the JSON body."""
 
 
 class Denominator(Enum):
-    """What the running day's `perc_uptime` is a share of: the vendor does not say."""
+    """What today's `perc_uptime` is a share of, which the vendor does not document."""
 
     ELAPSED = "elapsed"
     WHOLE_DAY = "whole day"
@@ -191,19 +191,19 @@ class Denominator(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NodeDay:
-    """One node's figures for one day, before any fault changes them."""
+    """The figures of a node for a day, before faults change them."""
 
     ip: str
     host: str
     version: str
     status: str
     uptime_percent: float
-    latency_average: float | None  # milliseconds; None: never up on that day
+    latency_average: float | None  # milliseconds; None if never up on that day
     latency_last: float | None  # milliseconds, measured when the node was last up on that day
     last_updated: float  # Unix time
 
     def row(self) -> Row:
-        """The entry of `nodeStats`, in the order of the vendor's page."""
+        """The entry of `nodeStats`, in the documented order of fields."""
         return {
             "ip": self.ip,
             "host": self.host,
@@ -218,7 +218,7 @@ class NodeDay:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that is true of the nodes. Equal worlds give equal figures."""
+    """The correct data of all nodes. Equal worlds give equal figures."""
 
     seed: int
     machines: tuple[Machine, ...] = PUBLIC_MACHINES
@@ -226,10 +226,10 @@ class World:
     denominator: Denominator = Denominator.ELAPSED
 
     def stats(self, bucket: str, day: date, now: float) -> tuple[NodeDay, ...]:
-        """The bucket's nodes on a UTC day as known at `now` (Unix time).
+        """The bucket's nodes on a UTC day, as known at `now` (Unix time).
 
-        A past day has its final figures, whenever it is asked for. A node appears with its first
-        check of the day, within a minute of 00:00; a day in the future has no nodes.
+        A past day has its final figures. A node appears with its first check of the day, within a
+        minute of 00:00. A future day has no nodes.
         """
         elapsed = min(now - day_to_unix(day), SECONDS_PER_DAY)
         checks = ((machine, self._checked(machine, elapsed)) for machine in self.machines)
@@ -240,7 +240,7 @@ class World:
         )
 
     def _checked(self, machine: Machine, elapsed: float) -> float:
-        """The second of the day up to which a machine was checked; all of a day that is over."""
+        """The second of the day until which a machine was checked; the end for a past day."""
         if elapsed == SECONDS_PER_DAY:
             return elapsed
         phase = draw(self.seed, "check", machine.ip) * _CHECK_EVERY
@@ -279,7 +279,7 @@ class _Wave:
 
 @lru_cache(maxsize=4096)
 def _waves(seed: int, machine: Machine) -> tuple[_Wave, ...]:
-    """How latency moves around its typical value: with the time of day, and as noise."""
+    """The variation of the latency around its typical value: by time of day, and noise."""
     period, share = _DIURNAL
     diurnal = _Wave(share, math.tau / period, math.tau * (0.25 - machine.busiest_hour / 24))
     noise = (
@@ -290,7 +290,7 @@ def _waves(seed: int, machine: Machine) -> tuple[_Wave, ...]:
 
 
 class _DaySummary(NamedTuple):
-    """What is known of a machine's day, the same for every bucket."""
+    """What is known about a machine's day, the same for all buckets."""
 
     status: str
     seconds_up: float
@@ -302,7 +302,7 @@ class _DaySummary(NamedTuple):
 def _summary(
     seed: int, machine: Machine, day_number: int, events: tuple[HourlyEvent, ...], checked: float
 ) -> _DaySummary:
-    """The day until the second `checked`."""
+    """Summarise the day until the second `checked`."""
     past = stretches_until(day_stretches(seed, machine, day_number, events), checked)
     up = [stretch for stretch in past if stretch.status == ONLINE]
     if not up:
@@ -316,7 +316,7 @@ def _summary(
 
 
 def _area(waves: tuple[_Wave, ...], midnight: int, stretch: Stretch) -> float:
-    """The relative latency, integrated over a stretch."""
+    """The integral of the relative latency over a stretch."""
     start, end = midnight + stretch.start, midnight + stretch.end
     swing = sum(wave.integral(end) - wave.integral(start) for wave in waves)
     return stretch.slowness * (stretch.length + swing)
@@ -327,6 +327,6 @@ def _times(typical: float, relative: float | None) -> float | None:
 
 
 def _version(seed: int, machine: Machine, day_number: int) -> str:
-    """A release every fortnight, rolled out to the machines over three days."""
+    """The version: a release every two weeks, rolled out to the machines over three days."""
     release = int(day_number - 3 * draw(seed, "version", machine.ip)) // 14
     return f"1.{release // 10}.{release % 10}"
