@@ -1,4 +1,4 @@
-"""Whether exactly the buckets are there that the configuration and the listings name, as named."""
+"""Checks that a page has exactly the configured and discovered buckets, with their labels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ INFO = "flashback_bucket_info"
 COUNT = "flashback_account_discovered_buckets"
 SUCCESS = "flashback_account_discovery_last_success_timestamp_seconds"
 EARLIER = 8
-"""How many listings before an empty one may be what is still known; some are lost in reloads."""
+"""Earlier list responses that an empty one may leave in effect. Reloads lose some of them."""
 ROUNDING = 0.01
 
 Found: TypeAlias = "tuple[ListedBucket, ...]"
 
 
 class BucketLists:
-    """Holds the buckets of a page against the plan and the listings sent."""
+    """Compares the buckets of a page with the plan and the list responses that were sent."""
 
     def __init__(self, recorder: AnswerRecorder, clock: JumpingClock) -> None:
         self._recorder = recorder
@@ -31,12 +31,12 @@ class BucketLists:
         self._before: dict[str, list[Found]] = {}
 
     def findings(self, page: Page, plan: Plan, at: float) -> Iterator[str]:
-        """Which buckets are missing, too many, or named otherwise."""
+        """Buckets that are missing, unexpected, or have other labels than expected."""
         possible = {account.name: self._found(page, account, at) for account in plan.accounts}
         for name, options in possible.items():
             if not options:
                 yield f"what discovery says of {name} agrees with no listing"
-        # A listing may be taken in while a page is on its way.
+        # A list response may be applied while the page is being sent.
         either = {
             name: list(dict.fromkeys([*own, *self._before.get(name, [])]))
             for name, own in possible.items()
@@ -52,11 +52,11 @@ class BucketLists:
             yield f"several infos: {sorted({each for each in ids if ids.count(each) > 1})}"
 
     def forget(self) -> None:
-        """Another configuration is at work: what was possible before it is not any more."""
+        """Forget the possible buckets of the page before, which had another configuration."""
         self._before = {}
 
     def _found(self, page: Page, account: PlannedAccount, at: float) -> list[Found]:
-        """What listings may have told, as far as the page says that they were taken in."""
+        """The discovered buckets that agree with the page's count and time of success."""
         count = page.by(COUNT, "account").get(account.name)
         success = page.by(SUCCESS, "account").get(account.name)
         if account.discovery is None:
@@ -73,12 +73,12 @@ class BucketLists:
         ]
 
     def _span(self, end: float) -> Span:
-        """When the listing must have been sent that was taken in at `end`."""
+        """When a list response that was applied at `end` must have been sent."""
         start = end - SLACK
         return (start - self._clock.slept(start, end), end + ROUNDING)
 
     def _told(self, span: Span) -> Iterator[Found]:
-        """What is known after a listing of a span; an empty one is believed the second time."""
+        """The buckets after a list response in the span; an empty one counts the second time."""
         listings = [each for each in self._recorder.listings if each.at <= span[1]]
         for number, listing in reversed(list(enumerate(listings))):
             if listing.at < span[0]:

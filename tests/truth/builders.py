@@ -1,4 +1,4 @@
-"""A simulator's recorder and an exporter's page made by hand, for tests of the checker itself."""
+"""Builds a recorder and pages by hand, for tests of the checker itself."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ PLAN = Plan(
 
 
 class HandMadeRun:
-    """Two buckets of two nodes, asked for once a minute, and truthful pages about them."""
+    """Two buckets with two nodes each, polled every minute, and correct pages about them."""
 
     def __init__(self, wall: float = NOON) -> None:
-        self.now = 1000.0  # monotonic
+        self.now = 1000.0  # monotonic seconds
         self.clock = JumpingClock(wall, lambda: self.now)
         self.recorder = AnswerRecorder(self.clock.monotonic)
         self.checker = Checker(self.recorder, self.clock, PLAN)
         self.lag = 0.0
         self.requests = 0
         self.shown: dict[str, tuple[list[Row], date, float]] = {}
-        """The rows of each bucket, their day, and when they were got, Unix time."""
+        """By bucket: the rows, their day, and the Unix time of the response."""
 
     @property
     def today(self) -> date:
-        """The day of the clock."""
+        """The current day."""
         return datetime.fromtimestamp(self.clock.wall(), UTC).date()
 
     def poll(self, bucket: str, *nodes: Row) -> None:
-        """A poll whose answer has these nodes."""
+        """Poll a bucket; the response has these nodes."""
         self.recorder.count_call(CallKind.STATS, bucket)
         self.recorder.statuses[200] += 1
         day, rows = self.today, tuple(map(dict, nodes))
@@ -62,18 +62,18 @@ class HandMadeRun:
         self.requests += 1
 
     def poll_all(self) -> None:
-        """A poll of each bucket that finds what is usual."""
+        """Poll each bucket; the responses have the usual nodes."""
         for number, bucket in enumerate(("b1", "b2")):
             self.poll(bucket, node("h1", 98 + number, self.clock.wall()), node("h2", 97.5, 0))
 
     def look(self, edit: Callable[[str], str] = str) -> list[str]:
-        """What is found on the truthful page, or on what an edit makes of it."""
+        """The findings for the correct page, or for the result of `edit` on it."""
         self.now += 0.05
         seen = page(edit(self.text()), openmetrics=False)
         return self.checker.findings(seen, self.now)
 
     def text(self) -> str:
-        """The truthful page."""
+        """The correct page."""
         families: dict[str, list[str]] = {}
         for bucket, (rows, day, success) in self.shown.items():
             self._add_bucket(families, bucket, day, success)
@@ -134,7 +134,7 @@ class HandMadeRun:
 
 
 def node(host: str, uptime: float, updated: float) -> Row:
-    """A row of an answer."""
+    """A row of a response."""
     return {
         "ip": "192.0.2.1",
         "host": host,

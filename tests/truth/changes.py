@@ -1,4 +1,4 @@
-"""What people change in the configuration; each change is reloaded, and the checker told."""
+"""Random changes of the configuration. Each is reloaded, and the checker gets the new plan."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.truth.harness import Harness
 from tests.truth.plan import Plan, PlannedAccount, PlannedBucket, PlannedDiscovery
 
 FAST, SLOW = 1000.0, 0.3
-"""Requests a second; the second is too few for all polls."""
+"""Requests per second. The second rate is too low for all polls."""
 
 STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED", "DEGRADED", "MAINTENANCE")
 
 
 class ConfigChanges:
-    """Makes one change after the other; each says what it was."""
+    """Applies single changes; each returns a description."""
 
     def __init__(self, chance: Random, harness: Harness, checker: Checker) -> None:
         self._chance = chance
@@ -26,7 +26,7 @@ class ConfigChanges:
         self._checker = checker
 
     async def apply(self, plan: Plan) -> str:
-        """Write a plan down and have it loaded."""
+        """Write a plan to the configuration file and reload it."""
         self._harness.write(plan)
         status, text = await self._harness.reload()
         assert status == 200, text
@@ -35,7 +35,7 @@ class ConfigChanges:
         return ""
 
     async def change(self, account: PlannedAccount) -> str:
-        """Put another account in the place of the one of its name."""
+        """Replace the account with the same name."""
         plan = self._checker.plan
         others = tuple(account if each.name == account.name else each for each in plan.accounts)
         await self.apply(replace(plan, accounts=others))
@@ -45,7 +45,7 @@ class ConfigChanges:
         return self._chance.choice(self._checker.plan.accounts)
 
     async def rename(self) -> str:
-        """A bucket gets another name and another label."""
+        """Give a bucket another name and another label."""
         account = self._any_account()
         index = self._chance.randrange(len(account.buckets))
         labels = {"team": self._chance.choice(["media", 'q"\\', "é☃"])}
@@ -55,7 +55,7 @@ class ConfigChanges:
         return await self.change(replace(account, buckets=listed))
 
     async def add_or_remove(self) -> str:
-        """Some buckets of an account go, others come."""
+        """Remove some buckets from an account and add others."""
         account = self._any_account()
         taken = {bucket.id for each in self._checker.plan.accounts for bucket in each.buckets}
         free = [bucket for bucket in (*PLAIN, *ODD) if bucket not in taken]
@@ -65,7 +65,7 @@ class ConfigChanges:
         return await self.change(replace(account, buckets=(*kept, *added)))
 
     async def move(self) -> str:
-        """A bucket changes from one account to another."""
+        """Move a bucket to another account."""
         plan = self._checker.plan
         source, target = self._chance.sample(plan.accounts, 2)
         if len(source.buckets) < 2:
@@ -78,13 +78,13 @@ class ConfigChanges:
         return f"{moved} from {source.name} to {target.name}"
 
     async def know_other_statuses(self) -> str:
-        """Other statuses are known."""
+        """Change `known_statuses`."""
         known = tuple(self._chance.sample(STATUSES, self._chance.randint(1, len(STATUSES))))
         await self.apply(replace(self._checker.plan, known_statuses=known))
         return str(known)
 
     async def change_intervals(self) -> str:
-        """An account is polled at another pace."""
+        """Change an account's poll interval."""
         account, interval = self._any_account(), self._chance.choice([30, 45, 60, 90])
         least = 2 * interval + self._checker.plan.poll_timeout
         stale_after = self._chance.choice([least, least + 60, 300])
@@ -92,20 +92,20 @@ class ConfigChanges:
         return await self.change(changed)
 
     async def change_rules(self) -> str:
-        """The grace and the re-checks take another time."""
+        """Change the grace period and the recheck interval."""
         grace, recheck = self._chance.choice([120, 300, 600]), self._chance.choice([60, 240, 400])
         plan = replace(self._checker.plan, rollover_grace=grace, recheck_interval=recheck)
         await self.apply(plan)
         return f"grace {grace}, recheck {recheck}"
 
     async def throttle(self) -> str:
-        """Fewer requests than there are polls: these start late, and the lag has to show it."""
+        """Allow fewer requests than there are polls. They start late, which the lag must show."""
         slow = self._checker.plan.max_per_second < FAST
         await self.apply(replace(self._checker.plan, max_per_second=FAST if slow else SLOW))
         return "no more" if slow else f"{SLOW} requests a second"
 
     async def break_the_file(self) -> str:
-        """What cannot be used changes nothing."""
+        """Break the file. The reload must fail and change nothing."""
         text = self._harness.file.read_text("utf-8")
         broken = self._chance.choice(["", text[:-5], text.replace("accounts", "acc"), "\0"])
         self._harness.file.write_text(broken, "utf-8")
@@ -116,17 +116,17 @@ class ConfigChanges:
         return repr(broken[:20])
 
     async def reload_the_same(self) -> str:
-        """Nothing has changed."""
+        """Reload without a change."""
         return await self.apply(self._checker.plan)
 
     async def go_elsewhere(self) -> str:
-        """The same API under another name is another API."""
+        """Use another host name for the same API, which the exporter must treat as another API."""
         account = self._any_account()
         host = "localhost" if account.host == "127.0.0.1" else "127.0.0.1"
         return await self.change(replace(account, host=host))
 
     async def discover_otherwise(self) -> str:
-        """Buckets are found by other rules, or not at all."""
+        """Change the rules of discovery, or turn it off."""
         account = next(each for each in self._checker.plan.accounts if each.logs_in)
         discovery = PlannedDiscovery(
             self._chance.choice([30, 60, 120]),

@@ -1,7 +1,7 @@
-"""Days of trouble on virtual time: two accounts suffer, a third does not feel it, none leaks.
+"""Days with faults on virtual time: two accounts have faults, the third must not be affected.
 
-After each scrape the checker holds all that is shown against what was sent. The healthy account's
-buckets must be up besides, each polled within its interval.
+After each scrape, the checker compares the page with what was sent. In addition, all buckets of the
+healthy account must be up and polled on time, and no secret may be shown.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ FOUND = tuple(simulator.SimulatedBucket(f"found-{number}") for number in range(4
 
 HEALTHY_TOKEN, FILE_TOKEN = "healthy-account-token", "file-account-token"
 INTERVAL, LATE = 60, 5.0
-"""How often a bucket is polled, and how late its success may be, seconds."""
+"""Poll interval, and how late a success may be, in seconds."""
 
 BETWEEN_TROUBLES, LONGEST_GAP = 900.0, 600.0
-"""Simulated seconds from one mixture to the next, on average, and between scrapes, at most."""
+"""Seconds between two mixes of faults, on average, and between two scrapes, at most."""
 
 BEFORE_MIDNIGHT = 3600.0
-"""A run begins so long before one, seconds: a short one crosses it, too."""
+"""Seconds before midnight at which a run starts, so that short runs cross midnight too."""
 
 HEAVY = {"gzip-bomb", "huge-body", "deep-json", "hundreds-of-nodes"}
 STATS_TROUBLES = [
@@ -58,13 +58,13 @@ PAGES = ("/metrics", "/", "/bucket?id=login-0", "/bucket?id=file-0", "/api/v1/st
 
 @dataclass
 class ChaosResult:
-    """What a run came to."""
+    """The result of a run."""
 
     seed: int
     scrapes: int = 0
     calls: int = 0
     troubles: Counter[str] = field(default_factory=Counter)
-    lines: int = 0  # of the log
+    lines: int = 0  # lines of the log
     findings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -74,12 +74,12 @@ class ChaosResult:
         )
 
     def failure_message(self) -> str:
-        """What an assertion says."""
+        """The message of a failed assertion."""
         return "\n".join([str(self), *self.findings[:10]])
 
 
 async def run_chaos(seed: int, days: float) -> ChaosResult:
-    """Live through so many days; the run ends with the first page that is not as promised."""
+    """Run for some days of virtual time. The first page with a finding ends the run."""
     clock = JumpingClock(MIDNIGHT - BEFORE_MIDNIGHT)
     hand = (simulator.SimulatedBucket(bucket) for bucket in (*HEALTHY, *TROUBLED))
     api = RecordedSimulator(
@@ -99,7 +99,7 @@ async def run_chaos(seed: int, days: float) -> ChaosResult:
 
 
 class _Run:
-    """A run while it lasts."""
+    """A run in progress."""
 
     def __init__(self, seed: int, harness: Harness, log: io.StringIO) -> None:
         self.result = ChaosResult(seed)
@@ -111,7 +111,7 @@ class _Run:
         self._checker = Checker(recorder, harness.clock, plan, punctual=False)
 
     async def through(self, seconds: float) -> None:
-        """Live through so many seconds."""
+        """Run for some seconds of virtual time."""
         clock, result = self._harness.clock, self.result
         (self._harness.directory / "password").write_text(USER.password)
         self._token.write_text(FILE_TOKEN)
@@ -129,7 +129,7 @@ class _Run:
         result.calls = sum(self._harness.api.recorder.calls_by_kind.values())
 
     async def _look(self, *, is_first: bool) -> list[str]:
-        """Everything that is not as promised."""
+        """Scrape, and return all findings."""
         scraped = await self._harness.scrape(openmetrics=False, gzip=False)
         try:
             seen = page(scraped.text, openmetrics=False)
@@ -151,7 +151,7 @@ class _Run:
                 yield f"{bucket} was last polled with success {age:.1f}s ago"
 
     async def _leaks(self) -> AsyncIterator[str]:
-        """Secrets in what was printed since the last look, and on all pages."""
+        """Secrets in the log since the last scrape, and in all pages."""
         printed = {"the log": self._log.getvalue()}
         self.result.lines += printed["the log"].count("\n")
         self._log.seek(0)
@@ -171,7 +171,7 @@ class _Run:
                     yield f"a secret is in {where}: {text[max(0, at - 200) : at + 50]}"
 
     def _make_trouble(self) -> None:
-        """Another mixture for the two accounts, or a pause; and a token file that is swapped."""
+        """Start another mix of faults, or a pause without any. May also replace the token file."""
         chosen = []
         if self._chance.random() > 0.15:
             names = self._chance.sample(STATS_TROUBLES, self._chance.randint(1, 4))
@@ -183,14 +183,14 @@ class _Run:
             self._swap_the_token()
 
     def _for_some(self, name: str) -> str:
-        """A scenario that hits some buckets of the two accounts."""
+        """Limit a scenario to some buckets of the two accounts with faults."""
         count = 1 if name in HEAVY else self._chance.randint(1, len(TROUBLED))
         hit = self._chance.sample(TROUBLED, count)
         share = self._chance.choice((0.1, 0.5, 1))
         return f"{name}/share={share}" + "".join(f"/bucket={bucket}" for bucket in hit)
 
     def _swap_the_token(self) -> None:
-        """The file has the token, another one, nothing or far too much, or is no file."""
+        """Replace the token file: valid, wrong, empty, too large, a FIFO, or missing."""
         new = self._token.with_name("token.new")
         kind = self._chance.choice(("good", "good", "wrong", "empty", "huge", "fifo", "gone"))
         self.result.troubles[f"token file: {kind}"] += 1
@@ -206,7 +206,7 @@ class _Run:
 
 
 def _plan(directory: Path) -> Plan:
-    """Three accounts: one has a token, one logs in and finds buckets, one has a token file."""
+    """Three accounts: with a token, with a login and discovery, and with a token file."""
     healthy = {"authorization": {"credentials": HEALTHY_TOKEN}}
     login = {"login": {"email": USER.email, "password_file": f"{directory}/password"}}
     file = {"authorization": {"credentials_file": f"{directory}/token"}}

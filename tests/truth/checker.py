@@ -1,6 +1,6 @@
-"""The truth about one page after the other: each must agree with what the simulator did.
+"""Checks pages in order: each must agree with what the simulator sent.
 
-Each module beside this one holds pages against one thing; here they are put together.
+Each other module checks one aspect. They are combined here.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ COUNT = "flashback_exporter_buckets"
 
 
 class Checker:
-    """Checks the pages of one exporter in their order.
+    """Checks the pages of one exporter in order.
 
-    Who looks but now and then does not see each poll, and cannot judge whether it is `punctual`.
+    `punctual=False`: scrapes are too rare to show each poll, so punctuality is not checked.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Checker:
         self._counted_right = True
 
     def replan(self, plan: Plan) -> None:
-        """Another configuration is at work."""
+        """Use the plan of a new configuration."""
         self.plan = plan
         self._bucket_lists.forget()
 
     def findings(self, page: Page, at: float) -> list[str]:
-        """Everything on a page that is not true."""
+        """Everything on a page that is wrong."""
         found = list(self._findings(page, at))
         self._page_before = at
         return found
@@ -72,7 +72,7 @@ class Checker:
             yield from self._punctuality.findings(page, cases, at)
 
     def _own_findings(self, page: Page) -> Iterator[str]:
-        """What is wrong with what the exporter says of itself."""
+        """Findings about the exporter's own metrics."""
         for family in page.kinds:
             if family.startswith("flashback_node_") and family not in NODE_FAMILIES:
                 yield f"{family} is new: teach the checker what is true of it"
@@ -84,7 +84,7 @@ class Checker:
                 yield f"no token of {account!r} was issued that ends at {expiry}"
 
     def _miscounted(self, page: Page) -> Iterator[str]:
-        """A number of buckets that is wrong twice in a row: one page takes a while to be made."""
+        """A wrong number of buckets on two pages in a row. One page alone may mix two states."""
         counted = list(page.of(COUNT).values())
         is_right = counted == [len(page.of(INFO))]
         if not is_right and not self._counted_right:
@@ -92,14 +92,14 @@ class Checker:
         self._counted_right = is_right
 
     def _cases(self, page: Page, shown: Mapping[str, BucketSeries], at: float) -> dict[str, Case]:
-        """What the page says of the buckets that it should know of."""
+        """The known buckets, with their series on the page."""
         cases = {}
         accounts = {account.name: account for account in self.plan.accounts}
         identities = {}
         for series in page.of(INFO):
             bucket, account = series.label("bucket_id"), accounts.get(series.label("account"))
             if account is None:
-                continue  # the bucket lists' finding
+                continue  # a finding of `bucket_lists`
             identities[bucket] = (account.name, account.host)
             if self._identities.get(bucket) != identities[bucket]:
                 self._readings.begin(bucket, self._page_before)

@@ -1,4 +1,4 @@
-"""Whether counters and histograms only ever grow, and count no more than there was."""
+"""Checks that counters and histograms never decrease, and count no more than was sent."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from tests.truth.pages import Page, Series
 from tests.truth.recorder import AnswerRecorder
 
 UNDER_WAY = 20.0
-"""Answers that may have arrived before the recorder has noted that they left."""
+"""Responses that may have been counted before the recorder notes them."""
 
 GROWING = {"counter": ("", "_total"), "histogram": ("_bucket", "_count", "_sum")}
 
 
 class GrowingCounters:
-    """Remembers every counter."""
+    """Compares counters and histograms with those of the page before."""
 
     def __init__(self) -> None:
         self._before: dict[Series, float] = {}
 
     def findings(self, page: Page) -> Iterator[str]:
-        """What fell or vanished, and histograms that are none."""
+        """Series that decreased or disappeared, and invalid histograms."""
         now = _growing(page)
         for series, value in self._before.items():
             if now.get(series, -1.0) < value:
@@ -31,14 +31,14 @@ class GrowingCounters:
 
 
 class Counters(GrowingCounters):
-    """Knows besides what there was to count."""
+    """Also compares the counters with what the simulator sent."""
 
     def __init__(self, recorder: AnswerRecorder) -> None:
         super().__init__()
         self._recorder = recorder
 
     def findings(self, page: Page) -> Iterator[str]:
-        """The same, and what was counted too often."""
+        """The findings of `GrowingCounters`, and responses that were counted too often."""
         yield from super().findings(page)
         answers: Counter[str] = Counter()
         for series, value in page.of("flashback_api_requests_total").items():
@@ -50,7 +50,7 @@ class Counters(GrowingCounters):
 
 
 def _growing(page: Page) -> dict[Series, float]:
-    """Each sample that may only grow; a counter has its suffix in both formats."""
+    """All samples that may only increase. In OpenMetrics a counter's family lacks `_total`."""
     found: dict[Series, float] = {}
     for family, kind in page.kinds.items():
         for suffix in GROWING.get(kind, ()):
@@ -59,7 +59,7 @@ def _growing(page: Page) -> dict[Series, float]:
 
 
 def _crooked_histograms(page: Page) -> Iterator[str]:
-    """Histograms whose buckets fall, or whose last one is not their count."""
+    """Histograms whose buckets decrease, or whose last bucket differs from their count."""
     for family in (name for name, kind in page.kinds.items() if kind == "histogram"):
         bounds: dict[str, list[tuple[float, float]]] = {}
         for series, value in page.of(f"{family}_bucket").items():

@@ -1,4 +1,4 @@
-"""What goes wrong, and what people change, in an order that a seed decides."""
+"""Causes faults and changes the configuration, in an order that depends on the seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.truth.fixtures import FIRST_TOKENS, PLAIN, buckets
 from tests.truth.harness import USER, Harness
 
 HEAVY = {"gzip-bomb", "huge-body", "deep-json", "hundreds-of-nodes"}
-"""Scenarios that keep a machine busy: for one bucket at a time."""
+"""Scenarios that need much CPU time: only for one bucket at a time."""
 
 AT_MIDNIGHT = (
     "empty-new-day/window=00:00-00:20",
@@ -25,16 +25,16 @@ AT_MIDNIGHT = (
     "slow-clock",
     "churn",
 )
-"""Longer than any grace, and within it."""
+"""Faults after midnight, both longer and shorter than the grace period."""
 
 MIDNIGHT_FAULTS_SHARE = 0.6
-"""How often one of these is among the faults."""
+"""How often one of them is among the faults."""
 
 SHARES = (0.1, 0.3, 0.6, 1)
 
 
 class Driver:
-    """Makes things happen."""
+    """Performs random actions."""
 
     def __init__(self, chance: Random, harness: Harness, checker: Checker) -> None:
         self.events: list[str] = []
@@ -68,20 +68,20 @@ class Driver:
         }
 
     def prepare(self) -> None:
-        """Put the files in place that the first plan names."""
+        """Write the files for the first plan."""
         self._secret("password", USER.password)
         self._secret("token", self._tokens[1])
         self._harness.api.tokens = self._tokens
         self._harness.write(self._checker.plan)
 
     async def step(self) -> None:
-        """Let one thing happen."""
+        """Perform one action."""
         actions = list(self._actions)
         action = self._chance.choices(actions, list(self._actions.values()))[0]
         self._note(action.__name__.strip("_"), await action())
 
     async def repair_everything(self) -> None:
-        """End all faults, and fix what was broken."""
+        """End all faults and restore what was broken."""
         self._harness.api.token_server.rules = simulator.TokenRules()
         await self._fix_the_secrets()
         self._harness.api.play("")
@@ -119,7 +119,7 @@ class Driver:
         return ""
 
     async def _change_what_there_is(self) -> str:
-        """Buckets come, go, are renamed, or are not for everyone."""
+        """Remove, rename or forbid some buckets, and restore the others."""
         there = buckets()
         gone = self._chance.sample(there, self._chance.randint(0, 4))
         self._harness.api.buckets = tuple(
@@ -133,7 +133,7 @@ class Driver:
         return f"gone {[each.id for each in gone]}, forbidden {self._harness.api.forbidden}"
 
     async def _swap_the_token(self) -> str:
-        """The one in the file; the old one ends at once."""
+        """Replace the token in the file. The old one becomes invalid at once."""
         self._tokens = (self._tokens[0], f"file-{sum(self.counts.values())}")
         self._harness.api.tokens = self._tokens
         self._secret("token", self._tokens[1])
@@ -156,7 +156,7 @@ class Driver:
         return await self._swap_the_token()
 
     def _secret(self, name: str, text: str) -> None:
-        """Replace a file as a careful person does."""
+        """Replace a file atomically."""
         new = self._harness.directory / f"{name}.new"
         new.write_text(f"{text}\n", "utf-8")
         new.replace(self._harness.directory / name)

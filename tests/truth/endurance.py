@@ -1,4 +1,4 @@
-"""The exporter as a process of its own, polled through faults, measured and scraped meanwhile."""
+"""Runs the exporter as a process against faults, and measures and scrapes it regularly."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ INTERVAL, STALE_AFTER = 5, 60
 LOOK_EVERY = 5.0  # seconds
 FAULTS_FOR = 4.0  # seconds, on average
 NO_FAULTS = 0.3
-"""The share of the time without any fault."""
+"""The share of the time without faults."""
 
 MEMORY_FILE = "in-use"
-"""The file in which the process says how much memory it has in use."""
+"""The file to which the process writes how much memory it has allocated."""
 
 TIMEOUTS = 60.0
-"""Seconds in which the process is up."""
+"""Seconds for the process to start."""
 
 FAULTS = (
     "5xx/share=0.3",
@@ -66,13 +66,13 @@ FAULTS = (
     "429-storm/share=1/bucket=a4-b0",
     "429-storm-date/share=1/bucket=a5-b0",
 )
-"""Refusals are rare, as they make the next poll wait; a 429 silences its account for a while."""
+"""Refusals are rare, because they delay the next poll, as does a 429 for its whole account."""
 
 
 async def run_soak(
     polls: int, seconds: float, seed: int, directory: Path, say: Callable[[str], None]
 ) -> Measured:
-    """What was measured until so many polls were made, or that time has passed."""
+    """Measure until `polls` polls were made or `seconds` have passed."""
     api = simulator.Simulator(now=time.time, seed=seed, keep=100)
     async with serve(api) as url:
         config = directory / "config.yaml"
@@ -89,7 +89,7 @@ async def run_soak(
 
 
 class _Watch:
-    """Looks at the process and its pages again and again."""
+    """Measures the process and checks its pages."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _Watch:
         self._counters = GrowingCounters()
 
     async def until(self, polls: int, end: float, process: Process) -> None:
-        """Until so many polls were made, the end has come, or something is not true."""
+        """Continue until `polls` polls were made, until `end`, or until a finding."""
         async with aiohttp.ClientSession(self._address, trust_env=False) as session:
             made = 0
             while made < polls and time.monotonic() < end and not self.measured.untrue:
@@ -151,7 +151,7 @@ class _Watch:
 
 
 def _plan() -> Plan:
-    """Many buckets in many accounts, polled as often as can be."""
+    """Many buckets in many accounts, with the shortest poll interval."""
     return Plan(
         tuple(
             PlannedAccount(
@@ -172,7 +172,7 @@ def _plan() -> Plan:
 
 @asynccontextmanager
 async def _exporter(config: Path, directory: Path) -> AsyncIterator[Process]:
-    """The exporter, from its start to its end, with its log and its memory in a directory."""
+    """The exporter while the body runs. Its log and its memory file are in `directory`."""
     with (directory / "log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.truth.memory_probe", str(directory / MEMORY_FILE)),
@@ -190,7 +190,7 @@ async def _exporter(config: Path, directory: Path) -> AsyncIterator[Process]:
 
 
 async def _address(log: Path, process: Process) -> str:
-    """Where it listens, once it does."""
+    """Wait for the address on which it listens."""
     async with asyncio.timeout(TIMEOUTS):
         while True:
             text = log.read_text("utf-8")  # noqa: ASYNC240 - a small local file
@@ -203,7 +203,7 @@ async def _address(log: Path, process: Process) -> str:
 
 
 async def _play_faults(api: simulator.Simulator, chance: Random) -> None:
-    """Another mix of faults every few seconds."""
+    """Play another mix of faults every few seconds."""
     while True:
         mix = chance.sample(FAULTS, chance.randint(1, 3)) if chance.random() > NO_FAULTS else []
         api.play(",".join(mix))
@@ -211,7 +211,7 @@ async def _play_faults(api: simulator.Simulator, chance: Random) -> None:
 
 
 def _polls(seen: Page) -> int:
-    """How many polls have ended."""
+    """The number of polls that have ended."""
     attempts = sum(seen.of("flashback_api_request_duration_seconds_count").values())
     return round(attempts - sum(seen.of("flashback_api_retries_total").values()))
 

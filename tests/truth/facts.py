@@ -1,7 +1,7 @@
-"""What an answer of the API may show up as: the contract's rules on values, written down once more.
+"""The contract's rules for values, written a second time: what a response may appear as.
 
-On purpose nothing of the exporter is used here, and it is written another way: in fractions and
-patterns where the exporter has floats and library parsers.
+It uses nothing of the exporter, and deliberately works in another way: with fractions and patterns,
+where the exporter uses floats and library parsers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Row: TypeAlias = Mapping[str, object]
 
 
 class Fact(NamedTuple):
-    """One thing that may be said of a node: a sample without its bucket."""
+    """One sample about a node, without its bucket."""
 
     kind: str
     ip: str
@@ -35,14 +35,14 @@ class Fact(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that an answer says of a bucket's nodes; statuses are as the API wrote them."""
+    """Everything that a response says about a bucket's nodes. Statuses are as the API sent them."""
 
     nodes: frozenset[tuple[str, str]]
     values: frozenset[Fact]
     statuses: frozenset[Fact]
 
     def shown(self, known_statuses: Sequence[str]) -> frozenset[Fact]:
-        """What is to be exposed of them."""
+        """The samples that the exporter should show."""
         return self.values | {
             fact if fact.text in known_statuses else fact._replace(text="UNKNOWN")
             for fact in self.statuses
@@ -50,11 +50,11 @@ class Facts(NamedTuple):
 
 
 UNFIT = {"\0", *"\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
-"""Characters that a label does not carry, besides lone surrogates."""
+"""Characters that are replaced in labels, besides lone surrogates."""
 
 
 def clean(text: str) -> str:
-    """Text as a label may carry it."""
+    """Text as a label value."""
     return "".join(
         "\ufffd" if char in UNFIT or 0xD800 <= ord(char) < 0xE000 else char
         for char in text[:LONGEST_LABEL]
@@ -62,7 +62,7 @@ def clean(text: str) -> str:
 
 
 def facts(rows: Sequence[Row]) -> Facts:
-    """What rows as sent say."""
+    """The facts in rows as they were sent."""
     chosen: dict[tuple[str, str], Row] = {}
     for row in rows:
         identity = (_text(row.get("ip")) or "", _text(row.get("host")) or "")
@@ -108,21 +108,21 @@ def _seconds(value: object) -> Fraction | None:
 
 
 def _number(value: object) -> Fraction | None:
-    """A finite number, also in quotes."""
+    """A finite number, possibly in quotes."""
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value.strip(" ")):
             return None
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if value != value or value in {float("inf"), float("-inf")}:  # noqa: PLR0124 - it is not a number
+    if value != value or value in {float("inf"), float("-inf")}:  # noqa: PLR0124 - false only for NaN
         return None
     number = Fraction(value)
     return number if -LARGEST < number < LARGEST else None
 
 
 def _moment(value: object) -> Fraction | None:
-    """An RFC 3339 date-time since 1970 as Unix time."""
+    """The Unix time of an RFC 3339 date-time from 1970 on."""
     found = _MOMENT.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         return None

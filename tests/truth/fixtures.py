@@ -1,4 +1,4 @@
-"""Who and what there is: accounts, buckets, tokens."""
+"""The accounts, buckets and tokens that a run starts with."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ ODD = ("a/b c", 'quo"te', "back\\slash", "é☃", "50%", "0123", "a?b#c", "{x}",
 FINDABLE = tuple(simulator.SimulatedBucket(f"d{number}", f"found-{number}") for number in range(8))
 OUT_OF_SIGHT = "workspace-2"
 FIRST_TOKENS = ("given-0", "file-0")
-"""Of the account whose token stands in the configuration, and of the one that has a file."""
+"""The token in the configuration, and the one in the token file."""
 
 
 def first_plan(directory: str) -> Plan:
-    """Three accounts: one logs in and finds its buckets, one has a token file, one a token."""
+    """Three accounts: with a login and discovery, with a token file, and with a token."""
     hand = [PlannedBucket(bucket) for bucket in (*PLAIN, *ODD)]
     login = {"login": {"email": USER.email, "password_file": f"{directory}/password"}}
     file = {"authorization": {"credentials_file": f"{directory}/token"}}
@@ -30,6 +30,6 @@ def first_plan(directory: str) -> Plan:
 
 
 def buckets() -> tuple[simulator.SimulatedBucket, ...]:
-    """What there is at first."""
+    """The buckets that exist at first."""
     hand = (simulator.SimulatedBucket(bucket, "", OUT_OF_SIGHT) for bucket in (*PLAIN, *ODD))
     return (*hand, *FINDABLE)

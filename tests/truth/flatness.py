@@ -1,4 +1,4 @@
-"""What was measured of a process that polls, and whether it is flat."""
+"""Measurements of an exporter process, and the rules for whether its memory and files are flat."""
 
 from __future__ import annotations
 
@@ -10,50 +10,61 @@ from typing import NamedTuple
 MEGABYTE = 2**20
 
 WARM = 0.1
-"""The part of the polls after which pools, caches and the allocators have what they need."""
+"""The share of the polls after which pools, caches and allocators count as warm."""
 
 NEARLY_ALL = 0.95
-"""So much of the previous days must be there too: each bucket's comes once and stays for a day, but
-only when the polls leave time for it."""
+"""The share of the previous days that must be present before it counts as warm.
+
+Each bucket's previous day is requested once, when no poll is due, and kept for a day.
+"""
 
 LATEST_WARM = 0.5
-"""The part of the polls by which it must be warm: the rest is too short to judge."""
+"""The share of the polls by which it must be warm: what is left after it is too short to judge."""
 
 WINDOW = 0.1
-"""The part of the polls over which medians are taken: a single sample may stand in a burst of
-failures."""
+"""The share of the polls over which medians are taken: a sample may hit a burst of failures."""
 
 IN_USE_PER_10_000 = 0.5
-"""Megabytes that 10,000 polls may add to what is in use. A leak of one small object per poll, 100
-bytes, adds 1."""
+"""Megabytes of allocated memory that may be added per 10,000 polls.
+
+A leak of one small object of 100 bytes per poll adds 1.
+"""
 
 IN_USE_NOISE = 7.0
-"""Megabytes by which it may grow however few the polls: faults make readings smaller or larger
-for a while, and dead cycles that `exporter.gc_tuning` has frozen are not looked for yet."""
+"""Megabytes by which allocated memory may grow in any case.
+
+Faults change the size of readings for a while, and `exporter.gc_tuning` searches frozen dead cycles
+only later.
+"""
 
 RSS_NOISE = 32.0
-"""Megabytes by which resident memory may grow, however many the polls. Answers with hundreds of
-nodes or long names ask for some 5 more at a time, between which small pieces come to lie: what is
-free is used again, but hardly ever given back. That ends when no fault is new any more."""
+"""Megabytes by which resident memory may grow in any case.
+
+Responses with hundreds of nodes or long names need about 5 more each. Small blocks are allocated
+between them, so that the memory is reused but hardly ever returned. This ends when no fault is new
+any more.
+"""
 
 MORE_FDS = 32
-"""By how many the fewest open files may be more in the second half than in the first. Trouble
-widens the pools, and what it has opened stays for as long as connections are kept alive: longer
-than a window. What is lost is open in the quietest moment of a half, too."""
+"""By how much the fewest open files of the second half may exceed those of the first half.
+
+During faults the pools grow, and their connections stay open for the keep-alive time, which is
+longer than a window. A leaked file is open even in the quietest moment of a half.
+"""
 
 
 class Sample(NamedTuple):
-    """One look at the process."""
+    """One measurement of the process."""
 
     polls: int
     rss: int  # bytes
     in_use: int  # bytes
     fds: int
-    previous_days: int  # of so many buckets
+    previous_days: int  # buckets that have one
 
 
 class Usual(NamedTuple):
-    """The medians of a window."""
+    """Medians over a window."""
 
     polls: int
     rss: int  # bytes
@@ -62,7 +73,7 @@ class Usual(NamedTuple):
 
 @dataclass
 class Measured:
-    """A soak as far as it has come."""
+    """The measurements so far."""
 
     samples: list[Sample] = field(default_factory=list)
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -70,14 +81,14 @@ class Measured:
 
     @property
     def warm(self) -> float:
-        """The part of the polls after which it was warm."""
+        """The share of the polls after which the process was warm."""
         last = self.samples[-1]
         enough = NEARLY_ALL * max(each.previous_days for each in self.samples)
         there = next(each for each in self.samples if each.previous_days >= enough)
         return max(WARM, there.polls / last.polls)
 
     def around(self, share: float) -> Usual:
-        """What is usual in a window around a point of the way, after the warming and to the end."""
+        """The medians over a window around `share` of the polls, once the process is warm."""
         last = self.samples[-1].polls
         begin = max(self.warm, min(share - WINDOW / 2, 1 - WINDOW))
         near = [each for each in self.samples if begin <= each.polls / last <= begin + WINDOW]
@@ -90,20 +101,20 @@ class Measured:
 
     @property
     def in_use_per_10_000(self) -> float:
-        """Megabytes that 10,000 polls added to what is in use, once it was warm."""
+        """Megabytes of allocated memory added per 10,000 polls, once warm."""
         start, end = self.around(self.warm), self.around(1)
         return (end.in_use - start.in_use) / MEGABYTE / max(end.polls - start.polls, 1) * 10_000
 
     @property
     def least_fds(self) -> tuple[int, int]:
-        """The fewest open files in the first half, once it was warm, and in the second."""
+        """The fewest open files in the first half, once warm, and in the second half."""
         last = self.samples[-1].polls
         warm = [each for each in self.samples if each.polls >= self.warm * last]
         middle = len(warm) // 2
         return min(each.fds for each in warm[: middle + 1]), min(each.fds for each in warm[middle:])
 
     def findings(self) -> Iterator[str]:
-        """What is not flat."""
+        """Everything that is not flat."""
         if self.warm > LATEST_WARM:
             yield f"it was warm only after {self.warm:.0%} of the polls: nothing can be said"
             return
@@ -119,7 +130,7 @@ class Measured:
             yield f"file descriptors grow: {first} and then {then}"
 
     def table(self) -> str:
-        """All of it for people."""
+        """The result as a table for people."""
         rows = [f"{'around':>6} {'polls':>9} {'in use':>9} {'RSS':>9}"]
         for there in map(self.around, (self.warm, 0.5, 1.0)):
             share = f"{there.polls / self.samples[-1].polls:.0%}"

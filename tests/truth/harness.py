@@ -1,4 +1,4 @@
-"""The exporter and the simulator at work together, and what a scrape of them is."""
+"""Runs the exporter against the simulator, and scrapes it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ USER = simulator.User("ops@example.com", "pa55word")
 
 
 class ScrapedPage(NamedTuple):
-    """A page as it came."""
+    """A page as it was received."""
 
     text: str
     openmetrics: bool
-    at: float  # monotonic
+    at: float  # monotonic seconds
 
 
 class Harness:
-    """Everything that a run needs to hand."""
+    """The exporter, the simulator, the clock and the directory of a run."""
 
     def __init__(self, api: RecordedSimulator, clock: JumpingClock, directory: Path) -> None:
         self.api = api
@@ -43,21 +43,21 @@ class Harness:
         self._session: aiohttp.ClientSession | None = None
 
     def write(self, plan: Plan) -> None:
-        """Put a plan into the configuration file."""
+        """Write a plan to the configuration file."""
         self.file.write_text(plan.text(API_URL), "utf-8")
 
     async def reload(self) -> tuple[int, str]:
-        """Ask for a reload; the status and the text of the answer."""
+        """Request a reload; returns the status and the text of the response."""
         async with self.session.post("/-/reload") as answer:
             return answer.status, await answer.text()
 
     async def status(self, path: str) -> int:
-        """The status of one of the exporter's endpoints."""
+        """The status of an endpoint."""
         async with self.session.get(path) as answer:
             return answer.status
 
     async def scrape(self, *, openmetrics: bool, gzip: bool) -> ScrapedPage:
-        """A page in one format or the other."""
+        """Scrape a page in one of the formats, compressed or not."""
         headers = {"Accept": OPENMETRICS if openmetrics else "text/plain"}
         headers["Accept-Encoding"] = "gzip" if gzip else "identity"
         async with self.session.get("/metrics", headers=headers) as answer:
@@ -70,14 +70,14 @@ class Harness:
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The connection to the exporter."""
+        """The HTTP session with the exporter."""
         if self._session is None:
             raise RuntimeError("nothing is served yet")
         return self._session
 
     @asynccontextmanager
     async def serving(self, chance: Random) -> AsyncIterator[None]:
-        """The exporter polls and serves while the body runs."""
+        """Run the exporter while the body runs."""
         options = Options((ListenAddress("127.0.0.1", 0),), lifecycle=True)
 
         def load() -> Config:

@@ -1,8 +1,7 @@
-"""`python -m tests.truth.memory_probe FILE …`: the exporter, and how much memory it has in use.
+"""`python -m tests.truth.memory_probe FILE …`: runs the exporter and writes its memory use.
 
-Resident memory alone cannot tell a leak from allocators that keep what was once needed. So a
-thread beside the exporter reads their books again and again and writes the newest figure to a
-file. How it is judged is `flatness`'s business.
+Resident memory does not distinguish a leak from allocators that keep memory for reuse. So a thread
+reads the statistics of the allocators regularly. `flatness` judges the figures.
 """
 
 from __future__ import annotations
@@ -18,21 +17,23 @@ from exporter.cli import main
 LOOK_EVERY = 1.0  # seconds
 
 BLOCK = 82
-"""Bytes that a block of Python's own allocator has on average; it tells how many there are only,
-and gives no block of more than 512 bytes."""
+"""Average bytes of a block from Python's allocator, which reports only their number.
+
+No block has more than 512 bytes.
+"""
 
 
 def in_use() -> int:
-    """Bytes that this process has asked of both allocators, Python's and C's, and not given back.
+    """Bytes that this process has allocated from Python's and C's allocators.
 
-    Raises AttributeError where the C library keeps no such books.
+    Raises AttributeError if the C library has no statistics.
     """
     heap = psutil.heap_info()
     return int(heap.heap_used + heap.mmap_used) + sys.getallocatedblocks() * BLOCK
 
 
 def write_memory(file: Path, ended: threading.Event) -> None:
-    """Write what is in use to a file, over and over, until the end: whole at any moment."""
+    """Write the allocated memory to a file regularly and atomically, until `ended` is set."""
     draft = file.with_suffix(".draft")
     while True:
         draft.write_text(str(in_use()), "ascii")

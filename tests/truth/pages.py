@@ -1,7 +1,7 @@
-"""Pages as the checker reads them: strict, and fast enough for thousands of them.
+"""Parses pages for the checker: strict, and fast enough for thousands of them.
 
-A page that breaks the rules of its format is refused with a PageError. The client library's own
-parsers are slower by far; they see a part of the pages (`library_samples`).
+An invalid page raises PageError. The client library's parsers are much slower, so they only check
+some of the pages (`library_samples`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ SERIES_KEPT = 200_000
 
 
 class PageError(ValueError):
-    """A page that is not what its format asks for."""
+    """A page that violates its format."""
 
 
 class Series:
-    """A name and its labels, sorted. Hashed once: pages are made of the same ones."""
+    """A name with its sorted labels. The hash is cached, because pages repeat the same series."""
 
     __slots__ = ("_hash", "labels", "name")
 
@@ -57,23 +57,23 @@ class Series:
         return f"{self.name}{dict(self.labels)}"
 
     def label(self, name: str) -> str:
-        """A label's value; empty where there is no such label, as Prometheus has it."""
+        """The value of a label; empty if there is none, as in Prometheus."""
         return next((value for key, value in self.labels if key == name), "")
 
 
 @dataclass(slots=True)
 class Page:
-    """The samples of a page by name, and what kind each family is of."""
+    """The samples of a page by name, and the type of each family."""
 
     kinds: dict[str, str] = field(default_factory=dict)
     samples: dict[str, dict[Series, float]] = field(default_factory=dict)
 
     def of(self, name: str) -> dict[Series, float]:
-        """The samples of a name."""
+        """The samples with a name."""
         return self.samples.get(name, {})
 
     def by(self, name: str, label: str) -> dict[str, float]:
-        """The samples of a name by one of their labels, which tells them apart."""
+        """The samples with a name, by the value of a label that identifies them."""
         return {series.label(label): value for series, value in self.of(name).items()}
 
     def flat(self) -> dict[Series, float]:
@@ -82,7 +82,7 @@ class Page:
 
 
 def page(text: str, *, openmetrics: bool) -> Page:
-    """The samples of a page. Raises PageError."""
+    """Parse a page. Raises PageError."""
     if not text.endswith("\n"):
         raise PageError("the page does not end with a newline")
     lines = text.removesuffix("\n").split("\n")
@@ -98,7 +98,7 @@ def page(text: str, *, openmetrics: bool) -> Page:
 
 
 class _Reader:
-    """Takes the lines of a page in turn."""
+    """Parses the lines of a page in order."""
 
     def __init__(self) -> None:
         self.page = Page()
@@ -163,11 +163,11 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 
 def library_samples(text: str, *, openmetrics: bool) -> dict[Series, float]:
-    """The samples of a page as the client library's parsers see them."""
+    """The samples of a page according to the client library's parsers."""
     parse: Callable[..., object] = openmetrics_to_families if openmetrics else text_to_families
     families = parse(text)
     return {
         Series(sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in families  # type: ignore[attr-defined] # the library's own are not typed alike
+        for family in families  # type: ignore[attr-defined] # the library's own
         for sample in family.samples
     }

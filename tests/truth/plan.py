@@ -1,6 +1,6 @@
-"""A configuration as a test plans it: what the file says, and what the checker holds pages against.
+"""The configuration that a test plans: the content of the file, and what the checker expects.
 
-Frozen values; the exporter's own settings are not used.
+Frozen values. The exporter's own settings are not used.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 from tests.truth.recorder import ListedBucket
 
 REFUSED = frozenset({"bad_request", "unauthorized", "forbidden", "not_found"})
-"""After these reasons a bucket is looked at less often."""
+"""After these reasons a bucket is polled less often."""
 
 
 @dataclass(frozen=True)
 class PlannedBucket:
-    """A bucket by hand."""
+    """A static bucket."""
 
     id: str
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def to_yaml(self) -> Any:  # noqa: ANN401 - YAML
-        """Its entry in the file."""
+        """The entry in the file."""
         if not self.name and not self.labels:
             return self.id
         named = {"name": self.name} if self.name else {}
@@ -35,14 +35,14 @@ class PlannedBucket:
 
 @dataclass(frozen=True)
 class PlannedDiscovery:
-    """How buckets are found."""
+    """The discovery of an account."""
 
     refresh_interval: int = 60
     workspace: str = ""
     exclude: str = ""
 
     def to_yaml(self) -> Any:  # noqa: ANN401 - YAML
-        """What the file says of it."""
+        """The section in the file."""
         limits: dict[str, Any] = {"refresh_interval": f"{self.refresh_interval}s"}
         if self.workspace:
             limits["workspace_id"] = self.workspace
@@ -51,7 +51,7 @@ class PlannedDiscovery:
         return limits
 
     def matches(self, entry: ListedBucket) -> bool:
-        """Whether an entry of a listing is to be polled."""
+        """Whether an entry of a list response is to be polled."""
         return not (self.exclude and re.fullmatch(self.exclude, entry.name))
 
 
@@ -68,7 +68,7 @@ class PlannedAccount:
     host: str = "127.0.0.1"
 
     def to_yaml(self, api: str) -> Any:  # noqa: ANN401 - YAML
-        """What the file says of it."""
+        """The section in the file."""
         found = {} if self.discovery is None else {"discovery": self.discovery.to_yaml()}
         return {
             "name": self.name,
@@ -87,13 +87,13 @@ class PlannedAccount:
 
     @property
     def has_fixed_token(self) -> bool:
-        """Whether its token stands in the file itself."""
+        """Whether its token is in the configuration file."""
         return "credentials" in self.access.get("authorization", {})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole configuration."""
+    """A complete configuration."""
 
     accounts: tuple[PlannedAccount, ...]
     known_statuses: tuple[str, ...] = ("ONLINE", "OFFLINE", "DISCONNECTED")
@@ -105,7 +105,7 @@ class Plan:
     max_per_second: float = 1000.0
 
     def text(self, api: str) -> str:
-        """The file, with the URL of the API on 127.0.0.1: JSON is YAML."""
+        """The file for an API on 127.0.0.1. It is JSON, which is valid YAML."""
         limits = {
             "poll_timeout": f"{self.poll_timeout}s",
             "recheck_interval": f"{self.recheck_interval}s",
@@ -120,7 +120,7 @@ class Plan:
         return json.dumps({"global": limits, "accounts": accounts}, indent=1, ensure_ascii=False)
 
     def assign(self, found: Mapping[str, Iterable[ListedBucket]]) -> dict[str, dict[str, str]]:
-        """The labels of each bucket to be polled, where listings have told this much."""
+        """The labels of each bucket to be polled, given the discovered buckets."""
         seen = {name: {entry.id: entry for entry in entries} for name, entries in found.items()}
         assigned = {
             bucket.id: self._labels(account, bucket, seen.get(account.name, {}).get(bucket.id))

@@ -1,4 +1,4 @@
-"""Whether the previous day's figures are final ones, of one answer, and of the right day."""
+"""Checks that the previous day's figures are final, from one response, and from the correct day."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.truth.recorder import AnswerRecorder, SentAnswer
 
 KINDS = {"uptime", "latency_average"}
 AN_HOUR = 3600.0
-"""Somebody who set the clock less than so long ago, in seconds, may have been noticed nowhere."""
+"""Seconds after setting the clock in which the exporter may still show another day."""
 
 
 class PreviousDays:
-    """Holds the previous day's figures against what was sent for previous days."""
+    """Compares the previous day's figures with the responses for previous days."""
 
     def __init__(self, recorder: AnswerRecorder, clock: JumpingClock) -> None:
         self._recorder = recorder
@@ -23,7 +23,7 @@ class PreviousDays:
         self._graces: tuple[float, ...] = ()
 
     def finding(self, case: Case) -> str | None:
-        """What is not true of a bucket's previous day."""
+        """What is wrong with a bucket's previous day, or None."""
         self._graces = tuple({*self._graces, case.plan.rollover_grace})
         shown = case.shown.previous_day
         if not shown:
@@ -38,7 +38,7 @@ class PreviousDays:
         return self._wrong_day(case, days)
 
     def _closed(self, case: Case) -> list[SentAnswer]:
-        """What was said of days that were over."""
+        """The responses about days that were over when they were sent."""
         answers = self._recorder.answers_for(case.bucket, (0, case.at))
         return [each for each in answers if each.day < _day(self._clock.wall_at(each.at))]
 

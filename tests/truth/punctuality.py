@@ -1,4 +1,4 @@
-"""Whether each bucket is polled when it is due, or the lag shows that it is not."""
+"""Checks that each bucket is polled when it is due, or that the lag shows that it is late."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ LONGEST_PAUSE = 300.0
 
 @dataclass(slots=True)
 class Seen:
-    """What there is to know of a bucket's polls. Monotonic seconds."""
+    """What is known about a bucket's polls, in monotonic seconds."""
 
-    since: float  # from when on it was known
-    ended: float = -math.inf  # a poll, as seen by its duration: not later than this
-    not_ended: float = -math.inf  # nor before this
+    since: float  # since when the bucket is known
+    ended: float = -math.inf  # a poll ended at or before this time: its duration has changed
+    not_ended: float = -math.inf  # and after this time
     duration: float | None = None
-    newest: float = -math.inf  # sign of a poll
-    allowed: float = 0.0  # seconds from that sign to the next; the most since then
+    newest: float = -math.inf  # the newest sign of a poll
+    allowed: float = 0.0  # the longest time allowed from that sign to the next one
 
 
 class Punctuality:
-    """Remembers when buckets were polled, and when accounts were paused."""
+    """Tracks when buckets were polled, and when accounts were paused."""
 
     def __init__(self, recorder: AnswerRecorder, clock: JumpingClock) -> None:
         self._recorder = recorder
@@ -41,11 +41,11 @@ class Punctuality:
         self._behind = -math.inf  # when the lag last showed that polls start late
 
     def begin(self, bucket: str, since: float) -> None:
-        """It is polled since then (monotonic)."""
+        """Note that a bucket is polled since a monotonic time."""
         self._seen[bucket] = Seen(since)
 
     def findings(self, page: Page, cases: Mapping[str, Case], at: float) -> Iterator[str]:
-        """Which buckets were forgotten, and whether the lag is made up."""
+        """Buckets that are late without a lag, and a lag without late buckets."""
         yield from self._take_pauses(page, at)
         lag = next(iter(page.of(LAG).values()), math.nan)
         if lag > SLACK:
@@ -63,7 +63,7 @@ class Punctuality:
         self._page_before = at
 
     def _note(self, case: Case) -> Seen:
-        """Take in what a page says of a bucket."""
+        """Update what is known from a page."""
         seen = self._seen[case.bucket]
         if case.shown.duration != seen.duration:
             seen.duration, seen.ended = case.shown.duration, case.at
@@ -78,16 +78,16 @@ class Punctuality:
 
     @staticmethod
     def _allowed(case: Case) -> float:
-        """How long after a sign of one poll the next may show."""
+        """Seconds after a sign of a poll until which the next one must show."""
         wait = case.account.poll_interval
         if REFUSED & {*case.shown.reasons}:
             wait = max(wait, case.plan.recheck_interval)
         return wait + case.account.poll_interval
 
     def _excuse(self, case: Case, seen: Seen) -> float:
-        """From when on the next poll may be waited for: not in a pause, nor over a jump.
+        """The time from which the next poll may be expected, after pauses and jumps of the clock.
 
-        What is late by all that shows as lag; a machine that has caught up begins anew.
+        Anything late before that shows as lag, and a machine that has caught up starts again.
         """
         paused = self._paused_until.get(case.account.name, -math.inf)
         woke = self._clock.jumps[-1][1] if self._clock.jumps else -math.inf

@@ -1,4 +1,4 @@
-"""Whether what is shown of a bucket is what the API said of it, lately enough, of the right day."""
+"""Checks that a bucket's reading is what the API sent, fresh, and from the correct day."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from tests.truth.recorder import AnswerRecorder, SentAnswer
 from tests.truth.series import BucketSeries
 
 ROUNDING = 0.01
-"""What is lost of a time on its way through a page, seconds."""
+"""Seconds by which a time on a page may be rounded."""
 
 SLACK = 0.1
-"""How long it may take from the last byte of an answer to the end of its poll, seconds."""
+"""Seconds from the last byte of a response to the end of its poll, at most."""
 
 A_DAY = timedelta(days=1)
 
 
 class Case(NamedTuple):
-    """A bucket, what a page says of it, and what counts for it."""
+    """A bucket, its series on a page, and the settings that apply to it."""
 
     bucket: str
     shown: BucketSeries
     plan: Plan
     account: PlannedAccount
-    at: float  # when the page was made, monotonic
+    at: float  # when the page was made; monotonic seconds
 
     def shows(self, answer: SentAnswer) -> bool:
-        """Whether what is shown is an answer, wholly and nothing else."""
+        """Whether the page shows exactly this response."""
         return (
             answer.day == self.shown.day
             and len(answer.facts.nodes) == self.shown.nodes
@@ -40,24 +40,24 @@ class Case(NamedTuple):
         )
 
     def meaning(self, answer: SentAnswer) -> frozenset[Fact]:
-        """What an answer shows up as."""
+        """The facts of a response, as the exporter should show them."""
         return answer.shown(self.plan.known_statuses)
 
 
 @dataclass(slots=True)
 class Shown:
-    """What the page before showed of a bucket."""
+    """What the previous page showed about a bucket."""
 
     day: date | None = None
     nodes: frozenset[tuple[str, str]] = frozenset()
-    success_at: float = 0.0  # monotonic, like the next
-    since: float = 0.0  # from when on it is polled
-    stale_after: tuple[float, ...] = ()  # what it was since then, like the next
+    success_at: float = 0.0  # monotonic seconds, like the next one
+    since: float = 0.0  # since when it is polled
+    stale_after: tuple[float, ...] = ()  # all values since then, like the next one
     graces: tuple[float, ...] = ()
 
 
 class Readings:
-    """Holds what is shown of buckets against what was sent for them."""
+    """Compares the readings on pages with the responses that were sent."""
 
     def __init__(self, recorder: AnswerRecorder, clock: JumpingClock) -> None:
         self._recorder = recorder
@@ -65,15 +65,15 @@ class Readings:
         self._shown: dict[str, Shown] = {}
 
     def begin(self, bucket: str, since: float) -> None:
-        """It is polled since then (monotonic): what was known of it before is nothing any more."""
+        """Note that a bucket is polled since a monotonic time, and forget what was known before."""
         self._shown[bucket] = Shown(since=since)
 
     def succeeded_at(self, bucket: str) -> float:
-        """When it was last seen to have been polled with success, monotonic; 0 if never."""
+        """The monotonic time of its last known success; 0 if there was none."""
         return self._shown[bucket].success_at
 
     def findings(self, case: Case) -> Iterator[str]:
-        """What is not true of a bucket."""
+        """Everything that is wrong about a bucket."""
         if case.shown.success is None:
             return
         before = self._shown[case.bucket]
@@ -84,8 +84,8 @@ class Readings:
             if not ends or self._recorder.remembers(case.bucket, max(ends) - 600):
                 yield f"nothing was sent for it at its last success, {case.shown.success}"
             return
-        # Where the wall clock was set back it said the same twice: which one it was is told by the
-        # success known before, and by the answer.
+        # If the wall clock was set back, it showed the same time twice. The last known success and
+        # the response decide which one it was.
         known = before.success_at - ROUNDING
         ended = min(answers, key=lambda each: (each[0] < known, each[0] - each[1].at))[0]
         yield from self._wrong_freshness(case, ended)
@@ -93,10 +93,10 @@ class Readings:
             yield from self._wrong_reading(case, answers, ended)
 
     def _answers(self, case: Case, end: float) -> list[SentAnswer]:
-        """The answers that a poll which ended then may have got."""
+        """The responses that a poll may have received if it ended at `end`."""
         start = end - SLACK
         slept = self._clock.slept(start, end)
-        if slept <= case.account.poll_interval:  # longer than that no poll may take
+        if slept <= case.account.poll_interval:  # no poll takes longer
             start -= slept
         return self._recorder.answers_for(case.bucket, (start, end + ROUNDING))
 
@@ -135,7 +135,7 @@ class Readings:
             )
 
     def _kept(self, case: Case, ended: float, confirming: SentAnswer) -> SentAnswer | None:
-        """Yesterday's answer that is shown, where good polls in the grace lead from it to here."""
+        """Yesterday's response that is shown, if good polls in the grace period confirmed it."""
         into_the_day = self._clock.wall_at(ended) % 86400
         too_late = into_the_day > max(self._shown[case.bucket].graces) + SLACK
         if too_late or case.shown.day is None or confirming.day != case.shown.day + A_DAY:
@@ -151,7 +151,7 @@ class Readings:
         return None
 
     def _wrong_day(self, case: Case, ended: float) -> Iterator[str]:
-        """A day that was today neither when the poll began nor when it ended."""
+        """Reports a day that was current neither at the start nor at the end of the poll."""
         longest = case.account.poll_interval + SLACK
         if self._clock.was_set_since(ended - longest):
             return
@@ -162,7 +162,7 @@ class Readings:
     def _given_up(
         self, case: Case, ended: float, before: Shown, source: SentAnswer
     ) -> Iterator[str]:
-        """Yesterday's reading, given up in the grace for one that lacks nodes."""
+        """Reports a reading of yesterday that was replaced in the grace by one that lacks nodes."""
         into_the_day = self._clock.wall_at(ended) % 86400
         if (
             before.day is not None
@@ -176,7 +176,7 @@ class Readings:
             yield f"yesterday's reading was given up {into_the_day:.0f}s into the day: {lost}"
 
     def _mismatch(self, case: Case, ended: float) -> str:
-        """What is wrong with a reading that no answer accounts for."""
+        """What is wrong with a reading that matches no response."""
         shown, now = case.shown, case.at
         answers = self._recorder.answers_for(case.bucket, (0, case.at))
         answers = [answer for answer in answers if answer.day == shown.day]
@@ -194,7 +194,7 @@ class Readings:
 
 
 def _lacks(answer: SentAnswer, nodes: frozenset[tuple[str, str]]) -> bool:
-    """Whether an answer is empty, or lacks one of these nodes."""
+    """Whether a response is empty or lacks one of these nodes."""
     return not answer.facts.nodes or bool(nodes - answer.facts.nodes)
 
 

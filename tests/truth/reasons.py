@@ -1,4 +1,4 @@
-"""Whether a bucket that fails has met what its reason says."""
+"""Checks that a failing bucket really had a failure of its reason."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CODES = {
     "too_large": range(200, 201),
     "too_many_nodes": range(200, 201),
 }
-"""What must have been sent before a bucket can fail for a reason; the others come of silence."""
+"""The status codes that cause each reason. Other reasons need no response."""
 
 NOT_HERE = {"tls", "internal"}
-"""What cannot happen against a simulator that speaks plain HTTP on the same machine."""
+"""Reasons that are impossible with a simulator that speaks plain HTTP on the same machine."""
 
 
 def wrong_reason(case: Case, recorder: AnswerRecorder, since: float) -> str | None:
-    """What is wrong with the reason for which a bucket fails; `since` is its last success."""
+    """What is wrong with the reason of a failing bucket, or None; `since`: its last success."""
     for reason in case.shown.reasons:
         if reason in NOT_HERE or (reason == "overdue" and case.shown.nodes is not None):
             return f"it fails for {reason}"

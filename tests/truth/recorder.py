@@ -1,6 +1,6 @@
-"""What the simulator really did, indexed while it happens and stamped by the monotonic clock.
+"""Records what the simulator sends, indexed by bucket and with monotonic times.
 
-The simulator's own record can be asked for anything, but only by going through all of it.
+The simulator's own recorder keeps a plain list, which would have to be searched each time.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from tests.truth.clock import JumpingClock
 from tests.truth.facts import Fact, Facts, Row, clean, facts
 
 ANSWERS_KEPT = 1800
-"""Of a bucket: more than a simulated day, for as long as a previous day is shown."""
+"""Per bucket: more than a day's worth, because a previous day is shown that long."""
 
 LONGEST_ANSWER, LONGEST_PACKED = 2**20, 50_000
-"""Bytes as sent; what is longer is a bomb or a nuisance, and not understood here."""
+"""Bytes as sent. Longer bodies are faults, and not parsed here."""
 
 Span: TypeAlias = tuple[float, float]
 
 
 class SentAnswer:
-    """An answer with nodes that left the simulator as a whole."""
+    """A response with nodes that was sent completely."""
 
     def __init__(self, at: float, day: date, rows: Iterable[Row]) -> None:
-        self.at = at  # monotonic
+        self.at = at  # monotonic seconds
         self.day = day
         self._rows = tuple(rows)
         self._shown: dict[tuple[str, ...], frozenset[Fact]] = {}
 
     def shown(self, known_statuses: tuple[str, ...]) -> frozenset[Fact]:
-        """What is to be exposed of it."""
+        """The facts as the exporter should show them."""
         if known_statuses not in self._shown:
             self._shown[known_statuses] = self.facts.shown(known_statuses)
         return self._shown[known_statuses]
 
     @cached_property
     def facts(self) -> Facts:
-        """What it says."""
+        """The facts as sent."""
         return facts(self._rows)
 
 
 class ListedBucket(NamedTuple):
-    """A bucket in a listing."""
+    """A bucket in a list response."""
 
     id: str
     name: str
@@ -62,14 +62,14 @@ class ListedBucket(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A list of buckets that left the simulator as a whole."""
+    """A list response that was sent completely."""
 
-    at: float  # monotonic
+    at: float  # monotonic seconds
     entries: tuple[ListedBucket, ...]
 
 
 class AnswerRecorder(simulator.Recorder):
-    """A record that remembers when, and finds what happened to a bucket at once."""
+    """A recorder with monotonic times and an index by bucket."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         super().__init__(keep=1000)
@@ -78,10 +78,10 @@ class AnswerRecorder(simulator.Recorder):
         self.issued = _Forwarding(self._issue)
         self.asked_at: dict[str, float] = {}
         self.codes: dict[str, dict[int, float]] = defaultdict(dict)
-        """When a status was last sent for a bucket, or for a call of another kind."""
+        """When a status was last sent, by bucket for stats and by kind for other calls."""
         self.expiries: set[float] = set()
         self.access_tokens: set[str] = set()
-        self._recorded: str | None = None  # the bucket whose answer was just recorded
+        self._recorded: str | None = None  # the bucket whose response was just recorded
         self.listings: list[Listing] = []
         self.statuses: Counter[int] = Counter()
         self._answers_of: dict[str, deque[SentAnswer]] = defaultdict(
@@ -89,19 +89,19 @@ class AnswerRecorder(simulator.Recorder):
         )
 
     def count_call(self, kind: CallKind, subject: str) -> int:
-        """Note when a bucket was asked for."""
+        """Also note when a bucket was requested."""
         if kind is CallKind.STATS:
             self.asked_at[subject] = self._monotonic()
         return super().count_call(kind, subject)
 
     def answers_for(self, bucket: str, span: Span) -> list[SentAnswer]:
-        """The answers for a bucket that were sent in a span of time, newest first."""
+        """The responses for a bucket that were sent within a span of time, newest first."""
         kept = list(self._answers_of[bucket])
         times = [each.at for each in kept]
         return kept[bisect_left(times, span[0]) : bisect_right(times, span[1])][::-1]
 
     def remembers(self, bucket: str, moment: float) -> bool:
-        """Whether no answer since then was dropped from here."""
+        """Whether all responses since `moment` are still recorded."""
         kept = self._answers_of[bucket]
         return len(kept) < ANSWERS_KEPT or kept[0].at < moment
 
@@ -110,9 +110,9 @@ class AnswerRecorder(simulator.Recorder):
         return any(self.codes[key].get(code, -1.0) >= since for code in codes)
 
     def note_status(self, key: str, status: int) -> bool:
-        """Note that an answer about a bucket, or of a kind of call, begins to leave.
+        """Note the status of a response that is about to be sent.
 
-        Whether the simulator itself has recorded what it says.
+        Returns whether the simulator's own recorder has its content.
         """
         self.codes[key][status] = self._monotonic()
         self.statuses[status] += 1
@@ -120,7 +120,7 @@ class AnswerRecorder(simulator.Recorder):
         return recorded == key
 
     def note_rows(self, bucket: str, day: date, answer: Mapping[str, object]) -> None:
-        """Note the rows of an answer of a shape that is wrong, and yet has rows in it."""
+        """Note the rows of a response with a wrong structure that still contains rows."""
         rows = answer.get("nodeStats")
         if isinstance(rows, list) and answer.get("success") is not False:
             usable = (row for row in rows if isinstance(row, dict))
@@ -157,13 +157,13 @@ class RecordedSimulator(simulator.Simulator):
         bucket: str = "",
         **request: Any,  # noqa: ANN401 - as it is
     ) -> None:
-        """Answer as ever, noting what leaves."""
+        """Respond as the simulator does, and record the response."""
         noting = _Noting(connection, self.recorder, kind, bucket, _day(request["body"]))
         await super().answer(kind, noting, bucket=bucket, **request)
 
 
 class _Noting:
-    """A connection on which it is noted what is sent: all of it, where that is at once."""
+    """A connection that records what is sent, if the body is sent in one piece."""
 
     def __init__(
         self,
@@ -179,19 +179,19 @@ class _Noting:
         self._bucket = bucket
         self._day = day
         self._headers: Mapping[str, str] = {}
-        self._left = -1  # bytes; negative where there is nothing to be noted
+        self._left = -1  # bytes; negative: nothing to record
         self.close = connection.close
         self.write_raw = connection.write_raw
 
     async def start(self, status: int, headers: Mapping[str, str], length: int) -> None:
-        """Note the status."""
+        """Record the status."""
         recorded = self._recorder.note_status(self._bucket or self._kind.value, status)
         if status == HTTPStatus.OK and not recorded:
             self._headers, self._left = headers, length
         await self._connection.start(status, headers, length)
 
     async def write(self, data: bytes) -> None:
-        """Note the body, where this is all of it."""
+        """Record the body if it is complete."""
         if len(data) == self._left:
             answer = _answer(data, is_gzip=self._headers.get("Content-Encoding") == "gzip")
             if self._kind is CallKind.LIST:
@@ -203,18 +203,18 @@ class _Noting:
 
 
 class _Forwarding(deque[Any]):
-    """Stands where the record would keep items: hands each on, and keeps none."""
+    """Replaces a deque of the recorder: passes each item on, and keeps none."""
 
     def __init__(self, take: Callable[[Any], None]) -> None:
         super().__init__(maxlen=0)
         self._take = take
 
-    def append(self, item: Any, /) -> None:  # noqa: ANN401 - whatever the record keeps there
+    def append(self, item: Any, /) -> None:  # noqa: ANN401 - any item of the recorder
         self._take(item)
 
 
 def _day(body: bytes) -> date | None:
-    """The day that a request asks for."""
+    """The day in a stats request."""
     try:
         return date.fromisoformat(json.loads(body)["day"][:10])
     except (ValueError, LookupError):
@@ -222,7 +222,7 @@ def _day(body: bytes) -> date | None:
 
 
 def _answer(body: bytes, *, is_gzip: bool) -> dict[str, object]:
-    """The JSON object in a body; an empty one where there is none."""
+    """The JSON object in a body; empty if it is not one."""
     if len(body) > (LONGEST_PACKED if is_gzip else LONGEST_ANSWER):
         return {}
     try:
@@ -233,7 +233,7 @@ def _answer(body: bytes, *, is_gzip: bool) -> dict[str, object]:
 
 
 def _entries(answer: Mapping[str, object]) -> tuple[ListedBucket, ...] | None:
-    """The usable buckets in a listing as sent, each id once; None where it is no listing."""
+    """The usable buckets in a list response, each id once; None if it is not a valid list."""
     entries = answer.get("buckets")
     if not isinstance(entries, list) or answer.get("success") is False:
         return None

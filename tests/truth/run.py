@@ -1,4 +1,4 @@
-"""One run from one seed, on virtual time: midnights, and after each scrape the whole truth."""
+"""Runs the truth test for one seed on virtual time: through midnights, checking each scrape."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from tests.truth.recorder import RecordedSimulator
 
 BEFORE_MIDNIGHT = 300.0
 AFTER_MIDNIGHT = 780.0
-"""Simulated seconds that are lived through around each midnight."""
+"""Seconds of virtual time before and after each midnight."""
 
 BETWEEN_ACTIONS = 25.0
-"""Simulated seconds, on average."""
+"""Seconds of virtual time, on average."""
 
 LONGEST_GAP = 7.0
-"""Simulated seconds between two scrapes, at most."""
+"""Seconds of virtual time between two scrapes, at most."""
 
 LIBRARY_EVERY = 50
-"""Every so many pages the client library's parsers are asked too."""
+"""The client library's parsers check two of this many pages, one in each format."""
 
 RECOVERY = 1200.0
-"""Simulated seconds after which all must be well again once nothing is wrong any more."""
+"""Seconds of virtual time after the last fault within which all buckets must be up."""
 
 
 @dataclass
 class RunResult:
-    """What a run came to."""
+    """The result of a run."""
 
     seed: int
     scrapes: int = 0
@@ -58,14 +58,14 @@ class RunResult:
         )
 
     def failure_message(self) -> str:
-        """What an assertion says."""
+        """The message of a failed assertion."""
         happened = "\n  ".join(self.events[-25:])
         found = "\n".join(self.findings[:10])
         return f"seed {self.seed}, scrape {self.scrapes}:\n{found}\nwhat happened:\n  {happened}"
 
 
 class _Run:
-    """A run while it lasts."""
+    """A run in progress."""
 
     def __init__(self, seed: int, harness: Harness) -> None:
         self.outcome = RunResult(seed)
@@ -77,7 +77,7 @@ class _Run:
         self._next_action = 0.0
 
     async def through(self, midnights: int) -> None:
-        """Live through so many midnights, or until something is not true."""
+        """Run through some midnights, or until a finding."""
         self._driver.prepare()
         async with self._harness.serving(Random(self.outcome.seed)):
             while self.outcome.midnights < midnights and not self.outcome.findings:
@@ -87,7 +87,7 @@ class _Run:
         self._add_up()
 
     async def _cross(self) -> None:
-        """Live through the time around a midnight."""
+        """Run through the time around a midnight."""
         clock = self._harness.clock
         if self.outcome.midnights:
             self._leap()
@@ -103,7 +103,7 @@ class _Run:
         self.outcome.midnights += 1
 
     def _leap(self) -> None:
-        """To shortly before the next midnight: the machine slept, or somebody set the clock."""
+        """Jump to just before the next midnight: suspend the machine or set its clock."""
         clock = self._harness.clock
         ahead = _next_midnight(clock.wall()) - BEFORE_MIDNIGHT - clock.wall()
         if self._chance.random() < 0.5:
@@ -112,7 +112,7 @@ class _Run:
             clock.set_wall(clock.wall() + ahead)
 
     async def _recover(self) -> None:
-        """Once nothing is wrong any more, every bucket is well again before long."""
+        """End all faults, and wait until every bucket is up."""
         await self._driver.repair_everything()
         clock = self._harness.clock
         end = clock.monotonic() + RECOVERY
@@ -125,7 +125,7 @@ class _Run:
             await clock.sleep(5)
 
     async def _look(self) -> Page | None:
-        """Scrape, and check every word."""
+        """Scrape and check a page."""
         number = self.outcome.scrapes
         openmetrics, gzip = number % 2 == 1, number % 5 == 0
         scraped = await self._harness.scrape(openmetrics=openmetrics, gzip=gzip)
@@ -153,7 +153,7 @@ class _Run:
 
 
 async def run_truth_test(seed: int, *, midnights: int = 3) -> RunResult:
-    """Live through the midnights; the run ends with the first page that is not true."""
+    """Run through some midnights. The first page with a finding ends the run."""
     clock = JumpingClock(MIDNIGHT - BEFORE_MIDNIGHT)
     rules = simulator.TokenRules(lifetime=400.0)
     api = RecordedSimulator(

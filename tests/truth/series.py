@@ -1,4 +1,4 @@
-"""What a page says, bucket by bucket, and whether it agrees with itself."""
+"""What a page says about each bucket, and checks that it does not contradict itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BUCKET_GAUGES = {
 
 @dataclass(slots=True)
 class BucketSeries:
-    """What a page says of a bucket; None for what it does not say."""
+    """What a page says about a bucket; None: no series."""
 
     up: float | None = None
     nodes: float | None = None
@@ -49,13 +49,13 @@ class BucketSeries:
 
     @property
     def day(self) -> date | None:
-        """The UTC day of the reading shown."""
+        """The UTC day of the reading."""
         if self.day_starts is None or self.day_starts % 86400:
             return None
         return datetime.fromtimestamp(self.day_starts, UTC).date()
 
     def findings(self, known_statuses: Sequence[str]) -> Iterator[str]:
-        """Where it contradicts itself."""
+        """Contradictions within the page."""
         yield from self._wrong_statuses(known_statuses)
         if len(self.reasons) != (self.up == 0):
             yield f"up is {self.up}, the reasons of its failure are {self.reasons}"
@@ -82,7 +82,7 @@ class BucketSeries:
 
 
 def bucket_series(page: Page) -> dict[str, BucketSeries]:
-    """What a page says of each bucket that it names."""
+    """The series of each bucket on a page."""
     found: defaultdict[str, BucketSeries] = defaultdict(BucketSeries)
     for bucket in page.by("flashback_bucket_info", "bucket_id"):
         _ = found[bucket]
@@ -111,7 +111,7 @@ def _facts(page: Page, families: Mapping[str, str]) -> Iterator[tuple[str, Fact]
 
 @lru_cache(maxsize=SERIES_KEPT)
 def _fact(kind: str, series: Series, value: float) -> tuple[str, Fact]:
-    """The bucket, and what is said of a node of it."""
+    """The bucket of a series, and the fact about a node."""
     labels = dict(series.labels)
     text = labels.get("version", labels.get("status", ""))
     return labels["bucket_id"], Fact(kind, labels["ip"], labels["host"], text, value)

@@ -1,8 +1,7 @@
-"""`python -m tests.truth.soak`: whether memory and file descriptors stay flat over many polls.
+"""`python -m tests.truth.soak`: checks that memory and file descriptors stay flat over many polls.
 
-The exporter runs as its own process and in real time against a simulator in this one, which plays
-faults all along. With `--truth` or `--chaos`, instead, run after run of that test on virtual time,
-from random seeds.
+The exporter runs as a process of its own, in real time, against a simulator that plays faults. With
+`--truth` or `--chaos`, runs those tests on virtual time instead, with random seeds.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SECONDS_PER_MINUTE = 60.0
 
 
 def main() -> int:
-    """Do what the command line says; 1 where something is not flat or not true."""
+    """Parse the command line and run; returns 1 if anything is not flat or a page is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.truth.soak", description=__doc__)
     parser.add_argument("--polls", type=int, default=MANY_POLLS)
     parser.add_argument(
@@ -68,7 +67,7 @@ def _run_seeds(
     chance: Random,
     seconds: float,
 ) -> int:
-    """At least one run, and others until the time is over."""
+    """Run one seed after another until the time is over, at least one."""
     end = time.monotonic() + seconds
     while True:
         seed = chance.randrange(10**9)
@@ -84,7 +83,7 @@ def _run_seeds(
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - its output is what it is for
+    print(text, flush=True)  # noqa: T201 - its output
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The checker can fail: each kind of untruth on a page made by hand is found, and nothing else."""
+"""The checker can fail: it finds each kind of error on an edited page, and no others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.truth.pages import PageError
 
 
 def edited(pattern: str, replacement: str) -> Callable[[str], str]:
-    """An edit of a page that must have something to edit."""
+    """An edit of a page that fails if there is nothing to edit."""
 
     def edit(text: str) -> str:
         changed, times = re.subn(pattern, replacement, text, count=1, flags=re.MULTILINE)
@@ -35,7 +35,7 @@ def made() -> HandMadeRun:
 
 
 def test_truthful_pages_pass(made: HandMadeRun) -> None:
-    """Hours of truthful pages, fresh and stale, bring no finding."""
+    """Hours of correct pages, fresh and stale, have no finding."""
     for _ in range(100):
         assert made.look() == []
         made.now += 58
@@ -74,7 +74,7 @@ def test_truthful_pages_pass(made: HandMadeRun) -> None:
 def test_untrue_page_is_found(
     made: HandMadeRun, pattern: str, replacement: str, finding: str
 ) -> None:
-    """One word changed on a truthful page is found, and named."""
+    """A changed word on a correct page is found and named."""
     assert made.look() == []
     found = made.look(edited(pattern, replacement))
     assert found
@@ -82,13 +82,13 @@ def test_untrue_page_is_found(
 
 
 def test_sample_that_is_there_twice_is_found(made: HandMadeRun) -> None:
-    """A page with a duplicate is no page at all."""
+    """A page with a duplicate sample is invalid."""
     with pytest.raises(PageError, match="is there twice"):
         made.look(edited(r"^(flashback_node_uptime_ratio.*\n)", r"\1\1"))
 
 
 def test_stale_value_is_found(made: HandMadeRun) -> None:
-    """What was true three minutes ago is not to be shown."""
+    """A reading that is three minutes old must not be shown."""
     page = made.text()
     assert made.look() == []
     made.now += 185
@@ -97,7 +97,7 @@ def test_stale_value_is_found(made: HandMadeRun) -> None:
 
 
 def test_forgotten_bucket_is_found(made: HandMadeRun) -> None:
-    """A bucket that is not asked for any more is found, unless the lag shows it."""
+    """A bucket that is not polled any more is found, unless the lag shows it."""
     for _ in range(3):
         assert made.look() == []
         made.now += 58

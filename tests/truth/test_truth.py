@@ -1,4 +1,4 @@
-"""The truth test: the exporter and the simulator live through midnights, and no page may lie."""
+"""The truth test: the exporter runs through midnights, and each page is checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEAST_SCRAPES = 250
 async def test_no_page_ever_lies(
     seed: int, midnights: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Through faults, reloads, renewals, clocks that jump and midnights, every page is true."""
+    """Through faults, reloads, token renewals, clock jumps and midnights, each page is correct."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     outcome = await run_truth_test(seed, midnights=midnights)
     with capsys.disabled():
