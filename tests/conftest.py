@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Options, markers and fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SLOWER_PLACES = {
     "test_app_on_sockets.py",
     "test_broken_framing.py",
 }
-"""What `--fast` does not even look into: what starts programs, or whole exporters on sockets."""
+"""Directories and files that `--fast` does not collect: they start programs or use sockets."""
 SLOWER = ("long", "virtual_time", "hypothesis")
-"""Markers of what else `--fast` leaves out: behaviour over time, and property tests."""
+"""Markers of other tests that `--fast` leaves out."""
 
 SHARED_PROGRAMS = {
     "tests/real/test_browser.py",
@@ -36,10 +36,10 @@ SHARED_PROGRAMS = {
     "tests/real/test_image.py",
     "tests/real/test_prometheus.py",
 }
-"""The files whose tests look at programs that were started once for all of them."""
+"""Files whose tests share programs that are started once."""
 
 LONGEST = ("tests/real/test_alerting", "tests/truth/")
-"""What begins first: at the end of a run everybody would wait for it alone."""
+"""Started first, so that the run does not end by waiting for one of them alone."""
 
 AT_NIGHT = {
     "test_a_fourth_shard_joins_by_restart[oldest-all_at_once]",
@@ -49,17 +49,17 @@ AT_NIGHT = {
     "test_rules_do_what_they_say[oldest-not_listed]",
     "test_rules_have_the_past_too[oldest]",
 }
-"""What takes a minute each, and shows little that the current programs do not."""
+"""Tests that take a minute each, and find little that those with current programs do not."""
 
 LONG = "takes long"
 NIGHTLY = "runs at night"
 NO_PROGRAM = "is not installed"
 
-# A shell lets its background jobs ignore SIGINT, and so would each program that a test starts.
+# A shell makes its background jobs ignore SIGINT, and programs started by tests inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test asserts how fast the machine is, property tests neither.
+# No deadline: no test, property tests included, may depend on the speed of the machine.
 settings.register_profile(
     "quick", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=25
 )
@@ -87,14 +87,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import what `--fast` leaves out."""
+    """Skip collecting, and so importing, what `--fast` leaves out."""
     if config.getoption("--fast") and collection_path.parent == ROOT:
         return collection_path.name in SLOWER_PLACES or None
     return None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, visibly, or everything else."""
+    """Skip or deselect tests by `--long`, `--nightly` and `--fast`."""
     wanted = config.getoption("--long")
     if not config.getoption("--nightly"):
         for item in items:
@@ -112,7 +112,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class _Scheduler(LoadScopeScheduling):
-    """Hands out one test at a time; those that look at the same programs go to one worker."""
+    """Schedules tests one by one, but all tests of a file with shared programs on one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -120,12 +120,12 @@ class _Scheduler(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Start programs once per run, not once per worker."""
+    """Use the scheduler that starts shared programs once per run, not once per worker."""
     return _Scheduler(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end what was skipped, and how to get it."""
+    """At the end, say what was skipped and how to run it."""
     reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
     skipped = Counter(
         "long"
@@ -151,7 +151,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Tests that are marked with `virtual_time` run on a loop whose clock jumps."""
+    """Run tests with the marker `virtual_time` on a virtual event loop."""
     if item.get_closest_marker("virtual_time"):
         return {"virtual": VirtualLoop}
     return {"system": asyncio.new_event_loop}
@@ -159,10 +159,10 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(autouse=True)
 def _logging_restored() -> Iterator[None]:
-    """Leave logging as it was: a level that one test sets must not slow or fail another."""
+    """Restore logging: a level set by one test must not slow down or fail another."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)  # not the attribute: loggers remember what is enabled
+    root.setLevel(level)  # setLevel also clears the loggers' cached levels
     structlog.reset_defaults()

@@ -1,6 +1,6 @@
-"""The pages of the documentation as what stands in them: examples, words in code marks, plain text.
+"""Reads the documentation: its examples, its inline code, its text.
 
-The changelog is none: it speaks of what was. What must be true of the others is said by tests.
+Without the changelog, which describes the past. What must be true of them is in the tests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HASH = "$2y$10$" + "abcdefghijklmnopqrstu" + "." * 32  # of no password
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A block of code. `kind` is what its fence says, and of YAML more exactly what it is for."""
+    """A code block. `kind` is its language, or for YAML what the file is for."""
 
     page: str
     line: int
@@ -33,7 +33,7 @@ class Example:
     text: str = field(repr=False)
 
     def __str__(self) -> str:
-        """Where it stands."""
+        """Where the block is."""
         return f"{self.page}:{self.line}"
 
 
@@ -46,16 +46,16 @@ YAML_KINDS = {
     "modules": "json_exporter",
     "providers": "provisioning",
 }
-"""What a YAML example is for, by a key that nothing else has; all others are the chart's values."""
+"""What a YAML example is for, by a key that only it has. All others are values of the chart."""
 
 
 def examples(*kinds: str) -> list[Example]:
-    """The blocks of code of every page, in their order; with `kinds` only those of these kinds."""
+    """The code blocks of all pages in order; `kinds` limits them to some kinds."""
     return [example for example in _examples() if not kinds or example.kind in kinds]
 
 
 def code_words() -> Iterator[tuple[str, str]]:
-    """Each page's name with each text that stands in code marks in it."""
+    """(page, text) for all inline code."""
     for page in PAGES:
         for token in _tokens(page):
             for child in token.children or ():
@@ -64,7 +64,7 @@ def code_words() -> Iterator[tuple[str, str]]:
 
 
 def page_texts() -> Iterator[tuple[str, str]]:
-    """Each page's name with its whole text."""
+    """(page, text) for all pages."""
     for page in PAGES:
         yield _name(page), page.read_text()
 
@@ -78,7 +78,7 @@ def _examples() -> Iterator[Example]:
 
 
 def _kind(token: Token) -> str:
-    """Indented blocks are shell, or YAML where they begin like it, or drawn with arrows."""
+    """An indented block is YAML if it starts like it, a diagram if it has arrows, else shell."""
     text = token.content
     if "─→" in text:
         return "text"
@@ -101,7 +101,7 @@ def _name(page: Path) -> str:
 
 
 def guard_in(folder: Path, example: Example) -> Path:
-    """An example of a web configuration as a file, with the files that it names beside it."""
+    """Write an example of a web configuration to a file, with the certificates that it names."""
     authority = trustme.CA()
     server = authority.issue_cert("localhost")
     server.private_key_pem.write_to_path(folder / "server.key")

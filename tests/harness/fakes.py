@@ -1,4 +1,4 @@
-"""Stand-ins that tests hand to the exporter in place of time, chance and the network."""
+"""Fakes of the clock and the observer, and simple values, for tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MIDNIGHT = 1705363200.0
 
 
 class FakeClock:
-    """A clock that stands still until a test moves it."""
+    """A clock that only moves when a test moves it."""
 
     def __init__(self, wall: float = NOON, monotonic: float = 1000.0) -> None:
         self._now = Instant(wall, monotonic)
@@ -67,11 +67,11 @@ class FakeClock:
                 active.clear()
 
     def jump_wall(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as an administrator does."""
+        """Set the wall clock, as an administrator does."""
         self._now = Instant(self._now.wall + seconds, self._now.monotonic)
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass, and everything happen that becomes due meanwhile, in its order."""
+        """Let time pass, and fire the timers that become due, in order."""
         end = self._now.monotonic + seconds
         await settle()
         while self._timers and self._timers[0][0] <= end:
@@ -82,7 +82,7 @@ class FakeClock:
         self.move_to(end)
 
     def move_to(self, monotonic: float) -> None:
-        """Let time pass without anything happening."""
+        """Let time pass without firing timers."""
         wall = self._now.wall + monotonic - self._now.monotonic
         self._now = Instant(wall, monotonic)
 
@@ -96,13 +96,13 @@ class FakeClock:
 
 
 async def settle() -> None:
-    """Let every task run for as long as it can without waiting for time or sockets."""
+    """Let all tasks run until they wait for time or sockets."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 class Recorder:
-    """An observer that keeps what it is told."""
+    """An observer that keeps what is reported to it."""
 
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
@@ -120,17 +120,17 @@ class Recorder:
 
 
 def bucket(bucket_id: str = "b1", account: str = "main", **labels: str) -> Bucket:
-    """A bucket named after its id."""
+    """A bucket whose name is made from its id."""
     return Bucket(account, bucket_id, f"name of {bucket_id}", labels)
 
 
 def node(host: str = "h1", **fields: float | str | None) -> Node:
-    """A node with nothing but what is given."""
+    """A node with only the given fields."""
     return Node(ip="192.0.2.1", host=host, **fields)  # type: ignore[arg-type] # by keyword
 
 
 def reading(now: Instant, *nodes: Node, duration: float = 0.25) -> GoodPoll:
-    """A good poll that ended now and asked for today."""
+    """A good poll for today that ended now."""
     return GoodPoll(DayStats(now.day, nodes), now, duration)
 
 
@@ -147,7 +147,7 @@ def after(now: Instant, seconds: float) -> Instant:
 
 
 def jwt(**claims: object) -> str:
-    """A token as Flashback issues them, with these claims and no real signature."""
+    """A token like those of Flashback, with these claims and an invalid signature."""
     parts = ({"alg": "HS256", "typ": "JWT"}, claims)
     encoded = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
     return ".".join([*encoded, "signature"])

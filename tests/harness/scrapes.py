@@ -1,4 +1,4 @@
-"""Scrapes as tests read them: the samples of a page."""
+"""Parses the samples of a scraped page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ESCAPED = {r"\n": "\n", r"\"": '"', r"\\": "\\"}
 
 
 class Sample(NamedTuple):
-    """One line of a page."""
+    """One sample."""
 
     name: str
     labels: dict[str, str]
@@ -23,9 +23,9 @@ class Sample(NamedTuple):
 
 
 class Scrape:
-    """A page; one with a sample twice is refused.
+    """A page. Raises ValueError if a sample is there twice.
 
-    It is read by its lines alone, as the client library's parser takes long; see `check`.
+    It has a parser of its own, because the client library's is slow; see `check`.
     """
 
     def __init__(self, text: str) -> None:
@@ -45,8 +45,8 @@ class Scrape:
         return (sample for name in self._lines for sample in self.all(name))
 
     def check(self) -> Scrape:
-        """Fail where the client library's parser finds other samples."""
-        theirs = sorted(  # as text, in which NaN is NaN
+        """Fail if the client library's parser finds other samples."""
+        theirs = sorted(  # as text, because NaN does not equal itself
             repr((each.name, each.labels, float(each.value)))
             for family in text_string_to_metric_families(self._text)
             for each in family.samples
@@ -58,17 +58,16 @@ class Scrape:
         return self._text.splitlines() == self._text.removesuffix("\n").split("\n")
 
     def all(self, name: str, /, **labels: str) -> list[Sample]:
-        """The samples of a name that carry these labels."""
+        """The samples with a name that have these labels."""
         found = map(_sample, self._lines.get(name, ()))
         return [sample for sample in found if labels.items() <= sample.labels.items()]
 
     def value(self, name: str, /, **labels: str) -> float:
-        """The value of the only sample of a name that carries these labels."""
+        """The value of the only sample with a name and these labels."""
         (found,) = self.all(name, **labels)
         return found.value
 
     def has(self, name: str, /, **labels: str) -> bool:
-        """Whether there is such a sample."""
         return bool(self.all(name, **labels))
 
 

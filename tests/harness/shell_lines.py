@@ -1,6 +1,6 @@
-"""Shell text as the commands in it, each a list of words. Runs nothing.
+"""Splits shell text into commands, each a list of words, without running them.
 
-Enough of a shell for the examples of the documentation: quotes, comments, continued lines, pipes,
+Supports what the examples in the documentation use: quotes, comments, line continuations, pipes,
 redirections, loops and variables before a command.
 """
 
@@ -15,7 +15,7 @@ _SEPARATORS = set("();<>|&\n")
 
 
 def commands(text: str) -> list[list[str]]:
-    """The commands of a shell text, without their redirections and variables."""
+    """The commands in a shell text, without their redirections and variables."""
     joined = re.sub(r"\\\n", " ", text)
     lexer = shlex.shlex(
         re.sub(r"(?m)(^|\s)#.*$", r"\1", joined), posix=True, punctuation_chars="();<>|&\n"
@@ -35,7 +35,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def _without_variables(words: list[str]) -> list[str]:
-    """From the command's own name on."""
+    """The words from the command's name on."""
     while words and re.match(r"[A-Za-z_]\w*=", words[0]):
         words = words[1:]
     return words

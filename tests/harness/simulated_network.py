@@ -1,7 +1,7 @@
-"""The network of an exporter on virtual time: the simulator on one side, scrapes on the other.
+"""Replaces the network on virtual time: the simulator on one side, scrapes on the other.
 
-Requests to the API are handed to the simulator without a socket. The exporter serves on a Unix
-socket, which delivers at once, so that no time passes while a scrape is on its way.
+Requests to the API are passed to the simulator without a socket. The exporter serves on a Unix
+socket, which delivers at once, so no time passes during a scrape.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from exporter.upstream.transport import Connect
 from exporter.web.server import ListenAddress
 
 API_URL = "http://127.0.0.1"
-"""Any other URL leads to the simulator too."""
+"""All other URLs lead to the simulator too."""
 
 LATENCY = 0.02
 """Seconds until a request arrives."""
@@ -35,7 +35,7 @@ ROUTES = {
 
 
 def connect_to(simulator: Simulator) -> Connect:
-    """What `run_app` makes connections with: all of them lead to a simulator."""
+    """The `connect` argument of `run_app`: all connections lead to a simulator."""
 
     def connect(
         _limit: int, _context: ssl.SSLContext, _proxy: str | None
@@ -46,13 +46,13 @@ def connect_to(simulator: Simulator) -> Connect:
 
 
 class _Connections(httpx.AsyncBaseTransport):
-    """Hands each request to a simulator in a task of its own, which ends with its client."""
+    """Passes each request to a simulator in a task, and cancels it when the client disconnects."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The head of the answer; errors are those of the real connections."""
+        """The head of the response. Errors have the types of the real connections."""
         exchange = _Exchange()
         answering = asyncio.create_task(_answer(self._simulator, request, exchange))
         answering.add_done_callback(exchange.end)
@@ -65,17 +65,17 @@ class _Connections(httpx.AsyncBaseTransport):
 
 
 class _Exchange:
-    """The simulator's connection: what has been sent of one response."""
+    """Connects the simulator with a client: what has been sent of one response."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.head: asyncio.Future[tuple[int, Mapping[str, str]]] = loop.create_future()
         self.sent: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.left = 0  # bytes of the body still to be sent
+        self.left = 0  # bytes of the body that are not sent yet
 
     async def start(self, status: int, headers: Mapping[str, str], length: int) -> None:
         self.left = length
-        if not self.head.done():  # the client may have gone
+        if not self.head.done():  # the client may have disconnected
             self.head.set_result((status, headers))
 
     async def write(self, data: bytes) -> None:
@@ -83,7 +83,7 @@ class _Exchange:
         self.sent.put_nowait(data)
 
     async def write_raw(self, data: bytes) -> None:
-        """In place of a response it is an error that quotes it; behind one nobody reads it."""
+        """Without a head, fail like an invalid response. After one, the data is ignored."""
         if not self.head.done():
             self.head.set_exception(aiohttp.ClientPayloadError(data.decode("latin-1")))
 
@@ -93,7 +93,7 @@ class _Exchange:
             self.head.set_exception(aiohttp.ServerDisconnectedError)
 
     def end(self, answering: asyncio.Task[None]) -> None:
-        """Nothing more will be sent. A bug in the simulator comes out here."""
+        """Close the connection when the task has ended. Raises the simulator's bugs."""
         if not answering.cancelled():
             answering.result()
         self.close()
@@ -117,7 +117,7 @@ class _Arriving(httpx.AsyncByteStream):
 
 
 async def _answer(simulator: Simulator, request: httpx.Request, exchange: _Exchange) -> None:
-    """As `exporter.simulator.server` does it over HTTP."""
+    """Do what `exporter.simulator.server` does over HTTP."""
     await asyncio.sleep(LATENCY)
     path = request.url.raw_path.decode("ascii")
     simulator.note_request(request.method, path, request.headers)
@@ -140,7 +140,7 @@ async def _answer(simulator: Simulator, request: httpx.Request, exchange: _Excha
 
 
 def serve_on(path: Path) -> Callable[..., AbstractAsyncContextManager[tuple[ListenAddress, ...]]]:
-    """What `run_app` serves with: on a Unix socket, whatever the addresses are."""
+    """The `serve` argument of `run_app`: serve on a Unix socket, whatever the addresses are."""
 
     @asynccontextmanager
     async def serve(

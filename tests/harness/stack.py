@@ -1,4 +1,4 @@
-"""The exporter against the simulator, in this process: on virtual time, or over real sockets."""
+"""Runs the exporter against the simulator in this process: on virtual time or on real sockets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BUCKETS = ("b1", "b2", "b3")
 
 
 def document(api: str, *, buckets: tuple[str, ...] = BUCKETS, **settings: object) -> str:
-    """A configuration file that polls buckets of one account."""
+    """A configuration file with one account and these buckets."""
     entries = "".join(f"  {key}: {value}\n" for key, value in settings.items())
     return (
         f"global:\n  base_url: {api}\n{entries}"
@@ -41,39 +41,39 @@ def document(api: str, *, buckets: tuple[str, ...] = BUCKETS, **settings: object
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An exporter at work, and the simulator that it asks."""
+    """A running exporter, and its simulator."""
 
     api: simulator.Simulator
     client: httpx.AsyncClient
     clock: Clock
     reload_requested: asyncio.Event
     longest_wait: float
-    """Seconds after which what a test waits for will never come."""
+    """Seconds after which a wait fails."""
 
     @property
     def address(self) -> str:
-        """Where it serves, as `host:port`."""
+        """The exporter's address as `host:port`."""
         return self.client.base_url.netloc.decode()
 
     async def scrape(self) -> Scrape:
-        """A page, which the client library's parser understands as we do."""
+        """Scrape a page, and check it with the client library's parser."""
         return (await self._page()).check()
 
     async def status(self, path: str) -> int:
         return (await self.client.get(path)).status_code
 
     async def request(self, method: str, path: str) -> httpx.Response:
-        """The answer of one of the exporter's endpoints."""
+        """Send a request to the exporter."""
         return await self.client.request(method, path)
 
     async def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Return when something has come to hold, without a scrape."""
+        """Wait for a condition without scraping."""
         start = self.clock.monotonic()
         while not holds():
             await self._pause(start)
 
     async def scrape_when(self, holds: Callable[[Scrape], bool]) -> Scrape:
-        """The first page of which something holds."""
+        """Scrape until a condition holds for the page; returns it."""
         start = self.clock.monotonic()
         while not holds(page := await self._page()):
             await self._pause(start)
@@ -83,7 +83,7 @@ class Running:
         return Scrape((await self.client.get("/metrics")).text)
 
     async def _pause(self, start: float) -> None:
-        """Wait before looking again: at first for a moment, then for a part of the time so far."""
+        """Wait before the next check: at first briefly, later an eighth of the time so far."""
         passed = self.clock.monotonic() - start
         if passed > self.longest_wait:
             raise TimeoutError("what the test waits for does not come")
@@ -92,7 +92,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class RunningOnVirtualTime(Running):
-    """One whose wall clock can be set, too."""
+    """A running exporter on virtual time. Its wall clock can be set."""
 
     clock: VirtualClock
     longest_wait: float = 4 * 3600.0
@@ -108,10 +108,10 @@ async def running(
     path: Path = Path("config.yaml"),
     **simulated: Any,  # noqa: ANN401 - the simulator's own settings
 ) -> AsyncIterator[RunningOnVirtualTime]:
-    """The exporter polls a simulator that plays these scenarios, on virtual time.
+    """Run the exporter on virtual time, against a simulator that plays these scenarios.
 
-    The test must be marked with `virtual_time`. `text` makes the configuration from the API's URL,
-    anew for each reload.
+    The test needs the marker `virtual_time`. `text` makes the configuration from the API's URL; it
+    is called for each reload.
     """
     clock = VirtualClock(wall)
     reload_requested = asyncio.Event()
@@ -144,7 +144,7 @@ async def running_on_sockets(
     text: Callable[[str], str] = document,
     **simulated: Any,  # noqa: ANN401 - the simulator's own settings
 ) -> AsyncIterator[Running]:
-    """The same in real time and over real sockets, for what needs them."""
+    """The same in real time and on real sockets, for tests that need them."""
     started = time.monotonic()
     clock = SystemClock(lambda: wall + time.monotonic() - started)
     reload_requested = asyncio.Event()
@@ -166,7 +166,6 @@ async def running_on_sockets(
 
 
 def all_polled(page: Scrape) -> bool:
-    """Whether each bucket was polled."""
     return len(page.all("flashback_bucket_up")) == len(BUCKETS)
 
 
@@ -178,7 +177,7 @@ FIELDS: dict[str, tuple[str, Callable[[float], float]]] = {
 
 
 def was_served(api: simulator.Simulator, sample: Sample) -> bool:
-    """Whether the simulator really said what a node's sample says."""
+    """Whether the simulator really sent the value of a node's sample."""
     field, in_base_units = FIELDS[sample.name]
     identity = (sample.labels["ip"], sample.labels["host"])
     sent = api.record.sent(sample.labels["bucket_id"], identity, field)

@@ -1,6 +1,6 @@
-"""Alertmanager, a Prometheus that sends alerts to it, and who receives its webhooks.
+"""Runs Alertmanager, a Prometheus that sends alerts to it, and a receiver of its webhooks.
 
-The routing is the product's own example, with shorter waits and the receivers of the test.
+The routing is the documented example, with shorter waits and with the receiver of the test.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WAITS = {"group_wait": "1s", "group_interval": "1s", "repeat_interval": "12h"}
 
 
 class Notice(NamedTuple):
-    """What one webhook said of one alert."""
+    """One alert in one webhook."""
 
     receiver: str
     status: str  # firing or resolved
@@ -39,14 +39,14 @@ class Notice(NamedTuple):
 
 
 class Receiver:
-    """Keeps every webhook, by the last part of its path."""
+    """Keeps the alerts of all webhooks. The receiver's name is the last part of the path."""
 
     def __init__(self) -> None:
         self.notices: list[Notice] = []
         self.messages = 0
 
     async def take(self, request: web.Request) -> web.Response:
-        """Answer a webhook."""
+        """Handle a webhook."""
         self.messages += 1
         for alert in (await request.json())["alerts"]:
             said = (alert["status"], alert["labels"], alert["annotations"])
@@ -54,11 +54,11 @@ class Receiver:
         return web.Response()
 
     def told(self, alert: str, status: str = "firing") -> list[Notice]:
-        """What was said of an alert."""
+        """The notices about an alert."""
         return [each for each in self.notices if (each.alert, each.status) == (alert, status)]
 
     async def hears(self, alert: str, status: str = "firing") -> Notice:
-        """The first that is said of an alert in a status, once it is."""
+        """Wait for the first notice about an alert with this status."""
 
         async def ask() -> Notice | None:
             return next(iter(self.told(alert, status)), None)
@@ -67,32 +67,32 @@ class Receiver:
 
 
 class Alertmanager:
-    """An Alertmanager that runs, asked over its API."""
+    """A running Alertmanager and its API."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self.address = client.base_url.netloc.decode()
 
     async def send(self, alerts: Sequence[Mapping[str, str]]) -> None:
-        """Tell it, as a Prometheus would, of alerts that fire: their labels."""
+        """Send firing alerts, given by their labels, as a Prometheus does."""
         body = [{"labels": dict(labels)} for labels in alerts]
         (await self._client.post("/api/v2/alerts", json=body)).raise_for_status()
 
     async def alerts(self) -> list[dict[str, Any]]:
-        """Every alert that it knows."""
+        """All alerts that it has."""
         answer = await self._client.get("/api/v2/alerts")
         found: list[dict[str, Any]] = answer.raise_for_status().json()
         return found
 
     async def inhibited(self, alert: str) -> int | None:
-        """How many alerts of a name are inhibited now; None where there are none."""
+        """How many alerts with a name are inhibited now; None if there are none."""
         found = [each for each in await self.alerts() if each["labels"]["alertname"] == alert]
         return sum(bool(each["status"]["inhibitedBy"]) for each in found) or None
 
 
 @asynccontextmanager
 async def receiver() -> AsyncIterator[tuple[str, Receiver]]:
-    """Who receives webhooks, and its URL."""
+    """A receiver of webhooks, and its URL."""
     found = Receiver()
     app = web.Application()
     app.router.add_post("/{receiver}", found.take)
@@ -108,7 +108,7 @@ async def receiver() -> AsyncIterator[tuple[str, Receiver]]:
 
 @asynccontextmanager
 async def alertmanager(path: str, directory: Path, webhooks: str) -> AsyncIterator[Alertmanager]:
-    """An Alertmanager with the example's routing, whose webhooks go to a URL of the test."""
+    """Run an Alertmanager with the example's routing, whose webhooks go to a URL."""
     config = yaml.safe_load(EXAMPLE.read_text())
     config["route"] |= _WAITS
     for each in config["receivers"]:
@@ -136,10 +136,10 @@ async def alerting_prometheus(
     alertmanager_address: str,
     *flags: str,
 ) -> AsyncIterator[Database]:
-    """A Prometheus that scrapes exporters, and evaluates rules, every second.
+    """Run a Prometheus that scrapes exporters and evaluates rules every second.
 
-    `targets` has the labels that it gives each, by `host:port`. It keeps what it knows in the
-    directory, and finds it there again.
+    `targets` has the labels of each target, by `host:port`. The data stays in the directory, so a
+    restarted Prometheus finds it again.
     """
     static = [{"targets": [address], "labels": dict(labels)} for address, labels in targets.items()]
     config = {
@@ -167,7 +167,7 @@ async def alerting_prometheus(
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port that is not in use."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A real headless Chromium, and what it complained about. What pages should show is not here."""
+"""Runs a headless Chromium, and collects its errors. What pages should show is in the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARGUMENTS = (
     "--disable-sync",
 )
 TIMEOUTS = 60_000.0
-"""Milliseconds after which something that should have happened in a page never will."""
+"""Milliseconds after which a wait in a page fails."""
 
 
 @asynccontextmanager
@@ -32,7 +32,7 @@ async def chromium(path: str) -> AsyncIterator[Browser]:
 
 
 class Complaints:
-    """Everything that a page's console and its content security policy complained about."""
+    """All errors and warnings in a page's console, those of its security policy included."""
 
     def __init__(self, page: Page) -> None:
         self.all: list[str] = []

@@ -1,7 +1,7 @@
-"""The table of docs/compatibility.md: which programs the tests run, in which versions, for what.
+"""Renews the table in docs/compatibility.md: programs, the versions tested, and what for.
 
-`make compatibility` writes it with the versions that are installed here; what each is used for
-comes from the test files themselves.
+`make compatibility` writes it with the installed versions. What a program is used for comes from
+the docstrings of the test files.
 """
 
 from __future__ import annotations
@@ -25,26 +25,25 @@ BEGIN, END = "<!-- make compatibility writes what is below -->\n", "<!-- until h
 CI = ROOT / ".github" / "workflows" / "ci.yaml"
 
 Versions: TypeAlias = Mapping[str, tuple[str, str]]
-"""The oldest and the current version, by what a row is called; the oldest may be empty."""
+"""By row: the oldest and the current version. The oldest may be empty."""
 
 
 class Tested(NamedTuple):
     """A row: what is tested in one or two versions."""
 
     name: str
-    uses: str  # a pattern for the lines of a test file that use it
-    package: str = ""  # Debian's package, where both generations come from there
-    oldest: str = ""  # otherwise: programs on the PATH
+    uses: str  # a pattern that matches lines of the test files that use it
+    package: str = ""  # the Debian package, if both versions come from Debian
+    oldest: str = ""  # otherwise: programs in the PATH
     current: str = ""
 
     def files(self) -> Iterator[Path]:
-        """The test files that use it."""
         for file in sorted(Path(__file__).parent.rglob("test_*.py")):
             if re.search(self.uses, file.read_text()):
                 yield file
 
     def versions(self) -> tuple[str, str]:
-        """What is installed here."""
+        """The installed versions."""
         if self.package:
             return _packaged("oldest", self.package), _packaged("current", self.package)
         return self.oldest and _version(self.oldest), _version(self.current)
@@ -62,18 +61,18 @@ TESTED = (
 
 
 def installed() -> Versions:
-    """The versions that the tests run here."""
+    """The versions that the tests run with on this machine."""
     return {tested.name: tested.versions() for tested in TESTED}
 
 
 def recorded() -> Versions:
-    """The versions that the page names."""
+    """The versions on the page."""
     rows = re.findall(r"^\| ([^|]+) \| ([^|]*) \| ([^|]+) \| .*tests/real", _table(), re.MULTILINE)
     return {name: (oldest.strip(), current) for name, oldest, current in rows}
 
 
 def rendered(versions: Versions) -> str:
-    """The page, with these versions."""
+    """The page with these versions."""
     head, rest = PAGE.read_text().split(BEGIN)
     lines = ["| program | oldest | current | what is tested with it |", "|---|---|---|---|"]
     lines += [_row(tested, *versions[tested.name]) for tested in TESTED]
@@ -88,13 +87,13 @@ def rendered(versions: Versions) -> str:
 
 
 def kubernetes() -> tuple[str, str]:
-    """The oldest and the newest Kubernetes whose API the chart's manifests are checked against."""
+    """The oldest and the newest Kubernetes API that the chart's manifests are checked against."""
     needed = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"]
     return needed.strip(">=").split("-")[0].removesuffix(".0"), kubernetes_validate.latest_version()
 
 
 def pythons() -> tuple[str, str]:
-    """The first and the last Python of the workflow that tests every change."""
+    """The first and the last Python version in the CI workflow."""
     found = yaml.safe_load(CI.read_text())["jobs"]["test"]["strategy"]["matrix"]["python"]
     return found[0], found[-1]
 

@@ -1,7 +1,7 @@
-"""The programs that tests ask for; where one is missing, its tests skip or, in CI, fail.
+"""Fixtures for real programs. If one is missing, its tests are skipped, or fail in CI.
 
-What scrapes, queries, evaluates rules, routes or imports is tried in two generations: what people
-run now, and, among the tests that take long, the oldest that we promise.
+Programs that scrape, query, evaluate rules, route alerts or import data are tested in two versions:
+the current one and, in the long tests, the oldest supported one.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from tests.real.programs import program
 
 @pytest.fixture(scope="session", params=["current", pytest.param("oldest", marks=pytest.mark.long)])
 def generation(request: pytest.FixtureRequest) -> str:
-    """The folder of `install-tools`: each generation in turn."""
+    """The directory of `install-tools`: each of the two in turn."""
     name: str = request.param
     return name
 
 
 @pytest.fixture(scope="session")
 def prometheus_path(generation: str) -> str:
-    """Prometheus."""
+    """The path of Prometheus."""
     return program("prometheus", generation)
 
 
 @pytest.fixture(scope="session")
 def promtool_path(generation: str) -> str:
-    """Prometheus's linter, importer and tester of rules."""
+    """The path of promtool."""
     return program("promtool", generation)
 
 
 @pytest.fixture(scope="session")
 def alertmanager_path(generation: str) -> str:
-    """Alertmanager."""
+    """The path of Alertmanager."""
     return program("prometheus-alertmanager", generation)
 
 
 @pytest.fixture(scope="session")
 def amtool_path(generation: str) -> str:
-    """Alertmanager's tool."""
+    """The path of amtool."""
     return program("amtool", generation)
 
 
 @pytest.fixture(scope="session")
 def victoria_metrics_path(generation: str) -> str:
-    """VictoriaMetrics."""
+    """The path of VictoriaMetrics."""
     return program("victoria-metrics", generation)

@@ -1,6 +1,6 @@
-"""Prometheus and VictoriaMetrics: how they are configured and started, and their query API.
+"""Runs Prometheus and VictoriaMetrics, and queries them.
 
-Each takes a free port, keeps its data in a directory of the test's, and asks every `interval`.
+Each uses a free port, keeps its data in a directory of the test, and scrapes every `interval`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.real.programs import TIMEOUTS, Program, started, until
 
 
 class Series(NamedTuple):
-    """What a series is called, in a form that can be compared."""
+    """The name and labels of a series, in a form that can be compared."""
 
     name: str
     labels: frozenset[tuple[str, str]]
@@ -28,7 +28,7 @@ class Series(NamedTuple):
     def of(cls, name: str, labels: Mapping[str, str]) -> Series:
         """A series by name and labels.
 
-        An empty label is the same as none; `job` and `instance` are the database's.
+        Empty labels are left out, as are `job` and `instance`, which the database adds.
         """
         own = {"__name__", "job", "instance"}
         return cls(
@@ -36,19 +36,19 @@ class Series(NamedTuple):
         )
 
     def label(self, name: str) -> str:
-        """The value of a label, empty where there is none."""
+        """The value of a label; empty if there is none."""
         return dict(self.labels).get(name, "")
 
 
 Samples: TypeAlias = dict[Series, float]
-"""What there is at one moment."""
+"""The samples at one time."""
 
 PollHistory: TypeAlias = dict[float, float]
 """The values of one series, by Unix time."""
 
 
 class Database:
-    """A database that runs, asked over the query API that both have."""
+    """A running database, with the query API that both have."""
 
     def __init__(self, client: httpx.AsyncClient, server: Program) -> None:
         self._client = client
@@ -56,29 +56,28 @@ class Database:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
         return str(self._client.base_url)
 
     def log(self) -> str:
-        """Everything it has printed so far."""
+        """Everything that it has printed so far."""
         return self._server.output()
 
     async def get(self, path: str, **parameters: str | float) -> Any:  # noqa: ANN401 - JSON
-        """What an API call answers; any error is raised."""
+        """The data of an API call; raises if it fails."""
         response = await self._client.get(f"/api/v1/{path}", params=parameters)
         answer = response.raise_for_status().json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
     async def samples(self, query: str, at: float) -> Samples:
-        """What a query gives at a moment (Unix time)."""
+        """The result of a query at a Unix time."""
         data = await self.get("query", query=query, time=at)
         found = [(_series(each["metric"]), float(each["value"][1])) for each in data["result"]]
         assert len(dict(found)) == len(found)
         return dict(found)
 
     async def histories(self, selector: str) -> dict[Series, PollHistory]:
-        """Every sample that is stored for a selector."""
+        """All stored samples of a selector."""
         data = await self.get("query", query=f"{selector}[1h]")
         return {
             _series(each["metric"]): {at: float(value) for at, value in each["values"]}
@@ -86,7 +85,7 @@ class Database:
         }
 
     async def history(self, selector: str) -> PollHistory:
-        """Every sample of the only series of a selector, or none."""
+        """All stored samples of a selector that matches at most one series."""
         histories = await self.histories(selector)
         assert len(histories) <= 1
         return next(iter(histories.values()), {})
@@ -102,17 +101,17 @@ async def prometheus(
     *flags: str,
     rules: Path | None = None,
 ) -> AsyncIterator[Database]:
-    """A Prometheus that scrapes targets (`host:port` by job); its first scrape comes after 5 s.
+    """Run a Prometheus that scrapes targets (`host:port` by job). The first scrape is after 5 s.
 
-    `how` is what else its scrape configurations say, `rules` a folder of rules that it evaluates.
+    `how` has further settings of each scrape configuration, `rules` is a directory of rules.
     """
     arguments = (
         f"--storage.tsdb.path={directory / 'data'}",
         f"--config.file={_configuration(directory, targets, interval, how or {}, rules)}",
         "--web.listen-address=127.0.0.1:0",
         "--scrape.discovery-reload-interval=100ms",
-        "--storage.tsdb.retention.time=10y",  # what a test gives it may be as old as that
-        "--log.level=debug",  # what it dislikes about a page it says there alone
+        "--storage.tsdb.retention.time=10y",  # tests may store samples this old
+        "--log.level=debug",  # it logs problems with a page only at this level
         *flags,
     )
     async with _running(directory / "log", path, *arguments) as database:
@@ -123,12 +122,12 @@ async def prometheus(
 async def victoria_metrics(
     path: str, directory: Path, targets: Mapping[str, str], interval: str
 ) -> AsyncIterator[Database]:
-    """A VictoriaMetrics that scrapes targets (`host:port` by job)."""
+    """Run a VictoriaMetrics that scrapes targets (`host:port` by job)."""
     arguments = (
         f"-storageDataPath={directory / 'data'}",
         f"-promscrape.config={_configuration(directory, targets, interval, {})}",
         "-httpListenAddr=127.0.0.1:0",
-        "-search.latencyOffset=1ms",  # what was scraped can be queried at once
+        "-search.latencyOffset=1ms",  # makes scraped samples available to queries at once
         "-search.disableCache",
         "-memory.allowedBytes=64MiB",
     )
@@ -174,11 +173,11 @@ def _configuration(
 
 
 def _series(metric: dict[str, str]) -> Series:
-    return Series.of(metric.get("__name__", ""), metric)  # none where something was computed
+    return Series.of(metric.get("__name__", ""), metric)  # results of computations have no name
 
 
 async def create_blocks(promtool: str, data: Path, lines: Iterator[str]) -> None:
-    """Give a Prometheus that is not there yet a past, as lines of OpenMetrics."""
+    """Create blocks from lines of OpenMetrics for a Prometheus that is not running yet."""
     file = data.with_suffix(".om")
     file.write_text("".join(f"{line}\n" for line in lines))
     command = (promtool, "tsdb", "create-blocks-from", "openmetrics", str(file), str(data))

@@ -1,6 +1,6 @@
-"""An exporter that shows every metric it has at once, in calm and in trouble of all kinds.
+"""Runs an exporter that shows all of its metrics at once, with failures of all kinds.
 
-A new metric must be provoked here.
+A new metric must be made to appear here.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ FAILING = {
     "dropped": ("disconnect", "connect"),
     "stormy": ("429-storm", "rate_limited"),
 }
-"""Buckets that fail: by id, in which scenario and for which reason."""
+"""Buckets that fail, by id: the scenario and the reason."""
 
 ODD = 'odd " \\ % <id> é'
 ODD_NAME = 'name "} 1 flashback_bucket_up{bucket_id="forged'
 ODD_LABELS = {"team": 'no\\newline, "\\', "site": "snow ☃, smile 😀, combining é", "empty": ""}
 
 USER = User("ops@example.com", "correct horse")
-"""Who logs in for the account that looks for its buckets by itself."""
+"""The user of the account with discovery."""
 
 _SCENARIOS = ",".join(
     [
@@ -62,8 +62,8 @@ def _document(api: str) -> str:
     accounts.append({"name": "discovered", "login": login, "discovery": {}})
     settings = {
         "base_url": api,
-        "poll_interval": "10m",  # nothing changes while the tests look
-        "poll_timeout": "6s",  # enough for a busy machine, as many polls start at once
+        "poll_interval": "10m",  # so that nothing changes during the tests
+        "poll_timeout": "6s",  # enough for a busy machine, because many polls start at once
         "max_requests_per_second": 1000,
     }
     return json.dumps({"global": settings, "accounts": accounts}, ensure_ascii=False)
@@ -71,7 +71,7 @@ def _document(api: str) -> str:
 
 @asynccontextmanager
 async def exporter_of_everything() -> AsyncIterator[Running]:
-    """The exporter, from its start; see `complete`."""
+    """Run the exporter. Call `complete` to wait for its polls."""
     async with running_on_sockets(
         _SCENARIOS, text=_document, users=[USER], tokens={"t0"}
     ) as at_work:
@@ -79,7 +79,7 @@ async def exporter_of_everything() -> AsyncIterator[Running]:
 
 
 async def complete(at_work: Running) -> None:
-    """Wait until each bucket has been polled, which takes some seconds."""
+    """Wait until each bucket was polled, which takes some seconds."""
 
     async def ask() -> bool | None:
         return await at_work.status("/-/ready") == HTTPStatus.OK or None

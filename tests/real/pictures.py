@@ -1,7 +1,7 @@
-"""Makes the README's pictures: `python -m tests.real.pictures [DIRECTORY]`.
+"""Renews the README's pictures: `python -m tests.real.pictures [DIRECTORY]`.
 
-The exporter polls a simulator that has some trouble, and a real browser looks at it. What is seen
-is what the simulator said; nothing is touched up.
+The exporter polls a simulator with faults, and a real browser shows its pages. The pictures are not
+edited.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.real.programs import program
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 POLLS = 28
 BEGIN = NOON - 434 * 60
-"""A time at which the simulator's nodes are all well, and so that it ends in `node-outage`."""
+"""A start at which all simulated nodes are up. The end is within an outage of `node-outage`."""
 
 TEAMS = {
     "media": ("media-eu", "media-us", "thumbnails", "transcoded"),
@@ -70,11 +70,11 @@ def document(api: str) -> str:
 
 
 Saved: TypeAlias = dict[str, httpx.Response]
-"""Answers of an exporter by path."""
+"""Responses of an exporter, by path."""
 
 
 async def troubled_pages() -> Saved:
-    """The pages of an exporter that has polled for a while on virtual time, lately with trouble."""
+    """The pages of an exporter after a while on virtual time, with some recent failures."""
     async with running(TROUBLE_FROM_THE_START, wall=BEGIN, text=document) as at_work:
         await at_work.clock.sleep((POLLS - 5) * 60)
         at_work.api.play(TROUBLE_LATER)
@@ -86,7 +86,7 @@ async def troubled_pages() -> Saved:
 
 @asynccontextmanager
 async def serving(saved: Saved) -> AsyncIterator[str]:
-    """Serve the answers as they are; yields the `host:port`."""
+    """Serve saved responses; yields the `host:port`."""
 
     async def answer(request: web.Request) -> web.Response:
         found = saved.get(request.path_qs)

@@ -1,6 +1,6 @@
-"""Real programs: where they are, and how they are started, waited for and ended.
+"""Finds real programs; starts them, waits for them and ends them.
 
-What they are told and asked is not decided here.
+How a program is configured and used is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ import pytest
 T = TypeVar("T")
 
 TIMEOUTS = 60.0
-"""Seconds after which something that should have happened in another process never will."""
+"""Seconds after which a wait for another process fails."""
 
 ASK_EVERY = 0.02  # seconds
 END_SECONDS = 10.0
 
 
 TOOLS = Path("/opt/flashback-exporter-tools")
-"""Where `install-tools` unpacks programs of which it takes two generations, a folder each."""
+"""Where `install-tools` puts the programs that are tested in two versions, each in a directory."""
 
 
 def installed(name: str, generation: str) -> str | None:
-    """The path of a program; the oldest that we promise comes from `install-tools` alone."""
+    """The path of a program, or None. The oldest version comes only from `install-tools`."""
     path = shutil.which(name, path=str(TOOLS / generation))
     return path or (shutil.which(name) if generation == "current" else None)
 
 
 def program(name: str, generation: str = "current") -> str:
-    """The path of a program; where it is missing the test is skipped, or fails in CI."""
+    """The path of a program. If it is missing, the test is skipped, or fails in CI."""
     path = installed(name, generation)
     if path is None:
         reason = f"{name} ({generation}) is not installed: run make test-tools"
@@ -49,7 +49,7 @@ def program(name: str, generation: str = "current") -> str:
 
 
 async def until(ask: Callable[[], Awaitable[T | None]]) -> T:
-    """The first answer that is not None. Raises TimeoutError where none comes."""
+    """Call `ask` until its result is not None, and return that. Raises TimeoutError."""
     async with asyncio.timeout(TIMEOUTS):
         while (answer := await ask()) is None:  # noqa: ASYNC110 - waits for another process
             await asyncio.sleep(ASK_EVERY)
@@ -57,20 +57,20 @@ async def until(ask: Callable[[], Awaitable[T | None]]) -> T:
 
 
 class Program:
-    """A process that was started here, and what it prints."""
+    """A process that was started here, and its output."""
 
     def __init__(self, process: Process, log: Path) -> None:
         self._process = process
         self._log = log
 
     def output(self) -> str:
-        """Everything it has printed so far; fails where it is not running any more."""
+        """Everything that it has printed so far. Fails if the process has ended."""
         output = self._log.read_text()
         assert self._process.returncode is None, output
         return output
 
     async def printed(self, pattern: str) -> str:
-        """What the first group of a pattern matches, once there is a line that has it."""
+        """Wait for a line that matches a pattern; returns its first group."""
 
         async def ask() -> str | None:
             found = re.search(pattern, self.output(), re.MULTILINE)
@@ -79,7 +79,7 @@ class Program:
         return await until(ask)
 
     async def address(self) -> str:
-        """Where it listens, as `host:port`, once it does; it was told to take any free port."""
+        """Wait until it listens; returns the `host:port`. For programs that listen on port 0."""
 
         async def ask() -> str | None:
             self.output()
@@ -92,7 +92,7 @@ class Program:
 
 @asynccontextmanager
 async def started(*command: str, log: Path) -> AsyncIterator[Program]:
-    """A process that runs while the body does; everything it prints goes to `log`."""
+    """A process that runs while the body does. All of its output goes to `log`."""
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:

@@ -1,7 +1,7 @@
-"""A relay between a database and the exporter: what was really on the wire, and when.
+"""A relay between a database and the exporter, which records requests, responses and times.
 
-Bytes pass as they are, connection by connection, so that the database speaks HTTP with the exporter
-itself. The one thing that a relay may change is the header Accept.
+It passes all bytes on, connection by connection, so that the database talks to the exporter itself.
+Only the header Accept can be changed.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request that came through, and its answer."""
+    """A request and its response."""
 
     at: float  # Unix time
     connection: int  # counted from 0
-    asked: Message  # the headers that the exporter got
+    asked: Message  # the headers that the exporter received
     status: int
     answered: Message
-    body: bytes  # as sent, perhaps compressed
+    body: bytes  # as sent, possibly compressed
 
     @property
     def text(self) -> str:
-        """The body as it is meant."""
+        """The decompressed body."""
         zipped = self.answered["Content-Encoding"] == "gzip"
         return (gzip.decompress(self.body) if zipped else self.body).decode()
 
 
 class Relay:
-    """Hands requests on to where it is plugged in; until then it hangs up on everyone."""
+    """Passes requests on to the exporter. Before `plug` is called, it closes all connections."""
 
     def __init__(self, accept: str | None) -> None:
         self.exchanges: list[Exchange] = []
@@ -51,12 +51,12 @@ class Relay:
         self._handlers: list[asyncio.Task[None] | None] = []
 
     def plug(self, address: str) -> None:
-        """Lead to the exporter at `host:port`."""
+        """Pass requests on to the exporter at `host:port`."""
         host, _, port = address.rpartition(":")
         self._exporter = (host, port)
 
     async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """One connection, until either side closes it."""
+        """Handle one connection until either side closes it."""
         connection, self.connections = self.connections, self.connections + 1
         self._writers.append(writer)
         self._handlers.append(asyncio.current_task())
@@ -70,7 +70,7 @@ class Relay:
                         self.exchanges.append(exchange)
 
     async def end(self) -> None:
-        """Hang up on everyone."""
+        """Close all connections."""
         for writer in self._writers:
             writer.close()
         await asyncio.gather(*filter(None, self._handlers))
@@ -86,7 +86,7 @@ class Relay:
 
 @asynccontextmanager
 async def relaying(accept: str | None = None) -> AsyncIterator[tuple[Relay, str]]:
-    """A relay, and its address; `accept` is what it lets the database ask for."""
+    """Run a relay; yields it and its address. `accept` replaces the header Accept."""
     relay = Relay(accept)
     async with await asyncio.start_server(relay.handle, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()

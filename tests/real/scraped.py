@@ -1,4 +1,4 @@
-"""Scrapes from both sides: the page that was on the wire, and what the database made of it."""
+"""Both sides of a scrape: the page as it was sent, and the samples that the database stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.real.programs import until
 from tests.real.relay import Exchange, Relay
 
 CLOCK_TOLERANCE = 0.01
-"""Seconds by which a scrape's time stamp may lie after the scrape: milliseconds are rounded."""
+"""Seconds by which a scrape's timestamp may be after the scrape, because of rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Scraped:
     """One scrape."""
 
     exchange: Exchange
-    at: float  # Unix time under which the database keeps it
+    at: float  # timestamp of the samples in the database, Unix time
     page: Samples
-    stored: Samples  # what the database says there was at that moment
-    own: dict[str, float]  # what it adds by itself: `up` and `scrape_*`
+    stored: Samples  # the samples in the database at that time
+    own: dict[str, float]  # samples that the database adds: `up` and `scrape_*`
 
 
 def page_samples(exchange: Exchange) -> Samples:
-    """The samples of a page in either format; a page with a series twice is refused."""
+    """The samples of a page in either format. Fails if a series is there twice."""
     openmetrics = exchange.answered.get_content_type() == "application/openmetrics-text"
     families = (openmetrics_families if openmetrics else text_families)(exchange.text)
     found = [
@@ -43,7 +43,7 @@ def page_samples(exchange: Exchange) -> Samples:
 
 
 async def scrapes(database: Database, job: str, relay: Relay) -> list[Scraped]:
-    """Every scrape of a job that is surely over."""
+    """All completed scrapes of a job."""
     ups = await database.history(f'up{{job="{job}"}}')
     return [
         await _scraped(database, job, exchange, moments[-1])
@@ -54,7 +54,7 @@ async def scrapes(database: Database, job: str, relay: Relay) -> list[Scraped]:
 
 
 async def further_scrapes(database: Database, count: int, *jobs: str) -> None:
-    """Wait until the database has begun and ended so many scrapes more of each job."""
+    """Wait until `count` more scrapes of each job have started and ended."""
     since = time.time()
 
     async def ask() -> bool | None:

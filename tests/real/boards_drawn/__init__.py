@@ -1,7 +1,8 @@
-"""The boards' pictures: a simulated week, and Grafana's own components that draw it.
+"""Draws the pictures of the dashboards from a simulated week, with Grafana's own components.
 
-`week` makes the week and what Prometheus would have recorded of it, `answers` asks what a board's
-panels ask, `drawing` shows the answers in a browser. What is on the boards is not decided here.
+`week` simulates the week and what Prometheus would have recorded, `answers` runs the queries of a
+dashboard's panels, and `drawing` shows the results in a browser. The dashboards themselves are in
+`monitoring`.
 """
 
 from __future__ import annotations
@@ -16,4 +17,4 @@ SHOTS = (
     BoardShot("slo", "light", 836),
     BoardShot("exporter", "dark", 874),
 )
-"""The pictures in the documentation, with the height of each in pixels."""
+"""The pictures in the documentation, with their heights in pixels."""

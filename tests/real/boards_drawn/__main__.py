@@ -1,7 +1,7 @@
-"""`python -m tests.real.boards_drawn [DIRECTORY]`: takes the boards' pictures anew.
+"""`python -m tests.real.boards_drawn [DIRECTORY]`: renews the pictures of the dashboards.
 
-It takes a quarter of an hour: a week is simulated, poll by poll. Needs Prometheus, promtool, a
-browser and npm.
+It takes a quarter of an hour, because each poll of a week is simulated. Needs Prometheus, promtool,
+a browser and npm.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.real.programs import program
 
 
 async def main(past: Path, files: list[Path], pictures: Path) -> None:
-    """Ask what the boards ask of the simulated week, and draw it."""
+    """Run the queries of the dashboards on the simulated week, and draw the results."""
     bundle = await bundled()
     async with week(past, files) as database:
         documents = {board.uid: await answered(board, database) for board in rendered()}

@@ -1,4 +1,4 @@
-"""What a board's panels ask, and what Prometheus answers, as one document to draw."""
+"""Runs the queries of a dashboard's panels, and returns the results as one document to draw."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from tests.real.databases import Database
 
 SECONDS = {"h": 3600.0, "d": DAY}
 POINTS = 400
-"""Of a graph, about as many as Grafana asks for."""
+"""Points of a graph: about as many as Grafana requests."""
 
 CHOSEN = {
     "bucket": "models",
     "host": "*-us-east-1-gcp.flashback.tech",
     "__rate_interval": f"{4 * STEP:.0f}s",
 }
-"""What is chosen where a board shows one bucket or one host."""
+"""The values of variables that choose one bucket or one host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The time that a panel shows."""
+    """The time range of a panel."""
 
     start: float
     end: float
 
     @classmethod
     def since(cls, text: str) -> Range:
-        """From `now-24h` and the like until the end of the week."""
+        """From `now-24h` or similar to the end of the week."""
         span = text.removeprefix("now-")
         return cls(END - int(span[:-1]) * SECONDS[span[-1]], END)
 
 
 async def answered(board: Rendered, database: Database) -> dict[str, Any]:
-    """The board, and for each of its panels that are open at first the answers to its queries."""
+    """The dashboard, with the query results of the panels that are not collapsed."""
     shown = Range.since(board.document["time"]["from"])
     values = {
         **CHOSEN,
@@ -84,7 +84,7 @@ async def _asked(
 async def _marks(
     mark: dict[str, Any], values: dict[str, str], shown: Range, database: Database
 ) -> dict[str, Any]:
-    """The moments that an annotation marks: its values, where they lie in the range."""
+    """The times of an annotation: its values that are within the range."""
     times = {"start": shown.start, "end": shown.end, "step": 3600.0}
     data = await database.get("query_range", query=filled(mark["expr"], values), **times)
     found = {float(text) for each in data["result"] for _, text in each["values"]}

@@ -1,6 +1,6 @@
-"""Grafana's components, fetched with npm and bundled, and a browser that shows a board with them.
+"""Bundles Grafana's components, fetched with npm, and shows a dashboard with them in a browser.
 
-The packages are pinned in `package.json` and live with the virtual environment: no test needs them.
+The packages are pinned in `package.json` and installed in `.venv`. No test needs them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BUNDLE = (
     "board.tsx",
     "--bundle",
     "--minify",
-    # The packages' modules for browsers expect a default export that other packages lack.
+    # The packages' ES modules expect a default export that other packages lack.
     "--alias:@grafana/data=./node_modules/@grafana/data/dist/cjs/index.cjs",
     "--alias:@grafana/ui=./node_modules/@grafana/ui/dist/cjs/index.cjs",
     "--outfile=board.js",
@@ -39,16 +39,16 @@ BUNDLE = (
 )
 PAGE = '<!doctype html><meta charset="utf-8"><style>body {margin: 0}</style><div id="board"></div>'
 ADDRESS = "http://board.invalid/"
-"""Answered by the browser itself; a page without an address has no local storage."""
+"""Playwright responds to it. A page without a URL would have no local storage."""
 
 NO_ICON = '<svg xmlns="http://www.w3.org/2000/svg"/>'
-"""Grafana's server has the icons, no package does."""
+"""The icons are only on Grafana's server, not in a package."""
 
 WIDTH = 1440
 
 
 class BoardShot(NamedTuple):
-    """A picture to take of a board, as high as a screen or as what matters."""
+    """A picture to take of a dashboard."""
 
     board: str
     theme: str
@@ -61,7 +61,7 @@ class BoardShot(NamedTuple):
 
 
 async def bundled() -> Path:
-    """The folder of the bundle, `board.js` and `board.css`, and of the packages."""
+    """Bundle `board.js` and `board.css`; returns their directory, which also has the packages."""
     PACKAGES.mkdir(parents=True, exist_ok=True)
     for name in SOURCES:
         shutil.copy(HERE / name, PACKAGES / name)
@@ -71,7 +71,7 @@ async def bundled() -> Path:
 
 
 async def shrink(*pictures: Path) -> None:
-    """Make files smaller; what is seen stays."""
+    """Compress files without a visible change."""
     await _run(program("node"), "shrink.mjs", *map(str, pictures))
 
 

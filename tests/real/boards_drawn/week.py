@@ -1,7 +1,8 @@
 """A simulated week in a real Prometheus, with recorded series and alerts, after weeks of past days.
 
-The exporter polls the simulator on virtual time; promtool makes blocks of its pages, of backfilled
-days, and of the recording rules. Alerts, which promtool does not evaluate, are evaluated here.
+The exporter polls the simulator on virtual time. promtool makes blocks from its pages, from
+backfilled days, and from the recording rules. promtool does not evaluate alerts, so this module
+does.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ from tests.real.programs import program
 
 DAY = 86400.0
 STEP = 240.0
-"""Seconds between two samples: few, but each within the five minutes that Prometheus looks back."""
+"""Seconds between two samples: few samples, but each within Prometheus's lookback of 5 minutes."""
 
 END = NOON + 100 * 60
-"""A node has been down for half an hour."""
+"""At this time a node has been down for half an hour."""
 
 BEGIN = END - 7 * DAY
 PAST_DAYS = 35
 
 BLOCKS = "--max-block-duration=18h"
-"""A few large blocks; at two hours each there would be a thousand."""
+"""A few large blocks. With the default of two hours there would be a thousand."""
 
 LABELS = {"job": "flashback-exporter", "instance": "exporter-0:10120", "namespace": "storage"}
-"""What Prometheus adds to what it scrapes."""
+"""The labels that Prometheus adds to scraped series."""
 
 TEAMS: dict[str, dict[str, tuple[str, ...]]] = {
     "studio": {"media": ("media-eu", "media-us", "thumbnails", "transcoded")},
@@ -68,10 +69,10 @@ SCRIPT = (
     (7 * DAY - 5 * 3600, "not-found/share=1/bucket=notebooks"),
     (7 * DAY - 1800, "not-found/share=1/bucket=notebooks,hang/share=1/bucket=backups"),
 )
-"""What the simulator plays, from which second of the week on."""
+"""The simulator's scenarios, by the second of the week from which they are played."""
 
 RELOADS = (1.4 * DAY, 6.3 * DAY)
-"""When the configuration is loaded anew."""
+"""The times at which the configuration is reloaded."""
 
 
 def document(api: str) -> str:
@@ -87,7 +88,7 @@ def document(api: str) -> str:
 
 @asynccontextmanager
 async def week(directory: Path, files: Iterable[Path]) -> AsyncIterator[Database]:
-    """The Prometheus that has these files; ask it for `END`, or for what was before."""
+    """A Prometheus with the data of these files. Query it at `END` or before."""
     promtool = program("promtool")
     for file in files:
         await _tool(promtool, "openmetrics", file, directory / "data")
@@ -115,7 +116,7 @@ async def _tool(promtool: str, what: str, *arguments: str | Path) -> None:
 
 
 def simulate(directory: Path) -> list[Path]:
-    """Write the week and the days before it as OpenMetrics, a file for each day; these files."""
+    """Write the week and the days before it as OpenMetrics, one file per day; returns the files."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(_past(directory))
         pages = runner.run(_pages())
@@ -143,7 +144,7 @@ async def _pages() -> list[tuple[float, str]]:
 
 
 async def _past(directory: Path) -> None:
-    """The days before the week, as `flashback-exporter backfill` writes them."""
+    """Write the days before the week as `flashback-exporter backfill` does."""
     clock = VirtualClock(END)
     api = simulator.Simulator(now=clock.wall)
     last = unix_to_day(BEGIN) - timedelta(days=2)
@@ -158,7 +159,7 @@ _LINE = re.compile(r"((\w+)(?:\{(.*)\})?) (\S+)")
 
 
 def _stamped(pages: Iterable[tuple[float, str]]) -> Iterator[str]:
-    """Samples of pages as Prometheus would keep them, those of a series in a row."""
+    """The samples of pages as Prometheus would store them, grouped by series."""
     own = ",".join(f'{name}="{value}"' for name, value in LABELS.items())
     series: defaultdict[str, list[str]] = defaultdict(list)
     for at, page in pages:
@@ -178,7 +179,7 @@ def _write(file: Path, lines: Iterable[str]) -> None:
 
 
 def _levels() -> Iterator[tuple[float, dict[str, Any]]]:
-    """The recording rules, from when on; each needs only what those before it have recorded."""
+    """The recording rules by level, with their start. A level needs only series of earlier ones."""
     files = {
         "flashback-recording.yaml": BEGIN,
         "flashback-days.yaml": BEGIN - PAST_DAYS * DAY,
@@ -197,9 +198,9 @@ def _levels() -> Iterator[tuple[float, dict[str, Any]]]:
 
 
 async def _alerts(database: Database, *, goes_by_others: bool) -> list[str]:
-    """ALERTS and ALERTS_FOR_STATE at the end of the week, of alerts that fire.
+    """ALERTS and ALERTS_FOR_STATE at the end of the week, for firing alerts.
 
-    Some go by whether others fire: those come second.
+    Alerts that depend on other alerts are evaluated in a second round.
     """
     groups = yaml.safe_load(rendered()["flashback-alerts.yaml"])["groups"]
     lines: list[str] = []
@@ -216,7 +217,7 @@ async def _alerts(database: Database, *, goes_by_others: bool) -> list[str]:
 
 
 def _since(moments: list[float]) -> float:
-    """The start of the last stretch without a gap."""
+    """The start of the last period without a gap."""
     starts = [later for earlier, later in pairwise(moments) if later - earlier > STEP]
     return starts[-1] if starts else moments[0]
 

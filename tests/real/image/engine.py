@@ -1,7 +1,7 @@
-"""Images built and run by buildah and podman, without a daemon, on a stand-in base.
+"""Builds and runs images with buildah and podman, without a daemon, on a stand-in for the base.
 
-What is expected of an image is not said here. Everything is kept in one folder outside of the
-repository, so that the base is made once and layers are found again.
+What an image must do is in the tests. All data is in one directory outside of the repository, so
+that the base and the layers are reused.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ BASE = "docker.io/library/python:3.13-slim"
 IMAGE, VERSION, REVISION = "flashback-exporter:tested", "9.8.7", "0123abc"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "cert", "timeout", "proxy")
-"""How this machine's pip reaches its index: the build's is told the same."""
+"""Settings of this machine's pip for reaching its index. The build uses the same."""
 
 CONFINED = (
     "--network=none",
     "--read-only",
     "--cap-drop=all",
     "--security-opt=no-new-privileges",
-    "--no-healthcheck",  # podman would ask systemd for a timer; the tests run it by hand
-    "--ulimit=nofile=1024:1024",  # by default podman asks for more than it may have here
+    "--no-healthcheck",  # podman needs systemd for it; the tests run it themselves
+    "--ulimit=nofile=1024:1024",  # podman's default exceeds the limits of this machine
     "--ulimit=nproc=4096:4096",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command came to."""
+    """The result of a command."""
 
     code: int
     output: str
-    errors: str  # what podman itself has to complain about stands here, too
+    errors: str  # includes podman's own messages
 
 
 class Container:
@@ -62,21 +62,21 @@ class Container:
         self._identity = identity
 
     def executed(self, *command: str) -> Answer:
-        """What a command says inside of it."""
+        """Run a command in the container."""
         return self._engine.answer("podman", "exec", self._identity, *command)
 
     def python(self, code: str) -> Answer:
-        """What some Python says inside of it: there is no other tool to look with."""
+        """Run Python code in the container, which has no other tools."""
         return self.executed("python", "-I", "-c", code)
 
     def page(self, port: int, path: str) -> Answer:
-        """What it serves; a code other than 0 where that is an error."""
+        """Request a page in the container. The code is not 0 if that fails."""
         url = f"http://127.0.0.1:{port}{path}"
         code = f"import urllib.request as u; print(u.urlopen({url!r}).read().decode())"
         return self.python(code)
 
     async def ready(self, port: int) -> None:
-        """Return once every bucket was polled; fails where it is not running any more."""
+        """Wait until every bucket was polled. Fails if the container stops."""
 
         def answered() -> bool | None:
             if self.page(port, "/-/ready").code == 0:
@@ -89,18 +89,18 @@ class Container:
         await until(partial(asyncio.to_thread, answered))
 
     def log(self) -> str:
-        """What it has printed so far."""
+        """Everything that the container has printed so far."""
         answer = self._engine.answer("podman", "logs", self._identity)
         return answer.output + answer.errors
 
     def exit_code(self, signal: str) -> int:
-        """How it ends once it gets a signal."""
+        """Send a signal; returns the exit code."""
         self._engine.text("podman", "kill", f"--signal={signal}", self._identity)
         return int(self._engine.text("podman", "wait", self._identity, patience=TIMEOUTS))
 
 
 class Engine:
-    """buildah and podman, with storage of their own."""
+    """buildah and podman, with a storage of their own."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
@@ -115,7 +115,7 @@ class Engine:
         self._environ = os.environ | {"CONTAINERS_STORAGE_CONF": str(storage)}
 
     def answer(self, *command: str, patience: float | None = None) -> Answer:
-        """What a command says, and its exit code. Raises TimeoutExpired after so many seconds."""
+        """Run a command. Raises TimeoutExpired after `patience` seconds."""
         done = subprocess.run(
             command,
             env=self._environ,
@@ -128,13 +128,13 @@ class Engine:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def text(self, *command: str, patience: float | None = None) -> str:
-        """What a command says that must succeed, without the last line's end."""
+        """The output of a command, which must succeed, without the last line end."""
         done = self.answer(*command, patience=patience)
         assert done.code == 0, f"{' '.join(command)}\n{done.output}{done.errors}"
         return done.output.rstrip("\n")
 
     def product(self) -> str:
-        """The repository's image, built with a version and a revision that are nobody else's."""
+        """Build the repository's image, with a version and a revision that only tests use."""
         with self._alone():
             self._provide_base()
             pip = self._folder / "pip.conf"
@@ -153,19 +153,19 @@ class Engine:
         return IMAGE
 
     def inspected(self, image: str) -> dict[str, Any]:
-        """What an image says of itself."""
+        """The metadata of an image."""
         found: list[dict[str, Any]] = json.loads(self.text("podman", "image", "inspect", image))
         return found[0]
 
     def answered(self, image: str, *arguments: str, options: tuple[str, ...] = ()) -> Answer:
-        """What an image says that runs to its end, confined."""
+        """Run an image, confined, until it exits."""
         return self.answer(*self._run("--rm", *options), image, *arguments)
 
     @contextmanager
     def running(
         self, image: str, *arguments: str, options: tuple[str, ...] = ()
     ) -> Iterator[Container]:
-        """An image that runs, confined, while the body does."""
+        """A confined container of an image that runs while the body does."""
         identity = self.text(*self._run("--detach", *options), image, *arguments)
         try:
             yield Container(self, identity)
@@ -188,14 +188,14 @@ class Engine:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Only one process at a time makes anything."""
+        """Allow only one process at a time."""
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
 def engine_here() -> Engine:
-    """What builds and runs images; where it is missing the test is skipped, or fails in CI."""
+    """The engine. If a program is missing, the test is skipped, or fails in CI."""
     for name in ("buildah", "podman", "runc", "mmdebstrap"):
         program(name)
     if os.geteuid() != 0:
@@ -204,7 +204,7 @@ def engine_here() -> Engine:
 
 
 def pip_settings() -> str:
-    """A pip.conf that reaches the index which this machine's pip reaches."""
+    """A pip.conf with this machine's settings for reaching the index."""
     command = (sys.executable, "-m", "pip", "config", "list")
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = ["[global]"]
