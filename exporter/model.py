@@ -68,7 +68,7 @@ class Instant(NamedTuple):
     """One moment on two clocks.
 
     The wall clock says which time of day it was. The monotonic clock measures how long ago it was,
-    because nobody can set it.
+    because it cannot be set.
     """
 
     wall: float  # Unix time, seconds
@@ -275,7 +275,7 @@ class BucketState:
     def after(self, result: PollResult, timing: Timing) -> BucketState:
         """The state after a poll.
 
-        A failed poll keeps the current reading, which goes on ageing. A good poll replaces it, with
+        A failed poll keeps the current reading, which keeps ageing. A good poll replaces it, with
         one exception: within the grace period after midnight, the API may not have all figures of
         the new day yet. If its response is empty or lacks a node of yesterday's reading,
         yesterday's reading is kept and counts as confirmed, unless it is stale.

@@ -15,7 +15,7 @@ from exporter.model import Instant
 from exporter.polling.targets import PreviousDayAttempt, Target, Targets
 
 LONGEST_WAIT = 3600.0
-"""Seconds between two requests for a day, at most."""
+"""Seconds between two requests for a day, at most, unless the poll interval is longer."""
 
 
 class PreviousDayRequest(NamedTuple):

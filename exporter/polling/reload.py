@@ -140,7 +140,7 @@ class Reloader:
     async def reload(self, *, is_asked_for: bool = True) -> str | None:
         """Load and apply the configuration; returns None, or why the old one stays active.
 
-        A reload that nobody requested is logged only if its result is new: not for an unchanged
+        A reload without a request is logged only if its result is new: not for an unchanged
         configuration, nor for the same problems again.
         """
         async with self._one_at_a_time:

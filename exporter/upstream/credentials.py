@@ -29,7 +29,7 @@ class Lifetime:
     def remaining(self, wall: float) -> float | None:
         """Seconds that a token received at `wall` has left; None if unknown.
 
-        If this machine's clock contradicts the token's times, the token's whole life counts.
+        If this machine's clock contradicts the token's times, the token's entire life counts.
         """
         if self.expiry is None:
             return None

@@ -221,7 +221,7 @@ class LoginCredentials:
     def _current_token(self) -> str | None:
         """The token until it expires, else None.
 
-        If the token is due for renewal, that starts in the background; nobody waits for it.
+        If the token is due for renewal, the renewal starts in the background.
         """
         session, now = self.state.session, self._clock.monotonic()
         if session is None or now >= session.ends_at:

@@ -1,4 +1,4 @@
-"""The virtual loop itself, and what is built on it."""
+"""The virtual loop, and the harness that runs on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MONTH = 30 * 86400.0
 
 
 async def test_a_month_passes_at_once_and_in_order() -> None:
-    """Timers go off one after the other, each at its own time."""
+    """Timers fire in order, each at its own time."""
     loop = asyncio.get_running_loop()
     fired: list[tuple[float, float]] = []
     start = loop.time()
@@ -40,7 +40,7 @@ async def test_a_month_passes_at_once_and_in_order() -> None:
 async def test_no_time_passes_while_a_thread_works(
     start: Callable[[Callable[[], None]], Awaitable[None]],
 ) -> None:
-    """A timer waits for a blocking call, however long that takes."""
+    """A timer does not fire while a blocking call runs, however long that takes."""
     loop = asyncio.get_running_loop()
     before, rang = loop.time(), asyncio.Event()
     loop.call_later(0.001, rang.set)
@@ -51,7 +51,7 @@ async def test_no_time_passes_while_a_thread_works(
 
 
 def test_waiting_for_nothing_is_an_error() -> None:
-    """What would hang for ever on a real loop is told at once."""
+    """A wait that would hang forever on a real loop raises an error at once."""
     with closing(VirtualLoop()) as loop, pytest.raises(StuckError):
         loop.run_until_complete(loop.create_future())
 
@@ -67,7 +67,7 @@ async def test_clock_can_be_set() -> None:
 
 
 async def test_scrape_takes_no_time() -> None:
-    """A page belongs to one moment."""
+    """No time passes during a scrape."""
     async with running() as at_work:
         before = at_work.clock.monotonic()
         await at_work.scrape()
@@ -75,7 +75,7 @@ async def test_scrape_takes_no_time() -> None:
 
 
 async def lived() -> list[object]:
-    """What a simulator is asked and says in an hour of trouble."""
+    """The requests, responses and figures of an hour with faults."""
     async with running("5xx/share=0.3,hang/share=0.1,churn") as at_work:
         start = at_work.clock.monotonic()
         await at_work.clock.sleep(3600)
@@ -89,7 +89,7 @@ async def lived() -> list[object]:
 
 
 def test_same_seed_same_life() -> None:
-    """What happens depends on the seed alone."""
+    """Two runs with the same seed are identical."""
     lives = []
     for _ in range(2):
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:

@@ -31,7 +31,7 @@ from tests.web.test_app import ENDPOINTS, browsing
 pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 REFRESH = 5000
-"""Milliseconds between refreshes; tests let them pass by the page's own clock."""
+"""Milliseconds between refreshes. Tests advance the page's own clock."""
 
 PHONE, DESKTOP = 390, 1280
 LOOKED_AT = ("/", "/bucket?id=down", "/bucket?id=old", "/help", "/bucket?id=gone", "/?q=none")
@@ -43,7 +43,7 @@ NODES = (
 
 
 def colourful() -> FixedSnapshot:
-    """A snapshot with a bucket in each state, and with trouble beside them."""
+    """A snapshot with a bucket in each state, and with notices."""
     return FixedSnapshot(
         (
             held(Bucket("main", "up", "alpha", {"team": "media"}), reading(START, NODES[0])),
@@ -63,30 +63,30 @@ def colourful() -> FixedSnapshot:
 
 
 class Visit(NamedTuple):
-    """A page that was opened, and what became of it."""
+    """An open page, and its console messages."""
 
     page: Page
     complaints: Complaints
 
     async def said(self) -> str:
-        """The text that can be seen."""
+        """The visible text."""
         return " ".join((await self.page.inner_text("body")).split())
 
     async def sees(self, text: str) -> None:
-        """Wait until a text can be seen."""
+        """Wait until a text is visible."""
         await self.page.get_by_text(text).first.wait_for()
 
     async def let_pass(self, milliseconds: int) -> None:
-        """Let time pass for the page's own clock."""
+        """Advance the page's clock."""
         await self.page.clock.run_for(milliseconds)
 
     async def width(self) -> int:
-        """How wide the page would like to be."""
+        """The width that the content needs."""
         width: int = await self.page.evaluate("document.documentElement.scrollWidth")
         return width
 
     async def clipped(self) -> list[str]:
-        """The elements out of which something sticks that cannot be seen there."""
+        """Elements whose content is cut off."""
         found: list[str] = await self.page.evaluate(
             "[...document.querySelectorAll('main *:not(.unseen, .unseen *, thead, thead *)')]"
             ".filter(each => getComputedStyle(each).display !== 'inline')"
@@ -98,7 +98,7 @@ class Visit(NamedTuple):
 
 @asynccontextmanager
 async def opened(browser: Browser, url: str, **settings: Any) -> AsyncIterator[Visit]:  # noqa: ANN401 - the browser's own
-    """A page in a window of its own."""
+    """Open a page in a separate browser context."""
     async with await browser.new_context(**settings) as context:
         page = await context.new_page()
         page.set_default_timeout(TIMEOUTS)
@@ -122,7 +122,7 @@ async def visiting(
     path: str = "/",
     **settings: Any,  # noqa: ANN401 - the browser's own
 ) -> AsyncIterator[Visit]:
-    """A page made from a snapshot."""
+    """Open a page that is made from a snapshot."""
     async with (
         browsing(replace(ENDPOINTS, add_routes=snapshot.add_routes)) as client,
         opened(browser, f"{client.base_url}{path}", **settings) as visit,
@@ -131,7 +131,7 @@ async def visiting(
 
 
 async def test_a_real_exporter_is_drawn(browser: Browser) -> None:
-    """What the exporter polls is on the page; the browser has nothing to complain about."""
+    """The polled buckets are on the page, and the console has no errors."""
     async with running_on_sockets("not-found/share=1/bucket=b2") as at_work:
         await at_work.scrape_when(all_polled)
         async with opened(browser, f"http://{at_work.address}/") as visit:
@@ -148,7 +148,7 @@ async def test_a_real_exporter_is_drawn(browser: Browser) -> None:
 
 
 async def test_filters_and_search(browser: Browser) -> None:
-    """The form leaves what was asked for, and shows all again."""
+    """The form filters the buckets, and a link shows all of them again."""
     async with visiting(browser, colourful()) as visit:
         names = visit.page.locator("h3")
         assert await names.all_inner_texts() == ["delta", "gamma", "epsilon", "beta", "alpha"]
@@ -169,7 +169,7 @@ async def test_filters_and_search(browser: Browser) -> None:
 
 
 async def test_without_javascript(browser: Browser) -> None:
-    """Everything but the refreshing works without it, and nothing speaks of refreshing."""
+    """Without JavaScript everything but the refresh works, and no text mentions a refresh."""
     async with visiting(browser, colourful(), java_script_enabled=False) as visit:
         assert not await visit.page.get_by_role("button", name="Pause").is_visible()
         await visit.page.locator("summary").first.click()
@@ -182,7 +182,7 @@ async def test_without_javascript(browser: Browser) -> None:
 
 
 async def test_refreshes_in_place(browser: Browser) -> None:
-    """New facts come without another page; focus, scroll position and what was unfolded stay."""
+    """A refresh keeps the page, the focus, the scroll position and unfolded details."""
     snapshot = colourful()
     async with visiting(browser, snapshot, viewport={"width": DESKTOP, "height": 400}) as visit:
         page = visit.page
@@ -207,7 +207,7 @@ async def test_refreshes_in_place(browser: Browser) -> None:
 
 
 async def test_what_somebody_types_or_selects_stays(browser: Browser) -> None:
-    """A refresh leaves the form and a selected text alone."""
+    """A refresh does not change the form or selected text."""
     snapshot = colourful()
     async with visiting(browser, snapshot) as visit:
         await visit.page.get_by_label("Search").fill("half a wo")
@@ -225,14 +225,14 @@ async def test_what_somebody_types_or_selects_stays(browser: Browser) -> None:
 
 
 async def test_rests_while_paused_or_unseen(browser: Browser) -> None:
-    """It asks for nothing while it is paused or hidden, and at once when that is over."""
+    """The page sends no request while paused or hidden, and one at once afterwards."""
     snapshot = colourful()
     async with visiting(browser, snapshot) as visit:
         asked: list[str] = []
         visit.page.on("request", lambda request: asked.append(request.url))
         await visit.page.get_by_role("button", name="Pause").click()
         await visit.sees("Refreshing is paused.")
-        asked.clear()  # on a slow machine it may have asked before
+        asked.clear()  # a slow machine may have sent one before
         await visit.let_pass(10 * REFRESH)
         assert asked == []
         snapshot.buckets = snapshot.buckets[:1]
@@ -252,7 +252,7 @@ async def test_rests_while_paused_or_unseen(browser: Browser) -> None:
 
 
 async def test_survives_the_exporters_restart(browser: Browser, tmp_path: Path) -> None:
-    """While the exporter is gone the page says so; when it is back, so is what it says."""
+    """The page says when the exporter is gone, and continues when it is back."""
     command = (sys.executable, "-m", "exporter", "demo", "--web.listen-address")
     log = tmp_path / "log"
     async with started(*command, "127.0.0.1:0", log=log) as demo:
@@ -273,7 +273,7 @@ async def test_survives_the_exporters_restart(browser: Browser, tmp_path: Path) 
 
 
 async def test_another_build_is_loaded_anew(browser: Browser) -> None:
-    """When the exporter comes back as another version the page does not mix old and new."""
+    """If the exporter comes back as another version, the page is loaded again completely."""
     snapshot = colourful()
     async with visiting(browser, snapshot) as visit:
         await visit.page.evaluate("window.marked = true")
@@ -295,7 +295,7 @@ async def test_a_bucket_that_goes(browser: Browser) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 async def test_accessible(browser: Browser, scheme: str, width: int) -> None:
-    """By machine's judgement: names, roles, contrast; with everything unfolded; and it fits."""
+    """Checked by axe: names, roles and contrast, with all details unfolded. Nothing overflows."""
     look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     async with browsing(replace(ENDPOINTS, add_routes=colourful().add_routes)) as client:
         for path in LOOKED_AT:
@@ -310,7 +310,7 @@ async def test_accessible(browser: Browser, scheme: str, width: int) -> None:
 
 
 async def test_keyboard(browser: Browser) -> None:
-    """Tab goes through everything in the order in which it is read, each time visibly."""
+    """Tab reaches all elements in reading order, each with a visible focus."""
     async with visiting(browser, colourful()) as visit:
         page = visit.page
         expected = await page.evaluate(
@@ -338,7 +338,7 @@ async def test_keyboard(browser: Browser) -> None:
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 async def test_hostile_texts_do_nothing(browser: Browser, width: int) -> None:
-    """No text runs, loads, asks or breaks out of the layout, whatever is in it."""
+    """No text can run code, load anything, send requests or break the layout."""
     texts = [*HOSTILE, "<img src=x onerror=alert(1)>", "x" * 5000, "\u202e" * 200, "م" * 300]
     snapshots = [snapshot_of(text) for text in texts]
     buckets = [
@@ -365,7 +365,7 @@ async def test_hostile_texts_do_nothing(browser: Browser, width: int) -> None:
 
 
 async def test_the_policy_holds(browser: Browser) -> None:
-    """Even a script that got into the page could not run inline or reach another server."""
+    """A script injected into the page could neither run inline nor contact another server."""
     async with visiting(browser, colourful()) as visit:
         await visit.page.evaluate(
             """() => {
@@ -383,7 +383,7 @@ async def test_the_policy_holds(browser: Browser) -> None:
 
 
 async def test_behind_a_password(browser: Browser, tmp_path: Path) -> None:
-    """Who gave name and password sees the page, and it refreshes; also with both in the address."""
+    """With basic auth the page works and refreshes, even with the credentials in the URL."""
     site, snapshot = Site(tmp_path, USERS), colourful()
     async with (
         guarded(site.security(), replace(ENDPOINTS, add_routes=snapshot.add_routes)) as address,
@@ -400,7 +400,7 @@ async def test_behind_a_password(browser: Browser, tmp_path: Path) -> None:
 
 
 async def test_pictures_can_be_taken(browser: Browser, tmp_path: Path) -> None:
-    """The script for the README's pictures has a sound configuration and makes its files."""
+    """The script for the README's pictures has a valid configuration and writes its files."""
     assert (
         len(parse(document("http://127.0.0.1:1"), path=tmp_path / "c", environ={}).buckets()) == 10
     )

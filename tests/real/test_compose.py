@@ -12,7 +12,7 @@ from tests.deploy.composed import lay_out, services
 
 
 def config_file(name: str, root: Path) -> Path:
-    """The file that a service is told to read, below the folder that stands for its root."""
+    """The file that a service reads, below the directory that stands for its root."""
     flag = "--config.file="
     command: list[str] = services()[name]["command"]
     (path,) = (each for each in command if each.startswith(flag))
@@ -20,7 +20,7 @@ def config_file(name: str, root: Path) -> Path:
 
 
 def verdict(*command: str | Path) -> tuple[int, str]:
-    """A tool's exit code, and what it says."""
+    """A tool's exit code and output."""
     done = subprocess.run(
         [str(each) for each in command], capture_output=True, text=True, check=False
     )
@@ -28,7 +28,7 @@ def verdict(*command: str | Path) -> tuple[int, str]:
 
 
 def test_prometheus_takes_configuration_and_rules(promtool_path: str, tmp_path: Path) -> None:
-    """The configuration is sound, and the rules it names are found where they are mounted."""
+    """The configuration is valid, and its rules exist where they are mounted."""
     config = config_file("prometheus", lay_out("prometheus", tmp_path))
     code, said = verdict(promtool_path, "check", "config", config)
     assert code == 0, said
@@ -36,7 +36,7 @@ def test_prometheus_takes_configuration_and_rules(promtool_path: str, tmp_path: 
 
 
 def test_alertmanager_takes_its_configuration(amtool_path: str, tmp_path: Path) -> None:
-    """The example configuration is sound for the program that it is mounted for."""
+    """The example is valid for the program that it is mounted for."""
     config = config_file("alertmanager", lay_out("alertmanager", tmp_path))
     code, said = verdict(amtool_path, "check-config", config)
     assert code == 0, said

@@ -22,27 +22,27 @@ NAMES = {family.name for family in METRICS}
 
 @asynccontextmanager
 async def demo(log: Path) -> AsyncIterator[str]:
-    """A demo, and the address that it announces."""
+    """Run the demo; yields the address that it prints."""
     async with started(*DEMO, log=log) as process:
         yield await process.printed(r"^Metrics: +http://(\S+)/metrics$")
 
 
 class Watched:
-    """The demo's page and what Prometheus has of it."""
+    """The demo's page, and what Prometheus has stored of it."""
 
     def __init__(self, client: httpx.AsyncClient, database: Database) -> None:
         self._client = client
         self._database = database
 
     async def page(self) -> Samples:
-        """Nodes and buckets as the page has them now."""
+        """The node and bucket metrics of the current page."""
         text = (await self._client.get("/metrics")).text
         return nodes_and_buckets(
             {Series.of(name, labels): value for name, labels, value in Scrape(text)}
         )
 
     async def while_it_held_still(self) -> tuple[Samples, Samples] | None:
-        """The page and what was stored of it, or None where the page changed meanwhile."""
+        """The page and what was stored of it; None if the page changed in the meantime."""
         before, since = await self.page(), time.time()
         moment = await until(lambda: self._scraped_since(since))
         stored = await self._database.samples('{job="flashback"}', moment)
@@ -54,13 +54,13 @@ class Watched:
 
 
 def nodes_and_buckets(samples: Samples) -> Samples:
-    """Without the exporter's own metrics, which change all the time."""
+    """Without the exporter's own metrics, which change with each scrape."""
     return {series: value for series, value in samples.items() if series.name in NAMES}
 
 
 @pytest.mark.long
 async def test_demo_arrives_in_prometheus(prometheus_path: str, tmp_path: Path) -> None:
-    """The demo's three buckets are in Prometheus as they are on its page."""
+    """Prometheus stores the demo's three buckets exactly as they are on its page."""
     async with (
         demo(tmp_path / "demo.log") as address,
         prometheus(prometheus_path, tmp_path, {"flashback": address}, "2s") as database,

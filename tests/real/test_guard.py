@@ -33,7 +33,7 @@ SCRAPES_BETWEEN = 2
 
 @asynccontextmanager
 async def guarded_exporter(site: Site) -> AsyncIterator[ListenAddress]:
-    """The exporter behind a web configuration."""
+    """Run the exporter with a web configuration."""
     options = replace(ANYWHERE, web_config_file=site.path)
     async with serve(simulator.Simulator(now=time.time)) as url:
         load = partial(parse, document(url), path=Path("config.yaml"), environ={})
@@ -42,7 +42,7 @@ async def guarded_exporter(site: Site) -> AsyncIterator[ListenAddress]:
 
 
 def scrape_settings(site: Site) -> dict[str, Any]:
-    """How Prometheus gets in: its certificate, its password, and whom it trusts."""
+    """The scrape settings of Prometheus: client certificate, password and CA."""
     cert = site.client_ca.issue_cert("prometheus@example.com")
     files = {name: site.directory / f"prometheus-{name}" for name in ("ca", "cert", "key")}
     site.server_ca.cert_pem.write_to_path(files["ca"])
@@ -56,7 +56,7 @@ def scrape_settings(site: Site) -> dict[str, Any]:
 
 
 async def hang_on(stack: AsyncExitStack, site: Site, address: ListenAddress) -> None:
-    """Connect everybody who must not matter: the silent, the slow, the garbled, the idle."""
+    """Connect hostile clients: silent ones, slow ones, some with invalid data, idle ones."""
     known = site.client_context(site.client_ca.issue_cert("slow@example.com"))
     silent: list[Raw] = [await stack.enter_async_context(raw(address)) for _ in range(50)]
     silent[0].send(b"\x16\x03\x01")
@@ -69,7 +69,7 @@ async def hang_on(stack: AsyncExitStack, site: Site, address: ListenAddress) -> 
 
 
 async def served_serial(site: Site, address: ListenAddress) -> int:
-    """Which certificate a new connection is shown."""
+    """The serial number of the certificate that a new connection gets."""
     context = site.client_context(site.client_ca.issue_cert("look@example.com"))
     async with raw(address, context) as connection:
         shown: ssl.SSLObject = connection.writer.get_extra_info("ssl_object")
@@ -82,7 +82,7 @@ async def served_serial(site: Site, address: ListenAddress) -> int:
 async def test_prometheus_scrapes_on_through_all_of_it(
     prometheus_path: str, tmp_path: Path
 ) -> None:
-    """Over TLS with client certificate and password, no scrape fails while all that goes on."""
+    """Over TLS with client certificate and password, no scrape fails in the meantime."""
     site = Site(tmp_path, MUTUAL_TLS + USERS)
     settings = scrape_settings(site)
     async with (

@@ -10,13 +10,13 @@ from tests.real.databases import Database, Series, prometheus
 from tests.real.programs import until
 
 NAMES = ("account", "name", "host", "team")
-"""Labels of the exporter that people give targets, too."""
+"""Labels of the exporter that users also give to targets."""
 
 
 async def test_labels_of_the_target_do_not_take_the_place_of_the_exporter_s(
     prometheus_path: str, tmp_path: Path
 ) -> None:
-    """With `honor_labels`, accounts, names and hosts are the API's; `up` has the target's."""
+    """With `honor_labels`, series keep the exporter's account, name and host labels."""
     labels = [{"target_label": name, "replacement": "the-target"} for name in NAMES]
     how = {"honor_labels": True, "relabel_configs": labels}
 

@@ -20,13 +20,13 @@ from tests.real.programs import until
 pytestmark = pytest.mark.long
 
 PAGE = Path(__file__).parents[2] / "docs" / "docker.md"
-TOLERANCE = 3  # MB, for what libraries gain between two looks at the page
+TOLERANCE = 3  # MB that libraries may grow before the page is updated
 STATUS = "print(open('/proc/1/status').read())"
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """What builds and runs images."""
+    """The engine that builds and runs images."""
     return engine_here()
 
 
@@ -45,7 +45,7 @@ async def demo(engine: Engine, image: str) -> AsyncIterator[Container]:
 
 
 def is_healthy(engine: Engine, image: str, container: Container) -> bool:
-    """What the image's own health check says."""
+    """The result of the image's own health check."""
     kind, *command = engine.inspected(image)["Healthcheck"]["Test"]
     assert kind == "CMD"
     return container.executed(*command).code == 0
@@ -60,7 +60,7 @@ def test_demo_serves_metrics_and_says_which_build_it_is(demo: Container) -> None
 
 
 def test_container_is_nobody_and_can_nothing(demo: Container) -> None:
-    """The process is neither root nor of root's group, and has no capability at all."""
+    """The process runs with neither root's user nor group, and without capabilities."""
     lines = (line.split() for line in demo.python(STATUS).output.splitlines())
     status = {words[0]: words[1:] for words in lines if words}
     assert status["Uid:"] == status["Gid:"] == ["65532"] * 4
@@ -69,18 +69,18 @@ def test_container_is_nobody_and_can_nothing(demo: Container) -> None:
 
 
 def test_health_check_finds_the_exporter(demo: Container, engine: Engine, image: str) -> None:
-    """The health check asks where the exporter listens, not at the default port."""
+    """The health check uses the address that the exporter listens on, not the default port."""
     assert is_healthy(engine, image, demo)
 
 
 def test_health_check_tells_a_container_that_serves_nothing(engine: Engine, image: str) -> None:
-    """Where nobody answers at the exporter's address, the container is unhealthy."""
+    """If nothing listens on the exporter's address, the container is unhealthy."""
     with engine.running(image, "600", options=("--entrypoint=sleep",)) as container:
         assert not is_healthy(engine, image, container)
 
 
 async def test_health_check_finds_the_simulator(engine: Engine, image: str) -> None:
-    """A container that runs the simulator alone is healthy, though it serves no metrics."""
+    """A container that only runs the simulator is healthy, although it has no metrics."""
     with engine.running(image, "simulate") as container:
 
         async def healthy() -> bool | None:
@@ -98,14 +98,14 @@ async def test_stop_signal_ends_process_one_cleanly(engine: Engine, image: str) 
 
 
 def test_default_command_needs_a_configuration(engine: Engine, image: str) -> None:
-    """Without a configuration the image says which file it looks for, and exits with 1."""
+    """Without a configuration the image names the missing file and exits with 1."""
     answer = engine.answered(image)
     assert answer.code == 1
     assert "/etc/flashback-exporter/config.yaml" in answer.errors
 
 
 def test_mounted_configuration_is_found(engine: Engine, image: str, tmp_path: Path) -> None:
-    """`check` takes the file that is mounted at the image's own path, without a flag."""
+    """`check` uses the file that is mounted at the image's default path, without a flag."""
     config = tmp_path / "config.yaml"
     config.write_text(
         "accounts:\n  - name: main\n    authorization: {credentials: t}\n    buckets: [b1]\n"
@@ -130,7 +130,7 @@ def test_labels_say_what_it_is_and_what_it_stands_on(engine: Engine, image: str)
 
 
 def test_image_is_as_small_as_documented(engine: Engine, image: str) -> None:
-    """What is added to the base is what the page says, or less."""
+    """The image adds at most the documented size to its base."""
     stated = re.search(r"(\d+) MB on top of its base", PAGE.read_text())
     assert stated is not None
     added = engine.inspected(image)["Size"] - engine.inspected(BASE)["Size"]

@@ -17,16 +17,17 @@ UPTIME = "flashback_node_uptime_ratio"
 VANISHING = {"flashback_bucket_nodes", "flashback_bucket_stats_day_timestamp_seconds"} | {
     family.name for family in FAMILIES if family.name.startswith("flashback_node_")
 }
-"""What must not be shown once it is stale."""
+"""Metrics that must not be shown once the reading is stale."""
 
 SOON_STALE = partial(document, poll_interval="5s", poll_timeout="5s", stale_after="15s")
 
 
 @pytest.mark.long
 async def test_stale_numbers_are_gone_at_once(prometheus_path: str, tmp_path: Path) -> None:
-    """Once an API has hung for `stale_after`, a query finds no number of its nodes any more.
+    """After the API hung for `stale_after`, queries find no node metrics any more.
 
-    Prometheus would show the last ones for five minutes, were they just left to be forgotten.
+    Prometheus marks series as stale when they are not on a page any more. Without that mark,
+    queries would find them for five more minutes.
     """
     async with (
         running_on_sockets(text=SOON_STALE) as at_work,
@@ -52,5 +53,5 @@ async def test_stale_numbers_are_gone_at_once(prometheus_path: str, tmp_path: Pa
 
 
 async def shown(database: Database, name: str, count: int) -> bool | None:
-    """Whether a query finds so many series of a name just now."""
+    """Whether a query finds this number of series with a name now."""
     return len(await database.samples(name, time.time())) == count or None

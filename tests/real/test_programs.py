@@ -13,28 +13,28 @@ MISSING = r"no-such-program \(current\) is not installed: run make test-tools"
 
 
 def test_missing_program_skips_its_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a developer's machine the tests of a missing program skip and say what to do."""
+    """On a developer's machine, the tests of a missing program are skipped with a hint."""
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match=MISSING):
         program("no-such-program")
 
 
 def test_missing_program_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In CI nothing is skipped: there the same is a failure."""
+    """In CI, the tests of a missing program fail."""
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match=MISSING):
         program("no-such-program")
 
 
 def test_installed_program_is_found_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that is there is given with its path."""
+    """An installed program is returned with its path."""
     python = Path(sys.executable)
     monkeypatch.setenv("PATH", str(python.parent))
     assert program(python.name) == str(python)
 
 
 def test_oldest_program_is_never_the_one_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine has by itself may be of any age."""
+    """A program in the PATH is not used as the oldest version, because its version is unknown."""
     monkeypatch.setenv("CI", "true")
     python = Path(sys.executable)
     monkeypatch.setenv("PATH", str(python.parent))

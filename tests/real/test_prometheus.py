@@ -35,16 +35,16 @@ from tests.real.scraped import Scraped, further_scrapes, scrapes
 pytestmark = pytest.mark.long
 
 FORMATS = {"text": ("text/plain;version=0.0.4", TEXT_TYPE), "openmetrics": (None, OPENMETRICS_TYPE)}
-"""By format: what the relay lets Prometheus ask for (None: what it wants), and what it must get."""
+"""By format: the Accept header set by the relay (None: unchanged), and the expected type."""
 
 
 ONLY_WITH_TLS = {"flashback_account_certificate_expiry_timestamp_seconds"}
-"""What the API of these tests has no series of."""
+"""Metrics without series in these tests, because their API uses no TLS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What Prometheus saw of one exporter."""
+    """What Prometheus has stored of one exporter."""
 
     api: Simulator
     targets: list[dict[str, Any]]
@@ -56,7 +56,7 @@ class Seen:
 async def seen(
     prometheus_path: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Seen]:
-    """Evidence, gathered once: one exporter, scraped by one Prometheus in both formats."""
+    """One exporter, scraped by one Prometheus in both formats. Shared by all tests."""
     async with AsyncExitStack() as stack:
         relays, addresses = {}, {}
         for name, (accept, _) in FORMATS.items():
@@ -87,12 +87,12 @@ def format_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def stored(seen: Seen, format_name: str) -> Samples:
-    """What Prometheus knows after the newest scrape in a format."""
+    """The samples of the newest scrape in a format."""
     return seen.scrapes[format_name][-1].stored
 
 
 def labels_of(samples: Samples, name: str, **labels: str) -> list[dict[str, str]]:
-    """The labels of each series of a name that carries some labels."""
+    """The labels of all series with a name and these labels."""
     return [
         dict(series.labels)
         for series in samples
@@ -101,15 +101,15 @@ def labels_of(samples: Samples, name: str, **labels: str) -> list[dict[str, str]
 
 
 def label_value(value: object) -> str:
-    """What the contract makes of a text."""
+    """A text as a label value, by the contract."""
     replaced = "[\x00\r\v\f\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]"
     return re.sub(replaced, "\ufffd", str(value))[:256]
 
 
 def complaints(log: str) -> list[str]:
-    """The lines of Prometheus's log that say something against a page; 3.x writes levels large.
+    """Log lines of Prometheus about problems with a page. Prometheus 3 writes levels in capitals.
 
-    That it came too late says something of the machine.
+    Without timeouts, which are caused by the machine.
     """
     pattern = r"level=(warn|error)|scrape_pool=|out.of.order|duplicate"
     lines = (line for line in log.splitlines() if "context deadline exceeded" not in line)
@@ -117,7 +117,7 @@ def complaints(log: str) -> list[str]:
 
 
 def announced(exchange: Exchange) -> set[str]:
-    """What the samples of each family on a page must be called, by its TYPE lines."""
+    """The names of the samples that a page must have by its TYPE lines."""
     openmetrics = exchange.answered.get_content_type() == "application/openmetrics-text"
     suffixes = {
         "histogram": ["_bucket", "_sum", "_count"],
@@ -131,7 +131,7 @@ def announced(exchange: Exchange) -> set[str]:
 
 
 def test_every_sample_is_stored_and_nothing_else(seen: Seen, format_name: str) -> None:
-    """After each scrape a query finds exactly the series and the values of that page."""
+    """After each scrape, a query finds exactly the series and values of that page."""
     assert len(seen.scrapes[format_name]) >= 2
     for scraped in seen.scrapes[format_name]:
         assert len(scraped.page) > 2500
@@ -139,7 +139,7 @@ def test_every_sample_is_stored_and_nothing_else(seen: Seen, format_name: str) -
 
 
 def test_every_metric_is_there(seen: Seen, format_name: str) -> None:
-    """Each metric that the page announces has series; `everything` must provoke a new one."""
+    """Each metric on the page has series. `everything` must be extended for a new one."""
     newest = seen.scrapes[format_name][-1]
     names = {series.name for series in newest.stored}
     assert names == announced(newest.exchange) - ONLY_WITH_TLS
@@ -147,7 +147,7 @@ def test_every_metric_is_there(seen: Seen, format_name: str) -> None:
 
 
 def test_format_is_the_one_asked_for(seen: Seen, format_name: str) -> None:
-    """Each page came in its format and compressed, all of them over one connection."""
+    """Each page has the requested format, is compressed, and uses the same connection."""
     exchanges = [scraped.exchange for scraped in seen.scrapes[format_name]]
     for exchange in exchanges:
         assert exchange.status == 200
@@ -159,7 +159,7 @@ def test_format_is_the_one_asked_for(seen: Seen, format_name: str) -> None:
 
 
 def test_scrapes_succeed_whole(seen: Seen, format_name: str) -> None:
-    """Prometheus calls the target up and counts as many samples as the page has."""
+    """The target is up, and its sample count is that of the page."""
     for scraped in seen.scrapes[format_name]:
         assert scraped.own["up"] == 1
         assert scraped.own["scrape_samples_scraped"] == len(scraped.page)
@@ -167,7 +167,7 @@ def test_scrapes_succeed_whole(seen: Seen, format_name: str) -> None:
 
 
 def test_prometheus_has_no_complaints(seen: Seen) -> None:
-    """No error, no warning, no refused sample: neither in the targets nor in the log."""
+    """There are no errors, warnings or rejected samples, neither in the targets nor in the log."""
     assert {target["scrapePool"] for target in seen.targets} == set(FORMATS)
     assert {target["health"] for target in seen.targets} == {"up"}
     assert {target["lastError"] for target in seen.targets} == {""}
@@ -175,7 +175,7 @@ def test_prometheus_has_no_complaints(seen: Seen) -> None:
 
 
 def test_node_values_are_what_the_api_said(seen: Seen, stored: Samples) -> None:
-    """Uptimes and latencies of the nodes are the very figures that were served for them."""
+    """The uptimes and latencies of the nodes are the figures that the simulator sent."""
     samples = [
         Sample(series.name, dict(series.labels), value)
         for series, value in stored.items()
@@ -186,7 +186,7 @@ def test_node_values_are_what_the_api_said(seen: Seen, stored: Samples) -> None:
 
 
 def test_reasons_of_failures_arrive(stored: Samples) -> None:
-    """Each failing bucket is down for its reason, the others are up."""
+    """Each failing bucket is down with its reason, and the others are up."""
     failing = {
         labels["bucket_id"]: labels["reason"]
         for labels in labels_of(stored, "flashback_bucket_failing")
@@ -198,7 +198,7 @@ def test_reasons_of_failures_arrive(stored: Samples) -> None:
 
 
 def test_pause_arrives(stored: Samples) -> None:
-    """The account that was told to slow down is the only one that is paused."""
+    """Only the account that got a 429 is paused."""
     name = "flashback_account_paused_until_timestamp_seconds"
     paused = {series: value for series, value in stored.items() if series.name == name}
     assert list(paused) == [Series.of(name, {"account": "paused"})]
@@ -206,7 +206,7 @@ def test_pause_arrives(stored: Samples) -> None:
 
 
 def test_unknown_statuses_arrive_as_unknown(seen: Seen, stored: Samples) -> None:
-    """A status outside the known ones is UNKNOWN, and each node has exactly one."""
+    """An unknown status is UNKNOWN, and each node has exactly one status."""
     served = seen.api.record.newest("strange")
     assert served is not None
     known = {"ONLINE", "OFFLINE", "DISCONNECTED"}
@@ -223,10 +223,10 @@ def test_unknown_statuses_arrive_as_unknown(seen: Seen, stored: Samples) -> None
 
 
 def test_hostile_strings_arrive_as_they_are(seen: Seen, stored: Samples) -> None:
-    """Quotes, newlines, controls and endless texts in an answer are the same in a query's result.
+    """Quotes, newlines, control characters and long texts arrive unchanged in query results.
 
-    But for NUL, lone surrogates and line ends other than LF, which are replaced; and 256 characters
-    are enough.
+    Except for NUL, lone surrogates and line ends other than LF, which are replaced, and for text
+    after 256 characters.
     """
     served = seen.api.record.newest("hostile")
     assert served is not None
@@ -238,14 +238,14 @@ def test_hostile_strings_arrive_as_they_are(seen: Seen, stored: Samples) -> None
 
 
 def test_odd_names_of_the_configuration_arrive_as_they_are(stored: Samples) -> None:
-    """A bucket's id, name and labels are in Prometheus what they are in the file."""
+    """A bucket's id, name and labels are the same in Prometheus as in the file."""
     (info,) = labels_of(stored, "flashback_bucket_info", bucket_id=ODD)
     expected = {"bucket_id": ODD, "name": ODD_NAME, "account": "main", **ODD_LABELS}
     assert info == {name: value for name, value in expected.items() if value}
 
 
 async def test_newer_settings_change_nothing(tmp_path: Path) -> None:
-    """With native histograms, created timestamps and escaped names Prometheus stores the same."""
+    """Prometheus stores the same with native histograms, created timestamps and escaped names."""
     flags = "--enable-feature=native-histograms,created-timestamp-zero-ingestion"
     how = {"metric_name_escaping_scheme": "values", "always_scrape_classic_histograms": True}
     async with AsyncExitStack() as stack:

@@ -14,7 +14,7 @@ from tests.real.programs import TIMEOUTS
 
 
 async def lint(promtool: str, page: bytes) -> tuple[int | None, str]:
-    """The exit code of `promtool check metrics`, and everything it says."""
+    """The exit code and output of `promtool check metrics`."""
     command = (promtool, "check", "metrics")
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=STDOUT)
     async with asyncio.timeout(TIMEOUTS):
@@ -24,7 +24,7 @@ async def lint(promtool: str, page: bytes) -> tuple[int | None, str]:
 
 @pytest.mark.parametrize("runtime_metrics", [True, False], ids=["with runtime", "without runtime"])
 async def test_linter_has_nothing_to_say(promtool_path: str, *, runtime_metrics: bool) -> None:
-    """Names, types, units and HELP texts are as Prometheus wants them, the library's included."""
+    """Names, types, units and HELP texts are valid, including those of the client library."""
     options = replace(ANYWHERE, exporter_metrics=runtime_metrics)
     trouble = "bad-request/share=1/bucket=b2,unknown-status/bucket=b3"
     async with running_on_sockets(trouble, options=options) as at_work:
@@ -36,7 +36,7 @@ async def test_linter_has_nothing_to_say(promtool_path: str, *, runtime_metrics:
 
 
 async def test_linter_does_lint(promtool_path: str) -> None:
-    """A page that breaks the rules is refused, so silence means something."""
+    """The linter rejects an invalid page, so that its silence means something."""
     code, output = await lint(promtool_path, b"# TYPE things counter\nthings 1\n")
     assert code == 3
     assert "things" in output

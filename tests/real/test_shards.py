@@ -24,13 +24,13 @@ from tests.real.programs import started, until
 
 IDS = tuple(f"bucket-{number}" for number in range(60))
 SCRAPE_SECONDS = 12
-"""Longer than four processes take to start one after the other on a machine that is not busy."""
+"""Longer than starting four processes one after another takes on an idle machine."""
 
 POLL_SECONDS = 12
 
 
 class Fleet:
-    """Shards that are processes, each on a port of its own."""
+    """Shards as processes, each on its own port."""
 
     def __init__(self, directory: Path, config: Path, count: int) -> None:
         self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
@@ -40,7 +40,7 @@ class Fleet:
         self.longest_start = 0.0  # seconds
 
     async def start(self, ordinal: int, total: int) -> None:
-        """Start a shard, and return when it is ready, as a StatefulSet waits for it."""
+        """Start a shard and wait until it is ready, as a StatefulSet does."""
         began = time.monotonic()
         stack = self._running[ordinal] = AsyncExitStack()
         command = (
@@ -55,17 +55,17 @@ class Fleet:
         self.longest_start = max(self.longest_start, time.monotonic() - began)
 
     async def stop(self, ordinal: int) -> None:
-        """Stop a shard, and return when it is gone."""
+        """Stop a shard and wait until it has exited."""
         await self._running.pop(ordinal).aclose()
 
     async def stop_all(self) -> None:
-        """Stop whatever runs."""
+        """Stop all running shards."""
         for ordinal in list(self._running):
             await self.stop(ordinal)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nobody listens."""
+    """Ports that are not in use."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -74,7 +74,7 @@ def free_ports(count: int) -> list[int]:
 
 
 async def is_ready(address: str) -> bool | None:
-    """Whether a shard has polled its buckets once."""
+    """Whether a shard has finished its first round."""
     async with httpx.AsyncClient(trust_env=False) as client:
         try:
             answer = await client.get(f"http://{address}/-/ready")
@@ -84,7 +84,7 @@ async def is_ready(address: str) -> bool | None:
 
 
 async def one_each(database: Database) -> float | None:
-    """The moment at which Prometheus has every bucket exactly once."""
+    """The time at which Prometheus has every bucket exactly once, or None."""
     now = time.time()
     counts = await database.samples(f"{COUNTS} > 0", now)
     return now if counts == {bucket(each): 1 for each in IDS} else None
@@ -94,12 +94,12 @@ COUNTS = "count by (bucket_id) (flashback_bucket_nodes)"
 
 
 def bucket(bucket_id: str) -> Series:
-    """What COUNTS calls a bucket."""
+    """The series of a bucket in the result of COUNTS."""
     return Series.of("", {"bucket_id": bucket_id})
 
 
 async def doubled_scrapes(database: Database, since: float) -> int:
-    """In how many scrapes at most one shard still had what another one had already."""
+    """The highest number of scrapes in which two shards had the same bucket."""
     now = time.time()
     query = f"flashback_bucket_nodes[{now - since:.0f}s]"
     data = await database.get("query", query=query, time=now)
@@ -121,7 +121,7 @@ async def doubled_scrapes(database: Database, since: float) -> int:
 
 
 async def longest_gap(database: Database, since: float) -> float:
-    """For how long at most a bucket was not there at all."""
+    """The longest time in seconds during which a bucket was missing."""
     data = await database.get("query_range", query=COUNTS, start=since, end=time.time(), step=1)
     gaps = [0.0]
     for series in data["result"]:
@@ -132,7 +132,7 @@ async def longest_gap(database: Database, since: float) -> float:
 
 
 async def one_after_the_other(fleet: Fleet) -> None:
-    """As a StatefulSet does it: the new one, then the old ones from the highest ordinal down."""
+    """Roll out like a StatefulSet: the new shard first, then the highest ordinal, and so on."""
     await fleet.start(3, 4)
     for ordinal in (2, 1, 0):
         await fleet.stop(ordinal)
@@ -140,7 +140,7 @@ async def one_after_the_other(fleet: Fleet) -> None:
 
 
 async def all_at_once(fleet: Fleet) -> None:
-    """As a StatefulSet does it that may have all its pods unavailable."""
+    """Roll out like a StatefulSet that may have all its pods unavailable."""
 
     async def again(ordinal: int) -> None:
         await fleet.stop(ordinal)
@@ -159,8 +159,8 @@ async def test_a_fourth_shard_joins_by_restart(
 ) -> None:
     """Every bucket is on exactly one shard before and after.
 
-    In between none is doubled in more than one scrape, and none is missing for longer than an
-    interval; on a machine so slow that scrapes pass meanwhile, for as many as pass.
+    During the rollout, no bucket is doubled in more than one scrape, and none is missing for longer
+    than an interval. On a slow machine, as many scrapes more are allowed as fit into the rollout.
     """
     config = tmp_path / "config.yaml"
     api = simulator.Simulator(now=time.time)

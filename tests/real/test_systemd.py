@@ -32,29 +32,29 @@ PAGE = ROOT / "docs" / "systemd.md"
 ALLOWED = "SCMP_ACT_ALLOW"
 MASKED = "SCMP_CMP_MASKED_EQ"
 WRITE, EXECUTE = 2, 4  # PROT_WRITE, PROT_EXEC
-PROTECTION = 2  # which argument of mmap and mprotect says so
+PROTECTION = 2  # the argument of mmap and mprotect with the protection
 EPERM = 1
 
 
 @pytest.fixture(scope="session")
 def analyze() -> str:
-    """What looks at units."""
+    """The path of systemd-analyze."""
     return program("systemd-analyze")
 
 
 def said(*command: str) -> tuple[int, str]:
-    """A command's exit code, and what it says on both outputs."""
+    """A command's exit code, and its output on both streams."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 def lines_of(text: str) -> list[tuple[str, str]]:
-    """The settings of a unit, in their order, with each that is there more than once."""
+    """The settings of a unit in order, including repeated ones."""
     return re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)
 
 
 def test_unit_is_one_that_systemd_understands(analyze: str, tmp_path: Path) -> None:
-    """Nothing of the unit is unknown or ignored, once the program is where the unit says."""
+    """All settings of the unit are known to systemd, given that the program is installed."""
     unit = tmp_path / UNIT.name
     path = re.search(r"^ExecStart=(\S+)", UNIT.read_text(), re.MULTILINE)
     assert path is not None
@@ -63,7 +63,7 @@ def test_unit_is_one_that_systemd_understands(analyze: str, tmp_path: Path) -> N
 
 
 def test_exposure_is_as_documented(analyze: str) -> None:
-    """The score that systemd gives the unit is no worse than the one that the page states."""
+    """The unit's exposure score is no worse than the documented one."""
     stated = re.search(r"exposure score of \*\*(\d+\.\d)\*\*", PAGE.read_text())
     assert stated is not None
     threshold = f"--threshold={round(float(stated[1]) * 10)}"
@@ -72,7 +72,7 @@ def test_exposure_is_as_documented(analyze: str) -> None:
 
 
 def test_example_takes_its_secret_from_the_units_credential(tmp_path: Path) -> None:
-    """The example's password is the credential that the unit loads, under the same name."""
+    """The example's password file is the credential that the unit loads."""
     settings = lines_of(UNIT.read_text())
     (name,) = (value.partition(":")[0] for key, value in settings if key == "LoadCredential")
     (account,) = load(CONFIG, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).accounts
@@ -80,7 +80,7 @@ def test_example_takes_its_secret_from_the_units_credential(tmp_path: Path) -> N
 
 
 def test_flags_of_the_defaults_file_win() -> None:
-    """The page's ARGS are flags of the exporter's, and come behind those of the unit."""
+    """The ARGS on the page are valid flags, and come after those of the unit."""
     settings = lines_of(UNIT.read_text())
     (start,) = (shlex.split(value) for key, value in settings if key == "ExecStart")
     sources = [value for key, value in settings if key.startswith("Environment")]
@@ -96,7 +96,7 @@ def test_flags_of_the_defaults_file_win() -> None:
 
 
 def set_members(analyze: str, name: str) -> Iterator[str]:
-    """The system calls of a set of systemd's, those of the sets in it too."""
+    """The system calls of a systemd set, including nested sets."""
     code, listed = said(analyze, "--no-pager", "syscall-filter", name)
     assert code == 0, listed
     for word in (line.strip() for line in listed.splitlines()[1:]):
@@ -107,7 +107,7 @@ def set_members(analyze: str, name: str) -> Iterator[str]:
 
 
 def allowed_calls(analyze: str) -> set[str]:
-    """What is left by the unit's filters, which are read in their order."""
+    """The system calls that the unit's filters allow, applied in order."""
     allowed: set[str] = set()
     for value in (value for key, value in lines_of(UNIT.read_text()) if key == "SystemCallFilter"):
         for word in value.removeprefix("~").split():
@@ -117,13 +117,13 @@ def allowed_calls(analyze: str) -> set[str]:
 
 
 def protecting(call: str, bits: int, value: int) -> dict[str, Any]:
-    """A rule that allows a call where these bits of the protection asked for have this value."""
+    """A rule that allows a call if these bits of its protection argument have this value."""
     argument = {"index": PROTECTION, "value": bits, "valueTwo": value, "op": MASKED}
     return {"names": [call], "action": ALLOWED, "args": [argument]}
 
 
 def seccomp_profile(analyze: str) -> dict[str, Any]:
-    """The unit's SystemCallFilter and MemoryDenyWriteExecute, as podman takes them."""
+    """The unit's SystemCallFilter and MemoryDenyWriteExecute as a seccomp profile for podman."""
     calls = allowed_calls(analyze) - {"mmap", "mprotect", "pkey_mprotect"}
     mmap = [protecting("mmap", WRITE | EXECUTE, value) for value in (0, WRITE, EXECUTE)]
     return {
@@ -140,7 +140,7 @@ def seccomp_profile(analyze: str) -> dict[str, Any]:
 async def test_exporter_lives_under_the_units_system_call_filter(
     analyze: str, tmp_path: Path
 ) -> None:
-    """With no other system call, and no memory to write and execute, it polls, serves and stops."""
+    """With only the allowed system calls and no writable executable memory, the exporter works."""
     engine = engine_here()
     profile = tmp_path / "seccomp.json"
     profile.write_text(json.dumps(seccomp_profile(analyze)))

@@ -17,7 +17,7 @@ from tests.real.scraped import further_scrapes, scrapes
 async def test_every_sample_is_stored_and_nothing_else(
     victoria_metrics_path: str, tmp_path: Path
 ) -> None:
-    """After each scrape a query finds exactly the series and the values of that page."""
+    """After each scrape, a query finds exactly the series and values of that page."""
     async with (
         relaying() as (relay, address),
         exporter_of_everything() as at_work,
@@ -30,7 +30,7 @@ async def test_every_sample_is_stored_and_nothing_else(
     assert len(seen) >= 2
     for scraped in seen:
         assert len(scraped.page) > 2500
-        # It keeps numbers as decimal mantissas of a block: twelve digits or more.
+        # VictoriaMetrics stores numbers as decimal mantissas per block, with twelve digits or more.
         assert scraped.stored == pytest.approx(scraped.page, rel=1e-11, abs=0)
         assert scraped.own["up"] == 1
         assert scraped.own["scrape_samples_scraped"] == len(scraped.page)
