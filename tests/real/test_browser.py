@@ -1,4 +1,4 @@
-"""The pages in a real Chromium: drawn, filtered, refreshed, read by keyboard and by machines."""
+"""The status pages in a real Chromium: layout, filters, refresh, keyboard, accessibility."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of what was tested with which version says what the tests do."""
+"""docs/compatibility.md agrees with the tests."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from tests.real.compatibility import PAGE, TESTED, Versions, installed, recorded
 
 
 def line(version: str) -> tuple[int, ...]:
-    """The line of releases that a version belongs to."""
+    """The major and minor version."""
     return tuple(map(int, version.split(".")[:2]))
 
 
 @pytest.fixture(scope="module")
 def here() -> Versions:
-    """What is installed here."""
+    """The installed versions."""
     return installed()
 
 
 def test_page_names_the_tests_that_there_are() -> None:
-    """Programs, test files and what these are for are those of the tests: `make compatibility`."""
+    """The page has the programs, test files and descriptions of the tests: `make compatibility`."""
     assert rendered(recorded()) == PAGE.read_text()
     assert all(list(tested.files()) for tested in TESTED)
 
 
 @pytest.mark.parametrize("name", [tested.name for tested in TESTED])
 def test_nothing_older_is_tested_than_the_page_says(here: Versions, name: str) -> None:
-    """The oldest version is the recorded one, the current one at least that: suites move on."""
+    """The oldest version is the recorded one, and the current one is at least the recorded one."""
     oldest, current = recorded()[name]
     assert here[name][0] == oldest or line(here[name][0]) == line(oldest)
     assert line(here[name][1]) >= line(current)

@@ -1,6 +1,6 @@
-"""What the compose files mount, as Prometheus's and Alertmanager's own tools see it.
+"""The files that the compose files mount, checked with Prometheus's and Alertmanager's tools.
 
-No engine for compose runs everywhere, so the services are not started here.
+There is no engine for compose on every machine, so the services are not started here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a real Prometheus gets from `flashback-exporter demo`, with nothing in between."""
+"""`flashback-exporter demo`, scraped by a real Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Prometheus at guarded endpoints, while certificates rotate and hostile clients hang on."""
+"""A real Prometheus scrapes with TLS and basic auth, during rotations and with hostile clients."""
 
 from __future__ import annotations
 

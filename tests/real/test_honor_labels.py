@@ -1,4 +1,4 @@
-"""Whose label it is, where Prometheus gives its target one of the exporter's names."""
+"""Scraping with `honor_labels`, if the target has labels with the exporter's label names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The image, built by buildah and run by podman: unprivileged, read-only, without any capability.
+"""The image, built with buildah and run with podman: unprivileged, read-only, no capabilities.
 
-The base is a stand-in made from Debian's packages: the official image cannot be had everywhere.
+The base is a stand-in made from Debian packages, because the official image is not available
+everywhere.
 """
 
 from __future__ import annotations

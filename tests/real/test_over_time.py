@@ -1,4 +1,4 @@
-"""What a real Prometheus remembers of numbers that have become stale."""
+"""Stale readings disappear from a real Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens where a real program is missing."""
+"""What happens if a real program is missing."""
 
 from __future__ import annotations
 

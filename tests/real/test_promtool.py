@@ -1,4 +1,4 @@
-"""What Prometheus's own linter thinks of the page."""
+"""The metrics page passes Prometheus's own linter."""
 
 from __future__ import annotations
 

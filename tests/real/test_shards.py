@@ -1,4 +1,4 @@
-"""Shards as processes, and what one real Prometheus has of all of them together."""
+"""Shards as processes, all scraped by one real Prometheus."""
 
 from __future__ import annotations
 

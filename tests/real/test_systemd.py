@@ -1,7 +1,7 @@
-"""The systemd unit: what systemd makes of it, and whether the exporter lives under its rules.
+"""The systemd unit: checked by systemd, and its system call filter applied to the exporter.
 
-No systemd runs here as process 1, so the unit is never started: its system call filter is put
-around the image instead, by podman.
+systemd is not process 1 here, so the unit is not started. podman applies its filter to the image
+instead.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a real VictoriaMetrics knows after it has scraped the exporter."""
+"""What a real VictoriaMetrics stores after scraping the exporter."""
 
 from __future__ import annotations
 
