@@ -94,7 +94,7 @@ def read_file(path: Path, limit: int = CONFIG_LIMIT) -> bytes:
     _require_regular(found.st_mode, path)
     # Without O_NONBLOCK, open would hang if a FIFO has replaced the file since the check.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as stream:  # noqa: PTH123 - of a descriptor
+    with open(descriptor, "rb") as stream:  # noqa: PTH123 - Path.open takes no descriptor
         _require_regular(os.fstat(descriptor).st_mode, path)
         content = stream.read(limit + 1)
     if len(content) > limit:

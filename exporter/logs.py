@@ -186,7 +186,7 @@ class BackgroundStream(io.TextIOBase):
         return self._file
 
     @property
-    def encoding(self) -> str:  # type: ignore[override] # a stream's is set once, too
+    def encoding(self) -> str:  # type: ignore[override] # read-only is enough
         return self._stream.encoding
 
     def _write_all(self) -> None:

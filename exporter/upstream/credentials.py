@@ -80,7 +80,7 @@ Callers use it to give their request slot to others for that time.
 """
 
 
-class NoToken(Exception):  # noqa: N818 - it names what happened, and is no bug
+class NoToken(Exception):  # noqa: N818 - named after what happened
     """There is no token; `api_error` says why."""
 
     def __init__(self, api_error: ApiError) -> None:

@@ -36,7 +36,7 @@ STEP = 2**20
 """Bytes to decompress at a time: about 3 ms."""
 
 
-class RefusedBody(Exception):  # noqa: N818 - it names what happened, and is no bug
+class RefusedBody(Exception):  # noqa: N818 - named after what happened
     """A body cannot be used; `api_error` says why."""
 
     def __init__(self, api_error: ApiError) -> None:
@@ -159,7 +159,7 @@ class RawResponse:
     body: bytes = field(repr=False)  # a list response contains access keys
 
 
-class RequestFailed(Exception):  # noqa: N818 - it names what happened, and is no bug
+class RequestFailed(Exception):  # noqa: N818 - named after what happened
     """A request got no usable HTTP response."""
 
     def __init__(self, api_error: ApiError, status: int | None = None) -> None:

@@ -138,7 +138,7 @@ class Handshakes:
             _shut_down(connection, socket.SHUT_RDWR)
         await asyncio.gather(*self._running)
 
-    def _start(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - by family
+    def _start(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - depends on the family
         if self._is_closed:  # it was accepted just before `close`
             connection.close()
             return
@@ -146,7 +146,7 @@ class Handshakes:
         self._running[task] = connection
         task.add_done_callback(self._running.pop)
 
-    async def _run(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - by family
+    async def _run(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - depends on the family
         _on_failure.set(partial(self._fail, connection, peer))
         handshake, shutdown = self._timeouts
         # Disconnects and timeouts are not logged, because port checks cause both.
@@ -159,7 +159,7 @@ class Handshakes:
                 ssl_shutdown_timeout=shutdown,
             )
 
-    def _fail(self, connection: socket.socket, peer: Any, error: ssl.SSLError) -> None:  # noqa: ANN401 - by family
+    def _fail(self, connection: socket.socket, peer: Any, error: ssl.SSLError) -> None:  # noqa: ANN401 - depends on the family
         self._report(peer, error)
         # After the alert is sent: if the socket is closed at once, the system may discard it.
         asyncio.get_running_loop().call_soon(_shut_down, connection, socket.SHUT_WR)

@@ -40,8 +40,8 @@ class RenewableContext(ssl.SSLContext):
         self,
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
-        *args: Any,  # noqa: ANN401 - handed on
-        **options: Any,  # noqa: ANN401 - handed on
+        *args: Any,  # noqa: ANN401 - passed on
+        **options: Any,  # noqa: ANN401 - passed on
     ) -> ssl.SSLObject:
         made = cast("AlertingSSLObject", self.newest.wrap_bio(incoming, outgoing, *args, **options))
         made.prepare(incoming, outgoing)
