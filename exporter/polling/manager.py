@@ -36,7 +36,7 @@ class RefusedConfig(NamedTuple):
 class PollManager:
     """Runs the polling, and keeps its state over reloads.
 
-    A reload replaces the runner and nothing else. `contexts` are the TLS contexts of the accounts
+    A reload replaces the runner and keeps the rest. `contexts` are the TLS contexts of the accounts
     in the first configuration.
     """
 

@@ -99,10 +99,10 @@ class PreviousDayQueue:
 
     @staticmethod
     def _nearest(target: Target, attempt: PreviousDayAttempt) -> float:
-        """The earliest time at which a poll is the one nearest to `not_before`.
+        """Half an interval before `not_before`: the first poll that ends after this is the nearest.
 
-        If the request waited for the first poll after `not_before`, each wait could be an interval
-        longer.
+        A request is queued after a poll. If it waited for the first poll after `not_before`, each
+        wait could be longer by an interval.
         """
         return attempt.not_before - target.timing.poll_interval / 2
 

@@ -54,7 +54,7 @@ class Totals:
     accounts: Counter[str] = field(default_factory=Counter)
     stale: int = 0  # buckets without numbers to show, although polled or overdue
     nodes: int = 0  # in all buckets that have numbers
-    down: Counter[DownNode] = field(default_factory=Counter)  # the number of buckets of each
+    down: Counter[DownNode] = field(default_factory=Counter)  # how many buckets have each
 
     @property
     def buckets(self) -> int:

@@ -30,7 +30,7 @@ MAX_WAITING = 100
 """Combinations from one host that may wait for a check."""
 
 MANY_WRONG = 10
-"""A host is checked after others for every ten of its wrong combinations in the cache.
+"""Hosts with more cached wrong combinations are checked later, in steps of this many.
 
 Fewer do not count: they can be typos, or old passwords in scrapers.
 """

@@ -52,4 +52,4 @@ async def send(request: web.Request, response: web.StreamResponse, body: Iterato
         return
     for piece in body:
         await response.write(piece)
-        await asyncio.sleep(0)  # lets other tasks run: a write does not, unless the client is slow
+        await asyncio.sleep(0)  # lets other tasks run: a write only waits if the client is slow

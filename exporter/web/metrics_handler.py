@@ -85,7 +85,7 @@ async def _send(
         await response.write(piece)
     while rest is not None:
         await response.write(rest)
-        await asyncio.sleep(0)  # lets other tasks run: a write does not, unless the client is slow
+        await asyncio.sleep(0)  # lets other tasks run: a write only waits if the client is slow
         rest = next(pieces, None)
 
 

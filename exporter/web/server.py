@@ -32,7 +32,7 @@ aiohttp waits for this time twice, and the process must exit within 5 s.
 
 MAX_PORT = 65535
 FIRST_FREE_PORT = 1024
-"""Lower ports need a privilege."""
+"""Binding lower ports needs a privilege."""
 
 BACKLOG = 128
 """Connections that may wait to be accepted."""
