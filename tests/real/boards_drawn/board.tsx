@@ -1,6 +1,6 @@
-// Draws a board with Grafana's own components. The page has the answers in `window.BOARD`, and the
-// theme in `window.THEME`. Calendars and timelines live in Grafana's core, which is no package:
-// they are drawn here, with the colours and names of Grafana's display processor.
+// Draws a dashboard with Grafana's own components. The query results are in `window.BOARD`, the theme in
+// `window.THEME`. Status history and state timeline are in Grafana's core, which is not published as a
+// package: they are drawn here, with the colours and names of Grafana's display processor.
 import '@fontsource/inter/latin-400.css';
 import '@fontsource/inter/latin-500.css';
 import { useEffect, useLayoutEffect, useState } from 'react';
@@ -17,7 +17,7 @@ import {
 
 const HEIGHT = 30, GAP = 8, WIDTH = 1424;
 const board = (window as any).BOARD;
-// JSON has no infinity: Grafana restores the lowest step when it loads a board.
+// JSON has no infinity: Grafana sets the lowest threshold when it loads a dashboard.
 JSON.stringify(board, (key, value) => {
   if (key === 'steps' && Array.isArray(value)) { value[0].value = -Infinity; }
   return value;
@@ -42,7 +42,7 @@ standardTransformersRegistry.setInit(() =>
   [standardTransformers.mergeTransformer, standardTransformers.organizeFieldsTransformer].map((transformation) =>
     ({ id: transformation.id, name: transformation.name, transformation, editor: () => null }) as any));
 
-// Prometheus's answers as the data source makes frames of them.
+// Converts a Prometheus result to a data frame, as Grafana's data source does.
 function seriesToFrame(target: any, series: any): DataFrame {
   const points = series.values ?? [series.value];
   const name = target.legendFormat === '__auto' ? '' :
@@ -120,7 +120,7 @@ function Bars({ panel, frames, width, height }: any) {
 const valueField = (frame: DataFrame) => frame.fields.find((field) => field.type === FieldType.number)!;
 const shown = (field: Field, value: number): DisplayValue => (field.display ?? getDisplayProcessor({ field, theme }))(value);
 
-// The values of a series with the time of each; in a timeline those that follow each other are one.
+// The values of a series with their times. In a timeline, equal consecutive values are joined.
 function stretches(times: number[], values: number[], step: number, daily: boolean) {
   const found: Array<{ from: number; to: number; value: number }> = [];
   values.forEach((value, index) => {
@@ -130,7 +130,7 @@ function stretches(times: number[], values: number[], step: number, daily: boole
   return found;
 }
 
-// A row of coloured cells for each series: one per day in a calendar, stretches of one status in a timeline.
+// A row of coloured cells for each series: one per day in a status history, one per status in a timeline.
 function Cells({ panel, frames, width, height }: any) {
   const daily = panel.type === 'status-history';
   const named = frames.map((frame: DataFrame) => ({ frame, field: valueField(frame), name: getFieldDisplayName(valueField(frame), frame, frames) }))
@@ -153,7 +153,7 @@ function Cells({ panel, frames, width, height }: any) {
   </svg>;
 }
 
-// The board's annotations, as dashed lines across a graph.
+// The dashboard's annotations, as dashed lines across a graph.
 function Marks({ builder }: any) {
   useLayoutEffect(() => builder.addHook('draw', (plot: any) => {
     const { ctx, bbox } = plot;
@@ -196,7 +196,7 @@ function Inner(props: any) {
   return <Kind {...props} />;
 }
 
-// The picture may be taken once every panel has its frames and was painted.
+// Set once every panel has its frames and is painted: the picture may be taken.
 let waiting = board.panels.filter(({ panel }: any) => panel.type !== 'row').length;
 async function painted() {
   await document.fonts.ready;
