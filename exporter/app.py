@@ -45,11 +45,10 @@ BUCKET_FILES_WATCH = 5.0
 """Seconds between two checks whether bucket files have changed."""
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds after which a thread that computes, such as one that reads a large configuration, has to
-let the event loop run.
+"""The interpreter's switch interval in seconds: how long a busy thread keeps the GIL.
 
-The loop waits for it after each system call, and makes dozens of those for a scrape: with Python's
-default of 5 ms, a scrape during a reload would take seconds.
+The event loop waits for the GIL after each system call, and makes dozens of them for a scrape. With
+Python's default of 5 ms, a scrape during a reload of a large configuration would take seconds.
 """
 
 WHOLE = Shard()
