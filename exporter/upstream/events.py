@@ -91,7 +91,7 @@ class Attempt:
 
 
 class Observer(Protocol):
-    """Is told about every request."""
+    """Receives an event for every attempt, retry and drift."""
 
     def attempted(self, attempt: Attempt) -> None: ...
 

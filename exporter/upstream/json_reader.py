@@ -27,7 +27,7 @@ once; long strings add little. A response with ten thousand nodes has fewer.
 """
 
 MOST_PARTS = 10_000
-"""Parser events in one element of a streamed list or in another value beside it, at most."""
+"""Maximum of parser events in one element of a streamed list, or in another value of the object."""
 
 LONGEST_INTEGER = 400
 """Digits; a float ends at about 309."""
