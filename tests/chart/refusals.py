@@ -14,6 +14,7 @@ def accounts(**keys: object) -> str:
     return "--set-json=config.accounts=" + json.dumps([{"name": "a", "discovery": {}, **keys}])
 
 
+RULES = (*MINIMAL, "--set=rules.enabled=true", "--set=rules.alertLabels.team=storage")
 SECRET = "--set=credentials.existingSecret=s"
 REFUSALS = {
     "nothing to poll": ([SECRET], "There is nothing to poll"),
@@ -36,15 +37,15 @@ REFUSALS = {
     ),
     "an open token": (
         [accounts(authorization={"credentials": VERY_SECRET})],
-        "config.accounts[0].authorization.credentials: would lie open in a ConfigMap",
+        "config.accounts[0].authorization.credentials: would be readable in a ConfigMap",
     ),
     "an open password": (
         [accounts(login={"email": "a@b", "password": VERY_SECRET})],
-        "config.accounts[0].login.password: would lie open in a ConfigMap",
+        "config.accounts[0].login.password: would be readable in a ConfigMap",
     ),
     "an open proxy password": (
         [accounts(authorization={"credentials": "${T}"}, proxy_url=f"http://u:{VERY_SECRET}@p:1")],
-        "config.accounts[0].proxy_url: the password in it would lie open in a ConfigMap",
+        "config.accounts[0].proxy_url: the password in it would be readable in a ConfigMap",
     ),
     "TLS without a file": ([*MINIMAL, "--set=web.tls=true"], "set web.existingSecret"),
     "client certificates without TLS": (
@@ -80,6 +81,124 @@ REFUSALS = {
         ],
         'credentials.existingSecret: "flashback-exporter x" cannot be used: write one such as',
     ),
+    "a template that does not end": (
+        [*MINIMAL, '--set-json=serviceMonitor.relabelings=[{"regex": "{{ x"}]'],
+        "serviceMonitor.relabelings[0].regex: a template does not end: close {{ with }}",
+    ),
+    "a template that does not end in a Secret's name": (
+        ["--set=account.buckets={b1}", '--set-json=credentials.existingSecret="{{"'],
+        "credentials.existingSecret: a template does not end",
+    ),
+    "a template that does not end in a global value": (
+        [*MINIMAL, '--set-json=global.imagePullSecrets=["{{"]'],
+        "global.imagePullSecrets[0]: a template does not end",
+    ),
+    "a manifest that is not YAML": (
+        [*MINIMAL, '--set-json=extraManifests=["a: b: c"]'],
+        "extraManifests[0]: yaml: mapping values are not allowed in this context: write one object",
+    ),
+    "a manifest that is not a mapping": (
+        [*MINIMAL, '--set-json=extraManifests=["- a"]'],
+        "extraManifests[0]: not a mapping: write one object",
+    ),
+    "a manifest of no kind": (
+        [*MINIMAL, r'--set-json=extraManifests=["apiVersion: v1\nkind: Secret\n---\na: b"]'],
+        "extraManifests[0]: the object has no apiVersion or no kind: add both",
+    ),
+    "a duration that the exporter refuses": (
+        [*MINIMAL, "--set=configReloadInterval=293y"],
+        "configReloadInterval: 293y is longer than 292 years: write a shorter duration",
+    ),
+    "a duration that overflows": (
+        [*MINIMAL, "--set=serviceMonitor.interval=999999999y"],
+        "serviceMonitor.interval: 999999999y is longer than 292 years",
+    ),
+    "an alert that waits for centuries": (
+        [*MINIMAL, "--set=rules.alerts.FlashbackNodeDown.for=300y"],
+        "rules.alerts.FlashbackNodeDown.for: 300y is longer than 292 years",
+    ),
+    "a large number without a unit": (
+        [*MINIMAL, "--set-json=configReloadInterval=1000000"],
+        'configReloadInterval: "1000000" cannot be used',
+    ),
+    "more than all pods": (
+        [*MINIMAL, "--set=podDisruptionBudget.maxUnavailable=101%"],
+        'podDisruptionBudget.maxUnavailable: "101%" cannot be used: write one such as 1, or 50%',
+    ),
+    "more pods than a number holds": (
+        [*MINIMAL, "--set=revisionHistoryLimit=3000000000"],
+        "revisionHistoryLimit",
+    ),
+    "rollingUpdate with Recreate": (
+        [*MINIMAL, "--set=strategy.rollingUpdate.maxSurge=1"],
+        "strategy.rollingUpdate: the type is Recreate: set strategy.type=RollingUpdate, or remove",
+    ),
+    "rollingUpdate with OnDelete": (
+        [*MINIMAL, "--set=updateStrategy.type=OnDelete,updateStrategy.rollingUpdate.partition=1"],
+        "updateStrategy.rollingUpdate: the type is OnDelete: set updateStrategy.type=RollingUpdate",
+    ),
+    "a group of rules twice": (
+        [*RULES, '--set-json=rules.extraGroups=[{"name":"a","rules":[]},{"name":"a","rules":[]}]'],
+        'rules.extraGroups[1].name: "a" is already the name of a group of rules.extraGroups',
+    ),
+    "a group of the chart": (
+        [*RULES, '--set-json=rules.extraGroups=[{"name":"flashback-lost-buckets","rules":[]}]'],
+        'rules.extraGroups[0].name: "flashback-lost-buckets" is already the name of a group of the',
+    ),
+    "a repository with a tag": (
+        [*MINIMAL, "--set=image.repository=repo:1"],
+        'image.repository: "repo:1" cannot be used: write one such as',
+    ),
+    "a repository with a digest": (
+        [*MINIMAL, f"--set=image.repository=registry.example.com/repo@sha256:{'0' * 64}"],
+        "image.repository: ",
+    ),
+    "a registry with a space": (
+        [*MINIMAL, "--set=global.imageRegistry=a b"],
+        'global.imageRegistry: "a b" cannot be used',
+    ),
+    "a class with a space": (
+        [*MINIMAL, "--set=ingress.className=a b"],
+        'ingress.className: "a b" cannot be used',
+    ),
+    "a host with a space": (
+        [*MINIMAL, "--set=ingress.hosts[0].host=a b"],
+        'ingress.hosts[0].host: "a b" is not a host name: write one such as flashback.example.com',
+    ),
+    "a certificate's host with a space": (
+        [*MINIMAL, "--set=ingress.tls[0].hosts={a b}"],
+        'ingress.tls[0].hosts: "a b" is not a host name',
+    ),
+    "a route's host with a space": (
+        [*MINIMAL, "--set=httpRoute.hostnames={a b}"],
+        'httpRoute.hostnames: "a b" is not a host name',
+    ),
+    "an annotation with a space": (
+        [*MINIMAL, "--set=podAnnotations.a b=c"],
+        'podAnnotations: "a b" is not the name of an annotation',
+    ),
+    "a target label with a space": (
+        [*MINIMAL, "--set=serviceMonitor.podTargetLabels={a b}"],
+        'serviceMonitor.podTargetLabels: "a b" is not the name of a label',
+    ),
+    "a runtime class with a space": (
+        [*MINIMAL, "--set=runtimeClassName=a b"],
+        'runtimeClassName: "a b" cannot be used',
+    ),
+    "null in a list": ([SECRET, "--set-json=account.buckets=[null]"], "buckets"),
+    "both tokens": (
+        [accounts(authorization={"credentials": "${T}", "credentials_file": "t"})],
+        "oneOf",
+    ),
+    "neither token": ([accounts(authorization={"credentials": None})], "credentials"),
+    "a certificate without a key": (
+        [accounts(authorization={"credentials": "${T}"}, tls_config={"cert_file": "c"})],
+        "key_file",
+    ),
+    "a rule's labels that are none": (
+        [*RULES, '--set-json=rules.extraGroups=[{"name":"a","rules":[{"expr":"1","labels":"b"}]}]'],
+        "labels",
+    ),
     "an empty token": ([accounts(authorization={"credentials": ""})], "credentials"),
 }
 
@@ -100,8 +219,25 @@ OPEN_URLS = (
     f"${{U}}:{VERY_SECRET}@p",
     f"${{URL:-http://u:{VERY_SECRET}@p}}",
     f"http://u:/{VERY_SECRET}@p",
+    f"http://u%3A{VERY_SECRET}@p",
+    f"http://u%3a{VERY_SECRET}@${{P}}",
+    f"https://h/${{X}}${{Y:-{VERY_SECRET}}}",
+    f"${{URL:-{VERY_SECRET}}}",
 )
-HIDDEN_URLS = ("http://u:${P}@p:1", "http://${U}:${P}@p", "${URL}", "http://u@p", "http://[::1]:1/")
+WRONG_URLS = (
+    f"https://h/${{X}}?token={VERY_SECRET}",
+    f"https://${{H}}#{VERY_SECRET}",
+    f"${{H}}?{VERY_SECRET}",
+    f"{VERY_SECRET}${{X}}",
+)
+HIDDEN_URLS = (
+    "http://u:${P}@p:1",
+    "http://${U}:${P}@p",
+    "${SCHEME}://${HOST}:${PORT}",
+    "${URL}",
+    "http://u@p",
+    "http://[::1]:1/",
+)
 """A secret in every form in which a ConfigMap would show it, and forms in which it would not."""
 
 WRONG = {
@@ -151,6 +287,6 @@ WRONG_PLACES = {
     "httpRoute.parentRefs": "is empty: write the Gateway's name, as in {name: public",
     "rules.settings": "x is in node_labels and not in bucket_labels: add it there.",
     "rules.alertLabels": "write one such as team.",
-    "config.global.base_url": 'Write it as a variable, "http://exporter:${PROXY_PASSWORD}@',
-    "config.accounts[0].proxy_url": "is no address: write one such as https://",
+    "config.global.base_url": "in a ConfigMap: remove it, and write authorization or login.",
+    "config.accounts[0].proxy_url": "not an address: write one such as https://",
 }

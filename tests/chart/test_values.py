@@ -91,6 +91,28 @@ def test_every_value_may_be_null() -> None:
     assert [path for path in sorted(paths) if not schema.is_valid(with_null(path))] == []
 
 
+def refusing_null(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - as below
+    """The optional keys of a schema's mappings that may not be null."""
+    if isinstance(schema, list):
+        for index, child in enumerate(schema):
+            yield from refusing_null(child, f"{place}/{index}")
+    if isinstance(schema, dict):
+        if "object" in schema.get("type", ""):
+            for name in schema.get("properties", {}).keys() - set(schema.get("required", [])):
+                child = schema["properties"][name]
+                resolved = {"definitions": SCHEMA["definitions"], "allOf": [child]}
+                if child is not False and not Draft7Validator(resolved).is_valid(None):
+                    yield f"{place}/{name}"
+        for key, child in schema.items():
+            yield from refusing_null(child, f"{place}/{key}")
+
+
+def test_every_key_that_may_be_absent_may_be_null() -> None:
+    """At any depth, in `config`, `rules` and entries of lists too."""
+    assert "null" not in SCHEMA["definitions"]["AccountDocument"]["type"]
+    assert list(refusing_null(SCHEMA)) == []
+
+
 def test_addresses_of_the_project_s_files_are_right() -> None:
     """The icon, the pictures and the pages that the chart names are files of the project."""
     text = (CHART / "Chart.yaml").read_text()

@@ -6,21 +6,20 @@ must be a text here, which the exporter takes literally.
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any, TypeAlias
 
 Schema: TypeAlias = dict[str, Any]
 
+_NULL: Schema = {"type": "null"}
 _LITERAL = ["string", "number", "boolean"]
-_OR_NULL = re.compile(r'\{"\$ref": "#/\$defs/(\w+)"\}, \{"type": "null"\}')
+_ENTRIES = ("AccountDocument", "BucketDocument")  # of lists, where null would mean nothing
 _LOOK_AHEAD = "(?=[0-9])"  # that a duration has a digit: Go knows no look-ahead
 
 
 def with_rules(values: Schema, rules: Schema) -> Schema:
     """The values' schema with what may be changed about the rules."""
     for name, each in rules.items():
-        values["properties"]["rules"]["properties"][name] = each | {"type": ["object", "null"]}
+        values["properties"]["rules"]["properties"][name] = or_null(with_nulls(each))
     return values
 
 
@@ -30,13 +29,50 @@ def with_exporter(values: Schema, exporter: Schema) -> Schema:
     # Without an account, the chart writes the one of its short form.
     document.pop("required")
     document["properties"]["accounts"].pop("minItems")
-    document["type"] = ["object", "null"]
-    document["properties"]["accounts"]["type"] = ["array", "null"]
     theirs = {"Document": document, **exporter["$defs"]}
-    for name in _OR_NULL.findall(json.dumps(theirs)):
-        theirs[name] = theirs[name] | {"type": ["object", "null"]}
     own = {name: each for name, each in values["definitions"].items() if name[0].islower()}
-    return {**values, "definitions": own | {name: _draft7(each) for name, each in theirs.items()}}
+    draft7 = {name: _draft7(each) for name, each in theirs.items()}
+    nullable = {name: or_null(each) for name, each in draft7.items() if name not in _ENTRIES}
+    found: Schema = with_nulls({**values, "definitions": own | draft7 | nullable})
+    return found
+
+
+def with_nulls(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
+    """The same, but each key that a mapping may lack may also be null.
+
+    Helm hands on a null that unsets a value of another file, and templates leave the key out.
+    """
+    if isinstance(schema, list):
+        return [with_nulls(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: with_nulls(value) for key, value in schema.items()}
+    if "object" in found.get("type", ""):  # not a condition, which has no type
+        required = found.get("required", [])
+        for keyword in found.keys() & {"properties", "patternProperties"}:
+            found[keyword] = {
+                name: each if name in required else or_null(each)
+                for name, each in found[keyword].items()
+            }
+        if isinstance(found.get("additionalProperties"), dict):
+            found["additionalProperties"] = or_null(found["additionalProperties"])
+    return found
+
+
+def or_null(schema: Any) -> Any:  # noqa: ANN401 - a schema, or False for what must not be there
+    """A schema that takes null, too. A reference stays one: its definition takes null itself."""
+    match schema:
+        case {"type": str() | list() as types}:
+            listed = [types] if isinstance(types, str) else types
+            found = schema | {"type": list(dict.fromkeys([*listed, "null"]))}
+            if "oneOf" in found:  # of keys, all of which a null would seem to have
+                found |= {"if": {"type": "object"}, "then": {"oneOf": found.pop("oneOf")}}
+            return found
+        case {"enum": list(values)}:
+            return schema | {"enum": [*(each for each in values if each is not None), None]}
+        case {"anyOf": list(options)} if _NULL not in options:
+            return schema | {"anyOf": [*options, _NULL]}
+    return schema
 
 
 def _draft7(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
@@ -45,12 +81,19 @@ def _draft7(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
         return [_draft7(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
+    if "required" in schema and "type" not in schema:
+        schema = schema | _present(*schema["required"], **schema.get("properties", {}))
     if _may_hold_a_secret(schema):  # Helm 4 quotes what does not match; templates say it without
         schema = {key: each for key, each in schema.items() if key != "pattern"} | {"minLength": 1}
     match schema.get("anyOf"):
         case [{"$ref": str(reference)}, {"type": "null"}]:  # Helm would say what each of them wants
             return {"$ref": _value("$ref", reference)}
-    found = {_KEYWORDS.get(key, key): _value(key, value) for key, value in schema.items()}
+    found = {key: _value(key, value) for key, value in schema.items()}
+    if "dependentRequired" in found:
+        needs = found.pop("dependentRequired")
+        found["allOf"] = [
+            {"if": _present(key), "then": _present(*others)} for key, others in needs.items()
+        ]
     if "propertyNames" in found:
         found |= _by_name(found.pop("propertyNames"), found["additionalProperties"])
     if found.get("type") == _LITERAL:
@@ -73,7 +116,10 @@ def _by_name(names: Schema, values: Schema) -> Schema:
     }
 
 
-_KEYWORDS = {"dependentRequired": "dependencies"}
+def _present(*names: str, **properties: Schema) -> Schema:
+    """That keys are there and not null, which is as good as not there."""
+    not_null = {name: properties.get(name, {}) | {"not": _NULL} for name in names}
+    return {"required": list(names), "properties": properties | not_null}
 
 
 def _value(key: str, value: Any) -> Any:  # noqa: ANN401 - as above

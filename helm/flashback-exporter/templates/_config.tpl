@@ -48,7 +48,7 @@
 {{- $login := default dict $account.login -}}
 {{- range $key, $value := dict "authorization.credentials" $authorization.credentials "login.password" $login.password -}}
 {{- if and $value (include "flashback-exporter.open" $value) }}
-- {{ $place }}.{{ $key }}: would lie open in a ConfigMap. Put it into a Secret and write {{ base (replace "." "/" $key) }}_file with its key, or the whole of it as a variable, "${NAME}", with extraEnv.
+- {{ $place }}.{{ $key }}: would be readable in a ConfigMap: put it into a Secret and set {{ base (replace "." "/" $key) }}_file to its key, or write only a variable, "${NAME}", and set that with extraEnv.
 {{- end -}}
 {{- end -}}
 {{- range $key := list "base_url" "proxy_url" -}}
@@ -59,20 +59,29 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What of a text the exporter would not take from its environment, but from this very text. */}}
+{{/* What remains of a text without its variables: what the ConfigMap would show. */}}
 {{- define "flashback-exporter.open" -}}
 {{- regexReplaceAll "[$]{[A-Za-z_][A-Za-z0-9_]*(:-)?}" . "" | trim -}}
 {{- end -}}
 
-{{/* Helm would quote the address with its password, if the schema said what it may be: (list place url). */}}
+{{/* The schema does not check addresses, since Helm would quote a password in its error: (list place url).
+A user name without a password is allowed in proxy_url, as the exporter allows it: it is not a secret. */}}
 {{- define "flashback-exporter.problemsOfUrl" -}}
 {{- $place := index . 0 -}}
 {{- with index . 1 -}}
-{{- $rest := include "flashback-exporter.open" . | replace "://" "" -}}
-{{- if regexMatch "(?s):.+@" $rest }}
-- {{ $place }}: the password in it would lie open in a ConfigMap. Write it as a variable, "http://exporter:${PROXY_PASSWORD}@proxy.example.com:3128", with extraEnv.
-{{- else if not (or (contains "${" .) (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://([^\\s?#/@]*@)?[^\\s?#/@]+(/[^\\s?#]*)?$" .)) }}
-- {{ $place }}: is no address: write one such as https://flashback.example.com.
+{{- $form := "([^\\s?#/@]*@)?[^\\s?#/@]+/*" -}}
+{{- $remedy := "write it as a variable, \"http://exporter:${PROXY_PASSWORD}@proxy.example.com:3128\", and set that with extraEnv" -}}
+{{- if hasSuffix "base_url" $place -}}
+{{- $form = "[^\\s?#/@]+(/[^\\s?#]*)?" -}}
+{{- $remedy = "remove it, and write authorization or login" -}}
+{{- end -}}
+{{- $filled := regexReplaceAll "[$]{[A-Za-z_][A-Za-z0-9_]*(:-)?}" . "V" -}}
+{{- if regexMatch "[$]{[^}]*:-" $filled }}
+- {{ $place }}: the default of a variable would be readable in a ConfigMap: write the variable alone, "${NAME}", and set it with extraEnv.
+{{- else if regexMatch "(?is)(:|%3a).+@" (include "flashback-exporter.open" . | replace "://" "") }}
+- {{ $place }}: the password in it would be readable in a ConfigMap: {{ $remedy }}.
+{{- else if not (or (regexMatch "^V+$" $filled) (regexMatch (printf "^([Hh][Tt][Tt][Pp][Ss]?|V+)://%s$" $form) $filled)) }}
+- {{ $place }}: not an address: write one such as https://flashback.example.com, without a user name, and with nothing after the path.
 {{- end -}}
 {{- end -}}
 {{- end -}}

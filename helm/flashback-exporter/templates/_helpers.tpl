@@ -118,13 +118,24 @@ operator has it, serviceMonitor.jobLabel names a label of the Service whose valu
 {{- default $job .Values.rules.settings.exporter_job -}}
 {{- end -}}
 
+{{/* A scalar as text; toString writes large numbers as 1e+06. */}}
+{{- define "flashback-exporter.text" -}}
+{{- kindIs "string" . | ternary . (toJson .) -}}
+{{- end -}}
+
+{{/* Kubernetes takes a percentage as text, but a number as number only. */}}
+{{- define "flashback-exporter.numberOrShare" -}}
+{{- $text := include "flashback-exporter.text" . -}}
+{{- contains "%" $text | ternary (quote $text) $text -}}
+{{- end -}}
+
 {{- define "flashback-exporter.scheme" -}}
 {{- .Values.web.tls | ternary "https" "http" -}}
 {{- end -}}
 
 {{/* "true" where the exporter looks for changes of its configuration by itself. */}}
 {{- define "flashback-exporter.reloads" -}}
-{{- regexMatch "[1-9]" (toString .Values.configReloadInterval) | ternary "true" "" -}}
+{{- regexMatch "[1-9]" (include "flashback-exporter.text" .Values.configReloadInterval) | ternary "true" "" -}}
 {{- end -}}
 
 {{/* "true" where the page for people is reached from outside. */}}
@@ -148,5 +159,23 @@ operator has it, serviceMonitor.jobLabel names a label of the Service whose valu
     scheme: {{ include "flashback-exporter.scheme" $root | upper }}
   {{- end }}
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* How pods are replaced: (list strategy default-type). Types that have no rollingUpdate need the null: an
+upgrade would otherwise keep the one of an earlier release, which the API server then refuses. */}}
+{{- define "flashback-exporter.strategy" -}}
+{{- $strategy := index . 0 -}}
+{{- $type := default (index . 1) $strategy.type -}}
+type: {{ $type }}
+{{- if ne $type "RollingUpdate" }}
+rollingUpdate: null
+{{- else }}
+{{- with $strategy.rollingUpdate }}
+rollingUpdate:
+  {{- range $key, $value := . }}
+  {{ $key }}: {{ include "flashback-exporter.numberOrShare" $value }}
+  {{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}

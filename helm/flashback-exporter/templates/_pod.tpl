@@ -77,6 +77,10 @@ ports:
 {{- include "flashback-exporter.probe" (list . "startup" "/-/healthy") }}
 {{- include "flashback-exporter.probe" (list . "liveness" "/-/healthy") }}
 {{- include "flashback-exporter.probe" (list . "readiness" "/-/ready") }}
+{{- with .Values.lifecycle }}
+lifecycle:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- include "flashback-exporter.limits" . }}
 volumeMounts:
   - name: config
@@ -121,7 +125,7 @@ resources:
 {{- define "flashback-exporter.flags" -}}
 {{- $flags := list
   (printf "--config.file=%s/config.yaml" (include "flashback-exporter.configDirectory" .))
-  (printf "--config.auto-reload-interval=%v" .Values.configReloadInterval)
+  (printf "--config.auto-reload-interval=%v" (default "0" .Values.configReloadInterval))
   (printf "--shard.ordinal=%s" (gt (int .Values.shards) 1 | ternary "auto" "0"))
   (printf "--shard.total=%d" (int64 .Values.shards))
   (printf "--web.listen-address=:%d" (int64 .Values.web.port))
@@ -162,7 +166,7 @@ resources:
 
 {{/* On which nodes pods may run. */}}
 {{- define "flashback-exporter.placement" -}}
-{{- range $key := list "priorityClassName" "nodeSelector" "tolerations" }}
+{{- range $key := list "priorityClassName" "runtimeClassName" "schedulerName" "nodeSelector" "tolerations" }}
 {{- with get $.Values $key }}
 {{ dict $key . | toYaml }}
 {{- end }}
@@ -179,7 +183,7 @@ affinity:
 {{- $selector := include "flashback-exporter.selectorLabels" $ | fromYaml }}
 topologySpreadConstraints:
   {{- range . }}
-  - {{ toYaml (mergeOverwrite (dict "labelSelector" (dict "matchLabels" $selector)) .) | indent 4 | trim }}
+  - {{ hasKey . "labelSelector" | ternary . (merge (dict "labelSelector" (dict "matchLabels" $selector)) .) | toYaml | indent 4 | trim }}
   {{- end }}
 {{- end }}
 {{- end -}}

@@ -66,6 +66,18 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 - rules.alertLabels: {{ $name | quote }} is no name of a label of Prometheus: write one such as team.
 {{- end -}}
 {{- end -}}
+{{- $groups := dict -}}
+{{- range $path, $content := .Files.Glob "files/**.yaml" -}}
+{{- range regexFindAll "(?m)^  - name: .*$" (toString $content) -1 -}}
+{{- $_ := set $groups (trimPrefix "  - name: " .) "the chart" -}}
+{{- end -}}
+{{- end -}}
+{{- range $index, $group := .Values.rules.extraGroups -}}
+{{- with get $groups $group.name }}
+- rules.extraGroups[{{ $index }}].name: {{ $group.name | quote }} is already the name of a group of {{ . }}: choose another name.
+{{- end -}}
+{{- $_ := set $groups $group.name "rules.extraGroups" -}}
+{{- end -}}
 {{- $text := .Files.Get "files/rules/flashback-alerts.yaml" -}}
 {{- $labels := dict -}}
 {{- range $name := list "aggregation_labels" "bucket_labels" "node_labels" -}}

@@ -1,19 +1,20 @@
 {{/* Values as the templates read them: complete, with their templates filled in, and checked. */}}
 
-{{/* Every file begins with this: which one Helm takes first is not said. Values are the same for all. */}}
+{{/* Every template begins with this, since Helm does not define their order. All of them share .Values. */}}
 {{- define "flashback-exporter.prepare" -}}
 {{- if not .Values.prepared -}}
 {{- include "flashback-exporter.complete" (list (.Files.Get "files/defaults.json" | fromJson) .Values) -}}
+{{- $problems := "" -}}
 {{- range $key, $value := .Values -}}
-{{- /* Texts of these may have braces of their own; config is the exporter's to read, nulls and all. */ -}}
-{{- if not (has $key (list "config" "account" "credentials" "global")) -}}
-{{- $box := dict "value" $value -}}
-{{- include "flashback-exporter.expand" (list $ $box (ne $key "rules")) -}}
-{{- $_ := set $.Values $key $box.value -}}
+{{- /* Texts of these may have braces that are not Helm's; `global` belongs to other charts, too. */ -}}
+{{- $fill := not (has $key (list "account" "config" "credentials" "global" "rules")) -}}
+{{- $problems = print $problems (include "flashback-exporter.expandKey" (list $ $.Values $key $key $fill)) -}}
 {{- end -}}
+{{- range $place := list "credentials.existingSecret" "global.imageRegistry" "global.imagePullSecrets" -}}
+{{- $map := index $.Values (splitList "." $place | first) -}}
+{{- $problems = print $problems (include "flashback-exporter.expandKey" (list $ $map (splitList "." $place | last) $place true)) -}}
 {{- end -}}
-{{- $_ := set .Values.credentials "existingSecret" (tpl .Values.credentials.existingSecret .) -}}
-{{- with include "flashback-exporter.problems" . | trim -}}
+{{- with print $problems (include "flashback-exporter.problems" .) | trim -}}
 {{- fail (printf "the values cannot be used:\n%s" .) -}}
 {{- end -}}
 {{- $_ := set .Values "prepared" true -}}
@@ -32,35 +33,44 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Replaces a value by itself without nulls and, on demand, with templates filled in: (list root (dict
-"value" …) fill). Text by text, so what is put in can be any text, and stays one. */}}
+{{/* Expands one key of a mapping in place: (list root mapping key place fill). Prints problems. */}}
+{{- define "flashback-exporter.expandKey" -}}
+{{- $box := dict "value" (get (index . 1) (index . 2)) -}}
+{{- include "flashback-exporter.expand" (dict "root" (index . 0) "box" $box "place" (index . 3) "fill" (index . 4)) -}}
+{{- $_ := set (index . 1) (index . 2) $box.value -}}
+{{- end -}}
+
+{{/* Replaces box.value by itself without nulls and, with "fill", with templates filled in: (dict "root"
+"box" "place" "fill"). Each text is filled in alone, so a result stays a text. Prints problems. */}}
 {{- define "flashback-exporter.expand" -}}
-{{- $root := index . 0 -}}
-{{- $box := index . 1 -}}
-{{- $fill := index . 2 -}}
-{{- if kindIs "map" $box.value -}}
+{{- $value := .box.value -}}
+{{- if kindIs "map" $value -}}
 {{- $map := dict -}}
-{{- range $key, $value := $box.value -}}
-{{- if not (kindIs "invalid" $value) -}}
-{{- $inner := dict "value" $value -}}
-{{- include "flashback-exporter.expand" (list $root $inner $fill) -}}
+{{- range $key, $each := $value -}}
+{{- if not (kindIs "invalid" $each) -}}
+{{- $inner := dict "value" $each -}}
+{{- include "flashback-exporter.expand" (dict "root" $.root "box" $inner "place" (printf "%s.%s" $.place $key) "fill" $.fill) -}}
 {{- $_ := set $map $key $inner.value -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set $box "value" $map -}}
-{{- else if kindIs "slice" $box.value -}}
+{{- $_ := set .box "value" $map -}}
+{{- else if kindIs "slice" $value -}}
 {{- $list := list -}}
-{{- range $value := $box.value -}}
-{{- if not (kindIs "invalid" $value) -}}
-{{- $inner := dict "value" $value -}}
-{{- include "flashback-exporter.expand" (list $root $inner $fill) -}}
+{{- range $index, $each := $value -}}
+{{- if not (kindIs "invalid" $each) -}}
+{{- $inner := dict "value" $each -}}
+{{- include "flashback-exporter.expand" (dict "root" $.root "box" $inner "place" (printf "%s[%d]" $.place $index) "fill" $.fill) -}}
 {{- $list = append $list $inner.value -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set $box "value" $list -}}
-{{- else if and $fill (kindIs "string" $box.value) -}}
-{{- if contains "{{" $box.value -}}
-{{- $_ := set $box "value" (tpl $box.value $root) -}}
+{{- $_ := set .box "value" $list -}}
+{{- else if and .fill (kindIs "string" $value) -}}
+{{- if contains "{{" $value -}}
+{{- if contains "{{" (regexReplaceAll `(?s)\{\{(?:[^"'{}\x60]|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\x60[^\x60]*\x60|/\*.*?\*/)*\}\}` $value " ") }}
+- {{ .place }}: a template does not end: close {{ "{{" }} with }}, or write {{ "{{ \"{{\" }}" }} for literal braces.
+{{- else -}}
+{{- $_ := set .box "value" (tpl $value .root) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -72,7 +82,9 @@
 {{- include "flashback-exporter.problemsOfAccounts" . -}}
 {{- include "flashback-exporter.problemsOfLabels" . -}}
 {{- include "flashback-exporter.problemsOfPublishing" . -}}
-{{- include "flashback-exporter.problemsOfScrapes" . -}}
+{{- include "flashback-exporter.problemsOfDurations" . -}}
+{{- include "flashback-exporter.problemsOfStrategies" . -}}
+{{- include "flashback-exporter.problemsOfManifests" . -}}
 {{- if include "flashback-exporter.wanted" (list . .Values.rules.enabled "PrometheusRule") -}}
 {{- include "flashback-exporter.problemsOfRules" . -}}
 {{- end -}}
@@ -84,17 +96,21 @@ example of what it wants. */}}
 {{- $duration := "([0-9]{1,9}y)?([0-9]{1,9}w)?([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?" -}}
 {{- $name := "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?" -}}
 {{- $namespace := "([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?" -}}
+{{- $share := "(0|[1-9][0-9]{0,8}|(100|[1-9]?[0-9])%)" -}}
+{{- $registry := "([A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*)?)?" -}}
 {{- $start := "([a-z]([-a-z0-9]{0,50}[a-z0-9])?)?" -}}
 {{- dict
+  "global.imageRegistry" (list $registry "registry.example.com:5000")
   "nameOverride" (list $start "flashback")
   "fullnameOverride" (list $start "flashback")
   "namespaceOverride" (list $namespace "monitoring")
-  "image.registry" (list "([A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]*)?)?" "registry.example.com:5000")
-  "image.repository" (list "[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]+)?" "registry.example.com/flashback-exporter")
+  "image.registry" (list $registry "registry.example.com:5000")
+  "image.repository" (list "([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9][a-z0-9._/-]*" "registry.example.com/flashback-exporter, and the tag in image.tag")
   "image.tag" (list "([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?" "1.2.3")
   "image.digest" (list "(sha256:[0-9a-f]{64})?" "sha256: and 64 digits")
   "account.email" (list "([^\\s@]+@[^\\s@]+|.*[$]{.*)?" "ops@example.com")
   "configReloadInterval" (list (printf "0|%s" $duration) "30s, or 0 for never")
+  "ingress.className" (list $name "nginx")
   "credentials.existingSecret" (list $name "flashback")
   "web.telemetryPath" (list "/[^?#{}\\s]*" "/metrics")
   "web.existingSecret" (list $name "flashback-web")
@@ -105,18 +121,24 @@ example of what it wants. */}}
   "rules.namespace" (list $namespace "monitoring")
   "dashboards.namespace" (list $namespace "monitoring")
   "dashboards.uidPrefix" (list "[A-Za-z0-9_-]{1,30}" "flashback-partner")
-  "podDisruptionBudget.maxUnavailable" (list "[0-9]+%?" "1, or 50%")
+  "podDisruptionBudget.maxUnavailable" (list $share "1, or 50%")
+  "strategy.rollingUpdate.maxSurge" (list (printf "%s?" $share) "1, or 50%")
+  "strategy.rollingUpdate.maxUnavailable" (list (printf "%s?" $share) "1, or 50%")
+  "updateStrategy.rollingUpdate.maxUnavailable" (list (printf "%s?" $share) "1, or 50%")
   "serviceAccount.name" (list $name "flashback")
   "priorityClassName" (list $name "monitoring")
+  "runtimeClassName" (list $name "gvisor")
+  "schedulerName" (list $name "default-scheduler")
   | toJson -}}
 {{- end -}}
 
 {{- define "flashback-exporter.problemsOfTexts" -}}
 {{- range $place, $form := include "flashback-exporter.forms" . | fromJson -}}
 {{- $value := $.Values -}}
-{{- range splitList "." $place -}}{{- $value = index $value . -}}{{- end -}}
-{{- if not (regexMatch (printf "^(%s)$" (index $form 0)) (toString $value)) }}
-- {{ $place }}: {{ toString $value | trunc 100 | quote }} cannot be used: write one such as {{ index $form 1 }}.
+{{- range splitList "." $place -}}{{- $value = get (default dict $value) . -}}{{- end -}}
+{{- $text := include "flashback-exporter.text" $value -}}
+{{- if not (regexMatch (printf "^(%s)$" (index $form 0)) $text) }}
+- {{ $place }}: {{ $text | trunc 100 | quote }} cannot be used: write one such as {{ index $form 1 }}.
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraArgs -}}
@@ -157,15 +179,30 @@ example of what it wants. */}}
 
 {{/* Labels that select or describe cannot be given, and a label is not any text. */}}
 {{- define "flashback-exporter.problemsOfLabels" -}}
+{{- $form := "^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$" -}}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
-{{- range $place, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels "serviceMonitor.labels" .Values.serviceMonitor.labels "rules.labels" .Values.rules.labels "ingress.labels" .Values.ingress.labels "httpRoute.labels" .Values.httpRoute.labels "dashboards.label" (dict .Values.dashboards.label .Values.dashboards.labelValue) -}}
+{{- range $place, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels "serviceMonitor.labels" .Values.serviceMonitor.labels "rules.labels" .Values.rules.labels "ingress.labels" .Values.ingress.labels "httpRoute.labels" .Values.httpRoute.labels "serviceAccount.labels" .Values.serviceAccount.labels "dashboards.label" (dict .Values.dashboards.label .Values.dashboards.labelValue) -}}
 {{- range $name, $value := $labels -}}
 {{- if has $name $own }}
 - {{ $place }}: {{ $name }} is a label of the chart's own: take another name, as in example.com/team.
-{{- else if not (regexMatch "^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$" $name) }}
+{{- else if not (regexMatch $form $name) }}
 - {{ $place }}: {{ $name | quote }} is no name of a label: write one such as team or example.com/team.
 {{- else if not (regexMatch "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$" $value) }}
 - {{ $place }}: the value of {{ $name }} is no label's: at most 63 letters, digits, ".", "_" and "-", as in storage-1.
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $place, $annotations := dict "annotations" .Values.annotations "podAnnotations" .Values.podAnnotations "service.annotations" .Values.service.annotations "serviceMonitor.annotations" .Values.serviceMonitor.annotations "rules.annotations" .Values.rules.annotations "ingress.annotations" .Values.ingress.annotations "httpRoute.annotations" .Values.httpRoute.annotations "serviceAccount.annotations" .Values.serviceAccount.annotations "dashboards.annotations" .Values.dashboards.annotations -}}
+{{- range $name, $_ := $annotations -}}
+{{- if not (regexMatch $form $name) }}
+- {{ $place }}: {{ $name | quote }} is not the name of an annotation: write one such as example.com/team.
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $place, $names := dict "jobLabel" (list .Values.serviceMonitor.jobLabel) "targetLabels" .Values.serviceMonitor.targetLabels "podTargetLabels" .Values.serviceMonitor.podTargetLabels -}}
+{{- range $names -}}
+{{- if and . (not (regexMatch $form .)) }}
+- serviceMonitor.{{ $place }}: {{ . | quote }} is not the name of a label: write one such as team.
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -178,26 +215,82 @@ example of what it wants. */}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
 - ingress.hosts: is empty: write where the page is, as in {host: flashback.example.com, paths: [{path: /, pathType: Prefix}]}.
 {{- end -}}
+{{- $hosts := dict -}}
+{{- range $index, $host := .Values.ingress.hosts -}}
+{{- $_ := set $hosts (printf "ingress.hosts[%d].host" $index) (list $host.host) -}}
+{{- end -}}
+{{- range $index, $tls := .Values.ingress.tls -}}
+{{- $_ := set $hosts (printf "ingress.tls[%d].hosts" $index) (default list $tls.hosts) -}}
+{{- end -}}
+{{- range $place, $names := set $hosts "httpRoute.hostnames" .Values.httpRoute.hostnames -}}
+{{- range $names -}}
+{{- if not (regexMatch `^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$` (toString .)) }}
+- {{ $place }}: {{ toString . | trunc 100 | quote }} is not a host name: write one such as flashback.example.com.
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 - httpRoute.parentRefs: is empty: write the Gateway's name, as in {name: public, namespace: gateways}.
 {{- end -}}
 {{- end -}}
 
-{{- define "flashback-exporter.problemsOfScrapes" -}}
+{{/* The exporter and Prometheus count nanoseconds in 63 bits. */}}
+{{- define "flashback-exporter.problemsOfDurations" -}}
 {{- $interval := .Values.serviceMonitor.interval -}}
 {{- $timeout := .Values.serviceMonitor.scrapeTimeout -}}
-{{- with include "flashback-exporter.milliseconds" $interval | int64 -}}
-{{- if gt (include "flashback-exporter.milliseconds" $timeout | int64) . }}
+{{- $durations := dict "configReloadInterval" .Values.configReloadInterval "serviceMonitor.interval" $interval "serviceMonitor.scrapeTimeout" $timeout -}}
+{{- range $name, $value := .Values.rules.settings -}}
+{{- $_ := set $durations (printf "rules.settings.%s" $name) $value -}}
+{{- end -}}
+{{- range $name, $changes := .Values.rules.alerts -}}
+{{- $_ := set $durations (printf "rules.alerts.%s.for" $name) (get $changes "for") -}}
+{{- end -}}
+{{- range $place, $value := $durations -}}
+{{- if gt (include "flashback-exporter.milliseconds" $value | float64) 9223372036854.0 }}
+- {{ $place }}: {{ trunc 100 $value }} is longer than 292 years: write a shorter duration such as 30s.
+{{- end -}}
+{{- end -}}
+{{- with include "flashback-exporter.milliseconds" $interval | float64 -}}
+{{- if gt (include "flashback-exporter.milliseconds" $timeout | float64) . }}
 - serviceMonitor.scrapeTimeout: {{ $timeout }} is longer than the interval, {{ $interval }}, which Prometheus refuses: write at most {{ $interval }}.
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
+{{/* 0 for what is not a duration. */}}
 {{- define "flashback-exporter.milliseconds" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 "y" 31536000000 -}}
-{{- $sum := 0 -}}
+{{- $sum := 0.0 -}}
+{{- if regexMatch "^([0-9]+(ms|[smhdwy]))+$" (toString .) -}}
 {{- range regexFindAll "[0-9]+[a-z]+" . -1 -}}
-{{- $sum = add $sum (mul (regexFind "[0-9]+" . | int64) (get $units (regexFind "[a-z]+" .))) -}}
+{{- $sum = addf $sum (mulf (regexFind "[0-9]+" . | float64) (get $units (regexFind "[a-z]+" .))) -}}
 {{- end -}}
-{{- $sum -}}
+{{- end -}}
+{{- printf "%.0f" $sum -}}
+{{- end -}}
+
+{{/* The API server refuses rollingUpdate with any other type. */}}
+{{- define "flashback-exporter.problemsOfStrategies" -}}
+{{- range $place, $usual := dict "strategy" "Recreate" "updateStrategy" "RollingUpdate" -}}
+{{- $strategy := index $.Values $place -}}
+{{- $type := default $usual $strategy.type -}}
+{{- if and $strategy.rollingUpdate (ne $type "RollingUpdate") }}
+- {{ $place }}.rollingUpdate: the type is {{ $type }}: set {{ $place }}.type=RollingUpdate, or remove rollingUpdate.
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flashback-exporter.problemsOfManifests" -}}
+{{- range $index, $manifest := .Values.extraManifests -}}
+{{- $text := kindIs "string" $manifest | ternary $manifest (toYaml $manifest) -}}
+{{- range regexSplit "(?m)^---" $text -1 -}}
+{{- with fromYaml . -}}
+{{- if .Error }}
+- extraManifests[{{ $index }}]: {{ contains "cannot unmarshal" .Error | ternary "not a mapping" (trimPrefix "error converting YAML to JSON: " .Error) }}: write one object as YAML, or several with --- between them.
+{{- else if not (and .apiVersion .kind) }}
+- extraManifests[{{ $index }}]: the object has no apiVersion or no kind: add both, such as "apiVersion: v1" and "kind: ConfigMap".
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -6,7 +6,9 @@ import base64
 import json
 import re
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
@@ -30,6 +32,7 @@ from tests.chart.helm import (
 from tests.real.programs import program
 
 RULES = sorted((ROOT / "monitoring" / "rules").glob("*.yaml"))
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 DASHBOARDS = sorted((ROOT / "monitoring" / "dashboards").glob("*.json"))
 
 
@@ -253,20 +256,234 @@ def test_every_text_stays_a_text(helm: Helm, tmp_path: Path) -> None:
     assert "2592000" in json.dumps(one(rendered, "PrometheusRule"))
 
 
-def test_null_is_the_default_or_nothing(helm: Helm, tmp_path: Path) -> None:
-    """With every value null the chart renders; what can be left out is, as a probe can."""
-    values = dict.fromkeys(yaml.safe_load((CHART / "values.yaml").read_text()))
-    needed = {"account": {"buckets": ["b", "c"]}, "credentials": {"existingSecret": "s"}}
-    inside = {"probes": {"startup": None}, "podLabels": {"a": None}, "extraEnv": [None]}
-    file = tmp_path / "values.yaml"
-    file.write_text(json.dumps(values | needed | inside))
+NEEDED: dict[str, Any] = {
+    "account": {"buckets": ["b1", "b2"]},
+    "credentials": {"existingSecret": "flashback"},
+}
+"""The values without which there is nothing to render, as `MINIMAL` has them."""
+
+
+def rendered_with(helm: Helm, folder: Path, values: dict[str, Any]) -> list[Manifest]:
+    """The objects that these values make, each as Kubernetes takes it."""
+    file = folder / "values.yaml"
+    file.write_text(json.dumps(values))
     rendered = helm.render(f"--values={file}")
     for each in rendered:
-        kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+        if each["apiVersion"] != OPERATOR:
+            kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+    return rendered
+
+
+def test_null_is_the_default_or_nothing(helm: Helm, tmp_path: Path) -> None:
+    """With every value null the chart renders; what can be left out is, as a probe can."""
+    values = dict.fromkeys(VALUES)
+    inside = {"probes": {"startup": None}, "podLabels": {"a": None}, "extraEnv": [None]}
+    rendered = rendered_with(helm, tmp_path, values | NEEDED | inside)
     plain = container(helm.render(*MINIMAL))
     assert container(rendered)["args"] == plain["args"]
     assert "startupProbe" not in container(rendered)
     assert not container(rendered).keys() & {"resources", "securityContext", "env"}
+    assert workload(rendered)["spec"]["strategy"]["type"] == "Recreate"
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - YAML
+    """The paths of all values that are not mappings with keys."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    else:
+        yield path
+
+
+def nulls(*paths: tuple[str, ...]) -> dict[str, Any]:
+    """Values that are null at these paths."""
+    found: dict[str, Any] = {}
+    for *above, name in paths:
+        place = found
+        for step in above:
+            place = place.setdefault(step, {})
+        place[name] = None
+    return found
+
+
+def test_every_value_at_any_depth_may_be_null(helm: Helm, tmp_path: Path) -> None:
+    """With every leaf of values.yaml null the chart renders what it does by default."""
+    paths = [path for path in leaves(VALUES) if path not in NEEDED_PATHS]
+    values = nulls(*paths)
+    values["podSecurityContext"]["seccompProfile"] = None  # its only key is one that it must have
+    for above, name in NEEDED_PATHS:
+        values[above][name] = NEEDED[above][name]
+    rendered = rendered_with(helm, tmp_path, values)
+    assert ("probes", "startup", "periodSeconds") in paths
+    plain = helm.render(*MINIMAL)
+    assert container(rendered)["args"] == container(plain)["args"]
+    assert workload(rendered)["spec"]["strategy"] == workload(plain)["spec"]["strategy"]
+    assert [each["kind"] for each in rendered] == [each["kind"] for each in plain]
+
+
+NEEDED_PATHS = {("account", "buckets"), ("credentials", "existingSecret")}
+UNSET: dict[str, Any] = {
+    "rules": {
+        "settings": {"node_down_for": None, "down_statuses": None, "grafana_url": None},
+        "alerts": {"FlashbackNodeDown": None, "FlashbackSchemaDrift": {"enabled": None}},
+        "alertLabels": {"team": None},
+        "extraGroups": [{"name": "a", "interval": None, "rules": [{"expr": "1", "for": None}]}],
+    },
+    "ingress": {"hosts": [{"host": "a.example.com", "paths": None}, {"host": "b.example.com"}]},
+    "resources": {"limits": {"memory": None}},
+    "strategy": {"rollingUpdate": None},
+    "env": {"A": None},
+}
+
+
+def test_null_unsets_what_another_file_sets(helm: Helm, tmp_path: Path) -> None:
+    """Null within settings, alerts, hosts and the like is as if the key was not there."""
+    enabled = {"rules": {"enabled": True}, "ingress": {"enabled": True}}
+    given = {key: value | enabled.get(key, {}) for key, value in UNSET.items()}
+    rendered = rendered_with(helm, tmp_path, NEEDED | given)
+    gone = json.loads(json.dumps(given), object_hook=without_nulls)
+    gone["resources"] = {"limits": {"memory": None}}  # the default would be there without it
+    assert rendered == rendered_with(helm, tmp_path, NEEDED | gone)
+
+
+def without_nulls(mapping: dict[str, Any]) -> dict[str, Any]:
+    """The keys that are not null."""
+    return {key: value for key, value in mapping.items() if value is not None}
+
+
+def test_null_in_the_configuration_is_left_out(helm: Helm, tmp_path: Path) -> None:
+    """The exporter does not see nulls of `config`, which it would refuse."""
+    account: dict[str, Any] = {
+        "name": "a",
+        "discovery": {},
+        "authorization": {"credentials_file": "token"},
+    }
+    unset = {
+        **account,
+        "poll_interval": None,
+        "no_proxy": None,
+        "login": None,
+        "tls_config": {"cert_file": None},
+        "authorization": account["authorization"] | {"credentials": None},
+    }
+    rendered = rendered_with(
+        helm,
+        tmp_path,
+        {
+            "credentials": {"data": {"token": "t", "old": None}},
+            "config": {"global": {"poll_interval": None}, "accounts": [unset]},
+        },
+    )
+    text = one(rendered, "ConfigMap")["data"]["config.yaml"]
+    assert yaml.safe_load(text) == {"accounts": [{**account, "tls_config": {}}]}
+    assert one(rendered, "Secret")["data"].keys() == {"token"}
+
+
+@pytest.mark.parametrize(
+    ("interval", "flag"),
+    [('""', "0"), ('"0"', "0"), ("0", "0"), ('"292y"', "292y"), ("null", "30s")],
+)
+def test_reload_interval_is_a_duration_that_the_exporter_takes(
+    helm: Helm, interval: str, flag: str
+) -> None:
+    """Empty is 0: no reload, but a checksum that restarts the pods."""
+    pods = template_with(helm, f"--set-json=configReloadInterval={interval}")
+    assert f"--config.auto-reload-interval={flag}" in pods["spec"]["containers"][0]["args"]
+    assert ("checksum/config" in pods["metadata"]["annotations"]) == (flag == "0")
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [('"1"', 1), ("1", 1), ("1000000", 1000000), ('"50%"', "50%"), ('"{{ add 1 1 }}"', 2)],
+)
+def test_numbers_of_pods_are_numbers(helm: Helm, given: str, made: int | str) -> None:
+    """Kubernetes takes a text for a percentage alone, in budgets and in rollouts."""
+    budget = ("--set=podDisruptionBudget.enabled=true", f"--set-json={BUDGET}={given}")
+    rolling = f'{{"type": "RollingUpdate", "rollingUpdate": {{"maxUnavailable": {given}}}}}'
+    strategies = (f"--set-json=strategy={rolling}", f"--set-json=updateStrategy={rolling}")
+    rendered = helm.render(*MINIMAL, *budget, *strategies)
+    several = helm.render(*MINIMAL, *strategies, "--set=shards=2")
+    found = (
+        one(rendered, "PodDisruptionBudget")["spec"],
+        workload(rendered)["spec"]["strategy"]["rollingUpdate"],
+        workload(several)["spec"]["updateStrategy"]["rollingUpdate"],
+    )
+    assert [each["maxUnavailable"] for each in found] == [made] * 3
+
+
+BUDGET = "podDisruptionBudget.maxUnavailable"
+
+
+@pytest.mark.parametrize(
+    ("values", "strategy"),
+    [
+        ("strategy=null", {"type": "Recreate", "rollingUpdate": None}),
+        ('strategy={"type": null}', {"type": "Recreate", "rollingUpdate": None}),
+        ('strategy={"type": "RollingUpdate"}', {"type": "RollingUpdate"}),
+        ("updateStrategy=null", {"type": "RollingUpdate"}),
+        ('updateStrategy={"type": "OnDelete"}', {"type": "OnDelete", "rollingUpdate": None}),
+        (
+            'updateStrategy={"rollingUpdate": {"partition": 1}}',
+            {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}},
+        ),
+    ],
+)
+def test_strategy_is_said_in_full(helm: Helm, values: str, strategy: dict[str, Any]) -> None:
+    """The type is never left to Kubernetes, and null removes an earlier rollingUpdate."""
+    name = values.partition("=")[0]
+    shards = {"strategy": 1, "updateStrategy": 2}[name]
+    rendered = helm.render(*MINIMAL, f"--set-json={values}", f"--set=shards={shards}")
+    assert workload(rendered)["spec"][name] == strategy
+
+
+def test_selector_of_a_spread_is_the_given_one(helm: Helm) -> None:
+    """The chart's selector is only put in where a constraint has none."""
+    given = (
+        '[{"maxSkew": 1}, {"labelSelector": {"matchLabels": {"a": "b"}}}, {"labelSelector": {}}]'
+    )
+    rendered = helm.render(*MINIMAL, f"--set-json=topologySpreadConstraints={given}")
+    constraints = pod_template(rendered)["spec"]["topologySpreadConstraints"]
+    assert [each["labelSelector"] for each in constraints] == [
+        {"matchLabels": workload(rendered)["spec"]["selector"]["matchLabels"]},
+        {"matchLabels": {"a": "b"}},
+        {},
+    ]
+
+
+def test_registry_of_all_charts_may_be_a_template(helm: Helm) -> None:
+    """Texts of `global` that the chart reads are filled in, and no others."""
+    given = {"imageRegistry": "{{ .Release.Name }}.example.com", "other": "{{ nofunc }}"}
+    rendered = helm.render(*MINIMAL, f"--set-json=global={json.dumps(given)}")
+    assert container(rendered)["image"].startswith(f"{RELEASE}.example.com/flashback-exporter/")
+
+
+def test_manifests_may_be_several_in_a_text(helm: Helm) -> None:
+    """A text may hold several objects, comments, or nothing."""
+    first = "# First\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"
+    second = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: b}\n"
+    given = json.dumps([first + second, "", "# Nothing"])
+    rendered = helm.render(*MINIMAL, f"--set-json=extraManifests={given}")
+    secrets = [each["metadata"]["name"] for each in rendered if each["kind"] == "Secret"]
+    assert secrets == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ('{{ "{{" }}', "{{"),
+        ("{{ `}}` }}", "}}"),
+        ("{{/* it's a comment */}}a}}", "a}}"),
+        ("{{- .Release.Name -}} {{ .Release.Namespace }}", f"{RELEASE}{NAMESPACE}"),
+        ('{{ print "\\"{{" }}', '"{{'),
+    ],
+)
+def test_braces_in_templates_are_not_mistaken_for_templates(
+    helm: Helm, text: str, filled: str
+) -> None:
+    """Whatever Go reads as a template that ends is filled in."""
+    argument = f"--set-json=podAnnotations.a={json.dumps(text)}"
+    annotations = template_with(helm, argument)["metadata"]["annotations"]
+    assert annotations["a"] == filled
 
 
 def test_one_shard_outlives_its_node(helm: Helm) -> None:
@@ -274,7 +491,7 @@ def test_one_shard_outlives_its_node(helm: Helm) -> None:
     one_shard, several = (helm.render(*MINIMAL, f"--set=shards={each}") for each in (1, 2))
     deployment, stateful_set = workload(one_shard), workload(several)
     assert (deployment["kind"], stateful_set["kind"]) == ("Deployment", "StatefulSet")
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert deployment["spec"]["strategy"] == {"type": "Recreate", "rollingUpdate": None}
     assert {"--shard.ordinal=0", "--shard.total=1"} <= set(container(one_shard)["args"])
     assert {"--shard.ordinal=auto", "--shard.total=2"} <= set(container(several)["args"])
     assert deployment["metadata"]["name"] == stateful_set["metadata"]["name"]

@@ -22,7 +22,7 @@ ABOUT_VALUES = ("the values cannot be used", "values don't meet the specificatio
 )
 PATHS = [each.path for each in documented((CHART / "values.yaml").read_text())]
 OTHERS = re.compile(
-    r"extra|config(\.|Sources)|initContainers|tolerations|affinity|topology|dnsConfig|hostAliases|"
+    r"extra|lifecycle|config(\.|Sources)|initContainers|tolerations|affinity|topology|dnsConfig|hostAliases|"
     r"rategy|ecurityContext|resources|networkPolicy|httpRoute|ingress|elabelings|tlsConfig|basicAuth"
 )
 """What is handed on to Kubernetes, the operator or the exporter as it is: theirs to judge."""
@@ -44,7 +44,13 @@ ODD_TEXTS = (
     "é",
     "%",
 )
-TEXTS = st.sampled_from((*ODD_TEXTS, "{{ .Release.Name }}", "${X}", "$1", "30s", "a-b", "/m"))
+DOCUMENTED = {
+    "{{ nofunc }}": 'function "nofunc" not defined',
+    "{{ .Values.nope.x }}": "nil pointer evaluating interface {}.x",
+}
+"""Templates that Helm refuses in its own words, and those words: the README says so."""
+TEMPLATES = ("{{ .Release.Name }}", "{{", "{{ x", "}}", '{{ "{{" }}', *DOCUMENTED)
+TEXTS = st.sampled_from((*ODD_TEXTS, *TEMPLATES, "${X}", "$1", "30s", "293y", "a-b", "/m"))
 SCALARS = st.none() | st.booleans() | st.integers(-1, 5_000_000) | TEXTS | st.text(max_size=5)
 ODD = (
     SCALARS
@@ -84,6 +90,11 @@ def label_values(manifest: dict[str, Any]) -> list[object]:
     return [*manifest["metadata"].get("labels", {}).values(), *pods.get("labels", {}).values()]
 
 
+def is_documented(values: dict[str, Any], said: str) -> bool:
+    """Whether Helm stumbled over a template of which the README says that it would."""
+    return any(text in str(values) and words in said for text, words in DOCUMENTED.items())
+
+
 def check(manifest: dict[str, Any]) -> None:
     """Kubernetes would take the object."""
     if manifest["apiVersion"] != OPERATOR and manifest["kind"] != "HTTPRoute":
@@ -112,7 +123,8 @@ def test_values_render_or_are_refused_in_our_words(
             rendered, said = helm.render(f"--values={file}", *known, release=release), ""
         except RefusedError as refused:
             rendered, said = [], str(refused)
-    assert rendered or any(each in said for each in ABOUT_VALUES), said
-    assert not any(each in said for each in GO_ERRORS), said
+    if not is_documented(values, said):
+        assert rendered or any(each in said for each in ABOUT_VALUES), said
+        assert not any(each in said for each in GO_ERRORS), said
     for manifest in rendered:
         check(manifest)

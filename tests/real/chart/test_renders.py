@@ -31,6 +31,7 @@ from tests.chart.refusals import (
     VERY_SECRET,
     WRONG,
     WRONG_PLACES,
+    WRONG_URLS,
     accounts,
 )
 
@@ -130,7 +131,18 @@ def test_secret_is_refused_in_every_form(helm: Helm, tmp_path: Path) -> None:
     values = {"config": {"accounts": [account(*form) for form in forms]}}
     found = problems(helm, values, tmp_path)
     assert found.keys() == shown
-    assert all("would lie open in a ConfigMap" in text for text in found.values())
+    assert all("would be readable in a ConfigMap" in text for text in found.values())
+
+
+def test_address_is_checked_beside_its_variables(helm: Helm, tmp_path: Path) -> None:
+    """A variable in an address does not hide what else is wrong with it, a user in base_url too."""
+    forms = [(key, text) for key in ("base_url", "proxy_url") for text in WRONG_URLS]
+    forms += [("base_url", f"https://{VERY_SECRET}@h"), ("proxy_url", f"http://p/{VERY_SECRET}")]
+    found = problems(helm, {"config": {"accounts": [account(*form) for form in forms]}}, tmp_path)
+    assert found.keys() == {
+        f"config.accounts[{index}].{key}" for index, (key, _) in enumerate(forms)
+    }
+    assert all(text.startswith("not an address: write one such as") for text in found.values())
 
 
 def account(key: str, text: str) -> dict[str, Any]:
