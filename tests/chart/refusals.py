@@ -17,10 +17,10 @@ def accounts(**keys: object) -> str:
 RULES = (*MINIMAL, "--set=rules.enabled=true", "--set=rules.alertLabels.team=storage")
 SECRET = "--set=credentials.existingSecret=s"
 REFUSALS = {
-    "nothing to poll": ([SECRET], "There is nothing to poll"),
+    "nothing to poll": ([SECRET], "account: no buckets to poll"),
     "no credentials": (
         ["--set=account.buckets={b1}"],
-        "account: has no credentials: set credentials.existingSecret to the name of a Secret with",
+        "account: no credentials: set credentials.existingSecret to the name of a Secret with",
     ),
     "a file that the made Secret lacks": (
         [
@@ -28,12 +28,15 @@ REFUSALS = {
             "--set=account.email=ops@example.com",
             "--set=credentials.data.token=t",
         ],
-        'with the key "password", or credentials.data.password',
+        'with the key "password", or set credentials.data.password',
     ),
-    "both Secrets": ([*MINIMAL, "--set=credentials.data.token=t"], "exclude each other"),
+    "both Secrets": (
+        [*MINIMAL, "--set=credentials.data.token=t"],
+        "credentials: existingSecret and data are both set",
+    ),
     "both forms": (
         [*MINIMAL, accounts(authorization={"credentials_file": "t"})],
-        "account: is the short form of config.accounts",
+        "account: set together with config.accounts",
     ),
     "an open token": (
         [accounts(authorization={"credentials": VERY_SECRET})],
@@ -50,7 +53,7 @@ REFUSALS = {
     "TLS without a file": ([*MINIMAL, "--set=web.tls=true"], "set web.existingSecret"),
     "client certificates without TLS": (
         [*MINIMAL, "--set=web.existingSecret=w", "--set=web.clientCertificates=true"],
-        "web.clientCertificates needs web.tls",
+        "web: clientCertificates requires TLS: set web.tls=true.",
     ),
     "an unknown key": ([*MINIMAL, "--set=replicas=2"], "replicas"),
     "an unknown key inside": ([*MINIMAL, "--set=image.name=r"], "name"),
@@ -72,7 +75,7 @@ REFUSALS = {
     ),
     "a label that selects": (
         [*MINIMAL, r"--set=podLabels.app\.kubernetes\.io/name=x"],
-        "podLabels: app.kubernetes.io/name is a label of the chart's own",
+        "podLabels: the chart sets the label app.kubernetes.io/name itself",
     ),
     "a template that makes no name": (
         [
@@ -185,7 +188,12 @@ REFUSALS = {
         [*MINIMAL, "--set=runtimeClassName=a b"],
         'runtimeClassName: "a b" cannot be used',
     ),
-    "null in a list": ([SECRET, "--set-json=account.buckets=[null]"], "buckets"),
+    "null in a list of ids": ([SECRET, "--set-json=account.buckets=[null]"], "buckets"),
+    "null in a list of objects": ([*MINIMAL, "--set-json=extraEnv=[null]"], "extraEnv"),
+    "null in a list of manifests": (
+        [*MINIMAL, "--set-json=extraManifests=[null]"],
+        "extraManifests",
+    ),
     "both tokens": (
         [accounts(authorization={"credentials": "${T}", "credentials_file": "t"})],
         "oneOf",
@@ -271,20 +279,20 @@ WRONG = {
     },
 }
 WRONG_PLACES = {
-    "account": "is the short form of config.accounts: write one of the two.",
-    "credentials": "existingSecret and data exclude each other: name a Secret or have one made.",
+    "account": "set together with config.accounts, of which it is the short form: remove one",
+    "credentials": "existingSecret and data are both set: remove one of them.",
     "credentials.data": "as in partner-token",
-    "web": "as in web.existingSecret=flashback-web",
+    "web": "such as web.existingSecret=flashback-web",
     "web.telemetryPath": '"metrics" cannot be used: write one such as /metrics.',
     "image.tag": '"a b" cannot be used: write one such as 1.2.3.',
     "extraArgs": "write one such as --web.max-requests=10.",
     "env": "write one such as PROXY_PASSWORD.",
-    "commonLabels": "the value of team is no label's: at most 63 letters",
-    "podLabels": "helm.sh/chart is a label of the chart's own: take another name, as in",
-    "serviceMonitor.scrapeTimeout": "91s is longer than the interval, 1m30s, which Prometheus",
-    "ingress": "with several shards there is no one page to show",
-    "ingress.hosts": "is empty: write where the page is, as in {host: flashback.example.com",
-    "httpRoute.parentRefs": "is empty: write the Gateway's name, as in {name: public",
+    "commonLabels": "the label team has an invalid value: use at most 63 letters",
+    "podLabels": "the chart sets the label helm.sh/chart itself: use another name, such as",
+    "serviceMonitor.scrapeTimeout": "91s is longer than the interval: write at most 1m30s.",
+    "ingress": "each of several shards has a page of only its own buckets",
+    "ingress.hosts": "required: add the host of the page, as in {host: flashback.example.com",
+    "httpRoute.parentRefs": "required: add the Gateway, as in {name: public",
     "rules.settings": "x is in node_labels and not in bucket_labels: add it there.",
     "rules.alertLabels": "write one such as team.",
     "config.global.base_url": "in a ConfigMap: remove it, and write authorization or login.",

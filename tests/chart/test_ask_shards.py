@@ -38,7 +38,7 @@ async def test_shards_that_work_pass() -> None:
         running_on_sockets(options=second) as other,
     ):
         addresses = [f"http://{each.address}" for each in (one, other)]
-        assert await asked(*addresses) == (0, "".join(f"{each}: good\n" for each in addresses))
+        assert await asked(*addresses) == (0, "".join(f"{each}: ok\n" for each in addresses))
 
 
 async def test_shards_that_mistake_themselves_fail() -> None:
@@ -46,7 +46,7 @@ async def test_shards_that_mistake_themselves_fail() -> None:
     async with running_on_sockets(options=replace(ANYWHERE, shard=Shard(1, 3))) as at_work:
         code, output = await asked(f"http://{at_work.address}")
     assert code == 1
-    assert 'lacks flashback_exporter_shard_ordinal{shard_ordinal="0"}' in output
+    assert 'lack flashback_exporter_shard_ordinal{shard_ordinal="0"}' in output
     assert "flashback_exporter_shards 1.0" in output
 
 
@@ -58,8 +58,8 @@ async def test_metrics_elsewhere_fail() -> None:
 
 
 async def test_shard_that_is_not_there_fails() -> None:
-    """Nobody at an address is a failure, once patience is over."""
-    code, output = await asked("http://127.0.0.1:9", PATIENCE="0")
+    """A shard that does not respond fails when the timeout is over."""
+    code, output = await asked("http://127.0.0.1:9", TIMEOUT="0")
     assert (code, "not ready: 0" in output) == (1, True)
 
 
@@ -69,14 +69,14 @@ async def test_shard_that_is_not_there_fails() -> None:
     ids=["password", "TLS", "both"],
 )
 async def test_guarded_shards_pass(tmp_path: Path, guard: str, scheme: str) -> None:
-    """A password is not the pod's to know, and a certificate not its to trust."""
+    """A shard that requires a password passes without it, and any certificate is accepted."""
     path = Site(tmp_path, guard).path
     options = replace(ANYWHERE, web_config_file=path, health_without_auth=True)
     async with running_on_sockets(options=options) as at_work:
         address = f"{scheme}://{at_work.address}"
-        assert await asked(address) == (0, f"{address}: good\n")
+        assert await asked(address) == (0, f"{address}: ok\n")
 
 
 async def test_no_shards_at_all_fail() -> None:
-    """Nothing asked is nothing found."""
+    """No addresses at all is a failure."""
     assert await asked() == (1, "")

@@ -1,9 +1,9 @@
-"""What `helm test` runs in the exporter's image: does each shard work, and know which one it is?
+"""What `helm test` runs in the exporter's image: checks that each shard works and has its ordinal.
 
-The arguments are the shards' addresses in the order of their ordinals. Only the standard library:
-the image has nothing else that may be relied on.
+The arguments are the shards' addresses in the order of their ordinals. It uses the standard library
+alone, since the libraries of the image may change.
 """
-# ruff: noqa: INP001 - a script, no module
+# ruff: noqa: INP001 - a script, not a module
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from http import HTTPStatus
 from urllib.error import HTTPError
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
-PATIENCE = float(os.environ.get("PATIENCE", "180"))  # seconds for the first round of polls
+TIMEOUT = float(os.environ.get("TIMEOUT", "180"))  # seconds for the first round of polls
 TELEMETRY_PATH = os.environ.get("TELEMETRY_PATH", "/metrics")
-# Whether the shard is there is asked, no secret is sent: its certificate need not be trusted.
+# No secret is sent, so the certificate is not verified.
 ANY_CERTIFICATE = ssl.create_default_context()
 ANY_CERTIFICATE.check_hostname = False
 ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
 OPENER = build_opener(ProxyHandler({}), HTTPSHandler(context=ANY_CERTIFICATE))
 
 
-def answer(url: str) -> tuple[int, str]:
-    """The status and the text at an address; status 0 where nobody answers."""
+def get(url: str) -> tuple[int, str]:
+    """The status and the body of a response; status 0 and the error if there is none."""
     try:
         with OPENER.open(url, timeout=10) as response:
             return response.status, response.read().decode()
@@ -36,9 +36,9 @@ def answer(url: str) -> tuple[int, str]:
 
 
 def until_ready(address: str, deadline: float) -> str | None:
-    """Wait for a shard's first round of polls; None, or why the wait was in vain."""
+    """Wait for a shard's first round of polls. Returns None, or why it is not ready in time."""
     while True:
-        status, text = answer(f"{address}/-/ready")
+        status, text = get(f"{address}/-/ready")
         if status == HTTPStatus.OK:
             return None
         if time.monotonic() > deadline:
@@ -46,13 +46,13 @@ def until_ready(address: str, deadline: float) -> str | None:
         time.sleep(1)
 
 
-def complaint(address: str, ordinal: int, total: int, deadline: float) -> str | None:
-    """What is wrong with a shard, or None."""
+def check(address: str, ordinal: int, total: int, deadline: float) -> str | None:
+    """The problem of a shard, or None."""
     if problem := until_ready(address, deadline):
         return problem
-    status, page = answer(address + TELEMETRY_PATH)
+    status, page = get(address + TELEMETRY_PATH)
     if status == HTTPStatus.UNAUTHORIZED:
-        return None  # guarded by a password, which is not for this pod to know
+        return None  # this pod does not have the password
     if status != HTTPStatus.OK:
         return f"no metrics: {status} {page.strip()}"
     wanted = (
@@ -60,17 +60,17 @@ def complaint(address: str, ordinal: int, total: int, deadline: float) -> str | 
         f"flashback_exporter_shards {total}.0",
     )
     missing = [text for text in wanted if f"\n{text}" not in page]
-    return f"the page lacks {' and '.join(missing)}" if missing else None
+    return f"the metrics lack {' and '.join(missing)}" if missing else None
 
 
 def main(addresses: list[str]) -> int:
-    """Say of each shard how it is; 1 where one is not well."""
-    deadline = time.monotonic() + PATIENCE
+    """Print the result for each shard; 1 if one has a problem."""
+    deadline = time.monotonic() + TIMEOUT
     problems = 0
     for ordinal, address in enumerate(addresses):
-        problem = complaint(address, ordinal, len(addresses), deadline)
+        problem = check(address, ordinal, len(addresses), deadline)
         problems += problem is not None
-        print(f"{address}: {problem or 'good'}", flush=True)  # noqa: T201 - the pod's log
+        print(f"{address}: {problem or 'ok'}", flush=True)  # noqa: T201 - the pod's log
     return 1 if problems or not addresses else 0
 
 

@@ -1,6 +1,6 @@
-{{/* The exporter's configuration, and what makes it impossible: told at once, not by a pod that fails. */}}
+{{/* The exporter's configuration, and checks of it that would otherwise fail in the pod. */}}
 
-{{/* Where the image looks by itself: so `kubectl exec … flashback-exporter check` needs no flag. */}}
+{{/* The image's default, so that `kubectl exec … flashback-exporter check` needs no flag. */}}
 {{- define "flashback-exporter.configDirectory" -}}/etc/flashback-exporter{{- end -}}
 {{- define "flashback-exporter.webDirectory" -}}/etc/flashback-exporter-web{{- end -}}
 
@@ -15,7 +15,7 @@
 {{ dict "accounts" $accounts | toYaml }}
 {{- end -}}
 
-{{/* The account of the short form, .Values.account. */}}
+{{/* The account that the short form, .Values.account, describes. */}}
 {{- define "flashback-exporter.shortAccount" -}}
 {{- $account := dict "name" .Values.account.name -}}
 {{- if .Values.account.email -}}
@@ -39,7 +39,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Whether an account's secrets are where secrets belong: (list root place account). */}}
+{{/* Secrets that a ConfigMap would contain, and missing ones: (list root place account). */}}
 {{- define "flashback-exporter.problemsOfAccount" -}}
 {{- $root := index . 0 -}}
 {{- $place := index . 1 -}}
@@ -86,14 +86,14 @@ A user name without a password is allowed in proxy_url, as the exporter allows i
 {{- end -}}
 {{- end -}}
 
-{{/* Whether there is a Secret that may hold a file: (list root place file). Other paths are the user's. */}}
+{{/* Whether a Secret could contain a file: (list root place file). Other paths are not checked. */}}
 {{- define "flashback-exporter.problemsOfFile" -}}
 {{- $root := index . 0 -}}
 {{- $file := index . 2 -}}
 {{- $credentials := $root.Values.credentials -}}
 {{- if not (or (contains "/" $file) (contains "${" $file) $credentials.existingSecret $root.Values.configSources) -}}
 {{- if not (hasKey $credentials.data $file) }}
-- {{ index . 1 }}: has no credentials: set credentials.existingSecret to the name of a Secret with the key {{ $file | quote }}, or credentials.data.{{ $file }}.
+- {{ index . 1 }}: no credentials: set credentials.existingSecret to the name of a Secret with the key {{ $file | quote }}, or set credentials.data.{{ $file }}.
 {{- end -}}
 {{- end -}}
 {{- end -}}

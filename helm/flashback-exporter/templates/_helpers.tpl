@@ -1,12 +1,12 @@
-{{/* Names, labels, and small questions that several objects ask. */}}
+{{/* Names, labels and conditions that several objects share. */}}
 
-{{/* No dots, which releases may have: a Service cannot, and a pod's host name would end at the first one. */}}
+{{/* Without dots, which a Service's name cannot have; a pod's host name would end at the first one. */}}
 {{- define "flashback-exporter.name" -}}
 {{- default .Chart.Name .Values.nameOverride | lower | replace "_" "-" | replace "." "-" | trunc 52 | trimAll "-" -}}
 {{- end -}}
 
-{{/* 52 characters: a StatefulSet's name and a revision's hash make a label, which may have 63. A Service's
-name begins with a letter, which a release's need not. */}}
+{{/* At most 52 characters: a StatefulSet's name plus the hash of a revision is a label value, which may have 63.
+A Service's name must begin with a letter, a release's need not. */}}
 {{- define "flashback-exporter.fullname" -}}
 {{- $name := include "flashback-exporter.name" . -}}
 {{- $release := .Release.Name | replace "." "-" -}}
@@ -26,8 +26,8 @@ name begins with a letter, which a release's need not. */}}
 {{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}
 
-{{/* What selects the objects of a component: (list root component). Selectors of a Deployment and a
-StatefulSet cannot change, so nothing that values can change is in here. */}}
+{{/* The labels that select the objects of a component: (list root component). They do not depend on values,
+since the selector of a Deployment or StatefulSet is immutable. */}}
 {{- define "flashback-exporter.labelsOf" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ $root.Chart.Name | trunc 63 | quote }}
@@ -39,9 +39,9 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- include "flashback-exporter.labelsOf" (list . "exporter") -}}
 {{- end -}}
 
-{{/* An object's metadata: (dict "root" …), and where it is not as usual "name", "namespace", "component",
-"labels", "annotations". Two releases of one name may meet in a namespace that is not their own: there,
-their objects are called after their namespaces, too. */}}
+{{/* An object's metadata: (dict "root" …), optionally with "name", "namespace", "component", "labels" and
+"annotations". Outside the release's namespace, names end in that namespace, so that releases of the same name
+do not conflict. */}}
 {{- define "flashback-exporter.metadata" -}}
 {{- $root := .root -}}
 {{- $own := include "flashback-exporter.namespace" $root -}}
@@ -74,7 +74,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* A registry takes the place of the one in the repository: what begins with a host's name. */}}
+{{/* A registry replaces that of the repository, which is a first part with a dot or a port. */}}
 {{- define "flashback-exporter.image" -}}
 {{- $repository := .Values.image.repository -}}
 {{- with default (.Values.global | default dict).imageRegistry .Values.image.registry -}}
@@ -87,7 +87,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* The chart's own and those of all charts, which may be names alone. */}}
+{{/* The chart's own secrets and the global ones, which may be plain names. */}}
 {{- define "flashback-exporter.imagePullSecrets" -}}
 {{- $secrets := list -}}
 {{- range concat .Values.imagePullSecrets ((.Values.global | default dict).imagePullSecrets | default list) -}}
@@ -99,7 +99,7 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
-{{/* "true" where an object of the operator is wanted: (list root enabled kind). */}}
+{{/* "true" if an object of the Prometheus operator is to be created: (list root enabled kind). */}}
 {{- define "flashback-exporter.wanted" -}}
 {{- $root := index . 0 -}}
 {{- $enabled := index . 1 | toString -}}
@@ -110,8 +110,8 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
-{{/* The label "job" of the pods, whatever the release is called: the one that the rules look for. As the
-operator has it, serviceMonitor.jobLabel names a label of the Service whose value it is. */}}
+{{/* The label "job" of the targets, which the rules select. serviceMonitor.jobLabel names a label of the Service
+whose value it is, as in the Prometheus operator. */}}
 {{- define "flashback-exporter.job" -}}
 {{- $labels := mergeOverwrite (include "flashback-exporter.selectorLabels" . | fromYaml) .Values.commonLabels .Values.service.labels -}}
 {{- $job := default (include "flashback-exporter.fullname" .) (get $labels .Values.serviceMonitor.jobLabel) -}}
@@ -133,17 +133,18 @@ operator has it, serviceMonitor.jobLabel names a label of the Service whose valu
 {{- .Values.web.tls | ternary "https" "http" -}}
 {{- end -}}
 
-{{/* "true" where the exporter looks for changes of its configuration by itself. */}}
+{{/* "true" if the exporter reloads its configuration when it changes. */}}
 {{- define "flashback-exporter.reloads" -}}
 {{- regexMatch "[1-9]" (include "flashback-exporter.text" .Values.configReloadInterval) | ternary "true" "" -}}
 {{- end -}}
 
-{{/* "true" where the page for people is reached from outside. */}}
+{{/* "true" if an Ingress or HTTPRoute publishes the status page. */}}
 {{- define "flashback-exporter.published" -}}
 {{- or .Values.ingress.enabled .Values.httpRoute.enabled | ternary "true" "" -}}
 {{- end -}}
 
-{{/* A probe: (list root name path). The kubelet has no client certificate: then only the port counts. */}}
+{{/* A probe: (list root name path). If client certificates are required it only checks the port: the kubelet
+has none. */}}
 {{- define "flashback-exporter.probe" -}}
 {{- $root := index . 0 -}}
 {{- $name := index . 1 -}}

@@ -1,6 +1,6 @@
-{{/* The pod of a shard: the exporter's container, its flags, its files. */}}
+{{/* The pod of a shard: the exporter's container, flags and files. */}}
 
-{{/* The chart's version is no label of the pods: it would restart them where a reload does. */}}
+{{/* The chart's version is not a label of the pods: a new version of the chart alone would restart them. */}}
 {{- define "flashback-exporter.podTemplate" -}}
 metadata:
   labels:
@@ -36,7 +36,7 @@ volumes:
 {{- include "flashback-exporter.spread" . }}
 {{- end -}}
 
-{{/* What the pod of `helm test` has in common with those of the exporter. */}}
+{{/* What the pod of `helm test` and those of the exporter have in common. */}}
 {{- define "flashback-exporter.podBasics" -}}
 serviceAccountName: {{ include "flashback-exporter.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
@@ -96,7 +96,7 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{/* What a container may do and take. */}}
+{{/* Security context and resources of a container. */}}
 {{- define "flashback-exporter.limits" -}}
 {{- with .Values.securityContext }}
 securityContext:
@@ -108,7 +108,7 @@ resources:
 {{- end }}
 {{- end -}}
 
-{{/* env, whose numbers become texts, then extraEnv, which may refer to them. */}}
+{{/* env, with numbers as texts, then extraEnv, which may refer to env. */}}
 {{- define "flashback-exporter.env" -}}
 {{- $env := list -}}
 {{- range $name, $value := .Values.env -}}
@@ -121,7 +121,7 @@ resources:
 {{- concat $env .Values.extraEnv | toYaml -}}
 {{- end -}}
 
-{{/* One shard needs no ordinal in its pod's name, which a Deployment's has not. */}}
+{{/* Pod names of a Deployment have no ordinal: its one shard is 0. */}}
 {{- define "flashback-exporter.flags" -}}
 {{- $flags := list
   (printf "--config.file=%s/config.yaml" (include "flashback-exporter.configDirectory" .))
@@ -138,7 +138,7 @@ resources:
 {{- concat $flags .Values.extraArgs | toYaml -}}
 {{- end -}}
 
-{{/* One projected volume: configuration and secrets lie side by side, and change at one stroke. */}}
+{{/* One projected volume, so that configuration and secrets are in one directory and change atomically. */}}
 {{- define "flashback-exporter.volumes" -}}
 - name: config
   projected:
@@ -164,7 +164,7 @@ resources:
 {{- end }}
 {{- end -}}
 
-{{/* On which nodes pods may run. */}}
+{{/* Where pods run; for the pod of `helm test`, too. */}}
 {{- define "flashback-exporter.placement" -}}
 {{- range $key := list "priorityClassName" "runtimeClassName" "schedulerName" "nodeSelector" "tolerations" }}
 {{- with get $.Values $key }}
@@ -173,7 +173,7 @@ resources:
 {{- end }}
 {{- end -}}
 
-{{/* How shards keep away from each other. */}}
+{{/* How shards are spread. */}}
 {{- define "flashback-exporter.spread" -}}
 {{- with .Values.affinity }}
 affinity:

@@ -1,12 +1,12 @@
 {{/*
-The rules: the very files of monitoring/rules, with `rules.settings` and `rules.alerts` applied, and of
-optional-rules.yaml the groups whose setting is set.
+The rules: the files of monitoring/rules with `rules.settings` and `rules.alerts` applied, and the groups of
+optional-rules.yaml whose setting is set.
 
-The files say where a setting is. A number or a duration ends its line, with the setting's name as a
-comment behind it. The others stand in the file's head, as `# name: text`, and wherever that text is.
+A setting that is a number or a duration is found by the comment with its name at the end of its line. Other
+settings are found by their default, which the head of the file has as `# name: text`.
 */}}
 
-{{/* What a file says for a setting that is no number: (dict "name" … "value" …). */}}
+{{/* The text of a setting that is not a number: (dict "name" … "value" …). */}}
 {{- define "flashback-exporter.ruleText" -}}
 {{- if eq .name "down_statuses" -}}
 {{- join "|" .value -}}
@@ -17,14 +17,14 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- end -}}
 {{- end -}}
 
-{{/* A file with the settings put in: (dict "text" … "settings" …). */}}
+{{/* A file with the settings applied: (dict "text" … "settings" …). */}}
 {{- define "flashback-exporter.ruleFile" -}}
 {{- $text := .text -}}
 {{- $texts := dict -}}
 {{- range $name, $value := .settings -}}
 {{- $head := regexFind (printf "(?m)^# %s: .*$" $name) $text | trimPrefix (printf "# %s: " $name) -}}
 {{- if $head -}}
-{{- /* In two steps, so that what is put in is never replaced itself. */ -}}
+{{- /* In two steps, so that an inserted text is never replaced. */ -}}
 {{- $text = replace $head (printf "<%s>" $name) $text -}}
 {{- $_ := set $texts $name (include "flashback-exporter.ruleText" (dict "name" $name "value" $value)) -}}
 {{- else -}}
@@ -37,8 +37,8 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- $text -}}
 {{- end -}}
 
-{{/* A rule as YAML, an alert changed as `rules.alerts` says; nothing if it is disabled: (dict "rule" …
-"changes" … "labels" …). */}}
+{{/* A rule as YAML, with the changes of `rules.alerts`; empty if it is disabled: (dict "rule" … "changes" …
+"labels" …). */}}
 {{- define "flashback-exporter.rule" -}}
 {{- $rule := .rule -}}
 {{- $changes := dict -}}
@@ -59,11 +59,11 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 {{- end -}}
 {{- end -}}
 
-{{/* Labels of which no PromQL can be made, though each list alone is well. */}}
+{{/* What the schema cannot check: it sees each value alone. `python -m monitoring` words the same problems alike. */}}
 {{- define "flashback-exporter.problemsOfRules" -}}
 {{- range $name, $_ := .Values.rules.alertLabels -}}
 {{- if not (regexMatch "^[a-zA-Z_][a-zA-Z0-9_]*$" $name) }}
-- rules.alertLabels: {{ $name | quote }} is no name of a label of Prometheus: write one such as team.
+- rules.alertLabels: {{ $name | quote }} is not the name of a Prometheus label: write one such as team.
 {{- end -}}
 {{- end -}}
 {{- $groups := dict -}}
@@ -98,7 +98,7 @@ comment behind it. The others stand in the file's head, as `# name: text`, and w
 
 {{- define "flashback-exporter.rules" -}}
 {{- $settings := deepCopy .Values.rules.settings -}}
-{{- /* A release of the same name in another namespace has rules of its own. */ -}}
+{{- /* Rules of a release with the same name in another namespace must not match. */ -}}
 {{- $job := printf "job=%q" (include "flashback-exporter.job" .) -}}
 {{- if has "namespace" (default (list "namespace") $settings.aggregation_labels) -}}
 {{- $job = printf "%s,namespace=%q" $job (include "flashback-exporter.namespace" .) -}}
@@ -126,7 +126,7 @@ groups:
 {{- $text = replace "/d/flashback-" (printf "/d/%s-" $.Values.dashboards.uidPrefix) $text }}
 {{- range $group := (fromYaml $text).groups }}
 {{- $rules := list }}
-{{- /* An optional group is called after the setting that it needs. */ -}}
+{{- /* An optional group has the name of the setting that it requires. */ -}}
 {{- $setting := $group.name | trimPrefix "flashback-" | replace "-" "_" }}
 {{- range $rule := ternary $group.rules list (or (ne $path "files/optional-rules.yaml") (hasKey $settings $setting)) }}
 {{- with include "flashback-exporter.rule" (dict "rule" $rule "changes" $.Values.rules.alerts "labels" $labels) }}

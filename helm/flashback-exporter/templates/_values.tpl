@@ -1,4 +1,4 @@
-{{/* Values as the templates read them: complete, with their templates filled in, and checked. */}}
+{{/* Prepares the values for all other templates: sets defaults, fills in templates, checks the result. */}}
 
 {{/* Every template begins with this, since Helm does not define their order. All of them share .Values. */}}
 {{- define "flashback-exporter.prepare" -}}
@@ -21,7 +21,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Puts in what is missing or null, which Helm takes away: (list defaults values). */}}
+{{/* Sets the defaults of missing and null values, which Helm removes: (list defaults values). */}}
 {{- define "flashback-exporter.complete" -}}
 {{- $values := index . 1 -}}
 {{- range $key, $default := index . 0 -}}
@@ -40,7 +40,7 @@
 {{- $_ := set (index . 1) (index . 2) $box.value -}}
 {{- end -}}
 
-{{/* Replaces box.value by itself without nulls and, with "fill", with templates filled in: (dict "root"
+{{/* Replaces box.value by itself without null keys and, with "fill", with templates filled in: (dict "root"
 "box" "place" "fill"). Each text is filled in alone, so a result stays a text. Prints problems. */}}
 {{- define "flashback-exporter.expand" -}}
 {{- $value := .box.value -}}
@@ -57,11 +57,9 @@
 {{- else if kindIs "slice" $value -}}
 {{- $list := list -}}
 {{- range $index, $each := $value -}}
-{{- if not (kindIs "invalid" $each) -}}
 {{- $inner := dict "value" $each -}}
 {{- include "flashback-exporter.expand" (dict "root" $.root "box" $inner "place" (printf "%s[%d]" $.place $index) "fill" $.fill) -}}
 {{- $list = append $list $inner.value -}}
-{{- end -}}
 {{- end -}}
 {{- $_ := set .box "value" $list -}}
 {{- else if and .fill (kindIs "string" $value) -}}
@@ -75,7 +73,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Everything that cannot work, a line each: where, what, what to write. */}}
+{{/* All problems, one per line: place, problem, remedy. */}}
 {{- define "flashback-exporter.problems" -}}
 {{- include "flashback-exporter.problemsOfTexts" . -}}
 {{- include "flashback-exporter.problemsOfChoices" . -}}
@@ -90,8 +88,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What texts may be once their templates are filled in: the schema sees them before, and cannot give an
-example of what it wants. */}}
+{{/* A pattern and an example for texts. The schema cannot check them: it sees the templates, not the result. */}}
 {{- define "flashback-exporter.forms" -}}
 {{- $duration := "([0-9]{1,9}y)?([0-9]{1,9}w)?([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?" -}}
 {{- $name := "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?" -}}
@@ -143,12 +140,12 @@ example of what it wants. */}}
 {{- end -}}
 {{- range .Values.extraArgs -}}
 {{- if not (hasPrefix "--" .) }}
-- extraArgs: {{ trunc 100 . | quote }} is no flag: write one such as --web.max-requests=10.
+- extraArgs: {{ trunc 100 . | quote }} is not a flag: write one such as --web.max-requests=10.
 {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.env -}}
 {{- if not (regexMatch "^[-._a-zA-Z][-._a-zA-Z0-9]*$" $name) }}
-- env: {{ $name | quote }} is no name of a variable: write one such as PROXY_PASSWORD.
+- env: {{ $name | quote }} is not the name of a variable: write one such as PROXY_PASSWORD.
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -156,39 +153,39 @@ example of what it wants. */}}
 {{- define "flashback-exporter.problemsOfChoices" -}}
 {{- $short := or .Values.account.buckets .Values.account.discovery -}}
 {{- if and .Values.config.accounts (or $short .Values.account.email) }}
-- account: is the short form of config.accounts: write one of the two.
+- account: set together with config.accounts, of which it is the short form: remove one of them.
 {{- end -}}
 {{- if not (or $short .Values.config.accounts) }}
-- account: There is nothing to poll: set account.discovery=true, or account.buckets={65f1c0ffee}, or config.accounts.
+- account: no buckets to poll: set account.discovery=true, account.buckets={65f1c0ffee}, or config.accounts.
 {{- end -}}
 {{- if and .Values.credentials.existingSecret .Values.credentials.data }}
-- credentials: existingSecret and data exclude each other: name a Secret or have one made.
+- credentials: existingSecret and data are both set: remove one of them.
 {{- end -}}
 {{- range $file, $text := .Values.credentials.data -}}
 {{- if not (and (regexMatch "^[A-Za-z0-9._-]{1,253}$" $file) (not (has $file (list "." ".." "config.yaml")))) }}
-- credentials.data: {{ $file | quote }} cannot be a file's name here: take letters, digits, ".", "_" and "-", as in partner-token, and not config.yaml.
+- credentials.data: {{ $file | quote }} is not a valid file name: use letters, digits, ".", "_" and "-", as in partner-token, but not config.yaml.
 {{- end -}}
 {{- end -}}
 {{- if and (or .Values.web.tls .Values.web.clientCertificates) (not .Values.web.existingSecret) }}
-- web: tls and clientCertificates say what a web configuration has: set web.existingSecret, too, as in web.existingSecret=flashback-web.
+- web: tls and clientCertificates require a web configuration: set web.existingSecret, such as web.existingSecret=flashback-web.
 {{- end -}}
 {{- if and .Values.web.clientCertificates (not .Values.web.tls) }}
-- web: web.clientCertificates needs web.tls=true.
+- web: clientCertificates requires TLS: set web.tls=true.
 {{- end -}}
 {{- end -}}
 
-{{/* Labels that select or describe cannot be given, and a label is not any text. */}}
+{{/* Labels that the chart sets cannot be changed: selectors depend on them. */}}
 {{- define "flashback-exporter.problemsOfLabels" -}}
 {{- $form := "^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$" -}}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
 {{- range $place, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels "serviceMonitor.labels" .Values.serviceMonitor.labels "rules.labels" .Values.rules.labels "ingress.labels" .Values.ingress.labels "httpRoute.labels" .Values.httpRoute.labels "serviceAccount.labels" .Values.serviceAccount.labels "dashboards.label" (dict .Values.dashboards.label .Values.dashboards.labelValue) -}}
 {{- range $name, $value := $labels -}}
 {{- if has $name $own }}
-- {{ $place }}: {{ $name }} is a label of the chart's own: take another name, as in example.com/team.
+- {{ $place }}: the chart sets the label {{ $name }} itself: use another name, such as example.com/team.
 {{- else if not (regexMatch $form $name) }}
-- {{ $place }}: {{ $name | quote }} is no name of a label: write one such as team or example.com/team.
+- {{ $place }}: {{ $name | quote }} is not the name of a label: write one such as team or example.com/team.
 {{- else if not (regexMatch "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$" $value) }}
-- {{ $place }}: the value of {{ $name }} is no label's: at most 63 letters, digits, ".", "_" and "-", as in storage-1.
+- {{ $place }}: the label {{ $name }} has an invalid value: use at most 63 letters, digits, ".", "_" and "-", as in storage-1.
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -210,10 +207,10 @@ example of what it wants. */}}
 
 {{- define "flashback-exporter.problemsOfPublishing" -}}
 {{- if and (include "flashback-exporter.published" .) (gt (int .Values.shards) 1) }}
-- {{ .Values.ingress.enabled | ternary "ingress" "httpRoute" }}: with several shards there is no one page to show: each knows its own buckets alone. Set shards=1, or use the dashboards.
+- {{ .Values.ingress.enabled | ternary "ingress" "httpRoute" }}: each of several shards has a page of only its own buckets: set shards=1, or use the dashboards.
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
-- ingress.hosts: is empty: write where the page is, as in {host: flashback.example.com, paths: [{path: /, pathType: Prefix}]}.
+- ingress.hosts: required: add the host of the page, as in {host: flashback.example.com, paths: [{path: /, pathType: Prefix}]}.
 {{- end -}}
 {{- $hosts := dict -}}
 {{- range $index, $host := .Values.ingress.hosts -}}
@@ -230,7 +227,7 @@ example of what it wants. */}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
-- httpRoute.parentRefs: is empty: write the Gateway's name, as in {name: public, namespace: gateways}.
+- httpRoute.parentRefs: required: add the Gateway, as in {name: public, namespace: gateways}.
 {{- end -}}
 {{- end -}}
 
@@ -252,7 +249,7 @@ example of what it wants. */}}
 {{- end -}}
 {{- with include "flashback-exporter.milliseconds" $interval | float64 -}}
 {{- if gt (include "flashback-exporter.milliseconds" $timeout | float64) . }}
-- serviceMonitor.scrapeTimeout: {{ $timeout }} is longer than the interval, {{ $interval }}, which Prometheus refuses: write at most {{ $interval }}.
+- serviceMonitor.scrapeTimeout: {{ $timeout }} is longer than the interval: write at most {{ $interval }}.
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -232,7 +232,7 @@ ODD = {
         "settings": {"certificate_expiry_seconds": 2592000},
         "extraGroups": [{"name": "1", "rules": [{"alert": "true", "expr": "1"}]}],
     },
-    "extraManifests": [None, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "1"}}],
+    "extraManifests": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "1"}}],
 }
 
 
@@ -277,7 +277,7 @@ def rendered_with(helm: Helm, folder: Path, values: dict[str, Any]) -> list[Mani
 def test_null_is_the_default_or_nothing(helm: Helm, tmp_path: Path) -> None:
     """With every value null the chart renders; what can be left out is, as a probe can."""
     values = dict.fromkeys(VALUES)
-    inside = {"probes": {"startup": None}, "podLabels": {"a": None}, "extraEnv": [None]}
+    inside = {"probes": {"startup": None}, "podLabels": {"a": None}}
     rendered = rendered_with(helm, tmp_path, values | NEEDED | inside)
     plain = container(helm.render(*MINIMAL))
     assert container(rendered)["args"] == plain["args"]
