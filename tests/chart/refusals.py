@@ -188,6 +188,18 @@ REFUSALS = {
         [*MINIMAL, "--set=runtimeClassName=a b"],
         'runtimeClassName: "a b" cannot be used',
     ),
+    "a volume of the chart": (
+        [*MINIMAL, "--set=extraVolumes[0].name=config"],
+        'extraVolumes[0].name: "config" is already taken by the chart: use another name.',
+    ),
+    "a container of the chart": (
+        [*MINIMAL, "--set=initContainers[0].name=exporter"],
+        'initContainers[0].name: "exporter" is already taken by the chart',
+    ),
+    "a variable twice": (
+        [*MINIMAL, "--set=env.A=1", "--set=extraEnv[0].name=A"],
+        'extraEnv[0].name: "A" is already taken in env: use another name.',
+    ),
     "null in a list of ids": ([SECRET, "--set-json=account.buckets=[null]"], "buckets"),
     "null in a list of objects": ([*MINIMAL, "--set-json=extraEnv=[null]"], "extraEnv"),
     "null in a list of manifests": (

@@ -76,6 +76,7 @@
 {{/* All problems, one per line: place, problem, remedy. */}}
 {{- define "flashback-exporter.problems" -}}
 {{- include "flashback-exporter.problemsOfTexts" . -}}
+{{- include "flashback-exporter.problemsOfNames" . -}}
 {{- include "flashback-exporter.problemsOfChoices" . -}}
 {{- include "flashback-exporter.problemsOfAccounts" . -}}
 {{- include "flashback-exporter.problemsOfLabels" . -}}
@@ -146,6 +147,17 @@
 {{- range $name, $_ := .Values.env -}}
 {{- if not (regexMatch "^[-._a-zA-Z][-._a-zA-Z0-9]*$" $name) }}
 - env: {{ $name | quote }} is not the name of a variable: write one such as PROXY_PASSWORD.
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names that the API server wants only once in a pod or a container. */}}
+{{- define "flashback-exporter.problemsOfNames" -}}
+{{- range $place, $taken := dict "extraVolumes" (list "config" "web") "extraContainers" (list "exporter") "initContainers" (list "exporter") "extraEnv" (keys .Values.env) -}}
+{{- range $index, $each := index $.Values $place -}}
+{{- if has $each.name $taken }}
+- {{ $place }}[{{ $index }}].name: {{ $each.name | quote }} is already taken{{ if eq $place "extraEnv" }} in env{{ else }} by the chart{{ end }}: use another name.
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
