@@ -39,6 +39,17 @@ def test_chart_is_of_the_exporter_s_version() -> None:
     assert [each["image"] for each in images] == [image]
 
 
+def test_signature_is_verified_as_the_workflow_makes_it() -> None:
+    """The page verifies the chart's address against the workflow that pushes and signs it."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    project = "https://github.com/flashback-exporter/flashback-exporter/"
+    (workflow, tag) = re.findall(rf"{project}(\S+)@refs/tags/v(\S+)", page)[0]
+    text = (ROOT / workflow).read_text()
+    assert "push-chart" in text
+    assert "cosign sign" in text
+    assert f"cosign verify ghcr.io/flashback-exporter/charts/flashback-exporter:{tag} " in page
+
+
 def test_chart_carries_the_project_s_license() -> None:
     """The license in the chart is the project's, and the annotation names it."""
     assert (CHART / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
