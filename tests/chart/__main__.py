@@ -1,4 +1,4 @@
-"""`python -m tests.chart`: renew what is made from something else; needs Helm."""
+"""`python -m tests.chart`: renew the chart's generated files and the golden files; needs Helm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.chart.renewal import documents, renders
 
 
 def main() -> None:
-    """Write every file that tests compare; review the difference."""
+    """Write every file that tests compare. Review the difference."""
     for path, text in (documents() | renders(Helm(shutil.which("helm") or "helm"))).items():
         path.write_text(text)
 

@@ -1,7 +1,4 @@
-"""Helm at work on the chart, and what it renders.
-
-What a render must have is said by tests.
-"""
+"""Runs Helm on the chart, and finds objects in what it renders."""
 
 from __future__ import annotations
 
@@ -19,12 +16,12 @@ CASES = sorted((CHART / "ci").glob("*-values.yaml"))
 
 OPERATOR = "monitoring.coreos.com/v1"
 KINDS = (f"{OPERATOR}/ServiceMonitor", f"{OPERATOR}/PrometheusRule")
-"""What a cluster with Prometheus's operator knows, as Helm asks for it."""
+"""The kinds of the Prometheus operator, as `--api-versions` takes them."""
 
 RELEASE = "metrics"
 NAMESPACE = "storage"
 JOB = f"{RELEASE}-flashback-exporter"
-"""What the release calls itself, in full."""
+"""The release's full name."""
 MINIMAL = ("--set=credentials.existingSecret=flashback", "--set=account.buckets={b1,b2}")
 
 Manifest: TypeAlias = dict[str, Any]
@@ -38,7 +35,7 @@ GO_ERRORS = (
     "can't evaluate",
     "YAML parse",
 )
-"""What Helm says where a template stumbles, instead of what is wrong with the values."""
+"""Parts of Helm's errors in a template, which do not say which value is wrong."""
 
 
 class RefusedError(Exception):
@@ -47,7 +44,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Helm:
-    """One of Helm's versions. Every method raises RefusedError where Helm ends with an error."""
+    """One of Helm's versions. Every method raises RefusedError if Helm fails."""
 
     path: str
 
@@ -96,7 +93,7 @@ def container(manifests: list[Manifest]) -> Manifest:
 
 
 def golden_text(manifests: list[Manifest]) -> str:
-    """The objects as one YAML file, the same of every version of Helm.
+    """The objects as one YAML file, the same for every version of Helm.
 
     Without the rules, which are files of their own.
     """
@@ -109,7 +106,7 @@ def golden_text(manifests: list[Manifest]) -> str:
 
 
 def golden(case: Path) -> Path:
-    """Where it is kept what the chart makes of a case."""
+    """The file of the objects that a case makes."""
     return Path(__file__).parent / "golden" / case.name.replace("-values", "")
 
 
@@ -119,7 +116,7 @@ def with_operator(case: Path) -> tuple[str, ...]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as such."""
+    """Writes texts of several lines as block scalars."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

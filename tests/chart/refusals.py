@@ -1,4 +1,4 @@
-"""Values with which the chart cannot work, and what it says of them."""
+"""Values that the chart refuses, and its messages."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ HIDDEN_URLS = (
     "http://u@p",
     "http://[::1]:1/",
 )
-"""A secret in every form in which a ConfigMap would show it, and forms in which it would not."""
+"""Forms of a secret that a ConfigMap would show, and forms that it would not show."""
 
 WRONG = {
     "account": {"email": "ops@example.com"},
@@ -308,5 +308,5 @@ WRONG_PLACES = {
     "rules.settings": "x is in node_labels and not in bucket_labels: add it there.",
     "rules.alertLabels": "write one such as team.",
     "config.global.base_url": "in a ConfigMap: remove it, and write authorization or login.",
-    "config.accounts[0].proxy_url": "not an address: write one such as https://",
+    "config.accounts[0].proxy_url": "not an address: write one such as http://proxy.example.com:3128.",
 }

@@ -1,6 +1,6 @@
-"""What is made from something else in the chart, and its content as it should be.
+"""The generated files of the chart, and their content as it should be.
 
-`python -m tests.chart` writes it; a test holds the files equal to it.
+`python -m tests.chart` writes it; a test compares the files with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.chart.values_table import defaults, with_table
 
 
 def documents() -> dict[Path, str]:
-    """The chart's own files that have parts made from others."""
+    """The chart's files with generated parts."""
     values_yaml = (CHART / "values.yaml").read_text()
     readme, schema = CHART / "README.md", CHART / "values.schema.json"
     merged = with_exporter(
@@ -32,5 +32,5 @@ def documents() -> dict[Path, str]:
 
 
 def renders(helm: Helm) -> dict[Path, str]:
-    """What the chart makes of each case."""
+    """The golden file of each case."""
     return {golden(case): golden_text(helm.render(*with_operator(case))) for case in CASES}

@@ -19,7 +19,7 @@ SCRIPT = (CHART / "files" / "ask_shards.py").read_text()
 
 
 async def asked(*addresses: str, **environment: str) -> tuple[int | None, str]:
-    """The script's exit code, and what it prints; run as the pod runs it."""
+    """The script's exit code and output, run as the pod runs it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SCRIPT, *addresses),
         stdout=asyncio.subprocess.PIPE,
@@ -31,7 +31,7 @@ async def asked(*addresses: str, **environment: str) -> tuple[int | None, str]:
 
 
 async def test_shards_that_work_pass() -> None:
-    """Shards that are ready and know which ones they are pass."""
+    """Shards that are ready and have the right ordinals pass."""
     first, second = (replace(ANYWHERE, shard=Shard(ordinal, 2)) for ordinal in range(2))
     async with (
         running_on_sockets(options=first) as one,
@@ -51,7 +51,7 @@ async def test_shards_that_mistake_themselves_fail() -> None:
 
 
 async def test_metrics_elsewhere_fail() -> None:
-    """A page that is not where Prometheus is told to look fails."""
+    """A shard whose metrics have another path fails."""
     async with running_on_sockets() as at_work:
         code, output = await asked(f"http://{at_work.address}", TELEMETRY_PATH="/other")
     assert (code, "no metrics: 404" in output) == (1, True)

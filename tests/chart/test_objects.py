@@ -1,6 +1,6 @@
 """The objects that the chart makes of each case, as they were reviewed.
 
-That both versions of Helm make exactly these is held by tests/real/chart.
+tests/real/chart checks that both versions of Helm make exactly these.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def manifests(case: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_kubernetes_takes_every_object(case: Path, version: str) -> None:
-    """The oldest and the newest Kubernetes know every kind and every key of it."""
+    """The schemas of the oldest and the newest Kubernetes have every kind and every key."""
     for manifest in manifests(case):
         # Those of the operator are checked against its models, HTTPRoute by a test of its own.
         if manifest["apiVersion"] not in (OPERATOR, GATEWAY):
@@ -56,7 +56,7 @@ def test_kubernetes_takes_every_object(case: Path, version: str) -> None:
 
 
 def test_every_object_is_in_some_case() -> None:
-    """No template is left unreviewed."""
+    """Every kind that a template makes is in a golden file."""
     kinds = {each["kind"] for case in CASES for each in manifests(case)}
     texts = [file.read_text() for file in (CHART / "templates").rglob("*.yaml")]
     made = {kind for text in texts for kind in re.findall(r"^kind: (\w+)$", text, re.MULTILINE)}
@@ -71,7 +71,7 @@ def configuration(manifests: list[Manifest]) -> str:
 
 
 def laid_out(directory: Path, manifests: list[Manifest]) -> Path:
-    """The configuration and made secrets as the pod sees them, the others as any text."""
+    """The configuration and created Secrets as the pod sees them; other files have any content."""
     config = directory / "config.yaml"
     config.write_text(configuration(manifests))
     for name in re.findall(r"_file: (\S+)", config.read_text()):
@@ -83,7 +83,7 @@ def laid_out(directory: Path, manifests: list[Manifest]) -> Path:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_exporter_takes_the_configuration(case: Path, tmp_path: Path) -> None:
-    """`check` finds nothing wrong with the rendered configuration, with the files that it names."""
+    """`check` accepts the rendered configuration and the files that it names."""
     config = laid_out(tmp_path, manifests(case))
     environ = os.environ | {"FLASHBACK_TOKEN": "t", "PROXY_PASSWORD": "p"}
     command = (sys.executable, "-m", "exporter", "check", f"--config.file={config}")
@@ -94,7 +94,7 @@ def test_exporter_takes_the_configuration(case: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_exporter_takes_the_flags(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter knows each flag that it is given, and its shard where there are several."""
+    """The exporter accepts its flags, and takes its ordinal from a StatefulSet's pod name."""
     ordinal = "0" if workload(manifests(case))["kind"] == "StatefulSet" else "58c7d6f9b-x2v9q"
     monkeypatch.setattr("socket.gethostname", lambda: f"metrics-flashback-{ordinal}")
     rendered = container(manifests(case))
@@ -107,20 +107,20 @@ def test_exporter_takes_the_flags(case: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_number_of_shards_is_that_of_replicas(case: Path) -> None:
-    """Every pod is told how many pods there are."""
+    """Every pod's flags have the number of pods."""
     replicas = workload(manifests(case))["spec"]["replicas"]
     assert f"--shard.total={replicas}" in container(manifests(case))["args"]
 
 
 @pytest.mark.parametrize(("case", "image"), IMAGES.items(), ids=IMAGES)
 def test_registry_takes_the_place_of_the_repository_s(case: str, image: str) -> None:
-    """A registry, of this chart or of all, stands before the repository without its own."""
+    """A registry, the chart's or the global one, replaces that of the repository."""
     (found,) = (each for each in CASES if each.name == f"{case}-values.yaml")
     assert container(manifests(found))["image"].startswith(f"{image}/flashback-exporter")
 
 
 def test_page_is_reached_through_a_service_that_nobody_scrapes() -> None:
-    """Ingress and HTTPRoute name an ordinary Service and its port, which nobody scrapes."""
+    """Ingress and HTTPRoute name an ordinary Service and its port, which is not scraped."""
     (case,) = (each for each in CASES if each.name == "page-values.yaml")
     found = manifests(case)
     page, scraped = (
@@ -143,7 +143,7 @@ def test_page_is_reached_through_a_service_that_nobody_scrapes() -> None:
 
 
 def is_headless(service: Manifest) -> bool:
-    """Whether a Service has no address of its own."""
+    """Whether a Service is headless."""
     return bool(service["spec"].get("clusterIP") == "None")
 
 
@@ -163,7 +163,7 @@ def is_restricted(spec: dict[str, Any]) -> bool:
 
 
 def is_confined(context: dict[str, Any]) -> bool:
-    """Whether a container may gain nothing."""
+    """Whether a container can gain no privileges."""
     return (
         context["allowPrivilegeEscalation"] is False
         and context["capabilities"] == {"drop": ["ALL"]}
@@ -173,7 +173,7 @@ def is_confined(context: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_pods_are_restricted(case: Path) -> None:
-    """Every pod of the chart meets the restricted standard, the exporter's on a read-only root."""
+    """Every pod meets the restricted standard; the exporter's root is read-only."""
     found = manifests(case)
     specs = [each["spec"] for each in found if each["kind"] == "Pod"]
     specs.append(pod_template(found)["spec"])

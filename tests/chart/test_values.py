@@ -1,4 +1,4 @@
-"""What the chart says of itself: its values, their schema, their table, its version."""
+"""The chart's metadata: values, their schema and table, version, license."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 CHART_YAML = yaml.safe_load((CHART / "Chart.yaml").read_text())
 FOR_HELM = {"enabled"}
-"""Keys that Helm itself puts among a dependency's values."""
+"""Keys that Helm adds to a dependency's values."""
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
 def test_made_parts_are_up_to_date(path: Path) -> None:
-    """The README's table is values.yaml; the schema of `config` and `rules` is their owners'."""
+    """Generated parts equal their sources: the README's table, the schema, the defaults."""
     assert path.read_text() == documents()[path], "run: python -m tests.chart"
 
 
 def test_chart_is_of_the_exporter_s_version() -> None:
-    """The chart, the image that it takes and the image that it names are the package's version."""
+    """The chart, its image and its annotation have the package's version."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     image = f"{VALUES['image']['repository']}:{version}"
     images = yaml.safe_load(CHART_YAML["annotations"]["artifacthub.io/images"])
@@ -57,14 +57,14 @@ def test_chart_carries_the_project_s_license() -> None:
 
 
 def places(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The keys that a schema lists, as paths, down to where it says nothing of keys."""
+    """The keys that a schema lists, as paths."""
     for name, child in schema.get("properties", {}).items():
         yield f"{prefix}{name}"
         yield from places(child, f"{prefix}{name}.")
 
 
 def test_schema_knows_exactly_the_documented_values() -> None:
-    """What the schema allows is documented, and the other way round."""
+    """The schema and values.yaml have the same keys."""
     paths = {each.path for each in documented((CHART / "values.yaml").read_text())}
     inside = {path.rpartition(".")[0] for path in paths} - {""}
     inside |= {path.rpartition(".")[0] for path in inside} - {""}
@@ -95,7 +95,7 @@ def with_null(path: str) -> dict[str, Any]:
 
 
 def test_every_value_may_be_null() -> None:
-    """The schema takes null for each documented value, and for what they are under."""
+    """The schema takes null for each documented value and for the mappings around them."""
     paths = {each.path for each in documented((CHART / "values.yaml").read_text())}
     paths |= {path.rpartition(".")[0] for path in paths if "." in path}
     schema = Draft7Validator(SCHEMA)
@@ -119,7 +119,7 @@ def refusing_null(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN40
 
 
 def test_every_key_that_may_be_absent_may_be_null() -> None:
-    """At any depth, in `config`, `rules` and entries of lists too."""
+    """The schema takes null for every optional key, also in `config`, `rules` and lists."""
     assert "null" not in SCHEMA["definitions"]["AccountDocument"]["type"]
     assert list(refusing_null(SCHEMA)) == []
 
@@ -133,7 +133,7 @@ def test_addresses_of_the_project_s_files_are_right() -> None:
 
 
 def closed(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - any part of a document
-    """Where a schema lists keys and allows others, too."""
+    """The places where a schema lists keys but allows others."""
     if isinstance(schema, list):
         for index, child in enumerate(schema):
             yield from closed(child, f"{place}/{index}")
@@ -153,6 +153,6 @@ def test_schema_refuses_unknown_keys_everywhere() -> None:
 
 
 def test_table_wants_every_value_documented() -> None:
-    """A value without a comment is an error, so none is forgotten."""
+    """A value without a comment is an error."""
     with pytest.raises(KeyError, match=r"a\.c"):
         documented("a:\n  # -- Known\n  b: 1\n  c: 2\n")

@@ -1,7 +1,7 @@
-"""The parts of the chart's values.schema.json that come from elsewhere: the exporter's, the rules'.
+"""The generated parts of values.schema.json: the exporter's configuration, the rules' settings.
 
-Helm reads draft-07 and Go's regular expressions, and hands numbers on as it understands them: an id
-must be a text here, which the exporter takes literally.
+Helm reads draft-07 and Go's regular expressions. It changes numbers, so an id must be a text here,
+while the exporter takes it literally.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _may_hold_a_secret(schema: Schema) -> bool:
 
 
 def _by_name(names: Schema, values: Schema) -> Schema:
-    """Which keys an object may have, where Helm 4 names the right one: not by propertyNames."""
+    """The allowed keys without propertyNames, for which Helm 4 names the wrong key."""
     taken: list[Schema] = names.get("not", {}).get("anyOf", [])
     return {
         "properties": {name: False for each in taken for name in each.get("enum", [])},
@@ -117,7 +117,7 @@ def _by_name(names: Schema, values: Schema) -> Schema:
 
 
 def _present(*names: str, **properties: Schema) -> Schema:
-    """That keys are there and not null, which is as good as not there."""
+    """Keys that are there and not null; null counts as absent."""
     not_null = {name: properties.get(name, {}) | {"not": _NULL} for name in names}
     return {"required": list(names), "properties": properties | not_null}
 

@@ -17,7 +17,7 @@ MARK = "# -- "
 
 
 class Value(NamedTuple):
-    """A documented value, and its default as YAML would have it on a line."""
+    """A documented value, and its default on one line of YAML."""
 
     path: str
     text: str
@@ -46,7 +46,7 @@ def _documented(node: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterat
 
 
 def defaults(values_yaml: str) -> dict[str, object]:
-    """What templates take for null: the default, but nothing for a mapping or a list."""
+    """The values that replace null: the default, but an empty mapping or list."""
     found: dict[str, object] = {}
     for path, _, default in documented(values_yaml):
         *above, name = path.split(".")
@@ -59,7 +59,7 @@ def defaults(values_yaml: str) -> dict[str, object]:
 
 
 def _comment(lines: list[str], line: int) -> str:
-    """The comment right above a line; empty where it is not meant for the table."""
+    """The comment above a line; empty if it is not meant for the table."""
     found: list[str] = []
     while line > 0 and lines[line - 1].lstrip().startswith("#"):
         line -= 1

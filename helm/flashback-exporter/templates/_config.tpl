@@ -70,9 +70,11 @@ A user name without a password is allowed in proxy_url, as the exporter allows i
 {{- $place := index . 0 -}}
 {{- with index . 1 -}}
 {{- $form := "([^\\s?#/@]*@)?[^\\s?#/@]+/*" -}}
+{{- $example := "http://proxy.example.com:3128" -}}
 {{- $remedy := "write it as a variable, \"http://exporter:${PROXY_PASSWORD}@proxy.example.com:3128\", and set that with extraEnv" -}}
 {{- if hasSuffix "base_url" $place -}}
 {{- $form = "[^\\s?#/@]+(/[^\\s?#]*)?" -}}
+{{- $example = "https://flashback.example.com, without a user, and with nothing after the path" -}}
 {{- $remedy = "remove it, and write authorization or login" -}}
 {{- end -}}
 {{- $filled := regexReplaceAll "[$]{[A-Za-z_][A-Za-z0-9_]*(:-)?}" . "V" -}}
@@ -81,7 +83,7 @@ A user name without a password is allowed in proxy_url, as the exporter allows i
 {{- else if regexMatch "(?is)(:|%3a).+@" (include "flashback-exporter.open" . | replace "://" "") }}
 - {{ $place }}: the password in it would be readable in a ConfigMap: {{ $remedy }}.
 {{- else if not (or (regexMatch "^V+$" $filled) (regexMatch (printf "^([Hh][Tt][Tt][Pp][Ss]?|V+)://%s$" $form) $filled)) }}
-- {{ $place }}: not an address: write one such as https://flashback.example.com, without a user name, and with nothing after the path.
+- {{ $place }}: not an address: write one such as {{ $example }}.
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -14,6 +14,8 @@ import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
 import yaml
 
+from exporter.cli import flags
+from exporter.cli.commands import COMMANDS
 from tests.chart.helm import (
     CHART,
     JOB,
@@ -58,7 +60,7 @@ def test_dashboards_are_those_of_the_project(helm: Helm) -> None:
 
 
 def test_dashboards_look_for_the_exporter_under_its_job(helm: Helm) -> None:
-    """Where the rules' job is another one, the dashboards' is the same; nothing else changes."""
+    """Dashboards have the job of the rules; nothing else in them changes."""
     arguments = ("--set=dashboards.enabled=true", "--set=rules.settings.exporter_job=fb")
     rendered = helm.render(*MINIMAL, *arguments)
     texts = [
@@ -74,7 +76,7 @@ def test_dashboards_look_for_the_exporter_under_its_job(helm: Helm) -> None:
 
 
 def test_dashboards_are_left_out_by_default(helm: Helm) -> None:
-    """Nothing tells whether there is a sidecar: the one ConfigMap is the configuration."""
+    """By default the configuration is the only ConfigMap: Helm cannot see a sidecar."""
     assert one(helm.render(*MINIMAL), "ConfigMap")["data"].keys() == {"config.yaml"}
 
 
@@ -100,7 +102,7 @@ def test_package_has_every_file(helm: Helm, tmp_path: Path) -> None:
 
 
 def template_with(helm: Helm, *arguments: str) -> Manifest:
-    """The pods with further arguments; another one restarts them."""
+    """The pod template with more arguments; a change of it restarts the pods."""
     return pod_template(helm.render(*MINIMAL, *arguments))
 
 
@@ -120,12 +122,12 @@ def template_with(helm: Helm, *arguments: str) -> Manifest:
 def test_only_what_cannot_be_reloaded_restarts(
     helm: Helm, arguments: list[str], *, restarts: bool
 ) -> None:
-    """Another configuration leaves the pods as they are; flags, image and shards do not."""
+    """A change of the configuration does not restart pods; flags, image and shards do."""
     assert (template_with(helm) != template_with(helm, *arguments)) is restarts
 
 
 def test_another_version_of_the_chart_alone_restarts_nothing(helm: Helm, tmp_path: Path) -> None:
-    """Of the chart itself, pods have nothing in them; its image is what changes them."""
+    """A new version of the chart with the same image does not restart pods."""
     helm.run("package", str(CHART), "--version=9.9.9", f"--destination={tmp_path}")
     (package,) = tmp_path.glob("*.tgz")
     assert pod_template(helm.render(*MINIMAL, chart=package)) == template_with(helm)
@@ -139,7 +141,7 @@ def test_configuration_restarts_where_it_is_not_reloaded(helm: Helm) -> None:
 
 
 def schemes(manifests: list[Manifest]) -> set[str]:
-    """How the probes ask."""
+    """The schemes of the probes."""
     exporter = container(manifests)
     probes = [exporter[f"{name}Probe"] for name in ("startup", "liveness", "readiness")]
     return {each.get("httpGet", {"scheme": "TCP"})["scheme"] for each in probes}
@@ -166,7 +168,7 @@ def schemes(manifests: list[Manifest]) -> set[str]:
 def test_everybody_asks_as_the_endpoints_want(
     helm: Helm, arguments: list[str], scheme: str, probes: str
 ) -> None:
-    """Probes, ServiceMonitor and notes know of TLS; probes need no password, and no certificate."""
+    """Probes, ServiceMonitor and tests use TLS; probes need no password and no certificate."""
     rendered = helm.render(*MINIMAL, "--set=serviceMonitor.enabled=true", *arguments)
     (endpoint,) = one(rendered, "ServiceMonitor")["spec"]["endpoints"]
     flags = container(rendered)["args"]
@@ -179,7 +181,7 @@ def test_everybody_asks_as_the_endpoints_want(
 
 
 def test_a_parent_chart_may_switch_it_off(helm: Helm, tmp_path: Path) -> None:
-    """As a dependency with a condition and global values, it is still content with its values."""
+    """As a dependency with a condition and global values, the chart accepts its values."""
     parent = tmp_path / "parent"
     (parent / "charts").mkdir(parents=True)
     helm.run("package", str(CHART), f"--destination={parent / 'charts'}")
@@ -196,7 +198,7 @@ def test_a_parent_chart_may_switch_it_off(helm: Helm, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["dnsPorts", "ports"])
 def test_no_ports_are_not_all_ports(helm: Helm, closed: str) -> None:
-    """A list of ports that is emptied closes the way out instead of opening every port."""
+    """An empty list of ports allows no egress instead of egress to every port."""
     empty = f"--set-json=networkPolicy.egress.{closed}=[]"
     policy = one(helm.render(*MINIMAL, "--set=networkPolicy.enabled=true", empty), "NetworkPolicy")
     assert len(policy["spec"]["egress"]) == 1
@@ -207,7 +209,7 @@ def test_no_ports_are_not_all_ports(helm: Helm, closed: str) -> None:
     "release", [f"flash.{'x' * 45}-1", "123", f"1.{'x' * 30}", f"a{'-' * 51}b"]
 )
 def test_every_release_s_name_makes_names(helm: Helm, release: str) -> None:
-    """Whatever Helm takes as a release's name makes names that Kubernetes takes, for pods too."""
+    """Every release name that Helm accepts makes valid names of objects and pods."""
     rendered = helm.render(*MINIMAL, "--set=shards=2", release=release)
     names = {each["metadata"]["name"] for each in rendered}
     assert all(re.fullmatch(r"[a-z]([-a-z0-9]{,61}[a-z0-9])?", name) for name in names)
@@ -237,7 +239,7 @@ ODD = {
 
 
 def test_every_text_stays_a_text(helm: Helm, tmp_path: Path) -> None:
-    """What YAML would read as something else is quoted, and large numbers are plain ones."""
+    """Texts that look like other types are quoted, and large numbers are written out."""
     file = tmp_path / "values.yaml"
     file.write_text(json.dumps(ODD))
     rendered = helm.render(f"--values={file}", release="123", namespace="456")
@@ -388,7 +390,9 @@ def test_reload_interval_is_a_duration_that_the_exporter_takes(
 ) -> None:
     """Empty is 0: no reload, but a checksum that restarts the pods."""
     pods = template_with(helm, f"--set-json=configReloadInterval={interval}")
-    assert f"--config.auto-reload-interval={flag}" in pods["spec"]["containers"][0]["args"]
+    arguments = pods["spec"]["containers"][0]["args"]
+    assert f"--config.auto-reload-interval={flag}" in arguments
+    flags.parse(flags.parser("run", ""), COMMANDS["run"].flags, arguments, {})  # exits if refused
     assert ("checksum/config" in pods["metadata"]["annotations"]) == (flag == "0")
 
 
@@ -499,7 +503,7 @@ def test_one_shard_outlives_its_node(helm: Helm) -> None:
 
 
 def test_selector_is_the_release_s_for_good(helm: Helm) -> None:
-    """No value changes what selects the pods of an object that stays, which an upgrade cannot."""
+    """No value changes a selector, which is immutable."""
     changed = ("--set=nameOverride=flashback", "--set=commonLabels.a=b", "--set=podLabels.c=d")
     before = workload(helm.render(*MINIMAL, release="flashback-exporter"))
     after = workload(helm.render(*MINIMAL, *changed, release="flashback-exporter"))
@@ -511,7 +515,7 @@ OPERATED = ("--set=serviceMonitor.enabled=true,rules.enabled=true,dashboards.ena
 
 
 def jobs_and_uids(manifests: list[Manifest]) -> tuple[set[str], set[str]]:
-    """The jobs that are named, and the uids that dashboards have or are linked by."""
+    """The jobs in all objects, and the uids of dashboards and of links to them."""
     (endpoint,) = one(manifests, "ServiceMonitor")["spec"]["endpoints"]
     shown = [
         text for each in manifests if each["kind"] == "ConfigMap" for text in each["data"].values()
@@ -522,7 +526,7 @@ def jobs_and_uids(manifests: list[Manifest]) -> tuple[set[str], set[str]]:
 
 
 def test_two_releases_do_not_touch_each_other(helm: Helm) -> None:
-    """Each has objects, a job and dashboards of its own, and rules that look at nothing else."""
+    """Each release has its own objects, job and dashboards, and rules that select only its job."""
     first = helm.render(*MINIMAL, *OPERATED, release="one")
     prefix = "--set=dashboards.uidPrefix=flashback-two"
     second = helm.render(*MINIMAL, *OPERATED, prefix, release="two")
@@ -536,7 +540,7 @@ def test_two_releases_do_not_touch_each_other(helm: Helm) -> None:
 
 
 def test_two_releases_of_a_name_may_share_the_operator_s_namespace(helm: Helm) -> None:
-    """Objects that are made elsewhere are called after their release's namespace, too."""
+    """Names of objects in another namespace contain the release's namespace."""
     there = ("serviceMonitor.namespace", "rules.namespace", "dashboards.namespace")
     elsewhere = "--set=" + ",".join(f"{each}=monitoring" for each in there)
     first, second = (
@@ -547,13 +551,13 @@ def test_two_releases_of_a_name_may_share_the_operator_s_namespace(helm: Helm) -
 
 
 def places_of(manifests: list[Manifest]) -> set[tuple[str, str, str]]:
-    """What makes an object one in a cluster."""
+    """What identifies an object in a cluster."""
     metadata = ((each["kind"], each["metadata"]) for each in manifests)
     return {(kind, each["namespace"], each["name"]) for kind, each in metadata}
 
 
 def test_alerts_take_labels_beside_groups_of_one_s_own(helm: Helm, tmp_path: Path) -> None:
-    """Every alert has the further labels, its own winning; groups of one's own stand at the end."""
+    """Every alert gets alertLabels, unless it has the label; extraGroups come last."""
     own = {"alert": "Own", "expr": "up == 0", "labels": {"team": "own"}}
     values = {
         "rules": {
@@ -574,7 +578,7 @@ def test_alerts_take_labels_beside_groups_of_one_s_own(helm: Helm, tmp_path: Pat
 
 
 def test_job_label_s_value_is_the_job(helm: Helm) -> None:
-    """With jobLabel, targets and rules have the job that the Service's label says."""
+    """With jobLabel, the job of targets and rules is the value of the Service's label."""
     rendered = helm.render(
         *MINIMAL, *OPERATED, "--set=serviceMonitor.jobLabel=team,service.labels.team=storage"
     )
@@ -583,7 +587,7 @@ def test_job_label_s_value_is_the_job(helm: Helm) -> None:
 
 
 def test_platform_may_choose_the_user(helm: Helm) -> None:
-    """Where numbers are given out, as on OpenShift, null leaves the chart's own out."""
+    """Null removes user and group, so that a platform such as OpenShift can choose them."""
     numbers = ("runAsUser", "runAsGroup", "fsGroup")
     free = "--set=" + ",".join(f"podSecurityContext.{each}=null" for each in numbers)
     rendered = helm.render(*MINIMAL, free)
@@ -592,7 +596,7 @@ def test_platform_may_choose_the_user(helm: Helm) -> None:
 
 
 def test_job_is_the_one_that_rules_look_for(helm: Helm) -> None:
-    """Each release is a job of its own, and its rules look at nothing else."""
+    """Each release is a job, and its rules select only this job."""
     job = "--set=rules.settings.exporter_job=storage-exporter"
     for arguments, expected in (((), JOB), ((job,), "storage-exporter")):
         made = ("--set=serviceMonitor.enabled=true", "--set=rules.enabled=true", *arguments)

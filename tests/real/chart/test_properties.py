@@ -1,4 +1,4 @@
-"""The chart over values made up by chance: it renders, or says what is wrong with them."""
+"""The chart with random values: it renders, or says what is wrong with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHERS = re.compile(
     r"extra|lifecycle|config(\.|Sources)|initContainers|tolerations|affinity|topology|dnsConfig|hostAliases|"
     r"rategy|ecurityContext|resources|networkPolicy|httpRoute|ingress|elabelings|tlsConfig|basicAuth"
 )
-"""What is handed on to Kubernetes, the operator or the exporter as it is: theirs to judge."""
+"""What the chart passes on unchecked to Kubernetes, the operator or the exporter."""
 
 ODD_TEXTS = (
     "",
@@ -60,7 +60,7 @@ ODD = (
 
 
 def usual(path: str) -> Any:  # noqa: ANN401 - any value
-    """What a case has there; null where none has."""
+    """The value of a case at a path, or null."""
     found: Any = EVERYTHING
     for step in path.split("."):
         found = found.get(step) if isinstance(found, dict) else None
@@ -85,18 +85,18 @@ def values(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def label_values(manifest: dict[str, Any]) -> list[object]:
-    """What an object and its pods are labelled with."""
+    """The label values of an object and its pods."""
     pods = manifest.get("spec", {}).get("template", {}).get("metadata", {})
     return [*manifest["metadata"].get("labels", {}).values(), *pods.get("labels", {}).values()]
 
 
 def is_documented(values: dict[str, Any], said: str) -> bool:
-    """Whether Helm stumbled over a template of which the README says that it would."""
+    """Whether Helm failed on a template that the README mentions."""
     return any(text in str(values) and words in said for text, words in DOCUMENTED.items())
 
 
 def check(manifest: dict[str, Any]) -> None:
-    """Kubernetes would take the object."""
+    """Check that Kubernetes would accept the object."""
     if manifest["apiVersion"] != OPERATOR and manifest["kind"] != "HTTPRoute":
         kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", manifest["metadata"]["name"])
@@ -113,7 +113,7 @@ def check(manifest: dict[str, Any]) -> None:
 def test_values_render_or_are_refused_in_our_words(
     values: dict[str, Any], release: str, *, operator: bool
 ) -> None:
-    """Whatever the values are, the objects are Kubernetes' or the answer is about the values."""
+    """Any values make valid objects, or a refusal that is about the values."""
     helm = Helm(program("helm"))
     known = [f"--api-versions={kind}" for kind in KINDS] if operator else []
     with tempfile.TemporaryDirectory() as folder:

@@ -44,18 +44,18 @@ def test_linter_has_nothing_to_say(helm: Helm, case: Path) -> None:
 
 
 def test_renders_are_the_golden_ones(helm: Helm, case: Path) -> None:
-    """What the chart makes of a case is what was reviewed; renew it by `python -m tests.chart`."""
+    """A case renders its golden file; `python -m tests.chart` renews it."""
     assert golden_text(helm.render(*with_operator(case))) == golden(case).read_text()
 
 
 def test_kubernetes_older_than_the_oldest_is_refused(helm: Helm) -> None:
-    """A cluster that the chart was not checked for is told so."""
+    """An older Kubernetes than kubeVersion is refused."""
     with pytest.raises(RefusedError, match=r"incompatible with Kubernetes"):
         helm.render(*MINIMAL, "--kube-version=1.24.0")
 
 
 def test_operator_knows_every_key(helm: Helm, case: Path) -> None:
-    """The operator's models lose nothing of its objects, so there is no key that they ignore."""
+    """The operator's models keep every key of its objects, so none is unknown."""
     always = ("--set=serviceMonitor.enabled=true", "--set=rules.enabled=true")
     found = [each for each in helm.render(*with_operator(case), *always) if each["kind"] in MODELS]
     assert [each["kind"] for each in found] == ["PrometheusRule", "ServiceMonitor"]
@@ -82,7 +82,7 @@ def test_operator_knows_every_key(helm: Helm, case: Path) -> None:
 def test_operator_s_objects_come_where_it_is(
     helm: Helm, arguments: list[str], kinds: set[str]
 ) -> None:
-    """By default they are made where the cluster knows their kind; values can say otherwise."""
+    """By default they are created if the cluster has their kind; values can override this."""
     found = helm.render(*MINIMAL, *arguments)
     assert {each["kind"] for each in found if each["apiVersion"] == OPERATOR} == kinds
 
@@ -98,7 +98,7 @@ def test_what_cannot_work_is_refused(helm: Helm, arguments: list[str], message: 
 
 
 def problems(helm: Helm, values: dict[str, Any], folder: Path) -> dict[str, str]:
-    """What the chart says of values, by the place that it names."""
+    """The chart's problems with values, by place."""
     file = folder / "values.yaml"
     file.write_text(json.dumps(values))
     with pytest.raises(RefusedError) as refused:
@@ -108,14 +108,14 @@ def problems(helm: Helm, values: dict[str, Any], folder: Path) -> dict[str, str]
 
 
 def test_everything_that_is_wrong_is_said_at_once(helm: Helm, tmp_path: Path) -> None:
-    """One run names every problem with its place and what to write, and nothing else."""
+    """One run reports every problem with its place and remedy, and nothing else."""
     found = problems(helm, WRONG, tmp_path)
     assert sorted(found) == sorted(WRONG_PLACES)
     assert [place for place, text in WRONG_PLACES.items() if text not in found[place]] == []
 
 
 def test_secret_is_refused_in_every_form(helm: Helm, tmp_path: Path) -> None:
-    """Whatever of a secret a ConfigMap would show is refused, and variables are not."""
+    """A secret that a ConfigMap would show is refused in every form, and variables are not."""
     given = {
         "authorization.credentials": OPEN_TEXTS + HIDDEN_TEXTS,
         "login.password": OPEN_TEXTS + HIDDEN_TEXTS,
@@ -135,7 +135,7 @@ def test_secret_is_refused_in_every_form(helm: Helm, tmp_path: Path) -> None:
 
 
 def test_address_is_checked_beside_its_variables(helm: Helm, tmp_path: Path) -> None:
-    """A variable in an address does not hide what else is wrong with it, a user in base_url too."""
+    """A variable in an address does not hide other problems of the address."""
     forms = [(key, text) for key in ("base_url", "proxy_url") for text in WRONG_URLS]
     forms += [("base_url", f"https://{VERY_SECRET}@h"), ("proxy_url", f"http://p/{VERY_SECRET}")]
     found = problems(helm, {"config": {"accounts": [account(*form) for form in forms]}}, tmp_path)
@@ -156,7 +156,7 @@ def account(key: str, text: str) -> dict[str, Any]:
 
 
 def test_wrong_key_is_named_where_it_is(helm: Helm) -> None:
-    """What the schema says of keys has their own place, of whichever version of Helm."""
+    """Problems of keys name the place of the key, with every version of Helm."""
     labels = {"id": "b", "labels": {"job": "a", "no label": "b"}}
     with pytest.raises(RefusedError) as refused:
         helm.render(accounts(authorization={"credentials": "${T}"}, buckets=[labels]))
