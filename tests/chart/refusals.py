@@ -116,6 +116,18 @@ REFUSALS = {
         [*MINIMAL, "--set=serviceMonitor.interval=999999999y"],
         "serviceMonitor.interval: 999999999y is longer than 292 years",
     ),
+    "a poll interval that the exporter refuses": (
+        [*MINIMAL, "--set=config.global.poll_interval=300y"],
+        "config.global.poll_interval: 300y is longer than 292 years",
+    ),
+    "a refresh interval that the exporter refuses": (
+        [accounts(authorization={"credentials": "${T}"}, discovery={"refresh_interval": "300y"})],
+        "config.accounts[0].discovery.refresh_interval: 300y is longer than 292 years",
+    ),
+    "a setting of centuries": (
+        [*MINIMAL, "--set=rules.settings.node_down_for=300y"],
+        "rules.settings.node_down_for: 300y is longer than 292 years",
+    ),
     "an alert that waits for centuries": (
         [*MINIMAL, "--set=rules.alerts.FlashbackNodeDown.for=300y"],
         "rules.alerts.FlashbackNodeDown.for: 300y is longer than 292 years",

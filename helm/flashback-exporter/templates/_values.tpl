@@ -248,8 +248,17 @@
 {{- $interval := .Values.serviceMonitor.interval -}}
 {{- $timeout := .Values.serviceMonitor.scrapeTimeout -}}
 {{- $durations := dict "configReloadInterval" .Values.configReloadInterval "serviceMonitor.interval" $interval "serviceMonitor.scrapeTimeout" $timeout -}}
-{{- range $name, $value := .Values.rules.settings -}}
-{{- $_ := set $durations (printf "rules.settings.%s" $name) $value -}}
+{{- $mappings := dict "config.global" .Values.config.global "rules.settings" .Values.rules.settings -}}
+{{- range $index, $account := .Values.config.accounts -}}
+{{- $_ := set $mappings (printf "config.accounts[%d]" $index) $account -}}
+{{- $_ := set $mappings (printf "config.accounts[%d].discovery" $index) (default dict $account.discovery) -}}
+{{- end -}}
+{{- range $place, $mapping := $mappings -}}
+{{- range $name, $value := $mapping -}}
+{{- if regexMatch "_(interval|timeout|after|grace|for)$" $name -}}
+{{- $_ := set $durations (printf "%s.%s" $place $name) $value -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- range $name, $changes := .Values.rules.alerts -}}
 {{- $_ := set $durations (printf "rules.alerts.%s.for" $name) (get $changes "for") -}}
