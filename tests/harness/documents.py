@@ -106,7 +106,7 @@ def guard_in(folder: Path, example: Example) -> Path:
     server = authority.issue_cert("localhost")
     server.private_key_pem.write_to_path(folder / "server.key")
     server.cert_chain_pems[0].write_to_path(folder / "server.pem")
-    authority.cert_pem.write_to_path(folder / "clients.pem")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
     file = folder / "web.yaml"
     file.write_text(example.text.replace("$2y$10$…", HASH))
     return file

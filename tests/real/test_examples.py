@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
 
 from tests.chart.helm import CHART, MINIMAL, Helm
@@ -42,12 +43,23 @@ def helm(request: pytest.FixtureRequest) -> Helm:
     return Helm(program(request.param))
 
 
+def credentials_in(folder: Path) -> None:
+    """Write the files that docs/security.md gives Prometheus."""
+    authority = trustme.CA()
+    client = authority.issue_cert("prometheus.example.com")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    client.cert_chain_pems[0].write_to_path(folder / "client.pem")
+    client.private_key_pem.write_to_path(folder / "client.key")
+    (folder / "password").write_text("secret")
+
+
 @by_place("prometheus")
 def test_prometheus_takes_the_configuration(
     example: Example, promtool_path: str, tmp_path: Path
 ) -> None:
-    """With the rules beside it where it names them."""
+    """Promtool accepts each scrape configuration, with the rules and credentials that it names."""
     shutil.copytree(ROOT / "monitoring" / "rules", tmp_path, dirs_exist_ok=True)
+    credentials_in(tmp_path)
     file = tmp_path / "prometheus.yml"
     file.write_text(example.text)
     accepted(promtool_path, "check", "config", str(file))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +17,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import yaml
 
 from exporter import simulator
 from exporter.app import run_app
@@ -21,6 +25,7 @@ from exporter.clock import SystemClock
 from exporter.config import parse
 from exporter.simulator.server import serve
 from exporter.web.server import ListenAddress
+from tests.harness.documents import examples
 from tests.harness.stack import ANYWHERE, document
 from tests.real.databases import prometheus
 from tests.real.programs import until
@@ -32,9 +37,9 @@ SCRAPES_BETWEEN = 2
 
 
 @asynccontextmanager
-async def guarded_exporter(site: Site) -> AsyncIterator[ListenAddress]:
-    """Run the exporter with a web configuration."""
-    options = replace(ANYWHERE, web_config_file=site.path)
+async def guarded_exporter(web_config: Path) -> AsyncIterator[ListenAddress]:
+    """The exporter behind a web configuration."""
+    options = replace(ANYWHERE, web_config_file=web_config)
     async with serve(simulator.Simulator(now=time.time)) as url:
         load = partial(parse, document(url), path=Path("config.yaml"), environ={})
         async with run_app(load, options, SystemClock(), Random(0), asyncio.Event()) as (address,):
@@ -86,7 +91,7 @@ async def test_prometheus_scrapes_on_through_all_of_it(
     site = Site(tmp_path, MUTUAL_TLS + USERS)
     settings = scrape_settings(site)
     async with (
-        guarded_exporter(site) as address,
+        guarded_exporter(site.path) as address,
         prometheus(prometheus_path, tmp_path, {"x": str(address)}, "3s", settings) as database,
         AsyncExitStack() as stack,
     ):
@@ -111,3 +116,69 @@ async def test_prometheus_scrapes_on_through_all_of_it(
     assert set(ups.values()) == {1}
     assert len(serials) == 1 + ROTATIONS
     assert len(nodes) == 18
+
+
+def example(kind: str, start: str) -> str:
+    """The only example of docs/security.md of its kind that starts with some text."""
+    (found,) = (
+        each.text
+        for each in examples(kind)
+        if each.page == "docs/security.md" and each.text.startswith(start)
+    )
+    return found
+
+
+def shell(command: str, folder: Path, typed: str = "") -> str:
+    """What a command prints, run by a shell that has no terminal and this Python as `python3`."""
+    (folder / "bin").mkdir(exist_ok=True)
+    python = folder / "bin" / "python3"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ("/bin/sh", "-e", "-c", command),
+        cwd=folder,
+        env={**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"},
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def site_of_the_page(folder: Path) -> dict[str, Any]:
+    """Follow the steps of docs/security.md in a folder; gives the page's scrape configuration."""
+    shell(example("sh", "openssl"), folder)
+    printed = shell(example("sh", "python3"), folder, f"{PASSWORD}\n")
+    (password_hash,) = (line for line in printed.splitlines() if "$2b$" in line)
+    password_hash = password_hash[password_hash.index("$2b$") :]
+    web_config = example("web configuration", "tls_server_config").replace(
+        "$2y$10$…", password_hash
+    )
+    (folder / "web.yaml").write_text(web_config)
+    (folder / "password").write_text(PASSWORD)
+    (job,) = yaml.safe_load(example("prometheus", "scrape_configs"))["scrape_configs"]
+    return {key: job[key] for key in job if key not in ("job_name", "static_configs")}
+
+
+@pytest.mark.long
+async def test_prometheus_gets_in_by_the_steps_of_the_page(
+    prometheus_path: str, tmp_path: Path
+) -> None:
+    """The page's commands and files let Prometheus scrape, with certificate, name and password."""
+    settings = site_of_the_page(tmp_path)
+    async with (
+        guarded_exporter(tmp_path / "web.yaml") as address,
+        prometheus(prometheus_path, tmp_path, {"x": str(address)}, "3s", settings) as database,
+    ):
+
+        async def scraped() -> bool | None:
+            return bool(await database.history("up")) or None
+
+        await until(scraped)
+        ups = await database.history("up")
+        nodes = await database.histories("flashback_node_uptime_ratio")
+    assert set(ups.values()) == {1}
+    assert nodes
