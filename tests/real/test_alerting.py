@@ -1,4 +1,4 @@
-"""From the API to a team's webhook, through the real programs, with the product's own rules.
+"""Alerts from the API to a team's webhook, with real Prometheus and Alertmanager.
 
 Waits are shortened by the rules' settings, as a user would change them.
 """

@@ -1,4 +1,4 @@
-"""Alerts that go by what was: from a real Prometheus with a past to a team's webhook.
+"""Alerts on history, from a real Prometheus with past data to a team's webhook.
 
 Production and staging are in one Prometheus, and have the same account, buckets and nodes.
 """

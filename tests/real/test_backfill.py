@@ -1,4 +1,4 @@
-"""What real databases know after they have taken in the files of a backfill."""
+"""Backfill files, imported into real databases."""
 
 from __future__ import annotations
 

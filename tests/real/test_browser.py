@@ -1,4 +1,4 @@
-"""The status pages in a real Chromium: layout, filters, refresh, keyboard, accessibility."""
+"""The status pages in a real Chromium: layout, filters, refresh, keyboard and accessibility."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/coming-from.md shows of other tools, tried with the programs that read it.
+"""The examples of docs/coming-from.md, checked with the programs that read them.
 
 json_exporter itself is not among them: its configuration is checked for keys that it knows and for
 fields that the API has.

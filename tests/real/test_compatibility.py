@@ -1,4 +1,4 @@
-"""docs/compatibility.md agrees with the tests."""
+"""docs/compatibility.md names the versions and files of the tests."""
 
 from __future__ import annotations
 

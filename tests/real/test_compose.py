@@ -1,4 +1,4 @@
-"""The files that the compose files mount, checked with Prometheus's and Alertmanager's tools.
+"""The files that compose mounts, checked by promtool and amtool.
 
 There is no engine for compose on every machine, so the services are not started here.
 """

@@ -1,4 +1,4 @@
-"""Every expression of every dashboard, asked of a real Prometheus.
+"""Every dashboard query, run by a real Prometheus.
 
 It has scraped an exporter in trouble of all kinds, twice over as if there were two replicas, was
 given past days, and evaluates our rules.

@@ -1,4 +1,4 @@
-"""The examples of the pages that only a real program can judge: promtool, Helm, systemd."""
+"""Examples of the documentation, checked by promtool, Helm and systemd."""
 
 from __future__ import annotations
 

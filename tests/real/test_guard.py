@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes with TLS and basic auth, during rotations and with hostile clients."""
+"""Scrapes over TLS with basic auth, during certificate rotation and with hostile clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scraping with `honor_labels`, if the target has labels with the exporter's label names."""
+"""Target labels that conflict with the exporter's labels."""
 
 from __future__ import annotations
 

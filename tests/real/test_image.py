@@ -1,4 +1,4 @@
-"""The image, built with buildah and run with podman: unprivileged, read-only, no capabilities.
+"""The image, built by buildah and run by podman: unprivileged, read-only, no capabilities.
 
 The base is a stand-in made from Debian packages, because the official image is not available
 everywhere.

@@ -1,4 +1,4 @@
-"""Stale readings disappear from a real Prometheus."""
+"""Staleness in a real Prometheus."""
 
 from __future__ import annotations
 

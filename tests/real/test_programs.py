@@ -1,4 +1,4 @@
-"""What happens if a real program is missing."""
+"""Tests of real programs are skipped or fail when a program is missing."""
 
 from __future__ import annotations
 

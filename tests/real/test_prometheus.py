@@ -1,4 +1,4 @@
-"""What a real Prometheus stores after scraping the exporter, in both formats."""
+"""What a real Prometheus stores after a scrape, in both formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics page passes Prometheus's own linter."""
+"""`promtool check metrics` on the exporter's metrics."""
 
 from __future__ import annotations
 

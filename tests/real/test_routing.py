@@ -1,4 +1,4 @@
-"""The example for Alertmanager: who is told of what, and what silences what."""
+"""The Alertmanager example: routing and inhibition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What promtool makes of the rules, plain and as the Helm chart renders them."""
+"""The rules' unit tests, run by promtool on the files and on the chart's output."""
 
 from __future__ import annotations
 

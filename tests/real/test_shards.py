@@ -1,4 +1,4 @@
-"""Shards as processes, all scraped by one real Prometheus."""
+"""Several shards as processes, scraped by one real Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The systemd unit: checked by systemd, and its system call filter applied to the exporter.
+"""The systemd unit: checks by systemd, and a run with its restrictions.
 
 systemd is not process 1 here, so the unit is not started. podman applies its filter to the image
 instead.

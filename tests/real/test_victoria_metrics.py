@@ -1,4 +1,4 @@
-"""What a real VictoriaMetrics stores after scraping the exporter."""
+"""What a real VictoriaMetrics stores after a scrape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What vmalert makes of the rules, by the same tests that promtool runs."""
+"""The rules' unit tests, run on vmalert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in the Helm chart's objects: rules, dashboards, names, what restarts a pod."""
+"""The Helm chart's objects: rules, dashboards, names and what restarts a pod."""
 
 from __future__ import annotations
 

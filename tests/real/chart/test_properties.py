@@ -1,4 +1,4 @@
-"""The chart with random values: it renders, or says what is wrong with them."""
+"""The Helm chart with random values: it renders or reports an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Helm chart in the hands of the real Helm: what it renders and what it refuses."""
+"""The Helm chart, rendered by Helm: output and errors for invalid values."""
 
 from __future__ import annotations
 
