@@ -1,4 +1,4 @@
-"""How fast the exporter is, as ratios against what runs beside it in the same run.
+"""The exporter's speed, compared with a baseline in the same run.
 
-The exporter imports nothing of this, and no test asserts a time: machines differ and are shared.
+The exporter imports nothing from here, and no test asserts a time: machines differ.
 """

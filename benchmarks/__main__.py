@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME]…`: run them, print one table."""
+"""`python -m benchmarks [NAME]…`: run benchmarks and print one table."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "rules": rules.compare,
     "basic-auth": basic_auth.compare,
 }
-"""Each takes whether it is to be quick."""
+"""Each function's argument: whether to use small sizes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = ArgumentParser(prog="python -m benchmarks", description="Speed, as ratios.")
+    parser = ArgumentParser(
+        prog="python -m benchmarks", description="Compare the exporter's speed with baselines."
+    )
     names = ", ".join(BENCHMARKS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {names}; without: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {names}; default: all")
     parser.add_argument("--quick", action="store_true", help="small sizes: a smoke test")
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.names) - set(BENCHMARKS)):

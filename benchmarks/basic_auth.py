@@ -1,4 +1,4 @@
-"""Basic auth while one scraper keeps an old password, beside bcrypt called for each scrape."""
+"""Basic auth while one scraper uses an old password, compared with one bcrypt call per scrape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RIGHT, WRONG = b"the right password", b"the one of last year"
 
 
 def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
-    """CPU time of as many scrapes with the right password as with the wrong one."""
+    """CPU time of scrapes, half with the right password and half with a wrong one."""
     scrapes, cost_factor, rounds = (5, 4, 1) if quick else (150, 10, 3)
     hashed = bcrypt.hashpw(RIGHT, bcrypt.gensalt(cost_factor))
     total = {
@@ -30,7 +30,7 @@ def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
 
 
 async def _all_answered(hashed: bytes, scrapes: int) -> bool:
-    """Whether each of them got the answer that is due, all at once."""
+    """Send all scrapes concurrently. Raises RuntimeError on a wrong verdict."""
     auth = BasicAuth({"prometheus": hashed.decode()}, SystemClock())
     asked = [_header(password) for _ in range(scrapes) for password in (WRONG, RIGHT)]
     answers = await asyncio.gather(*(auth.admits(each, "192.0.2.1") for each in asked))

@@ -1,4 +1,4 @@
-"""What commands cost that end soon, and a start: CPU time beside that of `import aiohttp`."""
+"""CPU time of short commands and of a start, compared with `import aiohttp`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ accounts:
 
 
 def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
-    """CPU seconds of a process from its start to its end, or to the first sample."""
+    """CPU seconds of a process until it ends, or until the first samples are served."""
     rounds = 1 if quick else 11
     with TemporaryDirectory() as folder:
         config = Path(folder, "config.yaml")

@@ -1,7 +1,6 @@
-"""An API that is made up: buckets of any number, what it says of them, and a server of it.
+"""A fake API: any number of buckets with deterministic data, and a server.
 
-The same number always gives the same data, without chance. The server is the fastest that Python
-makes easy, and not measured: it only must not be what the measured ones wait for.
+The server is as fast as simple Python allows, as it must not be the bottleneck. It is not measured.
 """
 
 from __future__ import annotations
@@ -25,35 +24,35 @@ NODES = 6
 
 
 def bucket(number: int) -> Bucket:
-    """A bucket with an id as the API gives them."""
+    """A bucket with an id in the API's format."""
     return Bucket("main", f"65f1c0ffee{number:014x}", f"bucket-{number}")
 
 
 def answer(number: int) -> bytes:
-    """What the API says of a bucket."""
+    """The response body with a bucket's statistics."""
     nodes = [_node_stats(number, node) for node in range(NODES)]
     return json.dumps({"success": True, "nodeStats": nodes}).encode()
 
 
 def listing(numbers: Iterable[int]) -> bytes:
-    """What the API says of which buckets there are, with as much beside as it has for each."""
+    """The response body of a list request, with all fields that the API has."""
     entries = [_entry(bucket(number)) for number in numbers]
     return json.dumps({"success": True, "buckets": entries}).encode()
 
 
 @contextmanager
 def served(*, listed: int = 0, workspaces: int = 1) -> Iterator[str]:
-    """The URL of a server, in a process of its own, whose listings have so many buckets in all.
+    """The URL of a server in a separate process, with `listed` buckets over all workspaces.
 
-    All POSTs get one answer, all GETs a workspace's listing. The workspaces are called 0, 1, 2 and
-    so on, and have a share each.
+    Every POST gets the same response, every GET a workspace's list. Workspaces are named 0, 1, 2
+    and so on.
     """
     with python("benchmarks.fake_api", str(listed), str(workspaces)) as process:
         yield line_of(process).strip()
 
 
 async def _serve(listed: int, workspaces: int) -> None:
-    """Until nobody talks to this process any more."""
+    """Serve until standard input ends."""
     parts = (range(number, listed, workspaces) for number in range(workspaces))
     answering = partial(_Answering, _http(answer(0)), [_http(listing(part)) for part in parts])
     server = await asyncio.get_running_loop().create_server(answering, "127.0.0.1")
@@ -63,7 +62,7 @@ async def _serve(listed: int, workspaces: int) -> None:
 
 
 class _Answering(asyncio.Protocol):
-    """Takes whatever ends in the one body that the clients send for a whole request."""
+    """Treats all bytes up to the one body that the clients send as a request."""
 
     def __init__(self, stats: bytes, listings: Sequence[bytes]) -> None:
         self._stats = stats

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.instrumented COMMAND…`: the exporter with two instruments.
+"""`python -m benchmarks.instrumented COMMAND…`: the exporter with two measurements.
 
-They are wrapped around the scheduler and the event loop from outside, and cost little. Each line
-on standard input asks for what was worst since the one before; its end stops the exporter.
+They wrap the scheduler and the event loop, at little cost. Each line on standard input requests the
+worst values since the previous line; its end stops the exporter.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 NOT_INSTALLED = ("click", "greenlet", "pygments", "rich")
-"""What libraries load where they find it, and only who works on the exporter has installed: what is
-measured does without, as it does with users."""
+"""Optional packages of libraries, hidden because only developers have them installed."""
 
 
 def run() -> None:
@@ -26,7 +25,7 @@ def run() -> None:
     from exporter.polling.scheduler import Scheduler  # noqa: PLC0415
 
     worst = {"late": 0.0, "held": 0.0}
-    pop_due, run_handle = Scheduler.pop_due, Handle._run  # noqa: SLF001 - the loop tells nobody else
+    pop_due, run_handle = Scheduler.pop_due, Handle._run  # noqa: SLF001 - the loop has no public hook
 
     def watched_pop(scheduler: Scheduler, now: float, *args: Any) -> Any:  # noqa: ANN401 - as it is
         poll = pop_due(scheduler, now, *args)

@@ -1,9 +1,8 @@
-"""A whole poll over loopback, recorded, beside other clients that make the same POST.
+"""A complete poll over loopback, compared with other clients that send the same POST.
 
-All send sixty requests a second, evenly spaced, over connections that stay open: a process that
-idles in between pays more for each request than a tight loop. The other clients do less: they
-decode the JSON and drop it, without checks, retries, counters or text. Garbage is collected as the
-command `run` does it, for all of them.
+All send sixty requests a second over kept connections: a process that idles between requests uses
+more CPU for each than one in a tight loop. The other clients do less: they
+decode the JSON and drop it, without checks, retries, counters or text.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
 
 @asynccontextmanager
 async def _exporter_polls(url: str) -> AsyncIterator[Poll]:
-    """The exporter's own client, counters and texts."""
+    """The exporter's client, including counters and rendering."""
     clock, targets = SystemClock(), Targets()
     settings = config.parse(CONFIG.format(url=url), path=Path("benchmark.yaml"), environ={})
     (account,) = settings.accounts
@@ -129,7 +128,7 @@ def _round(runner: asyncio.Runner, poll: Poll, count: int) -> int:
 
 
 async def _spaced(poll: Poll, count: int) -> None:
-    """Begin RATE polls a second, whether or not those before have ended."""
+    """Start RATE polls a second, without waiting for earlier ones."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""What a round of work costs in CPU time, and processes that run beside this one."""
+"""Measure CPU time, and run helper processes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from statistics import median
 from typing import TypeAlias
 
 Round: TypeAlias = Callable[[], int]
-"""Does some work; the number of operations that were in it."""
+"""Does some work and returns the number of operations."""
 
 
 def cpu_seconds(contestants: Mapping[str, Round], rounds: int) -> dict[str, float]:
-    """What an operation of each contestant costs, after a round that does not count.
+    """The median CPU seconds per operation of each contestant, after one warm-up round.
 
-    Rounds alternate, so that a busy neighbour hurts all alike; the median of the rounds counts.
+    Rounds alternate, so that other load on the machine affects all contestants.
     """
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds + 1):
@@ -32,7 +32,7 @@ def cpu_seconds(contestants: Mapping[str, Round], rounds: int) -> dict[str, floa
 
 @contextmanager
 def python(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`python -m MODULE`, talked to in lines; it ends when nobody talks to it any more."""
+    """`python -m MODULE`, controlled by lines on standard input; it ends with standard input."""
     command = (sys.executable, "-m", module, *arguments)
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
@@ -48,9 +48,9 @@ def python(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def line_of(process: subprocess.Popen[str], asked: str = "") -> str:
-    """What the process says next, or to what it is asked. Raises RuntimeError if it has ended."""
+    """The next line of output, after sending `asked`. Raises RuntimeError if there is none."""
     if process.stdin is None or process.stdout is None:
-        raise TypeError("a process that is talked to has pipes")
+        raise TypeError("the process has no pipes")
     if asked:
         print(asked, file=process.stdin, flush=True)
     if line := process.stdout.readline():

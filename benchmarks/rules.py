@@ -1,7 +1,7 @@
-"""What the rules, and somebody who looks at the overview, cost a real Prometheus.
+"""CPU time of a real Prometheus for the rules and for a viewer of the overview dashboard.
 
-Prometheus gets a past of a tenth of the buckets, each with nodes of its own; what an expression
-takes there is multiplied. Needs Prometheus and promtool.
+Prometheus gets past data of a tenth of the buckets, each with different nodes; the result is
+multiplied. Requires Prometheus and promtool.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from monitoring.rendering import rendered
 from tests.real.programs import installed
 
 BUCKETS, PART = 2_000, 10
-"""How many buckets are meant, and one of how many there is."""
+"""The number of buckets that results are for, and the divisor of those that are loaded."""
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 JOB = 'job="flashback-exporter"'
@@ -39,7 +39,7 @@ REPEATED = 5
 
 
 def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
-    """CPU seconds of the rules by minute, of the longest windows by round, and of a viewer."""
+    """CPU time of all rules and of a viewer per minute, and of long windows per evaluation."""
     prometheus, promtool = (installed(name, "current") for name in ("prometheus", "promtool"))
     if prometheus is None or promtool is None:
         return []
@@ -64,21 +64,21 @@ def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     each_minute = sum(cost * MINUTE / intervals[group] for group, cost in rules.items())
     longest = rules["flashback-previous-days-of-buckets"]
     return [
-        Row(name, "all rules, a minute", "ms", each_minute, aim="≤ 5,000 ms"),
-        Row(name, "long windows of buckets, a round", "ms", longest, aim="≤ 1,000 ms"),
-        Row(name, "a viewer of the overview, a minute", "ms", viewer, aim="≤ 1,000 ms"),
+        Row(name, "all rules, per minute", "ms", each_minute, aim="≤ 5,000 ms"),
+        Row(name, "long windows of buckets, per evaluation", "ms", longest, aim="≤ 1,000 ms"),
+        Row(name, "viewer of the overview, per minute", "ms", viewer, aim="≤ 1,000 ms"),
     ]
 
 
 class Asked:
-    """A Prometheus that runs, and the CPU seconds that an answer takes."""
+    """A running Prometheus, and the CPU seconds that a query takes."""
 
     def __init__(self, http: httpx.Client, process: psutil.Process) -> None:
         self._http = http
         self._process = process
 
     def cost(self, path: str, **parameters: str | float) -> float:
-        """What an answer takes on average, after one that warms up."""
+        """The average CPU seconds of a query, after one warm-up."""
         self._answer(path, parameters)
         before = self._process.cpu_times()
         for _ in range(REPEATED):
@@ -91,7 +91,7 @@ class Asked:
 
 
 def _rules(asked: Asked, now: float) -> dict[str, float]:
-    """CPU seconds of a round, by group. Results are counted, as writing them down is no query."""
+    """CPU seconds of an evaluation, by group. `count` avoids measuring the output of results."""
     return {
         group["name"]: sum(
             asked.cost("query", query=f"count(\n{rule['expr']}\n)", time=now)
@@ -110,7 +110,7 @@ def _seconds(group: dict[str, Any]) -> float:
 
 
 def _overview(now: float) -> Iterator[dict[str, Any]]:
-    """What one refresh asks for, with everything chosen."""
+    """The queries of one refresh, with every variable set to all."""
     for panel in BOARD["panels"]:
         for target in panel.get("targets", ()):
             query = re.sub(r"\$\w+", ".*", target["expr"])
@@ -173,7 +173,7 @@ def _until(now: float, back: float, step: float) -> list[float]:
 
 
 def _looked_at(now: float) -> list[float]:
-    """When the days' figures are recorded, for ninety days and the running one."""
+    """When previous-day figures are recorded, for ninety days and today."""
     today = now - now % DAY
     moments = (2 * HOUR - MINUTE, DAY - MINUTE)
     times = (today - DAY * back + moment for back in range(91, -1, -1) for moment in moments)
@@ -181,7 +181,7 @@ def _looked_at(now: float) -> list[float]:
 
 
 def _past(buckets: int, now: float) -> Iterator[str]:
-    """What is scraped, for some minutes, and what rules have recorded, for as long as they look."""
+    """Scraped samples of some minutes, and recorded series for the rules' longest windows."""
     short = _until(now, 5 * MINUTE, MINUTE)
     ratio = "flashback_node_uptime_previous_day_ratio"
     for number in range(buckets):

@@ -1,7 +1,4 @@
-"""The command `run` in a process of its own, and what can be asked about it.
-
-Most is seen from outside: the page, and what the system says of the process.
-"""
+"""Run the exporter in a separate process and measure it, mostly from outside."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ BETWEEN_LOOKS = 0.02  # seconds
 
 
 class Worst(NamedTuple):
-    """What was worst since it was last asked for."""
+    """The worst values since the previous request."""
 
     late: float  # seconds after its due time that a poll started
     held: float  # CPU seconds that the event loop spent in one callback
 
 
 class Running:
-    """The exporter at work, seen from outside."""
+    """A running exporter."""
 
     def __init__(self, process: subprocess.Popen[str], port: int, started: float) -> None:
         self.started = started
@@ -41,7 +38,7 @@ class Running:
         self.http = httpx.Client(base_url=url, timeout=LONGEST_WAIT, trust_env=False)
 
     def worst(self) -> Worst:
-        """And begin anew."""
+        """The worst values so far; resets them."""
         return Worst(*map(float, line_of(self._process, "worst?").split()))
 
     def cpu_seconds(self) -> float:
@@ -49,7 +46,7 @@ class Running:
         return times.user + times.system
 
     def memory(self) -> int:
-        """Bytes that are resident now."""
+        """Resident memory in bytes."""
         return int(self._seen.memory_info().rss)
 
     def page(self) -> str:
@@ -71,7 +68,7 @@ class Running:
         return took
 
     def wait_until(self, is_so: Callable[[], bool], every: float = BETWEEN_LOOKS) -> None:
-        """Look again and again; while nothing is served yet, it is not so. Raises TimeoutError."""
+        """Wait for a condition; a refused connection counts as not met. Raises TimeoutError."""
         end = time.monotonic() + LONGEST_WAIT
         while time.monotonic() < end:
             try:
@@ -80,7 +77,7 @@ class Running:
             except httpx.TransportError:
                 pass
             time.sleep(every)
-        raise TimeoutError("the exporter does not get there")
+        raise TimeoutError("the exporter did not reach the expected state")
 
     def is_ready(self) -> bool:
         return self.http.get("/-/ready").is_success
@@ -88,7 +85,7 @@ class Running:
 
 @contextmanager
 def running(config: Path) -> Iterator[Running]:
-    """The exporter, from its start to its end."""
+    """Start the exporter, and stop it at the end."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     flags = (f"--config.file={config}", "--log.level=error", "--web.enable-lifecycle")

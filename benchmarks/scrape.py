@@ -1,6 +1,6 @@
-"""A scrape of very many buckets, beside the client library showing the same samples.
+"""Render a page of many buckets, compared with the client library and the same samples.
 
-What is measured ends with the bytes of the page: no HTTP, no sockets.
+Without HTTP and sockets.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def polled_targets(buckets: int) -> Targets:
     for number, target in enumerate(targets):
         stats = parse_stats(fake_api.answer(number), NOW.day, fake_api.LIMITS).result
         if not isinstance(stats, DayStats):
-            raise TypeError(f"a made-up answer is no good: {stats}")
+            raise TypeError(f"invalid fake response: {stats}")
         targets.record(target, GoodPoll(stats, NOW, 0.1 + number / 1e6))
     return targets
 
 
 class LibraryCollector(Collector):
-    """All samples of a page of gauges, shown as the client library's documentation teaches."""
+    """All gauges of a page, exposed as the client library documents."""
 
     def __init__(self, page: str) -> None:
         self._families = [
@@ -84,7 +84,7 @@ class LibraryCollector(Collector):
 
 
 def library_registry(page: str) -> CollectorRegistry:
-    """A registry with nothing but what is on the page."""
+    """A registry with only the samples of the page."""
     registry = CollectorRegistry()
     registry.register(LibraryCollector(page))
     return registry

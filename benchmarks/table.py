@@ -1,26 +1,26 @@
-"""What a benchmark finds, and how it is shown: one Markdown table."""
+"""Results of benchmarks as one Markdown table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-COLUMNS = ("benchmark", "what", "here", "beside it", "its figure", "ratio", "aim")
+COLUMNS = ("benchmark", "measurement", "exporter", "baseline", "baseline figure", "ratio", "target")
 NOTHING = "-"
 UNITS = {"ms": 1e3, "MB": 1e-6, "% of a core": 100}
-"""How many there are in a second, in a byte, in one."""
+"""Factors from seconds, bytes and shares to the units shown."""
 
 FRACTION = 0.1
-"""A ratio below this is shown as one part of so many."""
+"""Ratios below this are shown as 1/n."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of ours and the one beside it; None beside it where there is nothing to run."""
+    """A figure of the exporter and of its baseline, if any."""
 
     benchmark: str
     what: str
-    unit: str  # that it is shown in: figures themselves are seconds, bytes and shares
+    unit: str  # for display: figures are seconds, bytes and shares
     here: float
     beside: str = NOTHING
     base: float | None = None
@@ -34,7 +34,7 @@ class Row:
         return f"1/{_short(1 / ratio)}" if ratio < FRACTION else f"{_short(ratio)} x"
 
     def cells(self) -> tuple[str, ...]:
-        """As shown, in the order of COLUMNS."""
+        """The texts in the order of COLUMNS."""
         here, base = self._shown(self.here), self._shown(self.base)
         return (self.benchmark, self.what, here, self.beside, base, self.ratio, self.aim)
 
@@ -43,7 +43,7 @@ class Row:
 
 
 def rows_to_markdown(rows: Iterable[Row]) -> str:
-    """The table, padded so that it reads the same on a terminal and in a document."""
+    """The table, padded for terminals."""
     lines = [COLUMNS, *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = "|".join(["", *("-" * (width + 2) for width in widths), ""])

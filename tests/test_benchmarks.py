@@ -19,7 +19,7 @@ from benchmarks.table import Row, rows_to_markdown
         ("scrape", ["text", "text, gzip", "gzip, one Prometheus"]),
         ("service", ["latest poll", "memory", "slowest first byte of a scrape"]),
         ("discovery", ["discovery of 20", "discovery of 20 in 4 accounts"]),
-        ("reload", ["until it is answered", "longest turn of the event loop: CPU"]),
+        ("reload", ["until the response", "longest event loop block: CPU"]),
         ("small", ["start to ready", "memory"]),
         ("commands", ["--version", "-h", "check, ten buckets", "start to ten buckets' samples"]),
         ("basic-auth", ["5 right and 5 wrong passwords"]),
