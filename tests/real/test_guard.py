@@ -25,7 +25,7 @@ from exporter.clock import SystemClock
 from exporter.config import parse
 from exporter.simulator.server import serve
 from exporter.web.server import ListenAddress
-from tests.harness.documents import examples
+from tests.harness.documents import ROOT, examples
 from tests.harness.stack import ANYWHERE, document
 from tests.real.databases import prometheus
 from tests.real.programs import until
@@ -137,7 +137,11 @@ def shell(command: str, folder: Path, typed: str = "") -> str:
     done = subprocess.run(
         ("/bin/sh", "-e", "-c", command),
         cwd=folder,
-        env={**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{python.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+        },
         input=typed,
         capture_output=True,
         text=True,
@@ -161,6 +165,13 @@ def site_of_the_page(folder: Path) -> dict[str, Any]:
     (folder / "password").write_text(PASSWORD)
     (job,) = yaml.safe_load(example("prometheus", "scrape_configs"))["scrape_configs"]
     return {key: job[key] for key in job if key not in ("job_name", "static_configs")}
+
+
+def test_exporter_accepts_the_files_of_the_page(tmp_path: Path) -> None:
+    """The page's `check` finds no problem in its web configuration, keys and certificates."""
+    site_of_the_page(tmp_path)
+    check = example("sh", "flashback-exporter check --web.config.file=web.yaml")
+    shell(check.replace("flashback-exporter", "python3 -m exporter"), tmp_path)
 
 
 @pytest.mark.long
