@@ -28,7 +28,7 @@ SETTLING = 3.0
 """Seconds to wait after the last previous-day request, to exclude the start."""
 
 PREVIOUS_DAYS = "flashback_node_uptime_previous_day_ratio{"
-HOLD, HOLD_AIM = "longest event loop block: CPU", "≤ 50 ms"
+HOLD, HOLD_AIM = "longest event loop block: CPU", "≤ 40 ms"
 FIRST_BYTE = "slowest first byte of a scrape"
 
 CONFIG = """\
