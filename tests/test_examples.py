@@ -23,6 +23,7 @@ from exporter.web.config import load_web_config
 from tests.harness.documents import ROOT, Example, examples, guard_in, page_texts
 
 CHECKED_KINDS = {
+    "bucket file": "here",
     "configuration": "here",
     "ini": "tests/real/test_examples.py",
     "json": "here, and docs/status.md's by its schema in tests/status/test_api.py",
@@ -58,6 +59,15 @@ def test_every_kind_of_example_is_checked_or_says_why_not() -> None:
 def test_configurations_are_good(example: Example, tmp_path: Path) -> None:
     """The loader takes each example of a configuration as it is."""
     assert parse(example.text, path=tmp_path / "config.yaml", environ={}).accounts
+
+
+@by_place("bucket file")
+def test_bucket_files_are_good(example: Example, tmp_path: Path) -> None:
+    """The loader takes each example of a bucket file."""
+    (tmp_path / "buckets.yaml").write_text(example.text)
+    account = "name: main, authorization: {credentials_file: token}, bucket_files: [buckets.yaml]"
+    text = f"accounts: [{{{account}}}]"
+    assert parse(text, path=tmp_path / "config.yaml", environ={}).buckets()
 
 
 @by_place("values")

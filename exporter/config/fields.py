@@ -1,14 +1,15 @@
 """The types of single values in the YAML, and what all its mappings share, for pydantic.
 
-How the text of a value is read is in `values`; what editors are told of it is here. Every scalar
-arrives as text or None, numbers too; those that pydantic reads itself (`Count`, `Rate`, `Switch`)
-only differ for editors.
+`values` parses the text of a value; the JSON Schema of each type is here. Every scalar arrives as
+text or None, numbers too: `Count`, `Rate` and `Switch`, which pydantic parses itself, need only a
+schema of their own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from ssl import TLSVersion
 from typing import Annotated, TypeAlias, TypeVar
 
@@ -21,13 +22,13 @@ from exporter.model import MAX_LABEL_LENGTH
 
 
 class StrictMapping(BaseModel):
-    """Other keys than its own are errors, and no error repeats a value."""
+    """Unknown keys are errors. No error shows a value, since it may be a secret."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def given(model: type[BaseModel]) -> BeforeValidator:
-    """For a key that may be left out, but not without a value: None is its default alone."""
+    """Refuses a key without a value where the key itself is optional: `discovery:` is a mistake."""
 
     def value(found: object) -> object:
         if found is None:
@@ -40,13 +41,21 @@ def given(model: type[BaseModel]) -> BeforeValidator:
 T = TypeVar("T")
 """A value's type, with or without None: None is the default of a key, never a value in the YAML."""
 
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What docs/configuration.md calls the type; pydantic ignores it."""
+
+    name: str
+
+
 _VARIABLE = r"\$\{"
 _ANY_PATTERN = r"[\s\S]"
 _SCALAR = ["string", "number", "boolean"]  # what a YAML parser may make of literal text
 
 
 def _read(reader: Callable[[str], object]) -> BeforeValidator:
-    """Takes a text as `reader` does, and nothing else."""
+    """Parses text with `reader` and refuses everything else."""
 
     def value(given: object) -> object:
         if not isinstance(given, str):
@@ -57,7 +66,7 @@ def _read(reader: Callable[[str], object]) -> BeforeValidator:
 
 
 def empty_if_none(given: object) -> object:
-    """A mapping without entries where the YAML has nothing after the key."""
+    """An empty mapping where the YAML has nothing after the key."""
     return {} if given is None else given
 
 
@@ -73,43 +82,71 @@ def _either(plain: dict[str, object], pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [plain, _text(pattern)]})
 
 
-Duration = Annotated[T, _read(values.duration), _either({"const": 0}, values.DURATION_PATTERN)]
-BaseUrl = Annotated[T, _read(values.base_url), WithJsonSchema(_text(values.BASE_URL_PATTERN))]
-Name = Annotated[T, _read(values.name), _literal(values.NAME_PATTERN)]
+Duration = Annotated[
+    T, _read(values.duration), _either({"const": 0}, values.DURATION_PATTERN), Kind("duration")
+]
+BaseUrl = Annotated[
+    T, _read(values.base_url), WithJsonSchema(_text(values.BASE_URL_PATTERN)), Kind("URL")
+]
+Name = Annotated[T, _read(values.name), _literal(values.NAME_PATTERN), Kind("string")]
 BucketId: TypeAlias = Annotated[
     str,
     _read(values.bucket_id),
     _literal(values.NAME_PATTERN, maxLength=MAX_LABEL_LENGTH, **{"not": {"enum": [".", ".."]}}),
+    Kind("string"),
 ]
 Credentials: TypeAlias = Annotated[
-    SecretStr | None, _read(values.token), _literal(values.VISIBLE_ASCII_PATTERN, writeOnly=True)
+    SecretStr | None,
+    _read(values.token),
+    _literal(values.VISIBLE_ASCII_PATTERN, writeOnly=True),
+    Kind("secret"),
 ]
-Email: TypeAlias = Annotated[str, _read(values.email), WithJsonSchema(_text(values.EMAIL_PATTERN))]
+Email: TypeAlias = Annotated[
+    str, _read(values.email), WithJsonSchema(_text(values.EMAIL_PATTERN)), Kind("string")
+]
 Password: TypeAlias = Annotated[
-    SecretStr | None, _read(values.password), _literal(_ANY_PATTERN, writeOnly=True)
+    SecretStr | None, _read(values.password), _literal(_ANY_PATTERN, writeOnly=True), Kind("secret")
 ]
-Host: TypeAlias = Annotated[str | None, _read(values.host), _literal(values.HOST_PATTERN)]
+Host: TypeAlias = Annotated[
+    str | None, _read(values.host), _literal(values.HOST_PATTERN), Kind("string")
+]
 ProxyUrl: TypeAlias = Annotated[
     SecretStr | None,
     _read(values.proxy_url),
     WithJsonSchema({**_text(values.PROXY_URL_PATTERN), "writeOnly": True}),
+    Kind("URL"),
 ]
 TlsVersion: TypeAlias = Annotated[
-    TLSVersion | None, _read(values.tls_version), WithJsonSchema(_text(values.TLS_VERSION_PATTERN))
+    TLSVersion | None,
+    _read(values.tls_version),
+    WithJsonSchema(_text(values.TLS_VERSION_PATTERN)),
+    Kind("string"),
 ]
-NoProxy: TypeAlias = Annotated[str | None, _read(no_proxy), _literal(r"[^\s,]")]
-Regex: TypeAlias = Annotated[re.Pattern[str], _read(values.regex), _literal(_ANY_PATTERN)]
+NoProxy: TypeAlias = Annotated[str | None, _read(no_proxy), _literal(r"[^\s,]"), Kind("string")]
+FilePath: TypeAlias = Annotated[
+    str | None, _read(values.name), _literal(values.NAME_PATTERN), Kind("path")
+]
+FilePattern: TypeAlias = Annotated[
+    str, _read(values.name), _literal(values.NAME_PATTERN), Kind("path")
+]
+Regex: TypeAlias = Annotated[
+    re.Pattern[str], _read(values.regex), _literal(_ANY_PATTERN), Kind("regular expression")
+]
 Size: TypeAlias = Annotated[
     int,
     _read(values.size),
     _either({"type": "integer", "minimum": 1}, values.SIZE_PATTERN),
+    Kind("size"),
 ]
-Count: TypeAlias = Annotated[int, _either({"type": "integer", "minimum": 1}, "^[0-9]+$")]
+Count: TypeAlias = Annotated[
+    int, _either({"type": "integer", "minimum": 1}, "^[0-9]+$"), Kind("integer")
+]
 Rate: TypeAlias = Annotated[
     float,
     _either({"type": "number", "exclusiveMinimum": 0}, r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"),
+    Kind("number"),
 ]
-Switch: TypeAlias = Annotated[bool, _either({"type": "boolean"}, "^(true|false)$")]
+Switch: TypeAlias = Annotated[bool, _either({"type": "boolean"}, "^(true|false)$"), Kind("boolean")]
 
 _LABEL_NAME = {
     "pattern": values.LABEL_NAME_PATTERN,
@@ -134,4 +171,5 @@ Labels: TypeAlias = Annotated[
             "additionalProperties": {"type": _SCALAR},
         }
     ),
+    Kind("mapping of strings"),
 ]

@@ -1,8 +1,8 @@
 """What the YAML may say: keys, types, defaults and their meaning, one pydantic model per mapping.
 
-The descriptions are the documentation that editors show (`json_schema`). How an account gets to the
-API is in `schema_auth`, what a single value may be is in `fields`; rules that need more than one
-mapping, and the words for errors, live elsewhere.
+Descriptions and examples feed `config.schema.json` (`json_schema`) and docs/configuration.md
+(`reference`), which shows a last sentence "Default: …" as the default. How an account reaches the
+API is in `schema_auth`, single values in `fields`, rules that need several keys in `rules`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from exporter.config.fields import (
     BucketId,
     Count,
     Duration,
+    FilePattern,
     Labels,
     Name,
     Rate,
@@ -36,14 +37,25 @@ from exporter.model import Timing
 
 
 class BucketDocument(StrictMapping):
-    """A bucket to poll. An id alone, without a mapping, is the short form."""
+    """A bucket to poll. The short form is the id alone, without a mapping."""
 
-    id: BucketId = Field(description="The bucket's id in the Flashback API.")
+    id: BucketId = Field(
+        description="The bucket's id in the Flashback API. An id may occur only once in the whole "
+        "configuration.",
+        examples=["65f1c0ffef"],
+    )
     name: Name[str | None] = Field(
-        None, description="A name for people, shown by flashback_bucket_info. Default: the id."
+        None,
+        description="The display name, in the label `name` of `flashback_bucket_info`. "
+        "Default: the id.",
+        examples=["media-eu"],
     )
     labels: Labels = Field(
-        default_factory=dict, description="Labels of your own for flashback_bucket_info."
+        default_factory=dict,
+        description="Additional labels of `flashback_bucket_info`. Labels of the exporter's own "
+        "metrics, labels that Prometheus sets on targets (such as `job` or `namespace`), `le`, "
+        "`quantile` and names that start with `__` are refused. Default: none.",
+        examples=[{"team": "media"}],
     )
 
 
@@ -65,116 +77,158 @@ BUCKET_FILE: TypeAdapter[list[BucketDocument]] = TypeAdapter(
     Annotated[list[BucketEntry], BeforeValidator(_nothing_as_list)],
     config=ConfigDict(hide_input_in_errors=True),
 )
-"""What a bucket file holds: entries as under `buckets`, or nothing yet."""
+"""The content of a bucket file: entries as under `buckets`, or nothing yet."""
 
 
 class DiscoveryDocument(StrictMapping):
-    """How buckets are found that nobody listed. Every key is optional."""
+    """How the exporter discovers the account's buckets. Every key is optional."""
 
     workspace_id: Name[str | None] = Field(
-        None, description="Only the buckets of this workspace. Default: all that the account has."
+        None,
+        description="Discover only the buckets of this workspace. "
+        "Default: all workspaces of the user.",
+        examples=["65f1c0ffe0"],
     )
     refresh_interval: Duration[float] = Field(
         "10m",
         validate_default=True,
         ge=10,
-        description="How often the API is asked for the list of buckets. At least 10s.",
+        description="How often the list of buckets is requested. At least 10s.",
+        examples=["10m"],
     )
     include: list[Regex] = Field(
         [],
-        description="Regular expressions: only buckets whose whole name matches one of them. "
-        "Default: all.",
+        description="Poll only buckets whose name matches one of these Python regular expressions. "
+        "An expression must match the whole name. Default: all.",
+        examples=[["media-.*"]],
     )
     exclude: list[Regex] = Field(
         [],
-        description="Regular expressions: no bucket whose whole name matches one of them. "
-        "Wins over include.",
+        description="Do not poll buckets whose name matches one of these expressions, even if "
+        "`include` matches. An expression must match the whole name. Default: none.",
+        examples=[[".*-tmp"]],
     )
 
 
 class GlobalDocument(StrictMapping):
-    """What holds for all accounts. Every key is optional."""
+    """Settings of all accounts and of the process. Every key is optional."""
 
     base_url: BaseUrl[str] = Field(
         "https://backend.flashback.tech",
         validate_default=True,
-        description="Where the Flashback API is: https://host[:port][/path]. "
-        "Plain http:// only for a loopback host, or with allow_http.",
+        description="The URL of the Flashback API: `https://host[:port][/path]`. `http://` is "
+        "refused unless the host is a loopback address or the account sets `allow_http`.",
+        examples=["https://flashback.example.com"],
     )
     poll_interval: Duration[float] = Field(
         "1m",
         validate_default=True,
         ge=5,
-        description="How often each bucket is asked for. At least 5s.",
+        description="How often each bucket is polled. Also the deadline of a poll, retries "
+        "included. At least 5s.",
+        examples=["30s"],
     )
     poll_timeout: Duration[float | None] = Field(
         None,
         gt=0,
-        description="How long one attempt may take. At most poll_interval. "
-        "Default: the smaller of 10s and poll_interval.",
+        description="The timeout of one attempt; a poll makes up to three. At most "
+        "`poll_interval`. Default: 10s, or `poll_interval` if that is shorter.",
+        examples=["15s"],
     )
     stale_after: Duration[float | None] = Field(
         None,
-        description="How long the readings of the last good poll are shown. At least "
-        "2 * poll_interval + poll_timeout. Default: the larger of 5m and that.",
+        description="How long readings are exposed after the last successful poll of a bucket. "
+        "At least `2 * poll_interval + poll_timeout`. Default: 5m, or "
+        "`2 * poll_interval + poll_timeout` if that is longer.",
+        examples=["10m"],
     )
     recheck_interval: Duration[float] = Field(
         "5m",
         validate_default=True,
         ge=1,
-        description="The longest wait before a bucket is asked for again after a 400, 401, 403 "
-        "or 404. At least 1s; where poll_interval is longer, that counts.",
+        description="The longest wait before a bucket is polled again after a 400, 401, 403 or "
+        "404. The wait starts at `poll_interval` and doubles. A value below `poll_interval` counts "
+        "as `poll_interval`. At least 1s.",
+        examples=["10m"],
     )
     rollover_grace: Duration[float] = Field(
         "10m",
         validate_default=True,
         lt=12 * 3600,
-        description="How long around 00:00 UTC the API may be of another day. "
-        "Less than 12h; 0 for none.",
+        description="The time before and after 00:00 UTC in which the API may still be, or already "
+        "be, on another UTC day. 0 turns it off. Less than 12h.",
+        examples=["15m"],
     )
     max_concurrent_requests: Count = Field(
-        16, gt=0, description="How many requests this process has open at once."
+        16,
+        gt=0,
+        description="The maximum number of API requests that this process has open at the same "
+        "time.",
+        examples=[32],
     )
     max_requests_per_second: Rate = Field(
         20,
         validate_default=True,
         gt=0,
         allow_inf_nan=False,
-        description="How many requests this process starts in a second, on average.",
+        description="The maximum average rate at which this process starts API requests.",
+        examples=[50],
     )
     max_nodes_per_bucket: Count = Field(
-        1000, gt=0, description="An answer with more nodes than this is a failed poll."
+        1000,
+        gt=0,
+        description="A response with more nodes is a failed poll with the reason `too_many_nodes`.",
+        examples=[2000],
     )
     max_response_bytes: Size = Field(
         "8MiB",
         validate_default=True,
         gt=0,
-        description="A longer answer is a failed poll. Units: B, KiB, MiB, GiB.",
+        description="A larger response body is a failed poll with the reason `too_large`. "
+        "Units: B, KiB, MiB, GiB; a number alone is bytes.",
+        examples=["16MiB"],
     )
     known_statuses: list[Name[str]] = Field(
         ["ONLINE", "OFFLINE", "DISCONNECTED"],
-        description="The values of the label status; any other status counts as UNKNOWN.",
+        description="The values of the label `status` of `flashback_node_status`. Any other status "
+        "of the API counts as `UNKNOWN`.",
+        examples=[["ONLINE", "OFFLINE", "DISCONNECTED", "MAINTENANCE"]],
         json_schema_extra={"uniqueItems": True},
     )
 
 
 class Overrides(StrictMapping):
-    """What an account may say in place of the global settings."""
+    """What an account may set instead of the global settings."""
 
-    base_url: BaseUrl[str | None] = Field(None, description="In place of the global one.")
+    base_url: BaseUrl[str | None] = Field(
+        None,
+        description="The URL of this account's API. Another URL drops the account's readings. "
+        "Default: `global.base_url`.",
+        examples=["https://flashback.example.com"],
+    )
     allow_http: Switch = Field(
         default=False,
-        description="Send the token in clear text where base_url says http://. "
+        description="Allow an `http://` `base_url`, over which the token is sent in clear text. "
         "For test networks only.",
+        examples=[True],
     )
     poll_interval: Duration[float | None] = Field(
-        None, ge=5, description="In place of the global one."
+        None,
+        ge=5,
+        description="How often this account's buckets are polled. At least 5s. "
+        "Default: `global.poll_interval`.",
+        examples=["5m"],
     )
-    stale_after: Duration[float | None] = Field(None, description="In place of the global one.")
+    stale_after: Duration[float | None] = Field(
+        None,
+        description="How long this account's readings are exposed after the last successful poll. "
+        "Default: `global.stale_after`.",
+        examples=["15m"],
+    )
 
 
 class AccountDocument(ProxyDocument, Overrides):
-    """A user of the API and the buckets to poll in that user's name."""
+    """A user of the API, and the buckets to poll as this user."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -192,28 +246,45 @@ class AccountDocument(ProxyDocument, Overrides):
         }
     )
 
-    name: Name[str] = Field(description="The value of the label account. No two are equal.")
+    name: Name[str] = Field(
+        description="The account's name, in the label `account`. Each name may occur only once.",
+        examples=["main"],
+    )
     authorization: Annotated[AuthorizationDocument | None, given(AuthorizationDocument)] = Field(
-        None, description="Where the account's bearer token comes from. Or write login."
+        None,
+        description="The bearer token. Exactly one of `authorization` and `login` is required. "
+        "Default: none.",
+        examples=[{"credentials_file": "token"}],
     )
     login: Annotated[LoginDocument | None, given(LoginDocument)] = Field(
-        None, description="Log in for a token and renew it. In place of authorization."
+        None,
+        description="The user that logs in for a token; the exporter renews the token. "
+        "Exactly one of `authorization` and `login` is required. Default: none.",
+        examples=[{"email": "ops@example.com", "password_file": "password"}],
     )
     tls_config: Annotated[TlsDocument | None, given(TlsDocument)] = Field(
-        None, description="What is particular about TLS. Only with an https:// base_url."
+        None,
+        description="TLS settings for an `https://` `base_url`. Default: none.",
+        examples=[{"ca_file": "ca.pem"}],
     )
     buckets: list[BucketEntry] = Field(
         [],
-        description="The buckets to poll, each as its id or as a mapping. "
-        "An id stands in one account only.",
+        description="The buckets to poll, each an id or a mapping. At least one of `buckets`, "
+        "`bucket_files` and `discovery` is required. Default: none.",
+        examples=[["65f1c0ffee", {"id": "65f1c0ffef", "name": "media-eu"}]],
     )
-    bucket_files: list[Name[str]] = Field(
+    bucket_files: list[FilePattern] = Field(
         [],
-        description="Files with more buckets, each file a YAML list of the form of buckets. "
-        "Paths relative to this file, with *, ? and […] for files that may come and go.",
+        description="Files with more buckets: each is a YAML list with entries as in `buckets`. "
+        "A pattern with `*`, `?` or `[…]` may match no file; a path without them must exist. "
+        "Changed, new and removed files take effect within 5 seconds. Default: none.",
+        examples=[["buckets/*.yaml"]],
     )
     discovery: Annotated[DiscoveryDocument | None, given(DiscoveryDocument)] = Field(
-        None, description="Find buckets by asking the API for them; {} takes all there are."
+        None,
+        description="Discover the account's buckets through the API; `{}` polls all of them. "
+        "Default: off.",
+        examples=[{}],
     )
 
 
@@ -226,21 +297,34 @@ class Document(StrictMapping):
         GlobalDocument,
         BeforeValidator(empty_if_none, json_schema_input_type=GlobalDocument | None),
     ] = Field(
-        default_factory=GlobalDocument, alias="global", description="What holds for all accounts."
+        default_factory=GlobalDocument,
+        alias="global",
+        description="Settings of all accounts and of the process. Default: every default.",
+        examples=[{"poll_interval": "30s"}],
     )
     accounts: list[AccountDocument] = Field(
-        min_length=1, description="Whose buckets are polled. Each token has its own account."
+        min_length=1,
+        description="The accounts and their buckets. At least one.",
+        examples=[
+            [
+                {
+                    "name": "main",
+                    "authorization": {"credentials_file": "token"},
+                    "buckets": ["65f1c0ffee"],
+                }
+            ]
+        ],
     )
 
 
 def in_force(defaults: GlobalDocument, overrides: Overrides) -> GlobalDocument:
-    """The global settings with the account's own in their place."""
+    """The global settings, with what the account overrides."""
     own = {key: getattr(overrides, key) for key in ("base_url", "poll_interval", "stale_after")}
     return defaults.model_copy(update={key: own[key] for key in own if own[key] is not None})
 
 
 def timing(settings: GlobalDocument) -> Timing:
-    """The timing that follows, with what was left open filled in."""
+    """The timing, with the defaults that depend on other keys."""
     stale_after = settings.stale_after
     return Timing(
         poll_interval=settings.poll_interval,
@@ -270,10 +354,10 @@ MAPPINGS: dict[str, type[BaseModel]] = {
     "buckets": BucketDocument,
     "discovery": DiscoveryDocument,
 }
-"""The mappings by the key above them; labels are not among them, since their keys are free."""
+"""The mappings by the key above them, except `labels`, whose keys are free."""
 
 
 def keys(mapping: str) -> list[str]:
-    """The keys that a mapping of `MAPPINGS` may have, as the YAML spells them."""
+    """The keys of a mapping of `MAPPINGS`, as the YAML spells them."""
     fields = MAPPINGS[mapping].model_fields
     return [field.alias or name for name, field in fields.items()]

@@ -1,7 +1,7 @@
-"""How an account gets to the API, as the YAML says it: tokens, logins, TLS, proxies.
+"""How an account reaches the API, as the YAML says it: tokens, logins, TLS, proxies.
 
-One pydantic model per mapping. Whether files are what they should be is seen in `tls`; rules that
-need more than one key live in `rules`.
+One pydantic model per mapping; descriptions and examples are used as in `schema`. `tls` checks the
+files, `rules` what needs more than one key.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 from exporter.config.fields import (
     Credentials,
     Email,
+    FilePath,
     Host,
-    Name,
     NoProxy,
     Password,
     ProxyUrl,
@@ -23,7 +23,7 @@ from exporter.config.fields import (
 
 
 class AuthorizationDocument(StrictMapping):
-    """Where the bearer token comes from: exactly one of the two keys."""
+    """The bearer token. Exactly one of the two keys is required."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -33,38 +33,46 @@ class AuthorizationDocument(StrictMapping):
 
     credentials: Credentials = Field(
         None,
-        description='The token itself, or better a variable: "${FLASHBACK_TOKEN}", '
-        "in quotes where it stands in {…}.",
+        description="The token, best as a variable. Inside `{…}` or `[…]`, quote the variable. "
+        "Default: none.",
+        examples=["${FLASHBACK_TOKEN}"],
     )
-    credentials_file: Name[str | None] = Field(
+    credentials_file: FilePath = Field(
         None,
-        description="A file that holds the token, relative to this one. "
-        "White space around the token is trimmed.",
+        description="A file that contains only the token; surrounding white space is removed. "
+        "A change is read within 2 seconds, and at once when the API refuses the token. "
+        "Default: none.",
+        examples=["token"],
     )
 
 
 class LoginDocument(StrictMapping):
-    """Who logs in to get tokens: the address and exactly one of the two passwords."""
+    """The user that logs in. email and exactly one of the other two keys are required."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["password"]}, {"required": ["password_file"]}]}
     )
 
-    email: Email = Field(description="The e-mail address of the user.")
+    email: Email = Field(
+        description="The e-mail address of the user. The user must not have MFA.",
+        examples=["ops@example.com"],
+    )
     password: Password = Field(
         None,
-        description='The password itself, taken literally, or better a variable: "${PASSWORD}", '
-        "in quotes where it stands in {…}.",
+        description="The password, best as a variable. Used literally, white space included. "
+        "Inside `{…}` or `[…]`, quote the variable. Default: none.",
+        examples=["${FLASHBACK_PASSWORD}"],
     )
-    password_file: Name[str | None] = Field(
+    password_file: FilePath = Field(
         None,
-        description="A file that holds the password, relative to this one. "
-        "White space around the password is trimmed.",
+        description="A file that contains only the password; surrounding white space is removed. "
+        "A change is read within 2 seconds. Default: none.",
+        examples=["password"],
     )
 
 
 class TlsDocument(StrictMapping):
-    """What is particular about the TLS connections to an https:// base_url."""
+    """TLS settings for an https:// base_url. Every key is optional."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -72,55 +80,63 @@ class TlsDocument(StrictMapping):
         }
     )
 
-    ca_file: Name[str | None] = Field(
+    ca_file: FilePath = Field(
         None,
-        description="A PEM file with the certificates of the authorities to trust, relative to "
-        "this one. Default: those that the system trusts.",
+        description="A PEM file with the CA certificates to trust. The content is read on reload. "
+        "Default: the system's CA certificates.",
+        examples=["ca.pem"],
     )
-    cert_file: Name[str | None] = Field(
+    cert_file: FilePath = Field(
         None,
-        description="A PEM file with the exporter's own certificate, relative to this one. "
-        "Together with key_file.",
+        description="A PEM file with the client certificate. Requires `key_file`. The content is "
+        "read on reload. Default: none.",
+        examples=["client.pem"],
     )
-    key_file: Name[str | None] = Field(
+    key_file: FilePath = Field(
         None,
-        description="A PEM file with the private key to cert_file, without a passphrase, "
-        "relative to this one.",
+        description="A PEM file with the private key of `cert_file`, without a passphrase. "
+        "Requires `cert_file`. The content is read on reload. Default: none.",
+        examples=["client.key"],
     )
     server_name: Host = Field(
         None,
-        description="The name that the API's certificate must have. Default: base_url's host.",
+        description="The name to verify in the API's certificate, also sent as SNI. "
+        "Default: the host of `base_url`.",
+        examples=["api.example.com"],
     )
     min_version: TlsVersion = Field(
         None,
-        description="The oldest version of TLS that is spoken: TLS12 or TLS13, and TLS10 or TLS11 "
-        "where the machine's OpenSSL allows them. Default: Python's own, usually TLS12.",
+        description="The oldest TLS version to accept: `TLS12` or `TLS13`, and `TLS10` or `TLS11` "
+        "if the machine's OpenSSL allows them. Default: Python's default, usually `TLS12`.",
+        examples=["TLS13"],
     )
     insecure_skip_verify: Switch = Field(
         default=False,
-        description="Accept any certificate: whoever is in between gets the token. "
-        "For test networks only.",
+        description="Accept any certificate. Anyone on the network path can then read the token: "
+        "for test networks only.",
+        examples=[True],
     )
 
 
 class ProxyDocument(StrictMapping):
-    """Through which proxy an account reaches the API, if through any.
-
-    A URL, perhaps with exceptions from it, or what the environment says.
-    """
+    """How an account reaches the API through a proxy. Without these keys no proxy is used."""
 
     proxy_url: ProxyUrl = Field(
         None,
-        description="The proxy: http(s)://[user:password@]host[:port]. Default: none.",
+        description="The proxy: `http(s)://[user:password@]host[:port]`. Percent-encode special "
+        "characters in the password. Default: none.",
+        examples=["http://exporter:${PROXY_PASSWORD}@proxy.example.com:3128"],
     )
     no_proxy: NoProxy = Field(
         None,
-        description="Hosts that are reached without proxy_url, between commas, as NO_PROXY has "
-        "them: *, 10.0.0.0/8, 10.1.2.3:443, example.com with its subdomains, .example.com for "
-        "those alone.",
+        description="Hosts to reach without `proxy_url`, separated by commas: `*`, `10.0.0.0/8`, "
+        "`10.1.2.3:443`, `example.com` (with its subdomains), `.example.com` (only its "
+        "subdomains). Requires `proxy_url`. Default: none.",
+        examples=["10.0.0.0/8, .example.com"],
     )
     proxy_from_environment: Switch = Field(
         default=False,
-        description="Take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY. "
-        "In place of proxy_url and no_proxy.",
+        description="Take the proxy from the environment variables `HTTPS_PROXY`, `HTTP_PROXY` and "
+        "`NO_PROXY`, instead of `proxy_url` and `no_proxy`.",
+        examples=[True],
     )

@@ -88,6 +88,8 @@ def _kind(token: Token) -> str:
         language = token.info.strip() or "samples"
     if language != "yaml":
         return language
+    if text.startswith("- "):
+        return "bucket file"
     top = re.findall(r"^(\w+):", text, re.MULTILINE)
     return next((YAML_KINDS[key] for key in top if key in YAML_KINDS), "values")
 
