@@ -110,12 +110,12 @@ def test_every_expected_text_has_its_file() -> None:
 
 FILES = {
     "no-such-file.yaml": "cannot be read (No such file or directory): "
-    "name the file with --config.file",
+    "choose the file with --config.file",
     "other.yaml": "cannot be read (No such file or directory): "
-    "name the file with --config.file=other.yml, which is there",
-    "secrets": "cannot be read (Is a directory): name the file in it with --config.file",
+    "did you mean --config.file=other.yml?",
+    "secrets": "cannot be read (Is a directory): write --config.file with a file in it",
     "unreadable.yaml": "cannot be read (Input/output error): "
-    "let the exporter read it, or name another with --config.file",
+    "give the exporter read permission, or choose another file with --config.file",
 }
 
 
@@ -254,7 +254,7 @@ def test_pattern_that_matches_nothing(desk: Desk) -> None:
     assert warned(desk) == [
         (
             "warning: config.yaml:6: accounts[0].bucket_files[0]: "
-            "no file matches this by now: fix the pattern if there should be one"
+            "no file matches this pattern yet: fix the pattern if a file should match"
         )
     ]
 

@@ -1,7 +1,7 @@
-"""The files that `bucket_files` names: whose they are, and what stands in them.
+"""The files that `bucket_files` names: which account they belong to, and their content.
 
-Each has a report of its own within that of the configuration file. Read here, and only once a
-load; what their entries may say is in `schema`, what they may not repeat in `rules`.
+Each file has its own report within that of the configuration file, and is read once a load. What an
+entry may be is in `schema`; `rules` reports duplicates.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from exporter.config.sources import (
 from exporter.config.yaml_errors import decoded
 from exporter.config.yaml_tree import Tree, YamlNode, read
 
-_NO_FILE = 'there is no such file: fix the path, or write a pattern, as "buckets/*.yaml"'
-_IN_VAIN = "no file matches this by now: fix the pattern if there should be one"
-_HOME = "~ stands for no directory here: write the whole path"
-_DIRECTORY = "this is a directory: name the files in it, as {}"
-_TAKEN = "this names {file}, which {owner} names already: a bucket belongs to one account"
+_NO_FILE = 'no such file: fix the path, or write a pattern such as "buckets/*.yaml"'
+_IN_VAIN = "no file matches this pattern yet: fix the pattern if a file should match"
+_HOME = "~ is not expanded: write the full path"
+_DIRECTORY = "this is a directory: write its files, for example {}"
+_TAKEN = "{file} already belongs to {owner}: name it in one account only"
 
 
 @dataclass(frozen=True, slots=True)
 class BucketFile:
-    """A file that was found, as far as it could be read: what is wrong is in its tree's report."""
+    """A file that was found, as far as it is valid: its problems are in its tree's report."""
 
     path: Path
     account: Place
@@ -46,7 +46,7 @@ class BucketFile:
 def bucket_files(
     tree: Tree, directory: Path, environ: Mapping[str, str], sources: Sources
 ) -> list[BucketFile]:
-    """What the files of all accounts hold, in the order of the accounts and of the names."""
+    """The files of all accounts, in the order of accounts and names."""
     found = _owners(tree, directory, sources)
     return [
         _bucket_file(path, account, tree.report.part(file_text(path)), environ, sources)
@@ -57,14 +57,14 @@ def bucket_files(
 
 
 def report_patterns_in_vain(tree: Tree, directory: Path, sources: Sources, remarks: Report) -> None:
-    """Remark on each pattern that no file matched. Comes after the files were read."""
+    """Warn of each pattern that no file matches. Comes after the files are read."""
     for place, pattern in _patterns(tree, directory):
         if sources.listings[pattern] == ():
             remarks.add(tree.nearest(place)[1].line, place, _IN_VAIN)
 
 
 def _owners(tree: Tree, directory: Path, sources: Sources) -> dict[Path, Place]:
-    """Each file that is there with the account that names it first."""
+    """Each file that exists, with the first account that names it."""
     owners: dict[Path, Place] = {}
     for place, pattern in _patterns(tree, directory):
         account = place[:2]
@@ -93,7 +93,7 @@ def _absence(pattern: Pattern) -> str:
 
 
 def _patterns(tree: Tree, directory: Path) -> list[tuple[Place, Pattern]]:
-    """Those with which no other problem is known, each with its place."""
+    """The patterns without another problem, each with its place."""
     return [
         (place, Pattern(directory, node.value))
         for account, _ in tree.children(("accounts",))
@@ -115,11 +115,11 @@ def _bucket_file(
 
 
 def _tree(path: Path, report: Report, environ: Mapping[str, str], sources: Sources) -> Tree:
-    """The file's tree, an empty one where it cannot be read."""
+    """The file's tree; an empty one if it cannot be read."""
     try:
         return read(decoded(sources.read_bucket_file(path), report), environ, report)
     except OSError as error:
-        report.add(None, (), unreadable(error, "let the exporter read it"))
+        report.add(None, (), unreadable(error, "give the exporter read permission"))
     except ConfigError:
-        pass  # the report has it, and goes on with the other files
+        pass  # it is in the report; the other files are read too
     return Tree(YamlNode(1, None), report)

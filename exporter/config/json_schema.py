@@ -1,7 +1,6 @@
-"""The JSON Schema of the configuration file, for editors; `config.schema.json` holds it.
+"""The JSON Schema of the configuration file, for editors, from the models in `schema`.
 
-Made from the models in `schema` alone: what a key may be is never said a second time here.
-`python -m exporter.config.json_schema` prints it.
+`python -m exporter.config.json_schema > config.schema.json` renews the file.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from exporter.config.schema import Document
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's own, without what would be noise in an editor."""
+    """Pydantic's own, without what is noise in an editor."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         del schema
         return False
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """A default of None is no value that could be written: the description says what holds."""
+        """Omits a default of None, which is no YAML value: the description has the default."""
         described = super().default_schema(schema)
         return {
             key: described[key] for key in described if (key, described[key]) != ("default", None)
@@ -38,7 +37,7 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The schema as the file beside this holds it."""
+    """The text of `config.schema.json`."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 

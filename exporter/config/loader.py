@@ -1,6 +1,6 @@
-"""From a file to a `Config`: the steps in their order, and the last one, document to settings.
+"""From a file to a `Config`: all steps in order, and the last one, from document to settings.
 
-Each step reports to one `Report`; a configuration comes out only when nothing was reported.
+Each step adds to one `Report`; there is a configuration only if the report is empty.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from exporter.model import Bucket
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """The configuration in a file. Raises ConfigError with every problem there is."""
+    """The configuration in a file. Raises ConfigError with every problem."""
     return _read(path, environ)
 
 
 def load_and_check(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[Problem]]:
-    """The configuration in a file, and what in it is allowed, though hardly meant.
+    """The configuration in a file, and warnings.
 
-    Raises ConfigError with every problem there is, also where files with tokens and passwords are
-    not what they should be: the exporter would start without them, and wait.
+    Raises ConfigError with every problem. An unusable file with a token or a password is one here,
+    though the exporter would start and wait for it.
     """
     remarks = Report(file_text(path))
 
@@ -55,9 +55,9 @@ def load_and_check(path: Path, environ: Mapping[str, str]) -> tuple[Config, list
 
 
 def parse(text: str, *, path: Path, environ: Mapping[str, str]) -> Config:
-    """The configuration in a text. Raises ConfigError with every problem there is.
+    """The configuration in a text. Raises ConfigError with every problem.
 
-    `path` is the file that problems name and beside which the files that `text` names are found.
+    Problems name the file `path`, and paths in `text` are relative to its directory.
     """
     return _read(path, environ, text)
 
@@ -68,9 +68,9 @@ def _read(
     text: str | None = None,
     look: Callable[[Tree, Sources], None] = lambda _tree, _sources: None,
 ) -> Config:
-    """The configuration in a file, or in a text in its place.
+    """The configuration in a file, or in `text` instead.
 
-    `look` may report more about it, after all that is wrong with the text itself.
+    `look` may report more problems, after those of the text itself.
     """
     sources = Sources()
     try:
@@ -93,14 +93,15 @@ def _text(path: Path, sources: Sources) -> str:
 def _remedy(path: Path, error: OSError) -> str:
     """What to do about a configuration file that cannot be read."""
     if isinstance(error, IsADirectoryError):
-        return "name the file in it with --config.file"
+        return "write --config.file with a file in it"
     if not isinstance(error, FileNotFoundError):
-        return "let the exporter read it, or name another with --config.file"
+        return "give the exporter read permission, or choose another file with --config.file"
     others = (path.with_suffix(suffix) for suffix in (".yaml", ".yml"))
     # Path.is_file raises where the longer name is too long.
     there = next((other for other in others if os.path.isfile(other)), None)  # noqa: PTH113
-    example = "" if there is None else f"={file_text(there)}, which is there"
-    return f"name the file with --config.file{example}"
+    if there is None:
+        return "choose the file with --config.file"
+    return f"did you mean --config.file={file_text(there)}?"
 
 
 def _parsed(

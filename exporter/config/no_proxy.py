@@ -1,7 +1,7 @@
-"""Which hosts are reached without a proxy, by a text such as NO_PROXY holds.
+"""Which hosts are reached without a proxy, by a value such as that of NO_PROXY.
 
-It means what it means to Prometheus and other Go programs (golang.org/x/net/http/httpproxy), so
-that one text does for all of them. Pure: where the text comes from is known in `settings`.
+The rules are those of Prometheus and other Go programs (golang.org/x/net/http/httpproxy), so that
+one value works for all of them. Pure; `settings` knows where the value comes from.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _PORTS = {"http": "80", "https": "443"}
 def is_direct(url: str, excepted: str) -> bool:
     """Whether an http(s) URL is reached without the proxy.
 
-    Entries stand between commas: `*`, a network (10.0.0.0/8), an address or a name. An address or
-    name may have a port; a name stands for its subdomains, too, and only for them where it begins
-    with a dot or `*.`. localhost and loopback addresses need no entry.
+    `excepted` has entries separated by commas: `*`, a network (10.0.0.0/8), an address or a name.
+    An address or name may have a port. A name includes its subdomains; with a leading dot or `*.`
+    it is only its subdomains. localhost and loopback addresses need no entry.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -34,14 +34,16 @@ def is_direct(url: str, excepted: str) -> bool:
 
 
 def no_proxy(text: str) -> str:
-    """A text each of whose entries means something. The environment's may have others, too."""
+    """The text, if each entry is valid. In the environment, invalid entries are ignored."""
     if not _entries(text):
-        raise ValueError('this is empty: list hosts, as "10.0.0.0/8, .example.com", or remove it')
+        raise ValueError(
+            'this is empty: list hosts, such as "10.0.0.0/8, .example.com", or remove it'
+        )
     for number, entry in enumerate(_entries(text), 1):
         if not _is_sound(entry):
             raise ValueError(
-                f"entry {number} is none of *, a network as 10.0.0.0/8, and an address or a name, "
-                "perhaps with :port: fix it, and put commas between entries"
+                f"entry {number} is not *, a network such as 10.0.0.0/8, or an address or name "
+                "with an optional :port: fix it, and separate entries with commas"
             )
     return text
 
@@ -58,7 +60,7 @@ def _is_sound(entry: str) -> bool:
 
 
 def _entries(text: str) -> list[str]:
-    """What stands between the commas, in small letters."""
+    """The entries in lower case."""
     return [entry for each in text.split(",") if (entry := each.strip().lower())]
 
 
@@ -79,7 +81,7 @@ def _matches(entry: str, host: str, port: str, address: _Address | None) -> bool
 
 
 def _as_network(entry: str) -> IPv4Network | IPv6Network | None:
-    """The network that is meant, or None. Bits behind its length do not matter."""
+    """The network, or None. Host bits are ignored."""
     length = entry.rpartition("/")[2] if "/" in entry else ""
     try:
         return ip_network(entry, strict=False) if length.isdecimal() else None
@@ -88,7 +90,7 @@ def _as_network(entry: str) -> IPv4Network | IPv6Network | None:
 
 
 def _split_port(entry: str) -> tuple[str, str]:
-    """Name or address, without brackets, and the port, or nothing for any."""
+    """The name or address, without brackets, and the port; empty for any port."""
     if entry.startswith("["):
         host, _, behind = entry[1:].partition("]")
         return host, behind.removeprefix(":")
@@ -97,7 +99,7 @@ def _split_port(entry: str) -> tuple[str, str]:
 
 
 def _address(text: str) -> _Address | None:
-    """The address, in the older form where it is one of IPv4 in IPv6; None for a name."""
+    """The address, as IPv4 if it is an IPv4 address in IPv6; None for a name."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -1,8 +1,7 @@
-"""What is wrong with configuration files: one problem, all of them, how places are written.
+"""Problems of configuration files: one problem, all of them, the text of a place, "did you mean".
 
-Wording lives where a fault is found; which known word an unknown one is meant to be is found here.
-Nothing here knows YAML, pydantic or the rules, and nothing here may print a value that came from
-the environment.
+The module that finds a problem has its words. Nothing here knows YAML, pydantic or the rules, and
+nothing here may print a value that came from the environment.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import NoReturn, TypeAlias
 from exporter.config.sources import Sources
 
 Place: TypeAlias = tuple[str | int, ...]
-"""The way from the root of the document to a value: keys and list indices."""
+"""The path from the root of the document to a value: keys and list indices."""
 
 QUOTED_LENGTH = 60
-"""How much of a value a message quotes, in characters."""
+"""The longest part of a value that a message quotes, in characters."""
 
 _PLAIN_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[A-Za-z_<-]{1,40}")
@@ -28,7 +27,7 @@ _KEY = re.compile(r"[A-Za-z_<-]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault: where it is, what it is and what to do. Its text is one line."""
+    """One problem: where, what, and what to do. Its text is one line."""
 
     file: str
     line: int | None  # from 1; None: the file as a whole
@@ -36,7 +35,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        """`config.yaml:12: accounts[0].buckets[3].id: …`, without the parts that are not known."""
+        """`config.yaml:12: accounts[0].buckets[3].id: …`, without the parts that are unknown."""
         file = self.file if self.line is None else f"{self.file}:{self.line}"
         return ": ".join(part for part in (file, self.path, self.message) if part)
 
@@ -44,7 +43,7 @@ class Problem:
 class ConfigError(Exception):
     """A configuration that cannot be used. Its text is one line per problem.
 
-    `sources` are the files that were read, as in a `Config`, for those who wait until it can be.
+    `sources` are the files that were read, as in a `Config`: a change of one may fix it.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -54,7 +53,7 @@ class ConfigError(Exception):
 
 
 class Report:
-    """Gathers the problems of one file and its parts, so that all of them can be told at once."""
+    """Collects the problems of one file and its parts, to report all of them at once."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -63,7 +62,7 @@ class Report:
         self._parts: list[Report] = []
 
     def part(self, file: str) -> Report:
-        """A report on another file, whose problems are told after those of this one."""
+        """A report on another file; its problems come after those of this one."""
         self._parts.append(Report(file))
         return self._parts[-1]
 
@@ -72,21 +71,21 @@ class Report:
         self._places.add(place)
 
     def has(self, place: Place) -> bool:
-        """Whether this very place has a problem already: more about it would only confuse."""
+        """Whether exactly this place already has a problem: a second one would only confuse."""
         return place in self._places
 
     def problems(self) -> list[Problem]:
-        """Every problem, file by file, in the order of lines."""
+        """Every problem, by file and line."""
         own = sorted(self._problems, key=lambda problem: problem.line or 0)
         return own + [problem for part in self._parts for problem in part.problems()]
 
     def raise_if_any(self) -> None:
-        """Raise a ConfigError with every problem, unless all is well."""
+        """Raise a ConfigError with every problem, if there is one."""
         if problems := self.problems():
             raise ConfigError(problems)
 
     def fail(self, line: int | None, place: Place, message: str) -> NoReturn:
-        """Raise a ConfigError now: beyond this problem nothing of the file can be read."""
+        """Raise a ConfigError now: with this problem, the rest of the file cannot be read."""
         self.add(line, place, message)
         raise ConfigError(self._problems)
 
@@ -103,13 +102,13 @@ def _step_text(step: str | int) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text in double quotes, on one printable line, cut when it is long."""
+    """The text in double quotes, on one printable line, cut if it is long."""
     cut = text if len(text) <= QUOTED_LENGTH else f"{text[:QUOTED_LENGTH]}…"
     return json.dumps(cut, ensure_ascii=not cut.isprintable())
 
 
 def key_text(key: str) -> str:
-    """The key, quoted only where it looks like one: `{credentials:abc}` is a key with a secret."""
+    """The key, quoted only if it looks like one: `{credentials:abc}` is a key with a secret."""
     return f'the key "{key}"' if _KEY.fullmatch(key) else "this key"
 
 
@@ -126,11 +125,11 @@ _ELSEWHERE = {
     "user": "email",
     "username": "email",
 }
-"""What other programs call our keys, where the letters do not tell."""
+"""Other programs' names of our keys, which no similarity of letters would find."""
 
 
 def meant(word: str, known: Collection[str]) -> str | None:
-    """The one of the known words that this one is meant to be, most likely."""
+    """The known word that was most likely meant, if any."""
     plain = word[:QUOTED_LENGTH].lower().replace("-", "_")
     if (elsewhere := _ELSEWHERE.get(plain)) in known:
         return elsewhere
@@ -139,5 +138,5 @@ def meant(word: str, known: Collection[str]) -> str | None:
 
 
 def misspelled(words: Collection[str], known: Collection[str]) -> set[str]:
-    """The known words that stand there in another spelling."""
+    """The known words that are there in another spelling."""
     return {word for each in words if each not in known and (word := meant(each, known))}

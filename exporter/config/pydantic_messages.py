@@ -1,7 +1,7 @@
-"""What pydantic found, in words that say what to do.
+"""Pydantic's errors as our messages, which say what to do.
 
-One table from pydantic's kinds of errors to our words; no value of pydantic's own messages, and
-no value that the file does not show, gets into them.
+A table maps pydantic's error types to our words. Pydantic's own messages are not used, since they
+may contain values that came from the environment.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from exporter.config.values import duration_text
 from exporter.config.yaml_tree import Tree, YamlNode
 
 _WORDS = {
-    "string_type": "this must be a text, not {kind}",
-    "string_unicode": "this holds bytes that are no text: set the variable in UTF-8",
+    "string_type": "this must be a string, not {kind}",
+    "string_unicode": "this is not valid UTF-8: fix the environment variable",
     "model_type": 'this must be a mapping (lines of "key: value"), not {kind}',
     "dict_type": 'this must be a mapping (lines of "key: value"), not {kind}',
     "list_type": 'this must be a list (lines of "- value"), not {kind}',
     "too_short": "this needs at least one entry: add one",
     "int_type": "this must be a whole number, not {kind}",
-    "int_parsing": "{value} is not a whole number: write one, as 100",
+    "int_parsing": "{value} is not a whole number: write one such as 100",
     "int_parsing_size": "this number is too large: write a smaller one",
     "float_type": "this must be a number, not {kind}",
-    "float_parsing": "{value} is not a number: write one, as 20 or 0.5",
-    "finite_number": "{value} is not a number: write one, as 20 or 0.5",
+    "float_parsing": "{value} is not a number: write one such as 20 or 0.5",
+    "finite_number": "{value} is not a number: write one such as 20 or 0.5",
     "bool_type": "this must be true or false, not {kind}",
-    "bool_parsing": "{value} is neither true nor false: write one of them",
-    "greater_than": "{value} is too little: write more than 0",
+    "bool_parsing": "{value} is not a boolean: write true or false",
+    "greater_than": "{value} is too small: write more than 0",
     "greater_than_equal": "{value} is too short: write {ge} or more",
     "less_than": "{value} is too long: write less than {lt}",
 }
-"""Our words by pydantic's kind of error; `greater_than_equal` and `less_than` bound durations."""
+"""Our words by pydantic's error type; `greater_than_equal` and `less_than` are of durations."""
 
 _PLACEHOLDER = re.compile(r"\{(value|in_seconds|kind|ge|lt)\}")
 _COLLECTIONS = {"model_type", "dict_type", "list_type"}
@@ -43,37 +43,37 @@ _COLLECTIONS = {"model_type", "dict_type", "list_type"}
 _BARE_VALUE = "this has no value: write one, in single quotes if it starts with #, & or !"
 
 _NOTHING: dict[Place, str] = {
-    ("model_type",): "the file is empty: start with accounts, as config.example.yaml does",
+    ("model_type",): "the file is empty: write accounts, as in config.example.yaml",
     ("model_type", "discovery"): 'this has no value: write "{}" for all buckets, or remove it',
     ("string_type", "credentials"): _BARE_VALUE,
     ("string_type", "password"): _BARE_VALUE,
 }
-"""What to do where nothing is written, by pydantic's kind of error and the key, if special."""
+"""The messages for a key without a value, by pydantic's error type and the key."""
 
 _EXAMPLES = {
-    "accounts": "write the list of accounts, as config.example.yaml does",
-    "email": 'add "email: " and the address of the user who logs in',
+    "accounts": "add the list of accounts, as in config.example.yaml",
+    "email": 'add "email: " and the e-mail address of the user',
     "id": 'add "id: " and the bucket\'s id',
     "name": 'add "name: main", or any other name',
 }
-"""What to do about each required key that is missing."""
+"""What to do when a required key is missing."""
 
 _INSTEAD = {
     "accounts": 'start each entry with "- "',
     "authorization": 'write "{credentials_file: token}"',
     "bucket_files": 'write "[buckets/*.yaml]"',
-    "buckets": 'write each id on a line of its own, after "- "',
+    "buckets": 'write each id on its own line, after "- "',
     "discovery": 'write "{}" for all buckets',
     "labels": 'write "{team: media}"',
     "login": 'write "{email: ops@example.com, password_file: password}"',
 }
-"""What to write in place of a value of the wrong kind, by its key."""
+"""What to write instead of a value of the wrong type, by key."""
 
 
 def report_shape(error: ValidationError, tree: Tree, *, within: str = "") -> None:
-    """Report each of pydantic's errors, save where a value could not be made out before.
+    """Report each of pydantic's errors, except for values that already have a problem.
 
-    `within` is the key of `MAPPINGS` for mappings that stand under no key of the tree.
+    `within` is the key of `MAPPINGS` for mappings that are under no key of the tree.
     """
     for details in error.errors(include_url=False, include_input=False):
         place: Place = details["loc"]
@@ -110,22 +110,22 @@ def _message(details: ErrorDetails, node: YamlNode) -> str:
 
 
 def _example(kind: str, place: Place, node: YamlNode) -> str:
-    """What to write in place of a value that should have had others in it."""
+    """What to write instead of a value that should be a mapping or a list."""
     if kind not in _COLLECTIONS:
         return ""
     key = next((step for step in reversed(place) if isinstance(step, str)), "")
     start = node.written.partition(":")[0].partition(" ")[0]
     if key in MAPPINGS and start in keys(key):
         return f': is ": " missing after "{start}"?'
-    if not place and kind == "list_type":  # of all roots only a bucket file's is a list
-        return ": if this is no file with buckets, leave it out of bucket_files"
+    if not place and kind == "list_type":  # only a bucket file must be a list
+        return ": if this is not a bucket file, remove it from bucket_files"
     return f": {_INSTEAD[key]}" if place[-1:] == (key,) and key in _INSTEAD else ""
 
 
 def _kind(node: YamlNode) -> str:
     if isinstance(node.value, dict):
         return "a mapping"
-    return "a list" if isinstance(node.value, list) else "a text"
+    return "a list" if isinstance(node.value, list) else "a string"
 
 
 def _unknown_key(place: Place, within: str) -> str:
@@ -145,7 +145,7 @@ def _remedy(key: str, above: str) -> str:
     if close := meant(key, known):
         return f'did you mean "{close}"?'
     if (above, key) == ("authorization", "type"):
-        return "remove it, since every token is sent as Bearer"
+        return "remove it: every token is sent as Bearer"
     if key.startswith("x-"):
-        return "put the anchor (&name) where its value is used first"
-    return f"the keys here are {', '.join(known)}"
+        return "put the anchor (&name) where its value is first used"
+    return f"valid keys are {', '.join(known)}"

@@ -1,9 +1,9 @@
-"""The rules that need more than one key, whatever they are about.
+"""The rules that need more than one key: exclusions, duplicates, timing, and files with secrets.
 
-A rule reports at the key that a user would change first. It is checked wherever the keys it needs
-are sound by themselves, whatever is wrong elsewhere in the file: what excludes each other, what may
-stand only once, and, for a person who checks, the files that hold tokens and passwords. Of those
-nothing is kept or put into a message, nor are their names: people write the secret itself there.
+A rule reports at the key that a user would change first. It is checked if the keys that it needs
+are valid, whatever else is wrong in the file. `check` alone reads the files with tokens and
+passwords; neither their content nor their names get into a message, since people write the secret
+itself in place of the path.
 """
 
 from __future__ import annotations
@@ -35,46 +35,46 @@ from exporter.config.yaml_tree import Tree, YamlNode
 from exporter.model import UNKNOWN_STATUS
 
 _EXPOSED = (
-    "the token would cross the network in clear text: write https:// in base_url, "
+    "the token would be sent in clear text: write https:// in base_url, "
     'or "allow_http: true" in this account'
 )
 _NO_CREDENTIALS = (
-    'one of the keys "authorization" and "login" is missing: '
+    "authorization or login is required: "
     'add "authorization: {credentials_file: token}" '
     'or "login: {email: ops@example.com, password_file: password}"'
 )
 _NO_BUCKETS = (
-    "this account polls nothing: list the ids of buckets under buckets, "
+    "this account has no buckets: list the ids of buckets under buckets, "
     'or write "bucket_files: [buckets/*.yaml]" or "discovery: {}"'
 )
 _TLS_WITHOUT_HTTPS = (
-    "this means nothing to a base_url of http://: write https:// there, or remove this"
+    "tls_config needs a base_url of https://: change base_url, or remove tls_config"
 )
 _NO_PROXY_ALONE = (
-    "this means nothing without proxy_url: write that, or remove this "
-    "(proxy_from_environment goes by the variable NO_PROXY)"
+    "no_proxy needs proxy_url: add proxy_url, or remove no_proxy "
+    "(proxy_from_environment uses the variable NO_PROXY)"
 )
 _PAIRS = {
     "authorization": (
         "credentials",
         "credentials_file",
         {1},
-        "write exactly one of credentials and credentials_file",
+        "exactly one of credentials and credentials_file is required: add or remove one",
     ),
     "login": (
         "password",
         "password_file",
         {1},
-        "write exactly one of password and password_file",
+        "exactly one of password and password_file is required: add or remove one",
     ),
     "tls_config": (
         "cert_file",
         "key_file",
         {0, 2},
-        "cert_file and key_file belong together: write both, or neither",
+        "cert_file and key_file need each other: write both, or neither",
     ),
 }
-"""Of which two keys of a mapping how many must be there, and what to say otherwise."""
+"""Two keys of a mapping, how many of them must be there, and the error otherwise."""
 
 _CREDENTIALS = {"authorization", "login"}
 _LISTS = ("buckets", "bucket_files")
@@ -90,7 +90,7 @@ def report_broken_rules(
     environ: Mapping[str, str],
     sources: Sources,
 ) -> None:
-    """Report every rule that is broken. Comes after the problems of single values."""
+    """Report every broken rule. Comes after the problems of single values."""
     accounts = tree.children(("accounts",))
     defaults = _sound_part(GlobalDocument, tree.root.child("global"))
     report_repeats(tree, files)
@@ -113,20 +113,20 @@ def report_broken_rules(
 def _report_unknown_status(tree: Tree) -> None:
     for place, node in tree.children(("global", "known_statuses")):
         if node.value == UNKNOWN_STATUS:
-            tree.refuse(place, f"{UNKNOWN_STATUS} stands for all other statuses: remove it")
+            tree.refuse(place, f"{UNKNOWN_STATUS} is reserved for all other statuses: remove it")
 
 
 def _report_choices(tree: Tree, place: Place, node: YamlNode) -> None:
-    """Report where an account says too little, or two things that exclude each other."""
+    """Report missing keys of an account, and keys that exclude each other."""
     if not isinstance(node.value, dict):
         return
     keys = node.value.keys()
-    intended = misspelled(keys, AccountDocument.model_fields)  # told already
+    intended = misspelled(keys, AccountDocument.model_fields)  # reported already
     if (keys | intended).isdisjoint(_CREDENTIALS):
         tree.refuse(place, _NO_CREDENTIALS)
     elif keys >= _CREDENTIALS:
         tree.refuse(
-            (*place, "login"), "write only one of authorization and login: remove the other"
+            (*place, "login"), "authorization and login exclude each other: remove one of them"
         )
     empty = {key for key in _LISTS if _is_empty(node.child(key))}
     if (keys - empty | intended).isdisjoint(_SOURCES):
@@ -134,19 +134,19 @@ def _report_choices(tree: Tree, place: Place, node: YamlNode) -> None:
     _report_pairs(tree, place, node)
     proxy, unsound = _sound_part(ProxyDocument, node)
     if proxy.proxy_url and proxy.proxy_from_environment:
-        message = "write only one of proxy_url and proxy_from_environment: remove the other"
+        message = "proxy_url and proxy_from_environment exclude each other: remove one of them"
         tree.refuse((*place, "proxy_from_environment"), message)
     if proxy.no_proxy and not proxy.proxy_url and "proxy_url" not in unsound:
         tree.refuse((*place, "no_proxy"), _NO_PROXY_ALONE)
 
 
 def _report_pairs(tree: Tree, place: Place, node: YamlNode) -> None:
-    """Report where one of two keys is needed and there are both or none, or the reverse."""
+    """Report pairs of keys of which there are too many or too few."""
     for mapping, (first, second, numbers, message) in _PAIRS.items():
         child = node.child(mapping)
         if child is not None and isinstance(child.value, dict):
             count = len(child.value.keys() & {first, second})
-            # An unknown key may be meant for one that is missing, and is told already.
+            # An unknown key, already reported, may be a misspelled one of the pair.
             is_certain = count > 1 or child.value.keys() <= set(known_keys(mapping))
             if is_certain and count not in numbers:
                 tree.refuse((*place, mapping), message)
@@ -165,17 +165,14 @@ def _report_tls_files(
 
 
 class _Part(NamedTuple, Generic[M]):
-    """The keys of a mapping that are sound by themselves, and the names of the others."""
+    """The keys of a mapping that are valid by themselves, and the names of the others."""
 
     document: M
     unsound: set[str]
 
 
 def _sound_part(model: type[M], node: YamlNode | None) -> _Part[M]:
-    """What can be used of a mapping, with defaults in place of what is not sound.
-
-    For a model without required keys.
-    """
+    """The valid part of a mapping, with defaults for the rest. The model has no required keys."""
     entries = node.value if node is not None and isinstance(node.value, dict) else {}
     known = {key: entries[key].plain() for key in entries if key in model.model_fields}
     unsound: set[str] = set()
@@ -217,9 +214,9 @@ def _report_account(
 
 
 def _timing_faults(settings: GlobalDocument, unsound: set[str]) -> dict[str, str]:
-    """What is wrong with these settings together, by the key to look at.
+    """What is wrong with these settings together, by the key to report at.
 
-    Nothing is said of rules that need an unsound one.
+    Rules that need an invalid setting are not checked.
     """
     faults: dict[str, str] = {}
     if not unsound.isdisjoint({"poll_interval", "poll_timeout"}):
@@ -234,7 +231,7 @@ def _timing_faults(settings: GlobalDocument, unsound: set[str]) -> dict[str, str
     ):
         faults["stale_after"] = (
             f"stale_after is less than 2 * poll_interval + poll_timeout ({duration_text(least)}): "
-            "raise it to that, or shorten them"
+            "raise stale_after, or lower the others"
         )
     return faults
 
@@ -246,7 +243,7 @@ class _Entry(NamedTuple):
 
 
 def report_repeats(tree: Tree, files: Sequence[BucketFile]) -> None:
-    """Report each text that stands a second time."""
+    """Report account names, bucket ids and statuses that occur a second time."""
     _report(_texts(_entries(tree, ("accounts",)), "name"))
     _report(_texts(_buckets(tree, files), "id"))
     _report(_entries(tree, ("global", "known_statuses")))
@@ -266,7 +263,7 @@ def _buckets(tree: Tree, files: Sequence[BucketFile]) -> Iterator[_Entry]:
 
 
 def _texts(entries: Iterable[_Entry], key: str) -> Iterator[_Entry]:
-    """Of each entry the text under `key`, or the entry itself where that is only a text."""
+    """Of each entry the text under `key`, or the entry itself if it is only a text."""
     for tree, place, node in entries:
         child = node.child(key)
         yield _Entry(tree, place, node) if child is None else _Entry(tree, (*place, key), child)
@@ -281,7 +278,7 @@ def _report(entries: Iterable[_Entry]) -> None:
         first = seen.setdefault(node.value, entry)
         if first is not entry:
             where = _whereabouts(first, tree)
-            message = f"{quoted(node.written)} is the same as {where}: change or remove one of them"
+            message = f"{quoted(node.written)} duplicates {where}: change or remove one of them"
             tree.refuse(place, message)
 
 
@@ -295,11 +292,11 @@ _KEYS: dict[tuple[str, str], Callable[[str], str]] = {
     ("authorization", "credentials_file"): token,
     ("login", "password_file"): password,
 }
-"""The keys that name such files, and what the files' texts must be."""
+"""The keys that name files with secrets, and the parser of each file's text."""
 
 
 def report_secret_files(tree: Tree, directory: Path) -> None:
-    """Report each file that gives no secret. Comes after the problems of single values."""
+    """Report each file without a usable secret. Comes after the problems of single values."""
     for account, _ in tree.children(("accounts",)):
         for key, accepted in _KEYS.items():
             place = (*account, *key)
@@ -314,14 +311,14 @@ def _fault(path: Path, accepted: Callable[[str], str]) -> str | None:
     try:
         _check(read_file(path, SECRET_LIMIT).decode().strip(), accepted)
     except FileNotFoundError:
-        return "there is no such file: write the secret into a file, and its path here"
+        return "no such file: write the secret to a file, and the path of that file here"
     except OSError as error:
         return (
             f"this file cannot be read ({error.strerror}):"
             " name a regular file of at most 1 MiB that the exporter may read"
         )
     except UnicodeDecodeError:
-        return "this file is not UTF-8: save it in that encoding"
+        return "this file is not UTF-8: save it as UTF-8"
     except ValueError as error:
         return f"in this file: {error}"
     return None
@@ -329,7 +326,7 @@ def _fault(path: Path, accepted: Callable[[str], str]) -> str | None:
 
 def _check(text: str, accepted: Callable[[str], str]) -> None:
     if text.startswith("\ufeff"):
-        raise ValueError("there is a byte order mark: save it as UTF-8 without one")
+        raise ValueError("it starts with a byte order mark: save it as UTF-8 without one")
     if "\n" in text:
-        raise ValueError("there is more than one line: leave the secret alone")
+        raise ValueError("it has more than one line: keep only the secret")
     accepted(text)

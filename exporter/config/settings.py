@@ -1,7 +1,6 @@
-"""What the program uses: the configuration once it is known to be sound.
+"""The validated configuration, as the program uses it.
 
-Frozen values in base units, nothing optional that has a default. What the YAML may look like
-is in `schema`.
+Frozen values in base units; whatever has a default has a value. `schema` has the YAML's form.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from exporter.model import Bucket, Timing
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one process allows itself, over all accounts."""
+    """The limits of one process, over all accounts."""
 
     max_concurrent_requests: int
     max_requests_per_second: float
@@ -33,27 +32,27 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who logs in to get tokens."""
+    """The user that logs in for tokens."""
 
     email: str
-    password: SecretStr | Path  # the password, or the file that holds it from time to time
+    password: SecretStr | Path  # the password, or the file with it, which may change
 
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """What is particular about TLS to an API. `cert_file` and `key_file` come together."""
+    """TLS settings for an API. `cert_file` and `key_file` are both set, or neither."""
 
-    ca_file: Path | None  # None: whom the system trusts
+    ca_file: Path | None  # None: the system's CA certificates
     cert_file: Path | None
     key_file: Path | None
     server_name: str | None  # None: the host of the URL
-    min_version: TLSVersion | None  # None: what Python has by itself
+    min_version: TLSVersion | None  # None: Python's default
     insecure_skip_verify: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """How an account's buckets are found."""
+    """How an account's buckets are discovered."""
 
     workspace_id: str | None  # None: in every workspace
     refresh_interval: float  # seconds
@@ -61,38 +60,38 @@ class Discovery:
     exclude: tuple[re.Pattern[str], ...]
 
     def includes(self, name: str) -> bool:
-        """Whether a bucket of this name is polled: a pattern counts for the whole of it."""
+        """Whether a bucket of this name is polled: a pattern must match the whole name."""
         included = not self.include or any(each.fullmatch(name) for each in self.include)
         return included and not any(each.fullmatch(name) for each in self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user of the API and the buckets polled in that user's name."""
+    """A user of the API, and the buckets to poll as this user."""
 
     name: str
-    base_url: str  # without a slash at its end
-    credentials: SecretStr | Path | Login  # the bearer token, the file that holds it, or a login
+    base_url: str  # without a trailing slash
+    credentials: SecretStr | Path | Login  # the bearer token, the file with it, or a login
     tls: TlsConfig
-    proxy_url: SecretStr | None  # a password may stand in it
-    no_proxy: str | None  # what is reached without it; None: nothing is
+    proxy_url: SecretStr | None  # may contain a password
+    no_proxy: str | None  # hosts to reach without proxy_url; None: none
     proxy_from_environment: bool
     timing: Timing
-    buckets: tuple[Bucket, ...]  # the listed ones
-    discovery: Discovery | None  # None: no others
+    buckets: tuple[Bucket, ...]  # those of the configuration
+    discovery: Discovery | None  # None: off
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration. No two accounts share a name, and no two buckets an id."""
+    """A complete configuration. Account names and bucket ids are unique."""
 
     limits: Limits
     known_statuses: tuple[str, ...]
     accounts: tuple[Account, ...]
     tls_digests: tuple[str, ...] = field(repr=False)
-    """Of the certificates and keys: with others it is another configuration."""
+    """Digests of certificates and keys: other content is another configuration."""
     sources: Sources = field(repr=False, compare=False)
-    """The files that it comes from, whose content counts and not when it was written."""
+    """The files it was read from. Not compared: only their content matters."""
 
     def buckets(self) -> tuple[Bucket, ...]:
         """Every listed bucket, in the order of the accounts."""
@@ -100,9 +99,9 @@ class Config:
 
 
 def proxy_url(account: Account, environ: Mapping[str, str]) -> str | None:
-    """The proxy to use for an account; of the environment only where the account asks for it.
+    """The proxy of an account; that of the environment only with `proxy_from_environment`.
 
-    Raises ValueError where the environment's is of no use.
+    Raises ValueError if the environment's is invalid.
     """
     if account.proxy_url is not None:
         if account.no_proxy is not None and is_direct(account.base_url, account.no_proxy):
@@ -112,18 +111,18 @@ def proxy_url(account: Account, environ: Mapping[str, str]) -> str | None:
 
 
 def environment_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:
-    """The proxy that the usual variables name for a URL, if any. Raises ValueError."""
+    """The proxy for a URL by the usual variables, if any. Raises ValueError."""
     name, proxy = _variable(f"{urlsplit(base_url).scheme}_proxy", environ)
     if not proxy or is_direct(base_url, _variable("no_proxy", environ)[1]):
         return None
     try:
         return values.proxy_url(proxy if "://" in proxy else f"http://{proxy}")  # as curl reads it
     except ValueError as error:
-        message = f"the environment variable {name}, which this asks for, is of no use: {error}"
+        message = f"the environment variable {name} is not a valid proxy: {error}"
         raise ValueError(message) from None
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """The variable that counts, and its value: the one in small letters before the other."""
+    """The name and value of the variable; the lower-case name wins, as in curl."""
     name = name if name in environ else name.upper()
     return name, environ.get(name, "")

@@ -1,7 +1,7 @@
-"""The files that a configuration is read from, which ones a pattern stands for, and their changes.
+"""The files that a configuration is read from, the matches of patterns, and their changes.
 
-Each is looked at just before it is read, so that no change after that is missed. Files with tokens
-and passwords are none of them: whoever uses those reads them anew. All of this may block.
+The state of a file is taken just before the file is read, so that no later change is missed. Files
+with tokens and passwords are not among them: their users watch them. Everything here may block.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class ListingError(Exception):
-    """It cannot be told which files there are. Its text says why, and what to do."""
+    """The files of a pattern cannot be listed. Its text says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A path with or without `*`, `?` and `[…]`, from the directory on where it is relative."""
+    """A path with or without `*`, `?` and `[…]`, relative to the directory."""
 
     directory: Path
     text: str
 
     @property
     def path(self) -> Path:
-        """The whole of it."""
+        """The directory and the text together."""
         return self.directory / self.text
 
     @property
     def is_plain(self) -> bool:
-        """Whether it has no wildcard, and so names one file."""
+        """Whether it has no wildcard and names one file."""
         return not _WILDCARD.search(self.text)
 
     def files(self) -> tuple[Path, ...]:
-        """The files there are, by name: no directories, and none that is hidden for a `*`.
+        """The files that match, by name: no directories, and for a `*` no hidden files.
 
-        Raises ListingError. Directories that a wildcard found may lack what comes after it.
+        Raises ListingError. A directory that matches a wildcard may lack the rest of the path.
         """
         steps = Path(self.text).parts
         start = tuple(takewhile(_is_plain, steps))
@@ -61,7 +61,7 @@ class Pattern:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether it is one. Of what cannot be looked at, whoever reads it will say why."""
+    """Whether it is one. If that cannot be determined, reading it gives the error."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises, as for a name that is too long
 
 
@@ -70,19 +70,19 @@ def _is_plain(step: str) -> bool:
 
 
 def _below(directory: Path, step: str, *, is_first: bool) -> Iterator[Path]:
-    """What a step of a pattern leads to from a directory; the first is one with a wildcard."""
+    """The matches of one step of a pattern in a directory; the first step has a wildcard."""
     if _is_plain(step):
         if _exists(directory / step):
             yield directory / step
         return
     try:
-        names = os.listdir(directory)  # noqa: PTH208 - names are what is asked for
+        names = os.listdir(directory)  # noqa: PTH208 - only names are needed
     except _ABSENT as error:
         if is_first:
-            raise _listing_error(directory, error, "make it, or fix the path") from error
+            raise _listing_error(directory, error, "create it, or fix the path") from error
         return
     except OSError as error:
-        remedy = "let the exporter list it, or fix the path"
+        remedy = "give the exporter permission to list it, or fix the path"
         raise _listing_error(directory, error, remedy) from error
     are_hidden_meant = step.startswith(".")
     for name in fitting(names, step):
@@ -96,13 +96,13 @@ def _listing_error(directory: Path, error: OSError, remedy: str) -> ListingError
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is such a file, be it a link that leads nowhere. Raises ListingError."""
+    """Whether there is such a file, or a broken link. Raises ListingError."""
     try:
         path.lstat()
     except _ABSENT:
         return False
     except OSError as error:
-        remedy = "fix the path, or let the exporter read the file"
+        remedy = "fix the path, or give the exporter read permission"
         message = f"{file_text(path)} cannot be read ({error.strerror}): {remedy}"
         raise ListingError(message) from error
     return True
@@ -111,23 +111,23 @@ def _exists(path: Path) -> bool:
 Stamps: TypeAlias = dict["Path", "Fingerprint | None"]
 
 _REMEDIES = {
-    errno.EINVAL: "save it as a file and name that; pipes, as of <(…), and devices are not read",
+    errno.EINVAL: "save it as a regular file; pipes, such as <(…), and devices are not supported",
     errno.EFBIG: "make it smaller",
 }
-"""What to do about what `read_file` itself refuses."""
+"""What to do about errors of `read_file` itself."""
 
 
 @dataclass(slots=True)
 class Sources:
-    """The files by their kind. Everything here may block."""
+    """The files by kind. Everything here may block."""
 
     config: Stamps = field(default_factory=dict)
     tls: Stamps = field(default_factory=dict)
     bucket_files: Stamps = field(default_factory=dict)
     listings: dict[Pattern, tuple[Path, ...] | str] = field(default_factory=dict)
-    """The files that each pattern of `bucket_files` stood for, or why that could not be told."""
+    """The files that each pattern of `bucket_files` matched, or the error."""
     tls_digests: dict[Path, str] = field(default_factory=dict, compare=False)
-    """Of what the files for TLS held."""
+    """Digests of the content of TLS files."""
 
     def read_config(self, path: Path) -> bytes:
         """The content of the configuration file. Raises OSError."""
@@ -144,7 +144,7 @@ class Sources:
         return content
 
     def files(self, pattern: Pattern) -> tuple[Path, ...]:
-        """The files that a pattern stands for, the same for the whole load. Raises ListingError."""
+        """The files that match a pattern, listed once a load. Raises ListingError."""
         if pattern not in self.listings:
             self.listings[pattern] = _listing(pattern)
         found = self.listings[pattern]
@@ -153,9 +153,9 @@ class Sources:
         return found
 
     def look(self) -> Sources:
-        """The same files as they are now: equal as long as none was changed, added or removed.
+        """The same files as they are now: equal if none was changed, added or removed.
 
-        Symbolic links are followed: Kubernetes swaps them.
+        Symbolic links are followed, since Kubernetes replaces them.
         """
         listings = {pattern: _listing(pattern) for pattern in self.listings}
         found = (each for each in listings.values() if not isinstance(each, str))
@@ -167,7 +167,7 @@ class Sources:
         )
 
     def __or__(self, newer: Sources) -> Sources:
-        """These and others, which count where both know a file."""
+        """Both together; `newer` wins for files in both."""
         return Sources(
             config=self.config | newer.config,
             tls=self.tls | newer.tls,
@@ -177,18 +177,18 @@ class Sources:
 
 
 def file_text(path: Path) -> str:
-    """A path as problems show it, on one printable line."""
+    """A path for messages, on one printable line."""
     text = str(path)
     return text if text.isprintable() else json.dumps(text)
 
 
 def unreadable(error: OSError, remedy: str) -> str:
-    """What is wrong with a file that cannot be read, and what to do."""
+    """The error of a file that cannot be read, and what to do."""
     return f"cannot be read ({error.strerror}): {_REMEDIES.get(error.errno or 0, remedy)}"
 
 
 def _read(path: Path, stamps: Stamps) -> bytes:
-    stamps.setdefault(path, fingerprint(path))  # the first look counts where it is read twice
+    stamps.setdefault(path, fingerprint(path))  # if it is read twice, the first state counts
     return read_file(path)
 
 

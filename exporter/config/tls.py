@@ -1,6 +1,6 @@
-"""What `tls_config` says: paths from the configuration file on, and the proof that it works.
+"""`tls_config`: its settings, and whether OpenSSL accepts the files.
 
-The proof is OpenSSL's own: a context that takes it. It is not kept, since files may change.
+The context made for the check is not kept, since files may change.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from exporter.config.schema_auth import TlsDocument
 from exporter.config.settings import TlsConfig
 from exporter.config.sources import unreadable
 
-_REMEDY = "fix the path, or let the exporter read the file"
-_NO_CERTIFICATE = "this file holds no certificate in PEM form: name one that does"
-_NO_KEY = "this file holds no private key in PEM form: name one that does"
-_OTHER_KEY = "this is not the key to the certificate in cert_file: name the one that is"
-_LOCKED_KEY = "this key is protected by a passphrase: take that off, as with openssl pkey"
+_REMEDY = "fix the path, or give the exporter read permission"
+_NO_CERTIFICATE = "this file has no PEM certificate: use a file that has one"
+_NO_KEY = "this file has no PEM private key: use a file that has one"
+_OTHER_KEY = "this key does not match the certificate in cert_file: use the matching key"
+_LOCKED_KEY = "this key has a passphrase: remove it, for example with openssl pkey"
 _SWITCHED_OFF = (
-    "OpenSSL, as Python sets it up here, has no cipher suites for this version: "
-    "write TLS12 or TLS13"
+    "Python's OpenSSL on this machine has no cipher suites for this version: write TLS12 or TLS13"
 )
-_WEAK = "OpenSSL refuses this certificate as too weak: have a stronger one issued"
+_WEAK = "OpenSSL refuses this certificate as too weak: use one with a larger key and SHA-256"
 
 _REFUSALS = {
     "KEY_VALUES_MISMATCH": ("key_file", _OTHER_KEY),
@@ -35,18 +34,18 @@ _REFUSALS = {
     "CA_KEY_TOO_SMALL": ("cert_file", _WEAK),
     "CA_MD_TOO_WEAK": ("cert_file", _WEAK),
 }
-"""What is wrong by OpenSSL's reason, with the key to look at."""
+"""The key and the error, by OpenSSL's reason."""
 
 
 _OLD_VERSIONS = {ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1}
 
 
 class _LockedError(Exception):
-    """OpenSSL asks for a passphrase."""
+    """OpenSSL needs a passphrase."""
 
 
 def tls_config(document: TlsDocument | None, directory: Path) -> TlsConfig:
-    """The settings that follow; relative paths start at the directory."""
+    """The settings; relative paths start at the directory."""
     document = document or TlsDocument()
     files = (document.ca_file, document.cert_file, document.key_file)
     ca_file, cert_file, key_file = (directory / file if file else None for file in files)
@@ -61,7 +60,7 @@ def tls_config(document: TlsDocument | None, directory: Path) -> TlsConfig:
 
 
 def system_authorities() -> str:
-    """A digest of the system's bundle, which a context reads when it is made; empty without one."""
+    """A digest of the system's CA bundle, which each new context reads; empty without one."""
     bundle = ssl.get_default_verify_paths().cafile
     try:
         return sha256(read_file(Path(bundle))).hexdigest() if bundle else ""
@@ -70,7 +69,7 @@ def system_authorities() -> str:
 
 
 def tls_faults(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
-    """What keeps the settings from being used, by their keys."""
+    """The errors of the settings, by key."""
     named = {"ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file}
     faults = {
         key: fault
@@ -85,15 +84,15 @@ def tls_faults(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
 
 
 def _is_allowed(version: ssl.TLSVersion) -> bool:
-    """Whether OpenSSL has what it takes to begin a connection of this version.
+    """Whether OpenSSL can start a connection of this version.
 
-    Python's own choice of cipher suites leaves none for the old ones; some systems' does.
+    Python's default cipher suites include none for the old ones; those of some systems do.
     """
     context = _context()
     context.check_hostname = False
     context.minimum_version = context.maximum_version = version
     try:
-        with suppress(ssl.SSLWantReadError):  # it has begun, and waits for the answer
+        with suppress(ssl.SSLWantReadError):  # it has started, and waits for the server
             context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO()).do_handshake()
     except ssl.SSLError:
         return False
@@ -111,7 +110,7 @@ def _file_fault(path: Path, read: Callable[[Path], bytes], *, has_certificates: 
 
 
 def _holds_certificates(pem: bytes) -> bool:
-    """Whether OpenSSL finds any. What stands between them, in whatever encoding, is left out."""
+    """Whether OpenSSL finds any. Other text in the file, in any encoding, is ignored."""
     try:
         _context().load_verify_locations(cadata=pem.decode("ascii", errors="ignore"))
     except (ssl.SSLError, ValueError):
@@ -121,7 +120,7 @@ def _holds_certificates(pem: bytes) -> bool:
 
 def _pair_faults(cert_file: Path, key_file: Path) -> Iterator[tuple[str, str]]:
     def passphrase() -> str:
-        raise _LockedError  # else OpenSSL would ask for it on the terminal
+        raise _LockedError  # otherwise OpenSSL prompts on the terminal
 
     try:
         _context().load_cert_chain(cert_file, key_file, password=passphrase)
@@ -129,7 +128,7 @@ def _pair_faults(cert_file: Path, key_file: Path) -> Iterator[tuple[str, str]]:
         yield _REFUSALS.get(error.reason or "", ("key_file", _NO_KEY))
     except _LockedError:
         yield "key_file", _LOCKED_KEY
-    except OSError as error:  # gone since it was read
+    except OSError as error:  # removed since it was read
         yield "cert_file", f"this file {unreadable(error, _REMEDY)}"
 
 

@@ -1,8 +1,8 @@
-"""What single values may look like: names, ids, labels, secrets, URLs, durations, sizes, patterns.
+"""Parsers of single values: names, ids, labels, secrets, URLs, durations, sizes, patterns.
 
-Pure functions from text. They raise ValueError with what to do about it. No such message quotes the
-text, since it may be a secret or hold one; `{value}` in it stands for the value as the file has it,
-where that is harmless, and `{in_seconds}` for the same with the unit it lacks.
+Pure functions from text. They raise ValueError with what is wrong and what to do. A message never
+quotes the text, which may be a secret: `{value}` in it stands for the value as the file has it,
+before variables are expanded, and `{in_seconds}` for that with the unit `s`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ TARGET_LABELS = frozenset(
         *("prometheus", "prometheus_replica"),
     }
 )
-"""The label names that scrape targets commonly carry: to rules and routes they are the target's."""
+"""The label names that Prometheus commonly sets on targets: rules and routes depend on them."""
 
 PROMETHEUS_LABELS = frozenset({"le", "quantile"})
-"""The label names that Prometheus gives a meaning."""
+"""The label names that have a special meaning in Prometheus."""
 
 
 NAME_PATTERN = r"^\S(.*\S)?$"
@@ -41,24 +41,24 @@ EMAIL_PATTERN = r"^[^\s@]+@[^\s@]+$"
 _EMAIL = re.compile(EMAIL_PATTERN)
 
 _NO_ID = re.compile(r"""://|^["'<$\u2018-\u201f]""")
-"""What is in an id only by mistake: YAML takes most texts for one."""
+"""Text that no id contains. YAML accepts nearly everything as an id, so mistakes must be found."""
 
 _QUOTES = frozenset("\"'\u2018\u2019\u201c\u201d")
 _TOKEN_FAULTS = (
-    (r"(?i)bearer\s", 'write the token alone, without "Bearer" in front'),
-    (r"\$", 'a variable is written as "${NAME}": write that, or the token itself'),
-    (r"<", "this is a placeholder: write your own token in its place"),
-    (r"\{", "this is JSON: write what it holds as accessToken alone"),
-    (r"[A-Z_]+=.*[^=]", 'write the token alone, without "NAME=" in front'),
+    (r"(?i)bearer\s", 'this starts with "Bearer": write only the token'),
+    (r"\$", 'this starts with "$": write a variable as "${NAME}", or the token itself'),
+    (r"<", "this is a placeholder: replace it with your token"),
+    (r"\{", "this is JSON: write only the value of accessToken"),
+    (r"[A-Z_]+=.*[^=]", 'this starts with "NAME=": write only the token'),
 )
-"""What no token starts with, and what to do then."""
+"""Text that no token starts with, and the error."""
 
 
 def label_value(text: str) -> str:
-    """Any printable text, also an empty one."""
+    """Any printable text; it may be empty."""
     if not text.isprintable():
         raise ValueError(
-            "this holds a character that cannot be printed: write it on one line, as text"
+            "this contains a character that cannot be printed: write it on one line, as text"
         )
     return text
 
@@ -66,73 +66,73 @@ def label_value(text: str) -> str:
 def name(text: str) -> str:
     """A printable text that is not empty and has no white space around it."""
     if not text:
-        raise ValueError("this is empty: write a text, or remove it")
+        raise ValueError("this is empty: write a value, or remove it")
     if text != text.strip():
-        raise ValueError("this has white space around it: remove that")
+        raise ValueError("this has white space around it: remove the white space")
     return label_value(text)
 
 
 def bucket_id(text: str) -> str:
-    """A name that can stand in a URL's path and in a label."""
+    """A name that fits into a URL's path and into a label."""
     if name(text) in {".", ".."}:
-        raise ValueError('this cannot be "." or "..", which mean something else in a URL')
+        raise ValueError('"." and ".." are not valid ids: write the id of the bucket')
     if len(text) > MAX_LABEL_LENGTH:
-        raise ValueError(f"this is longer than {MAX_LABEL_LENGTH} characters: is it a bucket's id?")
+        raise ValueError(f"this has over {MAX_LABEL_LENGTH} characters: write the id of the bucket")
     if text.startswith(("id:", "id ")):
         raise ValueError('this starts with "id": write "id: " with a colon and a space')
     if _NO_ID.search(text):
-        raise ValueError("this is no bucket's id: write the id alone, without anything around it")
+        raise ValueError("this is not a bucket's id: write only the id, without anything around it")
     return text
 
 
 def label_name(text: str) -> str:
-    """A name that a bucket's own label may have."""
+    """A label name that a bucket may have."""
     if not _LABEL_NAME.fullmatch(text):
         raise ValueError(
-            "this is not a label name: use letters, digits and _, with no digit in front"
+            "this is not a valid label name: use letters, digits and _, and start with no digit"
         )
     if text.startswith("__"):
-        raise ValueError("label names with __ in front are Prometheus's own: choose another")
+        raise ValueError("label names with __ at the start are reserved: choose another")
     if text in TARGET_LABELS:
         raise ValueError(
-            "Prometheus gives its targets this label name, and rules need it: choose another,"
+            "Prometheus uses this label name for targets, and rules depend on it: choose another,"
             f" for example bucket_{text}"
         )
     if text in PROMETHEUS_LABELS:
-        raise ValueError("Prometheus itself uses this label name: choose another")
+        raise ValueError("this label name is reserved for Prometheus: choose another")
     if text in EXPORTER_LABELS:
-        raise ValueError("the exporter itself uses this label name: choose another")
+        raise ValueError("the exporter uses this label name itself: choose another")
     return text
 
 
 def token(text: str) -> str:
-    """A bearer token, without the white space around it."""
+    """A bearer token; white space around it is removed."""
     stripped = text.strip()
     if not stripped:
         raise ValueError("this is empty: write the token")
     if not _QUOTES.isdisjoint({stripped[0], stripped[-1]}):
-        raise ValueError("the quotes are part of the value here: write the token alone")
+        raise ValueError("the quotes are part of the value: write the token without them")
     for start, fault in _TOKEN_FAULTS:
         if re.match(start, stripped):
             raise ValueError(fault)
     if not _VISIBLE_ASCII.fullmatch(stripped):
-        raise ValueError("a token is visible ASCII without spaces: copy it once more")
+        raise ValueError("this contains spaces or non-ASCII characters: copy the token again")
     return stripped
 
 
 def email(text: str) -> str:
-    """An e-mail address, as far as its form goes."""
+    """Text with the form of an e-mail address."""
     if not _EMAIL.fullmatch(name(text)):
-        raise ValueError("this is not an e-mail address: write it as ops@example.com")
+        raise ValueError("this is not an e-mail address: write one such as ops@example.com")
     return text
 
 
 def password(text: str) -> str:
-    """Any text that is not empty, exactly as it is."""
+    """Any text that is not empty, unchanged."""
     if not text:
         raise ValueError("this is empty: write the password")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("this holds bytes that are no text: set the variable in UTF-8")
+        raise ValueError("this is not valid UTF-8: fix the environment variable")
     return text
 
 
@@ -145,11 +145,11 @@ _MILLISECONDS = {
     "s": 1_000,
     "ms": 1,
 }
-_DIGITS = "[0-9]{1,9}"  # more would say nothing, and Python refuses to read thousands of them
+_DIGITS = "[0-9]{1,9}"  # Python refuses to parse thousands of digits
 DURATION_PATTERN = "^(0|(?=[0-9])" + "".join(f"({_DIGITS}{unit})?" for unit in _MILLISECONDS) + ")$"
 _DURATION = re.compile(DURATION_PATTERN)
 LONGEST_DURATION = 2**63 // 10**6
-"""Milliseconds; Prometheus, which counts nanoseconds in 63 bits, refuses what is longer."""
+"""Milliseconds. The limit is Prometheus's: nanoseconds in 63 bits."""
 
 _DURATION_PART = re.compile(f"({_DIGITS})(ms|[ywdhms])")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -170,13 +170,13 @@ def duration(text: str) -> float:
     if _NUMBER.fullmatch(text):
         raise ValueError("{value} has no unit: did you mean {in_seconds}?")
     raise ValueError(
-        '{value} is not a duration: write it as "30s" or "1m30s", '
+        '{value} is not a duration: write one such as "30s" or "1m30s", '
         "with the units y, w, d, h, m, s, ms in that order"
     )
 
 
 def duration_text(seconds: float) -> str:
-    """The duration as `duration` reads it, to the millisecond, in days at most: `1d30m`."""
+    """The text of a duration, to the millisecond, with days as the largest unit: `1d30m`."""
     rest = round(seconds * 1000)
     text = ""
     for unit in ("d", "h", "m", "s", "ms"):
@@ -190,7 +190,7 @@ def size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(
-            '{value} is not a size: write it as "8MiB", with one of the units B, KiB, MiB, GiB'
+            '{value} is not a size: write one such as "8MiB", with the unit B, KiB, MiB or GiB'
         )
     return int(match[1]) * _BYTES[match[2] or "B"]
 
@@ -199,42 +199,42 @@ BASE_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s?#@/]+(/[^\s?#]*)?$"
 PROXY_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://([^\s?#/]*@)?[^\s?#/@]+/*$"
 HOST_PATTERN = "^[A-Za-z0-9_.:-]+$"
 _BASE_FORM = "https://host[:port][/path]"
-_PROXY_FORM = "http://[user:password@]host[:port], special characters in the password as %40"
+_PROXY_FORM = "http://[user:password@]host[:port], with special characters in the password as %40"
 _CALL = re.compile(r"[{}]|/stats/*$|/user/(login|refresh)/*$")
-"""In a path: what the exporter itself puts behind the base URL."""
+"""The end of a path that the exporter itself appends to the base URL."""
 
 _HOST_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
 
 
 def base_url(text: str) -> str:
-    """An http(s) URL to which paths can be appended, without the slash at its end."""
+    """An http(s) URL to which paths can be appended, without a trailing slash."""
     parts = _parts(text, _BASE_FORM)
     if "@" in parts.netloc:
-        raise ValueError("credentials do not belong in a URL: write them under authorization")
+        raise ValueError("a base_url cannot contain credentials: write them under authorization")
     _check_parts(parts, _BASE_FORM)
     if "?" in text or "#" in text:
-        raise ValueError('this URL goes on after its path: leave out what follows "?" or "#"')
+        raise ValueError('this URL has a query or a fragment: remove all from the "?" or "#" on')
     if _CALL.search(parts.path):
-        raise ValueError(f"this is the URL of a single call: leave out its path, as {_BASE_FORM}")
+        raise ValueError(f"this is the URL of one API call: write the base URL, as {_BASE_FORM}")
     return text.rstrip("/")
 
 
 def proxy_url(text: str) -> str:
-    """An http(s) URL of a proxy, perhaps with a user and a password, and nothing after the port."""
+    """An http(s) URL of a proxy, optionally with user and password, without path and query."""
     parts = _parts(text, _PROXY_FORM)
     if parts.scheme.startswith("socks"):
-        raise ValueError(f"SOCKS is not spoken here: name an HTTP proxy, as {_PROXY_FORM}")
+        raise ValueError(f"SOCKS is not supported: write an HTTP proxy, as {_PROXY_FORM}")
     _check_parts(parts, _PROXY_FORM)
     if parts.path.strip("/") or "?" in text or "#" in text:
-        raise ValueError(f"this URL goes on after host and port: write it as {_PROXY_FORM}")
+        raise ValueError(f"this URL has more than host and port: write it as {_PROXY_FORM}")
     return text.rstrip("/")
 
 
 def host(text: str) -> str:
     """A DNS name or an IP address, without a zone."""
     if "%" in text or not _is_host(text):
-        raise ValueError("this is neither a DNS name nor an IP address: fix it")
+        raise ValueError("this is not a DNS name or an IP address: fix it")
     return text
 
 
@@ -244,7 +244,7 @@ TLS_VERSIONS = {
     "TLS12": TLSVersion.TLSv1_2,
     "TLS13": TLSVersion.TLSv1_3,
 }
-"""As Prometheus spells them."""
+"""Spelled as in Prometheus."""
 
 TLS_VERSION_PATTERN = f"^({'|'.join(TLS_VERSIONS)})$"
 
@@ -252,13 +252,13 @@ TLS_VERSION_PATTERN = f"^({'|'.join(TLS_VERSIONS)})$"
 def tls_version(text: str) -> TLSVersion:
     """A version of TLS, from `TLS12` or another of `TLS_VERSIONS`."""
     if text not in TLS_VERSIONS:
-        raise ValueError(f"{{value}} is none of {', '.join(TLS_VERSIONS)}: write one of them")
+        raise ValueError(f"{{value}} is not one of {', '.join(TLS_VERSIONS)}: write one of them")
     return TLS_VERSIONS[text]
 
 
 def _parts(text: str, form: str) -> SplitResult:
     if not text.isprintable() or " " in text:
-        raise ValueError("this URL holds white space or a control character: remove it")
+        raise ValueError("this URL contains white space or a control character: remove it")
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -267,7 +267,7 @@ def _parts(text: str, form: str) -> SplitResult:
         _ = parts.port  # raises where it is no port
     except ValueError:
         raise ValueError(
-            f"the port of this URL is no number up to 65535: write it as {form}"
+            f"the port of this URL is not a number up to 65535: write it as {form}"
         ) from None
     return parts
 
@@ -278,9 +278,9 @@ def _check_parts(parts: SplitResult, form: str) -> None:
     if not parts.hostname:
         raise ValueError(f"this URL has no host: write it as {form}")
     if not _is_host(parts.hostname):
-        raise ValueError("the host of this URL is neither a DNS name nor an IP address: fix it")
+        raise ValueError("the host of this URL is not a DNS name or an IP address: fix it")
     if parts.port == 0:
-        raise ValueError("nothing can listen on port 0: write the real port")
+        raise ValueError("port 0 is not valid: write the real port")
 
 
 def _is_host(host: str) -> bool:
@@ -296,12 +296,12 @@ def _is_ip_address(host: str) -> bool:
 
 
 def is_https(url: str) -> bool:
-    """Whether this URL is reached through TLS."""
+    """Whether this URL uses TLS."""
     return urlsplit(url).scheme == "https"
 
 
 def is_exposed(url: str) -> bool:
-    """Whether a token sent to this base URL crosses a network in clear text."""
+    """Whether a token sent to this base URL crosses a network unencrypted."""
     host = urlsplit(url).hostname or ""
     if is_https(url) or host == "localhost":
         return False
@@ -309,17 +309,15 @@ def is_exposed(url: str) -> bool:
 
 
 _QUOTATION = re.compile("(?<=range) .*|[^a-z ,:)>-].*", re.DOTALL)
-"""Where `re` starts to quote the pattern in what it says."""
+"""The part of an error of `re` that quotes the pattern."""
 
 
 def regex(text: str) -> re.Pattern[str]:
-    """The compiled pattern; what `re` only warns of, as `[[:alpha:]]`, is refused, too."""
+    """The compiled pattern. What `re` only warns about, such as `[[:alpha:]]`, is an error."""
     if not text:
-        raise ValueError('this is empty: write a regular expression, as "media-.*", or remove it')
+        raise ValueError('this is empty: write an expression such as "media-.*", or remove it')
     if text.startswith("*"):
-        raise ValueError(
-            'a "*" repeats what is before it, and here is nothing: write ".*" for any text'
-        )
+        raise ValueError('a regular expression cannot start with "*": write ".*" to match any text')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", FutureWarning)
@@ -331,7 +329,7 @@ def regex(text: str) -> re.Pattern[str]:
         fault = "too large"
     except Warning:
         raise ValueError(
-            "Python's regular expressions have no [:alpha:] and no sets in sets: "
-            "inside of […] put a backslash before each of [ - & | ~"
+            "Python's regular expressions do not support [:alpha:] and nested sets: "
+            "inside […], put a backslash before each of [ - & | ~"
         ) from None
-    raise ValueError(f"this is not a regular expression of Python's ({fault}): fix it")
+    raise ValueError(f"this is not a valid Python regular expression ({fault}): fix it")

@@ -1,7 +1,6 @@
 """A file's bytes to text and YAML text to YAML nodes, or one clear problem.
 
-Only the syntax is judged here, in words that say what to do. `yaml.compose` constructs no object,
-whatever the tags in the text say.
+Only syntax is checked here. `yaml.compose` constructs no objects, whatever tags the text has.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import yaml
 from exporter.config.problems import Report
 
 MAX_DEPTH = 32
-"""How deeply values may be nested; libyaml's composer overflows the stack at some ten thousand."""
+"""How deeply values may be nested. libyaml overflows the stack at some ten thousand levels."""
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's parser where PyYAML was built with it: several times as fast."""
+"""libyaml's parser, several times as fast, if PyYAML was built with it."""
 
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -25,30 +24,30 @@ _CONFLICT = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
 _KEY_WITHOUT_COLON = re.compile(r"\s*(- )?[\w-]+((:\S| ).*[^:\s])?\s*")
 _TAB_IN_FRONT = re.compile(r"[ -]*\t")
 _NAME = re.compile("(alias|anchor|handle) '.*?'")
-"""What PyYAML's own parser quotes where libyaml does not: it may be a part of a secret."""
+"""What PyYAML's own parser quotes and libyaml does not: it may be part of a secret."""
 
 _TAB = "indent with spaces, not with tabs"
 _SPECIAL = "quote the value, since it starts with a special character"
 _BACKSLASH = "write a backslash twice, or put the text in single quotes"
 _REMEDIES = {
-    "but found another document": "one file holds one document: remove what follows the '---'",
+    "but found another document": "only one document is allowed: remove what follows the '---'",
     "tab character": _TAB,
     "cannot start any token": _SPECIAL,
     "expected alphabetic or numeric": _SPECIAL,
     "expected comment or line break": _SPECIAL,
     "undefined tag handle": _SPECIAL,
-    "entries are not allowed": "start the list on a line of its own, with '- '",
-    "mapping values are not allowed": "quote a value that holds ': ', or fix the indentation",
+    "entries are not allowed": "start the list on a new line, with '- '",
+    "mapping values are not allowed": "quote a value that contains ': ', or fix the indentation",
     "could not find expected ':'": 'write the line as "key: value", or remove it',
     "unexpected end of stream": "a quote or a bracket that is opened here is never closed",
     "did not find expected key": "fix the indentation, a quote or a bracket here",
     "did not find expected '-' indicator": "fix the indentation, or start the line with '- '",
     "escape": _BACKSLASH,
     "expected hex": _BACKSLASH,
-    "undefined alias": "quote the value, since it starts with *; or write &name before its *name",
-    "second occurrence": "give each anchor (&name) a name of its own",
+    "undefined alias": "quote the value, since it starts with *, or write &name before *name",
+    "second occurrence": "give each anchor (&name) a unique name",
 }
-"""What to do about what libyaml says, by a part of its words."""
+"""What to do, by a part of libyaml's message."""
 
 
 def decoded(content: bytes, report: Report) -> str:
@@ -57,24 +56,28 @@ def decoded(content: bytes, report: Report) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        report.fail(line, (), "this is not UTF-8: save the file in that encoding")
+        report.fail(line, (), "this is not UTF-8: save the file as UTF-8")
 
 
 def compose(text: str, report: Report) -> yaml.Node | None:
-    """The root of the one document in `text`; None where there is none. Reports and raises."""
+    """The root of the document in `text`; None for an empty one. Reports and raises."""
     if bad := _UNPRINTABLE.search(text):
         line = _line_at(text, bad)
-        report.fail(line, (), f"the character U+{ord(bad[0]):04X} cannot stand in YAML: remove it")
+        report.fail(
+            line, (), f"the character U+{ord(bad[0]):04X} is not allowed in YAML: remove it"
+        )
     if bad := _SPACE_THAT_LOOKS_PLAIN.search(text):
         character = f"U+{ord(bad[0][-1]):04X}"
-        message = f"the line starts with {character}, which only looks like a space: type spaces"
+        message = f"the line starts with {character}, which only looks like a space: replace it"
         report.fail(_line_at(text, bad), (), message)
     try:
         _check_depth(text, report)
         return yaml.compose(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
         if conflict := _CONFLICT.search(text):
-            message = "this is the mark of a merge conflict: resolve it, and remove the marks"
+            message = (
+                "this is a merge conflict marker: resolve the conflict, and remove the markers"
+            )
             report.fail(_line_at(text, conflict), (), message)
         report.fail(_line(error), (), _message(error, text.splitlines()))
 
@@ -95,7 +98,7 @@ def _check_depth(text: str, report: Report) -> None:
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
-    """Where the trouble begins: for something never closed or ended, where it was opened."""
+    """Where the error begins: for something never closed, where it was opened."""
     mark = error.problem_mark
     problem = error.problem or ""
     if "end of stream" in problem or problem.startswith("could not find expected ':'"):
@@ -119,7 +122,7 @@ def _remedy(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
     if _TAB_IN_FRONT.match(written):
         return _TAB
     if written.startswith("```"):
-        return "remove the lines with ```: they are Markdown"
+        return "remove the lines with ```, which are Markdown"
     if problem.startswith("mapping values") and _KEY_WITHOUT_COLON.fullmatch(before):
         return f"is ': ' missing after the key in line {line - 1}?"
     found = (remedy for words, remedy in _REMEDIES.items() if words in problem)
@@ -139,4 +142,4 @@ def _remedy_in_brackets(error: yaml.MarkedYAMLError, written: str) -> str:
 def _remedy_after_the_end(lines: list[str]) -> str:
     if any(line.rstrip() == "..." for line in lines):
         return "remove what follows the end of the document, '...'"
-    return 'write "key: value" lines, as config.example.yaml does'
+    return 'write "key: value" lines, as in config.example.yaml'

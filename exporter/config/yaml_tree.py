@@ -1,7 +1,7 @@
 """YAML text to a tree of plain values, each with its place in the file.
 
-Scalars keep their literal text, so that `0123` and `12:30:45` stay what the file says; aliases,
-merge keys and environment variables are resolved. What the keys mean is not known here.
+Scalars keep their literal text, so that `0123` and `12:30:45` are not read as numbers. Aliases,
+merge keys and environment variables are resolved. Nothing here knows what the keys mean.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from exporter.config.problems import Place, Report, key_text, quoted
 from exporter.config.yaml_errors import MAX_DEPTH, compose
 
 MAX_VALUES = 1_000_000
-"""How many values a document may hold once its aliases are followed."""
+"""How many values a document may have after its aliases are expanded."""
 
 _Entries: TypeAlias = "dict[str, tuple[yaml.ScalarNode, yaml.Node]]"
 Plain: TypeAlias = "str | list[Plain] | dict[str, Plain] | None"
@@ -35,15 +35,15 @@ _TAGS = _SCALAR_TAGS | {f"{_YAML}map", f"{_YAML}seq"}
 
 @dataclass(frozen=True, slots=True)
 class YamlNode:
-    """A value in the file. Its repr leaves the value out, since it may be a secret."""
+    """A value in the file. Its repr omits the value, since it may be a secret."""
 
-    line: int  # from 1; of its key, where it has one
+    line: int  # from 1; of its key, if it has one
     value: str | list[YamlNode] | dict[str, YamlNode] | None = field(repr=False)
-    written: str = field(default="", repr=False)  # a scalar before variables were put in
-    quoted: bool = False  # a scalar in quotes, or written as a block: YAML takes it for a text
+    written: str = field(default="", repr=False)  # a scalar before variables are expanded
+    quoted: bool = False  # a scalar in quotes or a block, which YAML reads as a string
 
     def plain(self) -> Plain:
-        """The value and what is in it, without places."""
+        """The value and its children, without places."""
         if isinstance(self.value, dict):
             return {key: child.plain() for key, child in self.value.items()}
         if isinstance(self.value, list):
@@ -51,7 +51,7 @@ class YamlNode:
         return self.value
 
     def child(self, step: str | int) -> YamlNode | None:
-        """What stands under a key or an index."""
+        """The value under a key or an index."""
         if isinstance(self.value, dict) and isinstance(step, str):
             return self.value.get(step)
         if isinstance(self.value, list) and isinstance(step, int):
@@ -67,7 +67,7 @@ class Tree:
     report: Report
 
     def nearest(self, place: Place) -> tuple[Place, YamlNode]:
-        """The node at `place`, or the innermost around it where there is none, and its place."""
+        """The node at `place`, or its nearest ancestor if there is none, with its place."""
         node = self.root
         for depth, step in enumerate(place):
             child = node.child(step)
@@ -77,20 +77,20 @@ class Tree:
         return place, node
 
     def children(self, place: Place) -> list[tuple[Place, YamlNode]]:
-        """The entries of the list at `place`; none where there is no list."""
+        """The entries of the list at `place`; none if there is no list."""
         found, node = self.nearest(place)
         if found != place or not isinstance(node.value, list):
             return []
         return [((*place, index), child) for index, child in enumerate(node.value)]
 
     def refuse(self, place: Place, message: str) -> None:
-        """Report a problem with what stands at `place`, or should stand there."""
+        """Report a problem with the value at `place`, or with its absence."""
         found, node = self.nearest(place)
         self.report.add(node.line, found, message)
 
 
 def read(text: str, environ: Mapping[str, str], report: Report) -> Tree:
-    """The tree of `text`; of an empty one the root is None. Reports, and raises if unreadable."""
+    """The tree of `text`; an empty text has the root None. Reports, and raises if unreadable."""
     root = compose(text, report)
     if root is None:
         return Tree(YamlNode(1, None), report)
@@ -104,17 +104,17 @@ def _line(node: yaml.Node) -> int:
 def _tag_fault(tag: str) -> str:
     if tag.startswith(_YAML):
         return f"the tag {quoted(tag.replace(_YAML, '!!'))} is not supported: remove it"
-    return "YAML takes what starts with ! for a tag: quote the value, or remove the tag"
+    return "a value that starts with ! is a YAML tag: quote the value, or remove the tag"
 
 
 def _key_fault(key: yaml.Node) -> str:
     if isinstance(key, yaml.MappingNode) and key.flow_style:
-        return "this is {{…}}: quote it, or fill in the template that it is from"
-    return "a key must be a text, not a list or a mapping: fix the indentation or the brackets"
+        return "this is {{…}} of a template that was not rendered: render it, or quote the value"
+    return "a key must be a string, not a list or a mapping: fix the indentation or the brackets"
 
 
 class _Builder:
-    """Walks YAML nodes, and stops where aliases make them endless."""
+    """Builds the tree from YAML nodes, and stops if aliases make it endless."""
 
     def __init__(self, environ: Mapping[str, str], report: Report) -> None:
         self._environ = environ
@@ -123,7 +123,7 @@ class _Builder:
         self._count = 0
 
     def node(self, node: yaml.Node, line: int, place: Place) -> YamlNode:
-        """The node of the tree for `node`, which stands at `place`."""
+        """The node of the tree for `node`, which is at `place`."""
         if node.tag not in _TAGS:
             self._report.add(line, place, _tag_fault(node.tag))
         if not isinstance(node, yaml.CollectionNode):
@@ -137,11 +137,13 @@ class _Builder:
     def _inside(self, node: yaml.Node, line: int, place: Place) -> Iterator[None]:
         self._count += len(node.value)
         if node in self._around:
-            self._report.fail(line, place, "this contains itself through an alias: write it out")
-        if self._count > MAX_VALUES:
             self._report.fail(
-                line, place, f"aliases make over {MAX_VALUES} values of this: use fewer"
+                line,
+                place,
+                "this contains itself through an alias: write the value instead of the alias",
             )
+        if self._count > MAX_VALUES:
+            self._report.fail(line, place, f"aliases expand to over {MAX_VALUES} values: use fewer")
         if len(self._around) == MAX_DEPTH:
             self._report.fail(line, place, "the aliases here are nested too deeply: flatten them")
         self._around.append(node)
@@ -171,7 +173,7 @@ class _Builder:
         }
 
     def _merged(self, node: yaml.MappingNode, place: Place) -> _Entries:
-        """The mapping's own entries, and those that its `<<` brings in beside them."""
+        """The mapping's own entries, and those that its `<<` adds."""
         entries = self._entries(node, place)
         if _MERGE not in entries:
             return entries
@@ -181,11 +183,11 @@ class _Builder:
                 with self._inside(source, _line(key), place):
                     entries = self._merged(source, place) | entries
             else:
-                self._report.add(_line(key), place, '"<<" takes a mapping: put an alias here')
+                self._report.add(_line(key), place, '"<<" needs a mapping: write an alias of one')
         return entries
 
     def _entries(self, node: yaml.MappingNode, place: Place) -> _Entries:
-        """The mapping's own entries by key, `<<` among them by its tag."""
+        """The mapping's own entries by key; `<<` by its tag."""
         entries: _Entries = {}
         for key, value in node.value:
             name = _MERGE if key.tag == _MERGE else key.value
@@ -193,7 +195,7 @@ class _Builder:
                 self._report.add(_line(key), place, _key_fault(key))
             elif name in entries:
                 line = _line(entries[name][0])
-                message = f"{key_text(key.value)} stands in line {line} already: remove one of them"
+                message = f"{key_text(key.value)} is already in line {line}: remove one of them"
                 self._report.add(_line(key), place, message)
             else:
                 entries[name] = (key, value)
@@ -212,11 +214,11 @@ _MALFORMED = (
     '"${" is not followed by a variable\'s name and "}": '
     'write "${NAME}" or "${NAME:-default}", and "$${" for a literal "${"'
 )
-_NESTED = 'a default cannot hold another "${…}": write the default itself'
+_NESTED = 'a default cannot contain another "${…}": write the default itself'
 
 
 def expand(text: str, environ: Mapping[str, str], faults: list[str]) -> str:
-    """The text with its references replaced, once. What is wrong with them goes to `faults`."""
+    """The text with its variables expanded, once. Errors are appended to `faults`."""
     if "${" not in text:
         return text
 
@@ -241,7 +243,7 @@ def _value(name: str, default: str | None, environ: Mapping[str, str], faults: l
 
 
 def _absent(name: str, environ: Mapping[str, str]) -> str:
-    remedy = f'set it, or give a default as in "${{{name}:-default}}"'
+    remedy = f'set it, or write a default as in "${{{name}:-default}}"'
     if name in environ:
         return f"the environment variable {name} is empty: {remedy}"
     if close := get_close_matches(name, environ, 1, 0.85) or _other_case(name, environ):

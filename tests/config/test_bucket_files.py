@@ -52,7 +52,10 @@ def test_unreadable_file_is_a_problem_of_its_own(tmp_path: Path) -> None:
     path = written(tmp_path, ALL, eus="- .", us="- one")
     (tmp_path / "as.yaml").symlink_to(tmp_path / "gone")
     lost, dot = load_problems(path)
-    assert lost == "as.yaml: cannot be read (No such file or directory): let the exporter read it"
+    assert (
+        lost
+        == "as.yaml: cannot be read (No such file or directory): give the exporter read permission"
+    )
     assert dot.startswith("eus.yaml:1: [0]: ")
 
 

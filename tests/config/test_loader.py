@@ -20,7 +20,7 @@ def test_missing_file_is_a_problem(tmp_path: Path) -> None:
     assert (problem.line, problem.path) == (None, "")
     assert str(problem) == (
         f"{tmp_path}/config.yaml: cannot be read (No such file or directory): "
-        "name the file with --config.file"
+        "choose the file with --config.file"
     )
 
 
@@ -47,7 +47,7 @@ def test_pipe_is_a_problem_and_hangs_nothing(tmp_path: Path) -> None:
         load(tmp_path / "config.yaml", {})
     assert str(caught.value) == (
         f"{tmp_path}/config.yaml: cannot be read (it is not a regular file): "
-        "save it as a file and name that; pipes, as of <(…), and devices are not read"
+        "save it as a regular file; pipes, such as <(…), and devices are not supported"
     )
 
 

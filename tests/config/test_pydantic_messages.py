@@ -24,12 +24,12 @@ def test_key_of_two_mappings_is_sent_to_both() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (ACCOUNT.replace("main", "${A}"), "holds a character that cannot be printed"),
+        (ACCOUNT.replace("main", "${A}"), "contains a character that cannot be printed"),
         (
             ACCOUNT.replace("authorization: {credentials_file: token}", LOGIN),
-            "bytes that are no text",
+            "this is not valid UTF-8",
         ),
-        (f"global: {{max_nodes_per_bucket: '${{A}}'}}\n{ACCOUNT}", "bytes that are no text"),
+        (f"global: {{max_nodes_per_bucket: '${{A}}'}}\n{ACCOUNT}", "this is not valid UTF-8"),
     ],
 )
 def test_variable_that_is_no_text_is_refused(text: str, words: str) -> None:

@@ -63,7 +63,7 @@ def test_ids_are_compared_as_they_are_used() -> None:
     first, second, repeat = problems(text)
     assert "U is not set" in first
     assert "U is not set" in second
-    assert '"65f1c0ffee" is the same as accounts[0].buckets[0] in line 4' in repeat
+    assert '"65f1c0ffee" duplicates accounts[0].buckets[0] in line 4' in repeat
 
 
 def test_missing_choices_are_told_beside_other_problems() -> None:
@@ -72,9 +72,9 @@ def test_missing_choices_are_told_beside_other_problems() -> None:
     assert [problem.split(": ")[:3] for problem in problems(text)] == [
         ["2", "accounts[0].proxy_url", "this URL does not start with http:// or https://"],
         ["2", "accounts[0]", 'the key "name" is missing'],
-        ["2", "accounts[0]", 'one of the keys "authorization" and "login" is missing'],
+        ["2", "accounts[0]", "authorization or login is required"],
         ["3", "accounts[0]", 'the key "colour" is unknown here'],
-        ["4", "accounts[0].buckets", "this account polls nothing"],
+        ["4", "accounts[0].buckets", "this account has no buckets"],
     ]
 
 
@@ -88,7 +88,7 @@ def test_wrong_list_is_no_missing_one() -> None:
     """Where buckets are listed in a wrong form, only the form is told."""
     for wrong in ("buckets: one", "buckets:", "bucket_files: [{}]", "discovery: 7"):
         (problem,) = problems(ACCOUNT.replace("buckets: [65f1c0ffee]", wrong))
-        assert "polls nothing" not in problem
+        assert "has no buckets" not in problem
 
 
 def test_tls_follows_the_url_in_force() -> None:
@@ -97,4 +97,4 @@ def test_tls_follows_the_url_in_force() -> None:
     start = f"global: {{base_url: http://localhost}}\n{ACCOUNT}{tls}"
     assert good(f"{start}    base_url: https://localhost\n").accounts[0].tls.insecure_skip_verify
     (problem,) = problems(start)
-    assert problem.startswith("6: accounts[0].tls_config: this means nothing")
+    assert problem.startswith("6: accounts[0].tls_config: tls_config needs a base_url of https://")

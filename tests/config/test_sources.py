@@ -96,7 +96,7 @@ def test_directory_that_cannot_be_listed_is_no_empty_one(tmp_path: Path) -> None
     (tmp_path / "loop").symlink_to("loop")
     assert pattern(tmp_path, "'loop/*.yaml'") == (
         f"the directory {tmp_path / 'loop'} cannot be read (Too many levels of symbolic links):"
-        " let the exporter list it, or fix the path"
+        " give the exporter permission to list it, or fix the path"
     )
 
 
@@ -111,7 +111,7 @@ def test_directory_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
     """It may be a mount that is not there yet."""
     assert pattern(tmp_path, "'lists/*.yaml'") == (
         f"the directory {tmp_path / 'lists'} cannot be read (No such file or directory):"
-        " make it, or fix the path"
+        " create it, or fix the path"
     )
 
 
@@ -143,7 +143,7 @@ def test_directory_that_a_wildcard_found_and_denies_access_is_a_problem(
     monkeypatch.setattr(os, "listdir", deny)
     assert pattern(tmp_path, "'*/list?.yaml'") == (
         f"the directory {tmp_path / 'b'} cannot be read (Permission denied):"
-        " let the exporter list it, or fix the path"
+        " give the exporter permission to list it, or fix the path"
     )
 
 
@@ -183,7 +183,7 @@ def test_fifo_is_a_problem_and_nothing_hangs(tmp_path: Path, place: str) -> None
     os.mkfifo(tmp_path / place)
     with pytest.raises(ConfigError, match="it is not a regular file") as caught:
         load(file, ENVIRON)
-    assert "save it as a file and name that" in str(caught.value)
+    assert "save it as a regular file; pipes" in str(caught.value)
 
 
 def test_standard_input_is_no_configuration_file() -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from exporter.config import TlsConfig, load
 from tests.config.samples import ACCOUNT, ENVIRON, load_problems, written
 
-OTHER_KEY = "this is not the key to the certificate in cert_file"
+OTHER_KEY = "this key does not match the certificate in cert_file"
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +70,11 @@ def test_usable_files_are_named(pems: Path) -> None:
     [
         ("ec.pem", "other.key", 7, f"key_file: {OTHER_KEY}"),
         ("ec.pem", "rsa.key", 7, f"key_file: {OTHER_KEY}"),
-        ("ec.pem", "locked.key", 7, "key_file: this key is protected by a passphrase"),
-        ("ec.pem", "ec.pem", 7, "key_file: this file holds no private key in PEM form"),
+        ("ec.pem", "locked.key", 7, "key_file: this key has a passphrase"),
+        ("ec.pem", "ec.pem", 7, "key_file: this file has no PEM private key"),
         ("ec.pem", "gone.key", 7, "key_file: this file cannot be read (No such file"),
-        ("ec.key", "ec.key", 6, "cert_file: this file holds no certificate in PEM form"),
-        ("empty.pem", "ec.key", 6, "cert_file: this file holds no certificate in PEM form"),
+        ("ec.key", "ec.key", 6, "cert_file: this file has no PEM certificate"),
+        ("empty.pem", "ec.key", 6, "cert_file: this file has no PEM certificate"),
         ("gone.pem", "ec.key", 6, "cert_file: this file cannot be read (No such file"),
     ],
 )
@@ -122,8 +122,8 @@ def test_old_versions_are_taken_where_openssl_allows_them(
     monkeypatch.setattr("exporter.config.tls._context", lambda: context_with("ECDHE+AESGCM"))
     (problem,) = load_problems(path)
     assert problem == (
-        "config.yaml:6: accounts[0].tls_config.min_version: OpenSSL, as Python sets it up "
-        "here, has no cipher suites for this version: write TLS12 or TLS13"
+        "config.yaml:6: accounts[0].tls_config.min_version: Python's OpenSSL on this "
+        "machine has no cipher suites for this version: write TLS12 or TLS13"
     )
     monkeypatch.setattr("exporter.config.tls._context", lambda: context_with("ALL:@SECLEVEL=0"))
     if ssl.HAS_TLSv1 and ssl.HAS_TLSv1_1:

@@ -90,7 +90,7 @@ def test_accepted_hosts_fit_the_schema_s_pattern(text: str) -> None:
 
 def test_host_has_no_zone() -> None:
     """A zone is this machine's own affair: no certificate names one."""
-    with pytest.raises(ValueError, match="neither a DNS name nor an IP address"):
+    with pytest.raises(ValueError, match="not a DNS name or an IP address"):
         values.host("fe80::1%eth0")
 
 

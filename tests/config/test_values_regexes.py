@@ -54,8 +54,8 @@ def test_patterns_count_for_the_whole_name(
         ("s3cr3t[z-a]", 'at character 8: "bad character range"'),
         ("s3cr3t{4294967296}", "too large"),
         ("(" * 5000, "too large"),
-        ("[[:alpha:]]s3cr3t", "have no [:alpha:]"),
-        ("[s3cr3t--a]", "have no [:alpha:]"),
+        ("[[:alpha:]]s3cr3t", "do not support [:alpha:]"),
+        ("[s3cr3t--a]", "do not support [:alpha:]"),
     ],
 )
 def test_fault_is_told_without_the_pattern(text: str, fault: str) -> None:

@@ -46,7 +46,7 @@ def test_references_are_replaced_once(text: str, expanded: str) -> None:
         ("${A-B}", "not followed by a variable's name"),
         ("${A:?no}", "not followed by a variable's name"),
         ("${ A }", "not followed by a variable's name"),
-        ("${U:-${A}}", "cannot hold another"),
+        ("${U:-${A}}", "cannot contain another"),
     ],
 )
 def test_what_cannot_be_replaced_is_a_fault(text: str, fault: str) -> None:
