@@ -29,6 +29,7 @@ OTHER_PROGRAMS = {
     "docker": "takes Docker; the image is built and run by tests/real/test_image.py",
     "build-distributions": "tests/deploy/test_release.py",
     "gh": "takes an image that was released",
+    "grep": "run with its command by tests/real/test_troubleshooting.py",
     "helm": "tests/real/test_examples.py",
     "install": "writes to the system's folders; which files it takes is checked here",
     "jq": "run with its script by tests/real/test_coming_from.py",
