@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
 from exporter.cli.commands import COMMANDS
+from exporter.config.schema import MAPPINGS, keys
+from exporter.config.values import TARGET_LABELS
 from exporter.metrics.families import METRICS as TABLE
 from exporter.metrics.render import (
     RenderedPreviousDay,
@@ -19,7 +25,11 @@ from exporter.metrics.render import (
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model import BucketState, DayStats, Instant, Label, Reason, Timing
 from exporter.polling.collector import PollingCollector
-from exporter.upstream.events import Attempt, Call
+from exporter.upstream.events import ANSWER_FIELDS, NODE_FIELDS, Attempt, Call, DriftKind
+from exporter.web import config_format
+from monitoring import settings
+from monitoring.rendering import optional_text, rendered
+from tests.harness.documents import code_words, page_texts
 from tests.harness.fakes import NOON, bucket, failure, node, reading
 from tests.polling.scheduled import manager
 
@@ -171,21 +181,167 @@ def test_labels_are_those_that_a_bucket_may_not_have() -> None:
     assert own | of_buckets == set(Label)
 
 
-def test_promises_are_listed_once() -> None:
-    """No promise of docs/reliability.md has two rows."""
-    text = (ROOT / "docs" / "reliability.md").read_text()
-    rows = re.findall(r"^\| (\w[^|]+) \| `", text, re.MULTILINE)
-    assert len(rows) > 30
-    assert sorted(set(rows)) == sorted(rows)
+UNRELEASED = (ROOT / "CHANGELOG.md").read_text().split("\n## Unreleased\n")[1].split("\n## ")[0]
+
+OF_THE_CHART = {"docs/kubernetes.md", "helm/flashback-exporter/README.md"}
+"""Pages on which `global` is the chart's."""
+
+OF_OTHERS = {
+    "a label of the user's": {"bucket_namespace"},
+    "Alertmanager": {
+        "group_by",
+        "group_interval",
+        "group_wait",
+        "inhibit_rules",
+        "repeat_interval",
+    },
+    "blackbox_exporter": {"probe_ssl_earliest_cert_expiry"},
+    "Grafana's sidecar": {"grafana_dashboard"},
+    "httpx": {"httpx_aiohttp"},
+    "node_exporter": {"node_textfile_mtime_seconds"},
+    "openssl": {"s_client"},
+    "Prometheus": {
+        *("basic_auth", "bearer_token_file", "group_left", "group_right", "honor_labels"),
+        *("http_sd_configs", "metric_relabel_configs", "params", "relabel_configs", "rule_files"),
+        *("scrape_configs", "scrape_interval", "scrape_timeout", "static_configs", "tls_config"),
+        *("metrics_path", "scrape_samples_scraped", "keep_firing_for", "runbook_url"),
+        "prometheus_tsdb_head_min_time_seconds",
+    },
+    "this project's tests": {"virtual_time"},
+    "VictoriaMetrics": {"extra_label"},
+}
+"""Names in code marks that are no names of the exporter's, by whose they are."""
+
+FORMER = {
+    "FlashbackNodeErrorBudgetBurnFast": "the changelog says what it is called now",
+    "closed_day_missing": "the changelog says what it is called now",
+    "fewer_nodes_for": "the changelog says what it is called now",
+}
+"""Names that are gone, and why they are still written somewhere."""
+
+FLAGS_OF_OTHERS = {
+    "docker": {"detach", "rm", "signal", "volumes"},
+    "helm": {"api-versions", "reset-then-reuse-values", "reuse-values", "set", "values"},
+    "kubectl": {"force", "grace-period", "previous"},
+    "pip": {"require-hashes", "upgrade"},
+    "prometheus": {"storage.tsdb.retention.time", "rules.alert.resend-delay"},
+    "promtool": {"end", "max-block-duration", "output-dir", "start", "url"},
+    "pytest": {"randomly-seed"},
+}
+"""Flags in code marks that are no flags of the exporter's or of a module here, by program."""
 
 
-def test_modules_of_the_architecture_exist() -> None:
-    """Each package and module that docs/architecture.md names is in the source."""
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    packages = re.findall(r"^\| `(\w+)/` \| [^|]+ \| (.+) \|$", text, re.MULTILINE)
-    assert {package for package, _ in packages} == {
-        folder.parent.name for folder in (ROOT / "exporter").glob("*/__init__.py")
+def marked() -> Iterator[tuple[str, str]]:
+    """Where it is written, and each text in code marks, of the pages and of what is unreleased."""
+    yield from code_words()
+    yield from (("CHANGELOG.md", word) for word in names(UNRELEASED))
+
+
+def in_tables(page: str) -> set[str]:
+    """The names in the tables of a page that another test holds equal to the code."""
+    text = (ROOT / "docs" / page).read_text()
+    return {name for row in re.findall(r"^\|.*", text, re.MULTILINE) for name in names(row)}
+
+
+def yaml_keys(value: object) -> set[str]:
+    """The keys of a document, at any depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(yaml_keys, value.values()))
+    return set().union(*map(yaml_keys, value)) if isinstance(value, list) else set()
+
+
+def own_names() -> set[str]:
+    """Every name that a user meets: events, metrics, labels, keys, settings, values, and so on."""
+    rule_texts = [*rendered().values(), optional_text()]
+    rule_files = [yaml.safe_load(re.sub(r"\{\{.*?\}\}", "0", text)) for text in rule_texts[:-1]]
+    client = {
+        family.name + suffix
+        for family in SelfMetrics("1", "2", runtime_metrics=True).families()
+        for suffix in ("", "_total")
     }
-    named = [f"{package}/{name}.py" for package, cell in packages for name in names(cell)]
-    named += re.findall(r"`(\w+(?:/\w+)?\.py)`", text)
-    assert [each for each in named if not (ROOT / "exporter" / each).exists()] == []
+    return {
+        *in_tables("log-events.md"),
+        *in_tables("metrics.md"),
+        *(key for mapping in MAPPINGS for key in keys(mapping)),
+        *map(str, [*Label, *Reason, *DriftKind, *Call, *TARGET_LABELS]),
+        *ANSWER_FIELDS,
+        *NODE_FIELDS,
+        *config_format.TOP_KEYS,
+        *config_format.HTTP_KEYS,
+        *config_format.TLS_KEYS,
+        config_format.RATE_LIMIT,
+        *yaml_keys(yaml.safe_load(settings.FILE.read_text())),
+        *(name for file in rule_files for name in yaml_keys(file)),
+        *yaml_keys(json.loads((ROOT / "docs" / "status.schema.json").read_text())),
+        *re.findall(r"(\w+):", (ROOT / "helm/flashback-exporter/values.yaml").read_text()),
+        *(path.stem for path in (ROOT / "exporter").rglob("*.py")),
+        *client,
+    }
+
+
+def test_names_that_pages_mark_exist() -> None:
+    """Each event, metric, label, key, setting or module in code marks is one that there is."""
+    known = own_names().union(FORMER, *OF_OTHERS.values())
+    found = {
+        (page, name)
+        for page, code in marked()
+        for name in re.findall(r"(?<![\w./$:-])[a-z]+(?:_[a-z0-9]+)+(?![\w/:(])", code)
+        if not name.startswith(("test_", "flashback_json", "flashback_cron"))
+    }
+    assert sorted((page, name) for page, name in found if name not in known) == []
+    assert {"config_reload_failed", "poll_interval"} <= {name for _, name in found}
+
+
+def test_keys_that_pages_place_exist() -> None:
+    """A key with its mapping in front, such as `global.base_url`, is a key of that mapping."""
+    found = {
+        (page, mapping, key)
+        for page, code in marked()
+        for mapping, key in re.findall(r"(?<![\w/])(?:\w+\.)*(\w+)(?:\[\d*\])?\.(\w+)$", code)
+        if mapping in MAPPINGS and page not in OF_THE_CHART
+    }
+    assert found
+    assert [each for each in sorted(found) if each[2] not in keys(each[1])] == []
+
+
+def test_alerts_that_pages_name_exist() -> None:
+    """Each name of an alert, anywhere in a text, is an alert, on by default or not."""
+    rules = "".join([*rendered().values(), optional_text()])
+    alerts = set(re.findall(r"^ *- alert: (\w+)", rules, re.MULTILINE))
+    assert len(alerts) > 30
+    found = {
+        (page, name)
+        for page, text in (*page_texts(), ("CHANGELOG.md", UNRELEASED))
+        for name in re.findall(r"\bFlashback[A-Z]\w+", text)
+    }
+    assert [each for each in sorted(found) if each[1] not in alerts.union(FORMER)] == []
+
+
+def test_flags_that_pages_mark_exist() -> None:
+    """Each flag in code marks is the exporter's, a module's of this repository, or listed."""
+    known = {flag.name for command in COMMANDS.values() for flag in command.flags} | {"version"}
+    known |= set().union(*FLAGS_OF_OTHERS.values(), *map(flags_of, ("monitoring", "tests")))
+    found = {
+        (page, name)
+        for page, code in marked()
+        for name in re.findall(r"(?<![\w-])--([a-z][a-z.-]*[a-z])", code)
+    }
+    assert [each for each in sorted(found) if each[1] not in known] == []
+
+
+def flags_of(folder: str) -> set[str]:
+    """The flags that the modules of a folder define."""
+    found = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for each in ast.walk(ast.parse(path.read_text())):
+            if isinstance(each, ast.Call) and re.search(
+                "add_?(argument|option)$", ast.unparse(each.func)
+            ):
+                found |= set(re.findall(r"^'--([\w-]+)'$", ast.unparse(each.args[0])))
+    return found
+
+
+def test_variables_that_the_changelog_names_exist() -> None:
+    """Each variable of what is unreleased belongs to a flag; those of pages have their own test."""
+    known = {flag.variable for command in COMMANDS.values() for flag in command.flags}
+    assert set(re.findall(r"FLASHBACK_EXPORTER_[A-Z_]*[A-Z]", UNRELEASED)) <= known
