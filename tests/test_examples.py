@@ -50,7 +50,7 @@ def by_place(*kinds: str) -> pytest.MarkDecorator:
 
 
 def test_every_kind_of_example_is_checked_or_says_why_not() -> None:
-    """No example is of a kind that nobody looks at, and no kind is listed in vain."""
+    """Each kind of example is checked or excused, and no other kind is listed."""
     kinds = {example.kind for example in examples()}
     assert kinds == CHECKED_KINDS.keys() | UNCHECKED_KINDS.keys()
 

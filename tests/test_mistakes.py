@@ -1,6 +1,6 @@
-"""What a hurried person gets wrong, through the commands: each time one line with place and remedy.
+"""Common mistakes, through the commands: each gives one line with place and remedy.
 
-Mistakes in the file are in tests/data/mistakes, each with its text beside it; more of them, without
+Mistakes in the file are in tests/data/mistakes, each with its expected text; more of them, without
 the commands, are in tests/data/bad_config.
 """
 
@@ -74,7 +74,7 @@ class Desk:
 def desk(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Desk:
-    """A copy of the mistakes, with a sound configuration and its token beside them."""
+    """A copy of the mistakes, with a valid configuration and its token."""
     directory = tmp_path / "desk"
     shutil.copytree(MISTAKES, directory)
     for name, value in ENVIRON.items():
@@ -219,7 +219,7 @@ def warned(desk: Desk) -> list[str]:
     "text", [CONFIG, CONFIG.replace("credentials_file: token", "credentials: ${T}")]
 )
 def test_token_that_has_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """A token that says it is over is warned of, since whoever renews it may be late."""
+    """There is a warning for an expired token, since its renewal may be late."""
     monkeypatch.setenv("T", jwt(1_700_000_000))
     desk.write("config.yaml", text.replace("${T}", '"${T}"'))
     desk.write("token", jwt(1_700_000_000))
@@ -260,7 +260,7 @@ def test_pattern_that_matches_nothing(desk: Desk) -> None:
 
 
 def test_variable_that_sets_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt one is told with the right one; those that Kubernetes makes are not."""
+    """There is a warning for a misspelled one, and none for those that Kubernetes sets."""
     monkeypatch.setenv("FLASHBACK_EXPORTER_WEB_LISTEN_ADRESS", ":1")
     monkeypatch.setenv("FLASHBACK_EXPORTER_PORT_10120_TCP_ADDR", "10.0.0.1")
     monkeypatch.setenv("FLASHBACK_EXPORTER_SERVICE_HOST", "10.0.0.1")
@@ -286,7 +286,7 @@ def test_load_of_an_account_whose_buckets_are_found(desk: Desk) -> None:
 
 @contextmanager
 def served(api: simulator.Simulator) -> Iterator[str]:
-    """The URL of a simulator that runs beside the command."""
+    """The URL of a simulator that runs next to the command."""
     url: list[str] = []
     up, down = threading.Event(), threading.Event()
 
@@ -316,7 +316,7 @@ def served(api: simulator.Simulator) -> Iterator[str]:
 )
 @pytest.mark.parametrize("key", ["credentials_file", "password_file"])
 def test_secret_file_that_would_never_end(desk: Desk, file: str, words: str, key: str) -> None:
-    """What would hang or fill the memory is told like any other mistake."""
+    """A file that would hang or fill the memory is reported like any other mistake."""
     os.mkfifo(desk.directory / "fifo")
     desk.write("large", "x" * (2**20 + 1))
     text = CONFIG if key == "credentials_file" else LOGIN
@@ -361,7 +361,7 @@ USERS = {
 
 @pytest.mark.parametrize("case", USERS)
 def test_login_that_gives_no_token(desk: Desk, case: str) -> None:
-    """An account with MFA, and one with another password, are told apart."""
+    """An account with MFA and a wrong password have different messages."""
     user, words = USERS[case]
     with served(simulator.Simulator(now=time.time, users=[user])) as url:
         desk.write("config.yaml", LOGIN.replace("http://127.0.0.1:9", url))

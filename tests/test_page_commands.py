@@ -24,7 +24,7 @@ SOURCE = re.compile(rf"(\./)?({FOLDERS})/[^<…]+|[\w-]+\.txt|config\.\w+\.(yaml
 OTHER_PROGRAMS = {
     "cosign": "takes an image that was released",
     "cp": "every system has it",
-    "curl": "what it asks for is asked for in tests of its own; the script by test_coming_from.py",
+    "curl": "its requests have tests of their own; the script: tests/real/test_coming_from.py",
     "date": "run with its script by tests/real/test_coming_from.py",
     "docker": "takes Docker; the image is built and run by tests/real/test_image.py",
     "build-distributions": "tests/deploy/test_release.py",
@@ -77,7 +77,7 @@ def own_commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_every_command_is_ours_or_listed() -> None:
-    """A page names no program that is neither checked nor excused, and none is excused in vain."""
+    """Each program of the pages is checked or excused, and no other is excused."""
     own = {"flashback-exporter", "make", "python", "python3"}
     named = {Path(words[0]).name for _, words in shell_commands()}
     assert named - own == OTHER_PROGRAMS.keys()

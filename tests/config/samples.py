@@ -32,7 +32,7 @@ accounts:
 
 
 def good(text: str, environ: Mapping[str, str] = ENVIRON) -> Config:
-    """The configuration in `text`, which is sound."""
+    """The configuration in `text`, which is valid."""
     return parse(text, path=Path("etc/config.yaml"), environ=environ)
 
 
@@ -44,7 +44,7 @@ def problems(text: str, environ: Mapping[str, str] = ENVIRON) -> list[str]:
 
 
 def written(directory: Path, text: str, **others: str) -> Path:
-    """A configuration file with this text, and beside it the others, by names without `.yaml`."""
+    """A configuration file with this text, and the others next to it, by names without `.yaml`."""
     for name, content in (("config", text), *others.items()):
         (directory / f"{name}.yaml").write_text(content, encoding="utf-8")
     return directory / "config.yaml"

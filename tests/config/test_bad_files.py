@@ -1,4 +1,4 @@
-"""Each file in tests/data/bad_config gives exactly the errors in the .txt beside it."""
+"""Each file in tests/data/bad_config gives exactly the errors in its .txt file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRETS = ("hunter2", "correct horse", "eyJ", "dG9rZW4")
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BAD.glob("*.yaml")))
 def test_error_is_exactly_the_expected_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All problems of a file are told, with place and remedy, one line each."""
+    """All problems of a file are reported, one line each, with place and remedy."""
     monkeypatch.chdir(BAD)
     with pytest.raises(ConfigError) as caught:
         load(Path(f"{name}.yaml"), ENVIRON)

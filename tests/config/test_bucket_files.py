@@ -48,7 +48,7 @@ def test_directory_of_the_config_file_is_no_pattern(tmp_path: Path) -> None:
 
 
 def test_unreadable_file_is_a_problem_of_its_own(tmp_path: Path) -> None:
-    """It is told without a line, and the other files are judged all the same."""
+    """It is reported without a line, and the other files are checked too."""
     path = written(tmp_path, ALL, eus="- .", us="- one")
     (tmp_path / "as.yaml").symlink_to(tmp_path / "gone")
     lost, dot = load_problems(path)

@@ -60,7 +60,7 @@ def test_windows_file_is_the_same() -> None:
 
 
 def test_mappings_without_entries_are_empty() -> None:
-    """`global:` and `labels:` with nothing after them stand for no entries."""
+    """`global:` and `labels:` with nothing after them are empty."""
     assert config("empty_mappings") == config("minimal")
 
 
@@ -94,7 +94,7 @@ def test_merge_keys_and_aliases_work() -> None:
 
 
 def test_variables_are_expanded_in_every_kind_of_value() -> None:
-    """Variables and defaults stand for text, numbers and entries of lists."""
+    """Variables and defaults may be text, numbers and entries of lists."""
     environment = config("environment")
     (account,) = environment.accounts
     assert account.base_url == "https://api.example.com:443"
@@ -111,7 +111,7 @@ def test_variables_are_expanded_in_every_kind_of_value() -> None:
 
 
 def test_every_key_reaches_the_settings() -> None:
-    """Each key that a file can set is in force where it should be."""
+    """Each key that a file can set has its effect."""
     everything = config("all_keys")
     main, test = everything.accounts
     assert main.base_url == "http://[::1]:8080"

@@ -82,13 +82,13 @@ LOADER_ONLY = {
         "rollover_grace_too_long",
         "stale_after_too_short",
     },
-    "what a base_url allows depends on other keys, too": {
+    "whether a base_url is allowed depends on other keys": {
         "plain_http",
         "plain_http_address",
         "plain_http_of_global",
         "tls_with_http",
     },
-    "the parts of a URL are no pattern that anyone could read": {
+    "a pattern for the parts of a URL would be unreadable": {
         "no_proxy_network",
         "no_proxy_port",
         "no_proxy_url",
@@ -99,7 +99,7 @@ LOADER_ONLY = {
         "url_port",
         "url_port_zero",
     },
-    "quotes are characters that a token may hold, only not around it": {
+    "a token may contain quotes, but not at its ends": {
         "credentials_with_quotes",
     },
     "an editor does not know the environment": {
@@ -110,7 +110,7 @@ LOADER_ONLY = {
         "variable_not_set",
         "variables_not_set",
     },
-    "any text with a variable may come out right": {
+    "any text with a variable may be valid after expansion": {
         "variable_malformed",
         "variable_nested",
         "variable_unclosed",
@@ -126,7 +126,7 @@ LOADER_ONLY = {
 
 
 def test_shipped_schema_is_the_generated_one() -> None:
-    """Made by `python -m exporter.config.json_schema`, anew after each change of the models."""
+    """It is the output of `python -m exporter.config.json_schema`."""
     shipped = Path(__file__).parents[2] / "config.schema.json"
     assert shipped.read_text(encoding="utf-8") == schema_text()
 

@@ -81,7 +81,7 @@ def test_equal_content_makes_equal_configurations(tmp_path: Path) -> None:
 def test_other_authorities_of_the_system_make_another_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenSSL reads them when a connection's context is made, and a reload reads them anew."""
+    """OpenSSL reads them when a context is made, and a reload reads them again."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.pem"))
     before = good(ACCOUNT)
     (tmp_path / "bundle.pem").write_text("others")
@@ -96,7 +96,7 @@ def test_credentials_file_stands_beside_the_config_file() -> None:
 
 
 def test_token_shows_in_no_repr() -> None:
-    """Neither str nor repr of a configuration holds a token, given by hand or by variable."""
+    """Neither str nor repr of a configuration contains a token, literal or by variable."""
     for given in (TOKEN, '"${FLASHBACK_TOKEN}"'):
         config = good(ACCOUNT.replace("credentials_file: token", f"credentials: {given}"))
         assert TOKEN not in f"{config} {config!r}"

@@ -20,7 +20,7 @@ API = "https://api.example.com"
     ],
 )
 def test_names_that_are_excepted(no_proxy: str) -> None:
-    """A name stands for itself and its subdomains, in capitals too, with the URL's port or none."""
+    """A name matches itself and its subdomains, in any case, with the URL's port or none."""
     assert is_direct(API, no_proxy)
 
 
@@ -71,7 +71,7 @@ def test_addresses(url: str, no_proxy: str, *, expected: bool) -> None:
     "url", ["http://localhost:8080", "https://127.0.0.1", "http://127.8.8.8:1", "http://[::1]"]
 )
 def test_this_machine_needs_no_entry(url: str) -> None:
-    """The name localhost and loopback addresses are never asked for over a proxy."""
+    """The name localhost and loopback addresses are never reached through a proxy."""
     assert is_direct(url, "")
 
 
@@ -79,12 +79,12 @@ def test_this_machine_needs_no_entry(url: str) -> None:
     "url", ["http://x.localhost", "http://localhost.example", "https://128.0.0.1", "http://[::2]"]
 )
 def test_others_need_an_entry(url: str) -> None:
-    """What only resembles this machine is asked for over the proxy."""
+    """Names that only resemble localhost are reached through the proxy."""
     assert not is_direct(url, "")
 
 
 @given(st.text())
 def test_no_text_breaks_the_reading(no_proxy: str) -> None:
-    """Whatever stands in the variable, an entry that nobody can read excepts nothing more."""
+    """An invalid entry of the variable matches no host."""
     assert is_direct(API, f"{no_proxy},api.example.com")
     assert not is_direct(API, ",".join(f"{part}/x" for part in no_proxy.split(",")))

@@ -47,7 +47,7 @@ def test_quoted_text_is_short_and_printable(text: str, shown: str) -> None:
 
 
 def test_parts_come_after_the_whole() -> None:
-    """Problems are told file by file, each file's in the order of lines."""
+    """Problems are reported by file and line."""
     report = Report("a")
     first, second = report.part("b"), report.part("c")
     second.add(1, (), "fourth")

@@ -1,4 +1,4 @@
-"""Whatever stands in a file, `parse` gives a configuration or tells its problems."""
+"""For any text, `parse` gives a configuration or its problems."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SECRET = "s3cr3t-Zq"
 SHORT_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6)
 
 
-FILE = Path("no-such-directory/config.yaml")  # beside which no pattern matches anything
+FILE = Path("no-such-directory/config.yaml")  # no pattern matches anything in its directory
 
 
 def outcome(text: str, environ: dict[str, str]) -> str:
@@ -94,7 +94,7 @@ BUCKET_FILES = sorted((DATA / "bad_config" / "buckets").glob("*.yaml"))
 def test_any_bucket_file_has_an_outcome(
     tmp_path_factory: pytest.TempPathFactory, content: str
 ) -> None:
-    """Whatever a generator writes, each problem is told with that file's name."""
+    """For any content, each problem has that file's name."""
     directory = tmp_path_factory.getbasetemp()
     text = ACCOUNT.replace("buckets: [65f1c0ffee]", "bucket_files: [list.yaml]")
     path = written(directory, text, list=content.encode(errors="replace").decode())
@@ -114,7 +114,7 @@ def test_any_bucket_file_has_an_outcome(
     SHORT_TEXTS,
 )
 def test_value_of_a_variable_shows_nowhere(template: str, key: str, around: str) -> None:
-    """Where a variable stands in a wrong place, its value is not told."""
+    """The value of a variable in a wrong place is in no message."""
     environ = {"A": f"{around}{SECRET}{around}"}
     assert SECRET not in outcome(template.replace("KEY", key), environ)
 

@@ -76,7 +76,7 @@ NEEDED: dict[tuple[str, str], Mapping[str, object]] = {
     ("buckets", "name"): {"id": "65f1c0ffef"},
     ("buckets", "labels"): {"id": "65f1c0ffef"},
 }
-"""What a key needs beside it."""
+"""What else a key needs."""
 
 
 def configuration(mapping: str, key: str, example: object) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_ids_are_compared_as_they_are_used() -> None:
 
 
 def test_missing_choices_are_told_beside_other_problems() -> None:
-    """An account of which nothing is right is told all that it lacks."""
+    """All that an account lacks is reported."""
     text = "accounts:\n  - proxy_url: x\n    colour: {}\n    buckets: []\n"
     assert [problem.split(": ")[:3] for problem in problems(text)] == [
         ["2", "accounts[0].proxy_url", "this URL does not start with http:// or https://"],
@@ -79,13 +79,13 @@ def test_missing_choices_are_told_beside_other_problems() -> None:
 
 
 def test_what_is_no_account_lacks_nothing() -> None:
-    """Where an entry is no mapping, only that is told."""
+    """If an entry is no mapping, only that is reported."""
     (problem,) = problems("accounts: [7]")
     assert "this must be a mapping" in problem
 
 
 def test_wrong_list_is_no_missing_one() -> None:
-    """Where buckets are listed in a wrong form, only the form is told."""
+    """If buckets have the wrong type, only that is reported."""
     for wrong in ("buckets: one", "buckets:", "bucket_files: [{}]", "discovery: 7"):
         (problem,) = problems(ACCOUNT.replace("buckets: [65f1c0ffee]", wrong))
         assert "has no buckets" not in problem

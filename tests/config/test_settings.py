@@ -1,4 +1,4 @@
-"""A proxy of the environment that could not be used is told with the configuration."""
+"""An invalid proxy of the environment is a problem of the configuration."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_proxy_of_the_environment(environ: dict[str, str], proxy: str | None) ->
     ],
 )
 def test_proxy_of_no_use_is_told_by_its_variable(name: str, proxy: str) -> None:
-    """The message stands at the key that asks for it, names the variable and shows no value."""
+    """The problem is at the key, names the variable and shows no value."""
     (problem,) = problems(ASKING, {name: proxy})
     assert f"5: accounts[0].proxy_from_environment: the environment variable {name}" in problem
     assert proxy not in problem
 
 
 def test_environment_does_not_matter_to_who_does_not_ask() -> None:
-    """Without proxy_from_environment the variables may hold anything."""
+    """Without proxy_from_environment the variables may have any value."""
     assert good(ACCOUNT, {"https_proxy": SOCKS}).accounts[0].proxy_url is None

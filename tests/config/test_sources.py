@@ -73,7 +73,7 @@ def test_secrets_and_strangers_do_not_count(config: Config, tmp_path: Path) -> N
 
 
 def test_same_content_is_the_same_configuration(config: Config, tmp_path: Path) -> None:
-    """However often files are written anew: what runs need not be replaced."""
+    """Files that are rewritten with the same content replace nothing."""
     for file in tmp_path.iterdir():
         os.utime(file)
     again = load(tmp_path / "config.yaml", ENVIRON)
@@ -187,7 +187,7 @@ def test_fifo_is_a_problem_and_nothing_hangs(tmp_path: Path, place: str) -> None
 
 
 def test_standard_input_is_no_configuration_file() -> None:
-    """Nobody can read it a second time when a reload is asked for."""
+    """It could not be read again on a reload."""
     if sys.platform != "linux":
         pytest.skip("there may be no such path")
     with pytest.raises(ConfigError, match="cannot be read"):

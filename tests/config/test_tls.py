@@ -141,7 +141,7 @@ def test_certificates_stand_between_other_text(pems: Path, tmp_path: Path) -> No
 
 
 def test_other_content_makes_another_configuration(pems: Path, tmp_path: Path) -> None:
-    """The paths alone do not tell; the same content, written anew, does not count."""
+    """Changed content counts, even at the same path; the same content, rewritten, does not."""
     path, file = config_file(tmp_path, {"ca_file": "copy.pem"}), tmp_path / "copy.pem"
     file.write_bytes((pems / "ca.pem").read_bytes())
     before = load(path, ENVIRON)

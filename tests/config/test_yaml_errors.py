@@ -1,4 +1,4 @@
-"""What is no YAML is told without a part of what may be a secret."""
+"""Errors of YAML's syntax show no part of a possible secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_conflict_mark_in_a_text_is_no_conflict() -> None:
 
 @pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u200b", "\u3000"])
 def test_space_that_looks_plain_is_named(space: str) -> None:
-    """In front of a line it would be a part of the key; within a text it may stand."""
+    """At the start of a line it would be part of the key; within a value it is allowed."""
     (problem,) = problems(f"accounts:\n{space} - name: main\n")
     assert problem.startswith(f"2: the line starts with U+{ord(space):04X}")
     assert "looks like" not in problems(f'text: "a{space}b"\n')[0]

@@ -19,7 +19,7 @@ five: {<<: *three}
 
 
 def tree(text: str) -> Tree:
-    """The tree of a sound text."""
+    """The tree of a valid text."""
     report = Report("x")
     found = read(text, {}, report)
     report.raise_if_any()
@@ -44,13 +44,13 @@ def tree(text: str) -> Tree:
 def test_place_has_the_line_of_its_key(
     place: tuple[str | int, ...], found: tuple[str | int, ...], line: int
 ) -> None:
-    """What is missing is sought where it should stand, what is merged where it is written."""
+    """A missing value has its parent's place, a merged one the place where it is written."""
     where, node = tree(TEXT).nearest(place)
     assert (where, node.line) == (found, line)
 
 
 def test_repr_holds_no_value() -> None:
-    """A tree that gets into a traceback or a log tells no secret."""
+    """A tree in a traceback or a log shows no secret."""
     assert "hunter2" not in repr(tree("password: hunter2"))
 
 
@@ -65,7 +65,7 @@ def test_repr_holds_no_value() -> None:
     ],
 )
 def test_syntax_error_has_a_line(text: str, line: int) -> None:
-    """A problem that keeps everything from being read names the line to look at."""
+    """A problem that prevents reading the file names its line."""
     with pytest.raises(ConfigError) as caught:
         tree(text)
     assert [problem.line for problem in caught.value.problems] == [line]

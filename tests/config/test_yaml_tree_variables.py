@@ -50,7 +50,7 @@ def test_references_are_replaced_once(text: str, expanded: str) -> None:
     ],
 )
 def test_what_cannot_be_replaced_is_a_fault(text: str, fault: str) -> None:
-    """Each unusable reference is told, and no variable's value with it."""
+    """Each invalid reference is reported, without any variable's value."""
     faults: list[str] = []
     expand(text, ENVIRON, faults)
     (found,) = faults
@@ -73,13 +73,13 @@ def test_text_without_references_is_unchanged(text: str) -> None:
 
 @given(st.text(min_size=1))
 def test_value_of_a_variable_is_never_expanded(value: str) -> None:
-    """Whatever a variable holds is taken as it is."""
+    """The value of a variable is not expanded again."""
     assert expand("<${A}>", {"A": value}, []) == f"<{value}>"
 
 
 @given(st.text())
 def test_any_text_can_be_written(text: str) -> None:
-    """With `$${` for `${` every text has a form that stands for it, unless a `$` comes before."""
+    """Any text can be written with `$${` for `${`, unless a `$` comes before."""
     faults: list[str] = []
     assert expand(text.replace("${", "$${"), {}, faults) == text
     assert not faults
