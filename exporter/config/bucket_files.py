@@ -27,7 +27,7 @@ from exporter.config.yaml_errors import decoded
 from exporter.config.yaml_tree import Tree, YamlNode, read
 
 _NO_FILE = 'no such file: fix the path, or write a pattern such as "buckets/*.yaml"'
-_IN_VAIN = "no file matches this pattern yet: fix the pattern if a file should match"
+_UNMATCHED = "no file matches this pattern yet: fix the pattern if a file should match"
 _HOME = "~ is not expanded: write the full path"
 _DIRECTORY = "this is a directory: write its files, for example {}"
 _TAKEN = "{file} already belongs to {owner}: name it in one account only"
@@ -56,11 +56,13 @@ def bucket_files(
     ]
 
 
-def report_patterns_in_vain(tree: Tree, directory: Path, sources: Sources, remarks: Report) -> None:
+def report_unmatched_patterns(
+    tree: Tree, directory: Path, sources: Sources, remarks: Report
+) -> None:
     """Warn of each pattern that no file matches. Comes after the files are read."""
     for place, pattern in _patterns(tree, directory):
         if sources.listings[pattern] == ():
-            remarks.add(tree.nearest(place)[1].line, place, _IN_VAIN)
+            remarks.add(tree.nearest(place)[1].line, place, _UNMATCHED)
 
 
 def _owners(tree: Tree, directory: Path, sources: Sources) -> dict[Path, Place]:

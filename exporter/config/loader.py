@@ -12,7 +12,7 @@ from typing import cast
 
 from pydantic import SecretStr, ValidationError
 
-from exporter.config.bucket_files import BucketFile, bucket_files, report_patterns_in_vain
+from exporter.config.bucket_files import BucketFile, bucket_files, report_unmatched_patterns
 from exporter.config.problems import ConfigError, Problem, Report
 from exporter.config.pydantic_messages import report_shape
 from exporter.config.rules import report_broken_rules, report_secret_files
@@ -22,7 +22,7 @@ from exporter.config.schema import (
     DiscoveryDocument,
     Document,
     GlobalDocument,
-    in_force,
+    effective,
     timing,
 )
 from exporter.config.schema_auth import AuthorizationDocument
@@ -49,7 +49,7 @@ def load_and_check(path: Path, environ: Mapping[str, str]) -> tuple[Config, list
 
     def look(tree: Tree, sources: Sources) -> None:
         report_secret_files(tree, path.parent)
-        report_patterns_in_vain(tree, path.parent, sources, remarks)
+        report_unmatched_patterns(tree, path.parent, sources, remarks)
 
     return _read(path, environ, look=look), remarks.problems()
 
@@ -153,7 +153,7 @@ def _account(
     defaults: GlobalDocument,
     directory: Path,
 ) -> Account:
-    settings = in_force(defaults, account)
+    settings = effective(defaults, account)
     return Account(
         name=account.name,
         base_url=settings.base_url,

@@ -38,7 +38,7 @@ _INTRODUCTION = """\
 
 The exporter reads one YAML file. This page lists every key of that file: type, default, meaning
 and example, and when a change takes effect. Command-line flags are in the
-[README](../README.md#flags), the file for TLS and basic auth on the exporter's own endpoints is
+[README](../README.md), the file for TLS and basic auth on the exporter's own endpoints is
 in [security.md](security.md).
 
 The file is `config.yaml` in the working directory; `--config.file` names another.

@@ -21,7 +21,7 @@ from exporter.config.schema import (
     AccountDocument,
     GlobalDocument,
     Overrides,
-    in_force,
+    effective,
     least_stale_after,
     poll_timeout,
 )
@@ -92,21 +92,21 @@ def report_broken_rules(
 ) -> None:
     """Report every broken rule. Comes after the problems of single values."""
     accounts = tree.children(("accounts",))
-    defaults = _sound_part(GlobalDocument, tree.root.child("global"))
+    defaults = _valid_part(GlobalDocument, tree.root.child("global"))
     report_repeats(tree, files)
     _report_unknown_status(tree)
     for place, node in accounts:
         _report_choices(tree, place, node)
         _report_tls_files(tree, place, node, directory, sources)
-    for key, message in _timing_faults(defaults.document, defaults.unsound).items():
+    for key, message in _timing_faults(defaults.document, defaults.invalid).items():
         tree.refuse(("global", key), message)
     for place, node in accounts:
-        overrides = _sound_part(Overrides, node)
-        settings = in_force(defaults.document, overrides.document)
+        overrides = _valid_part(Overrides, node)
+        settings = effective(defaults.document, overrides.document)
         replaced = {key for key, value in overrides.document if value is not None}
-        unsound = defaults.unsound - replaced | overrides.unsound
-        _report_account(tree, place, settings, overrides.document, unsound)
-        if "base_url" not in unsound:
+        invalid = defaults.invalid - replaced | overrides.invalid
+        _report_account(tree, place, settings, overrides.document, invalid)
+        if "base_url" not in invalid:
             _report_environment(tree, place, node, settings.base_url, environ)
 
 
@@ -132,11 +132,11 @@ def _report_choices(tree: Tree, place: Place, node: YamlNode) -> None:
     if (keys - empty | intended).isdisjoint(_SOURCES):
         tree.refuse((*place, "buckets"), _NO_BUCKETS)
     _report_pairs(tree, place, node)
-    proxy, unsound = _sound_part(ProxyDocument, node)
+    proxy, invalid = _valid_part(ProxyDocument, node)
     if proxy.proxy_url and proxy.proxy_from_environment:
         message = "proxy_url and proxy_from_environment exclude each other: remove one of them"
         tree.refuse((*place, "proxy_from_environment"), message)
-    if proxy.no_proxy and not proxy.proxy_url and "proxy_url" not in unsound:
+    if proxy.no_proxy and not proxy.proxy_url and "proxy_url" not in invalid:
         tree.refuse((*place, "no_proxy"), _NO_PROXY_ALONE)
 
 
@@ -159,7 +159,7 @@ def _is_empty(node: YamlNode | None) -> bool:
 def _report_tls_files(
     tree: Tree, place: Place, node: YamlNode, directory: Path, sources: Sources
 ) -> None:
-    document, _ = _sound_part(TlsDocument, node.child("tls_config"))
+    document, _ = _valid_part(TlsDocument, node.child("tls_config"))
     for key, fault in tls_faults(tls_config(document, directory), sources.read_tls).items():
         tree.refuse((*place, "tls_config", key), fault)
 
@@ -168,27 +168,27 @@ class _Part(NamedTuple, Generic[M]):
     """The keys of a mapping that are valid by themselves, and the names of the others."""
 
     document: M
-    unsound: set[str]
+    invalid: set[str]
 
 
-def _sound_part(model: type[M], node: YamlNode | None) -> _Part[M]:
+def _valid_part(model: type[M], node: YamlNode | None) -> _Part[M]:
     """The valid part of a mapping, with defaults for the rest. The model has no required keys."""
     entries = node.value if node is not None and isinstance(node.value, dict) else {}
     known = {key: entries[key].plain() for key in entries if key in model.model_fields}
-    unsound: set[str] = set()
+    invalid: set[str] = set()
     try:
         document = model.model_validate(known)
     except ValidationError as error:  # reported, since it is part of the whole document
-        unsound = {str(details["loc"][0]) for details in error.errors(include_url=False)}
-        document = model.model_validate({key: known[key] for key in known.keys() - unsound})
-    return _Part(document, unsound | misspelled(entries, model.model_fields))
+        invalid = {str(details["loc"][0]) for details in error.errors(include_url=False)}
+        document = model.model_validate({key: known[key] for key in known.keys() - invalid})
+    return _Part(document, invalid | misspelled(entries, model.model_fields))
 
 
 def _report_environment(
     tree: Tree, place: Place, node: YamlNode, base_url: str, environ: Mapping[str, str]
 ) -> None:
-    proxy, unsound = _sound_part(ProxyDocument, node)
-    if proxy.proxy_from_environment and not proxy.proxy_url and "proxy_url" not in unsound:
+    proxy, invalid = _valid_part(ProxyDocument, node)
+    if proxy.proxy_from_environment and not proxy.proxy_url and "proxy_url" not in invalid:
         try:
             environment_proxy(base_url, environ)
         except ValueError as error:
@@ -196,16 +196,16 @@ def _report_environment(
 
 
 def _report_account(
-    tree: Tree, place: Place, settings: GlobalDocument, overrides: Overrides, unsound: set[str]
+    tree: Tree, place: Place, settings: GlobalDocument, overrides: Overrides, invalid: set[str]
 ) -> None:
-    is_known = unsound.isdisjoint({"base_url", "allow_http"})
+    is_known = invalid.isdisjoint({"base_url", "allow_http"})
     if is_known and is_exposed(settings.base_url) and not overrides.allow_http:
         tree.refuse((*place, "base_url"), _EXPOSED)
     tls_place, tls_node = tree.nearest((*place, "tls_config"))
     has_tls = tls_place != place and tls_node.value is not None
-    if has_tls and "base_url" not in unsound and not is_https(settings.base_url):
+    if has_tls and "base_url" not in invalid and not is_https(settings.base_url):
         tree.refuse(tls_place, _TLS_WITHOUT_HTTPS)
-    faults = _timing_faults(settings, unsound)
+    faults = _timing_faults(settings, invalid)
     if "poll_timeout" in faults and overrides.poll_interval is not None:
         tree.refuse((*place, "poll_interval"), faults["poll_timeout"])
     own = [key for key in ("stale_after", "poll_interval") if getattr(overrides, key) is not None]
@@ -213,19 +213,19 @@ def _report_account(
         tree.refuse((*place, own[0]), faults["stale_after"])
 
 
-def _timing_faults(settings: GlobalDocument, unsound: set[str]) -> dict[str, str]:
+def _timing_faults(settings: GlobalDocument, invalid: set[str]) -> dict[str, str]:
     """What is wrong with these settings together, by the key to report at.
 
     Rules that need an invalid setting are not checked.
     """
     faults: dict[str, str] = {}
-    if not unsound.isdisjoint({"poll_interval", "poll_timeout"}):
+    if not invalid.isdisjoint({"poll_interval", "poll_timeout"}):
         return faults
     if poll_timeout(settings) > settings.poll_interval:
         faults["poll_timeout"] = "poll_timeout is longer than poll_interval: change one of them"
     least = least_stale_after(settings)
     if (
-        "stale_after" not in unsound
+        "stale_after" not in invalid
         and settings.stale_after is not None
         and settings.stale_after < least
     ):

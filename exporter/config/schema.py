@@ -317,7 +317,7 @@ class Document(StrictMapping):
     )
 
 
-def in_force(defaults: GlobalDocument, overrides: Overrides) -> GlobalDocument:
+def effective(defaults: GlobalDocument, overrides: Overrides) -> GlobalDocument:
     """The global settings, with what the account overrides."""
     own = {key: getattr(overrides, key) for key in ("base_url", "poll_interval", "stale_after")}
     return defaults.model_copy(update={key: own[key] for key in own if own[key] is not None})

@@ -13,10 +13,12 @@ import pytest
 import trustme
 import yaml
 
+from exporter.app import BUCKET_FILES_WATCH
 from exporter.config import load, reference
 from exporter.config.reference import SECTIONS, own_fields, page
 from exporter.config.schema import MAPPINGS, keys
 from exporter.config.values import duration_text
+from exporter.upstream.credentials import FILE_WATCH
 from tests.config.samples import TOKEN, written
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -130,3 +132,15 @@ def test_description_says_default_and_bounds(key: str, field: Any) -> None:  # n
             assert f"At least {duration_text(cast('float', bound.ge))}" in field.description, key
         if isinstance(bound, annotated_types.Lt):
             assert f"Less than {duration_text(cast('float', bound.lt))}" in field.description, key
+
+
+def test_files_are_watched_as_often_as_the_page_says() -> None:
+    """The times after which changed files take effect are those of the code."""
+    secrets, buckets = f"within {FILE_WATCH:g} seconds", f"within {BUCKET_FILES_WATCH:g} seconds"
+    fields = dict(every_field())
+    assert secrets in fields["credentials_file"].description
+    assert secrets in fields["password_file"].description
+    assert buckets in fields["bucket_files"].description
+    text = page()
+    assert f"| the content of a `credentials_file` or `password_file` | {secrets}," in text
+    assert f"| a bucket file: changed, new or removed | {buckets}," in text
