@@ -123,6 +123,6 @@ def environment_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """The name and value of the variable; the lower-case name wins, as in curl."""
+    """The name and value of the variable; the lower-case name wins."""
     name = name if name in environ else name.upper()
     return name, environ.get(name, "")
