@@ -181,6 +181,26 @@ def test_labels_are_those_that_a_bucket_may_not_have() -> None:
     assert own | of_buckets == set(Label)
 
 
+def test_promises_are_listed_once() -> None:
+    """No promise of docs/reliability.md has two rows."""
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    rows = re.findall(r"^\| (\w[^|]+) \| `", text, re.MULTILINE)
+    assert len(rows) > 30
+    assert sorted(set(rows)) == sorted(rows)
+
+
+def test_modules_of_the_architecture_exist() -> None:
+    """Each package and module that docs/architecture.md names is in the source."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    packages = re.findall(r"^\| `(\w+)/` \| [^|]+ \| (.+) \|$", text, re.MULTILINE)
+    assert {package for package, _ in packages} == {
+        folder.parent.name for folder in (ROOT / "exporter").glob("*/__init__.py")
+    }
+    named = [f"{package}/{name}.py" for package, cell in packages for name in names(cell)]
+    named += re.findall(r"`(\w+(?:/\w+)?\.py)`", text)
+    assert [each for each in named if not (ROOT / "exporter" / each).exists()] == []
+
+
 UNRELEASED = (ROOT / "CHANGELOG.md").read_text().split("\n## Unreleased\n")[1].split("\n## ")[0]
 
 OF_THE_CHART = {"docs/kubernetes.md", "helm/flashback-exporter/README.md"}
