@@ -12,9 +12,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from tests.deploy.composed import ROOT, VERSION
@@ -126,12 +129,21 @@ def test_pages_name_the_version() -> None:
 SCRIPTS = ROOT / "deploy" / "release"
 DIGEST = f"sha256:{'5' * 64}"
 HELM = """\
-echo "helm $*" >>"$(dirname "$0")/calls"
-[ "$1" = push ] || exit 0
-[ ! -e "$(dirname "$0")/fails" ] || { echo "Error: denied" >&2; exit 1; }
-echo "Pushed: registry.example/charts/flashback-exporter:1.2.3" >&2
-echo "Digest: DIGEST" >&2
+here=$(dirname "$0")
+echo "helm $*" >>"$here/calls"
+packed() { tar -czf "$1/flashback-exporter-1.2.3.tgz" -C "$2" flashback-exporter; }
+case $1 in
+  package) packed "$4" "$2/.." ;;
+  pull)
+    [ -e "$here/published" ] || { echo "Error: ${ABSENT:-not found}" >&2; exit 1; }
+    packed "$6" "$here/published"
+    echo "Digest: sha256:PUBLISHED" ;;
+  push)
+    [ ! -e "$here/fails" ] || { echo "Error: no space left" >&2; exit 1; }
+    echo "Digest: DIGEST" >&2 ;;
+esac
 """
+REGISTRY = "oci://registry.example/charts"
 GH = """\
 printf '%s\\n' "$@" >>"$(dirname "$0")/calls"
 """
@@ -187,37 +199,128 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path)
 
 
-def test_chart_is_pushed_and_its_digest_handed_on(tree: Tree) -> None:
+@pytest.fixture
+def chart(tree: Tree) -> Tree:
+    """A source that has a chart, and a registry that has none."""
+    folder = tree.folder / "helm" / "flashback-exporter"
+    folder.mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("version: 1.2.3\nannotations:\n  other: x\n")
+    (tree.folder / "linked").write_text("rules")
+    (folder / "rules").symlink_to("../../linked")
+    tree.provide("helm", HELM.replace("DIGEST", DIGEST).replace("PUBLISHED", "6" * 64))
+    return tree
+
+
+def publish(chart: Tree, rules: str) -> None:
+    """Let the registry have version 1.2.3 of the chart, with these rules."""
+    shutil.copytree(chart.folder / "helm", chart.bin / "published")
+    (chart.bin / "published" / "flashback-exporter" / "rules").write_text(rules)
+
+
+def packaged_annotations(chart: Tree, version: str) -> Any:  # noqa: ANN401 - as YAML has it
+    """The annotations of the packaged chart."""
+    with tarfile.open(chart.folder / "dist" / f"flashback-exporter-{version}.tgz") as package:
+        metadata = package.extractfile("flashback-exporter/Chart.yaml")
+        assert metadata is not None
+        return yaml.safe_load(metadata.read())["annotations"]
+
+
+def test_chart_is_pushed_and_its_digest_handed_on(chart: Tree) -> None:
     """The answer is the digest alone, of the package of this version."""
-    tree.provide("helm", HELM.replace("DIGEST", DIGEST))
-    assert tree.answer("push-chart", "oci://registry.example/charts", "1.2.3") == f"{DIGEST}\n"
-    assert "push dist/flashback-exporter-1.2.3.tgz oci://registry.example/charts" in tree.calls()
+    assert chart.answer("push-chart", REGISTRY, "1.2.3") == f"{DIGEST}\n"
+    assert f"push dist/flashback-exporter-1.2.3.tgz {REGISTRY}" in chart.calls()
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:12"])
-def test_chart_without_a_digest_is_not_signed(tree: Tree, digest: str) -> None:
-    """Where Helm says no digest, the step fails before anything is signed."""
-    tree.provide("helm", HELM.replace("DIGEST", digest))
-    assert tree.run("push-chart", "oci://registry.example/charts", "1.2.3")[0] != 0
+def test_chart_without_a_digest_is_not_signed(chart: Tree, digest: str) -> None:
+    """If Helm prints no digest, the step fails before anything is signed."""
+    chart.provide("helm", HELM.replace("DIGEST", digest))
+    assert chart.run("push-chart", REGISTRY, "1.2.3")[0] != 0
 
 
-def test_chart_that_cannot_be_pushed_is_told(tree: Tree) -> None:
-    """What Helm has to say is passed on, and the step fails."""
-    tree.provide("helm", HELM)
-    (tree.bin / "fails").touch()
-    code, answer, said = tree.run("push-chart", "oci://registry.example/charts", "1.2.3")
+def test_chart_that_cannot_be_pushed_is_told(chart: Tree) -> None:
+    """Helm's error is printed, and the step fails."""
+    (chart.bin / "fails").touch()
+    code, answer, said = chart.run("push-chart", REGISTRY, "1.2.3")
     assert (code, answer) == (1, "")
-    assert "denied" in said
+    assert "no space left" in said
+
+
+def test_published_chart_is_not_overwritten(chart: Tree) -> None:
+    """A version that the registry has with other content is refused."""
+    publish(chart, "other rules")
+    code, answer, said = chart.run("push-chart", REGISTRY, "1.2.3")
+    assert (code, answer) == (1, "")
+    assert "raise the version" in said
+    assert "helm push" not in chart.calls()
+
+
+def test_chart_that_is_published_already_keeps_its_digest(chart: Tree) -> None:
+    """A second run of the workflow pushes nothing and hands on the digest of the first."""
+    publish(chart, "rules")
+    assert chart.answer("push-chart", REGISTRY, "1.2.3") == f"sha256:{'6' * 64}\n"
+    assert "helm push" not in chart.calls()
+
+
+def test_chart_is_not_pushed_without_an_answer_of_the_registry(
+    chart: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the registry does not say whether it has the version, nothing is pushed."""
+    monkeypatch.setenv("ABSENT", "connection refused")
+    code, answer, said = chart.run("push-chart", REGISTRY, "1.2.3")
+    assert (code, answer) == (1, "")
+    assert "connection refused" in said
+    assert "helm push" not in chart.calls()
+
+
+@pytest.mark.parametrize("absent", ["registry/chart:1.2.3: not found", "403: denied: x"])
+def test_first_chart_is_pushed(chart: Tree, monkeypatch: pytest.MonkeyPatch, absent: str) -> None:
+    """A registry that has no chart yet says that there is none, or denies access to it."""
+    monkeypatch.setenv("ABSENT", absent)
+    assert chart.answer("push-chart", REGISTRY, "1.2.3") == f"{DIGEST}\n"
+
+
+def test_chart_of_a_pre_release_says_so(chart: Tree) -> None:
+    """Artifact Hub shows the chart of a pre-release as one, and no other."""
+    chart.answer("push-chart", REGISTRY, "1.2.3")
+    assert packaged_annotations(chart, "1.2.3") == {"other": "x"}
+    chart.provide("helm", HELM.replace("DIGEST", DIGEST).replace("1.2.3.tgz", "1.2.3-rc.1.tgz"))
+    chart.answer("push-chart", REGISTRY, "1.2.3-rc.1")
+    assert packaged_annotations(chart, "1.2.3-rc.1") == {
+        "artifacthub.io/prerelease": "true",
+        "other": "x",
+    }
+
+
+RELEASES = """\
+case "$*" in
+  "release list "*"--json tagName --jq .[].tagName"*) ;;
+  *) echo "unexpected: $*" >&2; exit 1 ;;
+esac
+printf '%s\\n' v0.9.1 v0.10.0 v1 x9.9.9 v0.11.0-rc.1
+case "$*" in *--exclude-drafts*) ;; *) echo v0.12.0 ;; esac
+case "$*" in *--exclude-pre-releases*) ;; *) echo v0.13.0 ;; esac
+"""
 
 
 def test_newest_release_is_the_highest_version(tree: Tree) -> None:
-    """Versions are compared as numbers, and pre-releases and other tags are none."""
+    """Published releases are compared as numbers; drafts, pre-releases and tags do not count."""
     tree.answer("git", "init", "--quiet")
-    assert tree.answer("newest-release") == ""
     tree.answer("git", "commit", "--quiet", "--allow-empty", "--message=x")
-    for tag in ("v0.9.1", "v0.10.0", "v0.11.0-rc.1", "v1", "x9.9.9"):
-        tree.answer("git", "tag", tag)
+    tree.answer("git", "tag", "v0.14.0")  # its release failed half-way
+    tree.provide("gh", "")
+    assert tree.answer("newest-release") == ""
+    tree.provide("gh", RELEASES)
     assert tree.answer("newest-release") == "0.10.0\n"
+
+
+def test_newest_release_needs_github(tree: Tree) -> None:
+    """An error of GitHub is none of "no release": the step fails."""
+    tree.provide("gh", "echo 'HTTP 502' >&2; exit 1")
+    code, answer, said = tree.run("newest-release")
+    assert code != 0
+    assert answer == ""
+    assert "502" in said
 
 
 @pytest.fixture
@@ -293,6 +396,20 @@ def test_distributions_say_their_commit(tree: Tree) -> None:
     tree.answer("build-distributions", str(tree.bin / "hatchling"))
     assert (tree.folder / "dist" / "REVISION").read_text() == commit
     assert list((tree.folder / "exporter").iterdir()) == []
+
+
+def test_root_builds_a_checkout_of_another_user(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit is read even if git takes the checkout for another user's."""
+    tree.answer("git", "init", "--quiet")
+    tree.answer("git", "commit", "--quiet", "--allow-empty", "--message=x")
+    (tree.folder / "exporter").mkdir()
+    tree.provide("hatchling", "mkdir dist; cp exporter/REVISION dist")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert tree.run("git", "rev-parse", "HEAD")[0] != 0
+    tree.answer("build-distributions", str(tree.bin / "hatchling"))
+    assert len((tree.folder / "dist" / "REVISION").read_text().strip()) == 40
 
 
 def test_unpacked_sdist_keeps_its_commit(tree: Tree) -> None:

@@ -173,7 +173,34 @@ def test_week_moves_no_version() -> None:
     assert jobs(WEEKLY)["image"]["uses"] == f"./{IMAGE.relative_to(ROOT)}"
 
 
-def test_week_asks_for_known_holes() -> None:
+def test_no_run_cancels_another() -> None:
+    """Releases of different tags and the weekly run have a concurrency group each."""
+    groups = {path: yaml.safe_load(path.read_text())["concurrency"] for path in (RELEASE, WEEKLY)}
+    assert groups == {
+        RELEASE: {"group": "release-${{ github.ref }}", "cancel-in-progress": False},
+        WEEKLY: {"group": "weekly", "cancel-in-progress": False},
+    }
+
+
+def test_weekly_run_asks_github_for_the_newest_release() -> None:
+    """The script that lists releases has a token."""
+    (step,) = (each for each in steps(WEEKLY) if "newest-release" in each.get("run", ""))
+    assert step["env"] == {"GH_TOKEN": "${{ github.token }}"}
+
+
+def test_chart_is_packaged_by_a_pinned_helm() -> None:
+    """Helm is installed by its hash, found first, and before the chart is pushed."""
+    runs = [step.get("run", "") for step in jobs(RELEASE)["chart"]["steps"]]
+    (install,) = (run for run in runs if "deploy/release/install-helm helm " in run)
+    assert "GITHUB_PATH" in install
+    (push,) = (run for run in runs if "push-chart" in run)
+    assert runs.index(install) < runs.index(push)
+    script = (ROOT / "deploy" / "release" / "install-helm").read_text()
+    assert re.search(r"\[helm\]=\"[\w-]+==[\d.]+ --hash=sha256:[0-9a-f]{64}\"", script)
+    assert "--require-hashes" in script
+
+
+def test_week_checks_for_known_vulnerabilities() -> None:
     """`make audit` runs every week, over each lock file."""
     assert [step["run"] for step in jobs(WEEKLY)["audit"]["steps"] if "run" in step] == [
         "make audit"
