@@ -1,11 +1,10 @@
-# The front door. Each target sets up what it needs, without root, from Python 3.11 (with venv),
-# make and git alone.
+# Each target sets up what it needs, without root. Required: Python 3.11 or newer with venv, make and git.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-# What it takes to run the exporter, to work on it, and to fuzz it.
+PIP := $(BIN)/pip install --disable-pip-version-check
+# Marker files: the libraries to run the exporter, to develop it, and to fuzz it are installed.
 RUNS := $(VENV)/.runs
 INSTALLED := $(VENV)/.installed
 FUZZES := $(VENV)/.fuzzes
@@ -19,41 +18,41 @@ FUZZ_SECONDS ?= 60
   bench soak chart pictures monitoring compatibility lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
-demo: $(RUNS) ## Run the exporter against the built-in simulator: no account, no configuration
+demo: $(RUNS) ## Run the exporter against the built-in simulator: no account or configuration needed
 	$(BIN)/flashback-exporter demo
 
-test: $(INSTALLED) ## Run the tests: 5 minutes on two cores, with the real programs
+test: $(INSTALLED) ## Run the tests: 5 minutes on two cores with the real programs
 	$(BIN)/python $(PYTEST)
 
-test-fast: $(INSTALLED) ## Run what takes under a minute: no programs, no virtual time
+test-fast: $(INSTALLED) ## Run the tests without real programs and virtual time: under a minute
 	$(BIN)/python $(PYTEST) --fast
 
-test-all: test ## Run the tests that take long, too
-	$(BIN)/python $(PYTEST) -n 4 --long=only  # most of them wait for real programs
+test-all: test ## Run all tests, including those that take long
+	$(BIN)/python $(PYTEST) -n 4 --long=only  # they mostly wait for real programs
 
-coverage: $(INSTALLED) ## Run all of them, those of the night too, with branch coverage
+coverage: $(INSTALLED) ## Run all tests, including the nightly ones, with branch coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run $(PYTEST) --long=with --nightly
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-test-busy: $(INSTALLED) ## Run the tests three times while eight processes keep the machine busy
+test-busy: $(INSTALLED) ## Run the tests three times under CPU load from eight processes
 	$(BIN)/python -m tests.busy
 
-properties: $(INSTALLED) ## Try forty times as many examples in the property tests
+properties: $(INSTALLED) ## Run the property tests with forty times as many examples
 	$(BIN)/python $(PYTEST) -m hypothesis --long=with --hypothesis-profile=long
 
-fuzz: $(FUZZES) ## Fuzz what reads foreign input, for FUZZ_SECONDS (60) each
+fuzz: $(FUZZES) ## Fuzz the code that parses untrusted input, FUZZ_SECONDS (60) per target
 	for target in $(FUZZED); do \
 	  $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
-test-tools: ## Install the real programs that tests use (Debian, root); without them those tests skip
+test-tools: ## Install the real programs that tests use (Debian, as root); tests without their program are skipped
 	tests/real/install-tools
 
-check: $(INSTALLED) ## Format, lint, types, import rules, spelling, what PyPI would take
+check: $(INSTALLED) ## Check format, lint, types, import rules, spelling and the package metadata
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -66,38 +65,38 @@ check: $(INSTALLED) ## Format, lint, types, import rules, spelling, what PyPI wo
 	$(BIN)/hatchling build -d $(VENV)/dist
 	$(BIN)/twine check --strict $(VENV)/dist/*
 
-audit: ## Ask whether a locked library has a known hole; needs the network
+audit: ## Check the locked libraries for known vulnerabilities; needs the network
 	$(PYTHON) -m venv --clear $(AUDITS)
 	$(AUDITS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.txt
 	code=0; for locked in requirements*.txt deploy/image/requirements-build.txt; do \
 	  $(AUDITS)/bin/pip-audit --disable-pip --require-hashes --requirement $$locked || code=1; \
 	done; exit $$code
 
-format: $(INSTALLED) ## Rewrite the code as `make check` wants it
+format: $(INSTALLED) ## Format the code and apply automatic lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## Measure speed, as ratios against what runs beside it
+bench: $(INSTALLED) ## Run the benchmarks; results are ratios to a reference on the same machine
 	$(BIN)/python -m benchmarks
 
-soak: $(INSTALLED) ## 100,000 polls with failures stay flat; days of trouble stay true
+soak: $(INSTALLED) ## Run the soak tests: memory over 100,000 polls, and truth over days of failures
 	$(BIN)/python -m tests.truth.soak
 	$(BIN)/python -m tests.truth.soak --chaos --minutes 1
 
-chart: $(INSTALLED) ## Renew what the chart makes from other files; needs Helm
+chart: $(INSTALLED) ## Regenerate the chart's tables and golden files; needs Helm
 	$(BIN)/python -m tests.chart
 
-pictures: $(INSTALLED) ## Take the pictures anew, with a real browser; the boards' need npm and a quarter of an hour
+pictures: $(INSTALLED) ## Regenerate the pictures with a real browser; the dashboards' need npm and 15 minutes
 	$(BIN)/python -m tests.real.pictures
 	$(BIN)/python -m tests.real.boards_drawn
 
-monitoring: $(INSTALLED) ## Render the rules and dashboards anew
+monitoring: $(INSTALLED) ## Regenerate the rules and dashboards
 	$(BIN)/python -m monitoring
 
-compatibility: $(INSTALLED) ## Record which versions of the real programs the tests ran here
+compatibility: $(INSTALLED) ## Regenerate docs/compatibility.md from the programs that the tests use here
 	$(BIN)/python -m tests.real.compatibility
 
-lock: $(INSTALLED) ## Renew the hashed lock files from pyproject.toml
+lock: $(INSTALLED) ## Regenerate the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
 	  --output-file requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
@@ -109,12 +108,13 @@ lock: $(INSTALLED) ## Renew the hashed lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
 	  --constraint requirements-dev.txt --group audit --output-file requirements-audit.txt
 
-clean: ## Remove everything that these targets made
+clean: ## Remove everything that these targets create
 	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 $(RUNS): requirements.txt deploy/image/requirements-build.txt pyproject.toml
 	$(if $(shell $(PYTHON) -c 'import sys; print("new" if sys.version_info >= (3, 11) else "")'),,\
 	  $(error $(PYTHON) must be Python 3.11 or newer: make PYTHON=python3.13 …))
+	@echo "Setting up $(VENV): this takes up to a minute, and happens once."
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) --require-hashes -r requirements.txt -r deploy/image/requirements-build.txt
 	$(PIP) --no-deps --no-build-isolation --editable .

@@ -22,6 +22,7 @@ API_ADDRESS = replace(
     repeatable=False,
 )
 DEMO_ADDRESS = replace(flags.LISTEN_ADDRESS, default="127.0.0.1:10120")
+DEMO_SCENARIO = replace(flags.SCENARIO, default="node-outage,forbidden/share=1/bucket=demo-backups")
 
 
 class Command(NamedTuple):
@@ -96,7 +97,7 @@ Runs the exporter against a simulator of Flashback's API: no account, no configu
         (
             DEMO_ADDRESS,
             *(flag for flag in flags.WEB_FLAGS if flag is not flags.LISTEN_ADDRESS),
-            *flags.SIMULATOR_FLAGS,
+            *(DEMO_SCENARIO if flag is flags.SCENARIO else flag for flag in flags.SIMULATOR_FLAGS),
             *flags.LOG_FLAGS,
         ),
         plays_scenarios=True,

@@ -13,7 +13,7 @@ from random import Random
 from exporter import simulator
 from exporter.app import Options, run_app
 from exporter.cli import flags, write_out
-from exporter.cli.commands import DEMO_ADDRESS
+from exporter.cli.commands import DEMO_ADDRESS, DEMO_SCENARIO
 from exporter.cli.flags import Values
 from exporter.cli.process import print_error, start_log, until_signalled
 from exporter.cli.run import web_options
@@ -38,6 +38,12 @@ BUCKETS = (
     simulator.SimulatedBucket("demo-scratch", "scratch-test"),
 )
 
+FAULTS = """\
+Faults:         the bucket backups gets 403, and one node is offline from minute 10 to 20
+                of each hour (--scenario= for none)
+"""
+"""The default of DEMO_SCENARIO: the page, the metrics and the alerts have something to show."""
+
 _CONFIG = """\
 global:
   base_url: {url}
@@ -54,10 +60,12 @@ accounts:
 def demo(values: Values, _environ: Mapping[str, str]) -> int:
     """Run simulator and exporter until a signal comes; the exit code."""
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
+    has_own_faults = DEMO_SCENARIO.name not in values.given
     fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT
     try:
         api = simulated(values, users=[USER], buckets=BUCKETS)
-        asyncio.run(until_signalled(_serve(api, web_options(values), fallback, log)))
+        work = _serve(api, web_options(values), fallback, log, has_own_faults=has_own_faults)
+        asyncio.run(until_signalled(work))
     except (ConfigError, WebConfigError, ListenError) as error:
         return print_error(error)
     return 0
@@ -68,6 +76,8 @@ async def _serve(
     options: Options,
     fallback: ListenAddress | None,
     log: BackgroundStream,
+    *,
+    has_own_faults: bool,
 ) -> None:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(api))
@@ -89,6 +99,9 @@ async def _serve(
             addresses = await stack.enter_async_context(start(free))
         scheme = "https" if await _has_tls(options) else "http"
         _announce(url, [_base_url(scheme, each) for each in addresses], options.telemetry_path)
+        if has_own_faults:
+            write_out(FAULTS)
+        write_out("Stop with Ctrl-C.\n")
         await asyncio.Event().wait()
 
 
@@ -106,7 +119,6 @@ def _announce(api: str, urls: Sequence[str], telemetry_path: str) -> None:
     lines = [f"Page:           {base}/" for base in bases if has_page]
     lines += [f"Metrics:        {base}{telemetry_path}" for base in bases]
     lines += [f"Simulated API:  {api} (log in as {USER.email}, password {USER.password})"]
-    lines += ["Stop with Ctrl-C."]
     write_out("\n".join(lines) + "\n")
 
 

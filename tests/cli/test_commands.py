@@ -306,6 +306,30 @@ def test_demo_shows_life() -> None:
         assert process.wait(TIMEOUTS) == 0
 
 
+def test_demo_has_a_bucket_that_fails() -> None:
+    """The demo shows what a problem looks like, and says that it is simulated and how to end it."""
+    failing = 'flashback_bucket_failing{bucket_id="demo-backups",reason="forbidden"} 1'
+    with started("demo", ANY_PORT) as process:
+        url = line_with(process.stdout, r"Metrics: +(http://\S+/metrics)")
+        line_with(process.stdout, r"^(Faults: +the bucket backups gets 403)")
+        line_with(process.stdout, r"(--scenario= for none)")
+        up = 'flashback_bucket_up{bucket_id="demo-media-eu"} 1'
+        while not (failing in (page := httpx.get(url, trust_env=False).text) and up in page):
+            pass
+
+
+def test_demo_without_faults() -> None:
+    """With an empty --scenario all buckets of the demo answer."""
+    with started("demo", ANY_PORT, "--scenario=") as process:
+        url = line_with(process.stdout, r"Metrics: +(http://\S+/metrics)")
+        up = 'flashback_bucket_up{bucket_id="demo-backups"} 1'
+        while up not in httpx.get(url, trust_env=False).text:
+            pass
+        process.terminate()
+        assert process.stdout is not None
+        assert "Faults" not in process.stdout.read()
+
+
 def test_demo_says_first_where_its_page_is() -> None:
     """The page comes before the metrics; where these are in its place, they come alone."""
     with started("demo", ANY_PORT) as process:

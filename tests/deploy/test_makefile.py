@@ -1,4 +1,4 @@
-"""What `make` says to somebody whose Python is too old, before anything is installed."""
+"""What `make demo` prints and does first."""
 
 from __future__ import annotations
 
@@ -44,7 +44,12 @@ def test_old_python_is_told_at_once(tmp_path: Path, version: tuple[int, int, int
 
 @pytest.mark.parametrize("version", [(3, 11, 0), (3, 14, 0)])
 def test_python_that_is_new_enough_is_taken(tmp_path: Path, version: tuple[int, int, int]) -> None:
-    """The virtual environment would be made with it."""
+    """The virtual environment is made with it, after a line that says how long that takes."""
     done = make_demo(tmp_path, version)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{tmp_path / 'python'} -m venv")
+    first, second, *rest = done.stdout.splitlines()
+    assert "takes up to a minute" in first
+    assert second.startswith(f"{tmp_path / 'python'} -m venv")
+    installs = [line for line in rest if "pip install" in line]
+    assert installs
+    assert not any("--quiet" in line for line in installs), "pip shows its progress"

@@ -68,6 +68,7 @@ async def test_demo_arrives_in_prometheus(prometheus_path: str, tmp_path: Path) 
     ):
         page, stored = await until(Watched(client, database).while_it_held_still)
     assert stored == page
-    for bucket_id in ("demo-media-eu", "demo-media-us", "demo-backups"):
+    for bucket_id in ("demo-media-eu", "demo-media-us"):
         assert stored[Series.of("flashback_bucket_nodes", {"bucket_id": bucket_id})] == 6
-    assert sum(series.name == "flashback_node_uptime_ratio" for series in stored) == 18
+    assert stored[Series.of("flashback_bucket_up", {"bucket_id": "demo-backups"})] == 0
+    assert sum(series.name == "flashback_node_uptime_ratio" for series in stored) == 12
