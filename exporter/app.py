@@ -153,11 +153,12 @@ async def run_app(
 
 
 def _log_start(config: Config) -> None:
+    files = list(config.sources.config)  # none if the configuration is built in, as the demo's is
     _log.info(
         "starting",
         version=VERSION,
         revision=revision(),
-        config_file=str(next(iter(config.sources.config), "built in")),
+        config_file=str(files[0]) if files else "built in",
         accounts=len(config.accounts),
         buckets=len(config.buckets()),
         discovering=sum(account.discovery is not None for account in config.accounts),

@@ -15,6 +15,7 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from types import FrameType
@@ -43,7 +44,7 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001 - a bug, told as ever
         sys.excepthook(type(error), error, error.__traceback__)
         code = BAD_START
-    atexit._run_exitfuncs()  # noqa: SLF001 - the log is written to its end, as at any other exit
+    atexit._run_exitfuncs()  # noqa: SLF001 - as at any other exit
     # The interpreter's own end would abort the process if bcrypt were still at work in a thread.
     os._exit(code)
 
@@ -148,6 +149,17 @@ def _caught(signum: int, _frame: FrameType | None) -> None:
         os._exit(128 + signum)
 
 
+def call_at_end(call: Callable[[], object]) -> None:
+    """Call it before the process ends, also if a signal ends a short command."""
+    atexit.register(call)
+    _calls_at_end.append(call)
+
+
+_calls_at_end: list[Callable[[], object]] = []
+
+
 def _end(signum: int, _frame: FrameType | None) -> None:
-    """End a command that has nothing to clean up, without a traceback of wherever it was."""
+    """End a command that has nothing to clean up, without a traceback."""
+    while _calls_at_end:  # empty for a second signal, which ends the process at once
+        _calls_at_end.pop()()
     os._exit(128 + signum)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import resource
 import select
@@ -17,7 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from exporter.cli import BAD_START, STOP_SIGNALS, catch, write_error
+from exporter.cli import BAD_START, STOP_SIGNALS, call_at_end, catch, write_error
 from exporter.clock import SystemClock
 from exporter.logs import BackgroundStream, configure
 from exporter.model import printable
@@ -45,7 +44,7 @@ def start_log(level: str, log_format: str) -> BackgroundStream:
     """
     stream = BackgroundStream(sys.stderr)
     sys.stderr = stream
-    atexit.register(stream.drain, LOG_SECONDS)
+    call_at_end(partial(stream.drain, LOG_SECONDS))
     configure(level, log_format, stream)
     return stream
 

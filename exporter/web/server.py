@@ -10,8 +10,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -161,10 +161,25 @@ async def _listen(
     create = partial(asyncio.get_running_loop().create_server, make, backlog=BACKLOG)
     try:
         if address.host in EVERY_ADDRESS:
-            return [await create(sock=each) for each in _sockets_of_both_families(address.port)]
+            return await _listen_on_all(create, _sockets_of_both_families(address.port))
         return [await create(address.host, address.port)]
     except OSError as error:
         raise cannot_listen(address, error, "web.listen-address", earlier) from error
+
+
+async def _listen_on_all(
+    create: Callable[..., Awaitable[asyncio.Server]], sockets: Sequence[socket.socket]
+) -> list[asyncio.Server]:
+    """Listen on all sockets. If one fails, all are closed."""
+    listeners: list[asyncio.Server] = []
+    with ExitStack() as opened:
+        for each in sockets:
+            opened.callback(each.close)
+        for each in sockets:
+            listeners.append(await create(sock=each))
+            opened.callback(listeners[-1].close)
+        opened.pop_all()
+    return listeners
 
 
 def _sockets_of_both_families(port: int) -> list[socket.socket]:

@@ -220,6 +220,29 @@ def test_signal_ends_a_command_that_is_being_loaded(
         assert (process.returncode, out, errors) == (128 + signum, "", "")
 
 
+LAST_LINE = """
+import os, signal, sys
+import structlog
+import exporter.cli.once
+from exporter.cli import main
+def logs_and_is_stopped(*args, **options):
+    sys.setswitchinterval(3600)  # the log's thread runs only while it is waited for
+    structlog.get_logger().error("last_line")
+    os.kill(os.getpid(), signal.SIGINT)
+exporter.cli.once.poll_once = logs_and_is_stopped
+main()
+"""
+
+
+def test_signal_loses_no_line_of_the_log(config: Path) -> None:
+    """A short command that a signal ends writes the lines of its log that were left."""
+    program = (sys.executable, "-c", LAST_LINE)
+    with started("once", f"--config.file={config}", program=program) as process:
+        _, errors = process.communicate(timeout=TIMEOUTS)
+        assert process.returncode == 128 + signal.SIGINT
+        assert "event=last_line" in errors
+
+
 def test_background_job_of_a_script_ignores_ctrl_c(config: Path) -> None:
     """A shell lets its background jobs ignore SIGINT: so does a short command."""
     ignoring = ("sh", "-c", 'trap "" INT; exec "$0" "$@"')

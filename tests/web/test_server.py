@@ -6,6 +6,8 @@ import asyncio
 import errno
 import socket
 from contextlib import AsyncExitStack
+from itertools import count
+from typing import Any
 
 import httpx
 import pytest
@@ -207,6 +209,32 @@ async def test_what_was_bound_is_let_go_when_another_cannot_be() -> None:
                 pass
         async with serve(app(), [ListenAddress("::1", taken.port)]) as bound:
             assert bound == (ListenAddress("::1", taken.port),)
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+async def test_sockets_of_both_families_are_closed_when_one_cannot_listen(
+    failing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the loop takes one of the two sockets of `:port` and not the other, both are closed."""
+    loop, opened = asyncio.get_running_loop(), list[socket.socket]()
+    open_one, listen, numbers = socket.create_server, loop.create_server, count(1)
+
+    def open_and_keep(*args: Any, **options: Any) -> socket.socket:  # noqa: ANN401 - passed on
+        opened.append(open_one(*args, **options))
+        return opened[-1]
+
+    async def listen_or_fail(*args: Any, **options: Any) -> asyncio.Server:  # noqa: ANN401
+        if next(numbers) == failing:
+            raise OSError(errno.EMFILE, "Too many open files")
+        server: asyncio.Server = await listen(*args, **options)
+        return server
+
+    monkeypatch.setattr(socket, "create_server", open_and_keep)
+    monkeypatch.setattr(loop, "create_server", listen_or_fail)
+    with pytest.raises(ListenError, match="too many open files"):
+        async with serve(app(), [ListenAddress("", 0)]):
+            pass
+    assert {each.fileno() for each in opened} == {-1}
 
 
 async def test_running_requests_finish() -> None:
