@@ -40,6 +40,7 @@ OTHER_PROGRAMS = {
     "pipx": "takes a package that was released",
     "promtool": "tests/real/test_backfill.py",
     "vmalert": "its flags name programs that have to run; the rules: tests/real/test_vmalert.py",
+    "rm": "every system has it",
     "sudo": "takes the right to be root",
     "systemctl": "takes a system that was booted by systemd",
 }
