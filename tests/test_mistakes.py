@@ -162,7 +162,7 @@ FLAGS = {
     ("once", "--log.lvel=x"): "--log.lvel=x (did you mean --log.level?)",
     ("nothing",): "unrecognized arguments: nothing (see -h)",
     ("run", "check"): "unrecognized arguments: check",
-    ("backfill", "--from=2024-01-01"): "--to is needed",
+    ("backfill", "--from=2024-01-01"): "--to is required",
     ("backfill", "--from=01.01.2024"): "'01.01.2024' is not a day such as 2024-01-15",
     ("backfill", "--label=job"): "--label: write it as name=value",
 }
@@ -225,8 +225,8 @@ def test_token_that_has_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch, text:
     desk.write("token", jwt(1_700_000_000))
     assert warned(desk) == [
         (
-            "warning: config.yaml: accounts[0].authorization: by its own word the token ended at "
-            "2023-11-14 22:13:20 UTC: is it renewed in time?"
+            "warning: config.yaml: accounts[0].authorization: the token expired at "
+            "2023-11-14 22:13:20 UTC: renew it"
         )
     ]
 
@@ -267,7 +267,7 @@ def test_variable_that_sets_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     assert warned(desk) == [
         (
             "warning: environment: FLASHBACK_EXPORTER_WEB_LISTEN_ADRESS: "
-            "this sets nothing: did you mean FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS?"
+            "unknown variable, ignored: did you mean FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS?"
         )
     ]
 
@@ -277,10 +277,12 @@ def test_load_of_an_account_whose_buckets_are_found(desk: Desk) -> None:
     desk.write("config.yaml", CONFIG.replace("buckets: [b1]", "discovery: {}"))
     _, told, _ = desk.said("check")
     assert (
-        "  buckets              0 listed; those that are discovered are not in these figures\n"
+        "  buckets              0 configured; figures do not include discovered buckets\n" in told
+    )
+    assert (
+        "  response time        unknown: no bucket is configured, and discovery has not run\n"
         in told
     )
-    assert "  answers              known once buckets are found: none is listed\n" in told
     assert "inf" not in told
 
 
@@ -407,7 +409,10 @@ def test_filters_that_let_nothing_through(desk: Desk) -> None:
         desk.write("config.yaml", text.replace("buckets: [b1]", "discovery: {include: [media-*]}"))
         code, told, _ = desk.said("check", "--live")
     assert code == 0
-    assert "2 found, 0 polled: include and exclude are for whole names, as in media-.*" in told
+    assert (
+        "2 found, 0 polled: include and exclude must match the complete name, as in media-.*"
+        in told
+    )
 
 
 def test_user_without_buckets(desk: Desk) -> None:
@@ -416,4 +421,4 @@ def test_user_without_buckets(desk: Desk) -> None:
         text = CONFIG.replace("http://127.0.0.1:9", url)
         desk.write("config.yaml", text.replace("buckets: [b1]", "discovery: {}"))
         _, told, _ = desk.said("check", "--live")
-    assert "0 found, 0 polled: the API lists none for this user" in told
+    assert "0 found, 0 polled: this user has no buckets" in told

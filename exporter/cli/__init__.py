@@ -1,10 +1,10 @@
-"""The entry of the program: from arguments to a command, from what happens to an exit code.
+"""The program's entry point: runs the command that the arguments name, and sets the exit code.
 
-Exit codes: 0 a clean stop, 1 a bad configuration, no address to listen on, a write that failed, or
-a bug, 2 usage, 3 some buckets or days failed, 141 the reader of standard output has gone; a signal
-that ends a short command, and a second one, 128 + its number. Signals are kept from the first
-moment of the process until a command acts on them: the interpreter's own handler, in C, writes each
-to a pipe, whatever Python code is doing. So this imports next to nothing.
+Exit codes: 0 clean stop; 1 invalid configuration, no address to listen on, a write that failed, or
+a bug; 2 usage error; 3 some buckets or days failed; 141 the reader of standard output is gone;
+128 plus the signal's number for a short command, or for a second signal. Signals are kept from the
+start of the process until the command handles them: the interpreter's handler, in C, writes them to
+a pipe. So this module imports very little.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 NAMES = ("run", "check", "once", "backfill", "demo", "simulate")
 
 BAD_START = 1
-"""Exit code for a bad configuration, an address that cannot be listened on, or a failed write."""
+"""Exit code for an invalid configuration, an address that cannot be bound, or a failed write."""
 
 READER_GONE = 128 + signal.SIGPIPE
 
@@ -34,14 +34,14 @@ _KEPT_SIGNALS = {
     "demo": STOP_SIGNALS,
     "simulate": STOP_SIGNALS,
 }
-"""What a command acts on as soon as it can, however early it comes."""
+"""Signals that are kept until the command can handle them."""
 
 
 def main() -> NoReturn:
     """Run the command that the arguments name, and end the process with its exit code."""
     try:
         code = run_command()
-    except Exception as error:  # noqa: BLE001 - a bug, told as ever
+    except Exception as error:  # noqa: BLE001 - a bug, printed as usual
         sys.excepthook(type(error), error, error.__traceback__)
         code = BAD_START
     atexit._run_exitfuncs()  # noqa: SLF001 - as at any other exit
@@ -50,18 +50,18 @@ def main() -> NoReturn:
 
 
 def run_command() -> int:
-    """Run the command that the arguments name, `run` where they name none; the exit code."""
+    """Run the command that the arguments name, by default `run`, and return the exit code."""
     _prepare_streams()  # before any other file is opened
     words = sys.argv[1:]
     name = words.pop(0) if words and words[0] in NAMES else "run"
     if name in _KEPT_SIGNALS:
         catch(*_KEPT_SIGNALS[name])
     else:
-        for signum in STOP_SIGNALS:  # not left to the system: process 1 of a container ignores them
-            if signal.getsignal(signum) is not signal.SIG_IGN:  # as a shell's background jobs do
+        for signum in STOP_SIGNALS:  # as process 1 of a container it would ignore them by default
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # as in background jobs of a shell
                 signal.signal(signum, _end)
     try:
-        # Imported only now: it takes most of a second, in which signals are to be kept already.
+        # Imported here, after signals are kept: it takes most of a second.
         parse = import_module("exporter.cli.commands").parse
         values = parse(name, words, os.environ)
         module = import_module(f"exporter.cli.{name}")
@@ -75,9 +75,9 @@ def run_command() -> int:
 
 
 def _prepare_streams() -> None:
-    """Let names in any encoding be printed, and no other file take a closed stream's number."""
+    """Escape what a stream cannot encode, and reserve the descriptors of closed streams."""
     if sys.stdout is None:
-        sys.stdout = _stand_in(1, os.O_RDONLY)  # a write to it fails, as it should
+        sys.stdout = _stand_in(1, os.O_RDONLY)  # writes to it fail
     if sys.stderr is None:
         sys.stderr = _stand_in(2, os.O_WRONLY)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -97,7 +97,7 @@ def _to_nowhere(number: int, flags: int = os.O_WRONLY) -> None:
 
 
 def write_out(output: str | bytes) -> None:
-    """Write to standard output at once. Where that fails, it ends the program by SystemExit."""
+    """Write to standard output and flush it. Raises SystemExit if that fails."""
     try:
         if isinstance(output, bytes):
             sys.stdout.buffer.write(output)
@@ -105,17 +105,17 @@ def write_out(output: str | bytes) -> None:
             sys.stdout.write(output)
         sys.stdout.flush()
     except OSError as error:
-        _to_nowhere(sys.stdout.fileno())  # what is left in its buffer is not to fail again
+        _to_nowhere(sys.stdout.fileno())  # or a later flush of its buffer fails again
         if isinstance(error, BrokenPipeError):
             raise SystemExit(READER_GONE) from error
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        remedy = "make room there" if is_full else "send it to a file or a terminal"
-        write_error(f"cannot write to standard output ({error.strerror}): {remedy}")
+        remedy = "free some space" if is_full else "redirect it to a file or a terminal"
+        write_error(f"cannot write to standard output: {error.strerror}: {remedy}")
         raise SystemExit(BAD_START) from error
 
 
 def write_error(text: str) -> None:
-    """Tell a person on standard error. Where nobody can be told, the exit code says enough."""
+    """Print to standard error. If that fails, only the exit code reports the error."""
     try:
         sys.stderr.write(text.removesuffix("\n") + "\n")
         sys.stderr.flush()
@@ -124,10 +124,10 @@ def write_error(text: str) -> None:
 
 
 def catch(*signums: signal.Signals) -> int:
-    """From now on keep these signals instead of doing what they do by default.
+    """Keep these signals instead of their default action.
 
-    Gives the file descriptor from which their numbers can be read, one byte each: always the same.
-    From then on only this may set wakeup descriptors, so no `loop.add_signal_handler`.
+    Returns the file descriptor from which their numbers can be read, one byte each; it is always
+    the same. Do not use `loop.add_signal_handler`, which replaces Python's wakeup descriptor.
     """
     reader = _pipe()
     for signum in signums:
@@ -144,7 +144,7 @@ def _pipe() -> int:
 
 
 def _caught(signum: int, _frame: FrameType | None) -> None:
-    """Nothing, as a thread reads the pipe; but while the interpreter ends, threads do not run."""
+    """Do nothing: a thread reads the pipe. Threads do not run while the interpreter shuts down."""
     if sys.is_finalizing():
         os._exit(128 + signum)
 

@@ -1,4 +1,4 @@
-"""`flashback-exporter backfill`: past days as files that a database imports."""
+"""`flashback-exporter backfill`: writes past days to files, for import into a database."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from exporter.logs import BackgroundStream
 from exporter.model import printable
 
 USAGE = 2
-"""Exit code for what was asked wrongly, as argparse has it."""
+"""Exit code for a usage error, as in argparse."""
 
 
 def backfill(values: Values, environ: Mapping[str, str]) -> int:
-    """Write the files that are missing; the exit code."""
+    """Write the missing files; the exit code."""
     order = _order(values)
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
@@ -54,7 +54,7 @@ def backfill(values: Values, environ: Mapping[str, str]) -> int:
 
 
 def _done(config: Config, order: BackfillOptions, clock: Clock, log: BackgroundStream) -> int:
-    """Do it, and say what came of it; the exit code."""
+    """Run the backfill and print a summary; the exit code."""
     chance = Random()  # noqa: S311 - jitter, no secret
     try:
         with _bar() as bar:
@@ -67,15 +67,15 @@ def _done(config: Config, order: BackfillOptions, clock: Clock, log: BackgroundS
         return print_error(error)
     for line in work.failures.lines():
         write_error(f"failed: {printable(line)}")
-    log.drain()  # not bounded in time, as it is more than a log
+    log.drain()  # without a time limit: failures must not be lost
     failed = f", failed: {work.failures.count}" if work.failures.count else ""
-    ended = "" if work.is_finished else ", stopped before the end: run it again to go on"
+    ended = "" if work.is_finished else ", stopped early: run the command again to continue"
     write_out(f"{order.output}: files written: {work.files}{failed}{ended}\n")
     return SOME_FAILED if failed or ended else 0
 
 
 class _Bar:
-    """The progress on a terminal."""
+    """The progress bar."""
 
     def __init__(self, bar: tqdm[NoReturn]) -> None:
         self._bar = bar
@@ -89,36 +89,36 @@ class _Bar:
 
 @contextmanager
 def _bar() -> Iterator[_Bar]:
-    """A bar that only a terminal shows, above which the log is written."""
+    """A progress bar, on terminals only; log lines are written above it."""
     with logging_redirect_tqdm(), tqdm(unit=" days of buckets", leave=False, disable=None) as bar:
         yield _Bar(bar)
 
 
 def _order(values: Values) -> BackfillOptions:
-    """What the flags ask for; a mistake ends the program as argparse does."""
+    """The options from the flags. A usage error ends the program."""
     for flag in (flags.FROM, flags.TO, flags.OUTPUT):
         if values[flag.name] is None:
-            values.error(f"--{flag.name} is needed")
+            values.error(f"--{flag.name} is required")
     first, last = values[flags.FROM.name], values[flags.TO.name]
     if first > last:
         values.error(f"--from {first} is after --to {last}")
     labels = dict(values[flags.LABEL.name])
     if len(labels) < len(values[flags.LABEL.name]):
-        values.error("--label: a name is there twice")
+        values.error("--label: duplicate name")
     return BackfillOptions(
         first, last, frozenset(values[flags.BUCKET.name]), labels, values[flags.OUTPUT.name]
     )
 
 
 def _too_early(order: BackfillOptions, config: Config, clock: Clock) -> str | None:
-    """Why the last day cannot be had yet, if so."""
+    """Why the last day is not available yet, or None."""
     now = clock.now()
     if order.last > now.day:
-        return f"--to {order.last}: this day has not come yet"
+        return f"--to {order.last}: this day is in the future"
     grace = max(account.timing.rollover_grace for account in config.accounts)
     moment = first_moment_to_ask(order.last, grace)
     if now.wall >= moment:
         return None
     at = datetime.fromtimestamp(moment, UTC)
-    when = f"it can be had from {at:%Y-%m-%d %H:%M} UTC on"
-    return f"--to {order.last}: this day is not closed yet: {when}"
+    when = f"it is available from {at:%Y-%m-%d %H:%M} UTC"
+    return f"--to {order.last}: this day is not over yet: {when}"

@@ -1,4 +1,4 @@
-"""`flashback-exporter check`: are the files right, and what does the configuration ask for?"""
+"""`flashback-exporter check`: checks the files and prints the expected load."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from exporter.upstream.credentials import lifetime
 
 
 def check(values: Values, environ: Mapping[str, str]) -> int:
-    """Print the verdict on the web configuration, if there is one, and on the other; exit code."""
+    """Check the web configuration, if one is named, and the configuration; the exit code."""
     web_file = values[flags.WEB_CONFIG_FILE.name]
     code = 0 if web_file is None else _check_web_config(web_file)
     if _is_about_web_alone(values):
@@ -38,7 +38,7 @@ def check(values: Values, environ: Mapping[str, str]) -> int:
 
 
 def _is_about_web_alone(values: Values) -> bool:
-    """Whether only a web configuration was named. One in a variable stands for a whole set-up."""
+    """Whether the flags name only a web configuration. A variable is set for the whole setup."""
     return (
         flags.WEB_CONFIG_FILE.name in values.given_as_flags
         and values[flags.WEB_CONFIG_FILE.name] is not None
@@ -85,7 +85,7 @@ def _check_config(values: Values, environ: Mapping[str, str]) -> int:
 
     log = start_log("error", "logfmt")
     found = live_verdicts(config, shard)
-    log.drain(LOG_SECONDS)  # a bar on the same terminal, and what was logged, come first
+    log.drain(LOG_SECONDS)  # before the table, on the same terminal
     write_out(f"live:\n{verdict_table(found)}\n")
     return 0 if all(each.is_good for each in found) else BAD_START
 
@@ -97,7 +97,7 @@ def _variables() -> set[str]:
 
 
 def _part(config: Config, shard: Shard) -> Config:
-    """The configuration with the listed buckets that a shard polls."""
+    """The configuration with the configured buckets that a shard polls."""
     accounts = (
         replace(account, buckets=tuple(each for each in account.buckets if shard.owns(each.id)))
         for account in config.accounts
@@ -108,7 +108,7 @@ def _part(config: Config, shard: Shard) -> Config:
 def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
     limits = config.limits
     rows = (
-        ("shard", f"{shard.ordinal} of {shard.total}; limits are of each process"),
+        ("shard", f"{shard.ordinal} of {shard.total}; limits apply per process"),
         ("accounts", f"{len(config.accounts)}"),
         ("buckets", _buckets_text(config, asked)),
         (
@@ -116,12 +116,12 @@ def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
             f"{asked.requests_per_second:.2f} of {limits.max_requests_per_second:g} allowed",
         ),
         (
-            "answers",
+            "response time",
             _answer_time_text(asked, limits.max_concurrent_requests),
         ),
-        ("series", f"about {asked.series}, with 6 nodes a bucket"),
+        ("series", f"about {asked.series}, with 6 nodes per bucket"),
         ("memory", f"about {asked.memory / 2**20:.0f} MiB"),
-        ("processor", f"about {asked.cpu:.0%} of a core"),
+        ("CPU", f"about {asked.cpu:.0%} of a core"),
     )
     return "\n".join(f"  {name:<20} {text}" for name, text in rows)
 
@@ -129,26 +129,26 @@ def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
 def _buckets_text(config: Config, asked: LoadEstimate) -> str:
     if all(account.discovery is None for account in config.accounts):
         return f"{asked.buckets}"
-    return f"{asked.buckets} listed; those that are discovered are not in these figures"
+    return f"{asked.buckets} configured; figures do not include discovered buckets"
 
 
 def _answer_time_text(asked: LoadEstimate, at_once: int) -> str:
     if math.isinf(asked.answer_time):
-        return "known once buckets are found: none is listed"
-    return f"the API may take up to {asked.answer_time:.2f}s on average, {at_once} at once"
+        return "unknown: no bucket is configured, and discovery has not run"
+    return f"may be up to {asked.answer_time:.2f}s on average, with {at_once} requests at once"
 
 
 def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:
-    """Each token that says of itself that it is over at `wall`, Unix time."""
+    """A warning for each token whose expiry is before `wall`, Unix time."""
     for index, account in enumerate(config.accounts):
         expiry = lifetime(_token(account)).expiry
         if expiry is not None and expiry <= wall:
-            message = f"by its own word the token ended at {utc(expiry)}: is it renewed in time?"
+            message = f"the token expired at {utc(expiry)}: renew it"
             yield Problem(file, None, f"accounts[{index}].authorization", message)
 
 
 def _token(account: Account) -> str:
-    """The token that is given; empty where the account logs in for one, or there is none."""
+    """The configured token; empty if the account logs in, or there is none."""
     given = account.credentials
     if isinstance(given, Login):
         return ""
@@ -156,16 +156,16 @@ def _token(account: Account) -> str:
         return given.get_secret_value()
     try:
         return read_file(given, SECRET_LIMIT).decode().strip()
-    except (OSError, UnicodeDecodeError):  # since it was checked
+    except (OSError, UnicodeDecodeError):  # it has changed since it was checked
         return ""
 
 
 def useless_variables(environ: Mapping[str, str], known: Collection[str]) -> Iterator[Problem]:
-    """Each environment variable that is almost one of the exporter's, and so sets nothing."""
+    """A warning for each environment variable that is almost one of the exporter's."""
     names = {name.removeprefix(ENVIRONMENT_PREFIX): name for name in known}
     for name in sorted(environ):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             start = name.removeprefix(ENVIRONMENT_PREFIX)
             for close in get_close_matches(start, names, 1, 0.8):
-                message = f"this sets nothing: did you mean {names[close]}?"
+                message = f"unknown variable, ignored: did you mean {names[close]}?"
                 yield Problem("environment", None, name, message)

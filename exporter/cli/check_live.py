@@ -1,4 +1,4 @@
-"""`flashback-exporter check --live`: one real call per account and bucket, and what came of it."""
+"""`flashback-exporter check --live`: one real request per account and bucket."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from exporter.status.text import ADVICE, shown
 from exporter.upstream.discovery import DiscoveryState, filtered
 
 KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}
-"""Refusals by an API that has accepted the token."""
+"""Reasons that show that the API accepted the token."""
 
 
 class Verdict(NamedTuple):
-    """What was found out about an account or a bucket."""
+    """The result for an account or a bucket."""
 
     subject: str
     text: str
@@ -33,7 +33,7 @@ class Verdict(NamedTuple):
 
 
 def live_verdicts(config: Config, shard: Shard) -> list[Verdict]:
-    """What each account and bucket came to, asked once; with progress on a terminal."""
+    """The result of one request for each account and bucket; progress is shown on a terminal."""
     with tqdm(unit=" polls", leave=False, disable=None) as bar:
 
         def show(left: int) -> None:
@@ -60,7 +60,7 @@ def verdicts(exporter: PollManager) -> Iterator[Verdict]:
 
 
 def verdict_table(found: list[Verdict]) -> str:
-    """The verdicts for people, one a line, whatever names and messages of the API hold."""
+    """The results, one per line, with control characters of names and messages escaped."""
     rows = [(each.is_good, shown(each.subject), printable(each.text)) for each in found]
     width = max((len(subject) for _, subject, _ in rows), default=0)
     return "\n".join(
@@ -88,7 +88,11 @@ def _token_verdict(
     heard = any(isinstance(each.state.newest, GoodPoll) for each in entries)
     heard = heard or (discovery_state is not None and discovery_state.error is None)
     if not heard and not any(error.reason in KNOWS_THE_TOKEN for error in errors):
-        return Verdict(subject, "not tried: no call came through", is_good=False)
+        return Verdict(
+            subject,
+            "not checked: every request failed before the API could check the token",
+            is_good=False,
+        )
     if expiry is None:
         return Verdict(subject, "accepted", is_good=True)
     until = datetime.fromtimestamp(expiry, UTC)
@@ -102,7 +106,7 @@ def _bucket_verdict(entry: Target) -> Verdict:
     if isinstance(newest, GoodPoll):
         return Verdict(subject, f"{len(newest.stats.nodes)} nodes", is_good=True)
     if newest is None:
-        return Verdict(subject, "not asked: a 429 has paused the account", is_good=False)
+        return Verdict(subject, "not polled: a 429 paused the account", is_good=False)
     return Verdict(subject, _error_text(newest.error), is_good=False)
 
 
@@ -110,9 +114,9 @@ def _found_text(account: Account, discovery_state: DiscoveryState) -> str:
     found, taken = len(discovery_state.found), len(filtered(account, discovery_state))
     text = f"{found} found, {taken} polled"
     if found and not taken:
-        text += ": include and exclude are for whole names, as in media-.*"
+        text += ": include and exclude must match the complete name, as in media-.*"
     elif not found:
-        text += ": the API lists none for this user"
+        text += ": this user has no buckets"
     return text
 
 
@@ -121,7 +125,7 @@ def _error_text(error: ApiError) -> str:
 
 
 def _remedy(error: ApiError) -> str:
-    """What to do about it, unless the message says so."""
+    """What to do, unless the message says so."""
     if error.reason is Reason.UNAUTHORIZED and not error.message.startswith("HTTP"):
-        return " (are email and password right?)" if "login is refused" in error.message else ""
+        return " (check email and password)" if "login is refused" in error.message else ""
     return f" ({ADVICE[error.reason].remedy.replace('`', '')})"

@@ -1,6 +1,6 @@
-"""The commands: what each is for, and its flags.
+"""The commands, with their descriptions and flags.
 
-Light: what a command needs is imported once it runs, so that `--version` and `-h` load little.
+Keep imports light: a command's modules are imported when it runs, so `--version` and `-h` are fast.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from exporter.cli import flags
 from exporter.cli.flags import Flag, Values
 from exporter.version import version_text
 
-LIVE = Flag("live", "Make one real call per account and bucket, too.", "false", is_switch=True)
+LIVE = Flag("live", "Also make one real request per account and bucket.", "false", is_switch=True)
 API_ADDRESS = replace(
     flags.LISTEN_ADDRESS,
     name="address",
@@ -26,7 +26,7 @@ DEMO_SCENARIO = replace(flags.SCENARIO, default="node-outage,forbidden/share=1/b
 
 
 class Command(NamedTuple):
-    """A command. It is a function in a module of its name."""
+    """A command: a function of its name in a module of its name."""
 
     description: str
     flags: tuple[Flag, ...]
@@ -36,36 +36,35 @@ class Command(NamedTuple):
 COMMANDS = {
     "run": Command(
         """\
-Serves the node statistics of Flashback storage buckets to Prometheus.
+Prometheus exporter for the node statistics of Flashback storage buckets.
 
 commands:
-  run       the exporter (implied)
-  check     checks the configuration, and says what load it asks for
-  once      polls every bucket once and prints the exposition
-  demo      the exporter against a built-in simulator: no account, no configuration
-  simulate  the simulator alone
-  backfill  past days, as files for a database to import
+  run       run the exporter (default)
+  check     check the configuration and print the expected load
+  once      poll every bucket once and print the metrics
+  demo      run the exporter against a built-in simulator, without account or configuration
+  simulate  run the simulator alone
+  backfill  write past days to OpenMetrics files, for import into a database
 
-Each command has its own -h. Each flag can also be set by an environment variable
-of its name: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.
+Use COMMAND -h for the flags of a command. Each flag can also be set by an environment
+variable: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.
 """,
         (*flags.CONFIG_FLAGS, *flags.WEB_FLAGS, *flags.SHARD_FLAGS, *flags.LOG_FLAGS),
     ),
     "check": Command(
         """\
-Checks the configuration file strictly and prints every problem with its place,
-then the load that the file asks for. With --live every account and bucket is asked for
-once, too. --web.config.file is checked as at a start, with the files that it names: beside
-the configuration, or alone where neither --config.file nor --live is there.
-Exit code 1 if there is any problem.
+Checks the configuration file and prints all errors with their lines, then the expected
+load. With --live it also makes one real request per account and bucket.
+With --web.config.file it also checks the web configuration and the files that it names;
+without --config.file and --live, only those.
+Exit code 1 if there is an error.
 """,
         (flags.CONFIG_FILE, flags.WEB_CONFIG_FILE, LIVE, *flags.SHARD_FLAGS),
     ),
     "once": Command(
         """\
-Polls every bucket once and prints the exposition to standard output,
-without process_* and python_*, which would speak of a process that has ended.
-Exit code 0 if all buckets answered, 3 if some failed.
+Polls every bucket once and prints the metrics to standard output, without process_*
+and python_*. Exit code 0 if all polls succeeded, 3 if some failed.
 """,
         (
             flags.CONFIG_FILE,
@@ -75,10 +74,10 @@ Exit code 0 if all buckets answered, 3 if some failed.
     ),
     "backfill": Command(
         """\
-Asks for past days of each bucket and writes one OpenMetrics file per day, for
-`promtool tsdb create-blocks-from openmetrics`. What could not be had is listed, also in
-failed.json beside the files; run it again, and it asks for what is missing. --from, --to
-and --output are needed. Exit code 3 if anything is missing in the end.
+Requests past days of each bucket and writes one OpenMetrics file per day, for
+`promtool tsdb create-blocks-from openmetrics`. Failures are printed and written to
+failed.json in the same directory; run the command again to request what is missing.
+--from, --to and --output are required. Exit code 3 if anything is missing.
 """,
         (
             flags.CONFIG_FILE,
@@ -92,7 +91,7 @@ and --output are needed. Exit code 3 if anything is missing in the end.
     ),
     "demo": Command(
         """\
-Runs the exporter against a simulator of Flashback's API: no account, no configuration.
+Runs the exporter against a simulator of Flashback's API, without account or configuration.
 """,
         (
             DEMO_ADDRESS,
@@ -104,8 +103,8 @@ Runs the exporter against a simulator of Flashback's API: no account, no configu
     ),
     "simulate": Command(
         """\
-Serves a simulation of Flashback's API. Any bucket id exists and any token is accepted;
-to try a login and discovery, use the API that `demo` prints.
+Simulates Flashback's API. Every bucket id exists and every token is accepted. To try
+login and discovery, use the API whose address `demo` prints.
 """,
         (API_ADDRESS, *flags.SIMULATOR_FLAGS, *flags.LOG_FLAGS),
         plays_scenarios=True,
@@ -114,7 +113,7 @@ to try a login and discovery, use the API that `demo` prints.
 
 
 def parse(name: str, words: Sequence[str], environ: Mapping[str, str]) -> Values:
-    """The values of a command's flags; a mistake, `-h` and `--version` end the program."""
+    """The values of a command's flags. A usage error, `-h` and `--version` end the program."""
     command = COMMANDS[name]
     description = command.description + (_scenarios() if command.plays_scenarios else "")
     parser = flags.parser(name, description)
@@ -128,6 +127,6 @@ def _scenarios() -> str:
 
     names = "\n".join(f"  {name:<23} {each.summary}" for name, each in SCENARIOS.items())
     return (
-        "\nscenarios, to be mixed by comma, each of them limited as in"
-        f" hang/share=0.5/bucket=ID/call=stats/window=23:50-00:10:\n{names}\n"
+        "\nscenarios (separate several by commas; limit each as in"
+        f" hang/share=0.5/bucket=ID/call=stats/window=23:50-00:10):\n{names}\n"
     )

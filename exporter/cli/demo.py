@@ -1,4 +1,4 @@
-"""`flashback-exporter demo`: the exporter against the built-in simulator, nothing else needed."""
+"""`flashback-exporter demo`: the exporter against the built-in simulator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from exporter.web.config import WebConfigError, load_web_config
 from exporter.web.server import ListenAddress, ListenError
 
 ANY_FREE_PORT = ListenAddress("127.0.0.1", 0)
-_EVERY = {"::", "0.0.0.0"}  # noqa: S104 - to tell them from others
+_EVERY = {"::", "0.0.0.0"}  # noqa: S104 - compared, not bound
 
 
 USER = simulator.User("demo@example.com", "demo")
@@ -58,7 +58,7 @@ accounts:
 
 
 def demo(values: Values, _environ: Mapping[str, str]) -> int:
-    """Run simulator and exporter until a signal comes; the exit code."""
+    """Run simulator and exporter until a stop signal; the exit code."""
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     has_own_faults = DEMO_SCENARIO.name not in values.given
     fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT
@@ -106,7 +106,7 @@ async def _serve(
 
 
 async def _has_tls(options: Options) -> bool:
-    """Whether a web configuration, which is at work by now, asks for TLS."""
+    """Whether the web configuration enables TLS."""
     file = options.web_config_file
     if file is None:
         return False
@@ -115,7 +115,7 @@ async def _has_tls(options: Options) -> bool:
 
 def _announce(api: str, urls: Sequence[str], telemetry_path: str) -> None:
     bases = dict.fromkeys(urls)
-    has_page = telemetry_path != "/"  # otherwise the metrics are in its place
+    has_page = telemetry_path != "/"  # otherwise the metrics replace the page
     lines = [f"Page:           {base}/" for base in bases if has_page]
     lines += [f"Metrics:        {base}{telemetry_path}" for base in bases]
     lines += [f"Simulated API:  {api} (log in as {USER.email}, password {USER.password})"]
@@ -123,6 +123,6 @@ def _announce(api: str, urls: Sequence[str], telemetry_path: str) -> None:
 
 
 def _base_url(scheme: str, address: ListenAddress) -> str:
-    """What a browser on this machine can open: every address is no address to go to."""
+    """The URL for a browser on this machine, also if the exporter listens on all addresses."""
     host = "localhost" if address.host in _EVERY else address.host
     return f"{scheme}://{replace(address, host=host)}"

@@ -1,7 +1,6 @@
-"""The flags, spelled as Prometheus's own, and the environment variables of exactly their names.
+"""The flags, named as Prometheus names its own, and their environment variables.
 
-A flag wins over its variable, the variable over the default. What the values mean to the program
-is not decided here.
+A flag wins over its variable, a variable over the default.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag without its dashes. `default` is the text as one would write it; lists by comma."""
+    """A flag, without its dashes. `default` is written as on a command line, lists with commas."""
 
     name: str
     help: str
@@ -51,19 +50,19 @@ class Flag:
         return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_").replace("-", "_")
 
     def value(self, text: str) -> Any:  # noqa: ANN401 - each flag has a type of its own
-        """What a text from the environment, or the default, stands for. Raises ValueError."""
+        """The value of a text from the environment or the default. Raises ValueError."""
         if self.is_switch:
             if text not in _BOOLEANS:
-                raise ValueError(f"{text!r} is neither true nor false")
+                raise ValueError(f"{text!r} is invalid: use true or false")
             return _BOOLEANS[text]
         if self.repeatable:
             return [self.convert(item.strip()) for item in text.split(",")] if text else []
         if self.choices and text not in self.choices:
-            raise ValueError(f"{text!r} is none of {', '.join(self.choices)}")
+            raise ValueError(f"{text!r} is invalid: use one of {', '.join(self.choices)}")
         return self.convert(text)
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
-        """Let a parser know it; a flag that is not given leaves no trace."""
+        """Add it to a parser; a flag that is not given is absent from the result."""
         shared: dict[str, Any] = {
             "dest": self.name,
             "default": argparse.SUPPRESS,
@@ -83,7 +82,7 @@ class Flag:
 
 
 def _shown(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    """The same, with errors of the one kind whose text argparse shows."""
+    """The same, with the one kind of error whose text argparse prints."""
 
     def converted(text: str) -> Any:  # noqa: ANN401 - each flag has a type of its own
         try:
@@ -101,14 +100,14 @@ def _address(text: str) -> ListenAddress:
 
 
 TAKEN_PATHS = ("/-/", "/api/", "/assets/", "/bucket", "/help")
-"""What the exporter's other pages begin with."""
+"""Prefixes of the exporter's other paths."""
 
 
 def _url_path(text: str) -> str:
     if text.startswith(TAKEN_PATHS):
-        raise ValueError(f"{text!r} is taken: choose another path")
+        raise ValueError(f"{text!r} is used by the exporter: choose another path")
     if not text.startswith("/") or any(char in text for char in "?#{}") or not text.isprintable():
-        raise ValueError(f"{text!r} is not a path: it must start with '/'")
+        raise ValueError(f"{text!r} is not a path: start it with '/', without ? # {{ }}")
     return text
 
 
@@ -168,57 +167,65 @@ CONFIG_FILE = Flag(
 )
 AUTO_RELOAD_INTERVAL = Flag(
     "config.auto-reload-interval",
-    "How often to look whether the configuration has changed, and reload it then; 0 is never.",
+    "Interval at which the configuration is checked for changes and reloaded; 0 disables this.",
     "0",
     "DURATION",
     convert=_duration,
 )
 ENABLE_LIFECYCLE = Flag(
-    "web.enable-lifecycle", "Allow reloads by POST /-/reload.", "false", is_switch=True
+    "web.enable-lifecycle", "Enable reloads by POST or PUT to /-/reload.", "false", is_switch=True
 )
 LISTEN_ADDRESS = Flag(
     "web.listen-address",
-    "Address to serve on; ':port', 'host:port' or '[::1]:port'. Repeatable.",
+    "Address to listen on: ':port', 'host:port' or '[::1]:port'. Repeatable.",
     ":10120",
     "ADDRESS",
     convert=_address,
     repeatable=True,
 )
 TELEMETRY_PATH = Flag(
-    "web.telemetry-path", "Path of the metrics.", "/metrics", "PATH", convert=_url_path
+    "web.telemetry-path",
+    "Path under which to expose metrics.",
+    "/metrics",
+    "PATH",
+    convert=_url_path,
 )
 WEB_CONFIG_FILE = Flag(
     "web.config.file",
-    "Path of a file that guards the endpoints (TLS, users), in exporter-toolkit's format.",
+    "Path of a file with TLS and basic auth settings, in exporter-toolkit's format.",
     "",
     "PATH",
     convert=path_or_none,
 )
 HEALTH_WITHOUT_AUTH = Flag(
     "web.health-without-auth",
-    "Ask for no password on /-/healthy and /-/ready.",
+    "Serve /-/healthy and /-/ready without a password.",
     "false",
     is_switch=True,
 )
 MAX_REQUESTS = Flag(
     "web.max-requests",
-    "Scrapes that may run at the same time; 0 is no limit.",
+    "Maximum number of parallel scrapes; 0 disables the limit.",
     "40",
     "COUNT",
     convert=_count,
 )
 DISABLE_EXPORTER_METRICS = Flag(
     "web.disable-exporter-metrics",
-    "Leave out the metrics about this process (process_*, python_*).",
+    "Exclude metrics about the exporter's process (process_*, python_*).",
     "false",
     is_switch=True,
 )
-LOG_LEVEL = Flag("log.level", "Least severe events to log.", "info", choices=LEVELS)
-LOG_FORMAT = Flag("log.format", "Form of the log's lines.", "logfmt", choices=FORMATS)
+LOG_LEVEL = Flag("log.level", "Only log events of this severity or above.", "info", choices=LEVELS)
+LOG_FORMAT = Flag("log.format", "Output format of log messages.", "logfmt", choices=FORMATS)
 
-SEED = Flag("seed", "Which simulated world it is.", "0", "NUMBER", convert=_count)
-SPEED = Flag("speed", "How much faster than real time it runs.", "1", "FACTOR", convert=_factor)
-SCENARIO = Flag("scenario", "Troubles to play, by comma.", "", "NAMES", convert=_scenario)
+SEED = Flag("seed", "Seed of the simulated data.", "0", "NUMBER", convert=_count)
+SPEED = Flag(
+    "speed", "Speed of the simulated clock, relative to real time.", "1", "FACTOR", convert=_factor
+)
+SCENARIO = Flag(
+    "scenario", "Faults to simulate, separated by commas.", "", "NAMES", convert=_scenario
+)
 
 
 def _day(text: str) -> date | None:
@@ -237,23 +244,31 @@ def _label(text: str) -> tuple[str, str]:
     return extra_label(text)
 
 
-FROM = Flag("from", "The first day, UTC, as 2024-01-01.", "", "DATE", convert=_day)
-TO = Flag("to", "The last day; it must be closed.", "", "DATE", convert=_day)
+FROM = Flag("from", "First UTC day, such as 2024-01-01. Required.", "", "DATE", convert=_day)
+TO = Flag("to", "Last UTC day; it must be over. Required.", "", "DATE", convert=_day)
 BUCKET = Flag(
-    "bucket", "Only the bucket of this id; all without it. Repeatable.", "", "ID", repeatable=True
+    "bucket",
+    "Id of a bucket; without this flag, all buckets. Repeatable.",
+    "",
+    "ID",
+    repeatable=True,
 )
 LABEL = Flag(
     "label",
-    "A label for every series, as job=flashback-exporter; give those of the scrape. Repeatable.",
+    "Label for every series, such as job=flashback-exporter; use those of the scrape. Repeatable.",
     "",
     "NAME=VALUE",
     convert=_label,
     repeatable=True,
 )
-OUTPUT = Flag("output", "Directory for the files.", "", "DIR", convert=path_or_none)
+OUTPUT = Flag("output", "Directory for the files. Required.", "", "DIR", convert=path_or_none)
 
 START = Flag(
-    "start", "Time of day (HH:MM, UTC) at which it starts; now if empty.", "", "TIME", convert=_time
+    "start",
+    "Time of day (HH:MM, UTC) at which the simulation starts; empty means now.",
+    "",
+    "TIME",
+    convert=_time,
 )
 
 SIMULATOR_FLAGS = (SEED, SPEED, SCENARIO, START)
@@ -272,19 +287,17 @@ WEB_FLAGS = (
 
 SHARD_ORDINAL = Flag(
     "shard.ordinal",
-    "Which shard this process is, from 0; 'auto' takes it from a StatefulSet pod's name.",
+    "Ordinal of this shard, from 0; 'auto' reads it from the name of a StatefulSet's pod.",
     "0",
     "ORDINAL",
     convert=_ordinal,
 )
-SHARD_TOTAL = Flag(
-    "shard.total", "How many shards share the buckets.", "1", "COUNT", convert=_count
-)
+SHARD_TOTAL = Flag("shard.total", "Total number of shards.", "1", "COUNT", convert=_count)
 SHARD_FLAGS = (SHARD_ORDINAL, SHARD_TOTAL)
 
 
 class Values(dict[str, Any]):
-    """The flags' values by name, and which of them were given, be it by variable or as flags."""
+    """The flags' values by name, and which were set by a variable or as flags."""
 
     def __init__(
         self,
@@ -300,12 +313,12 @@ class Values(dict[str, Any]):
         self._parser = parser
 
     def error(self, message: str) -> NoReturn:
-        """End the program as argparse does: the values do not go together."""
+        """End the program with a usage error about a combination of values."""
         self._parser.error(message)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a mistake on one line; what there is to know besides is behind -h."""
+    """Prints a usage error on one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see -h)\n")
@@ -325,7 +338,7 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
 
 
 def shard(values: Values) -> Shard:
-    """What SHARD_FLAGS say; a mistake ends the program as argparse does."""
+    """The shard that SHARD_FLAGS name. A usage error ends the program."""
     try:
         return Shard(values[SHARD_ORDINAL.name], values[SHARD_TOTAL.name])
     except ValueError as error:
@@ -338,7 +351,7 @@ def parse(
     arguments: Sequence[str],
     environ: Mapping[str, str],
 ) -> Values:
-    """The values of `flags`; a mistake ends the program as argparse does, with exit code 2."""
+    """The values of `flags`. A usage error ends the program with exit code 2."""
     for flag in flags:
         flag.add_to(parser)
     variables: dict[str, Any] = {}
@@ -356,7 +369,7 @@ def parse(
 
 
 def _meant(word: str, flags: Sequence[Flag]) -> str:
-    """A question for the flag or the command that a word is almost the name of."""
+    """A suggestion, if a word is almost the name of a flag or a command."""
     name = word.partition("=")[0]
     known = [f"--{flag.name}" for flag in flags] if name.startswith("-") else NAMES
     close = [] if name in known else get_close_matches(name, known, 1, 0.75)

@@ -1,8 +1,7 @@
-"""What a configuration asks for: requests, series, memory, and whether its limits allow that.
+"""Estimates of a configuration's load, and whether its limits allow that load.
 
-Estimates for people, from the expectations of the API's page and from measured figures
-(docs/performance.md). Nothing here changes what the exporter does. Only listed buckets count: how
-many discovery will find is not known before.
+Based on measurements (docs/performance.md). Only configured buckets count, since the number of
+discovered buckets is not known. Nothing here changes what the exporter does.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from exporter.config.values import duration_text
 from exporter.model import PREVIOUS_DAY_SPREAD
 
 NODES_PER_BUCKET = 6
-"""The public nodes that are known; private ones come on top."""
+"""The public nodes that are known, without private ones."""
 
 BASE_MEMORY = 60 * 2**20
 """Bytes of a process that polls nothing."""
 
 MEMORY_PER_SERIES = 260
-"""Bytes that a series adds: its text, its values, and a share of its bucket.
+"""Bytes per series: its text, its values, and a share of its bucket.
 
 Measured, as the two below: `python -m benchmarks service` with 10,000 buckets of 72 series each.
 """
@@ -34,7 +33,7 @@ BASE_CPU = 0.01
 """The share of a core of a process that polls nothing and is scraped."""
 
 HEADROOM = 2.0
-"""How much more than the bare need is advised.
+"""Recommended capacity, relative to the load.
 
 A first round, which starts at once, is then over in half an interval, before any bucket is due
 again. With less, polls after a start are late by up to (1 / headroom - 1 / 2) intervals.
@@ -44,12 +43,12 @@ LEAST_HEADROOM = 1.1
 """With less, polls that were late once, as after a start, are so for more than five intervals."""
 
 SHORTEST_ANSWER_TIME = 0.5
-"""An API that may not take this long for an answer, seconds, is given too few requests at once."""
+"""Average seconds per response that the limits must allow for."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadEstimate:
-    """The load of a configuration."""
+    """The expected load of a configuration."""
 
     buckets: int
     requests_per_second: float
@@ -61,7 +60,7 @@ class LoadEstimate:
 
 
 def load_estimate(config: Config) -> LoadEstimate:
-    """What a process with this configuration will ask for and need, for its listed buckets."""
+    """The load of a process with this configuration, for its configured buckets."""
     buckets = len(config.buckets())
     rate = sum(map(_rate, config.accounts))
     per_node = 7 + len(config.known_statuses) + 1
@@ -79,7 +78,7 @@ def load_estimate(config: Config) -> LoadEstimate:
 
 
 def shortages(config: Config, file: str) -> tuple[Problem, ...]:
-    """Where the limits do not allow what is asked for: polls would be late, for good."""
+    """The limits that are too low for the load, so that polls are always late."""
     found: list[Problem] = []
     asked = load_estimate(config)
     allowed = config.limits.max_requests_per_second
@@ -92,9 +91,8 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
             _shortage(
                 file,
                 "max_requests_per_second",
-                f"{asked.buckets} buckets ask for {asked.requests_per_second:.1f} requests a second"
-                f" and {allowed:g} are allowed, which leaves no room to catch up: raise this to"
-                f" {math.ceil(advised)} for polls in time from the start,"
+                f"too low: {asked.buckets} buckets need {asked.requests_per_second:.1f} requests"
+                f" per second and {allowed:g} are allowed: raise it to {math.ceil(advised)},"
                 f" or poll_interval from {duration_text(shortest)}"
                 f" to {duration_text(math.ceil(shortest * stretch))}",
             )
@@ -105,8 +103,8 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
             _shortage(
                 file,
                 "max_concurrent_requests",
-                f"polls fall behind when answers take more than {asked.answer_time:.2f}s on"
-                f" average: raise this to {needed} or more",
+                f"too low: polls fall behind if responses take more than {asked.answer_time:.2f}s"
+                f" on average: raise it to {needed} or more",
             )
         )
     elif (needed := _slots_in_trouble(config)) > config.limits.max_concurrent_requests:
@@ -114,18 +112,18 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
             _shortage(
                 file,
                 "max_concurrent_requests",
-                "too few for each account to keep up while the APIs of all others hang:"
-                f" raise this to {needed} or more",
+                "too low: an account falls behind while the APIs of all others hang:"
+                f" raise it to {needed} or more",
             )
         )
     return tuple(found)
 
 
 def _slots_in_trouble(config: Config) -> int:
-    """How many slots there must be for each account to have enough while all others hang.
+    """The slots that each account needs while the APIs of all others hang.
 
-    One that hangs holds a slot for poll_timeout with each poll, but never more than the account
-    has that wants another one.
+    A poll that hangs occupies a slot for poll_timeout, but an account gets no further slot while
+    another one that waits has fewer.
     """
     needed = 0.0
     accounts = [each for each in config.accounts if each.buckets or each.discovery is not None]
@@ -137,9 +135,9 @@ def _slots_in_trouble(config: Config) -> int:
 
 
 def _hung(account: Account) -> float:
-    """How many slots an account would hold on average if nothing were answered."""
+    """The slots that an account occupies on average if its API never responds."""
     if account.discovery is not None:
-        return math.inf  # nobody knows how many buckets will be found
+        return math.inf  # the number of buckets is unknown
     return _rate(account) * account.timing.poll_timeout
 
 

@@ -1,4 +1,4 @@
-"""`flashback-exporter once`: one poll of each bucket, printed."""
+"""`flashback-exporter once`: polls each bucket once and prints the metrics."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def once(values: Values, environ: Mapping[str, str]) -> int:
 
 
 def _has_all(exporter: PollManager) -> bool:
-    """Whether every bucket answered, and every listing that tells which buckets there are."""
+    """Whether every poll and every discovery succeeded."""
     listings = [
         exporter.discovery_states.get(account.name)
         for account in exporter.config.accounts

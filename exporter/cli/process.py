@@ -1,4 +1,4 @@
-"""The process around a command: signals that end it, its log, what a person is to act on."""
+"""The process of a command: its signals, its log and its error messages."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from exporter.polling.reload import read_in_time
 T = TypeVar("T")
 
 STOP_SECONDS = 4.5
-"""How long a stop may take. What cannot be cancelled, such as a name look-up that hangs in the C
-library, must not keep the process alive for longer than supervisors wait."""
+"""How long a stop may take. A call that cannot be cancelled, such as a name lookup that hangs in
+the C library, must not keep the process alive for longer than supervisors wait."""
 
 LOG_SECONDS = 1.0
-"""How long the end of the process waits for whoever reads the log."""
+"""How long the process waits at its end for the reader of the log."""
 
 SOME_FAILED = 3
-"""Exit code for a command that did what it could, though some buckets failed."""
+"""Exit code of a command that finished, but some buckets failed."""
 
 _log = structlog.get_logger()
 
 
 def start_log(level: str, log_format: str) -> BackgroundStream:
-    """Send the log to standard error, and all that is written there through a thread.
+    """Log to standard error, and let a thread write everything that is sent there.
 
-    When the process ends, what has not been written yet has `LOG_SECONDS` to get out.
+    At its end the process waits up to `LOG_SECONDS` until all of it is written.
     """
     stream = BackgroundStream(sys.stderr)
     sys.stderr = stream
@@ -55,11 +55,10 @@ async def until_signalled(
     code_when_forced: int = 0,
     hung_up: Callable[[], None] = lambda: None,
 ) -> None:
-    """Let `work` run until it ends or a stop signal comes; then it is cancelled and may clean up.
+    """Run `work` until it ends, or cancel it at a stop signal.
 
-    Where that takes too long the process ends all the same, with `code_when_forced`; a second
-    signal ends it at once, with 128 + its number. `hung_up` is called for each SIGHUP, if that is
-    caught.
+    If its clean-up takes too long, the process ends with `code_when_forced`. A second signal ends
+    it at once, with 128 + its number. `hung_up` is called for each SIGHUP, if that is caught.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -77,7 +76,7 @@ async def until_signalled(
     try:
         await work
     except asyncio.CancelledError:
-        # Ours, and this is the outermost task: the stop that was asked for has happened.
+        # Our own cancellation, in the outermost task: the stop is complete.
         if not received:
             raise
     if received:
@@ -85,9 +84,9 @@ async def until_signalled(
 
 
 def read_or_give_up(read: Callable[..., T], *arguments: object) -> T:
-    """What `read` makes of a configuration's files. Raises ConfigError, also where they hang.
+    """Read configuration files in a thread, so that Ctrl-C ends the command at once.
 
-    In a thread, so that Ctrl-C ends the command at once.
+    Raises ConfigError, also if reading hangs.
     """
     return asyncio.run(read_in_time(SystemClock(), partial(read, *arguments)))
 
@@ -99,9 +98,9 @@ def _act_on_signals(
     hung_up: Callable[[], None],
     code_when_forced: int,
 ) -> None:
-    """Pass signals on to the loop, and end the process where that does not help.
+    """Pass signals to the event loop, and end the process if it does not stop in time.
 
-    In a thread, so that it works whatever holds the loop up.
+    Runs in a thread, so that it works while the event loop is blocked.
     """
     deadline: float | None = None
     while True:
@@ -119,7 +118,7 @@ def _act_on_signals(
 
 
 def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
-    """Let the loop call it soon; False where the loop has ended."""
+    """Schedule a call in the event loop; False if the loop has ended."""
     try:
         loop.call_soon_threadsafe(call)
     except RuntimeError:
@@ -128,12 +127,12 @@ def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
 
 
 def raise_file_limit() -> None:
-    """Allow as many open files as the system lets this process have, as programs in Go do."""
+    """Raise the soft limit of open files to the hard limit, as programs in Go do."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def print_error(error: Exception) -> int:
-    """Tell a person what to do something about; the exit code."""
+    """Print an error for the user and return the exit code."""
     write_error("\n".join(map(printable, str(error).split("\n"))))
     return BAD_START

@@ -1,4 +1,4 @@
-"""`flashback-exporter simulate`: the simulator alone, for whoever wants to try something on it."""
+"""`flashback-exporter simulate`: the simulator alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exporter.web.server import ListenAddress, ListenError, cannot_listen
 
 
 def simulate(values: Values, _environ: Mapping[str, str]) -> int:
-    """Serve the simulated API until a signal comes; the exit code."""
+    """Serve the simulated API until a stop signal; the exit code."""
     start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:
         asyncio.run(until_signalled(_serve(simulated(values), values[API_ADDRESS.name])))
@@ -30,7 +30,7 @@ def simulated(
     users: Sequence[simulator.User] = (),
     buckets: Sequence[simulator.SimulatedBucket] | None = None,
 ) -> simulator.Simulator:
-    """The simulator that SIMULATOR_FLAGS ask for; by default anyone may ask for any bucket."""
+    """The simulator of SIMULATOR_FLAGS; by default every token and bucket id is accepted."""
     start = values[flags.START.name]
     now = time.time()
     begin = now if start is None else now - now % 86400 + start

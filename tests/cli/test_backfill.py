@@ -136,7 +136,7 @@ def test_signal_stops_between_whole_files(served: Path, signum: signal.Signals) 
         process.send_signal(signum)
         output, _ = process.communicate(timeout=TIMEOUTS)
     assert process.returncode == 3
-    assert "stopped before the end: run it again to go on" in output
+    assert "stopped early: run the command again to continue" in output
     assert not unfinished.exists()
     assert files(served) == [f"{BEFORE}.om", f"{CLOSED}.om"]
 
@@ -175,7 +175,7 @@ def test_what_is_needed_is_asked_for(config: Path) -> None:
     wanted = flags(config)
     for name in ("from", "to", "output"):
         rest = [each for each in wanted if not each.startswith(f"--{name}=")]
-        assert told(*rest) == f"--{name} is needed\n"
+        assert told(*rest) == f"--{name} is required\n"
 
 
 def test_days_the_wrong_way_round_are_refused(config: Path) -> None:
@@ -194,7 +194,7 @@ def test_day_that_is_not_closed_is_refused(config: Path) -> None:
     today = datetime.now(UTC).date()
     tomorrow = today + timedelta(days=1)
     assert told(*flags(config, BEFORE, str(today))) == (
-        f"--to {today}: this day is not closed yet: it can be had from {tomorrow} 01:14 UTC on\n"
+        f"--to {today}: this day is not over yet: it is available from {tomorrow} 01:14 UTC\n"
     )
 
 
@@ -202,21 +202,19 @@ def test_grace_counts_for_when_a_day_can_be_had(config: Path) -> None:
     """A longer grace closes the day later, here too."""
     config.write_text(config.read_text().replace("5s", "5s, rollover_grace: 6h"))
     message = told(*flags(config, BEFORE, str(datetime.now(UTC).date())))
-    assert message.endswith(" 07:04 UTC on\n")
+    assert message.endswith(" 07:04 UTC\n")
 
 
 def test_day_to_come_is_refused(config: Path) -> None:
     """However far off it is."""
     for day in (datetime.now(UTC).date() + timedelta(days=2), date.max):
-        expected = f"--to {day}: this day has not come yet\n"
+        expected = f"--to {day}: this day is in the future\n"
         assert told(*flags(config, BEFORE, str(day))) == expected
 
 
 def test_label_twice_is_refused(config: Path) -> None:
     """Which of the two should it be?"""
-    assert told(*flags(config), "--label=a=1", "--label=a=2") == (
-        "--label: a name is there twice\n"
-    )
+    assert told(*flags(config), "--label=a=1", "--label=a=2") == ("--label: duplicate name\n")
 
 
 def test_label_of_the_metric_is_refused(config: Path) -> None:
@@ -300,7 +298,7 @@ def test_disk_that_hangs_does_not_hold_up_a_stop(served: Path, first: int) -> No
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=TIMEOUTS)
     assert process.returncode == 3
-    assert "stopped before the end: run it again to go on" in output
+    assert "stopped early: run the command again to continue" in output
 
 
 def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:

@@ -476,7 +476,10 @@ def test_live_check_does_not_call_a_token_good_that_was_not_tried(config: Path) 
     """An API that cannot be reached says nothing about the token."""
     ended = finished("check", f"--config.file={config}", "--live")
     assert ended.returncode == 1
-    assert "FAIL  main: token  not tried: no call came through" in ended.stdout
+    assert (
+        "FAIL  main: token  not checked: every request failed before the API could check the token"
+        in ended.stdout
+    )
 
 
 def test_once_with_a_bad_configuration_is_code_1() -> None:
@@ -492,14 +495,14 @@ def test_check_tells_the_load(config: Path) -> None:
     assert ended.stderr == ""
     assert ended.stdout == (
         f"{config}: good\n"
-        "  shard                0 of 1; limits are of each process\n"
+        "  shard                0 of 1; limits apply per process\n"
         "  accounts             1\n"
         "  buckets              1\n"
         "  requests per second  0.20 of 20 allowed\n"
-        "  answers              the API may take up to 80.00s on average, 16 at once\n"
-        "  series               about 72, with 6 nodes a bucket\n"
+        "  response time        may be up to 80.00s on average, with 16 requests at once\n"
+        "  series               about 72, with 6 nodes per bucket\n"
         "  memory               about 60 MiB\n"
-        "  processor            about 1% of a core\n"
+        "  CPU                  about 1% of a core\n"
     )
 
 
@@ -512,8 +515,8 @@ def test_check_warns_where_limits_and_buckets_cannot_go_together(config: Path) -
     assert ended.returncode == 0
     assert ended.stderr == (
         f"warning: {config}: global.max_requests_per_second:"
-        " 1 buckets ask for 0.2 requests a second and 0.1 are allowed,"
-        " which leaves no room to catch up: raise this to 1 for polls in time from the start,"
+        " too low: 1 buckets need 0.2 requests per second and 0.1 are allowed:"
+        " raise it to 1,"
         " or poll_interval from 5s to 20s\n"
     )
 
@@ -698,7 +701,7 @@ def test_version_is_laid_out_as_prometheus_does() -> None:
 def test_help_names_every_command_and_flag() -> None:
     """-h shows the commands and, with their defaults, the flags."""
     text = finished("-h").stdout
-    assert "check     checks the configuration" in text
-    assert "demo      the exporter against a built-in simulator" in text
+    assert "check     check the configuration" in text
+    assert "demo      run the exporter against a built-in simulator" in text
     for flag in ("--config.file", "--web.listen-address", "--web.max-requests", "--log.format"):
         assert flag in text

@@ -121,12 +121,12 @@ def test_other_variables_are_ignored() -> None:
         (
             [],
             {"FLASHBACK_EXPORTER_LOG_LEVEL": "loud"},
-            "environment variable FLASHBACK_EXPORTER_LOG_LEVEL: 'loud' is none of debug, info",
+            "variable FLASHBACK_EXPORTER_LOG_LEVEL: 'loud' is invalid: use one of debug, info",
         ),
         (
             [],
             {"FLASHBACK_EXPORTER_WEB_DISABLE_EXPORTER_METRICS": "yes"},
-            "'yes' is neither true nor false",
+            "'yes' is invalid: use true or false",
         ),
         ([], {"FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS": ":1,nine"}, "'nine' is not ':port'"),
     ],
@@ -199,4 +199,4 @@ def test_path_of_another_page_is_refused(path: str, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         parsed(f"--web.telemetry-path={path}")
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"'{path}' is taken: choose another path" in line
+    assert f"'{path}' is used by the exporter: choose another path" in line

@@ -74,9 +74,8 @@ def test_too_slow_a_rate_is_named_with_what_would_do() -> None:
     """More buckets than the rate allows is a warning at that key, with both ways out."""
     (shortage,) = shortages(config(10, 60, "max_requests_per_second: 1"), "config.yaml")
     assert str(shortage) == (
-        "config.yaml: global.max_requests_per_second: 70 buckets ask for 2.0 requests a second"
-        " and 1 are allowed, which leaves no room to catch up: raise this to 4 for polls in time"
-        " from the start, or poll_interval from 10s to 40s"
+        "config.yaml: global.max_requests_per_second: too low: 70 buckets need 2.0 requests"
+        " per second and 1 are allowed: raise it to 4, or poll_interval from 10s to 40s"
     )
 
 
@@ -97,9 +96,9 @@ def test_too_few_at_once_is_named_with_what_would_do() -> None:
     """So few requests at once that answers would have to be instant is a warning at that key."""
     text = "max_requests_per_second: 100, max_concurrent_requests: 1"
     (shortage,) = shortages(config(40, 60, text), "config.yaml")
-    assert "global.max_concurrent_requests: polls fall behind" in str(shortage)
+    assert "global.max_concurrent_requests: too low: polls fall behind" in str(shortage)
     assert "more than 0.20s" in str(shortage)
-    assert "raise this to 3 or more" in str(shortage)
+    assert "raise it to 3 or more" in str(shortage)
 
 
 def test_share_of_the_places_is_counted_with() -> None:
@@ -107,8 +106,8 @@ def test_share_of_the_places_is_counted_with() -> None:
     few = "max_requests_per_second: 100, max_concurrent_requests: "
     (shortage,) = shortages(config(50, 60, f"{few}5"), "config.yaml")
     assert str(shortage) == (
-        "config.yaml: global.max_concurrent_requests: too few for each account to keep up while the"
-        " APIs of all others hang: raise this to 6 or more"
+        "config.yaml: global.max_concurrent_requests: too low: an account falls behind while the"
+        " APIs of all others hang: raise it to 6 or more"
     )
     assert not shortages(config(50, 60, f"{few}6"), "config.yaml")
     assert not shortages(config(50, 3, f"{few}4"), "config.yaml"), "three can hold half a place"
@@ -122,7 +121,7 @@ def test_more_accounts_than_places_is_a_warning() -> None:
         "buckets: [65f1c0ffee]", "discovery: {}"
     )
     (shortage,) = shortages(good(text), "config.yaml")
-    assert "raise this to 17 or more" in str(shortage)
+    assert "raise it to 17 or more" in str(shortage)
 
 
 def test_advice_is_enough() -> None:

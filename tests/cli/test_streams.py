@@ -11,8 +11,10 @@ import pytest
 
 from tests.cli.test_commands import PROGRAM, TIMEOUTS, line_with, started
 
-NO_ROOM = "cannot write to standard output (No space left on device): make room there\n"
-CLOSED = "cannot write to standard output (Bad file descriptor): send it to a file or a terminal\n"
+NO_ROOM = "cannot write to standard output: No space left on device: free some space\n"
+CLOSED = (
+    "cannot write to standard output: Bad file descriptor: redirect it to a file or a terminal\n"
+)
 
 COMMANDS = {
     "version": "--version",
