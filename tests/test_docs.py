@@ -150,12 +150,14 @@ def test_links_between_documents_lead_somewhere() -> None:
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
-def test_readme_names_every_command_and_flag() -> None:
-    """The README's table of flags is the program's."""
-    readme = (ROOT / "README.md").read_text()
-    rows = re.findall(r"^\| (`--.*?) \|", readme, re.MULTILINE)
+def test_every_command_and_flag_is_documented() -> None:
+    """The page of the command line has all commands, and all flags of `run`."""
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    rows = re.findall(r"^\| (`--.*?) \|", page, re.MULTILINE)
     flags = {name.removeprefix("--") for row in rows for name in names(row)}
     assert flags == {flag.name for flag in COMMANDS["run"].flags}
+    commands = re.findall(r"^\| `flashback-exporter \[?(\w+)\]?` \|", page, re.MULTILINE)
+    assert sorted(commands) == sorted(COMMANDS)
 
 
 def test_promises_name_tests_that_exist() -> None:
