@@ -15,7 +15,7 @@ FUZZED := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_SECONDS ?= 60
 
 .PHONY: help demo test test-fast test-all test-busy test-tools coverage properties fuzz check audit format \
-  bench soak chart pictures monitoring compatibility lock clean
+  bench soak chart configuration pictures monitoring compatibility lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -92,6 +92,10 @@ pictures: $(INSTALLED) ## Regenerate the pictures with a real browser; the dashb
 
 monitoring: $(INSTALLED) ## Regenerate the rules and dashboards
 	$(BIN)/python -m monitoring
+
+configuration: $(INSTALLED) ## Regenerate docs/configuration.md and config.schema.json from the configuration's models
+	$(BIN)/python -m exporter.config.reference >docs/configuration.md
+	$(BIN)/python -m exporter.config.json_schema >config.schema.json
 
 compatibility: $(INSTALLED) ## Regenerate docs/compatibility.md from the programs that the tests use here
 	$(BIN)/python -m tests.real.compatibility
