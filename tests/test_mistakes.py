@@ -186,7 +186,7 @@ def test_port_in_use(desk: Desk) -> None:
         code, _, errors = desk.said("run", f"--web.listen-address={address}")
     assert code == 1
     assert errors.splitlines()[-1] == (
-        f"cannot listen on {address}: address already in use; choose another --web.listen-address"
+        f"cannot listen on {address}: address already in use: choose another --web.listen-address"
     )
 
 
@@ -356,7 +356,7 @@ USERS = {
     ),
     "another password": (
         simulator.User("ops@example.com", "s3cret"),
-        "the login is refused: HTTP 401",
+        "the login was refused: HTTP 401",
     ),
 }
 
@@ -399,7 +399,7 @@ def test_host_that_is_not_there(desk: Desk, place: str, key: str) -> None:
     code, told, _ = desk.said("check", "--live")
     assert code == 1
     assert PLACES[place] in told
-    assert "(look at the network)" in told
+    assert "(check DNS, the network and the proxy)" in told
 
 
 def test_filters_that_let_nothing_through(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from exporter.model import UNKNOWN_STATUS, Bucket, BucketState, Label, Node, midnight
 
-_POLLED = " Polled in the background, not when scraped."
+_POLLED = " Polled in the background, not on scrape."
 
 
 def label_pair(name: str, value: str) -> str:
@@ -189,22 +189,22 @@ def _info_lines(view: RenderContext) -> str:
 FAMILIES: tuple[Family, ...] = (
     _node_gauge(
         "flashback_node_uptime_ratio",
-        "Share of the running UTC day in which the node was online, 0 to 1.",
+        "Ratio of the current UTC day during which the node was online, from 0 to 1.",
         "uptime_ratio",
     ),
     _node_gauge(
         "flashback_node_latency_average_seconds",
-        "Average latency to the node over the running UTC day.",
+        "Average latency of the node over the current UTC day in seconds.",
         "latency_average_seconds",
     ),
     _node_gauge(
         "flashback_node_latency_last_seconds",
-        "Most recent latency measurement of the node.",
+        "Latest latency measurement of the node in seconds.",
         "latency_last_seconds",
     ),
     Family(
         "flashback_node_status",
-        "Operational status of the node: 1 for the current one, 0 for the others." + _POLLED,
+        "Status of the node, 1 for the current status and 0 for the others." + _POLLED,
         (Label.BUCKET_ID, Label.IP, Label.HOST, Label.STATUS),
         _node_status_lines,
         when_stale=WhenStale.DROP,
@@ -212,12 +212,12 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _node_gauge(
         "flashback_node_last_updated_timestamp_seconds",
-        "When the API last updated the node's figures, as Unix time.",
+        "Unix time at which the API last updated the statistics of the node.",
         "last_updated",
     ),
     Family(
         "flashback_node_info",
-        "Software version that the node runs, always 1." + _POLLED,
+        "A metric with a constant '1' value labeled by the version of the node." + _POLLED,
         (Label.BUCKET_ID, Label.IP, Label.HOST, Label.VERSION),
         _node_info_lines,
         when_stale=WhenStale.DROP,
@@ -225,41 +225,42 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _bucket_gauge(
         "flashback_bucket_up",
-        "Whether the newest poll of the bucket succeeded and its readings are not stale;"
-        " says nothing about the nodes.",
+        "Whether the latest poll of the bucket succeeded and its values are not stale,"
+        " regardless of the status of its nodes.",
         _up,
     ),
     Family(
         "flashback_bucket_failing",
-        "1 for the reason of the newest failure of the bucket; absent while it is up." + _POLLED,
+        "Reason why the bucket is failing, always 1; absent while the bucket is up." + _POLLED,
         (Label.BUCKET_ID, Label.REASON),
         _failing_lines,
     ),
     _bucket_gauge(
         "flashback_bucket_nodes",
-        "Nodes in the newest good reading of the bucket.",
+        "Number of nodes in the bucket as of the latest successful poll.",
         _node_count,
     ),
     _bucket_gauge(
         "flashback_bucket_stats_day_timestamp_seconds",
-        "00:00 UTC of the day that the bucket's readings belong to, as Unix time.",
+        "Unix time of 00:00 UTC on the day that the values of the bucket belong to.",
         _stats_day,
     ),
     _bucket_gauge(
         "flashback_bucket_last_success_timestamp_seconds",
-        "When the bucket was last polled with success, as Unix time.",
+        "Unix time of the last successful poll of the bucket.",
         _last_success,
         when_stale=WhenStale.KEEP,
     ),
     _bucket_gauge(
         "flashback_bucket_poll_duration_seconds",
-        "How long the newest poll of the bucket took, retries included.",
+        "Duration of the latest poll of the bucket in seconds, including retries.",
         _poll_duration,
         when_stale=WhenStale.KEEP,
     ),
     Family(
         "flashback_bucket_info",
-        "Names and labels of the bucket, always 1: join with group_left." + _POLLED,
+        "A metric with a constant '1' value labeled by the name and labels of the bucket, to join"
+        " with group_left." + _POLLED,
         (
             Label.BUCKET_ID,
             Label.NAME,
@@ -279,12 +280,12 @@ FAMILIES: tuple[Family, ...] = (
 PREVIOUS_DAY: tuple[NodeFigure, ...] = (
     _node_gauge(
         "flashback_node_uptime_previous_day_ratio",
-        "Share of the closed UTC day before in which the node was online, 0 to 1; final.",
+        "Final ratio of the previous UTC day during which the node was online, from 0 to 1.",
         "uptime_ratio",
     ),
     _node_gauge(
         "flashback_node_latency_average_previous_day_seconds",
-        "Average latency to the node over the closed UTC day before; final.",
+        "Final average latency of the node over the previous UTC day in seconds.",
         "latency_average_seconds",
     ),
 )

@@ -54,32 +54,32 @@ class SelfMetrics:
         self._requests = _PerAccount(
             Counter,
             "flashback_api_requests",
-            "HTTP answers of the Flashback API, whatever they said.",
+            "Total number of HTTP responses from the Flashback API.",
             (Label.ACCOUNT, Label.CALL, Label.CODE),
         )
         self._failures = _PerAccount(
             Counter,
             "flashback_api_request_failures",
-            "Attempts that gave no usable answer.",
+            "Total number of attempts to call the Flashback API without a usable response.",
             (Label.ACCOUNT, Label.CALL, Label.REASON),
         )
         self._retries = _PerAccount(
             Counter,
             "flashback_api_retries",
-            "Calls that were made once more.",
+            "Total number of retried calls to the Flashback API.",
             (Label.ACCOUNT, Label.CALL),
         )
         self._durations = _PerAccount(
             partial(Histogram, buckets=DURATION_BUCKETS),
             "flashback_api_request_duration_seconds",
-            "How long the Flashback API took for a request, answered or not.",
+            "Duration of requests to the Flashback API in seconds, with or without a response.",
             (Label.ACCOUNT, Label.CALL),
         )
         for collector in (self._requests, self._failures, self._retries, self._durations):
             self._registry.register(collector)
         self._drift = Counter(
             "flashback_api_schema_drift",
-            "Places in answers that differ from the API's documentation.",
+            "Total number of places in responses that differ from the documentation of the API.",
             (Label.KIND, Label.FIELD),
             registry=self._registry,
         )
@@ -89,12 +89,12 @@ class SelfMetrics:
             self._drift.labels(*drift)
         self._reload_successful = Gauge(
             "flashback_exporter_config_last_reload_successful",
-            "Whether the newest attempt to load the configuration succeeded.",
+            "Whether the last attempt to load the configuration succeeded.",
             registry=self._registry,
         )
         self._reload_success = Gauge(
             "flashback_exporter_config_last_reload_success_timestamp_seconds",
-            "When a configuration was last loaded with success, as Unix time.",
+            "Unix time of the last successful load of the configuration.",
             registry=self._registry,
         )
 
@@ -224,7 +224,8 @@ class _BuildInfo(Collector):
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
             "flashback_exporter_build_info",
-            "The exporter's version, always 1.",
+            "A metric with a constant '1' value labeled by the version and revision of the exporter"
+            " and the version of Python.",
             labels=(Label.VERSION, Label.REVISION, Label.PYTHON_VERSION),
         )
         family.add_metric(self._labels, 1)
@@ -238,6 +239,7 @@ class _DroppedLines(Collector):
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily(
             "flashback_exporter_log_lines_dropped",
-            "Lines of the log that nobody took in time; the log never holds up the exporter.",
+            "Total number of log lines dropped because standard error was blocked or could not be"
+            " written.",
             value=self._count(),
         )

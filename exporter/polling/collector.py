@@ -25,45 +25,45 @@ class PollingCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "flashback_exporter_buckets",
-            "Buckets that this process polls.",
+            "Number of buckets that this process polls.",
             value=len(self._manager.targets),
         )
         yield GaugeMetricFamily(
             "flashback_exporter_poll_lag_seconds",
-            "How late the most overdue poll is; pauses and re-checks are not lag.",
+            "Delay of the most overdue poll in seconds, excluding pauses and re-checks.",
             value=self._manager.lag(),
         )
         shard = self._manager.shard
         ordinal = GaugeMetricFamily(
             "flashback_exporter_shard_ordinal",
-            "Which of the shards this process is, from 0.",
+            "Ordinal of the shard that this process runs as, from 0.",
             labels=(Label.SHARD_ORDINAL,),
         )
         ordinal.add_metric((str(shard.ordinal),), shard.ordinal)
         yield ordinal
         yield GaugeMetricFamily(
-            "flashback_exporter_shards", "How many shards there are.", value=shard.total
+            "flashback_exporter_shards", "Total number of shards.", value=shard.total
         )
         yield _per_account(
             "flashback_account_paused_until_timestamp_seconds",
-            "Until when a 429 has paused the account, as Unix time; absent while it is not.",
+            "Unix time at which the pause after a 429 ends; absent while there is no pause.",
             self._manager.paused_until(),
         )
         yield _per_account(
             "flashback_account_token_expiry_timestamp_seconds",
-            "When the account's access token expires, as Unix time; absent where it does not say.",
+            "Unix time at which the access token of the account expires; absent without an expiry.",
             self._manager.token_expiries(),
         )
         yield _per_account(
             "flashback_account_certificate_expiry_timestamp_seconds",
-            "When the first certificate of the chain that the API sent ends, as Unix time; absent"
+            "Unix time at which the first certificate in the chain of the API expires; absent"
             " without TLS.",
             self._manager.certificate_expiries(),
         )
         yield _per_account(
             "flashback_account_clock_skew_seconds",
-            "The API's clock minus the exporter's, from the newest answer's Date, corrected by half"
-            " a second and half of the round trip; absent without one, and once it is stale.",
+            "Clock of the API minus clock of the exporter in seconds, from the Date header of the"
+            " latest response; absent without one or when stale.",
             self._manager.clock_skews(),
         )
         tried = [
@@ -74,17 +74,17 @@ class PollingCollector(Collector):
         ]
         yield _per_account(
             "flashback_account_discovery_up",
-            "Whether the newest listing of the account's buckets succeeded.",
+            "Whether the last discovery of buckets in the account succeeded.",
             {account.name: float(state.error is None) for account, state in tried},
         )
         yield _per_account(
             "flashback_account_discovered_buckets",
-            "Buckets found in the account that pass its filters, whoever polls them.",
+            "Number of buckets discovered in the account that pass its filters, before sharding.",
             {account.name: len(filtered(account, state)) for account, state in tried},
         )
         yield _per_account(
             "flashback_account_discovery_last_success_timestamp_seconds",
-            "When the account's buckets were last listed with success, as Unix time.",
+            "Unix time of the last successful discovery of buckets in the account.",
             {
                 account.name: state.last_success.wall
                 for account, state in tried

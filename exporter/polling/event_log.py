@@ -17,7 +17,7 @@ from exporter.upstream.discovery import DiscoveryState
 
 LINES_PER_PERIOD = 100
 
-SKIPPED = "they have no id, or one that cannot stand in a URL and a label"
+SKIPPED = "they have no id, or an id that is not valid in a URL or a label"
 
 _log = structlog.get_logger()
 

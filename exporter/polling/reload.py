@@ -42,7 +42,7 @@ async def _in_time(calls: BlockingCalls, read: Callable[[], T]) -> T:
         return await calls.run(read)
     except TimeoutError as error:
         what = "the configuration, or a file that it names, could not be read within"
-        message = f"{what} {READ_SECONDS:g}s: is the mount hanging?"
+        message = f"{what} {READ_SECONDS:g}s: check for a hung mount"
         raise ConfigError([Problem("", None, "", message)]) from error
 
 

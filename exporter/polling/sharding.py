@@ -23,11 +23,11 @@ class Shard:
 
     def __post_init__(self) -> None:
         if self.total < 1:
-            raise ValueError(f"there cannot be {self.total} shards: 1 is the least")
+            raise ValueError(f"invalid number of shards: {self.total}: use at least 1")
         if not 0 <= self.ordinal < self.total:
             raise ValueError(
-                f"shard {self.ordinal} is none of {self.total}: ordinals run from 0 to"
-                f" {self.total - 1}"
+                f"invalid shard ordinal: {self.ordinal}: use at least 0 and less than the number of"
+                f" shards ({self.total})"
             )
 
     def owns(self, bucket_id: str) -> bool:

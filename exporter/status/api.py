@@ -204,7 +204,7 @@ class _StatusApi:
 
 def _no_such_bucket() -> web.Response:
     return web.json_response(
-        {"error": "no such bucket"}, status=HTTPStatus.NOT_FOUND, headers=HEADERS
+        {"error": "bucket not found"}, status=HTTPStatus.NOT_FOUND, headers=HEADERS
     )
 
 

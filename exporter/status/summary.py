@@ -13,7 +13,7 @@ from exporter.model import Instant
 from exporter.status.filters import Filter
 from exporter.status.snapshot import AccountStatus, BucketStatus, Process, Snapshot
 from exporter.status.state import Health, RankedBucket, Totals, worst_first
-from exporter.status.text import counted, relative, span, utc
+from exporter.status.text import REDUCE_REQUESTS, counted, relative, span, utc
 from exporter.status.view import BucketView, bucket_view
 
 SLICE = 250
@@ -74,9 +74,9 @@ def headline(totals: Totals) -> Headline:
         text = f"{failing:,} of {buckets} {verb} failing"
         return Headline(text, f"{failing:,} failing", Health.FAILING)
     if pending:
-        verb = "waits" if pending == 1 else "wait"
-        text = f"{pending:,} of {buckets} {verb} for the first poll"
-        return Headline(text, f"{pending:,} waiting", Health.PENDING)
+        verb = "is" if pending == 1 else "are"
+        text = f"{pending:,} of {buckets} {verb} waiting for the first poll"
+        return Headline(text, f"{pending:,} pending", Health.PENDING)
     if totals.not_online:
         nodes = counted(totals.nodes, "node")
         text = f"All buckets are up, {totals.not_online:,} of {nodes} not online"
@@ -107,22 +107,22 @@ def notices(process: Process, accounts: Iterable[AccountStatus], now: Instant) -
     own = list(_of_process(process, now))
     if more <= 0:
         return own + told
-    rest = Notice(f"{counted(more, 'more notice')} of accounts", "look at the accounts below")
+    rest = Notice(f"{counted(more, 'more notice')} of accounts", "check the accounts below")
     return [*own, *told[:MOST_ACCOUNTS], rest]
 
 
 def _of_process(process: Process, now: Instant) -> Iterator[Notice]:
     if not process.is_healthy:
         yield Notice(
-            "The poll loop has not beaten for a minute: nothing is polled",
-            "restart the exporter, and report the log before it",
+            "The poll loop has been blocked for a minute: no bucket is polled",
+            "restart the exporter, and report a bug with the log from before the restart",
         )
     config = process.config
     if config.refused is not None:
         yield Notice(
-            f"The configuration was refused {relative(now.wall - config.refused)};"
-            f" the one loaded {utc(config.loaded)} runs on",
-            "fix the file and reload",
+            f"The configuration reload failed {relative(now.wall - config.refused)};"
+            f" the configuration loaded {utc(config.loaded)} stays active",
+            "fix the configuration and reload",
             config.problems,
         )
     if process.lag > _WORTH_TELLING:
@@ -136,19 +136,19 @@ def _of_account(account: AccountStatus, now: Instant) -> Iterator[Notice]:
     name = account.name
     if account.paused_until is not None:
         yield Notice(
-            f"Account {name} is paused: it is polled again"
+            f"Account {name} is rate limited and paused: polls resume"
             f" {relative(now.wall - account.paused_until)}",
-            "fewer buckets, a longer interval, or a higher quota",
+            REDUCE_REQUESTS,
         )
     if account.token_expiry is not None and account.token_expiry <= now.wall:
         yield Notice(
-            f"The token of account {name} ended {relative(now.wall - account.token_expiry)}",
+            f"The token of account {name} expired {relative(now.wall - account.token_expiry)}",
             "renew the token",
         )
     discovery = account.discovery
     if discovery is not None and discovery.error is not None:
         yield Notice(
-            f"Buckets of account {name} cannot be listed: {discovery.error.reason}",
-            "the buckets found before are polled on",
+            f"Discovery of account {name} is failing: {discovery.error.reason}",
+            "fix the cause below; the buckets found before are still polled",
             discovery.error.message,
         )

@@ -94,53 +94,64 @@ class Advice(NamedTuple):
     remedy: str
 
 
-_IF_HONEST = "raise it, if the answer is honest"
+REDUCE_REQUESTS = "poll fewer buckets, increase `poll_interval`, or request a higher quota"
 
 ADVICE: Mapping[Reason, Advice] = MappingProxyType(
     {
         Reason.BAD_REQUEST: Advice(
-            "400", "near midnight: the clocks disagree, it passes. Else: is `base_url` right?"
+            "HTTP 400",
+            "check `base_url`; around 00:00 UTC, a clock difference can cause this and it resolves"
+            " by itself",
         ),
-        Reason.UNAUTHORIZED: Advice("401, or no token to send", "renew the token"),
-        Reason.FORBIDDEN: Advice("403", "the token's user cannot see the bucket's workspace"),
-        Reason.NOT_FOUND: Advice("404", "is the id right? Was the bucket deleted?"),
-        Reason.RATE_LIMITED: Advice(
-            "429; the account is paused", "fewer buckets, a longer interval, or a higher quota"
+        Reason.UNAUTHORIZED: Advice("HTTP 401, or no token to send", "renew the token"),
+        Reason.FORBIDDEN: Advice(
+            "HTTP 403", "give the user of the token access to the workspace of the bucket"
         ),
-        Reason.SERVER_ERROR: Advice("5xx, three attempts", "wait; ask Flashback"),
+        Reason.NOT_FOUND: Advice(
+            "HTTP 404", "check the bucket ID, and whether the bucket was deleted"
+        ),
+        Reason.RATE_LIMITED: Advice("HTTP 429; the account is paused", REDUCE_REQUESTS),
+        Reason.SERVER_ERROR: Advice("HTTP 5xx after three attempts", "wait, or contact Flashback"),
         Reason.UNEXPECTED_STATUS: Advice(
-            "any other status; redirects are never followed. For a login or a refresh every 2xx"
-            " counts as 200",
-            "is `base_url` right?",
+            "any other HTTP status; redirects are never followed. For a login or a token refresh,"
+            " any 2xx is a success",
+            "check `base_url`",
         ),
-        Reason.UNSUCCESSFUL: Advice("200 with `success: false`", "read the message in the log"),
+        Reason.UNSUCCESSFUL: Advice(
+            "HTTP 200 with `success: false`", "read the message in the log"
+        ),
         Reason.MALFORMED: Advice(
-            "an answer that is not what the API documents", "a proxy in between?"
+            "a response that does not match the documentation of the API",
+            "check `base_url`, and any proxy between the exporter and the API",
         ),
         Reason.TOO_LARGE: Advice(
-            "more than `max_response_bytes`; of a listing, 100,000 entries or 98 MiB",
-            f"{_IF_HONEST}; list one workspace per account",
+            "a response larger than `max_response_bytes`, or a bucket list of more than 100,000"
+            " entries or 98 MiB",
+            "if the response is correct, raise `max_response_bytes`, or discover one workspace per"
+            " account",
         ),
         Reason.TOO_MANY_NODES: Advice(
-            "more nodes than `max_nodes_per_bucket`, or more than ten rows for each of so many",
-            _IF_HONEST,
+            "more nodes than `max_nodes_per_bucket`, or more than ten times as many rows",
+            "if the response is correct, raise `max_nodes_per_bucket`",
         ),
         Reason.TIMEOUT: Advice(
-            "no answer within `poll_timeout`", "raise it, or look at the network"
+            "no response within `poll_timeout`", "check the network, or raise `poll_timeout`"
         ),
         Reason.CONNECT: Advice(
-            "no connection (DNS included), or one that closed before the whole answer",
-            "look at the network",
+            "no connection, a DNS failure, or a connection that closed before the full response",
+            "check DNS, the network and the proxy",
         ),
         Reason.TLS: Advice(
-            "no trusted TLS connection", "certificates, a proxy that intercepts, the clock"
+            "the TLS connection failed, or the certificate is not trusted",
+            "check the CA and the certificates, the clock, and any proxy that intercepts TLS",
         ),
         Reason.OVERDUE: Advice(
-            "stale though no poll failed",
-            "the exporter is too slow: look at `flashback_exporter_poll_lag_seconds`",
+            "stale although no poll failed: the exporter is too slow",
+            "check `flashback_exporter_poll_lag_seconds`",
         ),
         Reason.INTERNAL: Advice(
-            "this machine could not make a connection", "file descriptors, ports, memory"
+            "this machine could not open a connection",
+            "check the limits on file descriptors, ports and memory",
         ),
     }
 )

@@ -196,7 +196,7 @@ def poll_kind(poll: PollRecord) -> str:
 def poll_words(poll: PollRecord) -> str:
     if poll.reason is not None:
         return f"failed ({poll.reason}) after {latency(poll.duration)}"
-    took = f"good, took {latency(poll.duration)}"
+    took = f"succeeded in {latency(poll.duration)}"
     down = poll.nodes_not_online
     return f"{took}, {counted(down, 'node')} not online" if down else took
 
@@ -212,10 +212,12 @@ def _height(duration: float, longest: float) -> int:
 
 def _in_words(polls: Sequence[PollRecord]) -> str:
     if not polls:
-        return "No poll has ended yet"
+        return "No finished poll yet"
     reasons = Counter(poll.reason for poll in polls if poll.reason is not None)
     if not reasons:
-        return f"Last {counted(len(polls), 'poll')}: all good"
+        return f"Last {counted(len(polls), 'poll')}: all succeeded"
     failed = ", ".join(f"{reason} {times}" for reason, times in reasons.most_common())
     good = len(polls) - reasons.total()
-    return f"Last {counted(len(polls), 'poll')}: {good} good, {reasons.total()} failed ({failed})"
+    return (
+        f"Last {counted(len(polls), 'poll')}: {good} succeeded, {reasons.total()} failed ({failed})"
+    )

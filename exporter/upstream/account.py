@@ -135,7 +135,7 @@ async def tls_contexts(accounts: Iterable[config.Account]) -> TlsContexts:
     try:
         return await calls.run(partial(tls_contexts_now, accounts))
     except TimeoutError as error:
-        message = f"tls_config: files not read within {TLS_SECONDS:g}s: is the mount hanging?"
+        message = f"tls_config: files not read within {TLS_SECONDS:g}s: check for a hung mount"
         raise TimeoutError(message) from error
 
 

@@ -93,12 +93,13 @@ class Client:
                 result = await self._with_retries(api_request, read)
         except TimeoutError:
             text = (
-                f"no answer within {self._deadline:g}s, retries and the wait for a token included"
+                f"no response within {self._deadline:g}s,"
+                " including retries and the wait for a token"
             )
             return ApiError(Reason.TIMEOUT, text)
         if not isinstance(result, ApiError) and self._clock.monotonic() - started > self._deadline:
-            # Timers do not run while the machine is suspended, but this clock does.
-            return ApiError(Reason.TIMEOUT, f"the answer was not read within {self._deadline:g}s")
+            # No timer goes off where the machine sleeps.
+            return ApiError(Reason.TIMEOUT, f"the response was not read within {self._deadline:g}s")
         return result
 
     async def _with_retries(

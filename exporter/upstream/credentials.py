@@ -178,8 +178,8 @@ class TokenFile:
         if not is_token(content):
             raise NoToken(
                 _unauthorized(
-                    f"{self._file.name} does not hold a bare token:"
-                    " it must be one word of visible ASCII, without 'Bearer'"
+                    f"{self._file.name} does not contain a bare token:"
+                    " write one word of printable ASCII, without 'Bearer'"
                 )
             )
         return content
@@ -222,7 +222,7 @@ class SecretFile:
         try:
             self._seen, content = await self._calls.run(self._read if anew else self._look)
         except TimeoutError:
-            hangs = self._unreadable(f"no answer within {FILE_DEADLINE:g}s")
+            hangs = self._unreadable(f"no response within {FILE_DEADLINE:g}s")
             content = self.content if isinstance(self.content, str) else hangs
         self.content = content
         return content
@@ -249,8 +249,8 @@ class SecretFile:
 
     def _unreadable(self, why: str | None) -> ApiError:
         return _unauthorized(
-            f"{self.name} cannot be read: {why};"
-            " name a regular UTF-8 file of at most 1 MiB that the exporter may read"
+            f"{self.name} cannot be read: {why}:"
+            " use a regular UTF-8 file of at most 1 MiB that the exporter can read"
         )
 
 

@@ -42,7 +42,7 @@ MAX_LISTING_BYTES = MAX_ENTRIES * 1024
 
 TOO_LARGE = ApiError(
     Reason.TOO_LARGE,
-    f"the listing has more than {MAX_ENTRIES} entries or {MAX_LISTING_BYTES} bytes:"
+    f"the bucket list has more than {MAX_ENTRIES} entries or {MAX_LISTING_BYTES} bytes:"
     " list one workspace (discovery.workspace_id) per account",
 )
 
@@ -72,7 +72,7 @@ def _listing(entries: Iterable[object], drift: Counter[Drift]) -> Listing | ApiE
             found.setdefault(bucket.id, bucket)
     if skipped and not found:
         return ApiError(
-            Reason.MALFORMED, f"none of the listing's {skipped} entries has a usable id"
+            Reason.MALFORMED, f"none of the {skipped} entries in the bucket list has a valid id"
         )
     return Listing(tuple(found.values()), skipped)
 

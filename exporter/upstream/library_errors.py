@@ -27,15 +27,15 @@ _OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDR
 
 
 _NOT_HTTP = ApiError(
-    Reason.MALFORMED, "the answer is not valid HTTP: its head, its length or its chunks are broken"
+    Reason.MALFORMED, "the response is not valid HTTP: its headers, length or chunks are malformed"
 )
 
 _TOO_LARGE_A_HEAD = ApiError(
-    Reason.MALFORMED, "the answer's headers are too many or too long: 300 and 64 KiB are read"
+    Reason.MALFORMED, "the response has too many or too long headers: the limits are 300 and 64 KiB"
 )
 
 _SHORTER_THAN_IT_SAYS = ApiError(
-    Reason.CONNECT, "the connection closed before the whole Content-Length had come"
+    Reason.CONNECT, "the connection closed before the full Content-Length was received"
 )
 
 _TOO_MANY_HEADERS = "Too many headers received"
@@ -48,11 +48,11 @@ _ON_A_CONNECTION = (
     (httpx.DecodingError, _NOT_HTTP),
     (
         aiohttp.ClientPayloadError,
-        ApiError(Reason.CONNECT, "the connection closed before the whole answer had come"),
+        ApiError(Reason.CONNECT, "the connection closed before the full response was received"),
     ),
     (
         aiohttp.ServerDisconnectedError,
-        ApiError(Reason.CONNECT, "the server closed the connection before it answered"),
+        ApiError(Reason.CONNECT, "the server closed the connection before it responded"),
     ),
 )
 
@@ -87,7 +87,7 @@ def _connect_error(causes: list[BaseException]) -> ApiError | None:
     number = _error_number(causes)
     why = "" if number is None else f": {os.strerror(number)}"
     if number in _OUR_OWN:
-        return ApiError(Reason.INTERNAL, f"this machine could not make a connection{why}")
+        return ApiError(Reason.INTERNAL, f"this machine could not open a connection{why}")
     error = causes[0]
     if isinstance(error, aiohttp.ClientHttpProxyError):
         message = f"the proxy refused to connect to the API: HTTP {error.status}"
@@ -114,7 +114,7 @@ def _connection_error(causes: list[BaseException]) -> ApiError:
         if isinstance(error, kind):
             return api_error
     if isinstance(source, httpx.TimeoutException | aiohttp.ServerTimeoutError):
-        return ApiError(Reason.TIMEOUT, "no answer in time")
+        return ApiError(Reason.TIMEOUT, "no response in time")
     number = _error_number(causes)
     why = f" ({type(error).__name__})" if number is None else f": {os.strerror(number)}"
     return ApiError(Reason.CONNECT, f"the connection failed{why}")

@@ -35,7 +35,7 @@ from exporter.upstream.request import ApiRequest, Requester
 
 NO_TOKEN = ApiError(
     Reason.UNAUTHORIZED,
-    "the answer has no token, as where MFA is on:"
+    "the response has no token, for example because the user has MFA enabled:"
     " use a user without MFA, or authorization.credentials_file",
 )
 
@@ -68,7 +68,7 @@ class LoginApi:
             return password
         result = await self._ask(Call.LOGIN, {"email": self._email, "password": password}, password)
         if isinstance(result, ApiError) and result.reason.is_refusal:
-            return ApiError(Reason.UNAUTHORIZED, f"the login is refused: {result.message}")
+            return ApiError(Reason.UNAUTHORIZED, f"the login was refused: {result.message}")
         return result
 
     async def refresh(self, refresh_token: str) -> TokenPair | ApiError:
@@ -103,10 +103,10 @@ def parse_tokens(body: bytes) -> Parsed[TokenPair]:
 def _token_pair(body: bytes) -> TokenPair | ApiError:
     answer = json_object(body)
     if answer is None:
-        return ApiError(Reason.MALFORMED, "the answer is not a JSON object")
+        return ApiError(Reason.MALFORMED, "the response is not a JSON object")
     if answer.get("success") is False:
         return ApiError(
-            Reason.UNAUTHORIZED, server_message(body) or "the answer says success: false"
+            Reason.UNAUTHORIZED, server_message(body) or "the response says success: false"
         )
     access, refresh = answer.get("accessToken"), answer.get("refreshToken")
     if not isinstance(access, str) or not is_token(access):

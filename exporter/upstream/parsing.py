@@ -88,7 +88,7 @@ def parse_list(
     made: list[T | ApiError] = []
     answer = object_with_list(body, name, lambda elements: made.append(read(elements)))
     if answer is None:
-        return ApiError(Reason.MALFORMED, "the answer is not a JSON object")
+        return ApiError(Reason.MALFORMED, "the response is not a JSON object")
     error = _answer_error(answer, name, drift)
     if error is not None:
         return error
@@ -134,16 +134,16 @@ def _message(answer: JsonObject) -> str:
 def _answer_error(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiError | None:
     success = answer.get("success")
     if success is False:
-        return ApiError(Reason.UNSUCCESSFUL, _message(answer) or "the answer says success: false")
+        return ApiError(Reason.UNSUCCESSFUL, _message(answer) or "the response says success: false")
     if success is not True and success is not None:
         drift[Drift(DriftKind.WRONG_TYPE, "success")] += 1
-        return ApiError(Reason.MALFORMED, "the answer's success is neither true nor false")
+        return ApiError(Reason.MALFORMED, "success in the response is neither true nor false")
     elements = answer.get(name)
     if isinstance(elements, list):
         return None
     kind = DriftKind.MISSING_FIELD if elements is None else DriftKind.WRONG_TYPE
     drift[Drift(kind, name)] += 1
-    return ApiError(Reason.MALFORMED, f"the answer has no list {name}")
+    return ApiError(Reason.MALFORMED, f"the response has no list {name}")
 
 
 def _nodes(
@@ -175,7 +175,7 @@ def _nodes(
 
 
 def _too_many(what: str, answer_limits: AnswerLimits) -> ApiError:
-    message = f"the answer has {what} max_nodes_per_bucket ({answer_limits.max_nodes})"
+    message = f"the response has {what} max_nodes_per_bucket ({answer_limits.max_nodes})"
     return ApiError(Reason.TOO_MANY_NODES, message)
 
 

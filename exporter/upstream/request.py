@@ -170,7 +170,7 @@ class Requester:
         except RequestFailed as error:
             status, result = error.status, error.api_error
         except TimeoutError:
-            result = ApiError(Reason.TIMEOUT, f"no answer within {self.timeout:g}s")
+            result = ApiError(Reason.TIMEOUT, f"no response within {self.timeout:g}s")
         reason = result.reason if isinstance(result, ApiError) else None
         seconds = self._clock.monotonic() - started
         self._observer.attempted(Attempt(self._account, api_request.call, status, reason, seconds))
@@ -228,7 +228,7 @@ class Requester:
         """
         message = error.message
         if self.secrets.are_quoted_in(message):
-            message = f"HTTP {status}: the answer quotes a secret, its text is left out"
+            message = f"HTTP {status}: message omitted because it contains a secret"
         return replace(error, message=message[:MAX_MESSAGE_LENGTH])
 
     def _refusal(self, answer: RawResponse) -> ApiError:

@@ -53,7 +53,7 @@ class Body:
         self._body = BytesIO()  # can return its bytes without copying them
         encoding = encoding.strip().lower()
         if encoding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
-            raise _refused(Reason.MALFORMED, "the answer has an encoding that was not asked for")
+            raise _refused(Reason.MALFORMED, "the response has an unsupported Content-Encoding")
         compressed = encoding not in {"identity", ""}
         self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32) if compressed else None
 
@@ -79,7 +79,7 @@ class Body:
     def whole(self) -> bytes:
         """The complete body, decompressed; called after the last chunk."""
         if self._inflater is not None and self._received and not self._inflater.eof:
-            raise _refused(Reason.CONNECT, "the answer ended before its compressed body did")
+            raise _refused(Reason.CONNECT, "the compressed response body is truncated")
         return self._body.getvalue()
 
     def _inflate(self, inflater: zlib._Decompress, chunk: bytes) -> tuple[bytes, bool]:
@@ -99,14 +99,14 @@ class Body:
         return left, bool(left) or len(inflated) == most
 
     def _too_large(self) -> RefusedBody:
-        message = f"the answer is larger than max_response_bytes ({self._limit})"
+        message = f"the response is larger than max_response_bytes ({self._limit})"
         return _refused(Reason.TOO_LARGE, message)
 
 
 def _next_member(chunk: bytes) -> zlib._Decompress:
     """A decompressor for the next member of a gzip file, which may have several."""
     if not chunk.startswith(_GZIP):
-        message = "the answer's compressed body has something else behind its end"
+        message = "the response has data after the end of its compressed body"
         raise _refused(Reason.MALFORMED, message)
     return zlib.decompressobj(zlib.MAX_WBITS | 16)
 
@@ -115,16 +115,16 @@ _GZIP = b"\x1f"
 """The first byte of each member."""
 
 _BROKEN_COMPRESSION = {
-    "header check": "the answer is not compressed as its Content-Encoding says",
-    "data check": "the answer's compressed body does not match its checksum",
-    "length check": "the answer's compressed body does not match its length",
+    "header check": "the response body is not compressed as its Content-Encoding says",
+    "data check": "the compressed response body does not match its checksum",
+    "length check": "the compressed response body does not match its length",
 }
 """The keys are zlib's fixed texts."""
 
 
 def _broken_compression(error: zlib.error) -> str:
     known = (ours for words, ours in _BROKEN_COMPRESSION.items() if words in str(error))
-    return next(known, "the answer's compression is broken")
+    return next(known, "the compressed response body is invalid")
 
 
 def _refused(reason: Reason, message: str) -> RefusedBody:

@@ -62,13 +62,15 @@ def _probe(holds: Callable[[], bool], word: str) -> _Handler:
 def _reload(endpoints: Endpoints) -> _Handler:
     async def answer(_request: web.Request) -> web.Response:
         if endpoints.reload is None:
-            text = "Reloading by request is not enabled: start with --web.enable-lifecycle.\n"
+            text = "Reload over HTTP is disabled: start the exporter with --web.enable-lifecycle.\n"
             return web.Response(status=403, text=text)
         problems = await endpoints.reload()
         if problems is not None:
-            text = f"The old configuration runs on:\n{problems}\n"
+            text = (
+                f"The configuration was not reloaded, the previous one stays active:\n{problems}\n"
+            )
             return web.Response(status=500, text=text)
-        return web.Response(text="The configuration is reloaded.\n")
+        return web.Response(text="Configuration reloaded.\n")
 
     return answer
 

@@ -92,21 +92,19 @@ def _text(path: Path, report: Report) -> str:
     try:
         return read_file(path).decode("utf-8-sig")
     except OSError as error:
-        report.fail(None, (), unreadable(error, "name the file with --web.config.file"))
+        report.fail(None, (), unreadable(error, "set the path with --web.config.file"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        report.fail(line, (), "this is not UTF-8: save the file in that encoding")
+        report.fail(line, (), "invalid UTF-8: save the file as UTF-8")
 
 
 def _check_text(text: str, report: Report) -> None:
     """Reject an empty file, and variables, which only the main configuration may contain."""
     if compose(text, report) is None:
-        report.fail(1, (), f"the file is empty: start with one of {', '.join(terms.TOP_KEYS)}")
+        report.fail(1, (), f"empty file: add at least one of {', '.join(terms.TOP_KEYS)}")
     for number, line in enumerate(text.splitlines(), 1):
         if "${" in line.partition("#")[0]:
-            report.add(
-                number, (), "variables are not expanded in this file: write the value itself"
-            )
+            report.add(number, (), "variables are not expanded in this file: write the value")
     report.raise_if_any()
 
 
@@ -117,7 +115,7 @@ def _report_rate_limit(top: Section) -> None:
     interval, burst = section.text("interval"), section.text("burst")
     is_off = terms.ZERO_INTERVAL.fullmatch(interval) if interval else not burst.strip("0")
     if burst and not _WHOLE_NUMBER.fullmatch(burst):
-        section.refuse("this is not a whole number: write 0, or remove it", "burst")
+        section.refuse("not a whole number: write 0, or remove the key", "burst")
     elif not is_off:
         section.refuse(terms.NO_RATE_LIMIT)
 
@@ -131,7 +129,7 @@ def _tls(section: Section, path: Path) -> ServerTls | None:
     curves = section.choices("curve_preferences", terms.CURVES)
     if len(curves) > 1:
         remedy = "write one, or remove the list"
-        section.refuse(f"Python's ssl sets one curve or none: {remedy}", "curve_preferences")
+        section.refuse(f"only one curve is supported: {remedy}", "curve_preferences")
     return ServerTls(
         place=_place(section, path),
         cert=_pem(section, "cert_file", path),
@@ -150,7 +148,7 @@ def _tls(section: Section, path: Path) -> ServerTls | None:
 def _report_missing(section: Section) -> None:
     for key in ("cert_file", "key_file"):
         if key not in section and key.removesuffix("_file") not in section:
-            section.refuse(f'the key "{key}" is missing: add it with the path of a PEM file', key)
+            section.refuse(f"{key} is required: add the path of a PEM file", key)
 
 
 def _pem(section: Section, key: str, path: Path) -> Pem:
@@ -173,16 +171,16 @@ def _client_certificates(section: Section) -> ssl.VerifyMode:
 
 
 def _report_client_rules(section: Section, mode: ssl.VerifyMode) -> None:
-    required = "write client_auth_type: RequireAndVerifyClientCert, or remove this"
+    required = "set client_auth_type to RequireAndVerifyClientCert, or remove this key"
     given = [key for key in _CLIENT_CA if key in section]
     if len(given) > 1:
-        section.refuse("client_ca_file is there as well: remove one of them", given[1])
+        section.refuse("client_ca_file is also set: remove one of them", given[1])
     if given and mode is ssl.CERT_NONE:
-        section.refuse(f"no client is asked for a certificate: {required}", given[0])
+        section.refuse(f"clients are not asked for a certificate: {required}", given[0])
     if not given and mode is not ssl.CERT_NONE:
-        section.refuse("this needs the CA of the clients: add client_ca_file", "client_auth_type")
+        section.refuse("client certificates require a CA: add client_ca_file", "client_auth_type")
     if "client_allowed_sans" in section and mode is not ssl.CERT_REQUIRED:
-        message = f"clients may come without a certificate: {required}"
+        message = f"clients can connect without a certificate: {required}"
         section.refuse(message, "client_allowed_sans")
 
 
@@ -191,7 +189,7 @@ def _versions(section: Section) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
     lowest = section.choice("min_version", words, ssl.TLSVersion.TLSv1_2, reasons)
     highest = section.choice("max_version", words, ssl.TLSVersion.TLSv1_3, reasons)
     if lowest > highest:
-        section.refuse("this is below min_version: change one of them", "max_version")
+        section.refuse("lower than min_version: change one of them", "max_version")
     return lowest, highest
 
 
@@ -199,7 +197,9 @@ def _ciphers(section: Section) -> str:
     key = "cipher_suites"
     suites = section.choices(key, terms.CIPHER_SUITES)
     if suites and not any(suites):
-        section.refuse("the suites of TLS 1.3 cannot be chosen: add others, or remove this", key)
+        section.refuse(
+            "TLS 1.3 suites cannot be selected: add TLS 1.2 suites, or remove the key", key
+        )
     return ":".join(filter(None, suites))
 
 
@@ -208,7 +208,7 @@ def _users(top: Section) -> dict[str, str]:
     users = {name: section.text(name) for name in section}
     for name, given in users.items():
         if not _USER.fullmatch(name):
-            section.refuse("a user's name cannot be empty or hold a colon: choose another", name)
+            section.refuse("invalid user name: use one without colons and control characters", name)
         elif given and (fault := _hash_fault(given)):
             section.refuse(fault, name)
     return users
@@ -218,11 +218,9 @@ def _hash_fault(given: str) -> str:
     """What is wrong with a bcrypt hash. It is not quoted, because it may be a password."""
     found = _BCRYPT.fullmatch(given)
     if not found:
-        return "this is not a bcrypt hash: make one with htpasswd -nBC 10"
+        return "not a bcrypt hash: create one with htpasswd -nBC 10"
     if not MIN_COST <= int(found[1]) <= MAX_COST:
-        return (
-            f"the cost of this bcrypt hash is not {MIN_COST} to {MAX_COST}: make it again with 10"
-        )
+        return f"the bcrypt cost is not {MIN_COST} to {MAX_COST}: create the hash with a cost of 10"
     return ""
 
 
@@ -235,7 +233,7 @@ def _headers(http: Section) -> dict[str, str]:
     for name, value in headers.items():
         values = terms.HEADERS.get(name, ())
         if value and not _HEADER_VALUE.fullmatch(value):
-            section.refuse("a header is visible ASCII on one line: write it so", name)
+            section.refuse("invalid header value: use one line of printable ASCII", name)
         elif value and values and value not in values:
-            section.refuse(f"this header is {' or '.join(values)}: write that", name)
+            section.refuse(f"invalid header value: write {' or '.join(values)}", name)
     return headers

@@ -25,13 +25,13 @@ TLS_KEYS = (
 
 RATE_LIMIT = "rate_limit"
 RATE_LIMIT_KEYS = ("interval", "burst")
-NO_RATE_LIMIT = "this server has no rate limit: remove it, and see --web.max-requests"
+NO_RATE_LIMIT = "rate limits are not supported: remove the section, and see --web.max-requests"
 ZERO_INTERVAL = re.compile("0|(0+(h|m|s|ms|us|µs|ns))+")
 """Durations of 0 in Go's syntax."""
 
 KEYS_NOT_HONOURED = {
-    "cert": "Python reads the server's certificate from a file only: write cert_file",
-    "key": "Python reads the server's key from a file only: write key_file",
+    "cert": "inline certificates are not supported: use cert_file",
+    "key": "inline keys are not supported: use key_file",
 }
 
 AUTH_TYPES = {
@@ -41,13 +41,13 @@ AUTH_TYPES = {
 }
 AUTH_TYPES_NOT_HONOURED = dict.fromkeys(
     ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert"),
-    "Python's ssl does not take certificates without verifying them: "
+    "client certificates are always verified: "
     "write RequireAndVerifyClientCert or VerifyClientCertIfGiven",
 )
 
 VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 VERSIONS_NOT_HONOURED = dict.fromkeys(
-    ("TLS10", "TLS11"), "today's OpenSSL has it switched off: write TLS12 or TLS13"
+    ("TLS10", "TLS11"), "OpenSSL disables it: write TLS12 or TLS13"
 )
 
 SWITCH = {
@@ -161,9 +161,9 @@ class Section:
         if not word:
             return default
         if self._entries[key].quoted:
-            self.refuse("this is a text: write true or false without quotes", key)
+            self.refuse("not a boolean: write true or false without quotes", key)
         elif word not in SWITCH:
-            self.refuse(f"{quoted(word)} is unknown here: {_one_of(word, ('true', 'false'))}", key)
+            self.refuse(f"{quoted(word)} is unknown: {_one_of(word, ('true', 'false'))}", key)
         return SWITCH.get(word, default)
 
     def choice(
@@ -188,30 +188,30 @@ class Section:
     ) -> list[T]:
         for place, word in words.items():
             if word in not_honoured:
-                self.refuse(f"{quoted(word)} is not possible: {not_honoured[word]}", *place)
+                self.refuse(f"{quoted(word)} is not supported: {not_honoured[word]}", *place)
             elif word not in known:
-                self.refuse(f"{quoted(word)} is unknown here: {_one_of(word, known)}", *place)
+                self.refuse(f"{quoted(word)} is unknown: {_one_of(word, known)}", *place)
         return [known[word] for word in words.values() if word in known]
 
     def _text(self, node: YamlNode, *steps: str | int) -> str:
         if isinstance(node.value, str) and node.value:
             return node.value
-        self.refuse(_wrong_kind(node, "a text"), *steps)
+        self.refuse(_wrong_kind(node, "a string"), *steps)
         return ""
 
 
 def _wrong_kind(node: YamlNode, expected: str) -> str:
     if not node.value:
-        return "this has no value: give it one, or remove it"
-    kinds = {dict: "a mapping", list: "a list", str: "a text"}
-    return f"this must be {expected}, not {kinds[type(node.value)]}"
+        return "no value: add one, or remove the key"
+    kinds = {dict: "a mapping", list: "a list", str: "a string"}
+    return f"must be {expected}, not {kinds[type(node.value)]}"
 
 
 def _unknown_key(key: str, known: Collection[str]) -> str:
-    return f"{key_text(key)} is unknown here: {_one_of(key, known)}"
+    return f"{key_text(key)} is unknown: {_one_of(key, known)}"
 
 
 def _one_of(word: str, known: Collection[str]) -> str:
     if close := meant(word, known):
         return f'did you mean "{close}"?'
-    return f"there is {', '.join(known)}"
+    return f"use one of {', '.join(known)}"

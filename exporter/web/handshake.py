@@ -37,8 +37,8 @@ PLAIN_HTTP = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 """OpenSSL's reasons if the first bytes look like an HTTP request."""
 
 _REASONS = {
-    "HTTP_REQUEST": "the client spoke plain HTTP: let it use https",
-    "HTTPS_PROXY_REQUEST": "the client took this port for a proxy",
+    "HTTP_REQUEST": "the client sent plain HTTP: use https",
+    "HTTPS_PROXY_REQUEST": "the client used this port as a proxy",
     "NO_SHARED_CIPHER": "the client has no cipher suite or curve in common with this server",
     "NO_SHARED_GROUP": "the client has no curve in common with this server",
     "NO_SUITABLE_GROUPS": "the client has no curve in common with this server",
@@ -216,11 +216,11 @@ class HandshakeLog:
 def failure_text(error: OSError) -> str:
     """Why a handshake failed. Contains nothing that was received from the client."""
     if not isinstance(error, ssl.SSLError):
-        return f"the exporter cannot take the connection: {error.strerror}"
+        return f"the exporter cannot accept the connection: {error.strerror}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the client's certificate is refused: {error.verify_message}"
-    reason = error.reason or "no reason"  # errors of the operating system have no reason
+        return f"the client certificate was rejected: {error.verify_message}"
+    reason = error.reason or "no reason"  # the operating system gives none
     words = reason.lower().replace("_", " ")
     if reason.startswith(_REFUSED_BY_CLIENT):
-        return f"the client refused the handshake: {words.partition(' alert ')[2]}"
-    return _REASONS.get(reason, f"OpenSSL says: {words}")
+        return f"the client rejected the handshake: {words.partition(' alert ')[2]}"
+    return _REASONS.get(reason, f"OpenSSL error: {words}")

@@ -39,7 +39,7 @@ READ_SECONDS = 5.0
 
 HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 
-_ONLY_AT_START = "TLS is switched on and off only at a start: restart the exporter"
+_ONLY_AT_START = "a reload cannot turn TLS on or off: restart the exporter"
 
 _log = structlog.get_logger()
 
@@ -169,9 +169,9 @@ class Security:
 
 
 def hanging(file: str, seconds: float) -> str:
-    """The message if a web configuration cannot be read in time."""
-    what = f"this, or a file that it names, could not be read within {seconds:g}s"
-    return f"{file}: {what}: is the mount hanging?"
+    """What is wrong where a web configuration cannot be read in time."""
+    what = f"this file, or a file that it names, could not be read within {seconds:g}s"
+    return f"{file}: {what}: check for a hung mount"
 
 
 def _context(rules: _Rules) -> AlertingContext | None:

@@ -86,7 +86,7 @@ class ListenAddress:
             hint = f": did you mean ':{text}'?" if text.isdecimal() else ""
             raise ValueError(f"{text!r} is not ':port', 'host:port' or '[IPv6]:port'{hint}")
         if "/" in host:
-            raise ValueError(f"{text!r}: leave out what is before the host, as in 'host:{port}'")
+            raise ValueError(f"{text!r}: remove everything before the host, as in 'host:{port}'")
         bracketed = host.startswith("[") and host.endswith("]")
         if ":" in host and not bracketed:
             raise ValueError(f"{text!r}: put an IPv6 address in brackets: '[{host}]:{port}'")
@@ -101,13 +101,13 @@ def cannot_listen(
 ) -> ListenError:
     """Turn the operating system's error into one for users; `earlier`: addresses bound before."""
     unknown = isinstance(error, socket.gaierror)
-    reason = "the name is not known" if unknown else os.strerror(error.errno or 0).lower()
+    reason = "unknown host name" if unknown else os.strerror(error.errno or 0).lower()
     if isinstance(error, PermissionError) and 0 < address.port < FIRST_FREE_PORT:
-        reason += f" (a port below {FIRST_FREE_PORT} takes the capability NET_BIND_SERVICE)"
+        reason += f" (a port below {FIRST_FREE_PORT} requires the capability NET_BIND_SERVICE)"
     same_port = [str(each) for each in earlier if _overlap(each, address)]
     if error.errno == errno.EADDRINUSE and same_port:
         reason += f" (--{flag}={same_port[0]} has the same port)"
-    return ListenError(f"cannot listen on {address}: {reason}; choose another --{flag}")
+    return ListenError(f"cannot listen on {address}: {reason}: choose another --{flag}")
 
 
 def _overlap(one: ListenAddress, other: ListenAddress) -> bool:

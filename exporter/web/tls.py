@@ -105,7 +105,7 @@ def _content(pem: Pem) -> bytes:
     try:
         return read_file(pem.source)
     except OSError as error:
-        remedy = "fix the path, or who may read it"
+        remedy = "check the path and its permissions"
         message = f"{pem.place}: {pem.source} cannot be read ({error.strerror}): {remedy}"
         raise WebConfigError(message) from error
 
@@ -117,7 +117,7 @@ def _set_algorithms(context: ssl.SSLContext, tls: ServerTls) -> None:
         if tls.curve:
             context.set_ecdh_curve(tls.curve)
     except (ssl.SSLError, ValueError) as error:
-        what = f"this machine's OpenSSL has not these cipher suites or this curve ({error})"
+        what = f"OpenSSL does not support these cipher suites or this curve ({error})"
         raise WebConfigError(f"{tls.place}: {what}: choose others") from error
 
 
@@ -127,23 +127,23 @@ def _load_own(context: ssl.SSLContext, tls: ServerTls, material: Material) -> No
         context.load_cert_chain(tls.cert.source, tls.key.source, password="")
     except ssl.SSLError as error:
         raise WebConfigError(_own_problem(tls, material, error.reason)) from error
-    except OSError as error:  # the file was removed since it was read
-        message = f"{tls.cert.place}: cannot be read ({error.strerror}): fix the path"
+    except OSError as error:  # gone since it was read
+        message = f"{tls.cert.place}: cannot be read ({error.strerror}): check the path"
         raise WebConfigError(message) from error
 
 
 def _own_problem(tls: ServerTls, material: Material, reason: str | None) -> str:
     if not _holds_certificates(material.cert):
-        return f"{tls.cert.place}: {tls.cert.source} holds no certificates in PEM form: write them"
+        return f"{tls.cert.place}: {tls.cert.source} contains no PEM certificates: add them"
     if b"ENCRYPTED" in material.key:
-        return f"{tls.key.place}: {tls.key.source} is encrypted: write it without a passphrase"
+        return f"{tls.key.place}: {tls.key.source} is encrypted: use a key without a passphrase"
     if reason == "KEY_VALUES_MISMATCH":
-        remedy = "give both from the same issue"
-        return f"{tls.key.place}: {tls.key.source} is not the certificate's key: {remedy}"
+        remedy = "use the key of this certificate"
+        return f"{tls.key.place}: {tls.key.source} does not match the certificate: {remedy}"
     if reason is None:
-        return f"{tls.key.place}: {tls.key.source} holds no key in PEM form: write one"
+        return f"{tls.key.place}: {tls.key.source} contains no PEM private key: add one"
     words = reason.lower().replace("_", " ")
-    return f"{tls.cert.place}: OpenSSL refuses {tls.cert.source} ({words}): issue it anew"
+    return f"{tls.cert.place}: OpenSSL rejects {tls.cert.source} ({words}): issue a new certificate"
 
 
 def _holds_certificates(pem: bytes) -> bool:
@@ -159,7 +159,7 @@ def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None
         _add_certificates(context, content)
     except (ssl.SSLError, ValueError) as error:
         what = pem.source if isinstance(pem.source, Path) else "this"
-        message = f"{pem.place}: {what} holds no certificates in PEM form: write them"
+        message = f"{pem.place}: {what} contains no PEM certificates: add them"
         raise WebConfigError(message) from error
 
 

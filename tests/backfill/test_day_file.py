@@ -67,16 +67,16 @@ def test_golden_file(tmp_path: Path) -> None:
         "b2": [node("h2", uptime_ratio=0.5)],
     }
     text = written(tmp_path, dict(content), ',job="x"', times)
-    polled = "Polled in the background, not when scraped."
+    polled = "Polled in the background, not on scrape."
     assert text == (
-        f"# HELP {UPTIME} Share of the closed UTC day before in which the node was online,"
-        f" 0 to 1; final. {polled}\n"
+        f"# HELP {UPTIME} Final ratio of the previous UTC day during which the node was online,"
+        f" from 0 to 1. {polled}\n"
         f"# TYPE {UPTIME} gauge\n"
         f'{UPTIME}{{bucket_id="b1",ip="192.0.2.1",host="h1",job="x"}} 1.0 1705320000\n'
         f'{UPTIME}{{bucket_id="b1",ip="192.0.2.1",host="h1",job="x"}} 1.0 1705320240\n'
         f'{UPTIME}{{bucket_id="b2",ip="192.0.2.1",host="h2",job="x"}} 0.5 1705320000\n'
         f'{UPTIME}{{bucket_id="b2",ip="192.0.2.1",host="h2",job="x"}} 0.5 1705320240\n'
-        f"# HELP {LATENCY} Average latency to the node over the closed UTC day before; final."
+        f"# HELP {LATENCY} Final average latency of the node over the previous UTC day in seconds."
         f" {polled}\n"
         f"# TYPE {LATENCY} gauge\n"
         f'{LATENCY}{{bucket_id="b1",ip="192.0.2.1",host="h1",job="x"}} 0.042 1705320000\n'

@@ -147,8 +147,8 @@ def test_usage_errors_say_what_and_where(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--shard.ordinal=3", "--shard.total=3"], "shard 3 is none of 3"),
-        (["--shard.total=0"], "there cannot be 0 shards"),
+        (["--shard.ordinal=3", "--shard.total=3"], "invalid shard ordinal: 3"),
+        (["--shard.total=0"], "invalid number of shards: 0"),
         (["--shard.ordinal=one"], "'one' is not a whole number"),
     ],
 )

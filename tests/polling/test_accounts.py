@@ -195,7 +195,7 @@ async def test_unusable_secret_file_holds_up_nobody_else(tmp_path: Path, key: st
         assert up(page) == {"b3"}
         assert reasons(page) == {"unauthorized"}
         shown = (await at_work.request("GET", "/api/v1/status")).text
-        assert f"{key} cannot be read: it is not a regular file; name a regular" in shown
+        assert f"{key} cannot be read: it is not a regular file: use a regular" in shown
         secret.unlink()
         secret.write_text("t1" if key == "credentials_file" else PASSWORD)
         await at_work.scrape_when(lambda page: up(page) == {"b1", "b2", "b3"})

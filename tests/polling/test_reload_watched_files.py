@@ -195,7 +195,7 @@ async def test_files_that_hang_are_given_up_and_read_once_they_answer(desk: Desk
             await clock.advance(1)
         assert await asked == (
             "the configuration, or a file that it names, could not be read within 60s: "
-            "is the mount hanging?"
+            "check for a hung mount"
         )
         for _ in range(3):
             await desk.look()

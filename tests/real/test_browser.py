@@ -142,8 +142,8 @@ async def test_a_real_exporter_is_drawn(browser: Browser) -> None:
             await visit.page.get_by_role("link", name="b1", exact=True).click()
             await visit.sees("All buckets")
             assert "*-eu-central-1-aws.flashback.tech" in await visit.said()
-            await visit.page.get_by_role("link", name="Help").click()
-            await visit.sees("What the words mean")
+            await visit.page.get_by_role("link", name="Glossary").click()
+            await visit.sees("Glossary")
             assert visit.complaints.all == []
 
 
@@ -156,10 +156,10 @@ async def test_filters_and_search(browser: Browser) -> None:
         await visit.page.keyboard.press("Enter")
         await visit.sees("1 of 5")
         assert await names.all_inner_texts() == ["alpha"]
-        await visit.page.get_by_role("link", name="Show all").click()
+        await visit.page.get_by_role("link", name="Clear filters").click()
         await visit.page.get_by_label("State").select_option("failing")
         await visit.page.locator("select[name=account]").select_option("spare")
-        await visit.page.get_by_role("button", name="Show").click()
+        await visit.page.get_by_role("button", name="Filter").click()
         await visit.sees("2 of 5")
         assert await names.all_inner_texts() == ["delta", "gamma"]
         await visit.page.get_by_role("link", name="not online").click()
@@ -175,7 +175,7 @@ async def test_without_javascript(browser: Browser) -> None:
         await visit.page.locator("summary").first.click()
         assert await visit.page.get_by_role("table").first.is_visible()
         await visit.page.get_by_label("Search").fill("gamma")
-        await visit.page.get_by_role("button", name="Show").click()
+        await visit.page.get_by_role("button", name="Filter").click()
         await visit.sees("1 of 5")
         await visit.page.get_by_role("link", name="gamma").click()
         await visit.sees("Last polls")
@@ -231,12 +231,12 @@ async def test_rests_while_paused_or_unseen(browser: Browser) -> None:
         asked: list[str] = []
         visit.page.on("request", lambda request: asked.append(request.url))
         await visit.page.get_by_role("button", name="Pause").click()
-        await visit.sees("Refreshing is paused.")
-        asked.clear()  # a slow machine may have sent one before
+        await visit.sees("Refresh is paused.")
+        asked.clear()  # on a slow machine it may have asked before
         await visit.let_pass(10 * REFRESH)
         assert asked == []
         snapshot.buckets = snapshot.buckets[:1]
-        await visit.page.get_by_role("button", name="Go on").click()
+        await visit.page.get_by_role("button", name="Resume").click()
         await visit.let_pass(1)
         await visit.sees("The bucket is up")
         hide = "Object.defineProperty(document, 'hidden', {configurable: true, value: %s});"
@@ -262,7 +262,7 @@ async def test_survives_the_exporters_restart(browser: Browser, tmp_path: Path) 
         await visit.sees("demo-media-eu")
     await visit.page.evaluate("window.marked = true")
     await visit.let_pass(REFRESH)
-    await visit.sees("No answer since")
+    await visit.sees("No response since")
     assert "demo-media-eu" in await visit.said()
     async with started(*command, address, log=log) as demo:
         await demo.printed(r"^Metrics: +http://(\S+)/metrics$")

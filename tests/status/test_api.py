@@ -92,8 +92,8 @@ async def test_everything_is_in_it() -> None:
     said = {name: bucket[name] for name in ("reason", "meaning", "remedy", "message")}
     assert said == {
         "reason": "not_found",
-        "meaning": "404",
-        "remedy": "is the id right? Was the bucket deleted?",
+        "meaning": "HTTP 404",
+        "remedy": "check the bucket ID, and whether the bucket was deleted",
         "message": "because of not_found",
     }
     assert bucket["next_poll"] == "2024-01-15T12:01:05.000Z"
@@ -152,7 +152,7 @@ async def test_unknown_bucket(query: dict[str, str]) -> None:
     async with visiting() as client:
         response = await client.get(PATH, params=query)
     assert response.status_code == 404
-    assert response.json() == {"error": "no such bucket"}
+    assert response.json() == {"error": "bucket not found"}
 
 
 async def test_stale_values_are_not_told() -> None:

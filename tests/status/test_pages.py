@@ -127,8 +127,11 @@ async def test_overview_says_how_everything_is() -> None:
     markup = await page()
     said = markup.said()
     assert "1 of 2 buckets is failing" in said
-    assert "1 failing 0 waiting 0 degraded 1 up 0 of 1 node not online" in said
-    assert "tls no trusted TLS connection. What to do: certificates, a proxy" in said
+    assert "1 failing 0 pending 0 degraded 1 up 0 of 1 node not online" in said
+    assert (
+        "tls the TLS connection failed, or the certificate is not trusted. What to do: check the CA"
+        in said
+    )
     assert "Last error because of tls" in said
     assert "Next poll in 30 s" in said
     assert "7.7.7" in said
@@ -138,7 +141,7 @@ async def test_overview_says_how_everything_is() -> None:
     assert f"Version: {PROCESS.version}" in said
     assert "As of 2024-01-15 12:00:00 UTC" in said
     (sparkline, _) = markup.all("svg")
-    assert (sparkline["role"], sparkline["aria-label"]) == ("img", "Last 1 poll: all good")
+    assert (sparkline["role"], sparkline["aria-label"]) == ("img", "Last 1 poll: all succeeded")
 
 
 async def test_bucket_page_says_all_of_it() -> None:
@@ -171,8 +174,8 @@ async def test_stale_values_are_not_shown() -> None:
         said = (await page(path, stale)).said()
         assert "7.7.7" not in said
         assert "123 ms" not in said
-        assert "Stale: the last good poll is older than 5 min" in said
-        assert "overdue stale though no poll failed" in said
+        assert "Stale: the last successful poll is older than 5 min" in said
+        assert "overdue stale although no poll failed" in said
 
 
 async def test_waiting_buckets() -> None:
@@ -180,12 +183,12 @@ async def test_waiting_buckets() -> None:
     snapshot = FixedSnapshot((held(Bucket("main", "b1", "b1"))._replace(history=b""),))
     snapshot.process = replace(PROCESS, is_ready=False)
     said = (await page("/", snapshot)).said()
-    assert "1 of 1 bucket waits for the first poll" in said
-    assert "The first round is running: 0 of 1 bucket polled so far." in said
-    assert "Last good poll never" in said
+    assert "1 of 1 bucket is waiting for the first poll" in said
+    assert "The first round of polls is running: 0 of 1 bucket polled so far." in said
+    assert "Last successful poll never" in said
     said = (await page("/bucket?id=b1", snapshot)).said()
-    assert "Nothing is known of the nodes yet." in said
-    assert "Newest poll none yet" in said
+    assert "No successful poll yet." in said
+    assert "Latest poll none yet" in said
 
 
 async def test_no_buckets() -> None:
@@ -197,7 +200,7 @@ async def test_empty_answers() -> None:
     """A good poll without nodes is up, and its page says that there are none."""
     snapshot = FixedSnapshot((held(Bucket("main", "b1", "b1"), reading(START)),))
     assert "All buckets" not in (await page("/", snapshot)).said()
-    assert "The API names no nodes for this day." in (await page("/bucket?id=b1", snapshot)).said()
+    assert "The API lists no nodes for this day." in (await page("/bucket?id=b1", snapshot)).said()
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,7 @@ async def test_many_nodes_are_on_the_buckets_own_page() -> None:
 async def test_filters_choose_and_stay_chosen() -> None:
     """What was asked for is what is listed, and stands in the form; the summary is of all."""
     markup = await page("/?state=failing&account=other&q=back&node=")
-    assert "1 of 2, the worst first" in markup.said()
+    assert "1 of 2, worst first" in markup.said()
     assert [each["href"] for each in markup.all("a") if "bucket?" in each["href"]] == [
         "./bucket?id=b2"
     ]
@@ -249,7 +252,7 @@ async def test_filters_choose_and_stay_chosen() -> None:
     assert chosen == ["failing", "other"]
     assert markup.all("input")[0]["value"] == "back"
     assert "1 of 2 buckets is failing" in markup.said()
-    assert "No bucket is like that." in (await page("/?q=nonesuch")).said()
+    assert "No bucket matches the filters." in (await page("/?q=nonesuch")).said()
 
 
 async def test_pages_of_buckets() -> None:
@@ -274,9 +277,9 @@ async def test_unknown_bucket() -> None:
         gone = await client.get("/bucket", params={"id": "<script>"})
         none = await client.get("/bucket")
     assert (gone.status_code, none.status_code) == (404, 404)
-    assert "No bucket with the id <script> is polled here." in Markup(gone.text).said()
+    assert "This exporter polls no bucket with the ID <script>." in Markup(gone.text).said()
     assert "<script>" not in gone.text
-    assert "names no bucket" in none.text
+    assert "has no bucket ID" in none.text
 
 
 @pytest.mark.parametrize("bucket_id", ["a/b", "50%", 'a"b', "a b?c#d&e=f", "é😀", "+", "<x>", "'"])
@@ -309,21 +312,24 @@ async def test_notices_are_told() -> None:
     )
     snapshot = replace(SNAPSHOT, process=replace(PROCESS, config=refused), accounts=accounts)
     said = (await page("/", snapshot)).said()
-    assert "The configuration was refused 5 s ago" in said
+    assert "The configuration reload failed 5 s ago" in said
     assert "config.yaml:3: <b>& second line" in said
-    assert "Account main is paused: it is polled again in 20 s. What to do: fewer buckets" in said
-    assert "Buckets of account main cannot be listed: forbidden." in said
-    assert "paused, goes on in 20 s" in said
-    assert "ended 5 s ago" in said
-    assert "not yet tried" in said
-    assert "ends in 1 min 3 buckets found now" in said
+    assert (
+        "Account main is rate limited and paused: polls resume in 20 s. What to do: poll fewer"
+        in said
+    )
+    assert "Discovery of account main is failing: forbidden." in said
+    assert "paused, resumes in 20 s" in said
+    assert "expired 5 s ago" in said
+    assert "not run yet" in said
+    assert "expires in 1 min 3 buckets found now" in said
 
 
 async def test_very_many_accounts() -> None:
     """A hundred are listed; beyond that one writes the name."""
     accounts = tuple(AccountStatus(f"a{number}") for number in range(101))
     markup = await page("/?account=a100", replace(SNAPSHOT, accounts=accounts))
-    assert "1 more account, all in the JSON" in markup.said()
+    assert "1 more account, see the JSON" in markup.said()
     assert [each["value"] for each in markup.all("input") if each["name"] == "account"] == ["a100"]
 
 

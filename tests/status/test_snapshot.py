@@ -85,7 +85,7 @@ async def test_polls_are_remembered_and_planned() -> None:
                 poll["ended"] for poll in bucket["polls"]
             ]
             assert bucket["next_poll"] > bucket["last_poll"]
-        assert "all good" in (await at_work.request("GET", "/bucket?id=b1")).text
+        assert "all succeeded" in (await at_work.request("GET", "/bucket?id=b1")).text
 
 
 async def test_failures_have_their_message() -> None:
@@ -98,7 +98,10 @@ async def test_failures_have_their_message() -> None:
         assert said["buckets"][0]["id"] == "b2"
         for path in ("/", "/bucket?id=b2"):
             text = await page(at_work, path)
-            assert "not_found 404. What to do: is the id right? Was the bucket deleted?" in text
+            assert (
+                "not_found HTTP 404. What to do: check the bucket ID, and whether the bucket was"
+                " deleted" in text
+            )
             assert "HTTP 404" in text
 
 
@@ -119,7 +122,7 @@ async def test_running_polls_and_pauses() -> None:
         )
         (account,) = (await status(at_work))["accounts"]
         assert account["paused_until"] is not None
-        assert "Account main is paused" in await page(at_work)
+        assert "Account main is rate limited and paused" in await page(at_work)
         for bucket_id in BUCKETS:
             assert ", paused" in await page(at_work, f"/bucket?id={bucket_id}")
 
@@ -140,13 +143,13 @@ async def test_refused_configuration_is_told_until_it_is_fixed() -> None:
         assert config["last_reload_successful"] is False
         assert "authorisation" in config["problems"]
         answer = await page(at_work)
-        assert "The configuration was refused" in answer
+        assert "The configuration reload failed" in answer
         assert "authorisation" in answer
         assert PASSWORD not in answer + str(config)
         broken[0] = False
         await at_work.request("POST", "/-/reload")
         assert (await status(at_work))["config"]["problems"] == ""
-        assert "refused" not in await page(at_work)
+        assert "reload failed" not in await page(at_work)
 
 
 async def test_a_reload_keeps_the_past_of_what_stays() -> None:
@@ -182,7 +185,7 @@ async def test_the_previous_day_is_shown() -> None:
             at_work, lambda said: all(bucket["previous_day"] for bucket in said["buckets"])
         )
         assert {bucket["previous_day"]["day"] for bucket in said["buckets"]} == {"2024-01-14"}
-        assert "The day before 2024-01-14 (UTC), final" in await page(at_work, "/bucket?id=b1")
+        assert "Previous day 2024-01-14 (UTC), final" in await page(at_work, "/bucket?id=b1")
 
 
 @pytest.mark.parametrize("scenario", ["", "unauthorized/share=1", "hostile-message/share=1"])

@@ -125,8 +125,13 @@ def test_status_names_are_those_of_the_metrics(status: str | None, name: str) ->
         ([UP, EMPTY], "All 2 buckets are up", "all up", Health.UP),
         ([FAILING, UP], "1 of 2 buckets is failing", "1 failing", Health.FAILING),
         ([FAILING, NEVER_GOOD], "2 of 2 buckets are failing", "2 failing", Health.FAILING),
-        ([PENDING], "1 of 1 bucket waits for the first poll", "1 waiting", Health.PENDING),
-        ([PENDING] * 2, "2 of 2 buckets wait for the first poll", "2 waiting", Health.PENDING),
+        ([PENDING], "1 of 1 bucket is waiting for the first poll", "1 pending", Health.PENDING),
+        (
+            [PENDING] * 2,
+            "2 of 2 buckets are waiting for the first poll",
+            "2 pending",
+            Health.PENDING,
+        ),
         (
             [UP, DEGRADED],
             "All buckets are up, 1 of 4 nodes not online",

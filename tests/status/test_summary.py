@@ -22,9 +22,10 @@ def test_trouble_of_the_exporter() -> None:
     config = ConfigStatus(NOON - 60, NOON - 5, "config.yaml:3: accounts: …\nmore")
     process = replace(PROCESS, is_healthy=False, lag=61.0, config=config)
     dead, refused, late = notices(process, [], START)
-    assert "has not beaten" in dead.text
+    assert "poll loop has been blocked" in dead.text
     assert refused.text == (
-        "The configuration was refused 5 s ago; the one loaded 2024-01-15 11:59:00 UTC runs on"
+        "The configuration reload failed 5 s ago;"
+        " the configuration loaded 2024-01-15 11:59:00 UTC stays active"
     )
     assert refused.detail == config.problems
     assert late.text == "Polls are late by up to 1 min 1 s"
@@ -38,9 +39,9 @@ def test_trouble_of_accounts() -> None:
         "main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, error=fault)
     )
     paused, ended, listing = notices(PROCESS, [account], START)
-    assert paused.text == "Account main is paused: it is polled again in 20 s"
-    assert ended.text == "The token of account main ended 5 s ago"
-    assert listing.text == "Buckets of account main cannot be listed: forbidden"
+    assert paused.text == "Account main is rate limited and paused: polls resume in 20 s"
+    assert ended.text == "The token of account main expired 5 s ago"
+    assert listing.text == "Discovery of account main is failing: forbidden"
     assert listing.detail == "HTTP 403: no"
 
 

@@ -107,15 +107,17 @@ def test_the_picture_grows_from_the_right() -> None:
     assert all(bar.y + bar.height == HEIGHT for bar in shown.bars)
     assert list(shown.outlines()) == ["good", "failed", "degraded"]
     assert shown.outlines()["failed"] == f"M{WIDTH - 10} {HEIGHT}v-{HEIGHT}h4v{HEIGHT}z"
-    assert shown.words == "Last 3 polls: 2 good, 1 failed (timeout 1)"
+    assert shown.words == "Last 3 polls: 2 succeeded, 1 failed (timeout 1)"
 
 
 def test_the_picture_in_words() -> None:
     """It says the same without eyes."""
     good = PollRecord(int(NOON), None, 0, 0.0)
-    assert sparkline([]).words == "No poll has ended yet"
-    assert sparkline([good]).words == "Last 1 poll: all good"
+    assert sparkline([]).words == "No finished poll yet"
+    assert sparkline([good]).words == "Last 1 poll: all succeeded"
     assert sparkline([good]).bars[0].height > 0
-    assert poll_words(good) == "good, took 0.0 ms"
-    assert poll_words(good._replace(nodes_not_online=1)) == ("good, took 0.0 ms, 1 node not online")
+    assert poll_words(good) == "succeeded in 0.0 ms"
+    assert poll_words(good._replace(nodes_not_online=1)) == (
+        "succeeded in 0.0 ms, 1 node not online"
+    )
     assert poll_words(good._replace(reason=Reason.TLS)) == "failed (tls) after 0.0 ms"

@@ -239,7 +239,7 @@ async def test_time_out_is_not_retried(router: respx.Router) -> None:
     world = World(router)
     result = await world.poll()
     assert isinstance(result, FailedPoll)
-    assert result.error == ApiError(Reason.TIMEOUT, "no answer within 10s")
+    assert result.error == ApiError(Reason.TIMEOUT, "no response within 10s")
     assert result.duration == 10
     assert len(asked) == 1
 
@@ -402,7 +402,7 @@ async def test_wait_for_a_token_ends_with_the_poll(router: respx.Router) -> None
     route = answers(router, ok())
     result = await World(router, credentials=NoTokenYet()).poll()
     assert isinstance(result, FailedPoll)
-    text = "no answer within 60s, retries and the wait for a token included"
+    text = "no response within 60s, including retries and the wait for a token"
     assert result.error == ApiError(Reason.TIMEOUT, text)
     assert result.duration == 60
     assert not route.called
@@ -429,7 +429,7 @@ async def test_token_quoted_back_is_not_repeated(
     body = {"success": False, "message": f"{before} bad token {TOKEN}"}
     answers(router, httpx.Response(status, json=body))
     message = (await World(router).fault()).message
-    assert message == f"HTTP {status}: the answer quotes a secret, its text is left out"
+    assert message == f"HTTP {status}: message omitted because it contains a secret"
 
 
 async def test_short_secrets_do_not_garble_messages(router: respx.Router) -> None:
@@ -458,7 +458,7 @@ async def test_what_came_before_a_long_sleep_is_too_late(router: respx.Router) -
 
     answers(router, sleep)
     fault = await world.fault()
-    assert fault == ApiError(Reason.TIMEOUT, "the answer was not read within 60s")
+    assert fault == ApiError(Reason.TIMEOUT, "the response was not read within 60s")
 
 
 class Reader:
@@ -513,7 +513,7 @@ async def test_reading_of_a_large_answer_has_a_deadline(router: respx.Router) ->
         task = group.create_task(world.requester.attempt(api_request, read))
         await world.clock.advance(10)
         goes_on.set()
-    assert task.result() == ApiError(Reason.TIMEOUT, "no answer within 10s")
+    assert task.result() == ApiError(Reason.TIMEOUT, "no response within 10s")
     assert world.seen.attempts == [Attempt("main", Call.STATS, 200, Reason.TIMEOUT, 10.0)]
 
 

@@ -201,12 +201,12 @@ async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_p
         (b"", "credentials_file is empty: write the secret into it"),
         (b" \n", "credentials_file is empty: write the secret into it"),
         (b"\xff\xfe", "credentials_file cannot be read: it is not UTF-8"),
-        (b"Bearer s3cret", "does not hold a bare token"),
-        (b"s3cret\ns3cret", "does not hold a bare token"),
-        ("s3crét".encode(), "does not hold a bare token"),
+        (b"Bearer s3cret", "does not contain a bare token"),
+        (b"s3cret\ns3cret", "does not contain a bare token"),
+        ("s3crét".encode(), "does not contain a bare token"),
         (
             b"s3cr" * SECRET_LIMIT,
-            "credentials_file cannot be read: it is larger than 1 MiB; name a",
+            "credentials_file cannot be read: it is larger than 1 MiB: use a",
         ),
     ],
     ids=["missing", "empty", "blank", "binary", "bearer", "two lines", "not ASCII", "large"],
@@ -230,7 +230,7 @@ async def test_what_is_no_regular_file_is_unauthorized(tmp_path: Path, path: str
     os.mkfifo(tmp_path / "fifo")
     said = await refusal(token_file(tmp_path / path))
     assert said.startswith("credentials_file cannot be read: ")
-    assert said.endswith("; name a regular UTF-8 file of at most 1 MiB that the exporter may read")
+    assert said.endswith(": use a regular UTF-8 file of at most 1 MiB that the exporter can read")
 
 
 async def test_mount_that_hangs_costs_no_token_that_is_in_memory(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ async def test_mount_that_hangs_from_the_start_is_unauthorized(tmp_path: Path) -
     async with following(file) as followed:
         first = [asyncio.ensure_future(refusal(followed.credentials)) for _ in range(5)]
         await followed.clock.advance(FILE_DEADLINE)
-        hangs = f"credentials_file cannot be read: no answer within {FILE_DEADLINE:g}s; name a"
+        hangs = f"credentials_file cannot be read: no response within {FILE_DEADLINE:g}s: use a"
         for each in first:
             assert (await each).startswith(hangs)
         assert (await refusal(followed.credentials)).startswith(hangs)

@@ -99,7 +99,7 @@ def test_listing_without_any_usable_id_is_malformed() -> None:
     """Taken for an empty one it would drop every bucket of the account."""
     parsed = parse({"_id": "b1"}, 5)
     assert parsed.result == ApiError(
-        Reason.MALFORMED, "none of the listing's 2 entries has a usable id"
+        Reason.MALFORMED, "none of the 2 entries in the bucket list has a valid id"
     )
     assert parsed.drift.total() == 2
 

@@ -118,9 +118,12 @@ async def test_answers_that_do_not_come() -> None:
         return script
 
     for sent, message in (
-        (b"", "the server closed the connection before it answered"),
-        (http(b"whole")[:-1], "the connection closed before the whole Content-Length had come"),
-        (chunked(b"whole answer")[:-1], "the connection closed before the whole answer had come"),
+        (b"", "the server closed the connection before it responded"),
+        (http(b"whole")[:-1], "the connection closed before the full Content-Length was received"),
+        (
+            chunked(b"whole answer")[:-1],
+            "the connection closed before the full response was received",
+        ),
     ):
         async with scripted.scripted(sends(sent)) as server:
             assert await said(server.url) == ApiError(Reason.CONNECT, message)
@@ -144,7 +147,7 @@ def caused(error: Exception, *causes: Exception) -> Exception:
             caused(httpx.ConnectError(SECRET), OSError(errno.EMFILE, SECRET)),
             ApiError(
                 Reason.INTERNAL,
-                "this machine could not make a connection: Too many open files",
+                "this machine could not open a connection: Too many open files",
             ),
         ),
         (
@@ -155,12 +158,12 @@ def caused(error: Exception, *causes: Exception) -> Exception:
             http_exceptions.BadStatusLine(SECRET),
             ApiError(
                 Reason.MALFORMED,
-                "the answer is not valid HTTP: its head, its length or its chunks are broken",
+                "the response is not valid HTTP: its headers, length or chunks are malformed",
             ),
         ),
         (
             aiohttp.SocketTimeoutError(SECRET),
-            ApiError(Reason.TIMEOUT, "no answer in time"),
+            ApiError(Reason.TIMEOUT, "no response in time"),
         ),
         (
             aiohttp.ClientConnectionError(SECRET),

@@ -282,7 +282,7 @@ async def test_refused_login_is_not_hammered() -> None:
         for _ in range(200):
             fault = await world.fault()
             assert fault.reason is Reason.UNAUTHORIZED
-            assert fault.message == "the login is refused: HTTP 401: Invalid credentials"
+            assert fault.message == "the login was refused: HTTP 401: Invalid credentials"
             await world.clock.advance(5)
         gaps = [later - earlier for earlier, later in pairwise(world.api.times)]
         assert gaps == pytest.approx([60, 120, 240, 300], abs=0.1)
@@ -326,7 +326,7 @@ async def test_login_failure_is_logged_once_and_says_what_to_do() -> None:
             del world.api.refusals["login"]
             await world.token()
         assert [event["event"] for event in events] == ["login_failed", "login_recovered"]
-        assert events[0]["message"] == f"the login is refused: {fault.message.split(': ', 1)[1]}"
+        assert events[0]["message"] == f"the login was refused: {fault.message.split(': ', 1)[1]}"
         assert "without MFA" in fault.message
         assert "s3cret" not in repr(events)
 

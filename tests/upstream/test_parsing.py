@@ -312,9 +312,9 @@ def test_large_answer_is_read_no_further_than_it_must(monkeypatch: pytest.Monkey
     nodes = [json.dumps({**ROW, "host": f"h{number}"}) for number in range(11)]
     too_many = "max_nodes_per_bucket (10)"
     for first, message in (
-        (nodes, f"the answer has more nodes than {too_many}"),
-        ([nodes[0]] * 101, f"the answer has more than 100 rows, 10 for each of {too_many}"),
-        (["{}"] * 101, f"the answer has more than 100 rows, 10 for each of {too_many}"),
+        (nodes, f"the response has more nodes than {too_many}"),
+        ([nodes[0]] * 101, f"the response has more than 100 rows, 10 for each of {too_many}"),
+        (["{}"] * 101, f"the response has more than 100 rows, 10 for each of {too_many}"),
     ):
         body = '{"nodeStats":[' + ",".join(first) + "," + " " * LARGE_BODY * 2 + "?"
         parsed = parse_stats(body.encode(), DAY, ANSWER_LIMITS)

@@ -121,5 +121,5 @@ async def test_every_secret_of_the_account_is_kept_from_its_messages() -> None:
         )
         assert isinstance(fault, ApiError)
         is_shown = quoted == "nobody"
-        text = "not for nobody" if is_shown else "the answer quotes a secret, its text is left out"
+        text = "not for nobody" if is_shown else "message omitted because it contains a secret"
         assert fault.message == f"HTTP 403: {text}"

@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, path: str, reas
     with pytest.raises(ConfigError) as caught:
         load_web_config(tmp_path / path)
     assert str(caught.value) == (
-        f"{tmp_path / path}: cannot be read ({reason}): name the file with --web.config.file"
+        f"{tmp_path / path}: cannot be read ({reason}): set the path with --web.config.file"
     )
 
 

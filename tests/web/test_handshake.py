@@ -30,9 +30,9 @@ CLOSE_NOTIFY = b"\x15\x03\x03\0\x02\x01\0"
 NO_CERTIFICATE = "the client sent no certificate"
 NO_VERSION = "the client has no TLS version in common with this server"
 NO_CIPHER = "the client has no cipher suite or curve in common with this server"
-FOREIGN = "the client's certificate is refused: unable to get local issuer certificate"
-EXPIRED = "the client's certificate is refused: certificate has expired"
-PLAIN_HTTP = "the client spoke plain HTTP: let it use https"
+FOREIGN = "the client certificate was rejected: unable to get local issuer certificate"
+EXPIRED = "the client certificate was rejected: certificate has expired"
+PLAIN_HTTP = "the client sent plain HTTP: use https"
 
 
 def no_certificate(site: Site) -> ssl.SSLContext:
@@ -215,7 +215,7 @@ async def test_a_client_that_does_not_trust_us_is_told(tmp_path: Path) -> None:
                     await asyncio.to_thread(shake_hands, connection)
             while not events:  # noqa: ASYNC110 - the server has yet to read the alert
                 await asyncio.sleep(0)
-    assert events == [failed(peer, "the client refused the handshake: unknown ca")]
+    assert events == [failed(peer, "the client rejected the handshake: unknown ca")]
 
 
 def shake_hands(connection: socket.socket) -> None:
@@ -322,11 +322,11 @@ async def test_no_descriptor_left_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         async with guarded(site.security()) as address, raw(address) as connection:
             peer = name(connection.writer.get_extra_info("socket"))
             assert await connection.rest() == b""
-    reason = "the exporter cannot take the connection: Too many open files"
+    reason = "the exporter cannot accept the connection: Too many open files"
     assert events == [failed(peer, reason)]
 
 
 def test_what_openssl_alone_knows_is_said_in_its_words() -> None:
     """A reason without words of ours is OpenSSL's own."""
-    assert failure_text(tls_error()) == "OpenSSL says: bad extension"
-    assert failure_text(tls_error(None)) == "OpenSSL says: no reason"
+    assert failure_text(tls_error()) == "OpenSSL error: bad extension"
+    assert failure_text(tls_error(None)) == "OpenSSL error: no reason"

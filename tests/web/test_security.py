@@ -262,8 +262,8 @@ async def test_what_is_broken_is_refused_once_and_the_old_runs_on(tmp_path: Path
         "web_config_reloaded",
     ]
     empty, user, missing = refusals(events)
-    assert str(empty).startswith(f"{site.path}:1: the file is empty")
-    assert str(user).startswith(f"{site.path}:3: basic_auth_users.bob: this is not a bcrypt hash")
+    assert str(empty).startswith(f"{site.path}:1: empty file")
+    assert str(user).startswith(f"{site.path}:3: basic_auth_users.bob: not a bcrypt hash")
     assert str(missing).startswith(f"{site.path}: cannot be read (No such file or directory)")
 
 
@@ -279,8 +279,7 @@ async def test_tls_is_not_switched_while_running(tmp_path: Path, before: str, af
         await reload(security)
     (refusal,) = refusals(events)
     assert refusal == (
-        f"{site.path}: tls_server_config: TLS is switched on and off only at a start: "
-        "restart the exporter"
+        f"{site.path}: tls_server_config: a reload cannot turn TLS on or off: restart the exporter"
     )
     context = site.client_context() if "tls" in before else None
     async with guarded(security) as address, browser(address, context, ALICE) as client:
@@ -339,8 +338,8 @@ async def test_files_that_hang_are_told_once_and_taken_up_when_they_answer(tmp_p
                 assert (await client.get("/metrics", auth=None)).status_code == 401
             (refusal,) = refusals(events)
             assert refusal == (
-                f"{site.path}: this, or a file that it names, could not be read within 5s: "
-                "is the mount hanging?"
+                f"{site.path}: this file, or a file that it names, could not be read within 5s: "
+                "check for a hung mount"
             )
             site.write(USERS + HEADERS)
             free.set()

@@ -152,7 +152,7 @@ async def test_addresses_that_clash_are_both_named(first: str, second: str) -> N
             pass
     assert str(caught.value) == (
         f"cannot listen on {addresses[1]}: address already in use "
-        f"(--web.listen-address={addresses[0]} has the same port); "
+        f"(--web.listen-address={addresses[0]} has the same port): "
         "choose another --web.listen-address"
     )
 
@@ -169,7 +169,7 @@ async def test_address_of_another_host_is_not_blamed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "reason"), [("127.0.0.1", "in use"), ("no-such-host.invalid", "the name is not known")]
+    ("host", "reason"), [("127.0.0.1", "in use"), ("no-such-host.invalid", "unknown host name")]
 )
 async def test_what_cannot_be_bound_is_named(host: str, reason: str) -> None:
     """A port in use or an unknown name is one line that says which address and why."""
@@ -187,7 +187,7 @@ async def test_what_cannot_be_bound_is_named(host: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("port", "reason"),
     [
-        (80, "permission denied (a port below 1024 takes the capability NET_BIND_SERVICE)"),
+        (80, "permission denied (a port below 1024 requires the capability NET_BIND_SERVICE)"),
         (10120, "permission denied"),
     ],
 )
@@ -197,7 +197,7 @@ def test_privileged_ports_are_explained(port: int, reason: str) -> None:
         ListenAddress("::", port), PermissionError(13, "no"), "web.listen-address"
     )
     assert str(error) == (
-        f"cannot listen on [::]:{port}: {reason}; choose another --web.listen-address"
+        f"cannot listen on [::]:{port}: {reason}: choose another --web.listen-address"
     )
 
 

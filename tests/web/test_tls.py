@@ -269,9 +269,9 @@ def empty_ca(site: Site) -> None:
 CERT = "2: tls_server_config.cert_file: {d}/server.pem"
 KEY = "3: tls_server_config.key_file: {d}/server.key"
 CA = "5: tls_server_config.client_ca_file: {d}/clients.pem"
-NOT_REGULAR = "cannot be read (it is not a regular file): fix the path, or who may read it"
-UNREADABLE = "cannot be read (No such file or directory): fix the path, or who may read it"
-NO_CERTIFICATES = "holds no certificates in PEM form: write them"
+NOT_REGULAR = "cannot be read (it is not a regular file): check the path and its permissions"
+UNREADABLE = "cannot be read (No such file or directory): check the path and its permissions"
+NO_CERTIFICATES = "contains no PEM certificates: add them"
 
 
 @pytest.mark.parametrize(
@@ -283,9 +283,9 @@ NO_CERTIFICATES = "holds no certificates in PEM form: write them"
         (device_for_ca, f"{CA} {NOT_REGULAR}"),
         (key_for_certificate, f"{CERT} {NO_CERTIFICATES}"),
         (half_a_certificate, f"{CERT} {NO_CERTIFICATES}"),
-        (half_a_key, f"{KEY} holds no key in PEM form: write one"),
-        (another_key, f"{KEY} is not the certificate's key: give both from the same issue"),
-        (encrypted_key, f"{KEY} is encrypted: write it without a passphrase"),
+        (half_a_key, f"{KEY} contains no PEM private key: add one"),
+        (another_key, f"{KEY} does not match the certificate: use the key of this certificate"),
+        (encrypted_key, f"{KEY} is encrypted: use a key without a passphrase"),
         (no_ca, f"{CA} {NO_CERTIFICATES}"),
         (empty_ca, f"{CA} {NO_CERTIFICATES}"),
     ],
@@ -308,7 +308,7 @@ def test_what_stands_in_the_file_itself_is_named_too(tmp_path: Path) -> None:
     with pytest.raises(WebConfigError) as caught:
         site.security()
     place = f"{site.path}:5: tls_server_config.client_ca"
-    assert str(caught.value) == f"{place}: this holds no certificates in PEM form: write them"
+    assert str(caught.value) == f"{place}: this contains no PEM certificates: add them"
 
 
 @pytest.mark.parametrize(
@@ -329,12 +329,12 @@ def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str, reason:
         (
             "EE_KEY_TOO_SMALL",
             ssl.SSLError(1, "too small"),
-            "{c} OpenSSL refuses {d}/server.pem (ee key too small): issue it anew",
+            "{c} OpenSSL rejects {d}/server.pem (ee key too small): issue a new certificate",
         ),
         (
             None,
             FileNotFoundError(2, "No such file or directory"),
-            "{c} cannot be read (No such file or directory): fix the path",
+            "{c} cannot be read (No such file or directory): check the path",
         ),
     ],
 )

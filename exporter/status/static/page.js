@@ -22,9 +22,9 @@
 
   const told = () => {
     line.classList.toggle("lost", !paused && lostSince !== null);
-    button.textContent = paused ? "Go on" : "Pause";
-    if (paused) say("Refreshing is paused.");
-    else if (lostSince) say(`No answer since ${lostSince}; this is how it was. Trying again.`);
+    button.textContent = paused ? "Resume" : "Pause";
+    if (paused) say("Refresh is paused.");
+    else if (lostSince) say(`No response since ${lostSince}. This page is out of date. Retrying.`);
     else say(`Refreshes every ${seconds} s.`);
   };
 
