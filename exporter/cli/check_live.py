@@ -19,6 +19,7 @@ from exporter.polling.sharding import Shard
 from exporter.polling.targets import Target
 from exporter.status.text import ADVICE, shown
 from exporter.upstream.discovery import DiscoveryState, filtered
+from exporter.upstream.login import LOGIN_REFUSED
 
 KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}
 """Reasons that show that the API accepted the token."""
@@ -127,5 +128,5 @@ def _error_text(error: ApiError) -> str:
 def _remedy(error: ApiError) -> str:
     """What to do, unless the message says so."""
     if error.reason is Reason.UNAUTHORIZED and not error.message.startswith("HTTP"):
-        return " (check email and password)" if "login is refused" in error.message else ""
+        return " (check email and password)" if error.message.startswith(LOGIN_REFUSED) else ""
     return f" ({ADVICE[error.reason].remedy.replace('`', '')})"

@@ -33,6 +33,8 @@ from exporter.upstream.parsing import Parsed, server_message
 from exporter.upstream.rate_limit import RateLimiter, pause_seconds
 from exporter.upstream.request import ApiRequest, Requester
 
+LOGIN_REFUSED = "the login was refused"
+
 NO_TOKEN = ApiError(
     Reason.UNAUTHORIZED,
     "the response has no token, for example because the user has MFA enabled:"
@@ -68,7 +70,7 @@ class LoginApi:
             return password
         result = await self._ask(Call.LOGIN, {"email": self._email, "password": password}, password)
         if isinstance(result, ApiError) and result.reason.is_refusal:
-            return ApiError(Reason.UNAUTHORIZED, f"the login was refused: {result.message}")
+            return ApiError(Reason.UNAUTHORIZED, f"{LOGIN_REFUSED}: {result.message}")
         return result
 
     async def refresh(self, refresh_token: str) -> TokenPair | ApiError:

@@ -658,6 +658,7 @@ def test_live_check_with_a_wrong_password(config: Path) -> None:
     code, verdicts = live_check(config, "", password="another")
     assert code == 1
     assert "  FAIL  main: token          unauthorized: the login was refused: HTTP 401" in verdicts
+    assert " (check email and password)" in verdicts
 
 
 def test_live_check_of_a_paused_account(config: Path) -> None:
