@@ -155,7 +155,7 @@ FLAGS = {
     ("run", "--web.listen-adress=:10120"): "--web.listen-adress=:10120",
     ("run", "--config.auto-reload-interval=30"): "'30' is not a duration such as 30s",
     ("run", "--log.level=warning"): "--log.level: invalid choice: 'warning'",
-    ("run", "--shard.ordinal=3", "--shard.total=3"): "ordinals run from 0 to 2",
+    ("run", "--shard.ordinal=3", "--shard.total=3"): "less than the number of shards (3)",
     ("run", "--shard.ordinal=auto"): "the host name 'laptop' does not end in an ordinal",
     ("checks",): "unrecognized arguments: checks (did you mean check?)",
     ("run", "--config.fil=x"): "--config.fil=x (did you mean --config.file?)",
@@ -196,8 +196,8 @@ def test_web_configuration_with_a_password_in_clear_text(desk: Desk) -> None:
     code, _, errors = desk.said("run", "--web.config.file=web.yml")
     assert code == 1
     assert errors == (
-        "web.yml:2: basic_auth_users.prometheus: this is not a bcrypt hash: "
-        "make one with htpasswd -nBC 10\n"
+        "web.yml:2: basic_auth_users.prometheus: not a bcrypt hash: "
+        "create one with htpasswd -nBC 10\n"
     )
 
 
@@ -330,8 +330,8 @@ def test_secret_file_that_would_never_end(desk: Desk, file: str, words: str, key
 
 LIVE = {
     "unauthorized/share=1": "FAIL  main: token  unauthorized: HTTP 401",
-    "forbidden/share=1": "(the token's user cannot see the bucket's workspace)",
-    "not-found/share=1": "(is the id right? Was the bucket deleted?)",
+    "forbidden/share=1": "(give the user of the token access to the workspace of the bucket)",
+    "not-found/share=1": "(check the bucket ID, and whether the bucket was deleted)",
 }
 
 
@@ -352,7 +352,7 @@ LOGIN = CONFIG.replace(
 USERS = {
     "MFA": (
         simulator.User("ops@example.com", "hunter2", mfa=simulator.Mfa.CHALLENGED),
-        "where MFA is on",
+        "the user has MFA enabled",
     ),
     "another password": (
         simulator.User("ops@example.com", "s3cret"),
@@ -379,7 +379,7 @@ def test_clocks_that_disagree(desk: Desk) -> None:
         code, told, _ = desk.said("check", "--live")
     assert code == 1
     assert "bad_request: HTTP 400" in told
-    assert "the clocks disagree" in told
+    assert "a clock difference" in told
 
 
 PLACES = {

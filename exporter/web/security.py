@@ -41,6 +41,9 @@ HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 
 _ONLY_AT_START = "a reload cannot turn TLS on or off: restart the exporter"
 
+_BUSY = "Too many password checks, try again later."
+_WRONG_CERTIFICATE = "The client certificate has no name in client_allowed_sans."
+
 _log = structlog.get_logger()
 
 
@@ -141,15 +144,15 @@ class Security:
     @web.middleware
     async def _check_access(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if not self._has_allowed_certificate(request):
-            return _error_response(HTTPStatus.FORBIDDEN)
+            return _error_response(HTTPStatus.FORBIDDEN, _WRONG_CERTIFICATE)
         if self._auth is not None and request.path not in self._open_paths:
             authorization = request.headers.get(hdrs.AUTHORIZATION, "")
             try:
                 admitted = await self._auth.admits(authorization, request.remote or "")
             except (TooManyWaitingError, TimeoutError):
-                return _error_response(HTTPStatus.SERVICE_UNAVAILABLE)
+                return _error_response(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
             if not admitted:
-                return _error_response(HTTPStatus.UNAUTHORIZED)
+                return _error_response(HTTPStatus.UNAUTHORIZED, "Unauthorized")
         return await handler(request)
 
     def _has_allowed_certificate(self, request: web.Request) -> bool:
@@ -179,8 +182,8 @@ def _context(rules: _Rules) -> AlertingContext | None:
     return None if tls is None or material is None else make_context(tls, material)
 
 
-def _error_response(status: HTTPStatus) -> web.Response:
-    response = web.Response(status=status, text=f"{status.phrase}\n")
+def _error_response(status: HTTPStatus, text: str) -> web.Response:
+    response = web.Response(status=status, text=f"{text}\n")
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="flashback-exporter"'
     if status is HTTPStatus.SERVICE_UNAVAILABLE:

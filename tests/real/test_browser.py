@@ -289,7 +289,7 @@ async def test_a_bucket_that_goes(browser: Browser) -> None:
     async with visiting(browser, snapshot, "/bucket?id=up") as visit:
         snapshot.buckets = snapshot.buckets[1:]
         await visit.let_pass(REFRESH)
-        await visit.sees("No bucket with the id up is polled here.")
+        await visit.sees("This exporter polls no bucket with the ID up.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -185,7 +185,7 @@ async def test_waiting_buckets() -> None:
     said = (await page("/", snapshot)).said()
     assert "1 of 1 bucket is waiting for the first poll" in said
     assert "The first round of polls is running: 0 of 1 bucket polled so far." in said
-    assert "Last successful poll never" in said
+    assert "Last success never" in said
     said = (await page("/bucket?id=b1", snapshot)).said()
     assert "No successful poll yet." in said
     assert "Latest poll none yet" in said

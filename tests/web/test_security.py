@@ -138,6 +138,7 @@ async def test_a_host_that_asks_too_much_is_told_to_come_later(
     ):
         response = await client.get("/metrics")
     assert response.status_code == 503
+    assert response.text == "Too many password checks, try again later.\n"
     assert response.headers["Retry-After"] == "1"
 
 
