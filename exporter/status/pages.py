@@ -293,7 +293,7 @@ def _of_bucket(summary: Summary, found: RankedBucket) -> dict[str, object]:
 
 
 def _node_choices(known_statuses: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """What can be chosen as a node's status: the value in the query, and what people read."""
+    """The choices of the node filter: the value in the query and its text."""
     yield NOT_ONLINE, f"not {ONLINE_STATUS}"
     for status in (*known_statuses, UNKNOWN_STATUS):
         yield status, status

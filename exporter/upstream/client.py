@@ -98,7 +98,7 @@ class Client:
             )
             return ApiError(Reason.TIMEOUT, text)
         if not isinstance(result, ApiError) and self._clock.monotonic() - started > self._deadline:
-            # No timer goes off where the machine sleeps.
+            # Timers do not run while the machine is suspended, but this clock does.
             return ApiError(Reason.TIMEOUT, f"the response was not read within {self._deadline:g}s")
         return result
 

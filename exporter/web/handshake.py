@@ -219,7 +219,7 @@ def failure_text(error: OSError) -> str:
         return f"the exporter cannot accept the connection: {error.strerror}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the client certificate was rejected: {error.verify_message}"
-    reason = error.reason or "no reason"  # the operating system gives none
+    reason = error.reason or "no reason"  # errors of the operating system have no reason
     words = reason.lower().replace("_", " ")
     if reason.startswith(_REFUSED_BY_CLIENT):
         return f"the client rejected the handshake: {words.partition(' alert ')[2]}"

@@ -172,7 +172,7 @@ class Security:
 
 
 def hanging(file: str, seconds: float) -> str:
-    """What is wrong where a web configuration cannot be read in time."""
+    """The message if a web configuration cannot be read in time."""
     what = f"this file, or a file that it names, could not be read within {seconds:g}s"
     return f"{file}: {what}: check for a hung mount"
 

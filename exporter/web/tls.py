@@ -127,7 +127,7 @@ def _load_own(context: ssl.SSLContext, tls: ServerTls, material: Material) -> No
         context.load_cert_chain(tls.cert.source, tls.key.source, password="")
     except ssl.SSLError as error:
         raise WebConfigError(_own_problem(tls, material, error.reason)) from error
-    except OSError as error:  # gone since it was read
+    except OSError as error:  # the file was removed since it was read
         message = f"{tls.cert.place}: cannot be read ({error.strerror}): check the path"
         raise WebConfigError(message) from error
 

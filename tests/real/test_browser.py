@@ -232,7 +232,7 @@ async def test_rests_while_paused_or_unseen(browser: Browser) -> None:
         visit.page.on("request", lambda request: asked.append(request.url))
         await visit.page.get_by_role("button", name="Pause").click()
         await visit.sees("Refresh is paused.")
-        asked.clear()  # on a slow machine it may have asked before
+        asked.clear()  # a slow machine may have sent one before
         await visit.let_pass(10 * REFRESH)
         assert asked == []
         snapshot.buckets = snapshot.buckets[:1]
