@@ -24,7 +24,7 @@ from tests.deploy.composed import ROOT, VERSION
 
 CHART = "helm/flashback-exporter/Chart.yaml"
 COMPOSE = "deploy/compose/compose.yaml"
-UNPUBLISHED = "Nothing has been published yet"
+UNPUBLISHED = "Nothing is published yet"
 SAID = (
     "pyproject.toml",
     "Dockerfile",
@@ -89,8 +89,14 @@ def test_unwritten_changelog_is_refused(source: Path) -> None:
     assert "CHANGELOG.md" in said
 
 
+def test_readme_says_that_nothing_is_published_until_the_first_release() -> None:
+    """The README has the sentence that the check looks for until the changelog has a release."""
+    released = re.search(r"^## \d", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert (UNPUBLISHED in (ROOT / "README.md").read_text()) is (released is None)
+
+
 def test_readme_that_denies_the_release_is_refused(source: Path) -> None:
-    """PyPI would show a page on which nothing has been published yet."""
+    """PyPI would show a page that says that nothing is published yet."""
     path = source / "README.md"
     path.write_text(f"{UNPUBLISHED}, neither on PyPI nor elsewhere.\n")
     code, said = checked(source, "v1.2.3")
