@@ -83,7 +83,7 @@ reload:
 
 A reload with an error changes nothing: the exporter keeps the previous configuration, logs
 `config_reload_failed` and sets `flashback_exporter_config_last_reload_successful` to 0. Buckets
-that stay keep their readings and their schedule. Another `base_url` drops the readings of its
+that stay keep their values and their schedule. A new `base_url` discards the values of its
 accounts.
 
 ## Values

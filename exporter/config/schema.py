@@ -137,7 +137,7 @@ class GlobalDocument(StrictMapping):
     )
     stale_after: Duration[float | None] = Field(
         None,
-        description="How long readings are exposed after the last successful poll of a bucket. "
+        description="How long node values are exposed after the last successful poll of a bucket. "
         "At least `2 * poll_interval + poll_timeout`. Default: 5m, or "
         "`2 * poll_interval + poll_timeout` if that is longer.",
         examples=["10m"],
@@ -202,7 +202,7 @@ class Overrides(StrictMapping):
 
     base_url: BaseUrl[str | None] = Field(
         None,
-        description="The URL of this account's API. Another URL drops the account's readings. "
+        description="The URL of this account's API. A new URL discards the account's values. "
         "Default: `global.base_url`.",
         examples=["https://flashback.example.com"],
     )
@@ -221,8 +221,8 @@ class Overrides(StrictMapping):
     )
     stale_after: Duration[float | None] = Field(
         None,
-        description="How long this account's readings are exposed after the last successful poll. "
-        "Default: `global.stale_after`.",
+        description="How long node values of this account are exposed after the last successful "
+        "poll. Default: `global.stale_after`.",
         examples=["15m"],
     )
 
