@@ -1,4 +1,4 @@
-"""Alerts about accounts: what concerns all buckets of one, told once instead of once per bucket."""
+"""Alerts about accounts: one alert for an account instead of one for each of its buckets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _WITHOUT_STATUS = "bucket:flashback_bucket_nodes:without_status > 0"
 
 _FOUND = "account:flashback_account_discovered_buckets:max"
 
-_ENDS = "{{ if gt $value 0.0 }}ends in {{ $value | humanizeDuration }}{{ else }}has ended{{ end }}"
+_EXPIRES = (
+    "{{ if gt $value 0.0 }}expires in {{ $value | humanizeDuration }}{{ else }}has expired{{ end }}"
+)
 
 _FOUND_BEFORE = f"max_over_time({_FOUND}[6h])"
 
@@ -37,10 +39,10 @@ TOKENS = (
         severity="critical",
         wait="@account_failing_for@",
         keep_firing_for="@account_keep_firing_for@",
-        summary="The API refuses the token of account {{ $labels.account }}",
+        summary="The API rejects the token of account {{ $labels.account }}",
         description=(
-            "The API answers 401 to {{ $value | humanizePercentage }} of the buckets of account"
-            " {{ $labels.account }}, or its login is refused. Among them: "
+            "The API rejects the token or the login of account {{ $labels.account }} for"
+            " {{ $value | humanizePercentage }} of its buckets. Among them: "
             + some_buckets(_REFUSED)
             + "."
         ),
@@ -61,14 +63,14 @@ TOKENS = (
         "FlashbackTokenExpiring",
         severity="warning",
         wait="@token_expiring_for@",
-        summary="The token of account {{ $labels.account }} is not renewed",
+        summary="The token of account {{ $labels.account }} has not been renewed",
         description=(
             "The access token of account {{ $labels.account }} "
-            + _ENDS
-            + ". No login renews it, or the login fails. Without a new token all buckets of"
-            " the account are refused."
+            + _EXPIRES
+            + ". The exporter does not log in to this account, or its login fails. Without a new"
+            " token the API rejects all polls of the account."
         ),
-        # An account that logs in by itself is spared as long as no renewal has failed.
+        # Accounts that log in are excluded as long as no renewal has failed.
         expr=promql(f"""
             (
               min by ({ACCOUNT}) (flashback_account_token_expiry_timestamp_seconds) - time()
@@ -104,7 +106,7 @@ WHOLE = (
             + some_buckets(_FAILING)
             + "."
         ),
-        # One bucket alone is a bucket's alert; a refused token is the alert before this one.
+        # Other alerts cover a single bucket and a rejected token.
         expr=promql(f"""
             (
               count by ({ACCOUNT}) (
@@ -125,10 +127,10 @@ WHOLE = (
         "FlashbackNodeStatusMissing",
         severity="warning",
         wait="@status_unknown_for@",
-        summary="The API gives nodes of account {{ $labels.account }} no status",
+        summary="The API reports no status for nodes of account {{ $labels.account }}",
         description=(
             f"In {counted('bucket')} of account {{{{ $labels.account }}}} the API lists nodes"
-            " without a status: no alert can say whether they are up. Among them: "
+            " without a status, so alerts cannot tell whether they are up. Among them: "
             + some_buckets(_WITHOUT_STATUS)
             + "."
         ),
@@ -145,10 +147,10 @@ WHOLE = (
         "FlashbackDiscoveryFailing",
         severity="warning",
         wait="@discovery_failing_for@",
-        summary="The buckets of account {{ $labels.account }} cannot be listed",
+        summary="Discovery fails in account {{ $labels.account }}",
         description=(
-            "Discovery fails in account {{ $labels.account }}: the buckets found before are polled"
-            " on, new ones are not seen."
+            "The exporter cannot list the buckets of account {{ $labels.account }}. It keeps"
+            " polling the buckets that it knows, but does not see new ones."
         ),
         expr=f"max by ({ACCOUNT}) (flashback_account_discovery_up) == 0",
     ),
@@ -159,9 +161,9 @@ WHOLE = (
         summary=f"Discovery finds {counted('bucket')} in account {{{{ $labels.account }}}}",
         description=(
             f"Discovery finds {counted('bucket')} in account {{{{ $labels.account }}}}, far fewer"
-            " than in the last six hours. The others are not watched any more."
+            " than in the last six hours. The exporter no longer polls the others."
         ),
-        # Two that become one are one bucket that was removed.
+        # A drop from two to one is a single removed bucket.
         expr=promql(f"""
             (
               {_FOUND}
@@ -184,11 +186,12 @@ CONNECTION = (
         "FlashbackCertificateExpiring",
         severity="warning",
         wait="@certificate_expiring_for@",
-        summary="The API's certificate, seen by account {{ $labels.account }}, is about to end",
+        summary="The API's certificate, seen by account {{ $labels.account }}, expires soon",
         description=(
-            "The certificate that the API shows to account {{ $labels.account }} "
-            + _ENDS
-            + ". Polls of the account then fail with `tls`, unless nobody needs that one."
+            "A certificate that the API presents to account {{ $labels.account }} "
+            + _EXPIRES
+            + ". After that, new connections fail with reason `tls`, unless the chain is valid"
+            " without this certificate."
         ),
         expr=promql(f"""
             min by ({ACCOUNT}) (
@@ -202,11 +205,11 @@ CONNECTION = (
         "FlashbackClockSkew",
         severity="warning",
         wait="@clock_skew_for@",
-        summary="The API's clock, seen by account {{ $labels.account }}, is not the exporter's",
+        summary="The API's clock differs from the exporter's (account {{ $labels.account }})",
         description=(
-            "The API's clock is {{ $value | humanizeDuration }} away from the exporter's, by its"
-            " answers to account {{ $labels.account }}. Near midnight the wrong day is asked for,"
-            " and tokens are renewed too early or too late."
+            "In responses to account {{ $labels.account }} the API's clock differs from the"
+            " exporter's by {{ $value | humanizeDuration }}. Near midnight UTC the exporter"
+            " requests the wrong day, and it renews tokens too early or too late."
         ),
         expr=promql(f"""
             max by ({ACCOUNT}) (abs(flashback_account_clock_skew_seconds))
@@ -223,10 +226,10 @@ OPTIONAL = (
             "FlashbackPollsSlow",
             severity="warning",
             wait="@slow_poll_for@",
-            summary="Polls of account {{ $labels.account }} take long",
+            summary="Polls of account {{ $labels.account }} are slow",
             description=(
                 "One in ten buckets of account {{ $labels.account }} takes"
-                " {{ $value | humanizeDuration }} or more to poll, retries included. An attempt"
+                " {{ $value | humanizeDuration }} or more to poll, including retries. An attempt"
                 " that takes longer than `poll_timeout` fails."
             ),
             expr=promql(f"""
@@ -248,8 +251,9 @@ OPTIONAL = (
             summary=f"Discovery has lost {counted('bucket')} of account {{{{ $labels.account }}}}",
             description=(
                 f"Discovery finds {counted('bucket')} fewer in account {{{{ $labels.account }}}}"
-                " than at some time in the last six hours. What is missing is not watched any more,"
-                " and is not mentioned again once the six hours are over."
+                " than at its maximum in the last six hours. The exporter no longer polls the"
+                " missing buckets. The alert resolves after six hours, even if they are still"
+                " missing."
             ),
             expr=promql(f"""
                 {_FOUND_BEFORE} - {_FOUND}
@@ -264,13 +268,13 @@ OPTIONAL = (
             "FlashbackTokenFileOld",
             severity="warning",
             wait="@token_expiring_for@",
-            summary="Nobody has renewed the token of account {{ $labels.account }}",
+            summary="The token file of account {{ $labels.account }} has not been renewed",
             description=(
-                "The access token that account {{ $labels.account }} was given "
-                + _ENDS
-                + ": whoever writes its file is late."
+                "The access token of account {{ $labels.account }} "
+                + _EXPIRES
+                + ". The program that writes its token file is late."
             ),
-            # An account that logs in renews its token itself.
+            # The exporter renews the tokens of accounts that log in.
             expr=promql(f"""
                 (
                   min by ({ACCOUNT}) (flashback_account_token_expiry_timestamp_seconds) - time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.recordings import LAST_KNOWN, LISTED_BY, NEW_DAY, NOT_LISTED, NOT_LISTED_SINCE
+from monitoring.recordings import LAST_KNOWN, LISTED_BY, NEW_DAY, NOT_LISTED, not_listed
 from monitoring.ruleset import (
     ACCOUNT_NODE,
     ACCOUNT_VALUES,
@@ -55,7 +55,7 @@ GROUPS = (
                     f"Bucket {_BUCKET} has no online node: all of its nodes are down, or the API"
                     " lists none."
                 ),
-                # In the first hours of a day, nodes that were up, and new buckets, may yet come.
+                # Until 02:00 UTC the API may still add nodes that were up, or are in new buckets.
                 expr=promql(f"""
                     (
                       (
@@ -99,7 +99,7 @@ GROUPS = (
                     " buckets of the account still have: "
                     + values_of(
                         "host",
-                        f"{NOT_LISTED_SINCE}{{{SCOPE},bucket_id=%+q}} and on (ip, host)"
+                        f"{not_listed(f'{SCOPE},bucket_id=%+q')} and on (ip, host)"
                         f" {LISTED_BY}{{{SCOPE},account=%+q}}",
                         SCOPE_VALUES,
                         "$labels.bucket_id",

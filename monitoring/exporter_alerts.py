@@ -1,4 +1,4 @@
-"""Alerts about the exporter's own processes: there, well configured, in time, complete."""
+"""Alerts about the exporter's processes: availability, configuration, poll lag and shards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from monitoring.ruleset import (
     SCOPE_VALUES,
     Alert,
     Group,
+    counted,
     promql,
     values_of,
 )
@@ -24,20 +25,20 @@ PROCESSES = Group(
             wait="@exporter_down_for@",
             summary="Prometheus has no target of job {{ $labels.job }}",
             description=(
-                "There is no target of job {{ $labels.job }} at all: nothing is known of any"
-                " bucket, and no other alert of the exporter can fire."
+                "Prometheus has no target of job {{ $labels.job }}. None of its buckets is"
+                " monitored, and no other alert of the exporter can fire."
             ),
             expr=f"absent({UP})",
-            keep_firing_for=None,  # it is about what is not there: nothing can interrupt it
+            keep_firing_for=None,  # a restart of the exporter cannot interrupt it
         ),
         Alert(
             "FlashbackExporterDown",
             severity="critical",
             wait="@exporter_down_for@",
-            summary="No target of job {{ $labels.job }} answers",
+            summary="All targets of job {{ $labels.job }} are down",
             description=(
-                "Prometheus cannot scrape any target of job {{ $labels.job }}: nothing is known of"
-                " any bucket that they poll."
+                "Prometheus cannot scrape any target of job {{ $labels.job }}. None of its buckets"
+                " is monitored."
             ),
             expr=f"max by ({AGGREGATION}) ({UP}) == 0",
         ),
@@ -45,10 +46,11 @@ PROCESSES = Group(
             "FlashbackExporterReplicaDown",
             severity="warning",
             wait="@rollout_for@",
-            summary="Some targets of job {{ $labels.job }} do not answer",
+            summary="Some targets of job {{ $labels.job }} are down",
             description=(
-                "Prometheus scrapes some targets of job {{ $labels.job }}, but these do not"
-                " answer: " + values_of("instance", f"up{{{SCOPE}}} == 0", SCOPE_VALUES) + "."
+                "Prometheus can scrape some targets of job {{ $labels.job }}, but not these: "
+                + values_of("instance", f"up{{{SCOPE}}} == 0", SCOPE_VALUES)
+                + "."
             ),
             expr=promql(f"""
                 count by ({AGGREGATION}) ({UP} == 0)
@@ -60,10 +62,10 @@ PROCESSES = Group(
             "FlashbackConfigReloadFailed",
             severity="warning",
             wait="@config_reload_failed_for@",
-            summary="The configuration of job {{ $labels.job }} cannot be used",
+            summary="Job {{ $labels.job }} failed to load its configuration",
             description=(
-                "A process of job {{ $labels.job }} tried to load its configuration and could not;"
-                " it goes on with the one before. Its log and `flashback-exporter check` say why."
+                "A process of job {{ $labels.job }} failed to load its configuration and still uses"
+                " the previous one. Its log and `flashback-exporter check` show the reason."
             ),
             expr=(
                 f"min by ({AGGREGATION}) (flashback_exporter_config_last_reload_successful) == 0"
@@ -76,7 +78,7 @@ PROCESSES = Group(
             summary="Polls of job {{ $labels.job }} are {{ $value | humanizeDuration }} late",
             description=(
                 "The most overdue poll of job {{ $labels.job }} is {{ $value | humanizeDuration }}"
-                " late: there are more buckets than the process or the API manages in the interval."
+                " late. The process or the API is too slow to poll all buckets within the interval."
             ),
             expr=promql(f"""
                 max by ({AGGREGATION}) (flashback_exporter_poll_lag_seconds)
@@ -87,10 +89,10 @@ PROCESSES = Group(
             "FlashbackShardMissing",
             severity="critical",
             wait="@rollout_for@",
-            summary="Shards of job {{ $labels.job }} are missing: {{ $value }}",
+            summary=f"Job {{{{ $labels.job }}}} is missing {counted('shard')}",
             description=(
-                "Fewer shards of job {{ $labels.job }} are running than there should be: nobody"
-                " polls the buckets of those that are missing ({{ $value }})."
+                f"Job {{{{ $labels.job }}}} is missing {counted('shard')}. The buckets of missing"
+                " shards are not polled."
             ),
             expr=promql(f"""
                 max by ({AGGREGATION}) (flashback_exporter_shards)
@@ -104,10 +106,11 @@ PROCESSES = Group(
             "FlashbackShardsDisagree",
             severity="warning",
             wait="@rollout_for@",
-            summary="The shards of job {{ $labels.job }} disagree on how many they are",
+            summary="The shards of job {{ $labels.job }} have different shard counts",
             description=(
-                "Some shards of job {{ $labels.job }} were started as one of {{ $value }}, others"
-                " as one of fewer: some buckets are polled twice, and others may not be at all."
+                "Some shards of job {{ $labels.job }} run with a shard count of {{ $value }},"
+                " others with a lower one. Some buckets are polled twice, others may not"
+                " be polled."
             ),
             expr=promql(f"""
                 max by ({AGGREGATION}) (flashback_exporter_shards)
@@ -124,11 +127,11 @@ DRIFT = Group(
             "FlashbackSchemaDrift",
             severity="info",
             wait="@drift_for@",
-            summary="The API sends {{ $labels.field }} in a form that it does not document",
+            summary="Field {{ $labels.field }} of the API does not match the API's documentation",
             description=(
-                "For some time answers have kept differing from the API's documentation"
-                " ({{ $labels.kind }}, field {{ $labels.field }}). Values that are of no use are"
-                " left out, and a field under another name is not read."
+                "Responses keep differing from the API's documentation ({{ $labels.kind }}, field"
+                " {{ $labels.field }}). The exporter omits invalid values and does not read renamed"
+                " fields."
             ),
             expr=promql(f"""
                 sum by ({AGGREGATION}, kind, field) (
@@ -143,10 +146,10 @@ DRIFT = Group(
             "FlashbackAccountRateLimited",
             severity="warning",
             wait="@rate_limited_for@",
-            summary="The API keeps limiting account {{ $labels.account }}",
+            summary="The API rate-limits account {{ $labels.account }}",
             description=(
-                "The API has answered account {{ $labels.account }} with 429 again and again; each"
-                " time all its buckets wait."
+                "The API keeps responding to account {{ $labels.account }} with status 429. After"
+                " each one, all buckets of the account wait."
             ),
             expr=promql(f"""
                 sum by ({ACCOUNT}) (

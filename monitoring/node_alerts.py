@@ -1,12 +1,12 @@
 """Alerts about nodes: one per node and account, whose value is the number of buckets affected.
 
-None that is on by default uses the running day's uptime: it starts anew each midnight, and what it
-is a share of is not documented.
+No alert that is on by default uses today's uptime: it restarts at midnight, and the API's
+documentation does not say which time it is a share of.
 """
 
 from __future__ import annotations
 
-from monitoring.recordings import LAST_KNOWN, LISTED_BY, NOT_LISTED, NOT_LISTED_SINCE
+from monitoring.recordings import LAST_KNOWN, LISTED_BY, NOT_LISTED, NOT_LISTED_SINCE, not_listed
 from monitoring.ruleset import (
     ACCOUNT_NODE,
     ACCOUNT_VALUES,
@@ -94,13 +94,12 @@ STATUS = (
         "FlashbackNodeNotListed",
         severity="warning",
         wait="@node_not_listed_for@",
-        summary=f"Node {_NODE} is not listed any more",
+        summary=f"The API no longer lists node {_NODE}",
         description=(
-            "The API lists node "
-            f"{_NODE} for no bucket of account {{{{ $labels.account }}}} any more, "
-            + _figure("min({})", NOT_LISTED_SINCE, "Timestamp", before="since ")
-            + f". Until then it was in {counted('bucket')}."
-            + _among_them(f"max by ({BUCKET}) ({NOT_LISTED_SINCE}{{{_THIS}}})")
+            f"The API has listed node {_NODE} for no bucket of account {{{{ $labels.account }}}}"
+            + _figure("min({})", NOT_LISTED_SINCE, "Timestamp", before=" since ")
+            + f". Before that, it was in {counted('bucket')}."
+            + _among_them(f"max by ({BUCKET}) ({not_listed(_THIS)})")
         ),
         expr=promql(f"""
             count by ({NODE}) (
@@ -117,8 +116,8 @@ STATUS = (
         wait="@status_unknown_for@",
         summary=f"Node {_NODE} has an unknown status",
         description=(
-            f"For {_AFFECTED} node {_NODE} has a"
-            " status outside of `known_statuses`, so that nobody can say whether it is up."
+            f"For {_AFFECTED}, node {_NODE} has a status that is not in `known_statuses`."
+            " Alerts cannot tell whether it is up."
             + _among_them(
                 f'max by ({BUCKET}) (flashback_node_status{{{_THIS},status="UNKNOWN"}}) == 1'
             )
@@ -140,10 +139,10 @@ FIGURES = (
         "FlashbackNodeReportOld",
         severity="warning",
         wait="@node_report_old_for@",
-        summary=f"The API has old figures for node {_NODE}",
+        summary=f"The API's data about node {_NODE} is outdated",
         description=(
-            f"For {_AFFECTED} the API has not"
-            f" updated the figures of node {_NODE} for too long. The oldest are "
+            f"For {_AFFECTED}, the API has not updated its data about node {_NODE} for too long."
+            " The oldest data is "
             + _figure(
                 "time() - min({})", "flashback_node_last_updated_timestamp_seconds", "Duration"
             )
@@ -166,12 +165,12 @@ FIGURES = (
         "FlashbackNodeClosedDayUnderTarget",
         severity="warning",
         wait="10m",
-        summary=f"Node {_NODE} missed its target on the day before",
+        summary=f"Node {_NODE} missed its uptime target on the previous day",
         description=(
-            f"Node {_NODE} was up for too little of the day before, seen from {_AFFECTED}."
-            " At worst it was up for "
+            f"For {_AFFECTED}, the uptime of node {_NODE} on the previous day is below the target."
+            " The lowest uptime is "
             + _figure("min({})", "flashback_node_uptime_previous_day_ratio", "Percentage")
-            + " of it."
+            + "."
         ),
         expr=promql(f"""
             count by ({NODE}) (
@@ -184,7 +183,7 @@ FIGURES = (
               {JOINED}
             )
         """),
-        keep_firing_for="2h",  # between two days' figures there is up to an hour without any
+        keep_firing_for="2h",  # outlasts the hour without data between two days
     ),
 )
 
@@ -193,11 +192,10 @@ _RATE = "node:flashback_node_error_budget:burnrate"
 
 
 def _burning(long: str, short: str, most: float, *, wait: str, keep: str, rest: str) -> Alert:
-    """An alert on two windows: the long one says that it matters, the short one that it goes on.
+    """An alert on a long window, which shows the impact, and a short one, which shows it continues.
 
-    Rates and windows are those of the SRE workbook, chapter 5. FlashbackNodeDown has fired for an
-    outage that was long enough: what is left of it in the windows is no news. So none of these is
-    more severe than FlashbackNodeDown.
+    Burn rates and windows are those of the SRE workbook, chapter 5. FlashbackNodeDown reports long
+    outages, so these alerts exclude them and are not more severe.
     """
     return Alert(
         f"FlashbackNodeErrorBudgetBurn{long}",
@@ -206,8 +204,8 @@ def _burning(long: str, short: str, most: float, *, wait: str, keep: str, rest: 
         summary=f"Node {_NODE} keeps going down",
         description=(
             f"Node {_NODE} of account {{{{ $labels.account }}}} goes down and comes back: over"
-            f' {long} it used up its error budget {{{{ $value | printf "%.0f" }}}} times as fast as'
-            f" it may. Going on like this, a month's budget is gone in {rest}."
+            f' {long} it used its error budget {{{{ $value | printf "%.0f" }}}} times as fast as'
+            f" allowed. At this rate, a month's budget lasts {rest}."
         ),
         expr=promql(f"""
             (
@@ -220,7 +218,7 @@ def _burning(long: str, short: str, most: float, *, wait: str, keep: str, rest: 
               ALERTS{{@exporter_job@,alertname="FlashbackNodeDown",alertstate="firing"}}[{long}]
             )
         """),
-        keep_firing_for=keep,  # what comes and goes may leave the short window for a while
+        keep_firing_for=keep,  # an intermittent failure may leave the short window for a while
     )
 
 
@@ -256,7 +254,7 @@ OPTIONAL = (
                 ' {{ $labels.account }}, was {{ $value | printf "%.1f" }} times its mean of the'
                 " last week."
             ),
-            # Where half of the week is not known there is nothing to compare with.
+            # Without data for half of the week there is no baseline.
             expr=promql(f"""
                 (
                   avg_over_time({_LATENCY}[1h])
@@ -276,14 +274,14 @@ OPTIONAL = (
             "FlashbackNodeUptimeLow",
             severity="warning",
             wait="10m",
-            summary=f"Node {_NODE} has been up for too little of today",
+            summary=f"Today's uptime of node {_NODE} is low",
             description=(
-                f"Node {_NODE} has been up for too little of the running day, seen from"
-                f" {_AFFECTED}. At worst it was up for "
+                f"For {_AFFECTED}, today's uptime of node {_NODE} is below the threshold."
+                " The lowest uptime is "
                 + _figure("min({})", "flashback_node_uptime_ratio", "Percentage")
-                + " of it."
+                + "."
             ),
-            # The first hours say little: a short outage is a large share of them.
+            # In the first six hours a short outage is a large share of the day.
             expr=promql(f"""
                 count by ({NODE}) (
                   (

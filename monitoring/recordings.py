@@ -92,11 +92,18 @@ NOT_LISTED_SINCE = "bucket_node:flashback_node_not_listed:since"
 NEW_DAY = "(vector(time() % 86400) < 7200)"
 """From 00:00 to 02:00 UTC the API may not have listed yet what it will list for the day."""
 
-NOT_LISTED = f"{NOT_LISTED_SINCE} < time() - (time() - 7200) % 86400 + 78300"
-"""What was missing before 23:45 UTC is missing; what went later is, if it is not there by 02:00.
+_BEFORE_MIDNIGHT = "time() - (time() - 7200) % 86400 + 78300"
+"""23:45 UTC of the running day, which here begins at 02:00: 78,300 s after that it is 23:45. The
+quarter of an hour before midnight allows for the API's clock, which may be ahead."""
 
-The remainder counts days from 02:00 on: 78,300 s after their beginning it is 23:45. The quarter of
-an hour is more than the API's clock may differ from ours."""
+NOT_LISTED = f"{NOT_LISTED_SINCE} < {_BEFORE_MIDNIGHT}"
+"""Nodes that the API dropped before 23:45 UTC; nodes that it dropped later count from 02:00 on."""
+
+
+def not_listed(matchers: str) -> str:
+    """NOT_LISTED for some series, as the format of a template's printf."""
+    return f"{NOT_LISTED_SINCE}{{{matchers}}} < {_BEFORE_MIDNIGHT.replace('%', '%%')}"
+
 
 LISTED = Group(
     "flashback-listed-nodes",
