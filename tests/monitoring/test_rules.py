@@ -289,7 +289,7 @@ def test_each_alert_has_its_section_in_the_runbook() -> None:
     sections = re.split(r"^### ", RUNBOOK, flags=re.MULTILINE)[1:]
     assert sorted(each.splitlines()[0] for each in sections) == sorted(NAMES)
     for section in sections:
-        assert re.findall(r"^\*\*(\w+)\.\*\*", section, re.MULTILINE) == ["Means", "Check", "Do"]
+        assert re.findall(r"^\*\*(\w+)\.\*\*", section, re.MULTILINE) == ["Meaning", "Check", "Fix"]
 
 
 def test_links_of_the_runbook_lead_somewhere() -> None:
