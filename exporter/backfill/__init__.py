@@ -1,7 +1,7 @@
-"""Past days as OpenMetrics files, one a day, for a database to import.
+"""Writes previous days as OpenMetrics files, one per day, for import into a database.
 
-It asks through the accounts' own clients and writes through the metric table. Flags, progress and
-exit codes are the command's.
+Requests use the accounts' clients, samples the metric table. Flags, progress and exit codes belong
+to the command.
 """
 
 from exporter.backfill.day import extra_label, first_moment_to_ask

@@ -1,9 +1,8 @@
-"""One day of a backfill: who is asked, what is written, what is remembered, and its file.
+"""One day of a backfill: its buckets, its record, and its file.
 
-The file grows as a scratch file per metric: nothing is held in memory, whatever the number of
-buckets, and no two metrics interleave. The grid of its times is Unix time's own, so that whichever
-run writes a sample puts it at the same time. How requests are made is for `fetch`, where the file
-goes for `output`.
+Samples go to one scratch file per metric, so memory use does not depend on the number of buckets,
+and metrics do not interleave. Timestamps are multiples of the sample interval in Unix time, so
+every run writes a sample at the same time. Requests belong in `fetch`, files in `output`.
 """
 
 from __future__ import annotations
@@ -43,30 +42,30 @@ STEP = 240
 
 
 def days(first: date, last: date) -> Iterator[date]:
-    """Each day from the first to the last."""
+    """Each day from the first to the last, inclusive."""
     return (first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
 def first_moment_to_ask(day: date, grace: float) -> float:
-    """From when a day can be had, Unix time: closed for so long that every bucket shows it."""
+    """The Unix time from which a day is available: every bucket exposes it by then."""
     return midnight(day) + SECONDS_PER_DAY + grace + PREVIOUS_DAY_SPREAD + STEP
 
 
 def shown_until(day: date, timing: Timing) -> float:
-    """Until before when a day's figures are shown, of whichever bucket; Unix time."""
+    """The Unix time before which a day's values are exposed, for every bucket."""
     return timing.previous_day_shown_between(day, "")[1]
 
 
 def sample_times(day: date, bucket_id: str, timing: Timing, since: float, until: float) -> range:
-    """When a bucket showed a day's figures, from `since` and until before `until`; Unix time."""
+    """The Unix times at which a bucket exposed a day's values, from `since` to before `until`."""
     begin, end = timing.previous_day_shown_between(day, bucket_id)
     first = math.ceil(max(begin, since) / STEP) * STEP
     return range(first, math.ceil(min(end, until)), STEP)
 
 
 END = b"# EOF\n"
-CHUNK = 2**20  # bytes that are copied at a time
-SYNC_EVERY = 64  # chunks, so that no single wait for the disk is long
+CHUNK = 2**20  # bytes per copy
+SYNC_EVERY = 64  # chunks, so that no single sync takes long
 
 
 class DayFile:
@@ -75,7 +74,7 @@ class DayFile:
     def __init__(
         self, scratch: Path, suffix: str, figures: Sequence[NodeFigure] = PREVIOUS_DAY
     ) -> None:
-        self._suffix = suffix  # the labels that every series has besides its own
+        self._suffix = suffix  # the extra labels of every series
         with ExitStack() as opened:
             self._files = [
                 (figure, opened.enter_context((scratch / figure.name).open("wb+")))
@@ -95,7 +94,7 @@ class DayFile:
         self._opened.close()
 
     def add(self, bucket_id: str, nodes: Iterable[Node], times: range) -> bool:
-        """Write a bucket's figures at each of the times; whether there were any."""
+        """Write a bucket's values at each of the times. Returns whether it has any."""
         ends = ["", *(f" {time}\n" for time in times)]
         labels = label_pair("bucket_id", bucket_id)
         written = 0
@@ -112,7 +111,7 @@ class DayFile:
         return written > 0
 
     async def joined(self) -> Path:
-        """One complete file with everything in it, safe on disk."""
+        """Join everything into one complete file, synced to disk."""
         (_, first), *others = self._files
         for number, chunk in enumerate(self._further(file for _, file in others), start=1):
             first.write(chunk)
@@ -126,7 +125,7 @@ class DayFile:
 
     @staticmethod
     def _further(files: Iterable[BinaryIO]) -> Iterator[bytes]:
-        """What is in these files, a chunk at a time."""
+        """The content of these files in chunks."""
         for file in files:
             file.seek(0)
             while chunk := file.read(CHUNK):
@@ -134,7 +133,7 @@ class DayFile:
 
 
 async def _synced(file: BinaryIO) -> None:
-    """Wait for the disk, and let signals be heard meanwhile."""
+    """Sync to disk in a thread, so that signals are still handled."""
     file.flush()
     descriptor = file.fileno()
     await in_thread(lambda: os.fsync(descriptor))
@@ -147,7 +146,7 @@ _NAME = re.compile(LABEL_NAME_PATTERN)
 
 
 def extra_label(text: str) -> tuple[str, str]:
-    """Name and value of `name=value`. Raises ValueError."""
+    """Split `name=value` into name and value. Raises ValueError."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError("write it as name=value")
@@ -165,7 +164,7 @@ def extra_label(text: str) -> tuple[str, str]:
 
 
 def label_suffix(labels: Mapping[str, str]) -> str:
-    """What follows a series' own labels."""
+    """The text of the extra labels, which follows a series' own labels."""
     return "".join(f",{label_pair(name, value)}" for name, value in labels.items())
 
 
@@ -173,7 +172,7 @@ _log = structlog.get_logger()
 
 
 class Missing(NamedTuple):
-    """A bucket to be asked, its timing, and from when on its samples are missing (Unix time)."""
+    """A bucket to request, its timing, and the Unix time from which its samples are missing."""
 
     bucket: Bucket
     timing: Timing
@@ -183,7 +182,7 @@ class Missing(NamedTuple):
 def missing(
     day: date, record: DayRecord, assignments: Iterable[Assignment], now: float
 ) -> Iterator[Missing]:
-    """The buckets of which a day is not there, or not to its end although that has come."""
+    """The buckets whose day is missing or ends too early although it is complete by now."""
     ends = record.since()
     for bucket, timing in assignments:
         since = ends.get(bucket.id)
@@ -194,7 +193,7 @@ def missing(
 
 
 class Day:
-    """A day at work; it may be asked for until `now`, Unix time."""
+    """A day in progress. `now` is the Unix time of the run."""
 
     def __init__(
         self, day: date, record: DayRecord, asked: Sequence[Missing], now: float, failures: Failures
@@ -207,9 +206,9 @@ class Day:
         self._with_figures: list[str] = []
 
     async def process(self, fetcher: Fetcher, output: Output, suffix: str) -> str | None:
-        """Ask for it and write it; the name of the file, if there was anything to write.
+        """Fetch and write the day. Returns the name of its file, or None without values.
 
-        `suffix` are the labels that every series has besides its own.
+        `suffix` is the text of the extra labels of every series.
         """
         failures, oddities = self._failures.count, fetcher.drift_counter.oddities
         with DayFile(output.scratch, suffix) as file:
@@ -237,11 +236,11 @@ class Day:
         times = sample_times(self._day, bucket.id, timing, since, self._now)
         if file.add(bucket.id, answer.nodes, times):
             self._with_figures.append(bucket.id)
-        elif shown_until(self._day, timing) <= self._now:  # before, figures may still come
+        elif shown_until(self._day, timing) <= self._now:  # before that, values may still arrive
             self._record.without_figures.append(bucket.id)
 
     async def _publish(self, file: DayFile, output: Output) -> str | None:
-        """Let the file appear, and first of all remember what it has."""
+        """Publish the file, after recording its content."""
         if not self._with_figures:
             await in_thread(lambda: output.remember(self._day, self._record))
             return None

@@ -1,6 +1,6 @@
-"""What could not be had, and why: a file for machines, a short list for people.
+"""Records what could not be fetched and why: a JSON file, and a short summary for people.
 
-However much fails, little is held in memory: the file is written as it happens.
+The file is written during the run, so memory use stays small however much fails.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import NamedTuple, TextIO
 from exporter.model import ApiError
 
 LISTED = 20
-"""Lines for people; the file has the rest."""
+"""Lines of the summary; the file has the rest."""
 
 
 class FailedBucket(NamedTuple):
-    """A day of a bucket that could not be had, or (no bucket, no day) an account's listing."""
+    """A day of a bucket that could not be fetched, or without bucket and day a failed discovery."""
 
     account: str
     bucket: str | None
@@ -29,7 +29,7 @@ class FailedBucket(NamedTuple):
 
 @dataclass(slots=True)
 class FailureCounts:
-    """How often something failed for one reason: the first time, and the last day."""
+    """How often something failed for one reason, with the first failure and the last day."""
 
     first: FailedBucket
     last: date | None
@@ -37,7 +37,7 @@ class FailureCounts:
 
 
 class Failures:
-    """The failures of a run: as a JSON array in a stream, one to a line, and in short."""
+    """The failures of a run, as a JSON array with one failure per line, and as a summary."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -48,7 +48,7 @@ class Failures:
 
     @contextmanager
     def written_to(self, stream: TextIO) -> Iterator[None]:
-        """What fails while the body runs is written down; afterwards the array is whole."""
+        """Write failures while the body runs, and close the array at the end."""
         stream.write("[")
         self._stream, self._separator = stream, "\n"
         try:
@@ -72,7 +72,7 @@ class Failures:
             self._not_listed += 1
 
     def lines(self) -> Iterator[str]:
-        """A line for each bucket and reason, as long as there are not too many."""
+        """One line per bucket and reason, up to the limit."""
         for tally in self._tallies.values():
             account, bucket, day, error = tally.first
             what = "the listing of its buckets" if bucket is None else bucket

@@ -1,6 +1,6 @@
-"""The requests of a run: every account's way to the API, how many at once, how fast.
+"""Makes the requests of a run, with every account's client, concurrency and rate.
 
-What is asked of whom is decided in `job`; pauses are `throttle`'s, retries and tokens the client's.
+`job` decides what to request; pauses are in `throttle`, retries and tokens in the client.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ T = TypeVar("T")
 
 
 class DriftCounter:
-    """Counts what is odd about the answers; it is the observer of every client."""
+    """Observer of every client; counts differences from the API's documentation."""
 
     def __init__(self) -> None:
         self.oddities = 0
 
     def attempted(self, attempt: Attempt) -> None:
-        """Not counted here: there is nobody to scrape it."""
+        """Ignored: nothing scrapes a backfill."""
 
     def retrying(self, account: str, call: Call) -> None:
-        """Not counted here."""
+        """Ignored."""
 
     def drifted(self, drift: Counter[Drift]) -> None:
-        """Count places that differ from the API's documentation."""
+        """Count differences from the API's documentation."""
         self.oddities += drift.total()
 
 
 class Fetcher:
-    """Asks the accounts of a configuration; `answered` is told of each day of a bucket."""
+    """Makes requests for all accounts of a configuration; calls `answered` after each result."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """While the body runs, requests may be made; then the connections are closed."""
+        """Allow requests while the body runs, then close the connections."""
         try:
             async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
                 for each in self._account_clients.values():
@@ -99,10 +99,10 @@ class Fetcher:
     async def day(
         self, day: date, buckets: Iterable[Bucket], take: Callable[[Bucket, Answer], None]
     ) -> None:
-        """Ask for a day of each bucket, and hand over what came of each as it comes.
+        """Request a day of each bucket, and pass each result to `take` when it arrives.
 
-        An empty answer may be a fault upstream: when all have been asked it is asked for once more,
-        and what comes then counts. Raises what `take` raises.
+        An empty response may be an error of the API, so it is requested once more after all others,
+        and the second response counts. Raises what `take` raises.
         """
         empty: list[Bucket] = []
 
@@ -120,7 +120,7 @@ class Fetcher:
         await self._ask_each(day, empty, take_last)
 
     async def discovery_state(self, account: Account) -> DiscoveryState:
-        """What the account's listing tells; an empty one is asked for once more."""
+        """Discover the account's buckets; an empty list is requested once more."""
         discovery_state = DiscoveryState()
         discovery = account.discovery
         while discovery is not None:
@@ -145,7 +145,7 @@ class Fetcher:
         async def work(waiting: Iterator[Bucket]) -> None:
             for bucket in waiting:
                 take(bucket, await self._day_stats(bucket, day))
-                await asyncio.sleep(0)  # an account that was given up answers without a wait
+                await asyncio.sleep(0)  # an account that was given up returns at once
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -168,14 +168,14 @@ class Fetcher:
 
     @asynccontextmanager
     async def _turn(self, account: str) -> AsyncIterator[None]:
-        """While the body runs, one more request of the account may be under way."""
+        """Hold one of the account's request slots while the body runs."""
         async with self._slots.slot(account):
             await self._rate_limiter.acquire()
             yield
 
 
 def _throttle(account: Account, clock: Clock) -> AccountThrottle:
-    """Refusals are retried as in polling, but nobody waits for hours."""
+    """The wait after a 401: as in polling, but limited."""
     timing = account.timing
     return AccountThrottle(
         account.name, lambda before: pause_seconds(timing.refusal_wait(before)), clock

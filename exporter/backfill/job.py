@@ -1,7 +1,7 @@
-"""A backfill from its options to its files: which buckets are asked for, then day by day.
+"""Runs a backfill: selects the buckets, then processes day after day.
 
-Buckets are polled by the account that live polling would take, but for shards. What becomes of a
-day is decided in `day`.
+Each bucket is fetched by the account that live polling would use; shards do not apply. `day`
+processes a single day.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _log = structlog.get_logger()
 
 
 class UnknownBucketsError(Exception):
-    """Buckets were named that no account polls; the text lists them.
+    """No account polls the named buckets; the text lists them.
 
-    `may_pass`: a listing failed, so that they may be there after all.
+    `may_pass`: discovery failed for an account, so the buckets may exist.
     """
 
     def __init__(self, ids: list[str], *, may_pass: bool) -> None:
@@ -47,9 +47,10 @@ class UnknownBucketsError(Exception):
 async def assignments(
     config: Config, wanted: Collection[str], fetcher: Fetcher, failures: Failures
 ) -> list[Assignment]:
-    """The wanted buckets, or all where none is named. Raises UnknownBucketsError.
+    """The wanted buckets, or all if none is named. Raises UnknownBucketsError.
 
-    A listing that fails is one of the failures; where it cannot matter none is asked for.
+    A failed discovery is added to the failures. Discovery is skipped if all wanted buckets are
+    configured.
     """
     static = {bucket.id for bucket in config.buckets()}
     discovery_states: dict[str, DiscoveryState] = {}
@@ -75,7 +76,7 @@ async def _discovery_states(
     for account, discovery_state in zip(accounts, discovery_states, strict=True):
         _note(
             account, discovery_state, failures
-        )  # not in the group: a full disk is no group of errors
+        )  # outside the group, so that a full disk is not an exception group
     return {
         account.name: discovery_state
         for account, discovery_state in zip(accounts, discovery_states, strict=True)
@@ -93,7 +94,7 @@ def _note(account: Account, discovery_state: DiscoveryState, failures: Failures)
 
 @dataclass(frozen=True, slots=True)
 class BackfillOptions:
-    """What is wanted: past days from `first` to `last`, of these buckets (none: of all)."""
+    """Which days, from `first` to `last`, and which buckets; all if empty."""
 
     first: date
     last: date
@@ -103,7 +104,7 @@ class BackfillOptions:
 
 
 class Progress(Protocol):
-    """Who is told how far it is."""
+    """Receives the progress of a run."""
 
     def begin(self, total: int) -> None: ...
 
@@ -111,7 +112,7 @@ class Progress(Protocol):
 
 
 class Backfill:
-    """One run. Afterwards `failures`, `files` and `is_finished` say what came of it."""
+    """One run. Afterwards `failures`, `files` and `is_finished` have its results."""
 
     def __init__(
         self,
@@ -136,7 +137,7 @@ class Backfill:
         self._suffix = label_suffix(order.labels)
 
     async def run(self) -> None:
-        """Go through the days. Raises OutputError and UnknownBucketsError."""
+        """Process all days. Raises OutputError and UnknownBucketsError."""
         fetcher = Fetcher(self._config, self._clock, self._chance, self._advance, self._connect)
         async with fetcher.connected():
             with ExitStack() as stack:

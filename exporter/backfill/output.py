@@ -1,8 +1,7 @@
-"""The directory of a backfill: its files, which buckets each of them has, and what is half done.
+"""The output directory of a backfill: its files, a record of their buckets, and scratch files.
 
-A file stands there whole or not at all. Beside the files, `answered/` remembers for each day whose
-figures are in which file, so that another run asks for the rest alone. What stands in a file is
-`dayfile`'s.
+Files are written atomically. `answered/` records for each day which bucket's values are in which
+file, so that another run only requests the rest. The content of a file belongs in `day`.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ T = TypeVar("T")
 
 
 class OutputError(Exception):
-    """The directory cannot be used; the text says why, and what to do."""
+    """The directory cannot be used. The text says why and what to do."""
 
 
 @dataclass(slots=True)
 class Part:
-    """What one file of a day has. `until`: where it ends if that is too early; Unix time."""
+    """The content of one file of a day. `until`: the Unix time of its end if that is too early."""
 
     buckets: list[str]
     until: float | None = None
@@ -51,13 +50,13 @@ class Part:
 
 @dataclass(slots=True)
 class DayRecord:
-    """What is known of a day: its files by name, and the buckets that had nothing to say."""
+    """The record of a day: its files by name, and the buckets without values."""
 
     parts: dict[str, Part] = field(default_factory=dict)
     without_figures: list[str] = field(default_factory=list)
 
     def since(self) -> dict[str, float]:
-        """From when on a bucket's samples are missing, for each that has answered; or inf."""
+        """For each bucket with a response, the Unix time from which samples are missing, or inf."""
         answered: dict[str, float] = {}
         for part in self.parts.values():
             end = math.inf if part.until is None else part.until
@@ -86,10 +85,9 @@ _LABELS = TypeAdapter(dict[str, str])
 
 
 class Output:
-    """A directory that is held by one run. Raises OutputError.
+    """A directory that one run uses at a time. Raises OutputError.
 
-    What reads, and what waits for the disk, may block: `record`, `remember` and `publish` are for
-    a thread.
+    `record`, `remember` and `publish` block on the disk: call them in a thread.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -99,7 +97,7 @@ class Output:
 
     @contextmanager
     def held(self, labels: Mapping[str, str]) -> Iterator[None]:
-        """While the body runs nobody else writes here; what is half done goes before and after."""
+        """Lock the directory while the body runs; remove scratch files before and after."""
         with self._told_plainly(), self._locked():
             try:
                 self._clear()
@@ -117,7 +115,7 @@ class Output:
         return name
 
     def record(self, day: date) -> DayRecord:
-        """What is known of a day; a file that is gone tells nothing any more."""
+        """The record of a day, without files that no longer exist."""
         remedy = "remove it, and the files of the day, and they are made again"
         written = self._read(self._record_file(day), _RECORD, remedy)
         if written is None:
@@ -130,7 +128,7 @@ class Output:
         return DayRecord(parts, written.without_figures)
 
     def remember(self, day: date, record: DayRecord) -> None:
-        """Write down what is known of a day. Comes before the file of which it tells appears."""
+        """Write the record of a day. Call it before the file is published."""
         files = {
             name: {"until": part.until, "buckets": part.buckets}
             for name, part in record.parts.items()
@@ -139,18 +137,18 @@ class Output:
         self._write(self._record_file(day), written)
 
     def publish(self, file: Path, name: str) -> None:
-        """Let a whole file, safe on disk, appear under its name, and stay there."""
+        """Publish a complete, synced file under its name, and sync the directory."""
         self.put(file, name)
         _sync_directory(self._directory)
 
     def put(self, file: Path, name: str) -> None:
-        """Let a file appear of which the next run makes another: the disk is not waited for."""
+        """Publish a file that the next run replaces, without waiting for the disk."""
         file.replace(self._directory / name)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self._records.mkdir(parents=True, exist_ok=True)
-        # Also where a FIFO lies in its place this does not wait for another end.
+        # Does not block if there is a FIFO in its place.
         flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
         lock = os.open(self._records / "lock", flags, 0o666)
         try:
@@ -166,14 +164,14 @@ class Output:
             os.close(lock)
 
     def _clear(self) -> None:
-        """Remove what an earlier run left half done, since it was killed."""
-        if self.scratch.is_symlink():  # Python versions differ in what they say of it
+        """Remove the scratch files of an earlier run that was killed."""
+        if self.scratch.is_symlink():  # Python versions raise different errors for it
             raise OutputError(f"{self.scratch}: it is a symbolic link: remove it")
         if self.scratch.exists():
             shutil.rmtree(self.scratch)
 
     def _hold_to(self, labels: Mapping[str, str]) -> None:
-        """All files of a directory have the same labels: they are parts of the same series."""
+        """Check that the labels match those of the existing files of the same series."""
         file = self._records / "labels.json"
         remedy = (
             "remove it and give the --label flags with which the files there were written,"
@@ -200,14 +198,14 @@ class Output:
         except FileNotFoundError:
             return None
         except PermissionError:
-            raise  # told like any other place where this user may not go
+            raise  # reported like any other permission problem
         except OSError as error:
             raise OutputError(f"{file}: cannot be read: {error.strerror}: {remedy}") from error
         except ValueError as error:
             raise OutputError(f"{file}: this is not what was written there: {remedy}") from error
 
     def _write(self, file: Path, content: object) -> None:
-        """All of it or nothing."""
+        """Write the file atomically."""
         unfinished = self.scratch / file.name
         with unfinished.open("w", encoding="utf-8") as stream:
             json.dump(content, stream)

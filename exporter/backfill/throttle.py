@@ -1,7 +1,7 @@
-"""How an account's requests are let through: pauses are waited out, and an account is given up.
+"""Limits an account's requests: waits during pauses, and gives an account up.
 
-Polling can afford to fail and come back a minute later; a run of requests cannot. What is asked
-is not known here.
+Polling can fail and retry a minute later; a backfill cannot. The content of requests does not
+matter here.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from exporter.upstream.rate_limit import pause_seconds
 
 
 class AccountFailure(IntEnum):
-    """What may keep a whole account from its answers, by how far its requests get."""
+    """Why a whole account may get no usable responses, ordered by how far its requests get."""
 
-    UNREACHABLE = 0  # nobody there, or nobody who can answer
-    RATE_LIMITED = 1  # there, but too much was asked
-    REFUSED = 2  # there, and asks who we are
+    UNREACHABLE = 0  # no connection, or the API is down
+    RATE_LIMITED = 1  # too many requests
+    REFUSED = 2  # not authenticated
 
 
 ACCOUNT_FAILURES = {
@@ -38,24 +38,23 @@ ACCOUNT_FAILURES = {
     Reason.RATE_LIMITED: AccountFailure.RATE_LIMITED,
     Reason.UNAUTHORIZED: AccountFailure.REFUSED,
 }
-"""Any other reason is an answer: the API is there, has let the account in, and says something of
-one bucket, be it a status or a body that nobody expected."""
+"""Any other reason is about one bucket: the API works and accepts the account."""
 
 UNREACHABLE_ROUNDS = 5
-"""After so many rounds that reach nobody, without an answer between them, the account waits."""
+"""Consecutive unreachable rounds after which the account pauses."""
 
 REFUSED_ROUNDS = 3
-"""After so many rounds of 401, without an answer between them, the account is given up."""
+"""Consecutive rounds of 401 after which the account is given up."""
 
 TIMES_ASKED = 2
-"""How often one request is made before its failure stands, where no pause asks for more."""
+"""Attempts of one request before its failure is final, without a pause of the account."""
 
 UNREACHABLE_PAUSE = 30.0  # seconds
 LONGEST_UNREACHABLE = 300.0
-"""How long an account may be out of reach without one answer, seconds."""
+"""Seconds for which an account may be unreachable before it is given up."""
 
 LONGEST_RATE_LIMITED = 3900.0
-"""How long an account may get nothing but 429, seconds: quotas are often by the hour."""
+"""Seconds for which an account may get only 429; quotas are often hourly."""
 
 T = TypeVar("T")
 
@@ -64,28 +63,28 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Outage:
-    """What keeps an account from its answers, for as long as it goes on.
+    """A period in which an account gets no usable responses.
 
-    A round is whatever was under way when its first failure arrived: twenty requests that fail
-    together are one round, not twenty.
+    A round is all requests in flight when its first failure arrived: twenty requests that fail
+    together are one round.
     """
 
     since: float  # monotonic seconds
     rounds: int = 0
-    sent: int = 0  # requests sent when the newest round's first failure arrived
+    sent: int = 0  # requests sent when the latest round's first failure arrived
 
     def note(self, number: int, sent: int) -> None:
-        """The request of this number has failed; `sent` were sent by now."""
+        """Count the failure of request `number`; `sent` requests have been sent so far."""
         if number > self.sent:
             self.rounds += 1
             self.sent = sent
 
 
 class AccountThrottle:
-    """Lets the requests of one account through.
+    """Limits the requests of one account.
 
-    `refusal_wait`: seconds until a refused account is asked again, by how many rounds there were
-    before. A round has a renewal if that is as long as the account's login waits.
+    `refusal_wait` gives the seconds until the next request after a 401, by the number of rounds. It
+    should be as long as the login's backoff, so that each round has a renewed token.
     """
 
     def __init__(self, account: str, refusal_wait: Callable[[int], float], clock: Clock) -> None:
@@ -95,7 +94,7 @@ class AccountThrottle:
         self._paused_until = clock.monotonic()
         self._outages: dict[AccountFailure, Outage] = {}
         self._sent = 0  # requests
-        self._sent_before_answer = 0  # how many of them when the newest answer arrived
+        self._sent_before_answer = 0  # how many of them when the latest response arrived
         self._one_at_a_time = False
         self._alone = asyncio.Lock()
         self._given_up: ApiError | None = None
@@ -105,11 +104,10 @@ class AccountThrottle:
         request: Callable[[], Awaitable[T | ApiError]],
         turn: Callable[[], AbstractAsyncContextManager[None]],
     ) -> T | ApiError:
-        """What comes of a request, made again where the failure may be the whole account's.
+        """Make a request, and repeat it if the failure may affect the whole account.
 
-        It is made inside a `turn`, which may have to be waited for. After a failure that may be
-        the account's, one is made at a time until there is an answer. An account that is given up
-        is not asked any more, and takes no turn.
+        The request runs inside a `turn`. After such a failure, requests run one at a time until
+        one gets a response. An account that was given up gets no more requests and takes no turn.
         """
         times = 0
         while self._given_up is None:
@@ -119,7 +117,7 @@ class AccountThrottle:
                 if self._given_up is not None:
                     break
                 async with turn():
-                    if not self._may_go(alone=alone):  # paused while the turn was waited for
+                    if not self._may_go(alone=alone):  # paused while it waited for the turn
                         continue
                     self._sent += 1
                     number = self._sent
@@ -134,7 +132,7 @@ class AccountThrottle:
         return is_next and not self._wait() and self._given_up is None
 
     def _wait(self) -> float:
-        """Seconds until somebody may go through."""
+        """Seconds until the next request is allowed."""
         return max(0.0, self._paused_until - self._clock.monotonic())
 
     async def _wait_out_pause(self) -> None:
@@ -148,7 +146,7 @@ class AccountThrottle:
             self._sent_before_answer, self._one_at_a_time = self._sent, False
             return False
         if failure is not AccountFailure.RATE_LIMITED and number <= self._sent_before_answer:
-            return False  # others were answered meanwhile: it is about this bucket
+            return False  # others got responses in the meantime: only this bucket fails
         outage = self._outage(failure)
         outage.note(number, self._sent)
         self._one_at_a_time = True
@@ -162,20 +160,20 @@ class AccountThrottle:
         return self._pause(result, outage, UNREACHABLE_PAUSE, LONGEST_UNREACHABLE)
 
     def _outage(self, failure: AccountFailure) -> Outage:
-        """The outage of this kind; those of kinds that do not get as far have ended."""
+        """The outage of this kind. Outages that get less far have ended."""
         for kind in [kind for kind in self._outages if kind < failure]:
             del self._outages[kind]
         return self._outages.setdefault(failure, Outage(self._clock.monotonic()))
 
     def _refused(self, error: ApiError, outage: Outage) -> bool:
-        """Wait for another token; False where that has been done often enough."""
+        """Pause for a new token. False after the last allowed round."""
         if outage.rounds >= REFUSED_ROUNDS:
             self._give_up(error)
             return False
         return self._pause(error, outage, self._refusal_wait(outage.rounds - 1), math.inf)
 
     def _pause(self, error: ApiError, outage: Outage, seconds: float, longest: float) -> bool:
-        """Let nobody through for a while; False where that has been done for long enough."""
+        """Pause all requests. False once the pauses have taken too long."""
         now = self._clock.monotonic()
         if now - outage.since >= longest:
             self._give_up(error)
