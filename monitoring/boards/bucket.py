@@ -28,8 +28,8 @@ def _reading(defaults: Defaults) -> Section:
                 panels.number(
                     Text(
                         "Polls",
-                        "Up: the newest poll succeeded and the readings are not stale. It says"
-                        " nothing about the nodes.",
+                        "Up means that the latest poll succeeded and the values are not stale. "
+                        "It says nothing about the nodes.",
                         alert="FlashbackBucketFailing",
                     ),
                     Values("short", colours.ALL_IS_GOOD, colours.UP),
@@ -38,7 +38,7 @@ def _reading(defaults: Defaults) -> Section:
                 panels.number(
                     Text(
                         "Why failing",
-                        "The reason of the newest failure; not failing while the bucket is up.",
+                        "The reason of the latest failure, or not failing while the bucket is up.",
                         alert="FlashbackBucketFailing",
                     ),
                     Values("none", colours.NONE_IS_GOOD),
@@ -49,14 +49,14 @@ def _reading(defaults: Defaults) -> Section:
                 panels.number(
                     Text(
                         "Nodes",
-                        "Nodes in the newest good reading; gone while it is stale.",
+                        "Nodes in the latest successful poll. No data while it is stale.",
                         alert="FlashbackBucketFewerNodes",
                     ),
                     Values("short", colours.ALL_IS_GOOD, decimals=0),
                     Query(_ONE.bucket("flashback_bucket_nodes")),
                 ),
                 panels.number(
-                    Text("Last good poll", "How long ago the bucket was last read."),
+                    Text("Last good poll", "Time since the last successful poll."),
                     Values("s", colours.ages(300, 3600), decimals=0),
                     Query(
                         f"time() - {_ONE.bucket('flashback_bucket_last_success_timestamp_seconds')}"
@@ -65,8 +65,8 @@ def _reading(defaults: Defaults) -> Section:
                 panels.number(
                     Text(
                         "Day of the readings",
-                        "The UTC day that the readings belong to. Just after midnight it may still"
-                        " be yesterday.",
+                        "The UTC day of the values. Just after midnight it may still be the "
+                        "previous day.",
                     ),
                     Values("time:YYYY-MM-DD"),
                     Query(_ONE.bucket("flashback_bucket_stats_day_timestamp_seconds") + " * 1000"),
@@ -74,7 +74,7 @@ def _reading(defaults: Defaults) -> Section:
                 panels.number(
                     Text(
                         "Worst previous day",
-                        "The worst node's uptime on the newest previous day.",
+                        "The lowest uptime of a node on the previous day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
                     _uptime(defaults),
@@ -97,8 +97,9 @@ def _nodes(defaults: Defaults) -> Section:
                 tables.rows(
                     Text(
                         "Nodes in the newest reading",
-                        "What it says of each. Today's uptime still changes,"
-                        " and its denominator is not documented: judge nodes by previous days.",
+                        "The latest values of each node. Today's uptime still changes, and the "
+                        "API does not document what it is a share of: judge nodes by previous "
+                        "days.",
                         alert="FlashbackBucketFewerNodes",
                     ),
                     {"host": "Host", "ip": "IP", "status": "Status", "version": "Version"},
@@ -140,8 +141,9 @@ def _nodes(defaults: Defaults) -> Section:
                 panels.lines(
                     Text(
                         "Uptime of the running day",
-                        "It starts anew at 00:00 UTC; what is below 90 % is off the axis. Whether"
-                        " it is a share of the time elapsed or of the whole day is not documented.",
+                        "Restarts at 00:00 UTC. Values below 90 % are outside the axis. The API "
+                        "does not document whether it is a share of the elapsed time or of the "
+                        "full day.",
                         _TO_NODE,
                     ),
                     Values("percentunit", low=0.9, high=1),
@@ -151,7 +153,7 @@ def _nodes(defaults: Defaults) -> Section:
             line(
                 8,
                 panels.lines(
-                    Text("Latency, newest", "The newest measurement of each node.", _TO_NODE),
+                    Text("Latency, newest", "The latest measurement of each node.", _TO_NODE),
                     Values("s", low=0),
                     Query(_ONE.node("flashback_node_latency_last_seconds"), _NODE),
                 ),
@@ -174,8 +176,8 @@ def _previous_days(defaults: Defaults) -> Section:
                 panels.days(
                     Text(
                         "Uptime by node and day",
-                        "A cell is a previous day in UTC, also of nodes that are gone now. Choose"
-                        " some weeks above; days that were backfilled are shown too.",
+                        "A cell is a previous day in UTC, also for nodes that are gone. Select "
+                        "some weeks above. Backfilled days are included.",
                         _TO_NODE,
                     ),
                     _uptime(defaults),
@@ -206,8 +208,8 @@ def _about() -> Section:
                 tables.rows(
                     Text(
                         "Name and account",
-                        "Its name and account; the last three are empty where it was not found by"
-                        " discovery. Your own labels are on flashback_bucket_info.",
+                        "The last three are empty unless the bucket was discovered. Your own "
+                        "labels are on flashback_bucket_info.",
                     ),
                     {
                         "name": "Bucket",
@@ -226,7 +228,7 @@ def _about() -> Section:
                 panels.lines(
                     Text(
                         "Poll duration",
-                        "How long the newest poll took, retries included.",
+                        "Duration of the latest poll, including retries.",
                     ),
                     Values("s", low=0),
                     Query(_ONE.bucket("flashback_bucket_poll_duration_seconds"), "poll"),

@@ -30,7 +30,7 @@ def _now() -> Section:
                 panels.number(
                     Text(
                         "Exporters",
-                        "How many exporters answered the newest scrape.",
+                        "Exporters that responded to the latest scrape.",
                         alert="FlashbackExporterDown",
                     ),
                     Values("short", colours.ALL_IS_GOOD, decimals=0),
@@ -39,8 +39,8 @@ def _now() -> Section:
                 panels.number(
                     Text(
                         "Buckets polled",
-                        "Summed over the exporters: replicas poll the same buckets, shards share"
-                        " them.",
+                        "Sum over the exporters. Replicas poll the same buckets, shards "
+                        "different ones.",
                     ),
                     Values("short", decimals=0),
                     Query(f"sum({_own('flashback_exporter_buckets')})"),
@@ -48,8 +48,8 @@ def _now() -> Section:
                 panels.number(
                     Text(
                         "Poll lag",
-                        "How late the most overdue poll is. Over a poll interval, the exporter is"
-                        " too slow for its buckets: see docs/scaling.md.",
+                        "Delay of the most overdue poll. If it exceeds the poll interval, the "
+                        "exporter is too slow for its buckets: see docs/scaling.md.",
                         alert="FlashbackPollLag",
                     ),
                     Values("s", colours.LAG),
@@ -58,7 +58,7 @@ def _now() -> Section:
                 panels.number(
                     Text(
                         "Configuration",
-                        "Whether every exporter could load its configuration when it last tried.",
+                        "Whether the last load of the configuration succeeded in every exporter.",
                         alert="FlashbackConfigReloadFailed",
                     ),
                     Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
@@ -67,7 +67,7 @@ def _now() -> Section:
                 panels.number(
                     Text(
                         "Paused accounts",
-                        "Accounts that a 429 has paused.",
+                        "Accounts that are paused after a 429.",
                         alert="FlashbackAccountRateLimited",
                     ),
                     Values("short", colours.NONE_IS_GOOD, decimals=0),
@@ -80,7 +80,8 @@ def _now() -> Section:
                 panels.number(
                     Text(
                         "Next token to end",
-                        "Accounts that log in renew theirs long before; given tokens end for good.",
+                        "Time until a token expires. Accounts that log in renew it much earlier;"
+                        " other tokens must be renewed by you.",
                         alert="FlashbackTokenExpiring",
                     ),
                     Values("s", colours.LIFETIME),
@@ -106,7 +107,7 @@ def _polling() -> Section:
                 panels.lines(
                     Text(
                         "Poll lag by exporter",
-                        "How late the most overdue poll of each exporter is.",
+                        "Delay of the most overdue poll of each exporter.",
                         alert="FlashbackPollLag",
                     ),
                     Values("s", colours.LAG, low=0),
@@ -115,7 +116,7 @@ def _polling() -> Section:
                 panels.lines(
                     Text(
                         "Poll duration",
-                        "Over the buckets: the newest poll of each, retries included.",
+                        "Latest poll of each bucket, including retries.",
                     ),
                     Values("s", low=0),
                     Query(f"quantile(0.5, {buckets})", "half of the buckets"),
@@ -125,7 +126,7 @@ def _polling() -> Section:
                 panels.lines(
                     Text(
                         "Failing buckets by reason",
-                        "By the reason of the newest failure; docs/metrics.md explains each.",
+                        "By the reason of the latest failure. docs/metrics.md explains each.",
                         alert="FlashbackAccountFailing",
                     ),
                     _COUNT,
@@ -151,8 +152,9 @@ def _accounts() -> Section:
                 panels.lines(
                     Text(
                         "Token lifetime",
-                        "Until the token of each account ends, where it says so. A saw means that"
-                        " it is renewed; a line down to 0 means that nothing does.",
+                        "Time until each account's token expires, if the token says so. A "
+                        "sawtooth means that it is renewed; a line down to 0 means that it is "
+                        "not.",
                         alert="FlashbackTokenExpiring",
                     ),
                     Values("s", colours.LIFETIME),
@@ -164,7 +166,7 @@ def _accounts() -> Section:
                 panels.lines(
                     Text(
                         "Pauses",
-                        "How long each account is still paused after a 429; no line, no pause.",
+                        "Remaining pause of each account after a 429. No line means no pause.",
                         alert="FlashbackAccountRateLimited",
                     ),
                     Values("s", low=0),
@@ -179,7 +181,7 @@ def _accounts() -> Section:
                 panels.lines(
                     Text(
                         "Certificate lifetime",
-                        "Until the API's certificate ends, the earliest of its chain.",
+                        "Time until the first certificate of the API's chain expires.",
                         alert="FlashbackCertificateExpiring",
                     ),
                     Values("s", colours.CERTIFICATE),
@@ -188,7 +190,7 @@ def _accounts() -> Section:
                 panels.lines(
                     Text(
                         "Clock skew",
-                        "How far the API's clock is ahead of the exporter's, by its answers.",
+                        "How far the API's clock is ahead of the exporter's.",
                         alert="FlashbackClockSkew",
                     ),
                     Values("s"),
@@ -205,7 +207,7 @@ def _accounts() -> Section:
                 panels.states(
                     Text(
                         "Discovery",
-                        "Whether the newest listing of each account succeeded.",
+                        "Whether the last discovery of each account succeeded.",
                         alert="FlashbackDiscoveryFailing",
                     ),
                     Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
@@ -214,14 +216,17 @@ def _accounts() -> Section:
                 panels.lines(
                     Text(
                         "Discovered buckets",
-                        "What each listing found after its filters, for the whole account.",
+                        "Buckets that discovery found for each account, after the filters.",
                         alert="FlashbackDiscoveredBucketsFell",
                     ),
                     _COUNT,
                     Query(_account("flashback_account_discovered_buckets"), "{{account}}"),
                 ),
                 panels.lines(
-                    Text("Last good listing", "How long ago each account was last listed."),
+                    Text(
+                        "Last good listing",
+                        ("Time since the last successful discovery of each account."),
+                    ),
                     Values("s", low=0),
                     Query(f"time() - {_account(listed)}", "{{account}}"),
                 ),

@@ -30,26 +30,28 @@ def _now(defaults: Defaults) -> Section:
             line(
                 4,
                 panels.number(
-                    Text("Buckets", "Chosen buckets that have the host in their newest reading."),
+                    Text("Buckets", "Selected buckets whose latest values include the host."),
                     Values("short", decimals=0),
                     Query(f"count(count by (bucket_id) ({_SEEN}))"),
                 ),
                 panels.number(
                     Text(
-                        "Down for buckets", "Buckets that see it down.", alert="FlashbackNodeDown"
+                        "Down for buckets",
+                        "Buckets for which the host is down.",
+                        alert="FlashbackNodeDown",
                     ),
                     Values("short", colours.NONE_IS_GOOD, decimals=0),
                     Query(f"sum(max by (bucket_id) ({down}))"),
                 ),
                 panels.number(
-                    Text("Latency", "The newest measurement, averaged over the buckets."),
+                    Text("Latency", "Latest measurement, averaged over the buckets."),
                     Values("s"),
                     Query(f"avg({_LAST})"),
                 ),
                 panels.number(
                     Text(
                         "Worst previous day",
-                        "The lowest uptime on the newest previous day.",
+                        "The lowest uptime on the previous day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
                     _uptime(defaults),
@@ -58,14 +60,14 @@ def _now(defaults: Defaults) -> Section:
                 panels.number(
                     Text(
                         "Oldest report",
-                        "The age of the oldest figures that the API has of it.",
+                        "Age of the API's oldest values of the host.",
                         alert="FlashbackNodeReportOld",
                     ),
                     Values("s", colours.ages(900, 3600), decimals=0),
                     Query(f"time() - min({_SEEN})"),
                 ),
                 panels.number(
-                    Text("Versions", "How many different software versions run under this host."),
+                    Text("Versions", "Number of different software versions of this host."),
                     Values("short", ((1, colours.GOOD), (2, colours.WARNING)), decimals=0),
                     Query(
                         "count(count by (version) ("
@@ -84,7 +86,7 @@ def _table(defaults: Defaults) -> dashboard.Panel:
     status = _HOST.named(f"{_HOST.node('flashback_node_status', keep='status')} == 1")
     version = _HOST.named(_HOST.node("flashback_node_info", keep="version"))
     return tables.rows(
-        Text("By bucket", "What each bucket's newest reading says of the host."),
+        Text("By bucket", "The latest values of the host for each bucket."),
         {
             "name": "Bucket",
             "bucket_id": "Bucket id",
@@ -115,15 +117,15 @@ def _over_time() -> Section:
             line(
                 9,
                 panels.states(
-                    Text("Status by bucket", "How each bucket saw the host.", _TO_BUCKET),
+                    Text("Status by bucket", "Status of the host for each bucket.", _TO_BUCKET),
                     Values("short", meanings=colours.STATUSES),
                     Query(_HOST.named(_HOST.status_code()), _BUCKET),
                 ),
                 panels.lines(
                     Text(
                         "Uptime of the running day",
-                        "Lowest, average and highest over the buckets; starts anew at 00:00 UTC."
-                        " What is below 90 % is off the axis.",
+                        "Lowest, average and highest over the buckets. Restarts at 00:00 UTC. "
+                        "Values below 90 % are outside the axis.",
                     ),
                     Values("percentunit", low=0.9, high=1),
                     Query(f"min({_TODAY})", "lowest"),
@@ -136,7 +138,7 @@ def _over_time() -> Section:
                 panels.lines(
                     Text(
                         "Latency by bucket, newest",
-                        "The newest measurement for each bucket.",
+                        "The latest measurement for each bucket.",
                         _TO_BUCKET,
                     ),
                     Values("s", low=0),
@@ -165,8 +167,8 @@ def _previous_days(defaults: Defaults) -> Section:
                 panels.days(
                     Text(
                         "Uptime for each bucket",
-                        "A cell is a previous day in UTC. All buckets red: the node. One red:"
-                        " look at the bucket.",
+                        "A cell is a previous day in UTC. If all buckets are red, check the "
+                        "node; if one is, check the bucket.",
                         _TO_BUCKET,
                     ),
                     _uptime(defaults),

@@ -62,15 +62,15 @@ def _counts(defaults: Defaults) -> Line:
     return line(
         4,
         panels.number(
-            Text("Firing alerts", "Of the exporter's rules, for the chosen accounts."),
+            Text("Firing alerts", "Alerts of the exporter's rules for the selected accounts."),
             _BAD,
             Query(f"count({_FIRING}) or 0 * count({_CHOSEN})"),
         ),
         panels.number(
             Text(
                 "Exporters down",
-                "Targets of the exporter's job that did not answer the newest scrape. No data:"
-                " Prometheus has no such target.",
+                "Targets of the exporter's job that did not respond to the latest scrape. No "
+                "data means that Prometheus has no such target.",
                 alert="FlashbackExporterDown",
             ),
             _BAD,
@@ -79,8 +79,8 @@ def _counts(defaults: Defaults) -> Line:
         panels.number(
             Text(
                 "Failing buckets",
-                "Buckets whose newest poll failed, or whose readings are stale. It says nothing"
-                " about their nodes.",
+                "Buckets whose latest poll failed, or whose values are stale. It says nothing "
+                "about their nodes.",
                 alert="FlashbackBucketFailing",
             ),
             _BAD,
@@ -89,7 +89,7 @@ def _counts(defaults: Defaults) -> Line:
         panels.number(
             Text(
                 "Nodes down",
-                "Nodes (ip and host) that at least one bucket sees down.",
+                "Nodes (ip and host) that are down for at least one bucket.",
                 alert="FlashbackNodeDown",
             ),
             _BAD,
@@ -98,7 +98,7 @@ def _counts(defaults: Defaults) -> Line:
         panels.number(
             Text(
                 "Oldest reading",
-                "The age of the last good poll of the bucket that was not read for the longest.",
+                "Time since the last successful poll, for the bucket with the oldest one.",
                 alert="FlashbackBucketFailing",
             ),
             Values("s", colours.ages(300, 3600), decimals=0),
@@ -107,14 +107,14 @@ def _counts(defaults: Defaults) -> Line:
         panels.number(
             Text(
                 "Buckets over budget",
-                "Buckets that in 30 previous days lost more than the target allows.",
+                "Buckets that exceeded the error budget in 30 previous days.",
                 alert="FlashbackNodeClosedDayUnderTarget",
             ),
             _BAD,
             Query(f"sum({over_budget})"),
         ),
         panels.number(
-            Text("Buckets", "How many buckets the exporters poll."),
+            Text("Buckets", "Number of buckets that the exporters poll."),
             _COUNT,
             Query(f"count({_CHOSEN})"),
         ),
@@ -134,8 +134,8 @@ def _alerts() -> Line:
         tables.rows(
             Text(
                 "What fires, and since when",
-                "Newest first. Since when the condition of each alert has held; it fires once that"
-                " lasted for as long as the rule says. The runbook has a section for each.",
+                "Newest first, by when the condition of the alert became true. It fires after "
+                "the rule's `for`. The runbook has a section for each.",
             ),
             {
                 "severity": "Severity",
@@ -162,9 +162,9 @@ def _down() -> Line:
         tables.rows(
             Text(
                 "Which nodes are down",
-                "One row per node, newest first, with the share of its buckets that see it down; of"
-                " several accounts that of the largest share. No share: it was down, and is not"
-                " listed any more.",
+                "One row per node, newest first, with the share of its buckets for which it is "
+                "down; with several accounts the largest share. No share means that it was down "
+                "and is no longer listed.",
                 alert="FlashbackNodeDown",
             ),
             {"host": "Host", "ip": "IP"},
@@ -177,8 +177,8 @@ def _down() -> Line:
         tables.rows(
             Text(
                 "Which buckets fail, and why",
-                "The reason of the newest failure and the last good poll; none where there never"
-                " was one. docs/metrics.md explains each reason.",
+                "The reason of the latest failure and the last successful poll, if any. "
+                "docs/metrics.md explains each reason.",
                 alert="FlashbackBucketFailing",
             ),
             {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account", "reason": "Reason"},
@@ -198,7 +198,7 @@ def _over_time() -> Line:
         panels.lines(
             Text(
                 "Nodes down over time",
-                "Nodes of each account that at least one bucket saw down.",
+                "Nodes of each account that were down for at least one bucket.",
                 alert="FlashbackNodeDown",
             ),
             Values("short", low=0, decimals=0),
@@ -209,7 +209,7 @@ def _over_time() -> Line:
             points=_POINTS,
         ),
         panels.lines(
-            Text("Failing buckets by reason", "Buckets whose newest poll failed, by why."),
+            Text("Failing buckets by reason", "Buckets whose latest poll failed, by reason."),
             Values("short", low=0, decimals=0),
             Query(f"count by (reason) ({_FAILING} and on (bucket_id) {_TODAY})", "{{reason}}"),
             stacked=True,
@@ -288,7 +288,7 @@ def _latency() -> Section:
                 panels.lines(
                     Text(
                         "Latency by host",
-                        "The newest measurement of each host, averaged over the buckets.",
+                        "The latest measurement of each host, averaged over the buckets.",
                         link,
                     ),
                     _LATENCY,
@@ -298,8 +298,7 @@ def _latency() -> Section:
                 panels.lines(
                     Text(
                         "Slowest bucket by host",
-                        "The running day's average latency to each host, for the bucket for which"
-                        " it is the slowest.",
+                        "Today's average latency of each host, for the bucket with the highest.",
                         link,
                     ),
                     _LATENCY,

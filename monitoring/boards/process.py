@@ -7,7 +7,7 @@ from monitoring.boards.layout import Section, line
 from monitoring.boards.panels import Query, Text, Values
 
 _INSTANCE = "{{instance}}"
-_OFF = " Not there with --web.disable-exporter-metrics."
+_OFF = " Not available with --web.disable-exporter-metrics."
 
 
 def sections(who: str) -> tuple[Section, ...]:
@@ -28,9 +28,9 @@ def _builds(who: str) -> Section:
                 tables.rows(
                     Text(
                         "Builds, shards and configurations",
-                        "Each exporter's build, its shard, its buckets and its configuration. Every"
-                        " ordinal below the number of shards must be there, and all must agree on"
-                        " that number.",
+                        "Build, shard, buckets and configuration of each exporter. Every ordinal"
+                        " below the number of shards must exist, and all exporters must have the"
+                        " same number of shards.",
                     ),
                     {
                         "instance": "Instance",
@@ -68,8 +68,8 @@ def _builds(who: str) -> Section:
                 panels.lines(
                     Text(
                         "Shards",
-                        "How many shards the exporters believe in, and how many different ordinals"
-                        " there are: all lines should be one.",
+                        "Configured number of shards, and number of different ordinals. All "
+                        "lines should be equal.",
                         alert="FlashbackShardMissing",
                     ),
                     Values("short", low=0, decimals=0),
@@ -85,8 +85,8 @@ def _builds(who: str) -> Section:
                 panels.states(
                     Text(
                         "Configuration over time",
-                        "Whether the newest attempt to load it succeeded; the one before is at work"
-                        " where it did not.",
+                        "Whether the last load succeeded. If not, the previous configuration "
+                        "stays active.",
                         alert="FlashbackConfigReloadFailed",
                     ),
                     Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
@@ -109,7 +109,7 @@ def _resources(who: str) -> Section:
             line(
                 7,
                 panels.lines(
-                    Text("CPU", "Cores in use; one exporter uses at most about one." + _OFF),
+                    Text("CPU", "Cores in use. One exporter uses at most about one." + _OFF),
                     Values("short", low=0),
                     Query(cpu, _INSTANCE),
                 ),
@@ -119,7 +119,7 @@ def _resources(who: str) -> Section:
                     Query(_own("process_resident_memory_bytes", who), _INSTANCE),
                 ),
                 panels.lines(
-                    Text("File descriptors", "Open ones, and how many may be open." + _OFF),
+                    Text("File descriptors", "Open file descriptors and their limit." + _OFF),
                     Values("short", low=0, decimals=0),
                     Query(_own("process_open_fds", who), "{{instance}} open"),
                     Query(_own("process_max_fds", who), "{{instance}} limit"),
@@ -128,12 +128,12 @@ def _resources(who: str) -> Section:
             line(
                 6,
                 panels.lines(
-                    Text("Age", "Since each exporter was started: a fall is a restart." + _OFF),
+                    Text("Age", "Time since the start. A drop is a restart." + _OFF),
                     Values("s", low=0),
                     Query(f"time() - {_own('process_start_time_seconds', who)}", _INSTANCE),
                 ),
                 panels.lines(
-                    Text("Garbage collections", "Of Python's collector, per second." + _OFF),
+                    Text("Garbage collections", "Runs of Python's collector per second." + _OFF),
                     Values("cps", low=0),
                     Query(pauses, "{{instance}} generation {{generation}}"),
                 ),

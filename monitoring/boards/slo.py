@@ -53,7 +53,7 @@ def _counts(defaults: Defaults) -> Line:
         panels.number(
             Text(
                 "Under target, newest day",
-                "Nodes, counted per bucket, below the target on the newest previous day.",
+                "Nodes, counted per bucket, below the target on the previous day.",
                 alert="FlashbackNodeClosedDayUnderTarget",
             ),
             Values("short", colours.NONE_IS_GOOD, decimals=0),
@@ -84,8 +84,8 @@ def _previous_days(defaults: Defaults) -> Section:
                 panels.days(
                     Text(
                         "Uptime by bucket",
-                        "The mean over a bucket's nodes; a cell is a previous day in UTC, in the"
-                        " time range chosen above.",
+                        "The mean over a bucket's nodes. A cell is a previous day in UTC in the "
+                        "selected time range.",
                         (links.series_to_bucket(),),
                     ),
                     Values("percentunit", steps, low=0, high=1),
@@ -97,7 +97,7 @@ def _previous_days(defaults: Defaults) -> Section:
                 panels.lines(
                     Text(
                         "Nodes under target by day",
-                        "How many nodes, counted per bucket, were below the target that day.",
+                        "Nodes, counted per bucket, below the target on that day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
                     Values("short", low=0, decimals=0),

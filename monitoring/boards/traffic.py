@@ -20,7 +20,7 @@ def section(who: str) -> Section:
             line(
                 8,
                 panels.lines(
-                    Text("Requests by code", "HTTP answers per second, whatever they said."),
+                    Text("Requests by code", "HTTP responses per second."),
                     _RATE,
                     Query(
                         f"{_rate(chosen, 'flashback_api_requests_total', 'code')} > 0", "{{code}}"
@@ -30,7 +30,7 @@ def section(who: str) -> Section:
                 panels.lines(
                     Text(
                         "Failures by reason",
-                        "Attempts per second that gave no usable answer, retried ones included.",
+                        "Attempts per second without a usable response, including retried ones.",
                     ),
                     _RATE,
                     Query(
@@ -41,7 +41,10 @@ def section(who: str) -> Section:
                     named=colours.REASONS,
                 ),
                 panels.lines(
-                    Text("Requests by call", "What is asked for: stats, list, login, refresh."),
+                    Text(
+                        "Requests by call",
+                        ("Requests per second by call: stats, list, login, refresh."),
+                    ),
                     _RATE,
                     Query(_rate(chosen, "flashback_api_requests_total", "account, call"), _CALL),
                 ),
@@ -49,12 +52,12 @@ def section(who: str) -> Section:
             line(
                 8,
                 panels.lines(
-                    Text("Retries", "Calls per second that were made once more."),
+                    Text("Retries", "Retried calls per second."),
                     _RATE,
                     Query(_rate(chosen, "flashback_api_retries_total", "account, call"), _CALL),
                 ),
                 panels.lines(
-                    Text("Durations by call", "How long requests took, answered or not."),
+                    Text("Durations by call", "Duration of requests, with or without a response."),
                     Values("s", low=0),
                     *[
                         Query(
@@ -65,7 +68,7 @@ def section(who: str) -> Section:
                     ],
                 ),
                 panels.distribution(
-                    Text("Durations", "How many requests took how long."),
+                    Text("Durations", "Distribution of request durations."),
                     Values("s"),
                     Query(
                         f"sum by (le) (increase({seconds}{{{chosen}}}[$__rate_interval]))", "{{le}}"
@@ -77,8 +80,8 @@ def section(who: str) -> Section:
                 panels.lines(
                     Text(
                         "Drift",
-                        "Places in answers, per second, that differ from the API's documentation:"
-                        " what cannot be used is left out.",
+                        "Differences between responses and the API's documentation per second. "
+                        "Invalid values are left out.",
                         alert="FlashbackSchemaDrift",
                     ),
                     Values("cps", low=0),
