@@ -80,7 +80,7 @@ _STATS_SCENARIOS = (
     ),
     Scenario(
         "whole-day-denominator",
-        "today's perc_uptime is a share of the whole day, not of the time elapsed",
+        "today's perc_uptime is a share of the full day, not of the elapsed time",
         world=data_faults.by_whole_day,
     ),
     # The clock
@@ -138,7 +138,7 @@ _STATS_SCENARIOS = (
         "NaN, infinite, negative and gigantic numbers",
         rows=data_faults.with_extreme_numbers,
     ),
-    Scenario("odd-dates", "last_updated is no usable date", rows=data_faults.with_odd_dates),
+    Scenario("odd-dates", "last_updated is not a valid date", rows=data_faults.with_odd_dates),
     # The response
     Scenario(
         "429-storm",
@@ -186,7 +186,9 @@ _STATS_SCENARIOS = (
         share=0.3,
         response=response_faults.with_quoted_token,
     ),
-    Scenario("not-json", "200 whose body is no JSON", share=0.3, response=response_faults.not_json),
+    Scenario(
+        "not-json", "200 with a body that is not JSON", share=0.3, response=response_faults.not_json
+    ),
     Scenario(
         "proxy-page",
         "200 with a proxy's HTML page",
@@ -201,11 +203,11 @@ _STATS_SCENARIOS = (
     ),
     Scenario(
         "wrong-shape",
-        "200 with JSON of another shape",
+        "200 with JSON of a different structure",
         share=0.3,
         response=response_faults.wrong_shape,
     ),
-    Scenario("redirect", "307 to elsewhere", share=0.3, response=response_faults.redirected),
+    Scenario("redirect", "307 to another URL", share=0.3, response=response_faults.redirected),
     Scenario("gzip", "bodies are compressed, asked for or not", response=response_faults.gzipped),
     Scenario(
         "gzip-bomb",
@@ -221,7 +223,7 @@ _STATS_SCENARIOS = (
         response=response_faults.deeply_nested,
     ),
     # The delivery
-    Scenario("hang", "no answer, ever", share=0.1, deliver=delivery.never),
+    Scenario("hang", "never responds", share=0.1, deliver=delivery.never),
     Scenario("trickle", "the body takes a minute", share=0.1, deliver=delivery.trickled),
     Scenario(
         "truncated",
@@ -231,19 +233,19 @@ _STATS_SCENARIOS = (
     ),
     Scenario(
         "disconnect",
-        "the connection closes without an answer",
+        "the connection closes without a response",
         share=0.2,
         deliver=delivery.dropped,
     ),
     Scenario(
         "broken-framing",
-        "an answer without a status line",
+        "a response without a status line",
         share=0.2,
         deliver=delivery.without_status_line,
     ),
     Scenario(
         "surplus",
-        "another answer right behind the one that was asked for",
+        "a second response that was not requested",
         share=0.2,
         deliver=delivery.with_surplus,
     ),
@@ -291,7 +293,7 @@ _ACCOUNT_SCENARIOS = (
     ),
     Scenario(
         "tokens-revoked",
-        "the token in use is void for good",
+        "the current token is revoked permanently",
         share=0.05,
         calls=frozenset({CallKind.STATS, CallKind.LIST}),
         revokes=True,
@@ -321,7 +323,7 @@ _ACCOUNT_SCENARIOS = (
     ),
     Scenario(
         "list-odd-entries",
-        "besides the true entries some that are odd, hostile or useless",
+        "additional entries that are odd, hostile or invalid",
         calls=_LIST,
         rows=data_faults.with_odd_entries,
     ),
