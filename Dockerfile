@@ -1,8 +1,8 @@
-# flashback-exporter as an image: no shell is needed (the base brings one), nothing is written, nobody is root.
-# The base by tag; a release is built with the digest that the tag had then (BASE_DIGEST=sha256:…).
+# The image of flashback-exporter. It runs without root, writes no files, and needs no shell.
+# The base image by tag. Releases pin its digest (BASE_DIGEST=sha256:…).
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim
 ARG BASE_DIGEST=
-# What `--version` and flashback_exporter_build_info say.
+# Shown by `--version` and flashback_exporter_build_info.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 
@@ -14,7 +14,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /src
 RUN python -m venv --without-pip /opt/flashback-exporter \
  && python -m venv --without-pip /opt/build
-# Every library by its hash, and before the program, which changes more often.
+# Libraries, checked by hash. They come before the program, which changes more often.
 COPY requirements.txt deploy/image/requirements-build.txt ./
 RUN python -m pip --python /opt/flashback-exporter/bin/python \
       install --require-hashes --requirement requirements.txt \
@@ -43,13 +43,13 @@ LABEL org.opencontainers.image.title="flashback-exporter" \
       org.opencontainers.image.base.name="${BASE_IMAGE}" \
       org.opencontainers.image.base.digest="${BASE_DIGEST}"
 COPY --from=build /opt/flashback-exporter /opt/flashback-exporter
-# The listen address is the default of `run`; `demo` would stay on the container's own loopback.
+# The default listen address of `run`. `demo` would listen only on the container's loopback.
 ENV PATH="/opt/flashback-exporter/bin:${PATH}" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     FLASHBACK_EXPORTER_CONFIG_FILE=/etc/flashback-exporter/config.yaml \
     FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS=:10120
-# A number, so that Kubernetes can see that it is not root's.
+# A number, so that Kubernetes can check that it is not root.
 USER 65532:65532
 WORKDIR /etc/flashback-exporter
 EXPOSE 10120

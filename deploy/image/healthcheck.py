@@ -1,11 +1,11 @@
-"""The image's HEALTHCHECK: whether the command that runs in this container is healthy.
+"""The image's HEALTHCHECK: whether the command in this container is healthy.
 
-Exit code 0 or 1. It stands alone, on the standard library, so that asking costs little. Which
-command runs, and where it listens, it reads off process 1, whose flags win over the environment.
-The exporter is asked at /-/healthy, the simulator has to answer at all. Other commands listen
-nowhere and end by themselves: while the container runs, they are at work.
+Exit code 0 or 1. It uses only the standard library, so that a check is cheap. The command and its
+listen address come from the arguments of process 1 and the environment. The exporter must be
+healthy at /-/healthy, the simulator must respond. Other commands do not listen and end by
+themselves: they are healthy while the container runs.
 """
-# ruff: noqa: INP001 - a script that the image copies, no package
+# ruff: noqa: INP001 - a script that the image copies, not a package
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROGRAM = {"flashback-exporter", "exporter"}  # the latter as `python -m exporte
 
 
 class Address(NamedTuple):
-    """How a command is told where to listen."""
+    """How a command gets its listen address."""
 
     flag: str
     variable: str
@@ -32,14 +32,14 @@ class Address(NamedTuple):
 WEB = Address("--web.listen-address", "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS", ":10120")
 API = Address("--address", "FLASHBACK_EXPORTER_ADDRESS", "127.0.0.1:10121")
 
-EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - asks there, binds none
+EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - connects, does not bind
 SECONDS = 4.0
 GUARDED = 401
-"""It answers, and asks for a password that a health check has not: all that can be known."""
+"""It responds and requires a password, which the health check does not have."""
 
 
 def command(arguments: Sequence[str]) -> str:
-    """What a process with these arguments does: `run` where they name nothing else."""
+    """The command in these arguments; the default is `run`."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if Path(argument).name in PROGRAM and following and not following.startswith("-"):
             return following
@@ -49,7 +49,7 @@ def command(arguments: Sequence[str]) -> str:
 def listen_address(
     arguments: Sequence[str], environ: Mapping[str, str], told: Address = WEB
 ) -> tuple[str, int]:
-    """Host and port at which a process with these arguments is asked; the first of several."""
+    """Host and port to connect to; the first of several listen addresses."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if argument.startswith(f"{told.flag}="):
             return _host_and_port(argument.partition("=")[2])
@@ -65,22 +65,22 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 def is_healthy(host: str, port: int) -> bool:
-    """Whether the exporter there says so, over TLS or else plain HTTP.
+    """Whether the exporter reports that it is healthy, over TLS or plain HTTP.
 
-    TLS first: plain HTTP on a TLS port would be a line in the exporter's log each time. Being
-    refused for want of a client certificate is an answer, too.
+    It tries TLS first, because plain HTTP on a TLS port would log an error each time. An exporter
+    that requires a client certificate counts as healthy.
     """
     connection = http.client.HTTPSConnection(host, port, timeout=SECONDS, context=_tls())
     try:
         connection.connect()
     except (ssl.SSLError, ConnectionResetError) as error:
         if _is_alert(error):
-            return True  # TLS 1.2: it shows no certificate
+            return True  # TLS 1.2: the health check has no client certificate
         return _says_so(http.client.HTTPConnection(host, port, timeout=SECONDS))
     try:
         return _says_so(connection)
     except (ConnectionError, ssl.SSLError):
-        return True  # TLS 1.3: the same, after what is the whole handshake for this side
+        return True  # TLS 1.3: the same, but after the handshake of this side
 
 
 def _is_alert(error: OSError) -> bool:
@@ -89,7 +89,7 @@ def _is_alert(error: OSError) -> bool:
 
 def _tls() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # it asks its own container: there is nobody else to meet
+    context.check_hostname = False  # it only connects to its own container
     context.verify_mode = ssl.CERT_NONE
     return context
 
@@ -102,7 +102,7 @@ def _says_so(connection: http.client.HTTPConnection) -> bool:
 
 
 def _answers(host: str, port: int) -> bool:
-    """Whether HTTP is spoken there, whatever it says."""
+    """Whether there is any HTTP response."""
     with closing(http.client.HTTPConnection(host, port, timeout=SECONDS)) as connection:
         connection.request("HEAD", "/")
         connection.getresponse().close()
@@ -110,7 +110,7 @@ def _answers(host: str, port: int) -> bool:
 
 
 def is_well(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Whether a process with these arguments does its work, as far as can be asked."""
+    """Whether a process with these arguments is healthy."""
     name = command(arguments)
     if name == "simulate":
         return _answers(*listen_address(arguments, environ, API))

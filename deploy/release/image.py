@@ -1,13 +1,13 @@
-"""The steps of a release that look at an image in its registry, or give it names there.
+"""The steps of a release that verify or tag an image in its registry.
 
-An image is pushed without a tag, looked at and signed by its digest; only then it gets its tags.
-A tag of a whole version never moves. One of a series, X.Y, does, and no pre-release gets one.
+An image is pushed without a tag, verified and signed by its digest, and tagged last. The tag of a
+full version never moves. The tag X.Y moves, but never to a pre-release.
 
     image.py tags VERSION
     image.py verify IMAGE DIGEST VERSION REVISION
     image.py tag IMAGE DIGEST TAG...
 """
-# ruff: noqa: INP001, T201 - a script for the workflow, no package; what it prints is its answer
+# ruff: noqa: INP001, T201 - a script for the workflow, not a package; it prints its result
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ CONFINED = ("--rm", "--read-only", "--cap-drop=ALL", "--network=none")
 
 
 class RefusedError(Exception):
-    """Why the release must not go on."""
+    """Why the release must stop."""
 
 
 def tags(version: str) -> list[str]:
-    """What an image of this version is called."""
+    """The name of the image of this version."""
     series, _, patch = version.rpartition(".")
     return [version, series] if SERIES.fullmatch(series) and patch.isdigit() else [version]
 
 
 def verify(image: str, digest: str, version: str, revision: str) -> None:
-    """Run the image of each platform, by its own digest. Raises RefusedError."""
+    """Run the image of each platform by its digest. Raises RefusedError."""
     found = _platforms(image, digest)
     if found.keys() != PLATFORMS:
         raise RefusedError(f"{image}@{digest} is for {', '.join(sorted(found)) or 'no platform'}")
@@ -45,7 +45,7 @@ def verify(image: str, digest: str, version: str, revision: str) -> None:
 
 
 def _platforms(image: str, digest: str) -> dict[str, str]:
-    """The digests below that of an index, by platform; SBOM and provenance have none."""
+    """The digests in an index by platform. SBOM and provenance have no platform."""
     index = json.loads(_output(*_INSPECT, "--raw", f"{image}@{digest}"))
     return {
         f"{each['platform']['os']}/{each['platform']['architecture']}": each["digest"]
@@ -55,7 +55,7 @@ def _platforms(image: str, digest: str) -> dict[str, str]:
 
 
 def tag(image: str, digest: str, *names: str) -> None:
-    """Let these tags mean this digest. Raises RefusedError, before any of them has moved."""
+    """Point the tags to this digest. Raises RefusedError before any of them has moved."""
     for name in names:
         there = None if SERIES.fullmatch(name) else _digest(f"{image}:{name}")
         if there not in {None, digest}:
@@ -69,7 +69,7 @@ def tag(image: str, digest: str, *names: str) -> None:
 
 
 def _digest(reference: str) -> str | None:
-    """What a tag means; None where there is no such tag."""
+    """The digest of a tag, or None if the tag does not exist."""
     command = (*_INSPECT, "--format={{.Manifest.Digest}}", reference)
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode == 0:
