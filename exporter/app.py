@@ -44,11 +44,12 @@ if TYPE_CHECKING:  # imported at run time only if there is a web configuration
 BUCKET_FILES_WATCH = 5.0
 """Seconds between two checks whether bucket files have changed."""
 
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.002
 """The interpreter's switch interval in seconds: how long a busy thread keeps the GIL.
 
-The event loop waits for the GIL after each system call, and makes dozens of them for a scrape. With
-Python's default of 5 ms, a scrape during a reload of a large configuration would take seconds.
+The event loop waits for the GIL after each system call, so a thread that parses a large response or
+configuration delays every scrape. Python's default is 5 ms. With much less than 2 ms, scrapes would
+delay a reload instead.
 """
 
 WHOLE = Shard()

@@ -256,7 +256,7 @@ def with_discovery(api: str) -> str:
 
 
 async def test_threads_let_the_event_loop_run_soon() -> None:
-    """A thread that computes gives way after half a millisecond, not after Python's five."""
+    """A thread that computes gives way sooner than with Python's default."""
     sys.setswitchinterval(0.005)
     async with running():
         assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL)
