@@ -189,7 +189,7 @@ def test_names_are_kebab_case_and_described() -> None:
         assert 0 < len(scenario.summary) < 90
     assert SCENARIOS["5xx"].summary == "500, 502, 503 or 504; 30% of calls"
     assert SCENARIOS["login-5xx"].summary == "login: 500, 502, 503 or 504; 30% of calls"
-    assert SCENARIOS["tokens-revoked"].summary.startswith("stats, list: the token")
+    assert SCENARIOS["tokens-revoked"].summary.startswith("stats, list: the current token")
     assert SCENARIOS["private-nodes"].summary == "three private nodes besides the public ones"
 
 
