@@ -367,3 +367,17 @@ def test_variables_that_the_changelog_names_exist() -> None:
     """Each variable of what is unreleased belongs to a flag; those of pages have their own test."""
     known = {flag.variable for command in COMMANDS.values() for flag in command.flags}
     assert set(re.findall(r"FLASHBACK_EXPORTER_[A-Z_]*[A-Z]", UNRELEASED)) <= known
+
+
+GENERATED = {"compatibility.md", "configuration.md"}
+MOST_WORDS = 18_000
+
+
+def test_documentation_stays_short() -> None:
+    """The README and the hand-written pages have at most `MOST_WORDS` words in total."""
+    pages = [page for page in ROOT.glob("docs/*.md") if page.name not in GENERATED]
+    words = {
+        page.name: sum(1 for word in page.read_text().split() if re.search("[A-Za-z]", word))
+        for page in [ROOT / "README.md", *pages]
+    }
+    assert sum(words.values()) <= MOST_WORDS, dict(sorted(words.items(), key=lambda each: -each[1]))
