@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # imported at run time only if there is a web configuration
     from exporter.web.security import Security
 
 BUCKET_FILES_WATCH = 5.0
-"""Seconds between two checks whether bucket files have changed."""
+"""Interval in seconds at which bucket files are checked for changes."""
 
 SWITCH_INTERVAL = 0.002
 """The interpreter's switch interval in seconds: how long a busy thread keeps the GIL.

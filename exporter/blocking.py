@@ -105,7 +105,7 @@ def read_file(path: Path, limit: int = CONFIG_LIMIT) -> bytes:
 def fingerprint(path: Path) -> Fingerprint | None:
     """A value that changes when the file's content, permissions or owner change, or it is replaced.
 
-    None if there is no file.
+    None if the file does not exist or cannot be examined.
     """
     try:
         found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat

@@ -1,6 +1,6 @@
 """The clock that everything is handed, so that tests can run on virtual time.
 
-Only `SystemClock` may ask the operating system for the time.
+Polling, login and rendering take the time only from a `Clock`.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def _bound_values(
 def _printable_line(_logger: object, _method: str, line: Any) -> str:  # noqa: ANN401 - structlog's
     """Escape whatever could split, hide or reorder the line, in values of any type.
 
-    The escapes are valid in JSON and in quoted logfmt values, so a parser restores the characters.
+    The escapes up to U+FFFF are those of JSON and quoted logfmt, so a parser restores them.
     """
     return printable(line)
 

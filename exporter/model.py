@@ -134,7 +134,7 @@ class Timing(NamedTuple):
         return date.fromordinal(int((wall - self.rollover_grace) // SECONDS_PER_DAY) + _EPOCH - 1)
 
     def previous_day_shown_between(self, day: date, bucket_id: str) -> tuple[float, float]:
-        """From when until before when the final figures of `day` are shown, in Unix time.
+        """The start and the end (exclusive) of the time in which `day` is exposed, in Unix time.
 
         They are requested once the day's grace period is over, spread over the buckets. The figures
         of the next day replace them.

@@ -1,7 +1,7 @@
 """Writes previous days as OpenMetrics files, one per day, for import into a database.
 
-Requests use the accounts' clients, samples the metric table. Flags, progress and exit codes belong
-to the command.
+Requests use the same account clients as polling, samples the definitions in `metrics.families`.
+Flags, progress and exit codes belong to the command.
 """
 
 from exporter.backfill.day import extra_label, first_moment_to_ask

@@ -182,7 +182,7 @@ class Missing(NamedTuple):
 def missing(
     day: date, record: DayRecord, assignments: Iterable[Assignment], now: float
 ) -> Iterator[Missing]:
-    """The buckets whose day is missing or ends too early although it is complete by now."""
+    """The buckets without samples of the day, or whose samples end early and can be continued."""
     ends = record.since()
     for bucket, timing in assignments:
         since = ends.get(bucket.id)

@@ -74,9 +74,8 @@ async def _discovery_states(
         tasks = [group.create_task(fetcher.discovery_state(account)) for account in accounts]
     discovery_states = [task.result() for task in tasks]
     for account, discovery_state in zip(accounts, discovery_states, strict=True):
-        _note(
-            account, discovery_state, failures
-        )  # outside the group, so that a full disk is not an exception group
+        # Outside the group, so that the OSError of a full disk is not wrapped in a group.
+        _note(account, discovery_state, failures)
     return {
         account.name: discovery_state
         for account, discovery_state in zip(accounts, discovery_states, strict=True)

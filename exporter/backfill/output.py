@@ -42,7 +42,10 @@ class OutputError(Exception):
 
 @dataclass(slots=True)
 class Part:
-    """The content of one file of a day. `until`: the Unix time of its end if that is too early."""
+    """The content of one file of a day.
+
+    `until`: the Unix time at which its samples end, if the day was still exposed at the time.
+    """
 
     buckets: list[str]
     until: float | None = None

@@ -47,7 +47,7 @@ REFUSED_ROUNDS = 3
 """Consecutive rounds of 401 after which the account is given up."""
 
 TIMES_ASKED = 2
-"""Attempts of one request before its failure is final, without a pause of the account."""
+"""Attempts of one request. Failures that pause the account for a 429 or an outage do not count."""
 
 UNREACHABLE_PAUSE = 30.0  # seconds
 LONGEST_UNREACHABLE = 300.0
@@ -160,7 +160,7 @@ class AccountThrottle:
         return self._pause(result, outage, UNREACHABLE_PAUSE, LONGEST_UNREACHABLE)
 
     def _outage(self, failure: AccountFailure) -> Outage:
-        """The outage of this kind. Outages that get less far have ended."""
+        """The outage of this kind. Lower kinds are over, since this request got further."""
         for kind in [kind for kind in self._outages if kind < failure]:
             del self._outages[kind]
         return self._outages.setdefault(failure, Outage(self._clock.monotonic()))

@@ -2,9 +2,9 @@
 
 Exit codes: 0 clean stop; 1 invalid configuration, no address to listen on, a write that failed, or
 a bug; 2 usage error; 3 some buckets or days failed; 141 the reader of standard output is gone;
-128 plus the signal's number for a short command, or for a second signal. Signals are kept from the
-start of the process until the command handles them: the interpreter's handler, in C, writes them to
-a pipe. So this module imports very little.
+128 plus the signal's number for a short command, or for a second signal. Signals that arrive
+before the command can handle them are queued in a pipe by the interpreter's own handler, so none is
+lost. That is why this module imports very little.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def write_error(text: str) -> None:
 
 
 def catch(*signums: signal.Signals) -> int:
-    """Keep these signals instead of their default action.
+    """Queue these signals in a pipe instead of taking their default action.
 
     Returns the file descriptor from which their numbers can be read, one byte each; it is always
     the same. Do not use `loop.add_signal_handler`, which replaces Python's wakeup descriptor.

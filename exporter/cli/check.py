@@ -38,7 +38,7 @@ def check(values: Values, environ: Mapping[str, str]) -> int:
 
 
 def _is_about_web_alone(values: Values) -> bool:
-    """Whether the flags name only a web configuration. A variable is set for the whole setup."""
+    """Whether the flags name only a web configuration. Environment variables do not count."""
     return (
         flags.WEB_CONFIG_FILE.name in values.given_as_flags
         and values[flags.WEB_CONFIG_FILE.name] is not None

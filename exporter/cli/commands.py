@@ -26,7 +26,7 @@ DEMO_SCENARIO = replace(flags.SCENARIO, default="node-outage,forbidden/share=1/b
 
 
 class Command(NamedTuple):
-    """A command: a function of its name in a module of its name."""
+    """A command: the function `name` in the module `exporter.cli.name`."""
 
     description: str
     flags: tuple[Flag, ...]

@@ -42,7 +42,7 @@ FAULTS = """\
 Faults:         the bucket backups gets 403, and one node is offline from minute 10 to 20
                 of each hour (--scenario= for none)
 """
-"""The default of DEMO_SCENARIO: the page, the metrics and the alerts have something to show."""
+"""Describes the default of DEMO_SCENARIO, which gives page and alerts something to show."""
 
 _CONFIG = """\
 global:

@@ -82,7 +82,7 @@ class Flag:
 
 
 def _shown(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    """The same, with the one kind of error whose text argparse prints."""
+    """Wrap `convert` to raise ArgumentTypeError, the only error whose text argparse prints."""
 
     def converted(text: str) -> Any:  # noqa: ANN401 - each flag has a type of its own
         try:

@@ -27,7 +27,7 @@ Measured, as the two below: `python -m benchmarks service` with 10,000 buckets o
 """
 
 CPU_PER_REQUEST = 0.0009
-"""Seconds of a core per request for a day, on a machine like the measured one; scrapes included."""
+"""CPU seconds per stats request on a machine like the measured one; includes scrapes."""
 
 BASE_CPU = 0.01
 """The share of a core of a process that polls nothing and is scraped."""
@@ -40,7 +40,7 @@ again. With less, polls after a start are late by up to (1 / headroom - 1 / 2) i
 """
 
 LEAST_HEADROOM = 1.1
-"""With less, polls that were late once, as after a start, are so for more than five intervals."""
+"""With less, polls that are late once, as after a start, stay late for over five intervals."""
 
 SHORTEST_ANSWER_TIME = 0.5
 """Average seconds per response that the limits must allow for."""

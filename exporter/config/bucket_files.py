@@ -1,7 +1,7 @@
 """The files that `bucket_files` names: which account they belong to, and their content.
 
-Each file has its own report within that of the configuration file, and is read once a load. What an
-entry may be is in `schema`; `rules` reports duplicates.
+Each file has its own report within that of the configuration file, and is read once per load.
+What an entry may be is in `schema`; `rules` reports duplicates.
 """
 
 from __future__ import annotations

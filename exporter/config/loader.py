@@ -1,4 +1,4 @@
-"""From a file to a `Config`: all steps in order, and the last one, from document to settings.
+"""Loads a `Config` from a file: runs all steps, and implements the last, document to settings.
 
 Each step adds to one `Report`; there is a configuration only if the report is empty.
 """
@@ -42,8 +42,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 def load_and_check(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[Problem]]:
     """The configuration in a file, and warnings.
 
-    Raises ConfigError with every problem. An unusable file with a token or a password is one here,
-    though the exporter would start and wait for it.
+    Raises ConfigError with every problem. Unlike in `load`, an unusable token or password file is a
+    problem too.
     """
     remarks = Report(file_text(path))
 

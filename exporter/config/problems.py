@@ -1,7 +1,7 @@
 """Problems of configuration files: one problem, all of them, the text of a place, "did you mean".
 
-The module that finds a problem has its words. Nothing here knows YAML, pydantic or the rules, and
-nothing here may print a value that came from the environment.
+The module that finds a problem writes its message. Nothing here knows YAML, pydantic or the
+rules, and nothing here may print a value that came from the environment.
 """
 
 from __future__ import annotations
@@ -138,5 +138,5 @@ def meant(word: str, known: Collection[str]) -> str | None:
 
 
 def misspelled(words: Collection[str], known: Collection[str]) -> set[str]:
-    """The known words that are there in another spelling."""
+    """The known words that `words` seems to misspell."""
     return {word for each in words if each not in known and (word := meant(each, known))}

@@ -144,7 +144,7 @@ class Sources:
         return content
 
     def files(self, pattern: Pattern) -> tuple[Path, ...]:
-        """The files that match a pattern, listed once a load. Raises ListingError."""
+        """The files that match a pattern, listed once per load. Raises ListingError."""
         if pattern not in self.listings:
             self.listings[pattern] = _listing(pattern)
         found = self.listings[pattern]

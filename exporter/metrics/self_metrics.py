@@ -1,4 +1,4 @@
-"""The exporter's own metrics: counters since the start of the process.
+"""The exporter's own metrics: API requests, build, and the last load of the configuration.
 
 The current state of the polling is in `polling.collector`, buckets and nodes are in `families`.
 """
@@ -36,7 +36,7 @@ KNOWN_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503)
 """HTTP statuses whose counters exist from the start."""
 
 ATTEMPT_REASONS = tuple(reason for reason in Reason if reason is not Reason.OVERDUE)
-"""Without OVERDUE: it means that no poll has ended, so no attempt can have it."""
+"""Without OVERDUE, which is a state of a bucket, never the result of an attempt."""
 
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 

@@ -56,8 +56,8 @@ class PollingCollector(Collector):
         )
         yield _per_account(
             "flashback_account_certificate_expiry_timestamp_seconds",
-            "Unix time at which the first certificate in the chain of the API expires; absent"
-            " without TLS.",
+            "Unix time of the earliest expiry in the certificate chain of the API; absent without"
+            " TLS.",
             self._manager.certificate_expiries(),
         )
         yield _per_account(

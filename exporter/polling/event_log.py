@@ -1,7 +1,7 @@
 """Logs changes of state of buckets and discovery: each change once, without repetition.
 
-The number of lines per minute is limited, so that the log stays readable in a large outage. Lines
-over the limit are counted. The metrics still show every change.
+The number of lines about buckets is limited per minute, so that the log stays readable in a large
+outage. Lines over the limit are counted. The metrics still show every change.
 """
 
 from __future__ import annotations

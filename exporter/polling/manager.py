@@ -140,7 +140,7 @@ class PollManager:
         }
 
     def token_expiries(self) -> dict[str, float]:
-        """When the accounts' tokens expire, in Unix time; without those that do not say."""
+        """When the accounts' tokens expire, in Unix time. Tokens without an expiry are left out."""
         expiries = {
             name: access.credentials.expiry()
             for name, access in self._runner.account_clients.items()

@@ -1,7 +1,7 @@
 """The poll loop: starts due polls within the rate and concurrency limits, publishes results.
 
-Background work runs when no poll is due. What a poll does belongs to `upstream`, when one is due to
-`scheduler`. A poll that raises is a bug, and ends the loop and with it the process.
+Background work runs when no poll is due. `upstream` performs a poll, `scheduler` decides when
+it is due. A poll that raises is a bug, and ends the loop and with it the process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Decides which target's previous day is requested next, and when failures are retried.
 
-Pure: the runner reports ended polls and the results of requests. The poller gives polls precedence
-over these requests.
+It does no I/O: the runner reports ended polls and the results of requests. The poller gives polls
+precedence over these requests.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PreviousDayQueue:
             self._open(target, attempt)
 
     def wanted(self, paused: Collection[str]) -> dict[str, float]:
-        """The accounts with waiting requests that are not paused, and since when they wait."""
+        """The accounts with waiting requests that are not paused, and the start of their wait."""
         return {
             account: waiting[0].attempt.since
             for account, waiting in self._waiting.items()
@@ -99,10 +99,10 @@ class PreviousDayQueue:
 
     @staticmethod
     def _nearest(target: Target, attempt: PreviousDayAttempt) -> float:
-        """Half an interval before `not_before`: the first poll that ends after this is the nearest.
+        """When a retry may be queued: half a poll interval before `not_before`.
 
-        A request is queued after a poll. If it waited for the first poll after `not_before`, each
-        wait could be longer by an interval.
+        Requests are queued only after a poll. Waiting for the first poll after `not_before` could
+        add up to a full interval.
         """
         return attempt.not_before - target.timing.poll_interval / 2
 

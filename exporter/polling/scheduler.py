@@ -1,6 +1,6 @@
 """Decides when each bucket is due: stable offsets, retries after refusals, paused accounts.
 
-Pure: it is given the time and the results. All times are monotonic seconds.
+It does no I/O: time and results are arguments. All times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Scheduler:
         self._paused_until: dict[str, float] = {}
 
     def sync(self, now: float) -> None:
-        """Schedule exactly the current targets, except those that are being polled."""
+        """Rebuild the schedule from the targets. `complete` adds those that are being polled."""
         self._due = {}
         self._waiting = [self._entry(target) for target in self._targets if not target.is_running]
         heapify(self._waiting)
@@ -46,7 +46,7 @@ class Scheduler:
         self._paused_until.pop(account, None)
 
     def requeue_running(self, now: float) -> None:
-        """Make targets due now whose polls are being abandoned."""
+        """Make due now all targets whose running poll is abandoned."""
         for target in self._targets:
             if target.is_running:
                 target.is_running = False
@@ -54,7 +54,7 @@ class Scheduler:
                 self._push(target)
 
     def retry_now(self, account: str, now: float) -> None:
-        """Make targets of an account due now that wait for a retry after a refusal."""
+        """Make due now all targets of an account that wait for a retry after a refusal."""
         for target in self._targets:
             if target.bucket.account == account and target.refusals:
                 target.refusals = 0

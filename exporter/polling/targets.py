@@ -59,7 +59,7 @@ class PollRecord(NamedTuple):
 
     ended: int  # Unix time, whole seconds
     reason: Reason | None  # None: the poll was good
-    nodes_not_online: int  # in the reading after the poll; at most 255
+    nodes_not_online: int  # after a good poll, at most 255; 0 after a failed one
     duration: float  # seconds, with three significant digits
 
 

@@ -167,7 +167,7 @@ NODES_IN_A_ROW = 12
 """Nodes shown per bucket in the overview; the bucket's own page shows all."""
 
 NODES_DOWN_SHOWN = 5
-"""Nodes not online that the overview lists first, those in the most buckets first."""
+"""Nodes not online that the overview lists, those in the most buckets first."""
 
 ACCOUNTS_SHOWN = 100
 

@@ -1,6 +1,6 @@
 """Counts, filters and sorts all buckets of a snapshot; makes the headline and the notices.
 
-Pure. It works in slices, so that callers can let other tasks run in between.
+It does no I/O, and works in slices, so that callers can let other tasks run in between.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The calls of one account, each with retries and a deadline.
 
-A failure is a value, never an exception. `request` makes a single attempt. When a bucket is polled
-and what follows from a result is decided in `polling`.
+A failure is a value, never an exception. `request` makes a single attempt. `polling` decides when
+to poll a bucket and what to do with the result.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Client:
                 await self._clock.sleep(self._back_off(number))
             number += 1
             if number == MAX_ATTEMPTS and _is_unconnected(result):
-                # The first two attempts may have used kept connections that were already dead.
+                # The first two attempts may have used idle connections that were already dead.
                 api_request = replace(api_request, fresh_connection=True)
 
     async def _attempt(

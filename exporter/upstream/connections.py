@@ -27,27 +27,27 @@ from exporter.blocking import in_thread
 from exporter.upstream.server_info import certificate_expiry
 
 FRESH_WANTED: ContextVar[bool] = ContextVar("FRESH_WANTED", default=False)
-"""Whether the current request must not use a kept connection."""
+"""Whether the current request must not use an idle connection."""
 
 MAX_HEAD_BYTES = 80 * 1024
-"""Limit for a response's head. Some gateways send 64 KiB of headers, and need more on the wire."""
+"""Limit for a response's head. It leaves room for the 64 KiB of headers that some gateways send."""
 
 MAX_HEADERS = 400
-"""Limit for a response's head. Some gateways send 300 headers."""
+"""Limit for a response's head. It leaves room for the 300 headers that some gateways send."""
 
 _PROBE = b"HTTP/1.1 204 \r\n\r\n"
 _PROBED = (204, "", ())
 
 
 class Pool(aiohttp.TCPConnector):
-    """aiohttp's pool, which reuses a connection only if nothing was received on it since."""
+    """aiohttp's pool; reuses a connection only if nothing came after its last response."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
         super().__init__(**settings)
         # A private attribute: aiohttp has no public one. If that changes, connect() raises.
         self._factory = cast("partial[ResponseHandler]", partial(WatchedConnection, self._loop))
         self.certificate_expiry: float | None = None
-        """When the first certificate of the newest chain expires, as Unix time; None if unknown."""
+        """The earliest expiry in the newest certificate chain, as Unix time; None if unknown."""
 
     async def connect(
         self,
@@ -55,10 +55,10 @@ class Pool(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
     ) -> Connection:
-        """Return a connection that is fit for a request, and close kept ones that are not.
+        """Return a connection that can be used for a request, and close idle ones that cannot.
 
-        If a fresh connection is wanted, no kept one is fit. That is the case after two attempts
-        failed on connections, and the other kept ones are about as old.
+        If FRESH_WANTED is set, no idle connection is used. That is the case for a third attempt
+        after connection errors: the other idle connections are about as old, and probably dead.
         """
         while True:
             connection = await super().connect(req, traces, timeout)
@@ -89,7 +89,7 @@ class WatchedConnection(ResponseHandler):
         return not self.should_close and not self._is_readable() and self._is_between_answers()
 
     def certificate_expiry(self) -> float | None:
-        """When the first certificate of the server's chain expires, Unix time; None if unknown."""
+        """The earliest expiry in the server's certificate chain, Unix time; None if unknown."""
         transport = self.transport
         shown = None if transport is None else transport.get_extra_info("ssl_object")
         return None if shown is None else certificate_expiry(shown)

@@ -1,4 +1,4 @@
-"""Bearer tokens that are given: in the configuration or in a file. Reads a token's own expiry.
+"""Bearer tokens from the configuration or a file, and the expiry time that a JWT contains.
 
 Tokens from a login are in `login`.
 """
@@ -29,7 +29,7 @@ class Lifetime:
     def remaining(self, wall: float) -> float | None:
         """Seconds that a token received at `wall` has left; None if unknown.
 
-        If this machine's clock contradicts the token's times, the token's entire life counts.
+        If the local time is outside the token's own times, this is its full lifetime.
         """
         if self.expiry is None:
             return None
@@ -68,7 +68,7 @@ _END_OF_TIME = 1e11
 
 
 FILE_WATCH = 2.0
-"""Seconds between two checks whether a secret's file has changed."""
+"""Interval in seconds at which a secret's file is checked for changes."""
 
 FILE_DEADLINE = 5.0
 """Seconds for reading a secret's file: a dead network mount never answers."""
@@ -107,7 +107,7 @@ class Credentials(Protocol):
         ...
 
     async def refresh(self, refused: str) -> str | None:
-        """Another token after the API refused `refused`, or None if there is no other.
+        """A token other than `refused`, which the API refused, or None if there is no other.
 
         Raises NoToken.
         """

@@ -119,7 +119,7 @@ def _text(entry: dict[str, object], key: str, drift: Counter[Drift]) -> str:
 
 
 EMPTIES_TO_BELIEVE = 2
-"""Empty list responses in a row until one is believed: it may be an error of the API."""
+"""Consecutive empty list responses until one is accepted: it may be an error of the API."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ MOST_PARTS = 10_000
 """Maximum of parser events in one element of a streamed list, or in another value of the object."""
 
 LONGEST_INTEGER = 400
-"""Digits; a float ends at about 309."""
+"""Digits; the largest float has 309."""
 
 JsonObject: TypeAlias = dict[str, object]
 

@@ -120,10 +120,10 @@ LONGEST_MARGIN = 300.0
 """Seconds before its expiry at which a token is renewed, plus up to half of that at random."""
 
 MARGIN_SHARE = 0.2
-"""The same for a short-lived token, as a share of the time that it has left when it comes."""
+"""For a short-lived token: the margin as a share of its remaining life when it is received."""
 
 SHORT_WAIT = 5.0
-"""Seconds after the first renewal that failed for a reason that may pass; doubles."""
+"""Backoff in seconds after the first transient failure of a renewal; doubles with each."""
 
 SHORTEST_LIFE = 1.0
 """A token with fewer seconds left is treated as one without an expiry time."""
@@ -244,7 +244,7 @@ class LoginCredentials:
         return token
 
     async def refresh(self, refused: str) -> str | None:
-        """Another token than `refused`, or None. Raises NoToken.
+        """A token other than `refused`, or None. Raises NoToken.
 
         A token from a login is replaced by a refresh, one from a refresh by a login. Each happens
         at most once per poll interval, or per life of a token if that is shorter.
@@ -271,7 +271,7 @@ class LoginCredentials:
         return True
 
     def _current_backoff(self) -> Backoff | None:
-        """The failed renewal after which no other may be tried yet, or None.
+        """The backoff in effect, or None.
 
         It no longer counts once the password has changed.
         """

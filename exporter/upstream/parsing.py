@@ -32,7 +32,7 @@ ROWS_PER_NODE = 10
 """Rows that are read per allowed node, including duplicates and unusable rows."""
 
 LONGEST_NUMBER = 400
-"""Characters of a number in a string; a float ends at about 309 digits."""
+"""Characters of a number in a string; the largest float has 309 digits."""
 
 LONGEST_DATE = 64
 """Characters; a date-time with nanoseconds and an offset has 35."""

@@ -103,7 +103,7 @@ class RequestSlots:
         self._max_listings = max(1, count // 2)  # so that hanging list requests cannot delay polls
 
     def next_of(self, wanted: Mapping[str, float]) -> str | None:
-        """The account that gets the next slot; `wanted` maps accounts to since when they wait.
+        """The account that gets the next slot; `wanted` has the start of each account's wait.
 
         The account with the fewest slots comes first, then the one that has waited longest: since
         the given time, or since it last got a slot if that is later.

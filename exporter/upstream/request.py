@@ -36,7 +36,7 @@ SHORTEST_SECRET = 4
 """Shorter secrets are ignored: they occur in texts by chance."""
 
 SHORTEST_PIECE = 8
-"""Characters of a secret at the end of a truncated text that count as a quote of it."""
+"""A truncated text that ends with this many first characters of a secret quotes it."""
 
 KEPT = 4
 """Secrets kept per kind: an old token may still be in use, and quoted, after a renewal."""
@@ -116,7 +116,7 @@ class ApiRequest:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     max_bytes: int | None = None  # limit for the response body; None: max_response_bytes
     any_2xx: bool = False  # whether any 2xx counts as a 200
-    fresh_connection: bool = False  # whether it must not use a kept connection
+    fresh_connection: bool = False  # whether it must not use an idle connection
 
 
 class Requester:

@@ -40,7 +40,7 @@ class ServerInfo:
     def __init__(self) -> None:
         self._clock_skew: ClockSkew | None = None
         self.certificate_expiry: float | None = None
-        """When the first certificate of the newest chain expires, as Unix time; None if unknown."""
+        """The earliest expiry in the newest certificate chain, as Unix time; None if unknown."""
 
     def note(self, head: AnswerHead, round_trip: float, received: Instant) -> None:
         """Update from the head of a response that came `round_trip` seconds after the request."""
@@ -88,7 +88,7 @@ def http_date(text: str) -> float | None:
 
 
 def certificate_expiry(connection: ssl.SSLObject) -> float | None:
-    """When the first certificate of the chain that the server sent expires, Unix time.
+    """The earliest expiry of all certificates in the chain that the server sent, Unix time.
 
     None if that is unknown. Python 3.11 and 3.12 have no public access to the chain, and later
     versions have none to its contents, so a private method is used. Without it, the result is the

@@ -140,7 +140,7 @@ URLS_KEPT = 20_000
 """Parsed URLs to cache, one per bucket: parsing is a large part of making a request."""
 
 FRESH_CONNECTION = "fresh_connection"
-"""A request extension: true if the request must not use a kept connection."""
+"""A request extension: true if the request must not use an idle connection."""
 
 CERTIFICATE_EXPIRY = "certificate_expiry"
 """A response extension: when the API's certificate expires, Unix time, or None."""

@@ -24,15 +24,15 @@ from exporter.clock import Clock
 Check: TypeAlias = Callable[[bytes, bytes], bool]
 
 REMEMBERED = 1000
-"""Combinations of name and password in each cache: that of right ones and that of wrong ones."""
+"""Maximum pairs of name and password in each of the two caches, for right and for wrong ones."""
 
 MAX_WAITING = 100
 """Combinations from one host that may wait for a check."""
 
 MANY_WRONG = 10
-"""Hosts with more cached wrong combinations are checked later, in steps of this many.
+"""A host's priority drops by one for each this many wrong combinations in the cache.
 
-Fewer do not count: they can be typos, or old passwords in scrapers.
+Fewer have no effect: they can be typos, or old passwords in scrapers.
 """
 
 CHECK_SECONDS = 30.0

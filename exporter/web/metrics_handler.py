@@ -64,7 +64,7 @@ class MetricsHandler:
         if request.method == hdrs.METH_HEAD:
             await response.prepare(request)
             return response
-        # Joined before compression: a compressed chunk of this size would take long to render.
+        # Joined before compression: 64 KiB of compressed output is a large part of the page.
         chunks = _gathered(self._exposition(openmetrics))
         pieces = gzipped(chunks) if gzip else chunks
         await _send(request, response, pieces, BUFFER_BYTES // 16 if gzip else BUFFER_BYTES)

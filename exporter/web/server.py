@@ -56,7 +56,7 @@ class Timeouts:
 
     handshake: float = 10  # for the TLS handshake
     head: float = 75
-    """For a request's head, since the connection or the last response; for a response's rest."""
+    """To receive a request's head, after the connection or the last response, and to send one."""
     body: float = 1  # for a request's body, which is discarded after the response
     shutdown: float = 2  # for closing TLS
 
