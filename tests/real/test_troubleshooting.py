@@ -90,12 +90,12 @@ FOUND: dict[str, tuple[dict[str, str], Mapping[str, float]]] = {
     ),
     "Late polls, rate limit": (
         {
-            f"flashback_exporter_poll_lag_seconds{{{OF_EXPORTER}}}": "12",
+            f"flashback_exporter_poll_lag_seconds{{{OF_EXPORTER}}}": "150",
             f'{PAUSED}{{account="m",{OF_EXPORTER}}}': "691230",
             f'{PAUSED}{{account="n",{OF_EXPORTER}}}': "691170",
         },
         {
-            f"flashback_exporter_poll_lag_seconds{{{OF_EXPORTER}}}": 12,
+            f"flashback_exporter_poll_lag_seconds{{{OF_EXPORTER}}}": 150,
             f'{PAUSED}{{account="m",{OF_EXPORTER}}}': 691230,
         },
     ),
@@ -161,7 +161,7 @@ def test_query_finds_its_symptom(title: str, promtool_path: str, tmp_path: Path)
 
 
 ANSWERED = {
-    "No samples on `/metrics`": (
+    "No node samples on `/metrics`": (
         "",
         r'^flashback_bucket_failing\{bucket_id="demo-backups",reason=',
     ),
