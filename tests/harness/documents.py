@@ -54,6 +54,18 @@ def examples(*kinds: str) -> list[Example]:
     return [example for example in _examples() if not kinds or example.kind in kinds]
 
 
+def heading_above(example: Example) -> str:
+    """The second-level heading that an example is under."""
+    above = (ROOT / example.page).read_text().splitlines()[: example.line]
+    return next(each for each in reversed(above) if each.startswith("## ")).removeprefix("## ")
+
+
+def queries(page: str) -> dict[str, str]:
+    """The PromQL examples of a page by their headings."""
+    found = [example for example in examples("promql") if example.page == page]
+    return {heading_above(example): example.text.strip() for example in found}
+
+
 def code_words() -> Iterator[tuple[str, str]]:
     """(page, text) for all inline code."""
     for page in PAGES:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.harness.documents import ROOT, examples
+from tests.harness.documents import queries
 
 PAGE = "docs/promql.md"
 NOW = 600  # Unix time at which the queries are evaluated
@@ -27,15 +27,7 @@ def of_replica(labels: str, replica: str) -> str:
     return f'{labels},instance="{replica}"'
 
 
-def title_of(line: int) -> str:
-    """The heading above a line of the page."""
-    above = (ROOT / PAGE).read_text().splitlines()[:line]
-    return next(each for each in reversed(above) if each.startswith("## ")).removeprefix("## ")
-
-
-QUERIES = {
-    title_of(each.line): each.text.strip() for each in examples("promql") if each.page == PAGE
-}
+QUERIES = queries(PAGE)
 
 EXPORTED = {
     f'flashback_bucket_info{{name="media",team="web",account="m",{BUCKET}': "1+0x10",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.harness.documents import HASH, ROOT, examples
+from tests.harness.documents import HASH, examples, heading_above, queries
 from tests.real.programs import started
 
 PAGE = "docs/troubleshooting.md"
@@ -24,17 +24,9 @@ BUCKET = f'bucket_id="b1",{OF_EXPORTER}'
 NODE = f'host="h",{BUCKET}'
 
 
-def title_of(line: int) -> str:
-    """The heading above a line of the page."""
-    above = (ROOT / PAGE).read_text().splitlines()[:line]
-    return next(each for each in reversed(above) if each.startswith("## ")).removeprefix("## ")
-
-
-QUERIES = {
-    title_of(each.line): each.text.strip() for each in examples("promql") if each.page == PAGE
-}
+QUERIES = queries(PAGE)
 COMMANDS = {
-    title_of(each.line): each.text.strip()
+    heading_above(each): each.text.strip()
     for each in examples("sh")
     if each.page == PAGE and "curl" in each.text
 }
