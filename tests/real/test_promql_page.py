@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.harness.documents import queries
+from tests.real.programs import check
 
 PAGE = "docs/promql.md"
 NOW = 600  # Unix time at which the queries are evaluated
@@ -108,7 +108,4 @@ def test_query_counts_replicas_once(title: str, promtool_path: str, tmp_path: Pa
     }
     file = tmp_path / "test.yaml"
     file.write_text(yaml.safe_dump({"tests": [test]}))
-    done = subprocess.run(
-        (promtool_path, "test", "rules", str(file)), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    check(promtool_path, "test", "rules", str(file))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +17,7 @@ from monitoring.rendering import rendered, write
 from monitoring.settings import SettingsError, chosen
 from tests.chart.helm import JOB, MINIMAL, NAMESPACE, Helm, RefusedError, one
 from tests.monitoring.test_rules import CHANGED, CONTRADICTIONS, NAMES
-from tests.real.programs import program
+from tests.real.programs import check, program
 
 FOLDER = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((FOLDER / "rules").glob("*.yaml"))
@@ -45,12 +44,6 @@ TUNED = {
 def helm(request: pytest.FixtureRequest) -> Helm:
     """Each version of Helm that the chart is for."""
     return Helm(program(request.param))
-
-
-def check(promtool: str, *arguments: str) -> None:
-    """Run promtool; anything it has to say against them fails."""
-    done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def groups_of(helm: Helm, folder: Path, **values: Any) -> list[Any]:  # noqa: ANN401 - YAML

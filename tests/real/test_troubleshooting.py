@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from tests.harness.documents import HASH, examples, heading_above, queries
-from tests.real.programs import started
+from tests.real.programs import check, started
 
 PAGE = "docs/troubleshooting.md"
 TOKEN_EXPIRY = "flashback_account_token_expiry_timestamp_seconds"
@@ -146,10 +145,7 @@ def test_query_finds_its_symptom(title: str, promtool_path: str, tmp_path: Path)
     tests = [case(QUERIES[title], series, expected), case(QUERIES[title], {}, without)]
     file = tmp_path / "test.yaml"
     file.write_text(yaml.safe_dump({"tests": tests}))
-    done = subprocess.run(
-        (promtool_path, "test", "rules", str(file)), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    check(promtool_path, "test", "rules", str(file))
 
 
 ANSWERED = {
