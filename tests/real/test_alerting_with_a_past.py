@@ -39,8 +39,9 @@ SHORT = {
     "node_down_for": "2s",
     "bucket_offline_for": "2s",
     "account_failing_for": "2s",
+    # So long after the alerts that inhibit these that those have reached Alertmanager:
     "bucket_failing_for": "20s",
-    "node_not_listed_for": "2s",
+    "node_not_listed_for": "20s",
     "keep_firing_for": "1s",
     "account_keep_firing_for": "20s",
 }
