@@ -1,4 +1,4 @@
-"""`python -m tests.busy`: the tests three times in a row, on a machine with no time for them."""
+"""`python -m tests.busy`: run the tests three times on a machine with overloaded CPUs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ RUNS = 3
 LONGEST_RUN = 3600  # seconds
 TESTS = (sys.executable, "-m", "pytest", "-n", "2")
 BURN = "import sys, time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
-"""Keeps a processor busy; ends by itself, whatever becomes of who started it."""
+"""Keeps a CPU busy, and ends by itself even if the parent process dies."""
 
 
 @contextmanager
 def burners(count: int, seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """So many processes burn while the body runs, and for so many seconds at most."""
+    """Keep `count` CPUs busy while the body runs, for at most `seconds`."""
     command = (sys.executable, "-c", BURN.format(seconds))
     processes = [subprocess.Popen(command) for _ in range(count)]
     try:
@@ -29,7 +29,7 @@ def burners(count: int, seconds: float) -> Iterator[list[subprocess.Popen[bytes]
 
 
 def main() -> int:
-    """The exit code of the first run that fails, or 0."""
+    """Run the tests; return the exit code of the first failing run, or 0."""
     with burners(BURNERS, RUNS * LONGEST_RUN):
         for _ in range(RUNS):
             done = subprocess.run(TESTS, timeout=LONGEST_RUN, check=False)

@@ -28,7 +28,7 @@ SLOWER_PLACES = {
 }
 """Directories and files that `--fast` does not collect: they start programs or use sockets."""
 SLOWER = ("long", "virtual_time", "hypothesis")
-"""Markers of other tests that `--fast` leaves out."""
+"""Markers of other tests that `--fast` skips."""
 
 SHARED_PROGRAMS = {
     "tests/real/test_browser.py",
@@ -36,10 +36,10 @@ SHARED_PROGRAMS = {
     "tests/real/test_image.py",
     "tests/real/test_prometheus.py",
 }
-"""Files whose tests share programs that are started once."""
+"""Files whose tests share programs that are started only once."""
 
 LONGEST = ("tests/real/test_alerting", "tests/truth/")
-"""Started first, so that the run does not end by waiting for one of them alone."""
+"""The slowest tests; they start first, so that the run does not end waiting for one of them."""
 
 AT_NIGHT = {
     "test_a_fourth_shard_joins_by_restart[oldest-all_at_once]",
@@ -51,17 +51,17 @@ AT_NIGHT = {
     "test_rules_do_what_they_say[oldest-not_listed]",
     "test_rules_have_the_past_too[oldest]",
 }
-"""Tests that take a minute each, and find little that those with current programs do not."""
+"""Tests that take a minute each, and rarely find more than those with current versions."""
 
 LONG = "takes long"
 NIGHTLY = "runs at night"
 NO_PROGRAM = "is not installed"
 
-# A shell makes its background jobs ignore SIGINT, and programs started by tests inherit that.
+# Shells start background jobs with SIGINT ignored, and programs started by tests inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No deadline: no test, property tests included, may depend on the speed of the machine.
+# No deadline: no test may depend on the speed of the machine, property tests included.
 settings.register_profile(
     "quick", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=25
 )
@@ -114,7 +114,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class _Scheduler(LoadScopeScheduling):
-    """Schedules tests one by one, but all tests of a file with shared programs on one worker."""
+    """Schedules tests one by one, but all tests of a file in SHARED_PROGRAMS on the same worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -127,7 +127,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """At the end, say what was skipped and how to run it."""
+    """At the end, print which tests were skipped and how to run them."""
     reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
     skipped = Counter(
         "long"
@@ -161,7 +161,7 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(autouse=True)
 def _logging_restored() -> Iterator[None]:
-    """Restore logging: a level set by one test must not slow down or fail another."""
+    """Restore logging after each test, so that a changed level does not affect other tests."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

@@ -1,4 +1,4 @@
-"""The whole exporter against the simulator, on virtual time."""
+"""The whole exporter against the simulator, in virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 async def test_page_says_what_the_api_said() -> None:
-    """Six nodes a bucket, each with the very figures that were served for it."""
+    """Every bucket has six nodes, with exactly the values that the API returned."""
     async with running() as at_work:
         page = await at_work.scrape_when(all_polled)
         for name in FIELDS:
@@ -68,7 +68,7 @@ async def test_page_says_what_the_api_said() -> None:
     ],
 )
 async def test_trouble_shows_as_its_reason(scenario: str, reason: Reason) -> None:
-    """Each trouble of the API is one reason on the page, and costs the other buckets nothing."""
+    """Each API problem is exported as its reason, and does not affect the other buckets."""
 
     def text(api: str) -> str:
         return document(api, max_nodes_per_bucket=50, max_response_bytes="1MiB")
@@ -89,7 +89,7 @@ async def test_trouble_shows_as_its_reason(scenario: str, reason: Reason) -> Non
 
 
 async def test_stale_numbers_vanish_and_come_back() -> None:
-    """While the API hangs the numbers go once they are stale, and return when it answers."""
+    """While the API hangs, samples disappear once stale, and return when the API responds again."""
     async with running() as at_work:
         await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_nodes")) == 3)
         at_work.api.play("hang/share=1")
@@ -102,9 +102,9 @@ async def test_stale_numbers_vanish_and_come_back() -> None:
 
 
 async def test_midnight_is_crossed_without_a_gap() -> None:
-    """An API whose new day is empty for a while leaves yesterday's reading, then today's.
+    """Yesterday's samples stay after midnight until the API has data of the new day.
 
-    On every page, each number is one that the API said of the day which the page names.
+    On every page, each value is one that the API returned for the day that the page exports.
     """
     days: list[float] = []
     name = "flashback_bucket_stats_day_timestamp_seconds"
@@ -124,7 +124,7 @@ async def test_midnight_is_crossed_without_a_gap() -> None:
 
 
 def all_served(api: Simulator, page: Scrape, day: Sample) -> bool:
-    """Whether the API said each figure of a bucket's nodes of the day that the page names."""
+    """Whether the API returned each of a bucket's values for the day that the page exports."""
     bucket = day.labels["bucket_id"]
     date = datetime.fromtimestamp(day.value, UTC).date()
     answers = [served.by_identity() for served in api.record.served_to(bucket, date)]
@@ -142,7 +142,7 @@ def all_served(api: Simulator, page: Scrape, day: Sample) -> bool:
 
 
 async def test_yesterday_is_not_shown_for_an_interval_after_the_grace() -> None:
-    """Polled once an hour, a bucket that kept yesterday over midnight is asked after the grace."""
+    """With a one-hour interval, a bucket that kept yesterday is polled soon after the grace."""
     early = [f"b{number}" for number in range(100) if 0.01 < place_of(f"b{number}") < 0.1][:3]
 
     def text(api: str) -> str:
@@ -161,7 +161,7 @@ async def test_yesterday_is_not_shown_for_an_interval_after_the_grace() -> None:
 
 
 async def test_ready_when_the_first_round_is_done() -> None:
-    """Ready waits for every bucket, also for one that fails; healthy does not."""
+    """Ready needs a poll of every bucket, even a failed one; healthy does not."""
     async with running("hang/share=1/bucket=b3") as at_work:
         await at_work.scrape_when(lambda page: len(page.all("flashback_bucket_up")) == 2)
         assert await at_work.status("/-/ready") == 503
@@ -171,7 +171,7 @@ async def test_ready_when_the_first_round_is_done() -> None:
 
 
 async def test_paused_account_is_ready_and_shown_as_paused() -> None:
-    """A 429 in the first round pauses the account; that counts as done."""
+    """If a 429 pauses an account in the first round, the exporter is ready and shows the pause."""
     async with running("429-storm/share=1") as at_work:
         page = await at_work.scrape_when(
             lambda page: page.has("flashback_account_paused_until_timestamp_seconds")
@@ -183,7 +183,7 @@ async def test_paused_account_is_ready_and_shown_as_paused() -> None:
 
 
 async def test_hostile_strings_do_no_harm() -> None:
-    """Quotes, newlines, NUL and lone surrogates in an answer leave a page that parses."""
+    """Quotes, newlines, NUL and lone surrogates in a response do not break the metrics page."""
     async with running("hostile-strings,hostile-message/share=1/bucket=b2") as at_work:
         page = await at_work.scrape_when(all_polled)
         assert page.value("flashback_bucket_up", bucket_id="b1") == 1
@@ -191,7 +191,7 @@ async def test_hostile_strings_do_no_harm() -> None:
 
 
 async def test_hostile_names_of_found_buckets_end_no_line() -> None:
-    """Whatever a reader of the page takes for a line end, only LF is one."""
+    """Line separators other than LF in names of discovered buckets are replaced."""
     async with running("list-odd-entries", text=with_discovery) as at_work:
         page = await at_work.scrape_when(
             lambda page: page.has("flashback_bucket_info", bucket_id="odd-hostile-0")
@@ -202,7 +202,7 @@ async def test_hostile_names_of_found_buckets_end_no_line() -> None:
 
 
 async def test_exporter_metrics_can_be_left_out() -> None:
-    """The switch reaches the page."""
+    """With exporter_metrics=False, the process metrics are missing from the page."""
     options = Options(ANYWHERE.listen_addresses, exporter_metrics=False)
     async with running(options=options) as at_work:
         page = await at_work.scrape()
@@ -211,7 +211,7 @@ async def test_exporter_metrics_can_be_left_out() -> None:
 
 
 async def test_token_file_beside_the_configuration_is_used(tmp_path: Path) -> None:
-    """A token from a file is sent; while there is none, the buckets are unauthorized."""
+    """A token from a file is sent; without the file no request is sent and buckets fail."""
     token = tmp_path / "token"
     token.write_text("from-file\n")
 
@@ -233,7 +233,7 @@ async def test_token_file_beside_the_configuration_is_used(tmp_path: Path) -> No
 
 
 async def test_shards_share_the_buckets() -> None:
-    """Three shards poll every bucket exactly once, found ones included."""
+    """Three shards together poll every bucket exactly once, including discovered ones."""
     seen: list[str] = []
     for ordinal in range(3):
         options = replace(ANYWHERE, shard=Shard(ordinal, 3))
@@ -251,19 +251,19 @@ SHARED = tuple(f"found-{number}" for number in range(40))
 
 
 def with_discovery(api: str) -> str:
-    """The usual buckets, and those that are found."""
+    """The default buckets plus discovery."""
     return document(api) + "    discovery: {}\n"
 
 
 async def test_threads_let_the_event_loop_run_soon() -> None:
-    """A thread that computes gives way sooner than with Python's default."""
+    """The thread switch interval is set below Python's default, so threads block the loop less."""
     sys.setswitchinterval(0.005)
     async with running():
         assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL)
 
 
 async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug is neither hidden nor logged away: it comes out of `run_app`."""
+    """An unexpected exception in polling ends `run_app` instead of only being logged."""
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
@@ -275,6 +275,6 @@ async def test_bug_in_the_polling_ends_the_exporter(monkeypatch: pytest.MonkeyPa
 
 
 async def until_cancelled() -> None:
-    """Let the exporter run until it ends by itself."""
+    """Run the exporter until it ends by itself."""
     async with running():
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""The whole exporter against the simulator, over real sockets: what only they can tell."""
+"""The whole exporter against the simulator over real sockets, for what needs them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.upstream import scripted
 
 
 async def test_page_says_what_the_api_said() -> None:
-    """Six nodes a bucket, each with the very figures that were served for it."""
+    """Every bucket has six nodes, with exactly the values that the API returned."""
     async with running_on_sockets() as at_work:
         page = await at_work.scrape_when(all_polled)
         for name in FIELDS:
@@ -40,7 +40,7 @@ async def test_page_says_what_the_api_said() -> None:
 
 
 async def test_tls_trouble_shows_as_its_reason() -> None:
-    """An API that does not speak TLS is `tls`."""
+    """An API that does not speak TLS is exported with the reason `tls`."""
     async with running_on_sockets(
         text=lambda api: document(api.replace("http:", "https:"))
     ) as at_work:
@@ -50,7 +50,7 @@ async def test_tls_trouble_shows_as_its_reason() -> None:
 
 
 async def test_end_of_the_apis_certificate_is_shown(tmp_path: Path) -> None:
-    """An account whose API speaks TLS shows when its certificate ends; one without shows none."""
+    """The certificate expiry is exported for an account with TLS, and missing without TLS."""
     authority, end = trustme.CA(), datetime(2030, 6, 1, tzinfo=UTC)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -76,7 +76,7 @@ async def test_end_of_the_apis_certificate_is_shown(tmp_path: Path) -> None:
     "bucket_id", ["a/b", "50%", "a b?c#d", "é", "a+b", "0123", "...", "%2e", "{x}"]
 )
 async def test_odd_ids_arrive_as_they_are(bucket_id: str) -> None:
-    """An id of any characters reaches the API as that id, on the wire and in the labels."""
+    """A bucket id with special characters is unchanged in the request and in the labels."""
     async with running_on_sockets(text=lambda api: document(api, buckets=(bucket_id,))) as at_work:
         page = await at_work.scrape_when(lambda page: page.has("flashback_bucket_up"))
         assert page.value("flashback_bucket_up", bucket_id=bucket_id) == 1
@@ -84,7 +84,7 @@ async def test_odd_ids_arrive_as_they_are(bucket_id: str) -> None:
 
 
 async def test_address_that_is_taken_is_an_error() -> None:
-    """Where the exporter cannot listen it does not run at all."""
+    """If the listen address is in use, the exporter does not start."""
     async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as taken:
         address = ListenAddress("127.0.0.1", taken.sockets[0].getsockname()[1])
         with pytest.raises(ListenError, match="in use"):
@@ -93,12 +93,12 @@ async def test_address_that_is_taken_is_an_error() -> None:
 
 
 class Peer:
-    """An API whose connections misbehave."""
+    """An API whose connections go silent or close."""
 
     def __init__(self) -> None:
         self.connections = 0
-        self.silent_from = 1_000_000  # answers on a connection after which it says nothing more
-        self.closes_after = 1_000_000  # answers on a connection after which it is closed
+        self.silent_from = 1_000_000  # responses on a connection before it goes silent
+        self.closes_after = 1_000_000  # responses on a connection before it is closed
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,7 +109,7 @@ class Peer:
             while answered < self.closes_after:
                 await reader.readuntil(b'Z"}')
                 if answered >= self.silent_from:
-                    await reader.read()  # until the client has had enough
+                    await reader.read()  # until the client closes the connection
                     break
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 await writer.drain()
@@ -122,7 +122,7 @@ class Peer:
 
 @asynccontextmanager
 async def peering(peer: Peer) -> AsyncIterator[Peer]:
-    """Serve it on a free loopback port."""
+    """Run the API on a free loopback port."""
     async with asyncio.TaskGroup() as group:
         server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
         peer.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -133,7 +133,7 @@ async def peering(peer: Peer) -> AsyncIterator[Peer]:
 
 @pytest.mark.long
 async def test_connections_closed_at_random_cost_no_reading() -> None:
-    """A server that closes kept connections between requests is asked again on another one."""
+    """If the server closes kept connections, requests are retried on new ones and no poll fails."""
     peer = Peer()
     peer.closes_after = 2
     async with peering(peer):
@@ -148,7 +148,7 @@ async def test_connections_closed_at_random_cost_no_reading() -> None:
 
 @pytest.mark.long
 async def test_half_open_connection_costs_one_time_out() -> None:
-    """A kept connection that goes silent is given up, and the next poll takes another one."""
+    """After a kept connection goes silent and one poll timed out, a new connection is used."""
     peer = Peer()
     peer.silent_from = 1
     async with peering(peer):
@@ -167,7 +167,7 @@ FOUND = (SimulatedBucket("d1"), SimulatedBucket("d2"), SimulatedBucket("d3"))
 async def test_listings_that_arrive_together_are_planned_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Thirty accounts that find their buckets at the start lead to a few plans, not to thirty."""
+    """Thirty list responses that arrive together cause at most five plans, not thirty."""
     plan, plans, answered = Runner.plan, [0], Event()
 
     def slow_plan(self: Runner, known: Any, change: Any = NO_CHANGE) -> Any:  # noqa: ANN401 - as it is

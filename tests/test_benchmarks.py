@@ -1,4 +1,4 @@
-"""The benchmarks run and say what they promise to; how fast anything is, is never asserted."""
+"""The benchmarks run and print their results; their speed is not tested."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from benchmarks.table import Row, rows_to_markdown
 def test_each_benchmark_runs(
     name: str, figures: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each ends by itself, and its figures stand in the table."""
+    """Each benchmark ends by itself, and its figures are in the table."""
     main(["--quick", name])
     cells = {cell.strip() for cell in capsys.readouterr().out.split("|")}
     assert set(figures) <= cells
 
 
 def test_client_library_shows_the_same_samples() -> None:
-    """What stands beside a scrape shows exactly the samples of the exporter's page."""
+    """The benchmark's client library baseline renders the same samples as the exporter."""
     page = b"".join(scrape.polled_targets(3).render(scrape.NOW.monotonic)).decode()
     shown = generate_latest(scrape.library_registry(page)).decode()
     assert _samples(shown) == _samples(page)
 
 
 def test_table_shows_ratios() -> None:
-    """A ratio is a factor, a part of one, or nothing where nothing runs beside it."""
+    """The table shows a ratio as a factor or a fraction, or nothing without a baseline."""
     rows = [
         Row("b", "w", "ms", 0.002, "half", 0.001),
         Row("b", "w", "ms", 0.002, "much", 0.4, "≤ 1/50"),
@@ -57,7 +57,7 @@ def test_table_shows_ratios() -> None:
 
 
 def test_unknown_benchmark_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing runs, and the names that there are stand in the error."""
+    """An unknown benchmark is a usage error that lists the existing names."""
     with pytest.raises(SystemExit, match="2"):
         main(["nonsense"])
     problem = f"no such benchmark: nonsense; there are {', '.join(BENCHMARKS)}"

@@ -1,7 +1,4 @@
-"""Blocking calls: off the loop, one at a time, never waited for past their deadline.
-
-And files: what is read, what is refused, and what a fingerprint tells.
-"""
+"""Blocking calls in threads, with deadlines, and reading of files and their fingerprints."""
 
 from __future__ import annotations
 
@@ -19,20 +16,20 @@ from tests.harness.fakes import FakeClock, settle
 
 
 async def test_call_runs_in_another_thread_and_gives_its_result() -> None:
-    """The loop's own thread is free meanwhile."""
+    """A call runs in another thread, and its result is returned."""
     calls = BlockingCalls(FakeClock(), 5)
     assert await calls.run(threading.get_ident) != threading.get_ident()
 
 
 async def test_error_of_a_call_is_raised() -> None:
-    """As if it had been called here."""
+    """An exception in a call is raised in the caller."""
     calls = BlockingCalls(FakeClock(), 5)
     with pytest.raises(ValueError, match="none"):
         await calls.run(lambda: int("none"))
 
 
 async def test_call_that_hangs_times_out_and_no_other_is_started() -> None:
-    """One dead mount costs one thread; once it answers, calls go on."""
+    """While one call hangs no other is started, so a dead mount blocks only one thread."""
     clock, free, begun = FakeClock(), threading.Event(), []
     calls = BlockingCalls(clock, 5)
     first = asyncio.create_task(calls.run(free.wait))
@@ -48,7 +45,7 @@ async def test_call_that_hangs_times_out_and_no_other_is_started() -> None:
 
 
 async def test_calls_run_one_at_a_time() -> None:
-    """The second begins when the first has ended."""
+    """A call starts only after the previous one has ended."""
     order: list[str] = []
     free = threading.Event()
     calls = BlockingCalls(FakeClock(), 5)
@@ -65,7 +62,7 @@ async def test_calls_run_one_at_a_time() -> None:
 
 
 async def test_cancelled_wait_is_cancelled_though_the_call_hangs() -> None:
-    """Stopping waits for no thread."""
+    """A cancelled wait ends at once, even while the call hangs."""
     free = threading.Event()
     task = asyncio.create_task(BlockingCalls(FakeClock(), 5).run(free.wait))
     await settle()
@@ -76,7 +73,7 @@ async def test_cancelled_wait_is_cancelled_though_the_call_hangs() -> None:
 
 
 async def test_result_for_a_future_that_was_cancelled_is_dropped() -> None:
-    """Neither a result nor an error."""
+    """The result or error of a cancelled call is dropped without a complaint."""
     for raises in (False, True):
         free = threading.Event()
 
@@ -94,7 +91,7 @@ async def test_result_for_a_future_that_was_cancelled_is_dropped() -> None:
 
 
 def test_process_ends_though_a_call_hangs() -> None:
-    """Neither the loop nor the interpreter waits for it."""
+    """The process can exit while a call hangs."""
     program = (
         "import asyncio, threading\n"
         "from exporter.blocking import in_thread\n"
@@ -107,14 +104,14 @@ def test_process_ends_though_a_call_hangs() -> None:
 
 
 def test_regular_file_is_read_also_through_links(tmp_path: Path) -> None:
-    """Kubernetes mounts files as symbolic links."""
+    """Symbolic links are followed, because Kubernetes mounts files that way."""
     (tmp_path / "file").write_bytes(b"content")
     (tmp_path / "link").symlink_to("file")
     assert read_file(tmp_path / "link") == b"content"
 
 
 def test_file_of_just_the_limit_is_read_and_a_larger_one_refused(tmp_path: Path) -> None:
-    """The limit is in bytes, and the error says it."""
+    """A file of exactly the limit is read; a larger one is an error that has the limit."""
     file = tmp_path / "file"
     file.write_bytes(b"x" * 2**20)
     assert len(read_file(file, 2**20)) == 2**20
@@ -124,7 +121,7 @@ def test_file_of_just_the_limit_is_read_and_a_larger_one_refused(tmp_path: Path)
 
 
 def test_fifo_is_refused_at_once(tmp_path: Path) -> None:
-    """Opening it as usual would hang until somebody writes."""
+    """A FIFO is rejected; opening it as usual would hang until a writer comes."""
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OSError, match="not a regular file"):
         read_file(tmp_path / "fifo")
@@ -132,7 +129,7 @@ def test_fifo_is_refused_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/stdin"])
 def test_device_is_refused(device: str) -> None:
-    """One of them has no end."""
+    """Devices are rejected, as some have no end."""
     with pytest.raises(OSError, match="not a regular file"):
         read_file(Path(device))
 
@@ -140,7 +137,7 @@ def test_device_is_refused(device: str) -> None:
 def test_fifo_that_takes_a_files_place_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was a regular file when it was looked at may be none when it is opened."""
+    """If a FIFO replaces a file after the check, it is rejected without hanging."""
     regular = Path(__file__).stat()
     os.mkfifo(tmp_path / "fifo")
     monkeypatch.setattr(os, "stat", lambda _path: regular)
@@ -149,20 +146,20 @@ def test_fifo_that_takes_a_files_place_does_not_hang(
 
 
 def test_directory_is_called_one(tmp_path: Path) -> None:
-    """Whoever reports it may say so."""
+    """A directory raises IsADirectoryError, so that callers can report it."""
     with pytest.raises(IsADirectoryError):
         read_file(tmp_path)
 
 
 def test_name_that_no_file_can_have_is_that_of_none() -> None:
-    """YAML can write a NUL character."""
+    """A path with NUL, which YAML can contain, raises FileNotFoundError and has no fingerprint."""
     with pytest.raises(FileNotFoundError, match="no file can have this name"):
         read_file(Path("x\0y"))
     assert fingerprint(Path("x\0y")) is None
 
 
 def test_fingerprint_changes_with_who_may_read(tmp_path: Path) -> None:
-    """A file that may be read again has not been written anew."""
+    """A changed file mode changes the fingerprint, since the file may be readable now."""
     file = tmp_path / "file"
     file.touch()
     before = fingerprint(file)
@@ -171,7 +168,7 @@ def test_fingerprint_changes_with_who_may_read(tmp_path: Path) -> None:
 
 
 def test_fingerprint_changes_with_the_file(tmp_path: Path) -> None:
-    """A file that is written anew, replaced or removed has another one."""
+    """Writing, replacing or removing a file changes its fingerprint."""
     file = tmp_path / "file"
     assert fingerprint(file) is None
     file.write_text("one")

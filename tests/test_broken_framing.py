@@ -1,4 +1,4 @@
-"""Broken answers to each call, and everything that the program shows of them."""
+"""Broken responses to each API call do not leak received data to pages, logs or commands."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CALLS = {"/user/login": Call.LOGIN, "/user/refresh": Call.REFRESH, "/bucket": Ca
 
 
 def ways(call: Call) -> Iterator[bytes]:
-    """An answer with its framing broken, in one way after the other, for ever."""
+    """A response with broken framing, in one variant after the other, endlessly."""
     answer = whole(call, in_chunks=False)
     head, _, body = answer.partition(b"\r\n\r\n")
     return cycle(
@@ -51,7 +51,7 @@ def ways(call: Call) -> Iterator[bytes]:
 
 
 class Api:
-    """An API whose answers to some calls are broken; the others are good, or refuse the token."""
+    """An API with broken responses to some calls; others are good, and stats responds with 401."""
 
     def __init__(self, broken: frozenset[Call]) -> None:
         self.broken = broken
@@ -71,7 +71,7 @@ class Api:
 
 
 def config(url: str) -> Config:
-    """An account that logs in, finds buckets, and has one by name."""
+    """An account with login, discovery and one configured bucket."""
     text = (
         f"global: {{base_url: '{url}', poll_interval: 5s, max_requests_per_second: 1000}}\n"
         "accounts:\n  - name: main\n"
@@ -86,14 +86,14 @@ def config(url: str) -> Config:
     ids=lambda calls: " and ".join(sorted(calls)),
 )
 async def api(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Api, str]]:
-    """An API with broken answers to these calls, and its URL."""
+    """An API with broken responses to these calls, and its URL."""
     api = Api(frozenset(request.param))
     async with scripted.scripted(api.answer) as server:
         yield api, server.url
 
 
 class FastClock:
-    """Runs faster than real time: what is looked for is there also where a poll times out by it."""
+    """A clock that runs faster than real time, so that timeouts come soon."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
@@ -122,7 +122,7 @@ class FastClock:
 
 @asynccontextmanager
 async def exporter(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the exporter at work."""
+    """Run the exporter and yield an HTTP client for it."""
     clock = FastClock(100)
     work = run_app(lambda: config(url), ANYWHERE, clock, Random(0), asyncio.Event())
     async with (
@@ -136,7 +136,7 @@ async def exporter(url: str) -> AsyncIterator[httpx.AsyncClient]:
 async def test_neither_pages_nor_the_log_show_what_was_received(
     api: tuple[Api, str], log_format: str
 ) -> None:
-    """Live, no page and no line of the log has a secret in it, however the answers break."""
+    """No page and no log line of a running exporter contains a secret, however responses break."""
     asked, url = api
     log = io.StringIO()
     configure("debug", log_format, log)
@@ -149,7 +149,7 @@ async def test_neither_pages_nor_the_log_show_what_was_received(
 
 
 async def test_commands_do_not_show_what_was_received(api: tuple[Api, str], tmp_path: Path) -> None:
-    """Neither `check --live` nor the failures of a backfill have a secret in them."""
+    """Neither `check --live` nor a backfill's failures contain a secret."""
     _, url = api
     clock = FastClock(20)
     polled = await poll_once(config(url), clock, Random(0))

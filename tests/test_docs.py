@@ -1,4 +1,4 @@
-"""The documentation says what the code does."""
+"""The documentation matches the code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CLOSED = RenderedPreviousDay(
 
 
 def rows(section: str) -> Iterator[list[str]]:
-    """The cells of the first table in a section of docs/metrics.md, without its head."""
+    """The cells of the first table in a section of docs/metrics.md, without its header."""
     text = PAGE.split(f"# {section}\n")[1]
     table = re.search(r"(\|.*\n)+", text)
     assert table is not None
@@ -52,12 +52,12 @@ def rows(section: str) -> Iterator[list[str]]:
 
 
 def names(cell: str) -> list[str]:
-    """What a cell has in code marks."""
+    """The texts in code marks in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def test_bucket_metrics_are_the_table_in_the_code() -> None:
-    """The page lists exactly the families of the exposition, with their labels, in their order."""
+    """docs/metrics.md lists exactly the bucket metrics, with their labels and in their order."""
     documented = [(names(row[0])[0], names(row[1])) for row in rows("Nodes and buckets")]
     own = "<the bucket's own labels>"
     assert documented == [
@@ -66,7 +66,7 @@ def test_bucket_metrics_are_the_table_in_the_code() -> None:
 
 
 def test_samples_carry_the_labels_of_their_family() -> None:
-    """What is documented as a family's labels is what its samples have."""
+    """The samples of each bucket metric have exactly its documented labels."""
     state = BucketState(START).after(reading(START, FOUND), Timing())
     failed = state.after(failure(START), Timing())
     for text in (render_bucket(bucket(), each, Timing(), ["ONLINE"]) for each in (state, failed)):
@@ -79,7 +79,7 @@ def test_samples_carry_the_labels_of_their_family() -> None:
 
 
 def test_own_metrics_are_the_registry() -> None:
-    """The page lists exactly the exporter's own metrics, with types and labels."""
+    """docs/metrics.md lists exactly the exporter's own metrics, with types and labels."""
     self_metrics = SelfMetrics("1", "2", runtime_metrics=False)
     self_metrics.init_series("main", [Call.STATS])
     self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
@@ -97,13 +97,13 @@ def test_own_metrics_are_the_registry() -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    """Each reason of the label has its row: what happened, what to do."""
+    """docs/metrics.md has a row for each value of the label `reason`, in order."""
     documented = [names(row[0])[0] for row in rows("Reasons")]
     assert documented == [reason.value for reason in Reason]
 
 
 def test_series_formula_counts_the_series() -> None:
-    """The documented formula gives what a bucket really exposes."""
+    """The documented formula gives the number of series of a bucket."""
     nodes = [
         node(
             f"h{number}",
@@ -129,7 +129,7 @@ def test_series_formula_counts_the_series() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    """The page lists exactly what pyproject.toml asks for."""
+    """docs/dependencies.md lists exactly the dependencies in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"].values()
     asked = {
@@ -144,14 +144,14 @@ def test_every_dependency_has_its_reason() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    """Each relative link in a document names a file that is there."""
+    """Each relative link in a document leads to an existing file."""
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
 def test_every_command_and_flag_is_documented() -> None:
-    """The page of the command line has all commands, and all flags of `run`."""
+    """docs/command-line.md lists all commands, and all flags of `run`."""
     page = (ROOT / "docs" / "command-line.md").read_text()
     rows = re.findall(r"^\| (`--.*?) \|", page, re.MULTILINE)
     flags = {name.removeprefix("--") for row in rows for name in names(row)}
@@ -161,7 +161,7 @@ def test_every_command_and_flag_is_documented() -> None:
 
 
 def test_promises_name_tests_that_exist() -> None:
-    """Each test that docs/reliability.md names exists, also those without a path of their own."""
+    """Each test that docs/reliability.md names exists."""
     text = (ROOT / "docs" / "reliability.md").read_text()
     place = ROOT
     for path, name in re.findall(r"`(tests/[\w/.]+)?(?:::(\w+))?`", text):
@@ -172,7 +172,7 @@ def test_promises_name_tests_that_exist() -> None:
 
 
 def test_labels_are_those_that_a_bucket_may_not_have() -> None:
-    """Every label of the exporter's metrics is forbidden to buckets, and no other name is."""
+    """The labels that buckets may not have are exactly the labels of the exporter's metrics."""
     self_metrics = SelfMetrics("1", "2", runtime_metrics=False)
     self_metrics.init_series("main", [Call.STATS])
     self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.1))
@@ -184,7 +184,7 @@ def test_labels_are_those_that_a_bucket_may_not_have() -> None:
 
 
 def test_promises_are_listed_once() -> None:
-    """No promise of docs/reliability.md has two rows."""
+    """Each promise in docs/reliability.md has only one row."""
     text = (ROOT / "docs" / "reliability.md").read_text()
     rows = re.findall(r"^\| (\w[^|]+) \| `", text, re.MULTILINE)
     assert len(rows) > 30
@@ -192,7 +192,7 @@ def test_promises_are_listed_once() -> None:
 
 
 def test_modules_of_the_architecture_exist() -> None:
-    """Each package and module that docs/architecture.md names is in the source."""
+    """Each package and module that docs/architecture.md names exists."""
     text = (ROOT / "docs" / "architecture.md").read_text()
     packages = re.findall(r"^\| `(\w+)/` \| [^|]+ \| (.+) \|$", text, re.MULTILINE)
     assert {package for package, _ in packages} == {
@@ -206,7 +206,7 @@ def test_modules_of_the_architecture_exist() -> None:
 UNRELEASED = (ROOT / "CHANGELOG.md").read_text().split("\n## Unreleased\n")[1].split("\n## ")[0]
 
 OF_THE_CHART = {"docs/kubernetes.md", "helm/flashback-exporter/README.md"}
-"""Pages on which `global` is the chart's."""
+"""Pages on which `global` is a key of the chart."""
 
 OF_OTHERS = {
     "a label of the user's": {"bucket_namespace"},
@@ -232,14 +232,14 @@ OF_OTHERS = {
     "this project's tests": {"virtual_time"},
     "VictoriaMetrics": {"extra_label"},
 }
-"""Names in code marks that are no names of the exporter's, by whose they are."""
+"""Names in code marks that belong to other programs, by program."""
 
 FORMER = {
     "FlashbackNodeErrorBudgetBurnFast": "the changelog says what it is called now",
     "closed_day_missing": "the changelog says what it is called now",
     "fewer_nodes_for": "the changelog says what it is called now",
 }
-"""Names that are gone, and why they are still written somewhere."""
+"""Removed names, and why they are still mentioned."""
 
 FLAGS_OF_OTHERS = {
     "docker": {"detach", "rm", "signal", "volumes"},
@@ -250,17 +250,17 @@ FLAGS_OF_OTHERS = {
     "promtool": {"end", "max-block-duration", "output-dir", "start", "url"},
     "pytest": {"randomly-seed"},
 }
-"""Flags in code marks that are no flags of the exporter's or of a module here, by program."""
+"""Flags in code marks that belong to other programs, by program."""
 
 
 def marked() -> Iterator[tuple[str, str]]:
-    """Where it is written, and each text in code marks, of the pages and of what is unreleased."""
+    """The page and text of everything in code marks, in the pages and the unreleased changes."""
     yield from code_words()
     yield from (("CHANGELOG.md", word) for word in names(UNRELEASED))
 
 
 def in_tables(page: str) -> set[str]:
-    """The names in the tables of a page that another test holds equal to the code."""
+    """The names in the tables of a page that another test compares with the code."""
     text = (ROOT / "docs" / page).read_text()
     return {name for row in re.findall(r"^\|.*", text, re.MULTILINE) for name in names(row)}
 
@@ -273,7 +273,7 @@ def yaml_keys(value: object) -> set[str]:
 
 
 def own_names() -> set[str]:
-    """Every name that a user meets: events, metrics, labels, keys, settings, values, and so on."""
+    """All names that users see: events, metrics, labels, keys, settings, values and modules."""
     rule_texts = [*rendered().values(), optional_text()]
     rule_files = [yaml.safe_load(re.sub(r"\{\{.*?\}\}", "0", text)) for text in rule_texts[:-1]]
     client = {
@@ -302,7 +302,7 @@ def own_names() -> set[str]:
 
 
 def test_names_that_pages_mark_exist() -> None:
-    """Each event, metric, label, key, setting or module in code marks is one that there is."""
+    """Each event, metric, label, key, setting or module in code marks exists."""
     known = own_names().union(FORMER, *OF_OTHERS.values())
     found = {
         (page, name)
@@ -315,7 +315,7 @@ def test_names_that_pages_mark_exist() -> None:
 
 
 def test_keys_that_pages_place_exist() -> None:
-    """A key with its mapping in front, such as `global.base_url`, is a key of that mapping."""
+    """A key written with its mapping, such as `global.base_url`, exists in that mapping."""
     found = {
         (page, mapping, key)
         for page, code in marked()
@@ -327,7 +327,7 @@ def test_keys_that_pages_place_exist() -> None:
 
 
 def test_alerts_that_pages_name_exist() -> None:
-    """Each name of an alert, anywhere in a text, is an alert, on by default or not."""
+    """Each alert that a page names exists, enabled by default or optional."""
     rules = "".join([*rendered().values(), optional_text()])
     alerts = set(re.findall(r"^ *- alert: (\w+)", rules, re.MULTILINE))
     assert len(alerts) > 30
@@ -340,7 +340,7 @@ def test_alerts_that_pages_name_exist() -> None:
 
 
 def test_flags_that_pages_mark_exist() -> None:
-    """Each flag in code marks is the exporter's, a module's of this repository, or listed."""
+    """Each flag in code marks is a flag of the exporter, of a module here, or listed above."""
     known = {flag.name for command in COMMANDS.values() for flag in command.flags} | {"version"}
     known |= set().union(*FLAGS_OF_OTHERS.values(), *map(flags_of, ("monitoring", "tests")))
     found = {
@@ -364,7 +364,7 @@ def flags_of(folder: str) -> set[str]:
 
 
 def test_variables_that_the_changelog_names_exist() -> None:
-    """Each variable of what is unreleased belongs to a flag; those of pages have their own test."""
+    """Each environment variable in the unreleased changes belongs to a flag."""
     known = {flag.variable for command in COMMANDS.values() for flag in command.flags}
     assert set(re.findall(r"FLASHBACK_EXPORTER_[A-Z_]*[A-Z]", UNRELEASED)) <= known
 
@@ -374,7 +374,7 @@ MOST_WORDS = 18_000
 
 
 def test_documentation_stays_short() -> None:
-    """The README and the hand-written pages have at most `MOST_WORDS` words in total."""
+    """README and the hand-written pages together have at most `MOST_WORDS` words."""
     pages = [page for page in ROOT.glob("docs/*.md") if page.name not in GENERATED]
     words = {
         page.name: sum(1 for word in page.read_text().split() if re.search("[A-Za-z]", word))

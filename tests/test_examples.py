@@ -1,7 +1,7 @@
-"""What the pages show works: each example is run or checked by its kind.
+"""The examples in the documentation work: each is run or checked according to its kind.
 
-What only a real program can judge is in tests/real/test_examples.py. What is not judged here or
-there is listed with its reason.
+tests/real/test_examples.py checks what needs a real program. Kinds that no test checks are
+listed with the reason.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CHECKED_KINDS = {
     "values": "here by the schema, in tests/real/test_examples.py by Helm",
     "web configuration": "here, and in tests/real/test_examples.py by promtool",
 }
-"""Who checks the examples of a kind."""
+"""Where the examples of each kind are checked."""
 
 UNCHECKED_KINDS = {
     "text": "a formula or a drawing: nothing to run",
@@ -45,25 +45,25 @@ UNCHECKED_KINDS = {
 
 
 def by_place(*kinds: str) -> pytest.MarkDecorator:
-    """Makes a test of each example of some kinds."""
+    """Parametrize a test with all examples of some kinds."""
     return pytest.mark.parametrize("example", examples(*kinds), ids=str)
 
 
 def test_every_kind_of_example_is_checked_or_says_why_not() -> None:
-    """Each kind of example is checked or excused, and no other kind is listed."""
+    """Every kind of example is listed as checked or unchecked, and no other kind is listed."""
     kinds = {example.kind for example in examples()}
     assert kinds == CHECKED_KINDS.keys() | UNCHECKED_KINDS.keys()
 
 
 @by_place("configuration")
 def test_configurations_are_good(example: Example, tmp_path: Path) -> None:
-    """The loader takes each example of a configuration as it is."""
+    """Each configuration example is valid."""
     assert parse(example.text, path=tmp_path / "config.yaml", environ={}).accounts
 
 
 @by_place("bucket file")
 def test_bucket_files_are_good(example: Example, tmp_path: Path) -> None:
-    """The loader takes each example of a bucket file."""
+    """Each bucket file example is valid."""
     (tmp_path / "buckets.yaml").write_text(example.text)
     account = "name: main, authorization: {credentials_file: token}, bucket_files: [buckets.yaml]"
     text = f"accounts: [{{{account}}}]"
@@ -72,14 +72,14 @@ def test_bucket_files_are_good(example: Example, tmp_path: Path) -> None:
 
 @by_place("values")
 def test_values_are_the_charts(example: Example) -> None:
-    """The chart's schema knows every value of the examples."""
+    """Each example of chart values matches the chart's schema."""
     schema = json.loads((ROOT / "helm/flashback-exporter/values.schema.json").read_text())
     jsonschema.Draft7Validator(schema).validate(yaml.safe_load(example.text))
 
 
 @by_place("web configuration")
 def test_web_configurations_are_good(example: Example, tmp_path: Path) -> None:
-    """The guard takes each example as it is, with real keys, certificates and a whole hash."""
+    """Each web configuration example is valid, with real keys, certificates and a complete hash."""
     config = load_web_config(guard_in(tmp_path, example))
     assert config.tls is not None
     assert config.users
@@ -87,13 +87,13 @@ def test_web_configurations_are_good(example: Example, tmp_path: Path) -> None:
 
 @by_place("promql")
 def test_expressions_parse(example: Example) -> None:
-    """Each example of an expression is one; the names in it are checked with all others."""
+    """Each PromQL example parses; its metric names are checked with all others."""
     promql_parser.parse(example.text)
 
 
 @by_place("json", "provisioning")
 def test_data_are_readable(example: Example) -> None:
-    """Each example of JSON or of another program's YAML is at least that."""
+    """Each example of JSON or of another program's YAML parses."""
     assert yaml.safe_load(example.text)
     if example.kind == "json":
         json.loads(example.text)
@@ -101,7 +101,7 @@ def test_data_are_readable(example: Example) -> None:
 
 @by_place("samples")
 def test_samples_have_the_labels_of_their_family(example: Example) -> None:
-    """A page that is shown could be the exporter's: names and labels are those of the code."""
+    """Each sample in an example has a metric name and labels that the exporter exports."""
     own = {"team"}
     labels = {family.name: set(family.labels) for family in METRICS}
     for family in text_string_to_metric_families(example.text):
@@ -112,32 +112,32 @@ def test_samples_have_the_labels_of_their_family(example: Example) -> None:
 
 @by_place("sh")
 def test_shell_is_shell(example: Example) -> None:
-    """A shell understands each example of commands."""
+    """Each shell example has valid syntax."""
     shell = ("/bin/sh", "-n")
     done = subprocess.run(shell, input=example.text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 OTHER_EXPORTERS = {"flashback_json", "flashback_cron"}
-"""How the metrics begin that docs/coming-from.md gets out of other programs."""
+"""Prefixes of the metrics of other programs in docs/coming-from.md."""
 
 
 def recorded() -> set[str]:
-    """What the recording rules make."""
+    """The names of all recording rules."""
     files = (ROOT / "monitoring" / "rules").glob("*.yaml")
     groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
 
 
 def test_records_that_pages_name_exist() -> None:
-    """A recorded series anywhere in a page is one that the rules make."""
+    """Each recorded series that a page names is produced by a recording rule."""
     for page, text in page_texts():
         for name in re.findall(r"\b\w+:flashback_\w+:\w+", text):
             assert name in recorded(), f"{page}: {name}"
 
 
 def test_metrics_that_pages_name_exist() -> None:
-    """A metric anywhere in a page is one of docs/metrics.md, which a test holds to the code."""
+    """Each metric that a page names is listed in docs/metrics.md."""
     table = (ROOT / "docs" / "metrics.md").read_text()
     known = set(re.findall(r"^\| `(flashback_\w+)`", table, re.MULTILINE))
     known |= {f"{name}_{part}" for name in known for part in ("bucket", "count", "sum")}
@@ -150,7 +150,7 @@ def test_metrics_that_pages_name_exist() -> None:
 
 
 def test_scrape_examples_keep_the_exporter_s_labels() -> None:
-    """In every example for Prometheus a label of the target's takes no place of the exporter's."""
+    """Every Prometheus example sets honor_labels, so target labels do not replace others."""
     files = [ROOT / "monitoring/prometheus.example.yaml", ROOT / "deploy/compose/prometheus.yaml"]
     texts = [file.read_text() for file in files]
     texts += [each.text for each in examples() if "job_name: flashback-exporter" in each.text]

@@ -1,4 +1,4 @@
-"""When dead cycles are collected."""
+"""When the garbage collector frees unreachable cycles."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from exporter.gc_tuning import CHECK_EVERY, INTERVAL, GcTuner
 from tests.harness.fakes import FakeClock
 
 LOOK = INTERVAL * CHECK_EVERY
-"""Seconds between two looks at how much has stayed."""
+"""Seconds between two checks for growth."""
 
 
 class Knot:
-    """An object in a cycle."""
+    """An object that references itself."""
 
     def __init__(self) -> None:
         self.myself = self
@@ -26,7 +26,7 @@ class Knot:
 
 @pytest.fixture
 async def clock() -> AsyncIterator[FakeClock]:
-    """The clock of a collector that runs."""
+    """The clock of a running GC tuner."""
     made = FakeClock()
     task = asyncio.ensure_future(GcTuner(made).run())
     await made.advance(0)
@@ -36,20 +36,20 @@ async def clock() -> AsyncIterator[FakeClock]:
 
 
 def knots(number: int) -> list[Knot]:
-    """So many cycles, and no dead ones besides."""
+    """This many cycles, after a full collection."""
     gc.collect()
     return [Knot() for _ in range(number)]
 
 
 async def test_what_dies_young_is_collected_soon(clock: FakeClock) -> None:
-    """A cycle that is dead when survivors are frozen is not among them."""
+    """A cycle that is unreachable before the survivors are frozen is collected."""
     seen = weakref.ref(Knot())
     await clock.advance(INTERVAL)
     assert seen() is None
 
 
 async def test_survivors_are_out_of_sight(clock: FakeClock) -> None:
-    """A search goes through nothing that has survived the one before it."""
+    """Objects that survive a collection are frozen, so later collections skip them."""
     kept = knots(1000)
     await clock.advance(INTERVAL)
     assert gc.get_freeze_count() > len(kept)
@@ -59,7 +59,7 @@ async def test_survivors_are_out_of_sight(clock: FakeClock) -> None:
 async def test_what_dies_frozen_is_collected_once_it_is_much(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dead cycles that were frozen alive are found when the frozen have grown, and not before."""
+    """Frozen objects that become unreachable are collected once the frozen set has grown enough."""
     monkeypatch.setattr(gc_tuning, "GROWTH", 1.0)
     monkeypatch.setattr(gc_tuning, "ALLOWED_OBJECTS", 10_000)
     await clock.advance(LOOK)
@@ -79,7 +79,7 @@ async def test_what_dies_frozen_is_collected_once_it_is_much(
 async def test_what_is_too_much_is_judged_anew_each_time(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More that is alive is gone through once, and is then what growth is measured against."""
+    """Growth is measured against the objects that were alive after the last full collection."""
     monkeypatch.setattr(gc_tuning, "GROWTH", 1.0)
     monkeypatch.setattr(gc_tuning, "ALLOWED_OBJECTS", 10_000)
     await clock.advance(LOOK)
@@ -95,7 +95,7 @@ async def test_what_is_too_much_is_judged_anew_each_time(
 
 
 async def test_nothing_stays_frozen_afterwards() -> None:
-    """A collector that has ended leaves the interpreter as it was."""
+    """When the tuner ends, nothing is frozen and the thresholds are restored."""
     before = gc.get_threshold()
     clock = FakeClock()
     task = asyncio.ensure_future(GcTuner(clock).run())

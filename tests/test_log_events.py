@@ -13,7 +13,7 @@ LEVELS = {"debug", "info", "warning", "error"}
 
 
 class LogEvent(NamedTuple):
-    """A call that logs."""
+    """A logging call in the code."""
 
     name: str
     level: str
@@ -21,7 +21,7 @@ class LogEvent(NamedTuple):
 
 
 def test_documented_events_are_those_of_the_code() -> None:
-    """Name, level and fields of each event stand on the page; one logged in two places, once."""
+    """The page lists each event's name, level and fields, once per event."""
     in_code: dict[tuple[str, str], frozenset[str]] = {}
     for path in sorted((ROOT / "exporter").rglob("*.py")):
         for event in _logged(ast.parse(path.read_text("utf-8"))):
@@ -66,12 +66,12 @@ def _event(call: ast.Call, function: ast.AST) -> LogEvent:
 
 
 def _written(level: str) -> str:
-    """The level as lines have it, which is as Prometheus writes it."""
+    """The level as it appears in log lines, spelled as in Prometheus."""
     return "warn" if level == "warning" else level
 
 
 def _keys(spread: ast.expr, function: ast.AST) -> set[str]:
-    """The keys of a dict that is spread: a name that the function gives to a literal."""
+    """The keys of a dict that is spread into the call, assigned as a literal in the function."""
     literals = [
         node.value
         for node in ast.walk(function)

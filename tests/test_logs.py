@@ -1,4 +1,4 @@
-"""How events become lines."""
+"""The format of log lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exporter.logs import LONGEST_VALUE, BackgroundStream, configure
 
 
 def lines(level: str, log_format: str) -> list[str]:
-    """What an event of each level becomes, ours and a library's."""
+    """The lines for an event of each level, from the exporter and from a library."""
     stream = io.StringIO()
     configure(level, log_format, stream)
     log = structlog.get_logger()
@@ -29,7 +29,7 @@ def lines(level: str, log_format: str) -> list[str]:
 
 
 def test_logfmt_is_one_line_per_event() -> None:
-    """Each event is key=value pairs on a line of its own, whatever is in the values."""
+    """In logfmt each event is one line of key=value pairs, whatever the values contain."""
     first, second = lines("info", "logfmt")
     assert first.startswith("ts=20")
     assert first.endswith('Z level=info event=started name="a \\"b\\"\\nc" count=3')
@@ -37,7 +37,7 @@ def test_logfmt_is_one_line_per_event() -> None:
 
 
 def test_json_is_one_object_per_event() -> None:
-    """Each event is a JSON object on a line of its own."""
+    """In JSON each event is one object on its own line."""
     first, second = (json.loads(line) for line in lines("info", "json"))
     assert first["event"] == "started"
     assert first["name"] == 'a "b"\nc'
@@ -46,12 +46,12 @@ def test_json_is_one_object_per_event() -> None:
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 3), ("info", 2), ("warn", 1), ("error", 0)])
 def test_level_is_the_least_severe_that_is_logged(level: str, count: int) -> None:
-    """What is below the level is not written; a library's chatter per request never is."""
+    """Events below the level are not logged, nor are a library's messages per request."""
     assert len(lines(level, "logfmt")) == count
 
 
 def test_errors_carry_their_traceback_on_the_same_line() -> None:
-    """An exception that is logged does not break the line."""
+    """A logged exception has its traceback on the same line."""
     stream = io.StringIO()
     configure("info", "logfmt", stream)
     try:
@@ -83,7 +83,7 @@ ODD = {
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
 def test_no_character_breaks_or_turns_a_line(log_format: str, odd: str) -> None:
-    """Whatever a name or a message holds, its line is one, and can be seen and written."""
+    """Control and direction characters in values are escaped: each event is one printable line."""
     stream = io.StringIO()
     configure("info", log_format, stream)
     text = f"a{odd}b"
@@ -99,7 +99,7 @@ def test_no_character_breaks_or_turns_a_line(log_format: str, odd: str) -> None:
 
 
 def test_logfmt_spells_out_what_cannot_be_seen() -> None:
-    """A character without a shape of its own is there as its number."""
+    """Invisible characters are escaped as their code points."""
     stream = io.StringIO()
     configure("info", "logfmt", stream)
     structlog.get_logger().info("found", name="a\u202eb\x1b", tag="\U000e0041")
@@ -107,7 +107,7 @@ def test_logfmt_spells_out_what_cannot_be_seen() -> None:
 
 
 def test_very_long_value_loses_its_middle() -> None:
-    """A line stays of a size that a log takes as one, with the end of a traceback."""
+    """A very long value is shortened in the middle, so the end of a traceback is kept."""
     stream = io.StringIO()
     configure("info", "json", stream)
     structlog.get_logger().info("found", name="begin" + "x" * 2 * LONGEST_VALUE + "end")
@@ -118,7 +118,7 @@ def test_very_long_value_loses_its_middle() -> None:
 
 
 class Pipe:
-    """A pipe that takes little, its writing end as a stream."""
+    """A small pipe whose write end is a stream."""
 
     def __init__(self) -> None:
         self.reader, writer = os.pipe()
@@ -126,7 +126,7 @@ class Pipe:
         self.stream: TextIO = os.fdopen(writer, "w", encoding="utf-8")
 
     def read(self, length: int) -> str:
-        """So many bytes, waited for."""
+        """Read this many bytes, waiting for them."""
         found = b""
         while len(found) < length:
             found += os.read(self.reader, length - len(found))
@@ -135,15 +135,15 @@ class Pipe:
 
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    """A pipe of which nobody reads unless a test does."""
+    """A pipe that only the test reads from."""
     made = Pipe()
     yield made
-    # The writing end stays open: a thread may be writing to it.
+    # The write end stays open, as a thread may be writing to it.
     os.close(made.reader)
 
 
 def test_lines_arrive_in_order(pipe: Pipe) -> None:
-    """What is written is what is read, and nothing is left when it has been drained."""
+    """Lines are written in order, and drain waits until all are written."""
     stream = BackgroundStream(pipe.stream)
     for number in range(100):
         print(number, file=stream)
@@ -155,7 +155,7 @@ def test_lines_arrive_in_order(pipe: Pipe) -> None:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_what_nobody_takes_is_dropped_and_counted(pipe: Pipe, *, blocking: bool) -> None:
-    """Writing never waits: what exceeds the limit is lost, the rest comes once somebody reads."""
+    """If the reader is slow, lines beyond the limit are dropped and counted; writes never block."""
     os.set_blocking(pipe.stream.fileno(), blocking)
     line = "x" * 99 + "\n"
     stream = BackgroundStream(pipe.stream, limit=2 * pipe.room)
@@ -173,7 +173,7 @@ def test_what_nobody_takes_is_dropped_and_counted(pipe: Pipe, *, blocking: bool)
 
 
 def test_lines_count_as_dropped_where_the_reader_has_gone() -> None:
-    """The thread outlives what it cannot write."""
+    """If the reader has closed the pipe, lines are counted as dropped and the thread goes on."""
     pipe = Pipe()
     os.close(pipe.reader)
     stream = BackgroundStream(pipe.stream)
@@ -184,14 +184,14 @@ def test_lines_count_as_dropped_where_the_reader_has_gone() -> None:
 
 
 def test_one_text_may_exceed_the_limit(pipe: Pipe) -> None:
-    """A long text, such as every problem of a configuration, is not lost for its length."""
+    """A single text longer than the limit is written completely."""
     stream = BackgroundStream(pipe.stream, limit=10)
     stream.write("x" * 10_000)
     assert pipe.read(10_000) == "x" * 10_000
 
 
 def test_what_an_encoding_lacks_is_spelt_out() -> None:
-    """No text stops the thread, whatever the terminal's encoding."""
+    """Characters that the stream's encoding lacks are escaped."""
     reader, writer = os.pipe()
     stream = BackgroundStream(os.fdopen(writer, "w", encoding="ascii"))
     stream.write("\u00e9\ud800\n")

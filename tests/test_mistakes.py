@@ -1,4 +1,4 @@
-"""Common mistakes, through the commands: each gives one line with place and remedy.
+"""Common mistakes, through the commands: each gives one line that says where and how to fix it.
 
 Mistakes in the file are in tests/data/mistakes, each with its expected text; more of them, without
 the commands, are in tests/data/bad_config.
@@ -42,7 +42,7 @@ accounts:
 
 
 class Desk:
-    """A directory with files in it, and the commands, typed there."""
+    """A directory with files, and the commands run in it."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], directory: Path
@@ -55,10 +55,10 @@ class Desk:
         (self.directory / name).write_text(text, encoding="utf-8")
 
     def said(self, *words: str) -> tuple[int, str, str]:
-        """The exit code of a command, and what it says on either stream."""
+        """The exit code, stdout and stderr of a command."""
         with self._monkeypatch.context() as patched:
             patched.setattr(sys, "argv", ["flashback-exporter", *words])
-            patched.setattr(sys, "stderr", sys.stderr)  # a command puts its log in front of it
+            patched.setattr(sys, "stderr", sys.stderr)  # a command replaces it with its log
             try:
                 code = cli.run_command()
             except SystemExit as end:
@@ -87,7 +87,7 @@ def desk(
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in MISTAKES.glob("*.yaml")))
 def test_mistake_in_the_file_is_told(desk: Desk, name: str) -> None:
-    """`check` ends with 1 and says where, what and what to do, without a secret."""
+    """`check` exits with 1 and reports where, what and how to fix it, without a secret."""
     code, _, told = desk.said("check", f"--config.file={name}.yaml")
     assert told == (MISTAKES / f"{name}.txt").read_text(encoding="utf-8")
     assert code == 1
@@ -96,14 +96,14 @@ def test_mistake_in_the_file_is_told(desk: Desk, name: str) -> None:
 
 @pytest.mark.parametrize("command", ["run", "check", "once"])
 def test_every_command_tells_the_same(desk: Desk, command: str) -> None:
-    """The file is judged in one place, whichever command reads it."""
+    """`run`, `check` and `once` report the same error for the same file."""
     code, told, errors = desk.said(command, "--config.file=bucket_for_buckets.yaml")
     assert (code, told) == (1, "")
     assert errors == (MISTAKES / "bucket_for_buckets.txt").read_text(encoding="utf-8")
 
 
 def test_every_expected_text_has_its_file() -> None:
-    """No expectation outlives the file that it is about."""
+    """Each expected text belongs to a file."""
     texts = {path.stem for path in MISTAKES.glob("*.txt")}
     assert texts == {path.stem for path in MISTAKES.glob("*.yaml")}
 
@@ -121,7 +121,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_file_that_cannot_be_read(desk: Desk, name: str) -> None:
-    """Missing, a directory, unreadable: each has a remedy of its own."""
+    """A missing file, a directory and an unreadable file each have their own error."""
     desk.write("other.yml", CONFIG)
     (desk.directory / "unreadable.yaml").symlink_to("/proc/self/mem")
     assert desk.said("run", f"--config.file={name}") == (1, "", f"{name}: {FILES[name]}\n")
@@ -141,7 +141,7 @@ def test_file_that_cannot_be_read(desk: Desk, name: str) -> None:
     ids=["mark", "crlf", "dashes", "number", "tab", "huge", "slash"],
 )
 def test_what_only_looks_like_a_mistake(desk: Desk, content: bytes) -> None:
-    """Marks and line ends of Windows, numbers for ids, a slash after the URL: all that is fine."""
+    """A BOM, CRLF, tabs, numeric ids, a large file and a slash after the URL are accepted."""
     (desk.directory / "config.yaml").write_bytes(content)
     code, told, errors = desk.said("check")
     assert (code, errors) == (0, "")
@@ -172,7 +172,7 @@ FLAGS = {
 def test_flag_that_is_wrong(
     desk: Desk, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A usage error is code 2, and its last line names the flag and what it takes."""
+    """A wrong flag exits with 2, and the last line names the flag and what is wrong."""
     monkeypatch.setattr(socket, "gethostname", lambda: "laptop")
     code, told, errors = desk.said(*words)
     assert (code, told) == (2, "")
@@ -180,7 +180,7 @@ def test_flag_that_is_wrong(
 
 
 def test_port_in_use(desk: Desk) -> None:
-    """The address is named, and the flag that chooses another."""
+    """If the port is in use, the error names the address and the flag to change it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         code, _, errors = desk.said("run", f"--web.listen-address={address}")
@@ -191,7 +191,7 @@ def test_port_in_use(desk: Desk) -> None:
 
 
 def test_web_configuration_with_a_password_in_clear_text(desk: Desk) -> None:
-    """The user is named, and how to make a hash; the password is not shown."""
+    """A clear-text password is reported with its user and how to hash it, without the password."""
     desk.write("web.yml", "basic_auth_users:\n  prometheus: hunter2\n")
     code, _, errors = desk.said("run", "--web.config.file=web.yml")
     assert code == 1
@@ -202,13 +202,13 @@ def test_web_configuration_with_a_password_in_clear_text(desk: Desk) -> None:
 
 
 def jwt(expiry: float) -> str:
-    """A token that says when it ends."""
+    """A token with this expiry."""
     claims = base64.urlsafe_b64encode(json.dumps({"exp": expiry}).encode()).decode().rstrip("=")
     return f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2lnbmF0dXJl"
 
 
 def warned(desk: Desk) -> list[str]:
-    """What `check` warns of; the file is good all the same."""
+    """The warnings of `check` for a valid file."""
     code, told, errors = desk.said("check")
     assert code == 0
     assert told.startswith("config.yaml: good\n")
@@ -219,7 +219,7 @@ def warned(desk: Desk) -> list[str]:
     "text", [CONFIG, CONFIG.replace("credentials_file: token", "credentials: ${T}")]
 )
 def test_token_that_has_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """There is a warning for an expired token, since its renewal may be late."""
+    """An expired token is a warning, since a renewal may be late."""
     monkeypatch.setenv("T", jwt(1_700_000_000))
     desk.write("config.yaml", text.replace("${T}", '"${T}"'))
     desk.write("token", jwt(1_700_000_000))
@@ -232,7 +232,7 @@ def test_token_that_has_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch, text:
 
 
 def test_token_that_goes_on(desk: Desk) -> None:
-    """A token with time left is nothing to warn of, nor is a login."""
+    """A valid token and a login give no warning."""
     desk.write("token", jwt(time.time() + 3600))
     assert warned(desk) == []
     login = "login: {email: ops@example.com, password_file: password}"
@@ -241,14 +241,14 @@ def test_token_that_goes_on(desk: Desk) -> None:
 
 
 def test_token_that_was_taken_away_meanwhile(desk: Desk) -> None:
-    """A token file that is gone by the time its token is judged is nothing to warn of."""
+    """A token file that disappears before its expiry is checked gives no warning."""
     config = load(desk.directory / "config.yaml", {})
     (desk.directory / "token").unlink(missing_ok=True)
     assert list(ended_tokens(config, "config.yaml", time.time())) == []
 
 
 def test_pattern_that_matches_nothing(desk: Desk) -> None:
-    """Files may come later, so it is a warning, with the place of the pattern."""
+    """A bucket_files pattern without matches is a warning with its line, as files may follow."""
     (desk.directory / "lists").mkdir()
     desk.write("config.yaml", CONFIG + "    bucket_files: [lists/*.yaml]\n")
     assert warned(desk) == [
@@ -260,7 +260,7 @@ def test_pattern_that_matches_nothing(desk: Desk) -> None:
 
 
 def test_variable_that_sets_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is a warning for a misspelled one, and none for those that Kubernetes sets."""
+    """A misspelled environment variable is a warning; variables set by Kubernetes are not."""
     monkeypatch.setenv("FLASHBACK_EXPORTER_WEB_LISTEN_ADRESS", ":1")
     monkeypatch.setenv("FLASHBACK_EXPORTER_PORT_10120_TCP_ADDR", "10.0.0.1")
     monkeypatch.setenv("FLASHBACK_EXPORTER_SERVICE_HOST", "10.0.0.1")
@@ -273,7 +273,7 @@ def test_variable_that_sets_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_load_of_an_account_whose_buckets_are_found(desk: Desk) -> None:
-    """Where nothing is listed, `check` says that it cannot know yet, not a number of no meaning."""
+    """With only discovered buckets, `check` reports their load as unknown instead of a number."""
     desk.write("config.yaml", CONFIG.replace("buckets: [b1]", "discovery: {}"))
     _, told, _ = desk.said("check")
     assert (
@@ -288,7 +288,7 @@ def test_load_of_an_account_whose_buckets_are_found(desk: Desk) -> None:
 
 @contextmanager
 def served(api: simulator.Simulator) -> Iterator[str]:
-    """The URL of a simulator that runs next to the command."""
+    """Run a simulator in a thread and yield its URL."""
     url: list[str] = []
     up, down = threading.Event(), threading.Event()
 
@@ -318,7 +318,7 @@ def served(api: simulator.Simulator) -> Iterator[str]:
 )
 @pytest.mark.parametrize("key", ["credentials_file", "password_file"])
 def test_secret_file_that_would_never_end(desk: Desk, file: str, words: str, key: str) -> None:
-    """A file that would hang or fill the memory is reported like any other mistake."""
+    """A secret file that would block or fill the memory is reported like any other mistake."""
     os.mkfifo(desk.directory / "fifo")
     desk.write("large", "x" * (2**20 + 1))
     text = CONFIG if key == "credentials_file" else LOGIN
@@ -337,7 +337,7 @@ LIVE = {
 
 @pytest.mark.parametrize("scenario", LIVE)
 def test_refusal_is_told_with_a_remedy(desk: Desk, scenario: str) -> None:
-    """`check --live` says for each bucket what came of it, and what to do then."""
+    """`check --live` reports each failed bucket with a hint how to fix it."""
     with served(simulator.Simulator(now=time.time, scenarios=scenario)) as url:
         desk.write("config.yaml", CONFIG.replace("http://127.0.0.1:9", url))
         code, told, _ = desk.said("check", "--live")
@@ -363,7 +363,7 @@ USERS = {
 
 @pytest.mark.parametrize("case", USERS)
 def test_login_that_gives_no_token(desk: Desk, case: str) -> None:
-    """An account with MFA and a wrong password have different messages."""
+    """A login with MFA and one with a wrong password have different errors."""
     user, words = USERS[case]
     with served(simulator.Simulator(now=time.time, users=[user])) as url:
         desk.write("config.yaml", LOGIN.replace("http://127.0.0.1:9", url))
@@ -373,7 +373,7 @@ def test_login_that_gives_no_token(desk: Desk, case: str) -> None:
 
 
 def test_clocks_that_disagree(desk: Desk) -> None:
-    """An API for which the day asked for has not come yet answers 400: the clocks are named."""
+    """If the API rejects today's date with 400, the error mentions a clock difference."""
     with served(simulator.Simulator(now=lambda: time.time() - 2 * 86_400)) as url:
         desk.write("config.yaml", CONFIG.replace("http://127.0.0.1:9", url))
         code, told, _ = desk.said("check", "--live")
@@ -391,7 +391,7 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("key", ["base_url", "proxy_url"])
 def test_host_that_is_not_there(desk: Desk, place: str, key: str) -> None:
-    """A wrong name or port, of the API or of the proxy, is named."""
+    """If the API or proxy host cannot be reached, the error names it."""
     text = CONFIG.replace("http://127.0.0.1:9", place)
     if key == "proxy_url":
         text = CONFIG.replace("127.0.0.1:9", "127.0.0.1:1") + f"    proxy_url: {place}\n"
@@ -403,7 +403,7 @@ def test_host_that_is_not_there(desk: Desk, place: str, key: str) -> None:
 
 
 def test_filters_that_let_nothing_through(desk: Desk) -> None:
-    """A pattern of a shell in place of a regular expression shows in what discovery comes to."""
+    """If filters exclude all discovered buckets, the output explains how patterns match."""
     with served(simulator.Simulator(now=time.time, buckets=("b1", "b2"))) as url:
         text = CONFIG.replace("http://127.0.0.1:9", url)
         desk.write("config.yaml", text.replace("buckets: [b1]", "discovery: {include: [media-*]}"))
@@ -416,7 +416,7 @@ def test_filters_that_let_nothing_through(desk: Desk) -> None:
 
 
 def test_user_without_buckets(desk: Desk) -> None:
-    """Another user's credentials show in that discovery finds nothing."""
+    """If discovery finds no buckets, the output says that the user has none."""
     with served(simulator.Simulator(now=time.time, buckets=())) as url:
         text = CONFIG.replace("http://127.0.0.1:9", url)
         desk.write("config.yaml", text.replace("buckets: [b1]", "discovery: {}"))

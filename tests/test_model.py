@@ -1,4 +1,4 @@
-"""The rules about data and time."""
+"""The rules for bucket state and time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LATE = Instant(MIDNIGHT - 30, 5000.0)
 
 
 def test_day_is_the_utc_day() -> None:
-    """The day of a moment is the one in UTC, up to the last second before midnight."""
+    """The day of an instant is its UTC date."""
     assert Instant(MIDNIGHT - 0.001, 0).day == date(2024, 1, 15)
     assert Instant(MIDNIGHT, 0).day == date(2024, 1, 16)
 
 
 def test_good_poll_replaces_what_is_held() -> None:
-    """After a good poll its nodes are held, whichever were held before."""
+    """A good poll replaces all nodes of the one before."""
     state = BucketState(START).after(reading(START, node("a"), node("b")), TIMING)
     state = state.after(reading(after(START, 60), node("b")), TIMING)
     assert state.stats is not None
@@ -33,7 +33,7 @@ def test_good_poll_replaces_what_is_held() -> None:
 
 
 def test_failure_keeps_what_is_held_and_its_age() -> None:
-    """A failed poll neither drops readings nor makes them look newer."""
+    """A failed poll keeps the data and its age."""
     good = BucketState(START).after(reading(START, node()), TIMING)
     failed = good.after(failure(after(START, 60)), TIMING)
     assert failed.stats == good.stats
@@ -42,28 +42,28 @@ def test_failure_keeps_what_is_held_and_its_age() -> None:
 
 
 def test_recovery_clears_the_failure() -> None:
-    """The newest result alone says whether a bucket is failing."""
+    """A good poll after a failed one clears the failure."""
     state = BucketState(START).after(failure(START), TIMING)
     state = state.after(reading(after(START, 60)), TIMING)
     assert state.failing(fresh=True) is None
 
 
 def test_stale_without_failure_is_overdue() -> None:
-    """A bucket that nobody polled in time is overdue, polled before or not."""
+    """A bucket without a poll within stale_after is overdue, even if it was never polled."""
     assert BucketState(START).failing(fresh=False) is Reason.OVERDUE
     polled = BucketState(START).after(reading(START), TIMING)
     assert polled.failing(fresh=False) is Reason.OVERDUE
 
 
 def test_age_does_not_follow_the_wall_clock() -> None:
-    """Setting the wall clock back does not keep an old reading fresh."""
+    """Freshness uses the monotonic clock, so setting the wall clock does not extend it."""
     state = BucketState(START).after(reading(Instant(NOON - 86400, 1000.0)), TIMING)
     assert state.fresh_until(TIMING) == 1000 + TIMING.stale_after
 
 
 @pytest.mark.parametrize("answer", [(), (node("a"),)], ids=["empty", "half-filled"])
 def test_yesterday_is_kept_while_the_new_day_is_filling(answer: tuple[()]) -> None:
-    """Just after midnight an answer that lacks nodes confirms yesterday's reading."""
+    """Shortly after midnight, a response with fewer nodes keeps yesterday's data fresh."""
     state = BucketState(LATE).after(reading(LATE, node("a"), node("b")), TIMING)
     state = state.after(reading(after(LATE, 60), *answer), TIMING)
     assert state.stats is not None
@@ -74,7 +74,7 @@ def test_yesterday_is_kept_while_the_new_day_is_filling(answer: tuple[()]) -> No
 
 
 def test_full_new_day_wins_at_once() -> None:
-    """Just after midnight an answer with every node held is today's reading."""
+    """Shortly after midnight, a response with all known nodes replaces yesterday's data."""
     state = BucketState(LATE).after(reading(LATE, node("a")), TIMING)
     state = state.after(reading(after(LATE, 60), node("a"), node("new")), TIMING)
     assert state.stats is not None
@@ -82,7 +82,7 @@ def test_full_new_day_wins_at_once() -> None:
 
 
 def test_newest_answer_wins_once_the_grace_is_over() -> None:
-    """An empty answer after the grace is believed, though yesterday's reading was kept so far."""
+    """After the grace period an empty response replaces yesterday's data."""
     state = BucketState(LATE).after(reading(LATE, node("a")), TIMING)
     for seconds in range(60, 600, 60):
         state = state.after(reading(after(LATE, seconds)), TIMING)
@@ -94,7 +94,7 @@ def test_newest_answer_wins_once_the_grace_is_over() -> None:
 
 
 def test_stale_reading_of_yesterday_is_not_revived() -> None:
-    """An empty new day does not make a reading fresh again that had gone stale before it."""
+    """Stale data of yesterday is not kept when the new day is empty."""
     early = Instant(MIDNIGHT - TIMING.stale_after, 5000.0)
     state = BucketState(early).after(reading(early, node("a")), TIMING)
     state = state.after(reading(after(early, TIMING.stale_after + 1)), TIMING)
@@ -103,7 +103,7 @@ def test_stale_reading_of_yesterday_is_not_revived() -> None:
 
 
 def test_older_days_are_not_kept() -> None:
-    """Only yesterday's reading may stand in for today, not one from a clock that was wrong."""
+    """Only yesterday's data is kept for an empty new day, not older data from a wrong clock."""
     week_ago = Instant(LATE.wall - 7 * 86400, LATE.monotonic)
     state = BucketState(week_ago).after(reading(week_ago, node("a")), TIMING)
     state = state.after(reading(after(LATE, 60)), TIMING)
@@ -112,7 +112,7 @@ def test_older_days_are_not_kept() -> None:
 
 
 def test_poll_that_straddles_midnight_belongs_to_the_day_it_asked_for() -> None:
-    """An answer for yesterday that arrives today replaces yesterday's reading as it is."""
+    """A response for yesterday that arrives after midnight replaces yesterday's data."""
     state = BucketState(LATE).after(reading(LATE, node("a"), node("b")), TIMING)
     straddling = reading(LATE, node("a"))
     arrived = type(straddling)(straddling.stats, after(LATE, 31), 31.0)
@@ -124,7 +124,7 @@ def test_poll_that_straddles_midnight_belongs_to_the_day_it_asked_for() -> None:
 
 @given(st.floats(0, 4e9), st.floats(0, 43000))
 def test_midnight_is_near_on_both_its_sides(wall: float, grace: float) -> None:
-    """A moment is near midnight when the closest midnight is within the grace, and only then."""
+    """A moment is near midnight if the closest midnight is within the grace period."""
     timing = TIMING._replace(rollover_grace=grace)
     since = wall % 86400
     near = since < grace or 86400 - since <= grace
@@ -134,6 +134,6 @@ def test_midnight_is_near_on_both_its_sides(wall: float, grace: float) -> None:
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(2099, 1, 1)))  # noqa: DTZ001 - hypothesis wants naive bounds
 def test_day_rule_over_arbitrary_clocks(moment: datetime) -> None:
-    """Whatever the clock shows, the day asked for is that of the UTC calendar."""
+    """For any clock reading, the requested day is the UTC date."""
     aware = moment.replace(tzinfo=UTC)
     assert Instant(aware.timestamp(), 0.0).day == aware.date()

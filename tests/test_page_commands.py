@@ -1,6 +1,7 @@
-"""The commands that pages show are ones that work: programs, flags, targets, files.
+"""The commands on the pages are valid: programs, flags, targets, files.
 
-Nothing is run. Of other people's programs each is listed with the reason, or with who runs it.
+Nothing is run. Commands of other programs are listed with the reason, or with the test that runs
+them.
 """
 
 from __future__ import annotations
@@ -44,18 +45,18 @@ OTHER_PROGRAMS = {
     "sudo": "takes the right to be root",
     "systemctl": "takes a system that was booted by systemd",
 }
-"""Commands of examples that are no part of this project, and why they are not run here."""
+"""Commands of other programs in examples, and why they are not run here."""
 
 
 def shell_commands() -> Iterator[tuple[str, list[str]]]:
-    """Where it stands, and each command of the shell examples."""
+    """Each command of the shell examples, with its place."""
     for example in examples("sh"):
         for words in commands(example.text):
             yield str(example), words
 
 
 def own_arguments(words: list[str]) -> list[str] | None:
-    """What follows the exporter's name in a command, also inside of a container."""
+    """The arguments of the exporter in a command, also in a container."""
     for index, word in enumerate(words):
         is_started = index == 0 or words[index - 1] == "--"
         if is_started and Path(word).name == "flashback-exporter":
@@ -66,7 +67,7 @@ def own_arguments(words: list[str]) -> list[str] | None:
 
 
 def own_commands() -> Iterator[tuple[str, list[str]]]:
-    """Where it stands, and the arguments of each command of the exporter's, in blocks and lines."""
+    """Each exporter command in examples and code marks: its place and arguments."""
     for place, words in shell_commands():
         arguments = own_arguments(words)
         if arguments is not None:
@@ -78,7 +79,7 @@ def own_commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_every_command_is_ours_or_listed() -> None:
-    """Each program of the pages is checked or excused, and no other is excused."""
+    """Each program on the pages is ours or listed above, and no other is listed."""
     own = {"flashback-exporter", "make", "python", "python3"}
     named = {Path(words[0]).name for _, words in shell_commands()}
     assert named - own == OTHER_PROGRAMS.keys()
@@ -88,7 +89,7 @@ def test_every_command_is_ours_or_listed() -> None:
 def test_own_commands_have_the_flags_that_pages_give_them(
     place: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The parser takes each command line of the exporter's, name, flags and values."""
+    """The parser accepts each exporter command line, with its flags and values."""
     command, *rest = arguments if arguments and arguments[0] in COMMANDS else ["run", *arguments]
     if rest == ["--version"]:
         return
@@ -99,12 +100,12 @@ def test_own_commands_have_the_flags_that_pages_give_them(
 
 
 def test_every_command_is_known_with_its_flags() -> None:
-    """No command was forgotten above."""
+    """All commands are covered by FLAGS."""
     assert FLAGS.keys() == set(COMMANDS)
 
 
 def test_flags_and_variables_that_pages_name_exist() -> None:
-    """A flag in code marks, or a variable anywhere, is one of the program's."""
+    """Each flag in code marks and each variable on a page exists."""
     known = {flag.name: flag.variable for each in FLAGS.values() for flag in each}
     for page, code in code_words():
         for name in re.findall(r"^--((?:config|log|shard|web)\.[a-z.-]+)", code):
@@ -115,7 +116,7 @@ def test_flags_and_variables_that_pages_name_exist() -> None:
 
 
 def test_targets_that_pages_name_exist() -> None:
-    """Each `make` of a page has its target."""
+    """Each `make` target on a page exists."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {(place, words[1]) for place, words in shell_commands() if words[0] == "make"}
     named |= {
@@ -128,7 +129,7 @@ def test_targets_that_pages_name_exist() -> None:
 
 
 def test_modules_that_pages_run_exist() -> None:
-    """Each `python -m` of a page names a module, which knows the flags that it is given."""
+    """Each `python -m` on a page names an existing module that knows the given flags."""
     named = [(page, words) for page, code in code_words() for words in commands_in(code)]
     for place, words in [*shell_commands(), *named]:
         is_python = Path(words[0]).name in {"python", "python3"}
@@ -150,7 +151,7 @@ def commands_in(code: str) -> list[list[str]]:
 
 
 def test_files_that_pages_name_exist() -> None:
-    """Each path into the source, in code marks or in a command, leads to a file or folder."""
+    """Each path into the source, in code marks or in a command, exists."""
     named = [(page, code) for page, code in code_words() if " " not in code]
     named += [(place, word) for place, words in shell_commands() for word in words]
     found = [(place, word) for place, word in named if SOURCE.fullmatch(word)]

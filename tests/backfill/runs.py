@@ -1,4 +1,4 @@
-"""A backfill against the simulator over real sockets, and its files as tests read them."""
+"""Backfills against the simulator in virtual time, and helpers to read their files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.harness.virtual_loop import VirtualClock
 UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
 
 BEFORE, CLOSED, YESTERDAY = date(2024, 1, 12), date(2024, 1, 13), date(2024, 1, 14)
-"""At NOON the first two have been shown to their ends, the last is being shown."""
+"""At NOON the first two days are no longer exported, and the last still is."""
 
 NO_ROWS = Scenario("no-rows", "an answer without nodes", rows=lambda _rows, _call: [])
 
@@ -34,12 +34,12 @@ Figures = dict[int, float]
 
 
 def without_rows(*buckets: str) -> tuple[InjectedFault, ...]:
-    """These buckets have no nodes on any day."""
+    """Make these buckets return no nodes on any day."""
     return (InjectedFault(NO_ROWS, 1.0, frozenset(buckets)),)
 
 
 def without_rows_at_first(*buckets: str) -> tuple[InjectedFault, ...]:
-    """These buckets have no nodes when they are asked for the first time."""
+    """Make these buckets return no nodes to their first request."""
     asked: set[str] = set()
 
     def rows(found: Sequence[Row], call: ApiCall) -> list[Row]:
@@ -53,7 +53,7 @@ def without_rows_at_first(*buckets: str) -> tuple[InjectedFault, ...]:
 
 
 def document(api: str, *, buckets: str = "[b1, b2, b3]", discovery: str = "") -> str:
-    """A configuration with one account, whose time-outs stand a clock that runs fast."""
+    """A configuration with one account and long timeouts."""
     lines = [
         "global:",
         f"  base_url: {api}",
@@ -69,7 +69,7 @@ def document(api: str, *, buckets: str = "[b1, b2, b3]", discovery: str = "") ->
 
 
 class Steps:
-    """Progress that is counted."""
+    """A progress that counts."""
 
     def __init__(self) -> None:
         self.total = self.done = 0
@@ -82,7 +82,7 @@ class Steps:
 
 
 class Desk:
-    """A directory that backfills write to, and the simulator that they ask, on virtual time."""
+    """A directory that backfills write to, and the simulator that they use, in virtual time."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Desk:
         text: Callable[[str], str] = document,
         steps: Steps | None = None,
     ) -> Backfill:
-        """A run that has not begun."""
+        """A backfill that has not started."""
         order = BackfillOptions(first, last, frozenset(buckets), labels or {}, self.output)
         return Backfill(
             self.config(text),
@@ -116,28 +116,28 @@ class Desk:
         )
 
     def config(self, text: Callable[[str], str] = document) -> Config:
-        """A configuration that asks the simulator."""
+        """A configuration that uses the simulator."""
         return parse(text(API_URL), path=Path("config.yaml"), environ={})
 
     async def run(self, *days: date, **how: Any) -> Failures:  # noqa: ANN401 - as for `job`
-        """What has failed once a run is over."""
+        """Run a backfill and return its failures."""
         job = self.job(*days, **how)
         await job.run()
         assert job.is_finished
         return job.failures
 
     async def until(self, holds: Callable[[], object]) -> None:
-        """Return when something has come to hold."""
+        """Wait until the condition holds."""
         async with self.clock.timeout(86400):
             while not holds():
                 await self.clock.sleep(0.02)
 
     def files(self) -> list[str]:
-        """What lies there for a database."""
+        """The names of the finished files."""
         return sorted(each.name for each in self.output.glob("*.om"))
 
     def series(self, *files: str) -> dict[tuple[str, str, str], Figures]:
-        """The samples of these files by metric, bucket and ip; one that is there twice fails."""
+        """The samples of these files by metric, bucket and ip; a duplicate fails the test."""
         found: defaultdict[tuple[str, str, str], Figures] = defaultdict(dict)
         for file in files:
             for name, labels, value, at in samples((self.output / file).read_text()):
@@ -147,21 +147,21 @@ class Desk:
         return dict(found)
 
     def buckets(self, file: str) -> set[str]:
-        """Of which buckets a file has samples."""
+        """The buckets that have samples in a file."""
         return {bucket for _, bucket, _ in self.series(file)}
 
     def failed(self) -> list[dict[str, str | None]]:
-        """What stands in failed.json."""
+        """The content of failed.json."""
         found: list[dict[str, str | None]] = json.loads((self.output / "failed.json").read_bytes())
         return found
 
     def asked(self) -> int:
-        """How many days of buckets were asked for so far."""
+        """How many requests for bucket days were made so far."""
         return sum(self.api.record.calls.values())
 
 
 def samples(text: str) -> list[tuple[str, dict[str, str], float, int]]:
-    """What the client library's strict parser finds in a file."""
+    """The samples that the client library's strict parser finds in a text."""
     return [
         (each.name, each.labels, each.value, int(float(each.timestamp)))
         for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call] # the library's
@@ -170,7 +170,7 @@ def samples(text: str) -> list[tuple[str, dict[str, str], float, int]]:
 
 
 def truth(bucket: str, day: date) -> dict[tuple[str, str, str], float]:
-    """The simulator's own figures of a past day, by metric, bucket and ip."""
+    """The simulator's figures for a past day, by metric, bucket and ip."""
     nodes = World(0).stats(bucket, day, LATER)
     found = {(UPTIME, bucket, node.ip): node.uptime_percent / 100 for node in nodes}
     return found | {
@@ -188,7 +188,7 @@ def desk(
     scenarios: str | tuple[InjectedFault, ...] = "",
     **simulated: Any,  # noqa: ANN401 - the simulator's
 ) -> Desk:
-    """Backfills of a simulator, on virtual time from noon on."""
+    """A directory for backfills from a simulator, in virtual time from noon on."""
     clock = VirtualClock()
     api = simulator.Simulator(now=clock.wall, scenarios=scenarios, keep=100_000, **simulated)
     return Desk(api, clock, directory / "out")

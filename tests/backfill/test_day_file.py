@@ -1,4 +1,4 @@
-"""What a day's file looks like, whatever is in it."""
+"""The format of a day's file, for any content."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from exporter.model import Node
 from tests.backfill.runs import LATENCY, UPTIME, samples
 from tests.harness.fakes import node
 
-# What parsing and configuration let through: any text but NUL, lone surrogates, and line ends
-# other than LF.
+# Parsing and configuration allow any text but NUL, lone surrogates, and line ends other than
+# LF.
 UNFIT = "\0\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 texts = some.text(some.characters(codec="utf-8", exclude_characters=UNFIT), max_size=20)
 figures = some.none() | some.floats(0, 1e300)
@@ -34,7 +34,7 @@ TIMES = range(1705320000, 1705320000 + 3 * 240, 240)
 def written(
     scratch: Path, content: dict[str, Sequence[Node]], suffix: str = "", times: range = TIMES
 ) -> str:
-    """The file with these nodes of buckets."""
+    """The text of a file with these buckets and nodes."""
     with DayFile(scratch, suffix) as file:
         for bucket, each in content.items():
             file.add(bucket, each, times)
@@ -44,7 +44,7 @@ def written(
 @settings(deadline=None)  # it writes to the disk, on a machine that may be busy
 @given(buckets, suffixes)
 def test_every_file_is_openmetrics(content: dict[str, list[Node]], extra: dict[str, str]) -> None:
-    """The client library's strict parser finds exactly what was written, in its order."""
+    """The client library's strict parser finds exactly the written samples, in order."""
     with TemporaryDirectory() as scratch:
         text = written(Path(scratch), dict(content), label_suffix(extra))
     expected = [
@@ -60,7 +60,7 @@ def test_every_file_is_openmetrics(content: dict[str, list[Node]], extra: dict[s
 
 
 def test_golden_file(tmp_path: Path) -> None:
-    """Metric by metric, node by node, time ascending."""
+    """Samples are ordered by metric, then node, then time."""
     times = range(1705320000, 1705320000 + 2 * 240, 240)
     content = {
         "b1": [node("h1", uptime_ratio=1.0, latency_average_seconds=0.042)],
@@ -86,14 +86,14 @@ def test_golden_file(tmp_path: Path) -> None:
 
 
 def test_metric_without_samples_is_not_named(tmp_path: Path) -> None:
-    """Where no node has an uptime the file has latencies alone."""
+    """A metric without samples has no HELP and TYPE lines."""
     text = written(tmp_path, {"b1": [node(latency_average_seconds=0.5)]})
     assert UPTIME not in text
     assert len(samples(text)) == 3
 
 
 def test_whether_there_was_anything_is_told(tmp_path: Path) -> None:
-    """Nodes without figures, and no nodes at all, write nothing."""
+    """add() returns whether it wrote samples; nodes without figures write none."""
     with DayFile(tmp_path, "") as file:
         assert not file.add("b1", [node()], TIMES)
         assert not file.add("b1", [], TIMES)
@@ -102,7 +102,7 @@ def test_whether_there_was_anything_is_told(tmp_path: Path) -> None:
 
 
 def test_large_file_is_joined_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small the pieces, nothing gets lost between them."""
+    """Joining a file in small pieces gives the same file."""
     content = {
         f"b{number}": [node(uptime_ratio=0.5, latency_average_seconds=0.1)] for number in range(50)
     }

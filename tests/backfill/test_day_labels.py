@@ -19,7 +19,7 @@ from exporter.backfill.day import label_suffix
     ],
 )
 def test_names_that_a_scrape_adds_are_taken(text: str, pair: tuple[str, str]) -> None:
-    """Those of a scrape above all; the value is all that follows the first '='."""
+    """Labels such as job and instance are accepted; the value is all after the first '='."""
     assert extra_label(text) == pair
 
 
@@ -42,11 +42,11 @@ def test_names_that_a_scrape_adds_are_taken(text: str, pair: tuple[str, str]) ->
     ],
 )
 def test_names_that_mean_something_else_are_refused(text: str, told: str) -> None:
-    """The message says what is wrong, and what to do."""
+    """A label name that is invalid, reserved or already used is rejected with the reason."""
     with pytest.raises(ValueError, match=told):
         extra_label(text)
 
 
 def test_values_are_escaped() -> None:
-    """As everywhere on the page."""
+    """Label values are escaped as on the metrics page."""
     assert label_suffix({"a": 'x"y\\', "b": "z"}) == r',a="x\"y\\",b="z"'

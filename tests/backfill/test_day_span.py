@@ -1,4 +1,4 @@
-"""When a past day's figures were shown."""
+"""The times at which a past day's figures are exported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ids = some.text(min_size=1, max_size=30)
 def test_samples_lie_where_live_polling_shows_the_day(
     day: date, bucket: str, timing: Timing
 ) -> None:
-    """From less than a step after the beginning to less than a step before the end, evenly."""
+    """Samples cover the time in which live polling exports the day, evenly, within a step."""
     begin, end = timing.previous_day_shown_between(day, bucket)
     times = sample_times(day, bucket, timing, -math.inf, math.inf)
     assert begin <= times[0] < begin + STEP
@@ -35,7 +35,7 @@ def test_samples_lie_where_live_polling_shows_the_day(
 @settings(deadline=None)  # the machine may be busy
 @given(dates, ids, timings)
 def test_days_do_not_touch(day: date, bucket: str, timing: Timing) -> None:
-    """The samples of a day end before those of the next begin."""
+    """The samples of a day end before those of the next day begin."""
     first, second = (
         sample_times(each, bucket, timing, -math.inf, math.inf)
         for each in (day, day + timedelta(days=1))
@@ -46,7 +46,7 @@ def test_days_do_not_touch(day: date, bucket: str, timing: Timing) -> None:
 @settings(deadline=None)  # the machine may be busy
 @given(dates, ids, timings, some.floats(-1000, 100_000))
 def test_two_parts_are_the_whole(day: date, bucket: str, timing: Timing, after: float) -> None:
-    """Wherever a run ends, the next one goes on without a sample twice or missing."""
+    """If a backfill covers part of a day, the next one adds the rest, without gap or duplicate."""
     moment = midnight(day) + 86400 + after
     parts = [
         *sample_times(day, bucket, timing, -math.inf, moment),
@@ -58,23 +58,23 @@ def test_two_parts_are_the_whole(day: date, bucket: str, timing: Timing, after: 
 @settings(deadline=None)  # the machine may be busy
 @given(dates, ids, timings)
 def test_whoever_may_be_asked_has_a_sample(day: date, bucket: str, timing: Timing) -> None:
-    """From the moment on at which a day can be had, each bucket shows it."""
+    """Once a day can be requested, every bucket has at least one sample for it."""
     moment = first_moment_to_ask(day, timing.rollover_grace)
     assert len(sample_times(day, bucket, timing, -math.inf, moment)) > 0
 
 
 def test_day_can_be_had_a_while_after_its_end() -> None:
-    """The grace, the hour in which live polling asks, and one step."""
+    """A day can be requested after the grace period, the hour of live requests, and one step."""
     assert first_moment_to_ask(DAY, 600) == midnight(DAY) + 86400 + 600 + 3600 + 240
 
 
 def test_day_is_shown_until_the_next_grace_ends() -> None:
-    """For every bucket alike."""
+    """A day is exported until the next day's grace period ends."""
     assert shown_until(DAY, Timing()) == LAST
 
 
 def test_days_are_both_ends_and_all_between() -> None:
-    """A month's end is no obstacle."""
+    """A range of days includes both ends, also across a month's end."""
     assert list(days(date(2024, 2, 28), date(2024, 3, 1))) == [
         date(2024, 2, 28),
         date(2024, 2, 29),

@@ -1,4 +1,4 @@
-"""What failed, for machines and for people."""
+"""The failures of a backfill, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAULT = ApiError(Reason.TIMEOUT, 'no "answer"')
 
 
 def test_every_failure_is_in_the_array() -> None:
-    """One entry each, whatever is in its message, also where the run is cut off."""
+    """Every failure is in the JSON array, even if the run is interrupted."""
     failures, stream = Failures(), io.StringIO()
     failures.note(FailedBucket("early", None, None, FAULT))
     with suppress(KeyboardInterrupt), failures.written_to(stream):
@@ -30,7 +30,7 @@ def test_every_failure_is_in_the_array() -> None:
 
 
 def test_people_see_a_line_per_bucket_and_reason() -> None:
-    """Days are counted, not listed; beyond some lines the rest is counted, too."""
+    """The text has one line per bucket and reason, with a count of days, and a limit on lines."""
     failures = Failures()
     for number in range(LISTED + 5):
         for day in range(3):
@@ -43,7 +43,7 @@ def test_people_see_a_line_per_bucket_and_reason() -> None:
 
 
 def test_single_day_and_listing_read_well() -> None:
-    """One day is named, and a listing has none."""
+    """A single day is named, and a discovery failure has no day."""
     failures = Failures()
     failures.note(FailedBucket("main", "b1", DAY, FAULT))
     failures.note(FailedBucket("main", None, None, FAULT))

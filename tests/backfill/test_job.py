@@ -1,4 +1,4 @@
-"""A backfill as a whole, on virtual time: its files, and another run for what is missing."""
+"""Complete backfills in virtual time: their files, and further runs for missing data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _is_time(at: int, begin: float, end: float, until: float) -> bool:
 
 
 async def test_account_that_logs_in_does_so_once(tmp_path: Path) -> None:
-    """The token of a backfill comes from a login as well as a given one."""
+    """A backfill can use an account with login, and logs in once."""
     user = User("ops@example.com", "s3cret")
 
     def text(api: str) -> str:
@@ -67,7 +67,7 @@ async def test_account_that_logs_in_does_so_once(tmp_path: Path) -> None:
 
 
 async def test_each_day_has_a_file_with_the_figures_of_every_bucket(tmp_path: Path) -> None:
-    """A file has the API's final figures for its day, at each moment at which they were shown."""
+    """A day's file has the API's final figures at each time when live polling exports them."""
     at_work = desk(tmp_path)
     failures = await at_work.run(BEFORE, CLOSED)
     assert at_work.files() == BOTH
@@ -84,7 +84,7 @@ async def test_each_day_has_a_file_with_the_figures_of_every_bucket(tmp_path: Pa
 
 
 async def test_series_carry_the_extra_labels(tmp_path: Path) -> None:
-    """Labels that are added stand on every series, whatever is in their values."""
+    """Extra labels are on every series, with their values escaped."""
     labels = {"job": "flash\\back", "instance": 'a "b"\nc'}
     at_work = desk(tmp_path)
     await at_work.run(CLOSED, CLOSED, labels=labels, buckets=("b1",))
@@ -96,7 +96,7 @@ async def test_series_carry_the_extra_labels(tmp_path: Path) -> None:
 
 
 async def test_second_run_asks_for_nothing(tmp_path: Path) -> None:
-    """What has been answered is not asked again, and all of it counts as done at once."""
+    """A second run requests nothing that the first got, and counts all of it as done."""
     at_work = desk(tmp_path)
     await at_work.run()
     asked, steps = at_work.asked(), Steps()
@@ -107,7 +107,7 @@ async def test_second_run_asks_for_nothing(tmp_path: Path) -> None:
 
 
 async def test_failed_bucket_holds_nobody_up_and_alone_is_asked_again(tmp_path: Path) -> None:
-    """What failed is listed with its reason; the next run brings it in a file beside the first."""
+    """A failed bucket is reported; the next run requests only it, and writes a second file."""
     at_work = desk(tmp_path, "forbidden/share=1/bucket=b2")
     failures = await at_work.run()
     assert at_work.files() == BOTH
@@ -130,7 +130,7 @@ async def test_failed_bucket_holds_nobody_up_and_alone_is_asked_again(tmp_path: 
 
 
 async def test_third_part_takes_the_next_number(tmp_path: Path) -> None:
-    """Each further run that finds something takes the next free name."""
+    """Each further run for a day writes a file with the next free number."""
     at_work = desk(tmp_path)
     for bucket in BUCKETS:
         await at_work.run(CLOSED, CLOSED, buckets=(bucket,))
@@ -139,7 +139,7 @@ async def test_third_part_takes_the_next_number(tmp_path: Path) -> None:
 
 
 async def test_bucket_that_came_later_is_missing(tmp_path: Path) -> None:
-    """A bucket that was not there in the first run is asked for in the second, alone."""
+    """A bucket added after the first run is the only one that the second run requests."""
     at_work = desk(tmp_path)
     await at_work.run(CLOSED, CLOSED, text=lambda api: document(api, buckets="[b1]"))
     await at_work.run(CLOSED, CLOSED, text=lambda api: document(api, buckets="[b1, b9]"))
@@ -148,7 +148,7 @@ async def test_bucket_that_came_later_is_missing(tmp_path: Path) -> None:
 
 
 async def test_day_without_nodes_has_no_file_and_is_not_asked_again(tmp_path: Path) -> None:
-    """Two empty answers are an answer: nothing is written, and the next run does not ask."""
+    """A bucket with two empty responses counts as done: no file, and no request by the next run."""
     at_work = desk(tmp_path, without_rows("b1", "b2"))
     steps = Steps()
     await at_work.run(CLOSED, CLOSED, buckets=("b1", "b2"), steps=steps)
@@ -161,7 +161,7 @@ async def test_day_without_nodes_has_no_file_and_is_not_asked_again(tmp_path: Pa
 
 
 async def test_one_empty_answer_loses_no_day(tmp_path: Path) -> None:
-    """It may be a fault upstream: the bucket is asked once more when all have been asked."""
+    """A bucket with one empty response is requested once more at the end of the run."""
     at_work = desk(tmp_path, without_rows_at_first("b1"))
     await at_work.run(CLOSED, CLOSED)
     assert at_work.buckets("2024-01-13.om") == set(BUCKETS)
@@ -169,7 +169,7 @@ async def test_one_empty_answer_loses_no_day(tmp_path: Path) -> None:
 
 
 async def test_empty_day_that_is_still_shown_is_asked_for_again(tmp_path: Path) -> None:
-    """As live polling does until the day's series end: its figures may still come."""
+    """An empty day that live polling still exports is requested again by the next run."""
     at_work = desk(tmp_path, without_rows("b1"))
     await at_work.run(YESTERDAY, YESTERDAY)
     at_work.api.play("")
@@ -178,7 +178,7 @@ async def test_empty_day_that_is_still_shown_is_asked_for_again(tmp_path: Path) 
 
 
 async def test_day_on_which_all_failed_has_no_file(tmp_path: Path) -> None:
-    """Where nothing could be had there is nothing that looks like a day."""
+    """If all requests for a day fail, it has no file."""
     at_work = desk(tmp_path, "no-past-days")
     failures = await at_work.run()
     assert at_work.files() == []
@@ -187,7 +187,7 @@ async def test_day_on_which_all_failed_has_no_file(tmp_path: Path) -> None:
 
 
 async def test_yesterday_ends_now_and_the_rest_comes_when_it_is_over(tmp_path: Path) -> None:
-    """No sample lies in the future; once the day was shown to its end the rest is asked for."""
+    """Yesterday's samples end at the current time; a later run adds the rest."""
     at_work = desk(tmp_path)
     first = "2024-01-14.om"
     await at_work.run(YESTERDAY, YESTERDAY)
@@ -210,7 +210,7 @@ async def test_yesterday_ends_now_and_the_rest_comes_when_it_is_over(tmp_path: P
 
 
 async def test_file_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    """The directory itself says what is there."""
+    """If a file was removed, the next run requests its buckets and writes it again."""
     at_work = desk(tmp_path)
     await at_work.run()
     before = (at_work.output / BOTH[0]).read_text()
@@ -224,7 +224,7 @@ async def test_file_that_was_removed_is_made_again(tmp_path: Path) -> None:
 async def test_interrupted_run_leaves_whole_files_and_goes_on_where_it_stopped(
     tmp_path: Path,
 ) -> None:
-    """A run that is cancelled in the middle of a day keeps whole days and nothing else."""
+    """A run cancelled in the middle of a day keeps only complete days; the next run continues."""
     at_work = desk(tmp_path)
     job = at_work.job(BEFORE, YESTERDAY)
     hanging = "hang/share=1/bucket=b2"
@@ -255,7 +255,7 @@ async def test_interrupted_run_leaves_whole_files_and_goes_on_where_it_stopped(
 
 
 async def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
-    """Half a file, and a record of one that never appeared, do not count."""
+    """Unfinished files of a killed run are removed, and records without their file are ignored."""
     at_work = desk(tmp_path)
     await at_work.run(CLOSED, CLOSED)
     (at_work.output / BOTH[1]).rename(tmp_path / "never appeared")
@@ -268,7 +268,7 @@ async def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
 
 
 async def test_429_pauses_and_everything_is_had_in_the_end(tmp_path: Path) -> None:
-    """A limit that the API sets is waited out; no question is lost to it."""
+    """After a 429 the backfill waits, and no request is lost."""
     at_work = desk(tmp_path, "429-storm/share=0.5")
     failures = await at_work.run()
     assert failures.count == 0
@@ -277,7 +277,7 @@ async def test_429_pauses_and_everything_is_had_in_the_end(tmp_path: Path) -> No
 
 
 async def test_retries_are_those_of_the_polls(tmp_path: Path) -> None:
-    """A server error is tried three times before a day of a bucket is given up."""
+    """After a server error, a request is retried as in live polling, three attempts in all."""
     at_work = desk(tmp_path, "5xx/share=1/bucket=b1")
     await at_work.run(CLOSED, CLOSED)
     assert at_work.api.record.calls["b1"] == 3
@@ -285,7 +285,7 @@ async def test_retries_are_those_of_the_polls(tmp_path: Path) -> None:
 
 
 async def test_account_whose_token_is_refused_is_given_up(tmp_path: Path) -> None:
-    """After a few rounds of refusals nobody knocks again, and every day is listed."""
+    """An account whose token is refused a few times is given up, and all its days are reported."""
 
     def text(api: str) -> str:
         return document(api).replace("2h", "30s").replace("1h", "30s")
@@ -300,7 +300,7 @@ async def test_account_whose_token_is_refused_is_given_up(tmp_path: Path) -> Non
 
 
 async def test_refused_login_is_tried_in_each_round(tmp_path: Path) -> None:
-    """The rounds are as far apart as logins: none of them only repeats what the one before said."""
+    """A refused login is retried in every round, as the rounds are far enough apart."""
     user = User("ops@example.com", "another")
 
     def text(api: str) -> str:
@@ -318,7 +318,7 @@ async def test_refused_login_is_tried_in_each_round(tmp_path: Path) -> None:
 
 
 async def test_hanging_account_does_not_hold_up_another(tmp_path: Path) -> None:
-    """Places that it has once given back go to those who hold fewer, and come back at once."""
+    """Request slots that a hanging account frees go to another account that holds fewer."""
     hanging = [f"h{number}" for number in range(20)]
     healthy = {f"b{number}" for number in range(20)}
 
@@ -346,7 +346,7 @@ async def test_hanging_account_does_not_hold_up_another(tmp_path: Path) -> None:
 
 
 async def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
-    """max_concurrent_requests bounds how many requests are under way, over all accounts."""
+    """max_concurrent_requests limits the concurrent requests of all accounts together."""
 
     def text(api: str) -> str:
         one, other = (
@@ -368,7 +368,7 @@ async def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
 
 
 async def test_rate_is_held(tmp_path: Path) -> None:
-    """max_requests_per_second bounds how fast requests leave."""
+    """max_requests_per_second limits the request rate."""
 
     def text(api: str) -> str:
         return document(api).replace("1000", "0.1")
@@ -380,7 +380,7 @@ async def test_rate_is_held(tmp_path: Path) -> None:
 
 
 async def test_paused_account_does_not_hold_up_another(tmp_path: Path) -> None:
-    """While one account waits, the buckets of another are asked for."""
+    """While one account is paused, another account's buckets are requested."""
 
     def text(api: str) -> str:
         other = document(api).split("accounts:\n")[1].replace("main", "other")
@@ -398,7 +398,7 @@ async def test_paused_account_does_not_hold_up_another(tmp_path: Path) -> None:
 
 
 async def test_found_buckets_are_asked_for(tmp_path: Path) -> None:
-    """Where discovery is on, what it finds and its filters let through is backfilled."""
+    """Discovered buckets are backfilled, except those that the filters exclude."""
 
     def text(api: str) -> str:
         return document(api, buckets="[]", discovery="{exclude: [skip.*]}")
@@ -409,7 +409,7 @@ async def test_found_buckets_are_asked_for(tmp_path: Path) -> None:
 
 
 async def test_listing_that_fails_is_listed_and_holds_nobody_up(tmp_path: Path) -> None:
-    """Buckets by hand are asked for all the same; the listing is among the failures."""
+    """If discovery fails, it is reported, and configured buckets are backfilled anyway."""
 
     def text(api: str) -> str:
         return document(api, discovery="{}")
@@ -424,7 +424,7 @@ async def test_listing_that_fails_is_listed_and_holds_nobody_up(tmp_path: Path) 
 
 
 async def test_empty_listing_is_asked_for_once_more(tmp_path: Path) -> None:
-    """One empty listing may be a fault upstream: two are believed, and nothing is written."""
+    """An empty list response is requested once more before it is accepted."""
 
     def text(api: str) -> str:
         return document(api, buckets="[]", discovery="{}")
@@ -436,7 +436,7 @@ async def test_empty_listing_is_asked_for_once_more(tmp_path: Path) -> None:
 
 
 async def test_chosen_buckets_alone_are_asked_for(tmp_path: Path) -> None:
-    """With buckets named, no other is asked for, and no listing where none is needed."""
+    """With --bucket only those buckets are requested, and discovery is skipped if not needed."""
 
     def text(api: str) -> str:
         return document(api, discovery="{}")
@@ -448,7 +448,7 @@ async def test_chosen_buckets_alone_are_asked_for(tmp_path: Path) -> None:
 
 
 async def test_unknown_buckets_are_all_named_and_nothing_is_asked(tmp_path: Path) -> None:
-    """Every bucket that nobody polls is a problem, told before any day is asked for."""
+    """All unknown buckets are reported before any request."""
     at_work = desk(tmp_path)
     with pytest.raises(UnknownBucketsError) as told:
         await at_work.run(buckets=("b1", "nope", "neither"))
@@ -461,7 +461,7 @@ async def test_unknown_buckets_are_all_named_and_nothing_is_asked(tmp_path: Path
 
 
 async def test_unknown_bucket_may_be_one_that_could_not_be_found(tmp_path: Path) -> None:
-    """Where a listing failed, that is said too."""
+    """If discovery failed, the error for an unknown bucket says so."""
 
     def text(api: str) -> str:
         return document(api, discovery="{}")
@@ -473,7 +473,7 @@ async def test_unknown_bucket_may_be_one_that_could_not_be_found(tmp_path: Path)
 
 
 async def test_full_disk_is_one_error_also_where_listings_fail(tmp_path: Path) -> None:
-    """It is raised as it is, not as a group of errors that nobody would tell plainly."""
+    """A full disk during failing discovery raises a plain OSError, not an exception group."""
 
     class FullDisk(io.StringIO):
         def write(self, text: str) -> int:
@@ -491,7 +491,7 @@ async def test_full_disk_is_one_error_also_where_listings_fail(tmp_path: Path) -
 
 
 async def test_other_labels_need_another_directory(tmp_path: Path) -> None:
-    """The parts of a day have the same labels, or they would be other series."""
+    """All files of a day need the same labels, so other labels are an error."""
     at_work = desk(tmp_path)
     await at_work.run(labels={"job": "a"})
     with pytest.raises(OutputError, match="--label job=a"):
@@ -499,7 +499,7 @@ async def test_other_labels_need_another_directory(tmp_path: Path) -> None:
 
 
 async def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
-    """While one run writes, another is refused, and the first is not disturbed."""
+    """A second backfill in the same directory is refused, and the first continues."""
     at_work = desk(tmp_path, "hang/share=1/bucket=b3")
     job = at_work.job()
     async with asyncio.TaskGroup() as group:
@@ -512,7 +512,7 @@ async def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
 
 
 async def test_record_that_is_no_record_is_told_of(tmp_path: Path) -> None:
-    """A broken record is not guessed at."""
+    """An invalid record is an error that says to remove it."""
     at_work = desk(tmp_path)
     await at_work.run()
     (at_work.output / "answered" / "2024-01-13.json").write_text("{")
@@ -521,7 +521,7 @@ async def test_record_that_is_no_record_is_told_of(tmp_path: Path) -> None:
 
 
 async def test_directory_that_cannot_be_is_told_of(tmp_path: Path) -> None:
-    """Where no directory can be made, its name and the reason are the message."""
+    """If the directory cannot be created, the error has its name and the reason."""
     (tmp_path / "out").write_text("a file")
     at_work = desk(tmp_path)
     with pytest.raises(OutputError, match=r"out.*: cannot be used: "):
@@ -529,7 +529,7 @@ async def test_directory_that_cannot_be_is_told_of(tmp_path: Path) -> None:
 
 
 async def test_latency_that_the_api_does_not_have_leaves_no_sample(tmp_path: Path) -> None:
-    """A node without a latency has its uptime alone."""
+    """A node without a latency gets no latency sample."""
     at_work = desk(tmp_path, "missing-fields")
     await at_work.run(CLOSED, CLOSED)
     series = at_work.series(BOTH[1])
@@ -546,7 +546,7 @@ async def test_latency_that_the_api_does_not_have_leaves_no_sample(tmp_path: Pat
 
 
 async def test_bucket_of_two_accounts_is_asked_for_once(tmp_path: Path) -> None:
-    """As live: by hand before found, then the order of the file."""
+    """A bucket of two accounts is requested once, chosen as in live polling."""
 
     def text(api: str) -> str:
         other = document(api, buckets="[]", discovery="{}").split("accounts:\n")[1]
@@ -562,7 +562,7 @@ async def test_bucket_of_two_accounts_is_asked_for_once(tmp_path: Path) -> None:
 
 
 async def test_what_was_odd_is_counted_in_the_log(tmp_path: Path) -> None:
-    """Values that are of no use leave no sample, and the day's line says how many there were."""
+    """Unusable values get no sample, and the log event of the day has their number."""
     at_work = desk(tmp_path, "extreme-numbers")
     with capture_logs() as log:
         await at_work.run(CLOSED, CLOSED)

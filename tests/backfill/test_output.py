@@ -1,4 +1,4 @@
-"""The directory of a backfill: what it remembers, and what it says where it cannot be used."""
+"""The output directory of a backfill: its records, and its errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHAPES = {
 
 
 def held(output: Path, labels: Mapping[str, str] | None = None) -> str:
-    """What is said when the directory is taken and the day's record read; it is one line."""
+    """The error when the directory is locked and a record is read; it is one printable line."""
     directory = Output(output)
     with pytest.raises(OutputError) as told, directory.held(labels or {}):
         directory.record(DAY)
@@ -49,14 +49,14 @@ def held(output: Path, labels: Mapping[str, str] | None = None) -> str:
 
 
 def answered(output: Path) -> Path:
-    """A place for records."""
+    """Create the directory for records."""
     directory = output / "answered"
     directory.mkdir(parents=True)
     return directory
 
 
 def test_record_says_what_was_remembered(tmp_path: Path) -> None:
-    """Files that are there, their buckets and ends, and who had nothing."""
+    """A stored record is read back, without the files that no longer exist."""
     output = Output(tmp_path)
     record = DayRecord({"a.om": Part(["b1", 'b"2'], 17.5), "b.om": Part(["b3"])}, ["b4"])
     (tmp_path / "a.om").touch()
@@ -67,7 +67,7 @@ def test_record_says_what_was_remembered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_record_of_another_shape_is_a_clear_error(tmp_path: Path, shape: str) -> None:
-    """It is not guessed at: the message says where, what and what to do."""
+    """A record with an invalid shape is an error that says where, what and how to fix it."""
     (answered(tmp_path) / f"{DAY}.json").write_bytes(SHAPES[shape])
     assert held(tmp_path) == (
         f"{tmp_path}/answered/{DAY}.json: this is not what was written there: remove it, and the"
@@ -79,7 +79,7 @@ def test_record_of_another_shape_is_a_clear_error(tmp_path: Path, shape: str) ->
     "content", [b"[]", b"[" * 100_000, b'{"job": 1}', b'{"job": null}', b"\xff"]
 )
 def test_labels_of_another_shape_are_a_clear_error(tmp_path: Path, content: bytes) -> None:
-    """Their file is needed to tell whether the flags are the same as before."""
+    """An invalid labels.json is an error, as its labels must match the flags."""
     (answered(tmp_path) / "labels.json").write_bytes(content)
     message = held(tmp_path)
     assert message.startswith(f"{tmp_path}/answered/labels.json: this is not what was written")
@@ -91,7 +91,7 @@ def test_labels_of_another_shape_are_a_clear_error(tmp_path: Path, content: byte
 
 @pytest.mark.parametrize("name", [f"{DAY}.json", "labels.json"])
 def test_what_is_no_regular_file_is_a_clear_error(tmp_path: Path, name: str) -> None:
-    """Nothing hangs on a FIFO, and nothing reads without end."""
+    """A record that is a FIFO, a directory or too large is an error, without hanging."""
     file = answered(tmp_path) / name
     os.mkfifo(file)
     assert held(tmp_path).startswith(f"{file}: cannot be read: it is not a regular file: remove it")
@@ -105,13 +105,13 @@ def test_what_is_no_regular_file_is_a_clear_error(tmp_path: Path, name: str) -> 
 
 
 def test_labels_are_told_on_one_line(tmp_path: Path) -> None:
-    """Whatever somebody wrote into their file."""
+    """The labels in an error are escaped, so it is one line."""
     (answered(tmp_path) / "labels.json").write_text(json.dumps({"job": "a\n\x1b[2Jb"}))
     assert r"'--label job=a\n\x1b[2Jb': do the same" in held(tmp_path)
 
 
 def test_lock_that_is_a_fifo_does_not_hang(tmp_path: Path) -> None:
-    """It locks as well as a file does."""
+    """A FIFO in place of the lock file does not hang, and works as a lock."""
     os.mkfifo(answered(tmp_path) / "lock")
     with Output(tmp_path).held({}):
         assert "another backfill writes here" in held(tmp_path)
@@ -119,7 +119,7 @@ def test_lock_that_is_a_fifo_does_not_hang(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["answered", "answered/lock", ".unfinished"])
 def test_what_is_in_the_way_is_named(tmp_path: Path, name: str) -> None:
-    """A file where a directory should be, or the other way round."""
+    """A file in place of a directory, or the reverse, is an error with its name."""
     answered(tmp_path)
     if name == "answered/lock":
         (tmp_path / name).mkdir()
@@ -132,7 +132,7 @@ def test_what_is_in_the_way_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_scratch_that_is_a_link_is_named(tmp_path: Path) -> None:
-    """Nothing outside of the directory is removed for it."""
+    """A symbolic link as scratch directory is an error, and its target is not removed."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".unfinished").symlink_to(tmp_path / "elsewhere")
@@ -141,12 +141,12 @@ def test_scratch_that_is_a_link_is_named(tmp_path: Path) -> None:
 
 
 def test_name_that_is_too_long_is_told(tmp_path: Path) -> None:
-    """The system refuses it when the directory is made."""
+    """A directory name that is too long is an error."""
     assert "cannot be used: File name too long" in held(tmp_path / ("x" * 256))
 
 
 def test_what_a_file_cannot_replace_is_named(tmp_path: Path) -> None:
-    """The place is named, not the scratch file that should go there."""
+    """The error names the target file, not the temporary file that should replace it."""
     output, file = Output(tmp_path), tmp_path / "whole"
     (tmp_path / "failed.json").mkdir()
     file.touch()
@@ -157,7 +157,7 @@ def test_what_a_file_cannot_replace_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk_says_what_to_do(tmp_path: Path, number: int) -> None:
-    """Where the error names no file, the directory is named."""
+    """A full disk is an error that names the directory, and says that a new run continues."""
     with pytest.raises(OutputError) as told, Output(tmp_path).held({}):
         raise OSError(number, os.strerror(number))
     assert str(told.value) == (

@@ -9,7 +9,7 @@ from tests.chart.renewal import documents, renders
 
 
 def main() -> None:
-    """Write every file that tests compare. Review the difference."""
+    """Write every file that tests compare; review the diff afterwards."""
     for path, text in (documents() | renders(Helm(shutil.which("helm") or "helm"))).items():
         path.write_text(text)
 

@@ -12,11 +12,11 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "flashback-exporter"
 CASES = sorted((CHART / "ci").glob("*-values.yaml"))
-"""Values under the name by which chart-testing finds them."""
+"""Values files, named as chart-testing expects them."""
 
 OPERATOR = "monitoring.coreos.com/v1"
 KINDS = (f"{OPERATOR}/ServiceMonitor", f"{OPERATOR}/PrometheusRule")
-"""The kinds of the Prometheus operator, as `--api-versions` takes them."""
+"""The kinds of the Prometheus operator, as for `--api-versions`."""
 
 RELEASE = "metrics"
 NAMESPACE = "storage"
@@ -35,21 +35,21 @@ GO_ERRORS = (
     "can't evaluate",
     "YAML parse",
 )
-"""Parts of Helm's errors in a template, which do not say which value is wrong."""
+"""Parts of Helm's template errors that do not say which value is wrong."""
 
 
 class RefusedError(Exception):
-    """Helm refused; the text is what it said."""
+    """Helm failed; the text is its output."""
 
 
 @dataclass(frozen=True)
 class Helm:
-    """One of Helm's versions. Every method raises RefusedError if Helm fails."""
+    """A version of Helm; every method raises RefusedError if Helm fails."""
 
     path: str
 
     def run(self, *arguments: str) -> str:
-        """What Helm prints, warnings of `lint` included."""
+        """Helm's output, including warnings of `lint`."""
         done = subprocess.run([self.path, *arguments], capture_output=True, text=True, check=False)
         if done.returncode:
             raise RefusedError(done.stderr + done.stdout)
@@ -75,13 +75,13 @@ def one(manifests: list[Manifest], kind: str) -> Manifest:
 
 
 def workload(manifests: list[Manifest]) -> Manifest:
-    """The one object that makes the exporter's pods."""
+    """The Deployment or StatefulSet that creates the exporter's pods."""
     (found,) = (each for each in manifests if each["kind"] in ("Deployment", "StatefulSet"))
     return found
 
 
 def pod_template(manifests: list[Manifest]) -> Manifest:
-    """The exporter's pods."""
+    """The template of the exporter's pods."""
     template: Manifest = workload(manifests)["spec"]["template"]
     return template
 
@@ -93,9 +93,9 @@ def container(manifests: list[Manifest]) -> Manifest:
 
 
 def golden_text(manifests: list[Manifest]) -> str:
-    """The objects as one YAML file, the same for every version of Helm.
+    """The objects as one YAML file, identical for every version of Helm.
 
-    Without the rules, which are files of their own.
+    Without the rules, which are in separate files.
     """
     shown = [
         each | {"spec": {}} if each["kind"] == "PrometheusRule" else each for each in manifests
@@ -106,7 +106,7 @@ def golden_text(manifests: list[Manifest]) -> str:
 
 
 def golden(case: Path) -> Path:
-    """The file of the objects that a case makes."""
+    """The golden file with the objects of a case."""
     return Path(__file__).parent / "golden" / case.name.replace("-values", "")
 
 
@@ -116,7 +116,7 @@ def with_operator(case: Path) -> tuple[str, ...]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as block scalars."""
+    """Writes multi-line texts as block scalars."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -1,4 +1,4 @@
-"""Values that the chart refuses, and its messages."""
+"""Values that the chart rejects, and the expected messages."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ HIDDEN_URLS = (
     "http://u@p",
     "http://[::1]:1/",
 )
-"""Forms of a secret that a ConfigMap would show, and forms that it would not show."""
+"""Secrets in clear text, which a ConfigMap would expose, and forms that hide them."""
 
 WRONG = {
     "account": {"email": "ops@example.com"},

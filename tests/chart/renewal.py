@@ -1,4 +1,4 @@
-"""The generated files of the chart, and their content as it should be.
+"""The chart's generated files and their expected content.
 
 `python -m tests.chart` writes it; a test compares the files with it.
 """
@@ -16,7 +16,7 @@ from tests.chart.values_table import defaults, with_table
 
 
 def documents() -> dict[Path, str]:
-    """The chart's files with generated parts."""
+    """The chart's files that have generated parts."""
     values_yaml = (CHART / "values.yaml").read_text()
     readme, schema = CHART / "README.md", CHART / "values.schema.json"
     merged = with_exporter(
@@ -32,5 +32,5 @@ def documents() -> dict[Path, str]:
 
 
 def renders(helm: Helm) -> dict[Path, str]:
-    """The golden file of each case."""
+    """The golden file of each case, with its expected content."""
     return {golden(case): golden_text(helm.render(*with_operator(case))) for case in CASES}

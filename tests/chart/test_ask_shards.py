@@ -1,4 +1,4 @@
-"""What `helm test` runs, against real exporters."""
+"""The script that `helm test` runs, against real exporters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPT = (CHART / "files" / "ask_shards.py").read_text()
 
 
 async def asked(*addresses: str, **environment: str) -> tuple[int | None, str]:
-    """The script's exit code and output, run as the pod runs it."""
+    """The script's exit code and output, run as in the test pod."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SCRIPT, *addresses),
         stdout=asyncio.subprocess.PIPE,
@@ -42,7 +42,7 @@ async def test_shards_that_work_pass() -> None:
 
 
 async def test_shards_that_mistake_themselves_fail() -> None:
-    """A shard with another ordinal or number of shards than the chart's fails."""
+    """A shard fails if its ordinal or number of shards differs from the chart's."""
     async with running_on_sockets(options=replace(ANYWHERE, shard=Shard(1, 3))) as at_work:
         code, output = await asked(f"http://{at_work.address}")
     assert code == 1
@@ -58,7 +58,7 @@ async def test_metrics_elsewhere_fail() -> None:
 
 
 async def test_shard_that_is_not_there_fails() -> None:
-    """A shard that does not respond fails when the timeout is over."""
+    """A shard that does not respond within the timeout fails."""
     code, output = await asked("http://127.0.0.1:9", TIMEOUT="0")
     assert (code, "not ready: 0" in output) == (1, True)
 
@@ -78,5 +78,5 @@ async def test_guarded_shards_pass(tmp_path: Path, guard: str, scheme: str) -> N
 
 
 async def test_no_shards_at_all_fail() -> None:
-    """No addresses at all is a failure."""
+    """Without any addresses the script fails."""
     assert await asked() == (1, "")

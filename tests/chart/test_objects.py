@@ -1,6 +1,6 @@
-"""The objects that the chart makes of each case, as they were reviewed.
+"""The objects that the chart renders for each case, as in the golden files.
 
-tests/real/chart checks that both versions of Helm make exactly these.
+tests/real/chart checks that both versions of Helm render exactly these.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].strip
 
 
 def manifests(case: Path) -> list[dict[str, Any]]:
-    """The objects that the chart makes of a case."""
+    """The objects that the chart renders for a case."""
     return list(yaml.safe_load_all(golden(case).read_text()))
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_kubernetes_takes_every_object(case: Path, version: str) -> None:
-    """The schemas of the oldest and the newest Kubernetes have every kind and every key."""
+    """Every object is valid for the schemas of the oldest and the newest Kubernetes."""
     for manifest in manifests(case):
-        # Those of the operator are checked against its models, HTTPRoute by a test of its own.
+        # The operator's objects are checked against its models, and HTTPRoute has its own test.
         if manifest["apiVersion"] not in (OPERATOR, GATEWAY):
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def test_every_object_is_in_some_case() -> None:
-    """Every kind that a template makes is in a golden file."""
+    """Every kind in the chart's templates occurs in a golden file."""
     kinds = {each["kind"] for case in CASES for each in manifests(case)}
     texts = [file.read_text() for file in (CHART / "templates").rglob("*.yaml")]
     made = {kind for text in texts for kind in re.findall(r"^kind: (\w+)$", text, re.MULTILINE)}
@@ -71,7 +71,7 @@ def configuration(manifests: list[Manifest]) -> str:
 
 
 def laid_out(directory: Path, manifests: list[Manifest]) -> Path:
-    """The configuration and created Secrets as the pod sees them; other files have any content."""
+    """Write the configuration and its files as the pod has them, and return the configuration."""
     config = directory / "config.yaml"
     config.write_text(configuration(manifests))
     for name in re.findall(r"_file: (\S+)", config.read_text()):
@@ -94,7 +94,7 @@ def test_exporter_takes_the_configuration(case: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_exporter_takes_the_flags(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter accepts its flags, and takes its ordinal from a StatefulSet's pod name."""
+    """The exporter accepts the rendered flags, with its ordinal from the StatefulSet pod's name."""
     ordinal = "0" if workload(manifests(case))["kind"] == "StatefulSet" else "58c7d6f9b-x2v9q"
     monkeypatch.setattr("socket.gethostname", lambda: f"metrics-flashback-{ordinal}")
     rendered = container(manifests(case))
@@ -107,20 +107,20 @@ def test_exporter_takes_the_flags(case: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_number_of_shards_is_that_of_replicas(case: Path) -> None:
-    """Every pod's flags have the number of pods."""
+    """--shard.total is the number of replicas."""
     replicas = workload(manifests(case))["spec"]["replicas"]
     assert f"--shard.total={replicas}" in container(manifests(case))["args"]
 
 
 @pytest.mark.parametrize(("case", "image"), IMAGES.items(), ids=IMAGES)
 def test_registry_takes_the_place_of_the_repository_s(case: str, image: str) -> None:
-    """A registry, the chart's or the global one, replaces that of the repository."""
+    """A registry, global or of the chart, replaces the registry in the image repository."""
     (found,) = (each for each in CASES if each.name == f"{case}-values.yaml")
     assert container(manifests(found))["image"].startswith(f"{image}/flashback-exporter")
 
 
 def test_page_is_reached_through_a_service_that_nobody_scrapes() -> None:
-    """Ingress and HTTPRoute name an ordinary Service and its port, which is not scraped."""
+    """Ingress and HTTPRoute use a Service and port that the ServiceMonitor does not select."""
     (case,) = (each for each in CASES if each.name == "page-values.yaml")
     found = manifests(case)
     page, scraped = (
@@ -148,7 +148,7 @@ def is_headless(service: Manifest) -> bool:
 
 
 def is_restricted(spec: dict[str, Any]) -> bool:
-    """Whether a pod meets the restricted Pod Security Standard, and mounts no token."""
+    """Whether a pod meets the restricted Pod Security Standard and has no service account token."""
     pod = spec["securityContext"]
     return (
         pod["runAsNonRoot"] is True
@@ -163,7 +163,7 @@ def is_restricted(spec: dict[str, Any]) -> bool:
 
 
 def is_confined(context: dict[str, Any]) -> bool:
-    """Whether a container can gain no privileges."""
+    """Whether a container cannot gain privileges."""
     return (
         context["allowPrivilegeEscalation"] is False
         and context["capabilities"] == {"drop": ["ALL"]}
@@ -173,7 +173,7 @@ def is_confined(context: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_pods_are_restricted(case: Path) -> None:
-    """Every pod meets the restricted standard; the exporter's root is read-only."""
+    """Every pod meets the restricted standard and has a read-only root filesystem."""
     found = manifests(case)
     specs = [each["spec"] for each in found if each["kind"] == "Pod"]
     specs.append(pod_template(found)["spec"])

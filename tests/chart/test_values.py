@@ -26,12 +26,12 @@ FOR_HELM = {"enabled"}
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
 def test_made_parts_are_up_to_date(path: Path) -> None:
-    """Generated parts equal their sources: the README's table, the schema, the defaults."""
+    """The generated parts are up to date: the README's table, the schema and the defaults."""
     assert path.read_text() == documents()[path], "run: python -m tests.chart"
 
 
 def test_chart_is_of_the_exporter_s_version() -> None:
-    """The chart, its image and its annotation have the package's version."""
+    """The chart, its image and its annotation have the version of the package."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     image = f"{VALUES['image']['repository']}:{version}"
     images = yaml.safe_load(CHART_YAML["annotations"]["artifacthub.io/images"])
@@ -40,7 +40,7 @@ def test_chart_is_of_the_exporter_s_version() -> None:
 
 
 def test_signature_is_verified_as_the_workflow_makes_it() -> None:
-    """The page verifies the chart's address against the workflow that pushes and signs it."""
+    """The documentation verifies the chart's signature for the workflow that signs it."""
     page = (ROOT / "docs" / "kubernetes.md").read_text()
     project = "https://github.com/flashback-exporter/flashback-exporter/"
     (workflow, tag) = re.findall(rf"{project}(\S+)@refs/tags/v(\S+)", page)[0]
@@ -57,7 +57,7 @@ def test_chart_carries_the_project_s_license() -> None:
 
 
 def places(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The keys that a schema lists, as paths."""
+    """The keys that a schema lists, as dotted paths."""
     for name, child in schema.get("properties", {}).items():
         yield f"{prefix}{name}"
         yield from places(child, f"{prefix}{name}.")
@@ -87,7 +87,7 @@ def test_schema_knows_exactly_the_documented_values() -> None:
 
 
 def with_null(path: str) -> dict[str, Any]:
-    """Values in which one is null."""
+    """Values in which the value at this path is null."""
     found: Any = None
     for step in reversed(path.split(".")):
         found = {step: found}
@@ -95,7 +95,7 @@ def with_null(path: str) -> dict[str, Any]:
 
 
 def test_every_value_may_be_null() -> None:
-    """The schema takes null for each documented value and for the mappings around them."""
+    """The schema accepts null for each documented value and for the mappings around them."""
     paths = {each.path for each in documented((CHART / "values.yaml").read_text())}
     paths |= {path.rpartition(".")[0] for path in paths if "." in path}
     schema = Draft7Validator(SCHEMA)
@@ -103,7 +103,7 @@ def test_every_value_may_be_null() -> None:
 
 
 def refusing_null(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - as below
-    """The optional keys of a schema's mappings that may not be null."""
+    """The optional keys in a schema's mappings for which null is invalid."""
     if isinstance(schema, list):
         for index, child in enumerate(schema):
             yield from refusing_null(child, f"{place}/{index}")
@@ -119,13 +119,13 @@ def refusing_null(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN40
 
 
 def test_every_key_that_may_be_absent_may_be_null() -> None:
-    """The schema takes null for every optional key, also in `config`, `rules` and lists."""
+    """The schema accepts null for every optional key, also in `config`, `rules` and lists."""
     assert "null" not in SCHEMA["definitions"]["AccountDocument"]["type"]
     assert list(refusing_null(SCHEMA)) == []
 
 
 def test_addresses_of_the_project_s_files_are_right() -> None:
-    """The icon, the pictures and the pages that the chart names are files of the project."""
+    """The icon, pictures and pages that Chart.yaml links to exist in the repository."""
     text = (CHART / "Chart.yaml").read_text()
     found = re.findall(r"flashback-exporter/(?:blob/)?main/(\S+)", text)
     assert len(found) >= len(("icon", "picture", "picture", "page", "page"))
@@ -133,12 +133,12 @@ def test_addresses_of_the_project_s_files_are_right() -> None:
 
 
 def closed(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - any part of a document
-    """The places where a schema lists keys but allows others."""
+    """The places where a schema lists keys but accepts others."""
     if isinstance(schema, list):
         for index, child in enumerate(schema):
             yield from closed(child, f"{place}/{index}")
     if isinstance(schema, dict):
-        # Conditions list the keys that they are about, no more.
+        # Conditions list only the keys that they check.
         lists_keys = "object" in schema.get("type", "") and "properties" in schema
         if lists_keys and schema.get("additionalProperties") is not False:
             yield place
@@ -147,9 +147,9 @@ def closed(schema: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - any
 
 
 def test_schema_refuses_unknown_keys_everywhere() -> None:
-    """Wherever the schema lists keys, no other key passes."""
+    """Wherever the schema lists keys, it rejects all others."""
     assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
-    assert list(closed(SCHEMA)) == ["/properties/global"]  # other charts have theirs in there
+    assert list(closed(SCHEMA)) == ["/properties/global"]  # other charts keep values there
 
 
 def test_table_wants_every_value_documented() -> None:

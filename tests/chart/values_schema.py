@@ -1,6 +1,6 @@
-"""The generated parts of values.schema.json: the exporter's configuration, the rules' settings.
+"""The generated parts of values.schema.json: the exporter's configuration and the rule settings.
 
-Helm reads draft-07 and Go's regular expressions. It changes numbers, so an id must be a text here,
+Helm supports draft-07 and Go's regular expressions. It changes numbers, so an id must be text here,
 while the exporter takes it literally.
 """
 
@@ -12,21 +12,21 @@ Schema: TypeAlias = dict[str, Any]
 
 _NULL: Schema = {"type": "null"}
 _LITERAL = ["string", "number", "boolean"]
-_ENTRIES = ("AccountDocument", "BucketDocument")  # of lists, where null would mean nothing
-_LOOK_AHEAD = "(?=[0-9])"  # that a duration has a digit: Go knows no look-ahead
+_ENTRIES = ("AccountDocument", "BucketDocument")  # entries of lists, where null has no meaning
+_LOOK_AHEAD = "(?=[0-9])"  # requires a digit in a duration; Go has no look-ahead
 
 
 def with_rules(values: Schema, rules: Schema) -> Schema:
-    """The values' schema with what may be changed about the rules."""
+    """The values' schema with the schema of the rule settings."""
     for name, each in rules.items():
         values["properties"]["rules"]["properties"][name] = or_null(with_nulls(each))
     return values
 
 
 def with_exporter(values: Schema, exporter: Schema) -> Schema:
-    """The values' schema with the definitions of the exporter's, each under its own name."""
+    """The values' schema with the definitions of the exporter's schema."""
     document = {key: exporter[key] for key in exporter if key not in ("$schema", "$defs")}
-    # Without an account, the chart writes the one of its short form.
+    # Without accounts, the chart writes the one from its short form.
     document.pop("required")
     document["properties"]["accounts"].pop("minItems")
     theirs = {"Document": document, **exporter["$defs"]}
@@ -38,9 +38,9 @@ def with_exporter(values: Schema, exporter: Schema) -> Schema:
 
 
 def with_nulls(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
-    """The same, but each key that a mapping may lack may also be null.
+    """The same schema, in which each optional key of a mapping may also be null.
 
-    Helm hands on a null that unsets a value of another file, and templates leave the key out.
+    Helm passes on a null that unsets a value of another file, and the templates omit the key.
     """
     if isinstance(schema, list):
         return [with_nulls(each) for each in schema]
@@ -59,13 +59,13 @@ def with_nulls(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON documen
     return found
 
 
-def or_null(schema: Any) -> Any:  # noqa: ANN401 - a schema, or False for what must not be there
-    """A schema that takes null, too. A reference stays one: its definition takes null itself."""
+def or_null(schema: Any) -> Any:  # noqa: ANN401 - a schema, or False for a forbidden key
+    """A schema that also accepts null. A reference is unchanged: its definition accepts null."""
     match schema:
         case {"type": str() | list() as types}:
             listed = [types] if isinstance(types, str) else types
             found = schema | {"type": list(dict.fromkeys([*listed, "null"]))}
-            if "oneOf" in found:  # of keys, all of which a null would seem to have
+            if "oneOf" in found:  # of keys, where null would match every option
                 found |= {"if": {"type": "object"}, "then": {"oneOf": found.pop("oneOf")}}
             return found
         case {"enum": list(values)}:
@@ -76,17 +76,17 @@ def or_null(schema: Any) -> Any:  # noqa: ANN401 - a schema, or False for what m
 
 
 def _draft7(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
-    """The same in draft-07, with literal texts as texts."""
+    """The same schema in draft-07, with literal values as strings."""
     if isinstance(schema, list):
         return [_draft7(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if "required" in schema and "type" not in schema:
         schema = schema | _present(*schema["required"], **schema.get("properties", {}))
-    if _may_hold_a_secret(schema):  # Helm 4 quotes what does not match; templates say it without
+    if _may_hold_a_secret(schema):  # Helm 4 quotes what does not match; the templates do not
         schema = {key: each for key, each in schema.items() if key != "pattern"} | {"minLength": 1}
     match schema.get("anyOf"):
-        case [{"$ref": str(reference)}, {"type": "null"}]:  # Helm would say what each of them wants
+        case [{"$ref": str(reference)}, {"type": "null"}]:  # Helm would report an error for each
             return {"$ref": _value("$ref", reference)}
     found = {key: _value(key, value) for key, value in schema.items()}
     if "dependentRequired" in found:
@@ -106,7 +106,7 @@ def _may_hold_a_secret(schema: Schema) -> bool:
 
 
 def _by_name(names: Schema, values: Schema) -> Schema:
-    """The allowed keys without propertyNames, for which Helm 4 names the wrong key."""
+    """The allowed keys without propertyNames, so that Helm 4 names the wrong key."""
     taken: list[Schema] = names.get("not", {}).get("anyOf", [])
     return {
         "properties": {name: False for each in taken for name in each.get("enum", [])},
@@ -117,7 +117,7 @@ def _by_name(names: Schema, values: Schema) -> Schema:
 
 
 def _present(*names: str, **properties: Schema) -> Schema:
-    """Keys that are there and not null; null counts as absent."""
+    """A schema that requires these keys, not null."""
     not_null = {name: properties.get(name, {}) | {"not": _NULL} for name in names}
     return {"required": list(names), "properties": properties | not_null}
 

@@ -1,6 +1,6 @@
-"""The table of values in the chart's README, made of the comments in values.yaml.
+"""The table of values in the chart's README, generated from the comments in values.yaml.
 
-A comment that begins with `# --` stands before a key and describes it and all that is under it.
+A comment that begins with `# --` is above a key, and describes it with everything below it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Value(NamedTuple):
 
 
 def documented(values_yaml: str) -> list[Value]:
-    """Every documented value, in the file's order. Raises KeyError for a leaf without a comment."""
+    """Every documented value in the file's order; raises KeyError for a leaf without a comment."""
     lines = values_yaml.splitlines()
     root = yaml.compose(values_yaml)
     if not isinstance(root, yaml.MappingNode):
@@ -46,7 +46,7 @@ def _documented(node: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterat
 
 
 def defaults(values_yaml: str) -> dict[str, object]:
-    """The values that replace null: the default, but an empty mapping or list."""
+    """The defaults that replace null; a mapping or list becomes empty."""
     found: dict[str, object] = {}
     for path, _, default in documented(values_yaml):
         *above, name = path.split(".")
@@ -59,7 +59,7 @@ def defaults(values_yaml: str) -> dict[str, object]:
 
 
 def _comment(lines: list[str], line: int) -> str:
-    """The comment above a line; empty if it is not meant for the table."""
+    """The comment above a line; empty if it is not for the table."""
     found: list[str] = []
     while line > 0 and lines[line - 1].lstrip().startswith("#"):
         line -= 1
@@ -74,7 +74,7 @@ def _plain(node: yaml.Node) -> object:
 
 
 def table(values: list[Value]) -> str:
-    """The values as a table of Markdown."""
+    """The values as a Markdown table."""
     rows = [f"| `{path}` | `{default}` | {_cell(text)} |" for path, text, default in values]
     return "\n".join(["| value | default | |", "|---|---|---|", *rows, ""])
 

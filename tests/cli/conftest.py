@@ -1,4 +1,4 @@
-"""What the tests of several commands start from."""
+"""Fixtures that the tests of several commands share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cli.test_commands import CONFIG
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration whose API nobody serves."""
+    """A configuration whose API address has no listener."""
     file = tmp_path / "config.yaml"
     file.write_text(CONFIG.format(api="http://127.0.0.1:9"))
     return file

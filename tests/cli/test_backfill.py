@@ -1,4 +1,4 @@
-"""`flashback-exporter backfill` as its users start it: a process, its output, its exit code."""
+"""`flashback-exporter backfill` as a process: its output and exit code."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ BEFORE = str(datetime.now(UTC).date() - timedelta(days=4))
 
 @pytest.fixture
 def scenario() -> str:
-    """What the simulator plays."""
+    """The scenario of the simulator."""
     return ""
 
 
 @pytest.fixture
 def served(config: Path, scenario: str) -> Iterator[Path]:
-    """A configuration with three buckets that the simulator serves."""
+    """A configuration with three buckets of a running simulator."""
     with started("simulate", "--address=127.0.0.1:0", f"--scenario={scenario}") as simulator:
         api = line_with(simulator.stdout, r"API: +(\S+)")
         config.write_text(CONFIG.format(api=api).replace("[b1]", "[b1, b2, b3]"))
@@ -47,7 +47,7 @@ def served(config: Path, scenario: str) -> Iterator[Path]:
 
 
 def flags(config: Path, first: str = BEFORE, last: str = CLOSED) -> tuple[str, ...]:
-    """The command with all that it needs."""
+    """The arguments of a complete command."""
     output = config.parent / "out"
     return (
         "backfill",
@@ -56,12 +56,12 @@ def flags(config: Path, first: str = BEFORE, last: str = CLOSED) -> tuple[str, .
 
 
 def files(config: Path) -> list[str]:
-    """What lies in the directory."""
+    """The names of the written files."""
     return sorted(each.name for each in (config.parent / "out").glob("*.om"))
 
 
 def test_days_are_written_and_told_of(served: Path) -> None:
-    """One file a day, a line of the log for each, a last line with the sum, and code 0."""
+    """A run writes one file per day, logs each day, prints the number of files and exits with 0."""
     ended = finished(*flags(served), "--label=job=flashback", "--label=instance=localhost:10120")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == f"{served.parent / 'out'}: files written: 2\n"
@@ -74,7 +74,7 @@ def test_days_are_written_and_told_of(served: Path) -> None:
 
 
 def test_environment_sets_its_flags(served: Path) -> None:
-    """Each flag has its variable; lists are by comma."""
+    """Each flag can be set by its environment variable, lists with commas."""
     with started(
         "backfill",
         FLASHBACK_EXPORTER_CONFIG_FILE=str(served),
@@ -94,7 +94,7 @@ def test_environment_sets_its_flags(served: Path) -> None:
 
 @pytest.mark.parametrize("scenario", ["not-found/share=1/bucket=b2"])
 def test_what_failed_is_listed_and_is_code_3(served: Path) -> None:
-    """The list is for people on standard error, and for machines in failed.json."""
+    """Failures exit with 3, and are listed on stderr and in failed.json."""
     ended = finished(*flags(served), "--log.level=error")
     assert ended.returncode == 3
     assert ended.stderr.startswith(
@@ -106,7 +106,7 @@ def test_what_failed_is_listed_and_is_code_3(served: Path) -> None:
 
 
 def test_odd_names_of_what_failed_are_spelt_out(config: Path) -> None:
-    """Of an id that the API made up, nothing reaches the terminal but what can be seen."""
+    """Control characters in ids from the API are escaped in the output of backfill and check."""
     api = LIVE_API.format(scenario="not-found/share=1", password="s3cret-password")
     api = api.replace("closed", "\\x1b[2J\\u202e")
     with started(program=(sys.executable, "-c", api)) as simulator:
@@ -124,7 +124,7 @@ def test_odd_names_of_what_failed_are_spelt_out(config: Path) -> None:
 @pytest.mark.parametrize("scenario", ["hang/share=1/bucket=b2"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_between_whole_files(served: Path, signum: signal.Signals) -> None:
-    """A run that is stopped leaves nothing half done, says that it is not over, and is code 3."""
+    """A run stopped by a signal leaves only complete files, says so and exits with 3."""
     whole = finished(*flags(served), "--bucket=b1")
     assert whole.returncode == 0
     with started(*flags(served), "--log.level=debug") as process:
@@ -142,7 +142,7 @@ def test_signal_stops_between_whole_files(served: Path, signum: signal.Signals) 
 
 
 def test_terminal_shows_progress(served: Path) -> None:
-    """On a terminal a bar counts the days of buckets, and the log stands above it."""
+    """On a terminal there is a progress bar, and log lines appear too."""
     terminal, other_end = pty.openpty()
     termios.tcsetwinsize(other_end, (24, 100))
     command = [*PROGRAM, *flags(served)]
@@ -158,12 +158,12 @@ def test_terminal_shows_progress(served: Path) -> None:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # what Linux says at the end
+    except OSError:  # Linux returns this error at the end
         return b""
 
 
 def told(*arguments: str) -> str:
-    """What a wrong use is told; its code is 2."""
+    """The usage error of a command, which exits with 2."""
     ended = finished(*arguments)
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -171,7 +171,7 @@ def told(*arguments: str) -> str:
 
 
 def test_what_is_needed_is_asked_for(config: Path) -> None:
-    """The flags without which nothing can be done are named."""
+    """A missing required flag is a usage error that names it."""
     wanted = flags(config)
     for name in ("from", "to", "output"):
         rest = [each for each in wanted if not each.startswith(f"--{name}=")]
@@ -179,18 +179,18 @@ def test_what_is_needed_is_asked_for(config: Path) -> None:
 
 
 def test_days_the_wrong_way_round_are_refused(config: Path) -> None:
-    """The message has both."""
+    """If --from is after --to, the error has both days."""
     assert told(*flags(config, CLOSED, BEFORE)) == f"--from {CLOSED} is after --to {BEFORE}\n"
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2024-1-5", "20240105", "2024-02-30", "2024-W03-1"])
 def test_what_is_no_day_is_refused(config: Path, text: str) -> None:
-    """There is one way to write a day."""
+    """A day must be written as YYYY-MM-DD."""
     assert f"{text!r} is not a day such as 2024-01-15" in told(*flags(config, text))
 
 
 def test_day_that_is_not_closed_is_refused(config: Path) -> None:
-    """The message says from when on today can be had."""
+    """For a day that has not ended, the error says from when it is available."""
     today = datetime.now(UTC).date()
     tomorrow = today + timedelta(days=1)
     assert told(*flags(config, BEFORE, str(today))) == (
@@ -199,31 +199,31 @@ def test_day_that_is_not_closed_is_refused(config: Path) -> None:
 
 
 def test_grace_counts_for_when_a_day_can_be_had(config: Path) -> None:
-    """A longer grace closes the day later, here too."""
+    """A longer rollover_grace makes a day available later."""
     config.write_text(config.read_text().replace("5s", "5s, rollover_grace: 6h"))
     message = told(*flags(config, BEFORE, str(datetime.now(UTC).date())))
     assert message.endswith(" 07:04 UTC\n")
 
 
 def test_day_to_come_is_refused(config: Path) -> None:
-    """However far off it is."""
+    """A day in the future is a usage error."""
     for day in (datetime.now(UTC).date() + timedelta(days=2), date.max):
         expected = f"--to {day}: this day is in the future\n"
         assert told(*flags(config, BEFORE, str(day))) == expected
 
 
 def test_label_twice_is_refused(config: Path) -> None:
-    """Which of the two should it be?"""
+    """A --label name that is given twice is a usage error."""
     assert told(*flags(config), "--label=a=1", "--label=a=2") == ("--label: duplicate name\n")
 
 
 def test_label_of_the_metric_is_refused(config: Path) -> None:
-    """The reason reaches the person who typed it."""
+    """A --label that the metrics already have is a usage error with the reason."""
     assert "a label ip of their own" in told(*flags(config), "--label=ip=1")
 
 
 def test_unknown_bucket_is_code_2(config: Path) -> None:
-    """It is a mistake on the command line, found before anything is asked."""
+    """An unknown --bucket is a usage error, found without a request."""
     ended = finished(*flags(config), "--bucket=nope", "--bucket=b1")
     assert ended.returncode == 2
     assert ended.stderr.endswith("--bucket: no account polls a bucket 'nope'\n")
@@ -231,19 +231,19 @@ def test_unknown_bucket_is_code_2(config: Path) -> None:
 
 @pytest.mark.parametrize("scenario", ["forbidden/share=1/call=list"])
 def test_bucket_that_could_not_be_looked_for_is_code_3(served: Path) -> None:
-    """Where a listing failed, the bucket may be right."""
+    """If discovery failed, an unknown --bucket exits with 3, because it may exist."""
     served.write_text(served.read_text() + "    discovery: {}\n")
     assert finished(*flags(served), "--bucket=nope").returncode == 3
 
 
 def test_bad_configuration_is_code_1(config: Path) -> None:
-    """As everywhere."""
+    """An invalid configuration exits with 1."""
     config.write_text("accounts: []\n")
     assert finished(*flags(config)).returncode == 1
 
 
 def test_directory_that_cannot_be_is_code_1(served: Path) -> None:
-    """With a plain message."""
+    """If the output directory cannot be created, the exit code is 1 with a clear error."""
     (served.parent / "out").write_text("in the way")
     ended = finished(*flags(served))
     assert ended.returncode == 1
@@ -253,7 +253,7 @@ def test_directory_that_cannot_be_is_code_1(served: Path) -> None:
 
 
 def test_record_of_another_shape_is_code_1_and_one_line(served: Path) -> None:
-    """No traceback: where, what, and what to do."""
+    """An invalid record exits with 1 and a one-line error instead of a traceback."""
     answered = served.parent / "out" / "answered"
     answered.mkdir(parents=True)
     (answered / f"{BEFORE}.json").write_text("[" * 100_000)
@@ -291,7 +291,7 @@ sys.exit(main())
     ],
 )
 def test_disk_that_hangs_does_not_hold_up_a_stop(served: Path, first: int) -> None:
-    """Nothing is waited for: the run ends in its own way, with its last line."""
+    """While a write to the disk hangs, a signal still ends the run with 3 and its message."""
     program = (sys.executable, "-c", HUNG_DISK.format(first=first))
     with started(*flags(served), program=program) as process:
         line_with(process.stderr, "(hanging)")
@@ -302,7 +302,7 @@ def test_disk_that_hangs_does_not_hold_up_a_stop(served: Path, first: int) -> No
 
 
 def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:
-    """What cannot be written to its end is not there at all."""
+    """A full disk exits with 1, and no incomplete file is left."""
     small = (200_000, 200_000)
     command = [*PROGRAM, *flags(served)]
     ended = subprocess.run(
@@ -312,7 +312,7 @@ def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:
         timeout=TIMEOUTS,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small),
-        # Coverage's own file would be cut short, too.
+        # Coverage's own file would also be truncated.
         env={name: value for name, value in os.environ.items() if "COV" not in name},
     )
     assert ended.returncode == 1
@@ -332,7 +332,7 @@ sys.exit(code)
 
 
 def peak(config: Path, buckets: int, days: int) -> int:
-    """The most memory that a run over so much needs."""
+    """The peak memory of a run with this many buckets and days."""
     lines = config.read_text().split("    buckets:")[0] + "    buckets:\n"
     config.write_text(lines + "".join(f"      - b{number}\n" for number in range(buckets)))
     last = date.fromisoformat(CLOSED)
@@ -350,7 +350,7 @@ def peak(config: Path, buckets: int, days: int) -> int:
 
 @pytest.mark.long
 def test_memory_does_not_grow_with_buckets_and_days(served: Path) -> None:
-    """A hundred times the work, and hundreds of megabytes of files, need about as much memory."""
+    """A run with a hundred times the work needs at most 25% more memory."""
     served.write_text(served.read_text().replace("5s", "5s, max_requests_per_second: 1000"))
     small = peak(served, 3, 1)
     large = peak(served, 100, 3)
@@ -358,7 +358,7 @@ def test_memory_does_not_grow_with_buckets_and_days(served: Path) -> None:
 
 
 def test_help_says_what_it_is_for() -> None:
-    """The command is there, with its flags."""
+    """`backfill -h` lists the flags."""
     ended = finished("backfill", "-h")
     assert ended.returncode == 0
     assert "--from DATE" in ended.stdout

@@ -1,4 +1,4 @@
-"""The program as its users start it: a process, its output, its exit code."""
+"""The commands as processes: their output and exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.harness.scrapes import Scrape
 
 PROGRAM = (sys.executable, "-m", "exporter")
 TIMEOUTS = 30
-"""Seconds after which a process that should have ended counts as hanging."""
+"""Seconds after which a process counts as hanging."""
 
 PATCHED_DEMO = """
 import sys
@@ -90,7 +90,7 @@ accounts:
 
 
 def finished(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+    """Run a command that ends by itself."""
     command = [*PROGRAM, *arguments]
     return subprocess.run(command, text=True, capture_output=True, timeout=TIMEOUTS, check=False)
 
@@ -99,7 +99,7 @@ def finished(*arguments: str) -> subprocess.CompletedProcess[str]:
 def started(
     *arguments: str, program: tuple[str, ...] = PROGRAM, **environ: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs until it is stopped."""
+    """Run a command until the body ends."""
     with subprocess.Popen(
         [*program, *arguments],
         env=os.environ | environ,
@@ -114,7 +114,7 @@ def started(
 
 
 def line_with(stream: Iterator[str] | None, pattern: str) -> str:
-    """What the first group of a pattern matches in the first line that has it."""
+    """The first group of a pattern, in the first line that matches it."""
     assert stream is not None
     for line in stream:
         found = re.search(pattern, line)
@@ -133,7 +133,7 @@ ANY_PORT = "--web.listen-address=127.0.0.1:0"
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_with_code_0(config: Path, signum: signal.Signals) -> None:
-    """SIGTERM and SIGINT end the exporter cleanly."""
+    """SIGTERM and SIGINT stop the exporter with exit code 0."""
     with started("run", f"--config.file={config}", ANY_PORT) as process:
         assert httpx.get(listening(process) + "/-/healthy", trust_env=False).status_code == 200
         process.send_signal(signum)
@@ -156,7 +156,7 @@ accounts:
     ("text", "scenario"), [(CONFIG, "hang/share=1"), (HANGING_LOGIN, "hang/share=1/call=login")]
 )
 def test_signal_stops_a_poll_and_a_login_that_hang(config: Path, text: str, scenario: str) -> None:
-    """What waits for the API does not hold up the stop."""
+    """A poll or login that hangs does not delay the stop."""
     with started("simulate", "--address=127.0.0.1:0", f"--scenario={scenario}") as simulator:
         config.write_text(text.format(api=line_with(simulator.stdout, r"API: +(\S+)")))
         with started(f"--config.file={config}", ANY_PORT) as process:
@@ -168,7 +168,7 @@ def test_signal_stops_a_poll_and_a_login_that_hang(config: Path, text: str, scen
 
 
 def test_signal_stops_in_the_middle_of_a_reload(config: Path) -> None:
-    """A reload that has just begun does not hold up the stop."""
+    """A reload that has just begun does not delay the stop."""
     with started(f"--config.file={config}", ANY_PORT) as process:
         listening(process)
         for _ in range(20):
@@ -178,7 +178,7 @@ def test_signal_stops_in_the_middle_of_a_reload(config: Path) -> None:
 
 
 def test_log_begins_with_what_runs(config: Path) -> None:
-    """The first line says which version polls what, and by which file."""
+    """The first log line has the version, the configuration file and what it polls."""
     with started(f"--config.file={config}", ANY_PORT) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
@@ -187,7 +187,7 @@ def test_log_begins_with_what_runs(config: Path) -> None:
 
 
 def test_hangup_reloads(config: Path) -> None:
-    """SIGHUP loads the file anew."""
+    """SIGHUP reloads the configuration."""
     with started(f"--config.file={config}", ANY_PORT) as process:
         base = listening(process)
         config.write_text(config.read_text().replace("[b1]", "[b1, b2]"))
@@ -199,7 +199,7 @@ def test_hangup_reloads(config: Path) -> None:
 
 
 def test_signal_stops_process_1(config: Path) -> None:
-    """As the first process of a container, where no signal has a default, it stops as anywhere."""
+    """As PID 1 of a container, where signals have no default action, SIGTERM stops the exporter."""
     unshare = shutil.which("unshare")
     if unshare is None or os.geteuid() != 0:
         pytest.skip("a process of number 1 needs unshare and root")
@@ -213,7 +213,7 @@ def test_signal_stops_process_1(config: Path) -> None:
 
 @contextmanager
 def started_with_a_stuck_scrape() -> Iterator[subprocess.Popen[str]]:
-    """An exporter whose page never ends, and a client that does not read on."""
+    """An exporter with an endless metrics page, and a client that stops reading it."""
     program = (sys.executable, "-c", PATCHED_DEMO.format(patch=ENDLESS_PAGE))
     with started(program=program) as process:
         base = httpx.URL(listening(process))
@@ -224,7 +224,7 @@ def started_with_a_stuck_scrape() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_second_signal_stops_at_once() -> None:
-    """While a scrape holds up the stop, a second signal ends the process, and says by which."""
+    """If a scrape delays the stop, a second signal ends the process with its exit code."""
     with started_with_a_stuck_scrape() as process:
         process.send_signal(signal.SIGINT)
         line_with(process.stderr, "(event=stopping)")
@@ -234,14 +234,14 @@ def test_second_signal_stops_at_once() -> None:
 
 @pytest.mark.long
 def test_scrape_that_never_ends_does_not_hold_up_the_stop_for_good() -> None:
-    """A client that does not read is cut off after a while, and the stop is clean."""
+    """A client that stops reading is disconnected after a while, and the exit code is 0."""
     with started_with_a_stuck_scrape() as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(TIMEOUTS) == 0
 
 
 def test_name_lookup_that_hangs_does_not_hold_up_the_stop(config: Path) -> None:
-    """What cannot be cancelled is left behind: the exporter ends by itself, without waiting."""
+    """A DNS lookup that hangs does not delay the stop."""
     program = (sys.executable, "-c", HANGING_LOOKUP)
     config.write_text(CONFIG.format(api="https://slow.example"))
     with started(f"--config.file={config}", ANY_PORT, program=program) as process:
@@ -264,7 +264,7 @@ def test_name_lookup_that_hangs_does_not_hold_up_the_stop(config: Path) -> None:
 def test_signal_ends_a_start_whose_files_hang(
     config: Path, command: str, signum: signal.Signals, code: int
 ) -> None:
-    """A mount that does not answer keeps no command from its end."""
+    """While reading the configuration hangs, a signal still ends each command."""
     program = (sys.executable, "-c", HANGING_MOUNT)
     with started(command, f"--config.file={config}", program=program) as process:
         line_with(process.stderr, "(reading)")
@@ -273,7 +273,7 @@ def test_signal_ends_a_start_whose_files_hang(
 
 
 def test_run_is_implied_and_environment_counts(config: Path) -> None:
-    """Without a command the exporter runs, with the flags that the environment sets."""
+    """Without a command the exporter runs, with flags from the environment."""
     with started(
         FLASHBACK_EXPORTER_CONFIG_FILE=str(config),
         FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS="127.0.0.1:0",
@@ -285,7 +285,7 @@ def test_run_is_implied_and_environment_counts(config: Path) -> None:
 
 
 def test_token_is_never_written(config: Path) -> None:
-    """At the most talkative level, neither log nor page has a word of the token."""
+    """Even at log level debug, neither the log nor a page contains the token."""
     with started("run", f"--config.file={config}", ANY_PORT, "--log.level=debug") as process:
         base = listening(process)
         line_with(process.stderr, "(bucket_failing)")
@@ -296,7 +296,7 @@ def test_token_is_never_written(config: Path) -> None:
 
 
 def test_demo_shows_life() -> None:
-    """The demo needs nothing, prints where it is, and has figures of nodes."""
+    """The demo needs no configuration, prints its address and exports node metrics."""
     with started("demo", ANY_PORT, "--seed=1") as process:
         url = line_with(process.stdout, r"Metrics: +(http://\S+/metrics)")
         while "flashback_node_uptime_ratio{" not in (page := httpx.get(url, trust_env=False).text):
@@ -307,7 +307,7 @@ def test_demo_shows_life() -> None:
 
 
 def test_demo_has_a_bucket_that_fails() -> None:
-    """The demo shows what a problem looks like, and says that it is simulated and how to end it."""
+    """The demo has a failing bucket, and says that it is simulated and how to turn it off."""
     failing = 'flashback_bucket_failing{bucket_id="demo-backups",reason="forbidden"} 1'
     with started("demo", ANY_PORT) as process:
         url = line_with(process.stdout, r"Metrics: +(http://\S+/metrics)")
@@ -319,7 +319,7 @@ def test_demo_has_a_bucket_that_fails() -> None:
 
 
 def test_demo_without_faults() -> None:
-    """With an empty --scenario all buckets of the demo answer."""
+    """With an empty --scenario, all buckets of the demo are up."""
     with started("demo", ANY_PORT, "--scenario=") as process:
         url = line_with(process.stdout, r"Metrics: +(http://\S+/metrics)")
         up = 'flashback_bucket_up{bucket_id="demo-backups"} 1'
@@ -331,7 +331,7 @@ def test_demo_without_faults() -> None:
 
 
 def test_demo_says_first_where_its_page_is() -> None:
-    """The page comes before the metrics; where these are in its place, they come alone."""
+    """The demo prints the page's address, then that of the metrics, unless both are the same."""
     with started("demo", ANY_PORT) as process:
         page = line_with(process.stdout, r"^Page: +(http://\S+/)$")
         assert line_with(process.stdout, r"^Metrics: +(\S+)$") == f"{page}metrics"
@@ -342,7 +342,7 @@ def test_demo_says_first_where_its_page_is() -> None:
 
 
 def test_demo_says_where_its_page_is_under_tls(tmp_path: Path) -> None:
-    """With TLS in a web configuration the printed address is one that answers."""
+    """With TLS in the web configuration, the demo prints an https address that works."""
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
         tmp_path / "pair"
@@ -357,7 +357,7 @@ def test_demo_says_where_its_page_is_under_tls(tmp_path: Path) -> None:
 
 
 def test_demo_takes_a_free_port_unless_told_otherwise() -> None:
-    """Two demos can run side by side; an address that was asked for is not swapped silently."""
+    """Two demos can run at the same time, but a taken --web.listen-address is an error."""
     with started("demo") as first, started("demo") as second:
         urls = {line_with(demo.stdout, r"Metrics: +(\S+)") for demo in (first, second)}
         assert len(urls) == 2
@@ -374,7 +374,7 @@ basic_auth_users:
 
 
 def test_web_configuration_guards_the_endpoints(config: Path, tmp_path: Path) -> None:
-    """With users nobody else gets in, but for probes where that is asked for."""
+    """With basic_auth_users, requests need a password, except health checks if so configured."""
     web = tmp_path / "web.yaml"
     web.write_text(WEB_CONFIG)
     flags = (f"--config.file={config}", ANY_PORT, f"--web.config.file={web}")
@@ -388,7 +388,7 @@ def test_web_configuration_guards_the_endpoints(config: Path, tmp_path: Path) ->
 
 
 def test_broken_web_configuration_is_code_1(config: Path, tmp_path: Path) -> None:
-    """A guard that cannot stand is an error with file and line, and nothing is served."""
+    """An invalid web configuration exits with 1 and an error with its file and line."""
     web = tmp_path / "web.yaml"
     web.write_text("basic_auth_users:\n  alice: plain-s3cret\n")
     ended = finished(f"--config.file={config}", ANY_PORT, f"--web.config.file={web}")
@@ -398,7 +398,7 @@ def test_broken_web_configuration_is_code_1(config: Path, tmp_path: Path) -> Non
 
 
 def test_bad_configuration_is_code_1_with_every_problem(tmp_path: Path) -> None:
-    """All that is wrong is printed with its place, and nothing else."""
+    """An invalid configuration exits with 1 and prints every problem with its line."""
     file = tmp_path / "config.yaml"
     file.write_text("global: {pol_interval: 1m}\naccounts: []\n")
     ended = finished(f"--config.file={file}")
@@ -410,7 +410,7 @@ def test_bad_configuration_is_code_1_with_every_problem(tmp_path: Path) -> None:
 
 
 def test_missing_configuration_names_the_flag() -> None:
-    """A file that is not there is an error that says how to name another."""
+    """If the configuration file is missing, the error mentions the flag to choose another."""
     ended = finished("--config.file=no-such-file.yaml")
     assert ended.returncode == 1
     assert "no-such-file.yaml" in ended.stderr
@@ -418,7 +418,7 @@ def test_missing_configuration_names_the_flag() -> None:
 
 
 def test_bug_is_code_1_with_a_traceback() -> None:
-    """A bug ends the process and shows where it is."""
+    """An unexpected exception exits with 1 and prints a traceback."""
     with started(program=(sys.executable, "-c", PATCHED_DEMO.format(patch=BUG))) as process:
         _, log = process.communicate(timeout=TIMEOUTS)
     assert process.returncode == 1
@@ -427,7 +427,7 @@ def test_bug_is_code_1_with_a_traceback() -> None:
 
 
 def test_once_prints_the_exposition(config: Path) -> None:
-    """Every bucket is polled once; the page is the whole output, and the code 0."""
+    """`once` polls every bucket once, prints the metrics and exits with 0."""
     with started("simulate", "--address=127.0.0.1:0", "--start=12:00") as simulator:
         config.write_text(CONFIG.format(api=line_with(simulator.stdout, r"API: +(\S+)")))
         ended = finished("once", f"--config.file={config}")
@@ -442,7 +442,7 @@ def test_once_prints_the_exposition(config: Path) -> None:
 
 @pytest.mark.parametrize("scenario", ["forbidden/share=1/bucket=b1", "429-storm/share=1"])
 def test_once_is_code_3_when_some_failed(config: Path, scenario: str) -> None:
-    """A bucket that failed, or was not polled because of a 429, is on the page and in the code."""
+    """`once` exits with 3 if a bucket failed, or was not polled due to a 429."""
     with started("simulate", "--address=127.0.0.1:0", f"--scenario={scenario}") as simulator:
         text = CONFIG.format(api=line_with(simulator.stdout, r"API: +(\S+)"))
         config.write_text(
@@ -456,7 +456,7 @@ def test_once_is_code_3_when_some_failed(config: Path, scenario: str) -> None:
 
 
 def test_once_with_nothing_to_poll(config: Path) -> None:
-    """A shard that no bucket falls to has done its round at once."""
+    """`once` on a shard without buckets exits with 0."""
     ordinal = 1 - owner("b1", 2)
     flags = ("--shard.total=2", f"--shard.ordinal={ordinal}")
     ended = finished("once", f"--config.file={config}", *flags)
@@ -465,7 +465,7 @@ def test_once_with_nothing_to_poll(config: Path) -> None:
 
 
 def test_once_is_code_3_when_discovery_failed(config: Path) -> None:
-    """Where it is not known which buckets there are, not all of them have answered."""
+    """`once` exits with 3 if discovery failed, because buckets may be missing."""
     text = CONFIG.format(api="http://127.0.0.1:9").replace("buckets: [b1]", "discovery: {}")
     config.write_text(text)
     ended = finished("once", f"--config.file={config}")
@@ -473,7 +473,7 @@ def test_once_is_code_3_when_discovery_failed(config: Path) -> None:
 
 
 def test_live_check_does_not_call_a_token_good_that_was_not_tried(config: Path) -> None:
-    """An API that cannot be reached says nothing about the token."""
+    """`check --live` reports the token as not checked if the API cannot be reached."""
     ended = finished("check", f"--config.file={config}", "--live")
     assert ended.returncode == 1
     assert (
@@ -483,13 +483,13 @@ def test_live_check_does_not_call_a_token_good_that_was_not_tried(config: Path) 
 
 
 def test_once_with_a_bad_configuration_is_code_1() -> None:
-    """Nothing is polled where the configuration is wrong."""
+    """`once` with an invalid configuration exits with 1 and prints no metrics."""
     ended = finished("once", "--config.file=no-such-file.yaml")
     assert (ended.returncode, ended.stdout) == (1, "")
 
 
 def test_check_tells_the_load(config: Path) -> None:
-    """A good file is called good, with what it asks for."""
+    """`check` reports a valid file with its estimated load."""
     ended = finished("check", f"--config.file={config}")
     assert ended.returncode == 0
     assert ended.stderr == ""
@@ -507,7 +507,7 @@ def test_check_tells_the_load(config: Path) -> None:
 
 
 def test_check_warns_where_limits_and_buckets_cannot_go_together(config: Path) -> None:
-    """A file that asks for more than it allows is good, with a warning that says what to do."""
+    """`check` warns if the request rate is too low for the buckets, with how to fix it."""
     config.write_text(
         CONFIG.format(api="http://127.0.0.1:9").replace("5s", "5s, max_requests_per_second: 0.1")
     )
@@ -522,7 +522,7 @@ def test_check_warns_where_limits_and_buckets_cannot_go_together(config: Path) -
 
 
 def test_check_is_code_1_with_every_problem(config: Path) -> None:
-    """What is wrong is printed as `run` would."""
+    """`check` prints the same problems as `run`."""
     config.write_text("accounts: []\n")
     ended = finished("check", f"--config.file={config}")
     assert ended.returncode == 1
@@ -530,7 +530,7 @@ def test_check_is_code_1_with_every_problem(config: Path) -> None:
 
 
 def test_check_takes_a_web_configuration_alone(tmp_path: Path) -> None:
-    """Without --config.file it is all that is checked."""
+    """`check` with only --web.config.file checks only that file."""
     web = tmp_path / "web.yaml"
     web.write_text(WEB_CONFIG)
     ended = finished("check", f"--web.config.file={web}")
@@ -554,7 +554,7 @@ def test_check_takes_a_web_configuration_alone(tmp_path: Path) -> None:
 def test_check_refuses_the_web_configurations_that_a_start_refuses(
     config: Path, tmp_path: Path, text: str
 ) -> None:
-    """In the same words, with certificates and keys looked at, too."""
+    """`check` reports the same web configuration errors as `run`, for certificates and keys too."""
     authority = trustme.CA()
     for name in ("pair", "other"):
         certificate = authority.issue_cert("127.0.0.1")
@@ -569,7 +569,7 @@ def test_check_refuses_the_web_configurations_that_a_start_refuses(
 
 
 def test_check_tells_the_problems_of_both_files(config: Path, tmp_path: Path) -> None:
-    """One bad file hides neither what is wrong with the other nor that it is good."""
+    """`check` reports the result for each file, even if the other is invalid."""
     web = tmp_path / "web.yaml"
     web.write_text("rate_limit: {interval: 1s}\n")
     both = ("check", f"--config.file={config}", f"--web.config.file={web}")
@@ -589,7 +589,7 @@ def test_check_tells_the_problems_of_both_files(config: Path, tmp_path: Path) ->
 def test_check_of_a_whole_set_up_takes_both_files(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A web configuration in the environment is checked beside config.yaml, not in its place."""
+    """With the web configuration set by the environment, `check` also checks config.yaml."""
     web = tmp_path / "web.yaml"
     web.write_text(WEB_CONFIG)
     monkeypatch.setenv("FLASHBACK_EXPORTER_WEB_CONFIG_FILE", str(web))
@@ -623,7 +623,7 @@ sys.exit(main())
 
 
 def live_check(config: Path, scenario: str, password: str = "s3cret-password") -> tuple[int, str]:
-    """What `check --live` says of an account at an API that plays a scenario."""
+    """The exit code and live output of `check --live`, with an API that plays a scenario."""
     program = (sys.executable, "-c", LIVE_API.format(scenario=scenario, password=password))
     with started(program=program) as simulator:
         config.write_text(LIVE_CONFIG.format(api=line_with(simulator.stdout, r"API: +(\S+)")))
@@ -633,7 +633,7 @@ def live_check(config: Path, scenario: str, password: str = "s3cret-password") -
 
 
 def test_live_check_says_what_is_well(config: Path) -> None:
-    """Token, discovery and every bucket are tried for real, each with its verdict."""
+    """`check --live` tries the token, discovery and every bucket, and reports each."""
     code, verdicts = live_check(config, "")
     assert code == 0
     assert re.fullmatch(
@@ -646,7 +646,7 @@ def test_live_check_says_what_is_well(config: Path) -> None:
 
 
 def test_live_check_says_what_is_wrong(config: Path) -> None:
-    """A bucket that is refused is named with its reason, and the code is 1."""
+    """`check --live` reports a refused bucket with its reason, and exits with 1."""
     code, verdicts = live_check(config, "not-found/share=1/bucket=closed")
     assert code == 1
     assert "  ok    main: good " in verdicts
@@ -654,7 +654,7 @@ def test_live_check_says_what_is_wrong(config: Path) -> None:
 
 
 def test_live_check_with_a_wrong_password(config: Path) -> None:
-    """A login that is refused is one clear verdict for the account."""
+    """`check --live` reports a refused login once for the account."""
     code, verdicts = live_check(config, "", password="another")
     assert code == 1
     assert "  FAIL  main: token          unauthorized: the login was refused: HTTP 401" in verdicts
@@ -662,14 +662,14 @@ def test_live_check_with_a_wrong_password(config: Path) -> None:
 
 
 def test_live_check_of_a_paused_account(config: Path) -> None:
-    """Buckets that were not asked because of a 429 are said to be just that."""
+    """`check --live` reports discovery as failed if it gets a 429."""
     code, verdicts = live_check(config, "429-storm/share=1/call=list")
     assert code == 1
     assert "FAIL  main: discovery" in verdicts
 
 
 def test_simulate_serves_the_api_alone() -> None:
-    """The simulator answers on the address that was asked for, in its own time of day."""
+    """`simulate` serves the API at --address with its own time of day."""
     with started("simulate", "--address=127.0.0.1:0", "--start=00:00:30", "--seed=2") as simulator:
         url = line_with(simulator.stdout, r"API: +(\S+)")
         answer = httpx.post(f"{url}/bucket/x/stats", json={}, trust_env=False)
@@ -682,13 +682,13 @@ def test_simulate_serves_the_api_alone() -> None:
 
 
 def test_usage_error_is_code_2() -> None:
-    """A flag that does not exist is a usage error."""
+    """An unknown flag or scenario exits with 2."""
     assert finished("--no-such-flag").returncode == 2
     assert finished("demo", "--scenario=no-such-trouble").returncode == 2
 
 
 def test_version_is_laid_out_as_prometheus_does() -> None:
-    """The first line names program, version and revision, the rest what it runs on."""
+    """--version has the layout of Prometheus: program, version and revision, then the platform."""
     ended = finished("--version")
     assert ended.returncode == 0
     assert re.fullmatch(
@@ -700,7 +700,7 @@ def test_version_is_laid_out_as_prometheus_does() -> None:
 
 
 def test_help_names_every_command_and_flag() -> None:
-    """-h shows the commands and, with their defaults, the flags."""
+    """-h lists the commands and flags."""
     text = finished("-h").stdout
     assert "check     check the configuration" in text
     assert "demo      run the exporter against a built-in simulator" in text

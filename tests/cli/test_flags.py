@@ -1,4 +1,4 @@
-"""Flags and the environment variables of their names."""
+"""Flags and their environment variables."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from exporter.web.server import ListenAddress
 
 
 def parsed(*arguments: str, environ: Mapping[str, str] | None = None) -> flags.Values:
-    """What the flags of `run` come to."""
+    """The parsed values of `run`'s flags."""
     return flags.parse(flags.parser("run", "…"), COMMANDS["run"].flags, arguments, environ or {})
 
 
 def variable(flag: flags.Flag) -> str:
-    """The name that operators write."""
+    """The name of a flag's environment variable."""
     return flag.variable
 
 
 def test_defaults() -> None:
-    """Without flags and variables, everything is as the documentation says."""
+    """Without flags and variables, the values are the documented defaults."""
     values = parsed()
     assert str(values["config.file"]) == "config.yaml"
     assert web_options(values) == Options(
@@ -46,19 +46,19 @@ def test_defaults() -> None:
     ],
 )
 def test_values_with_and_without_equals_sign(arguments: tuple[str, ...]) -> None:
-    """Both spellings of a value mean the same."""
+    """A value may follow its flag after `=` or as the next argument."""
     values = parsed(*arguments)
     assert (values["web.telemetry-path"], values["log.level"]) == ("/m", "debug")
 
 
 def test_repeatable_flag_replaces_its_default() -> None:
-    """Listen addresses that are given are all that is listened on."""
+    """Given listen addresses replace the default one."""
     values = parsed("--web.listen-address=:1", "--web.listen-address=[::1]:2")
     assert [str(address) for address in values["web.listen-address"]] == [":1", "[::1]:2"]
 
 
 def test_each_flag_has_a_variable_of_its_name() -> None:
-    """The name of the variable is the flag's, with nothing but the usual replacements."""
+    """Each flag has a variable whose name is derived from the flag's."""
     assert variable(flags.LISTEN_ADDRESS) == "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS"
     values = parsed(
         environ={
@@ -77,7 +77,7 @@ def test_each_flag_has_a_variable_of_its_name() -> None:
 
 
 def test_flag_wins_over_its_variable() -> None:
-    """What is typed counts more than what is set, also where several values are possible."""
+    """A flag overrides its variable, also if it takes several values."""
     values = parsed(
         "--web.listen-address=:1",
         "--web.disable-exporter-metrics",
@@ -91,7 +91,7 @@ def test_flag_wins_over_its_variable() -> None:
 
 
 def test_other_variables_are_ignored() -> None:
-    """What Kubernetes sets for a Service of that name is none of our business."""
+    """Variables that Kubernetes sets for a Service of the same name are ignored."""
     values = parsed(
         environ={
             "FLASHBACK_EXPORTER_PORT": "tcp://10.0.0.1:10120",
@@ -137,7 +137,7 @@ def test_usage_errors_say_what_and_where(
     environ: dict[str, str],
     message: str,
 ) -> None:
-    """A mistake is exit code 2 and names the flag or the variable."""
+    """A wrong value exits with 2 and names the flag or variable."""
     with pytest.raises(SystemExit) as caught:
         parsed(*arguments, environ=environ)
     assert caught.value.code == 2
@@ -155,7 +155,7 @@ def test_usage_errors_say_what_and_where(
 def test_impossible_shards_are_usage_errors(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    """A shard that is none of them would poll nothing: it is refused at the start."""
+    """A shard ordinal or total that is out of range exits with 2."""
     parser = flags.parser("run", "…")
     with pytest.raises(SystemExit) as caught:
         flags.shard(flags.parse(parser, COMMANDS["run"].flags, arguments, {}))
@@ -166,7 +166,7 @@ def test_impossible_shards_are_usage_errors(
 def test_shard_by_the_name_of_the_pod(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With auto the ordinal is the end of the host's name, and a host without one is refused."""
+    """With `auto` the ordinal is taken from the host name, which must end in one."""
     monkeypatch.setattr("socket.gethostname", lambda: "flashback-exporter-2")
     parser = flags.parser("run", "…")
     arguments = ["--shard.ordinal=auto", "--shard.total=3"]
@@ -178,7 +178,7 @@ def test_shard_by_the_name_of_the_pod(
 
 
 def test_simulator_flags() -> None:
-    """Seed, speed and scenarios are checked before anything starts."""
+    """The simulator's flags are validated."""
 
     def simulated(*arguments: str) -> flags.Values:
         return flags.parse(flags.parser("x", "…"), flags.SIMULATOR_FLAGS, arguments, {})
@@ -195,7 +195,7 @@ def test_simulator_flags() -> None:
 
 @pytest.mark.parametrize("path", ["/-/healthy", "/api/v1/status", "/bucket", "/help"])
 def test_path_of_another_page_is_refused(path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The metrics cannot be where something else is; a mistake is told on one line."""
+    """--web.telemetry-path must not be a path of another page; the error is one line."""
     with pytest.raises(SystemExit):
         parsed(f"--web.telemetry-path={path}")
     (line,) = capsys.readouterr().err.splitlines()

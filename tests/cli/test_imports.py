@@ -1,4 +1,4 @@
-"""What a command loads: no more than it uses, so that a short one is short."""
+"""Which modules each command imports; short commands import little and start fast."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ print(*sys.modules, file=sys.stderr)
 """
 HEAVY = {"aiohttp", "httpx", "pydantic", "jinja2", "exporter.backfill"}
 LESS_HEAVY = {"asyncio", "structlog"}
-"""What the simulator takes, which lists its own scenarios."""
+"""Modules that a command with scenarios imports, to list them."""
 
 
 def loaded(*arguments: str) -> set[str]:
-    """The modules that a command has loaded at its end."""
+    """The modules that a command has imported when it ends."""
     script = SCRIPT.format(arguments=list(arguments))
     ended = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
@@ -37,14 +37,14 @@ def loaded(*arguments: str) -> set[str]:
 
 @pytest.mark.parametrize("words", ["--version", "-h", *(f"{name} -h" for name in COMMANDS)])
 def test_who_only_asks_for_help_loads_little(words: str) -> None:
-    """Neither the libraries nor asyncio, which take most of a second."""
+    """Help and --version import neither the libraries nor asyncio, which take most of a second."""
     name, *_ = words.split()
     plays_scenarios = name in COMMANDS and COMMANDS[name].plays_scenarios
     assert not (HEAVY if plays_scenarios else HEAVY | LESS_HEAVY) & loaded(*words.split())
 
 
 def test_a_check_makes_no_connections(config: Path) -> None:
-    """Without --live it loads no HTTP library, from the flags to the verdict."""
+    """`check` without --live imports no HTTP library."""
     web = config.with_name("web.yaml")
     web.write_text("http_server_config: {http2: false}\n")
     modules = loaded("check", f"--config.file={config}", f"--web.config.file={web}")
@@ -53,9 +53,9 @@ def test_a_check_makes_no_connections(config: Path) -> None:
 
 
 def test_run_loads_no_other_command() -> None:
-    """Neither the simulator nor a backfill is part of the exporter at work.
+    """`run` imports neither the simulator nor backfill.
 
-    What draws pages comes with the first page, what checks passwords with a web configuration.
+    The template engine and bcrypt are imported only when needed.
     """
     modules = loaded("run", "--config.file=/none")
     assert "exporter.app" in modules

@@ -1,4 +1,4 @@
-"""What `check --live` says of accounts and buckets, to people."""
+"""The output of `check --live`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from exporter.cli.check_live import Verdict, verdict_table
 
 
 def test_names_and_messages_are_spelt_out() -> None:
-    """Names and messages of the API stay on their line, and do nothing to the terminal."""
+    """Control characters in names and messages are escaped, and long names are cut."""
     found = [
         Verdict("main: b1 (\x1b[2J\u202e)", "unsuccessful: no\r\nsuch \u2066bucket", is_good=False),
         Verdict("main: b2", "6 nodes", is_good=True),

@@ -1,4 +1,4 @@
-"""What a configuration asks for."""
+"""The load that a configuration causes, and warnings about limits that are too low."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ accounts:
 
 
 def config(often: int, rarely: int, settings: str = "") -> Config:
-    """Two accounts with so many buckets."""
+    """Two accounts with this many buckets."""
     return good(
         TEXT.format(
             settings=settings,
@@ -40,7 +40,7 @@ def config(often: int, rarely: int, settings: str = "") -> Config:
 
 
 def test_demand_adds_up_over_accounts() -> None:
-    """Requests are the sum of each account's own interval, series that of all buckets."""
+    """Requests are summed per account interval, and series over all buckets."""
     asked = load_estimate(config(10, 60))
     assert asked.buckets == 70
     assert asked.requests_per_second == pytest.approx(2)
@@ -52,7 +52,7 @@ def test_demand_adds_up_over_accounts() -> None:
 
 
 def test_buckets_to_be_found_do_not_count() -> None:
-    """Nobody knows how many there will be."""
+    """Discovered buckets are not counted, because their number is unknown."""
     asked = load_estimate(good(f"{ACCOUNT}    discovery: {{}}\n"))
     assert asked.buckets == 1
     assert asked.requests_per_second == pytest.approx(1 / 60)
@@ -61,17 +61,17 @@ def test_buckets_to_be_found_do_not_count() -> None:
 
 
 def test_more_statuses_are_more_series() -> None:
-    """Each known status is a series per node."""
+    """Each known status adds a series per node."""
     assert load_estimate(config(1, 1, "known_statuses: [A]")).series == 2 * (6 * 9 + 6)
 
 
 def test_enough_is_no_shortage() -> None:
-    """Where the limits allow what is asked for, nothing is said."""
+    """If the limits suffice, there is no warning."""
     assert shortages(config(10, 60), "config.yaml") == ()
 
 
 def test_too_slow_a_rate_is_named_with_what_would_do() -> None:
-    """More buckets than the rate allows is a warning at that key, with both ways out."""
+    """If max_requests_per_second is too low, the warning suggests a rate and an interval."""
     (shortage,) = shortages(config(10, 60, "max_requests_per_second: 1"), "config.yaml")
     assert str(shortage) == (
         "config.yaml: global.max_requests_per_second: too low: 70 buckets need 2.0 requests"
@@ -80,9 +80,9 @@ def test_too_slow_a_rate_is_named_with_what_would_do() -> None:
 
 
 def test_room_to_catch_up_is_needed() -> None:
-    """A rate that is just what polls need is too low: they would be late from the start, for good.
+    """A rate without headroom is too low, because polls that are late would never catch up.
 
-    So is one without room for the previous days, which come on top within an hour.
+    The rate must also suffice for previous-day requests, which are made within an hour.
     """
     assert len(shortages(config(10, 60, "max_requests_per_second: 2.1"), "config.yaml")) == 1
     assert not shortages(config(10, 60, "max_requests_per_second: 2.3"), "config.yaml")
@@ -93,7 +93,7 @@ def test_room_to_catch_up_is_needed() -> None:
 
 
 def test_too_few_at_once_is_named_with_what_would_do() -> None:
-    """So few requests at once that answers would have to be instant is a warning at that key."""
+    """If max_concurrent_requests is too low for realistic response times, there is a warning."""
     text = "max_requests_per_second: 100, max_concurrent_requests: 1"
     (shortage,) = shortages(config(40, 60, text), "config.yaml")
     assert "global.max_concurrent_requests: too low: polls fall behind" in str(shortage)
@@ -102,7 +102,7 @@ def test_too_few_at_once_is_named_with_what_would_do() -> None:
 
 
 def test_share_of_the_places_is_counted_with() -> None:
-    """An account that gets too few places while others hang is a warning, too."""
+    """If an account falls behind while all others hang, there is a warning."""
     few = "max_requests_per_second: 100, max_concurrent_requests: "
     (shortage,) = shortages(config(50, 60, f"{few}5"), "config.yaml")
     assert str(shortage) == (
@@ -114,7 +114,7 @@ def test_share_of_the_places_is_counted_with() -> None:
 
 
 def test_more_accounts_than_places_is_a_warning() -> None:
-    """Hung accounts hold a place each: the others need one, too, also those that find buckets."""
+    """max_concurrent_requests must be at least the number of accounts, as each can hang."""
     accounts = "".join(ACCOUNT.replace("main", f"a{number}") for number in range(17))
     assert ACCOUNT.startswith("accounts:")
     text = "accounts:\n" + accounts.replace("accounts:\n", "").replace(
@@ -125,7 +125,7 @@ def test_more_accounts_than_places_is_a_warning() -> None:
 
 
 def test_advice_is_enough() -> None:
-    """Following the advice leaves no shortage."""
+    """With the suggested limits there is no warning."""
     asked = load_estimate(config(200, 60))
     advised = math.ceil(asked.requests_per_second * HEADROOM)
     followed = f"max_requests_per_second: {advised}, max_concurrent_requests: 20"
@@ -134,13 +134,13 @@ def test_advice_is_enough() -> None:
 
 @pytest.mark.parametrize(("headroom", "late"), [(HEADROOM, 0.5), (1.2, 20.5)])
 def test_advised_rate_keeps_the_first_rounds_apart(headroom: float, late: float) -> None:
-    """At the advised rate no poll after a start is late; with less some are, by as much as said."""
+    """At the suggested rate no poll is late after a start; with less headroom some are."""
     assert latest_poll(buckets=600, headroom=headroom) <= late
     assert headroom == HEADROOM or latest_poll(buckets=600, headroom=headroom) > late - 1
 
 
 def latest_poll(buckets: int, headroom: float) -> float:
-    """How late a poll is in the first three intervals, beside those of the first round; seconds."""
+    """The longest delay of a regular poll in the first three intervals, in seconds."""
     clock, timing = FakeClock(), Timing()
     rate_limiter = RateLimiter(buckets / timing.poll_interval * headroom, clock)
     scheduler = ScheduledTargets(clock.now())

@@ -1,4 +1,4 @@
-"""The process around a command: a log that nobody reads, signals at any moment."""
+"""Signals at any time, and a stderr without a reader."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ BLOCKED = "import threading; lock = threading.Lock(); lock.acquire(); lock.acqui
 
 @pytest.fixture
 def broken() -> str:
-    """A configuration with so many problems that the log has much to say."""
+    """A configuration with so many problems that its errors fill the log pipe."""
     return "accounts:\n" + "".join(f"  - {{unknown_{number}: 1}}\n" for number in range(200))
 
 
 @contextmanager
 def unread(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Standard error of a process takes no more, as with a terminal that is stopped."""
+    """Fill a process's stderr pipe while the body runs, as if its terminal was stopped."""
     assert process.stderr is not None
-    # Opened anew, so that it is not the process's own writes that do not block.
+    # Opened again, so that only our writes are non-blocking, not those of the process.
     pipe = os.open(f"/proc/{process.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
     try:
         while select.select([], [pipe], [], 0)[1]:
@@ -73,12 +73,12 @@ def unread(process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def scrape(base: str) -> Scrape:
-    """The metrics now."""
+    """The current metrics."""
     return Scrape(httpx.get(base + "/metrics", trust_env=False, timeout=TIMEOUTS).text)
 
 
 def taken(pid: int) -> None:
-    """Wait until no signal is pending for a process any more."""
+    """Wait until the process has no pending signals."""
     while True:
         status = Path(f"/proc/{pid}/status").read_text()
         pending = [line for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
@@ -88,7 +88,7 @@ def taken(pid: int) -> None:
 
 @pytest.mark.long
 def test_log_that_nobody_reads_holds_nothing_up(config: Path, broken: str) -> None:
-    """Scrapes, health and SIGTERM work on; what is dropped in the end is counted."""
+    """If stderr is blocked, scrapes and SIGTERM still work, and dropped lines are counted."""
     with started(f"--config.file={config}", ANY_PORT, "--log.level=debug") as process:
         base = listening(process)
         with unread(process):
@@ -102,7 +102,7 @@ def test_log_that_nobody_reads_holds_nothing_up(config: Path, broken: str) -> No
 
 
 def test_second_signal_ends_it_while_nobody_reads_the_log() -> None:
-    """While a scrape holds up the stop and the log is stuck, a second signal ends the process."""
+    """If a scrape delays the stop and stderr is blocked, a second signal ends the process."""
     with started_with_a_stuck_scrape() as process, unread(process):
         process.terminate()
         taken(process.pid)
@@ -111,7 +111,7 @@ def test_second_signal_ends_it_while_nobody_reads_the_log() -> None:
 
 
 def test_log_whose_reader_has_gone_counts_as_dropped(config: Path) -> None:
-    """The exporter goes on without a reader of its log, and says how much nobody saw."""
+    """If stderr's reader is gone, the exporter continues and counts the dropped lines."""
     with started(f"--config.file={config}", ANY_PORT) as process:
         base = listening(process)
         assert process.stderr is not None
@@ -123,7 +123,7 @@ def test_log_whose_reader_has_gone_counts_as_dropped(config: Path) -> None:
 
 
 def test_closed_standard_error_is_no_hindrance() -> None:
-    """A program that is started without a standard error works, without a log."""
+    """The demo works without a stderr."""
     program = ("sh", "-c", 'exec "$@" 2>&-', "sh", *PROGRAM)
     with started("demo", ANY_PORT, program=program) as process:
         base = line_with(process.stdout, r"Metrics: +(\S+)/metrics")
@@ -134,7 +134,7 @@ def test_closed_standard_error_is_no_hindrance() -> None:
 
 @pytest.mark.parametrize("how", [BUSY, BLOCKED])
 def test_second_signal_ends_it_whatever_the_loop_does(how: str) -> None:
-    """An event loop that is stuck, in Python or in C, keeps no signal from its effect."""
+    """If the event loop is stuck, a second signal still ends the process."""
     patch = STUCK_LOOP.format(how=how)
     with started(program=(sys.executable, "-c", PATCHED_DEMO.format(patch=patch))) as process:
         line_with(process.stdout, "(stuck)")
@@ -145,7 +145,7 @@ def test_second_signal_ends_it_whatever_the_loop_does(how: str) -> None:
 
 
 def test_second_signal_ends_process_1() -> None:
-    """As the first process of a container, where no signal has a default, it ends as anywhere."""
+    """As PID 1 of a container, the process also ends by a second signal."""
     unshare = shutil.which("unshare")
     if unshare is None or os.geteuid() != 0:
         pytest.skip("a process of number 1 needs unshare and root")
@@ -162,7 +162,7 @@ def test_second_signal_ends_process_1() -> None:
 
 @pytest.mark.long
 def test_stop_ends_in_time_whatever_the_loop_does() -> None:
-    """A stop that an event loop never hears of is carried out without it."""
+    """If the event loop is stuck, one SIGTERM ends the process after a timeout."""
     patch = STUCK_LOOP.format(how=BLOCKED)
     with started(program=(sys.executable, "-c", PATCHED_DEMO.format(patch=patch))) as process:
         line_with(process.stdout, "(stuck)")
@@ -171,7 +171,7 @@ def test_stop_ends_in_time_whatever_the_loop_does() -> None:
 
 
 def at_import(module: str, signum: signal.Signals) -> tuple[str, ...]:
-    """The program, which gets a signal when it is about to import a module."""
+    """Arguments to run the program so that it gets a signal when it first imports a module."""
     code = SIGNAL_AT_IMPORT.format(module=module, number=int(signum))
     return (sys.executable, "-c", code)
 
@@ -181,7 +181,7 @@ MOMENTS = ["exporter.cli.run", "structlog", "pydantic", "aiohttp", "exporter.app
 
 @pytest.mark.parametrize("module", MOMENTS)
 def test_hangup_before_it_is_ready_is_a_reload(config: Path, module: str) -> None:
-    """SIGHUP while the program is still being loaded is kept until it can be acted on."""
+    """SIGHUP during the start is handled once the exporter is ready."""
     program = at_import(module, signal.SIGHUP)
     with started(f"--config.file={config}", ANY_PORT, program=program) as process:
         assert line_with(process.stderr, r"event=config_reloaded accounts=(\d)") == "1"
@@ -194,7 +194,7 @@ def test_hangup_before_it_is_ready_is_a_reload(config: Path, module: str) -> Non
 def test_stop_before_it_is_ready_is_a_clean_stop(
     config: Path, module: str, signum: signal.Signals
 ) -> None:
-    """A stop signal while the program is still being loaded ends it as later ones do."""
+    """SIGTERM or SIGINT during the start exits with 0 and without a traceback."""
     program = at_import(module, signum)
     with started(f"--config.file={config}", ANY_PORT, program=program) as process:
         assert process.wait(TIMEOUTS) == 0
@@ -211,7 +211,7 @@ COMMANDS = ["once", "check", "backfill"]
 def test_signal_ends_a_command_that_is_being_loaded(
     config: Path, command: str, module: str, signum: signal.Signals
 ) -> None:
-    """A short command has nothing to clean up: it ends at once and quietly, imports included."""
+    """A signal ends a short command at once and without output, even during imports."""
     program = at_import(module.format(command=command), signum)
     days = ["--from=2024-01-01", "--to=2024-01-01", f"--output={config.parent}"]
     arguments = [command, f"--config.file={config}", *(days if command == "backfill" else [])]
@@ -235,7 +235,7 @@ main()
 
 
 def test_signal_loses_no_line_of_the_log(config: Path) -> None:
-    """A short command that a signal ends writes the lines of its log that were left."""
+    """A short command that is ended by a signal still writes its last log lines."""
     program = (sys.executable, "-c", LAST_LINE)
     with started("once", f"--config.file={config}", program=program) as process:
         _, errors = process.communicate(timeout=TIMEOUTS)
@@ -244,7 +244,7 @@ def test_signal_loses_no_line_of_the_log(config: Path) -> None:
 
 
 def test_background_job_of_a_script_ignores_ctrl_c(config: Path) -> None:
-    """A shell lets its background jobs ignore SIGINT: so does a short command."""
+    """A short command started as a background job ignores SIGINT, as its shell intended."""
     ignoring = ("sh", "-c", 'trap "" INT; exec "$0" "$@"')
     with started(
         "check", f"--config.file={config}", program=(*ignoring, *at_import("yaml", signal.SIGINT))
@@ -256,7 +256,7 @@ def test_background_job_of_a_script_ignores_ctrl_c(config: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_signal_ends_a_command_that_is_process_1(config: Path, command: str) -> None:
-    """As the first process of a container a short command ends by SIGTERM, too."""
+    """As PID 1 of a container, a short command also ends on SIGTERM."""
     unshare = shutil.which("unshare")
     if unshare is None or os.geteuid() != 0:
         pytest.skip("a process of number 1 needs unshare and root")
@@ -284,7 +284,7 @@ main()
 
 
 def test_hash_that_is_being_checked_does_not_abort_the_stop(config: Path) -> None:
-    """While bcrypt is at work in a thread, a stop ends with 0 all the same."""
+    """While a thread runs bcrypt, SIGTERM exits with 0 instead of aborting."""
     program = (sys.executable, "-c", BCRYPT_IN_A_THREAD)
     with started(f"--config.file={config}", ANY_PORT, program=program) as process:
         listening(process)
@@ -293,7 +293,7 @@ def test_hash_that_is_being_checked_does_not_abort_the_stop(config: Path) -> Non
 
 
 def test_hangup_ends_a_demo() -> None:
-    """What has nothing to reload does what a closed terminal asks for."""
+    """SIGHUP ends a demo, which has nothing to reload."""
     with started("demo", ANY_PORT) as process:
         line_with(process.stdout, "(Metrics)")
         process.send_signal(signal.SIGHUP)
@@ -301,7 +301,7 @@ def test_hangup_ends_a_demo() -> None:
 
 
 def test_odd_names_are_spelt_out(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command quotes in warnings and problems does nothing to the terminal."""
+    """Control characters in names are escaped in warnings and errors."""
     monkeypatch.setenv("FLASHBACK_EXPORTER_LOG_LEVEL\x1b\u202e", "x")
     warned = finished("check", f"--config.file={config}").stderr
     assert "FLASHBACK_EXPORTER_LOG_LEVEL\\u001b\\u202e: unknown variable, ignored" in warned

@@ -1,4 +1,4 @@
-"""Standard output as pipes, disks and terminals are: gone, full, closed, of any encoding."""
+"""Standard output that is full, closed, without a reader or in any encoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMANDS = {
 
 
 def ended(words: str, config: Path, redirection: str, **environ: str) -> tuple[int, bytes, bytes]:
-    """What comes of a command with its output sent elsewhere by a shell."""
+    """The result of a command with its output redirected by a shell."""
     command = shlex.join(PROGRAM) + " " + words.format(config=shlex.quote(str(config)))
     done = subprocess.run(
         ["/bin/sh", "-c", f"{command} {redirection}"],
@@ -42,14 +42,14 @@ def ended(words: str, config: Path, redirection: str, **environ: str) -> tuple[i
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("redirection", "line"), [(">/dev/full", NO_ROOM), (">&-", CLOSED)])
 def test_failed_write_is_one_line(config: Path, words: str, redirection: str, line: str) -> None:
-    """A full disk and a closed standard output end every command with one line and code 1."""
+    """If stdout is full or closed, every command prints one error line and exits with 1."""
     assert ended(words, config, redirection) == (1, b"", line.encode())
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_reader_that_has_gone_ends_it_quietly(config: Path, words: str, unbuffered: str) -> None:
-    """Where nobody reads the pipe any more, the command ends with 141 and says nothing."""
+    """If the reader of stdout is gone, the command exits with 141 without an error."""
     reader, writer = os.pipe()
     os.close(reader)
     command = [*PROGRAM, *words.format(config=config).split()]
@@ -66,14 +66,14 @@ def test_reader_that_has_gone_ends_it_quietly(config: Path, words: str, unbuffer
 
 
 def test_full_disk_for_errors_changes_no_exit_code(config: Path) -> None:
-    """Where problems cannot be told, the exit code still says that there are some."""
+    """If stderr is full, the exit code still reports the error."""
     config.write_text("accounts: []\n")
     assert ended("check --config.file={config}", config, "2>/dev/full")[0] == 1
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_any_name_is_printed_in_any_encoding(config: Path, encoding: str) -> None:
-    """A name that the terminal's encoding lacks is spelt out, and stops no command."""
+    """Characters that stdout's encoding lacks are escaped."""
     odd = config.with_name("b\u00fccket-\u6f22.yaml")
     odd.write_text(config.read_text())
     code, told, errors = ended(COMMANDS["check"], odd, "", PYTHONIOENCODING=encoding)
@@ -82,7 +82,7 @@ def test_any_name_is_printed_in_any_encoding(config: Path, encoding: str) -> Non
 
 
 def test_live_verdicts_are_printed_in_any_encoding(config: Path) -> None:
-    """The verdict on a bucket is printed, whatever its id."""
+    """`check --live` escapes a bucket id that stdout's encoding lacks."""
     text = config.read_text().replace("[b1]", '["\u6f22"]')
     with started("simulate", "--address=127.0.0.1:0") as api:
         url = line_with(api.stdout, r"API: +(\S+)")

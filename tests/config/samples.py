@@ -1,4 +1,4 @@
-"""What the tests of the configuration share: an environment, and short ways to load text."""
+"""Shared by the tests of the configuration: an environment, and helpers to load text."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ accounts:
 
 
 def good(text: str, environ: Mapping[str, str] = ENVIRON) -> Config:
-    """The configuration in `text`, which is valid."""
+    """Parse a valid configuration."""
     return parse(text, path=Path("etc/config.yaml"), environ=environ)
 
 
 def problems(text: str, environ: Mapping[str, str] = ENVIRON) -> list[str]:
-    """The problems of `text`, which is not, each without the file's name."""
+    """Parse an invalid configuration; return its problems without the file's name."""
     with pytest.raises(ConfigError) as caught:
         parse(text, path=Path("x"), environ=environ)
     return [str(problem).removeprefix("x:") for problem in caught.value.problems]
 
 
 def written(directory: Path, text: str, **others: str) -> Path:
-    """A configuration file with this text, and the others next to it, by names without `.yaml`."""
+    """Write a configuration file, and other files next to it, given by name without `.yaml`."""
     for name, content in (("config", text), *others.items()):
         (directory / f"{name}.yaml").write_text(content, encoding="utf-8")
     return directory / "config.yaml"
 
 
 def load_problems(path: Path) -> list[str]:
-    """The problems of a file, each with the file's name alone, without its directory."""
+    """The problems of a file, without its directory."""
     with pytest.raises(ConfigError) as caught:
         load(path, ENVIRON)
     return [str(problem).replace(f"{path.parent}/", "") for problem in caught.value.problems]

@@ -15,7 +15,7 @@ SECRETS = ("hunter2", "correct horse", "eyJ", "dG9rZW4")
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BAD.glob("*.yaml")))
 def test_error_is_exactly_the_expected_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All problems of a file are reported, one line each, with place and remedy."""
+    """All problems of a file are reported, one per line, with their line and fix."""
     monkeypatch.chdir(BAD)
     with pytest.raises(ConfigError) as caught:
         load(Path(f"{name}.yaml"), ENVIRON)
@@ -23,12 +23,12 @@ def test_error_is_exactly_the_expected_one(name: str, monkeypatch: pytest.Monkey
 
 
 def test_every_expected_error_has_its_file() -> None:
-    """No expectation outlives the file that it is about."""
+    """Each expected text belongs to a file."""
     assert {path.stem for path in BAD.glob("*.txt")} == {path.stem for path in BAD.glob("*.yaml")}
 
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_no_error_shows_a_secret(secret: str) -> None:
-    """Neither tokens, nor passwords in URLs, nor values of variables get into an error."""
+    """No error contains tokens, passwords in URLs or values of variables."""
     texts = [path.read_text(encoding="utf-8") for path in BAD.glob("*.txt")]
     assert not [text for text in texts if secret in text]

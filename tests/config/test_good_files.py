@@ -1,4 +1,4 @@
-"""Odd but valid forms: each file in tests/data/good_config, and the example, loads."""
+"""Unusual but valid files: those in tests/data/good_config and the example load."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 
 
 def config(name: str) -> Config:
-    """The configuration in one of the good files."""
+    """Load a file from tests/data/good_config."""
     return load(GOOD / f"{name}.yaml", ENVIRON)
 
 
 @pytest.mark.parametrize("path", sorted(GOOD.glob("*.yaml")), ids=lambda path: path.stem)
 def test_file_loads(path: Path) -> None:
-    """Each account that comes out is complete."""
+    """Each file loads, and its accounts are complete."""
     for account in load(path, ENVIRON).accounts:
         assert account.credentials
         assert account.buckets or account.discovery or "later" in account.name
@@ -34,7 +34,7 @@ def test_file_loads(path: Path) -> None:
 
 
 def test_minimal_file_takes_every_default() -> None:
-    """What is not said is as the contract says."""
+    """Without optional keys, all settings have their documented defaults."""
     minimal = config("minimal")
     assert minimal.limits.max_concurrent_requests == 16
     assert minimal.limits.max_requests_per_second == 20
@@ -55,17 +55,17 @@ def test_minimal_file_takes_every_default() -> None:
 
 
 def test_windows_file_is_the_same() -> None:
-    """A byte order mark, CRLF and document markers change nothing."""
+    """A file with BOM, CRLF and document markers loads the same."""
     assert config("windows") == config("minimal")
 
 
 def test_mappings_without_entries_are_empty() -> None:
-    """`global:` and `labels:` with nothing after them are empty."""
+    """`global:` and `labels:` without a value are empty mappings."""
     assert config("empty_mappings") == config("minimal")
 
 
 def test_scalars_keep_their_literal_text() -> None:
-    """Nothing that looks like a number, a time, a truth value or null is read as one."""
+    """Texts that look like a number, time, boolean or null are kept as text."""
     (account,) = config("literal_text").accounts
     assert account.name == "007"
     assert account.credentials == GOOD / "2024-01-15"
@@ -84,7 +84,7 @@ def test_scalars_keep_their_literal_text() -> None:
 
 
 def test_merge_keys_and_aliases_work() -> None:
-    """A mapping's own keys win over merged ones, and earlier merged ones over later."""
+    """A mapping's own keys override merged ones, and earlier merged ones override later."""
     eu, us = config("merge_keys").accounts
     assert (eu.timing.poll_interval, eu.timing.stale_after) == (120, 900)
     assert (us.timing.poll_interval, us.timing.stale_after) == (180, 900)
@@ -94,7 +94,7 @@ def test_merge_keys_and_aliases_work() -> None:
 
 
 def test_variables_are_expanded_in_every_kind_of_value() -> None:
-    """Variables and defaults may be text, numbers and entries of lists."""
+    """Variables and defaults work in texts, numbers and list entries."""
     environment = config("environment")
     (account,) = environment.accounts
     assert account.base_url == "https://api.example.com:443"
@@ -111,7 +111,7 @@ def test_variables_are_expanded_in_every_kind_of_value() -> None:
 
 
 def test_every_key_reaches_the_settings() -> None:
-    """Each key that a file can set has its effect."""
+    """Every key of a file sets its setting."""
     everything = config("all_keys")
     main, test = everything.accounts
     assert main.base_url == "http://[::1]:8080"
@@ -131,19 +131,19 @@ def test_every_key_reaches_the_settings() -> None:
 
 
 def test_json_is_yaml() -> None:
-    """A file in JSON's form is as good."""
+    """A file in JSON loads."""
     assert [bucket.id for bucket in config("json").buckets()] == ["65f1c0ffee", "65f1c0ffef"]
 
 
 def test_open_timing_follows_the_interval() -> None:
-    """Without a time-out and a staleness of their own, accounts get ones that fit."""
+    """If poll_timeout and stale_after are not set, they are adapted to the poll interval."""
     slow, fast = config("short_interval").accounts
     assert slow.timing == Timing(600, 10, 1210, 300, 600)
     assert fast.timing == Timing(5, 5, 300, 300, 600)
 
 
 def test_logins_are_read() -> None:
-    """A password is taken literally, or its file is named; no token is needed then."""
+    """A login has its password as literal text, from a variable or in a file."""
     file, literal, variable = (account.credentials for account in config("login").accounts)
     assert file == Login("ops@example.com", GOOD / "../secrets/password")
     assert literal == Login("ops+exporter@example.com", SecretStr(" 0123 ${WORD} "))
@@ -151,7 +151,7 @@ def test_logins_are_read() -> None:
 
 
 def test_discovery_is_on_where_it_stands() -> None:
-    """Without any key it finds everything; with it no bucket needs to be listed."""
+    """`discovery` without keys finds all buckets; an account with it needs no other buckets."""
     everything, some = config("discovery").accounts
     assert everything.discovery == Discovery(None, 600, (), ())
     assert some.discovery == Discovery(
@@ -161,7 +161,7 @@ def test_discovery_is_on_where_it_stands() -> None:
 
 
 def test_bucket_files_come_after_the_account_s_own() -> None:
-    """By name, each once, empty ones too; a pattern may match nothing yet."""
+    """Bucket files are read after the account's own buckets, sorted by name, each file once."""
     loaded = config("bucket_files")
     main, later = loaded.accounts
     assert [(bucket.id, bucket.name) for bucket in main.buckets] == [
@@ -183,7 +183,7 @@ def test_bucket_files_come_after_the_account_s_own() -> None:
 
 
 def test_way_to_the_api_is_read() -> None:
-    """Proxies and what is particular about TLS reach the settings."""
+    """Proxy and TLS settings are loaded."""
     proxy, environment = config("connection").accounts
     assert proxy.proxy_url == SecretStr("http://ops:hunter2@[::1]:3128")
     assert proxy.no_proxy == "10.0.0.0/8, [::1]:443,*.example.com"
@@ -196,7 +196,7 @@ def test_way_to_the_api_is_read() -> None:
 
 
 def test_example_loads_as_it_is() -> None:
-    """With its variable set the example is a valid configuration, made of the defaults."""
+    """The example loads with its variable set, and has the default settings."""
     example = load(EXAMPLE, ENVIRON)
     minimal = config("minimal")
     assert (example.limits, example.known_statuses) == (minimal.limits, minimal.known_statuses)
@@ -206,6 +206,6 @@ def test_example_loads_as_it_is() -> None:
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_example_names_every_key(mapping: str) -> None:
-    """No key is missing from the example, be it in a comment."""
+    """The example contains every key, possibly in a comment."""
     text = EXAMPLE.read_text(encoding="utf-8")
     assert not [key for key in keys(mapping) if f"{key}:" not in text]

@@ -1,4 +1,4 @@
-"""The JSON Schema agrees with the loader."""
+"""The JSON Schema accepts and rejects the same files as the loader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 
 class Loader(yaml.SafeLoader):
-    """YAML as editors read it: a date and a `=` are texts there."""
+    """Loads YAML as editors do, where dates and `=` are texts."""
 
 
 Loader.yaml_implicit_resolvers = {
@@ -30,12 +30,12 @@ Loader.yaml_implicit_resolvers = {
 
 
 def document(path: Path) -> Any:  # noqa: ANN401  # whatever the YAML holds
-    """The file's content as an editor sees it."""
+    """The file's content as an editor parses it."""
     return yaml.load(path.read_bytes(), Loader=Loader)  # noqa: S506  # Loader is a SafeLoader
 
 
 def editor_accepts(path: Path) -> bool:
-    """Whether an editor would find nothing wrong in the file."""
+    """Whether an editor with the schema accepts the file."""
     try:
         return bool(VALIDATOR.is_valid(document(path)))
     except (yaml.YAMLError, ValueError):
@@ -122,23 +122,23 @@ LOADER_ONLY = {
         "utf16",
     },
 }
-"""What only the loader refuses, by the reason."""
+"""Files that only the loader rejects, by reason."""
 
 
 def test_shipped_schema_is_the_generated_one() -> None:
-    """It is the output of `python -m exporter.config.json_schema`."""
+    """config.schema.json is up to date with the generated schema."""
     shipped = Path(__file__).parents[2] / "config.schema.json"
     assert shipped.read_text(encoding="utf-8") == schema_text()
 
 
 def test_module_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m exporter.config.json_schema` writes what is shipped."""
+    """`python -m exporter.config.json_schema` prints the schema."""
     runpy.run_path(exporter.config.json_schema.__file__, run_name="__main__")
     assert capsys.readouterr().out == schema_text()
 
 
 def test_schema_is_one() -> None:
-    """It is valid in its own dialect."""
+    """The schema is a valid JSON Schema."""
     jsonschema.Draft202012Validator.check_schema(schema())
 
 
@@ -148,7 +148,7 @@ def test_schema_is_one() -> None:
     ids=lambda path: path.stem,
 )
 def test_good_file_is_accepted(path: Path) -> None:
-    """What loads has no fault in an editor."""
+    """Each file that the loader accepts is valid by the schema."""
     VALIDATOR.validate(document(path))
 
 
@@ -156,5 +156,5 @@ def test_good_file_is_accepted(path: Path) -> None:
     "path", sorted((DATA / "bad_config").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_bad_shape_is_refused(path: Path) -> None:
-    """An editor finds every fault but those that the loader alone can see."""
+    """The schema rejects each bad file, except those in LOADER_ONLY."""
     assert editor_accepts(path) == (path.stem in set().union(*LOADER_ONLY.values()))

@@ -1,4 +1,4 @@
-"""Files that cannot be read at all, and what a configuration shows of its secrets."""
+"""Unreadable files, equality of configurations, and secrets in their repr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.config.samples import ACCOUNT, TOKEN, good, written
 
 
 def test_missing_file_is_a_problem(tmp_path: Path) -> None:
-    """A file that is not there is reported without a line."""
+    """A missing file is reported without a line, with the flag to choose another."""
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "config.yaml", {})
     (problem,) = caught.value.problems
@@ -25,14 +25,14 @@ def test_missing_file_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_directory_is_a_problem(tmp_path: Path) -> None:
-    """A directory in the place of the file is reported the same way."""
+    """A directory in place of the file is reported as unreadable."""
     with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
         load(tmp_path, {})
 
 
 @pytest.mark.parametrize("length", [253, 300])
 def test_name_that_is_too_long_is_a_problem(tmp_path: Path, length: int) -> None:
-    """Also one to which no suffix fits, when another file is looked for."""
+    """A file name that is too long is reported as a problem, on one line."""
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / ("x" * length), {})
     reason = "No such file or directory" if length == 253 else "File name too long"
@@ -41,7 +41,7 @@ def test_name_that_is_too_long_is_a_problem(tmp_path: Path, length: int) -> None
 
 
 def test_pipe_is_a_problem_and_hangs_nothing(tmp_path: Path) -> None:
-    """A shell's <(…) is one, and so is /dev/stdin of many programs."""
+    """A pipe is rejected without hanging, such as a shell's <(…)."""
     os.mkfifo(tmp_path / "config.yaml")
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "config.yaml", {})
@@ -52,7 +52,7 @@ def test_pipe_is_a_problem_and_hangs_nothing(tmp_path: Path) -> None:
 
 
 def test_file_over_the_limit_is_a_problem(tmp_path: Path) -> None:
-    """No device or runaway generator fills the memory."""
+    """A file larger than the limit is rejected."""
     path = tmp_path / "config.yaml"
     path.touch()
     os.truncate(path, CONFIG_LIMIT + 1)
@@ -61,7 +61,7 @@ def test_file_over_the_limit_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_equal_content_makes_equal_configurations(tmp_path: Path) -> None:
-    """With regular expressions, secrets and labels in it, and whenever it was written."""
+    """Configurations are equal if their content is, including regular expressions and secrets."""
     text = (
         ACCOUNT.replace("credentials_file: token", f"credentials: {TOKEN}")
         + "    proxy_url: http://ops:s3cr3t@proxy.example.com\n"
@@ -81,7 +81,7 @@ def test_equal_content_makes_equal_configurations(tmp_path: Path) -> None:
 def test_other_authorities_of_the_system_make_another_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenSSL reads them when a context is made, and a reload reads them again."""
+    """A changed system CA bundle makes the configuration unequal, so that a reload uses it."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.pem"))
     before = good(ACCOUNT)
     (tmp_path / "bundle.pem").write_text("others")
@@ -89,14 +89,14 @@ def test_other_authorities_of_the_system_make_another_configuration(
 
 
 def test_credentials_file_stands_beside_the_config_file() -> None:
-    """A relative path starts at the config file's directory, an absolute one at the root."""
+    """A relative credentials_file is resolved from the configuration's directory."""
     absolute = ACCOUNT.replace("token}", "/run/secrets/token}")
     for text, file in ((ACCOUNT, "etc/token"), (absolute, "/run/secrets/token")):
         assert good(text).accounts[0].credentials == Path(file)
 
 
 def test_token_shows_in_no_repr() -> None:
-    """Neither str nor repr of a configuration contains a token, literal or by variable."""
+    """The str and repr of a configuration do not contain a token."""
     for given in (TOKEN, '"${FLASHBACK_TOKEN}"'):
         config = good(ACCOUNT.replace("credentials_file: token", f"credentials: {given}"))
         assert TOKEN not in f"{config} {config!r}"
@@ -110,11 +110,11 @@ def test_token_shows_in_no_repr() -> None:
     ],
 )
 def test_password_shows_in_no_repr(keys: str) -> None:
-    """Neither a password nor a proxy's is in the str or repr of a configuration."""
+    """The str and repr of a configuration contain no password of a login or proxy."""
     config = good(ACCOUNT.replace("authorization: {credentials_file: token}", keys))
     assert "s3cr3t" not in f"{config} {config!r} {config.accounts[0].credentials}"
 
 
 def test_text_names_no_file_of_its_own() -> None:
-    """A configuration that was not read from a file does not claim to have been."""
+    """A configuration parsed from text lists no source files."""
     assert not good(ACCOUNT).sources.config

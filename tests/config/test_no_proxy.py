@@ -1,4 +1,4 @@
-"""Which hosts are reached without a proxy, as Go's golang.org/x/net/http/httpproxy has it."""
+"""Which hosts are excluded by no_proxy, with the rules of Go's golang.org/x/net/http/httpproxy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ API = "https://api.example.com"
     ],
 )
 def test_names_that_are_excepted(no_proxy: str) -> None:
-    """A name matches itself and its subdomains, in any case, with the URL's port or none."""
+    """An entry matches its name and subdomains, in any case, with the URL's port or none."""
     assert is_direct(API, no_proxy)
 
 
@@ -33,7 +33,7 @@ def test_names_that_are_excepted(no_proxy: str) -> None:
     ],
 )
 def test_names_that_are_not_excepted(no_proxy: str) -> None:
-    """Neither parts of a label, nor a parent by a leading dot, another port or networks."""
+    """An entry does not match a part of a label, another port, or a parent by a leading dot."""
     assert not is_direct(API, no_proxy)
 
 
@@ -63,7 +63,7 @@ def test_names_that_are_not_excepted(no_proxy: str) -> None:
     ],
 )
 def test_addresses(url: str, no_proxy: str, *, expected: bool) -> None:
-    """Networks by their length, addresses in any form of theirs, with the URL's port or none."""
+    """Addresses match networks and any notation of themselves, with the URL's port or none."""
     assert is_direct(url, no_proxy) is expected
 
 
@@ -71,7 +71,7 @@ def test_addresses(url: str, no_proxy: str, *, expected: bool) -> None:
     "url", ["http://localhost:8080", "https://127.0.0.1", "http://127.8.8.8:1", "http://[::1]"]
 )
 def test_this_machine_needs_no_entry(url: str) -> None:
-    """The name localhost and loopback addresses are never reached through a proxy."""
+    """The name localhost and loopback addresses never use a proxy."""
     assert is_direct(url, "")
 
 
@@ -79,12 +79,12 @@ def test_this_machine_needs_no_entry(url: str) -> None:
     "url", ["http://x.localhost", "http://localhost.example", "https://128.0.0.1", "http://[::2]"]
 )
 def test_others_need_an_entry(url: str) -> None:
-    """Names that only resemble localhost are reached through the proxy."""
+    """Names and addresses that only resemble localhost use the proxy."""
     assert not is_direct(url, "")
 
 
 @given(st.text())
 def test_no_text_breaks_the_reading(no_proxy: str) -> None:
-    """An invalid entry of the variable matches no host."""
+    """Invalid entries match no host and do not affect the others."""
     assert is_direct(API, f"{no_proxy},api.example.com")
     assert not is_direct(API, ",".join(f"{part}/x" for part in no_proxy.split(",")))

@@ -1,4 +1,4 @@
-"""How a problem reads."""
+"""The text of configuration problems."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from exporter.config.problems import Report, key_text, path_text, quoted
     ],
 )
 def test_text_of_a_problem_is_one_line(problem: Problem, text: str) -> None:
-    """File, line, path and message, as far as they are known."""
+    """A problem shows file, line, path and message, as far as known."""
     assert str(problem) == text
 
 
 def test_path_is_written_as_people_do() -> None:
-    """Keys by dots, indices in brackets, odd keys in quotes."""
+    """A path has dots between keys, indices in brackets, and unusual keys in quotes."""
     place = ("accounts", 0, "buckets", 3, "labels", "my-team")
     assert path_text(place) == 'accounts[0].buckets[3].labels["my-team"]'
     assert path_text(("my-key", "x")) == '["my-key"].x'
@@ -42,12 +42,12 @@ def test_path_is_written_as_people_do() -> None:
     ],
 )
 def test_quoted_text_is_short_and_printable(text: str, shown: str) -> None:
-    """What cannot be printed is escaped and what is long is cut."""
+    """Quoted text is escaped and truncated."""
     assert quoted(text) == shown
 
 
 def test_parts_come_after_the_whole() -> None:
-    """Problems are reported by file and line."""
+    """Problems are sorted by file and line."""
     report = Report("a")
     first, second = report.part("b"), report.part("c")
     second.add(1, (), "fourth")
@@ -61,6 +61,6 @@ def test_parts_come_after_the_whole() -> None:
 
 
 def test_only_what_looks_like_a_key_is_quoted_as_one() -> None:
-    """A secret that slipped into a key's place is not repeated."""
+    """Text in the place of a key is quoted only if it looks like a key, as it may be a secret."""
     assert key_text("poll_intervall") == 'the key "poll_intervall"'
     assert key_text("eyJ0.e30.c2ln") == "this key"

@@ -1,4 +1,4 @@
-"""For any text, `parse` gives a configuration or its problems."""
+"""For any text, `parse` returns a configuration or raises ConfigError."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Json: TypeAlias = "str | int | bool | float | list[Json] | dict[str, Json] | Non
 SAMPLES = [
     path.read_bytes().decode(errors="replace")
     for path in sorted(DATA.glob("*_config/*.yaml"))
-    if path.stem != "alias_bomb"  # seconds, each time
+    if path.stem != "alias_bomb"  # takes seconds each time
 ]
 KEYS = sorted({key for mapping in MAPPINGS for key in keys(mapping)})
 SCALARS = (
@@ -42,11 +42,11 @@ SECRET = "s3cr3t-Zq"
 SHORT_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6)
 
 
-FILE = Path("no-such-directory/config.yaml")  # no pattern matches anything in its directory
+FILE = Path("no-such-directory/config.yaml")  # its directory does not exist, so no pattern matches
 
 
 def outcome(text: str, environ: dict[str, str]) -> str:
-    """Everything that is shown of what comes out of `text`."""
+    """The str and repr of the configuration or its errors."""
     try:
         config = parse(text, path=FILE, environ=environ)
     except ConfigError as error:
@@ -55,7 +55,7 @@ def outcome(text: str, environ: dict[str, str]) -> str:
 
 
 def shown(error: ConfigError, file: Path) -> str:
-    """Everything that is shown of problems, all of which are in that file."""
+    """The str and repr of the errors, all of which must be in that file."""
     if not all(line.startswith(f"{file}:") for line in str(error).split("\n")):
         pytest.fail(f"a problem is not on one line: {error}")
     return f"{error} {error!r} {error.problems!r}"
@@ -65,20 +65,20 @@ def shown(error: ConfigError, file: Path) -> str:
 @example("\ud800")
 @example("- " * 100_000)
 def test_any_text_has_an_outcome(text: str) -> None:
-    """No text, however broken, ends in another exception."""
+    """Any text loads or raises ConfigError."""
     outcome(text, {})
 
 
 @given(st.sampled_from(SAMPLES), st.integers(min_value=0), st.text(max_size=3), st.integers(0, 9))
 def test_any_damaged_file_has_an_outcome(sample: str, at: int, put: str, cut: int) -> None:
-    """A file with a few characters put in or lost at any place has one, too."""
+    """A file with a few characters inserted or deleted loads or raises ConfigError."""
     at %= len(sample) + 1
     outcome(sample[:at] + put + sample[at + cut :], {"FLASHBACK_TOKEN": TOKEN})
 
 
 @given(DOCUMENTS)
 def test_any_document_has_an_outcome(document: Json) -> None:
-    """Known keys in the wrong places, with values of the wrong kinds, are problems at most."""
+    """Any document, with known keys in wrong places, loads or raises ConfigError."""
     outcome(json.dumps(document), {"A": SECRET})
 
 
@@ -94,7 +94,7 @@ BUCKET_FILES = sorted((DATA / "bad_config" / "buckets").glob("*.yaml"))
 def test_any_bucket_file_has_an_outcome(
     tmp_path_factory: pytest.TempPathFactory, content: str
 ) -> None:
-    """For any content, each problem has that file's name."""
+    """For any bucket file, each problem names the file and contains no secret."""
     directory = tmp_path_factory.getbasetemp()
     text = ACCOUNT.replace("buckets: [65f1c0ffee]", "bucket_files: [list.yaml]")
     path = written(directory, text, list=content.encode(errors="replace").decode())
@@ -114,14 +114,14 @@ def test_any_bucket_file_has_an_outcome(
     SHORT_TEXTS,
 )
 def test_value_of_a_variable_shows_nowhere(template: str, key: str, around: str) -> None:
-    """The value of a variable in a wrong place is in no message."""
+    """The value of a variable in a wrong place appears in no error."""
     environ = {"A": f"{around}{SECRET}{around}"}
     assert SECRET not in outcome(template.replace("KEY", key), environ)
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P", "Z"]), max_size=6))
 def test_token_shows_nowhere(around: str) -> None:
-    """A token is neither shown where it is accepted nor where it is refused."""
+    """A token never appears in the output, whether it is accepted or rejected."""
     token = json.dumps(f"{around}{SECRET}{around}")
     for authorization in (f"{{credentials: {token}}}", token, f"[{token}]"):
         text = ACCOUNT.replace("{credentials_file: token}", authorization)
@@ -130,7 +130,7 @@ def test_token_shows_nowhere(around: str) -> None:
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6))
 def test_password_shows_nowhere(around: str) -> None:
-    """Neither a login's password nor a proxy's is shown, be it accepted or refused."""
+    """A password of a login or proxy never appears in the output."""
     password = json.dumps(f"{around}{SECRET}{around}")
     url = json.dumps(f"http://ops:{around}{SECRET}{around}@proxy.example.com:3128")
     for entry in (

@@ -1,4 +1,4 @@
-"""Messages about values of the wrong type, beyond those of the bad files."""
+"""Messages for misplaced keys and values that are not text, beyond the bad files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ LOGIN = 'login: {email: ops@example.com, password: "${A}"}'
 
 
 def test_key_of_an_account_is_unknown_elsewhere() -> None:
-    """The message about a key in the wrong place says where it belongs."""
+    """For a misplaced key, the message says where it belongs."""
     (problem,) = problems(f"{ACCOUNT}login: x\n")
     assert problem == '5: the key "login" is unknown here: it belongs under "accounts"'
 
 
 def test_key_of_two_mappings_is_sent_to_both() -> None:
-    """The message about a key in the wrong place says every place where it may be."""
+    """For a key that belongs in two places, the message says both."""
     (problem,) = problems(f"{ACCOUNT}poll_interval: 1m\n")
     assert problem.endswith('it belongs under "global" or under "accounts"')
 
@@ -33,6 +33,6 @@ def test_key_of_two_mappings_is_sent_to_both() -> None:
     ],
 )
 def test_variable_that_is_no_text_is_refused(text: str, words: str) -> None:
-    """Bytes in the environment that are not UTF-8 are an error."""
+    """A variable whose bytes are not UTF-8 is an error."""
     (problem,) = problems(text, {"A": "\udce9"})
     assert words in problem

@@ -1,4 +1,4 @@
-"""docs/configuration.md is made from the models, and its examples load."""
+"""docs/configuration.md is generated from the models, and its examples load."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ HEADINGS = {
     "buckets": ["`accounts[].buckets[]`"],
     "discovery": ["`accounts[].discovery`"],
 }
-"""The sections that list a mapping's keys."""
+"""The sections that list each mapping's keys."""
 
 
 def rows(heading: str) -> dict[str, str]:
-    """The example of each key, by the table of a section."""
+    """The example of each key in a section's table."""
     text = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
     found = re.findall(r"^\| `(\w+)` \| .*? \| .*? \| `(.*?)` \| .*\|$", text, re.MULTILINE)
     return dict(found)
 
 
 def test_shipped_page_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m exporter.config.reference` prints docs/configuration.md."""
+    """docs/configuration.md is the output of `python -m exporter.config.reference`."""
     runpy.run_path(str(reference.__file__), run_name="__main__")
     assert capsys.readouterr().out == page() == PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_every_key_is_on_the_page(mapping: str) -> None:
-    """Each mapping's keys have a row in its sections, once, and no other key has one."""
+    """Each key has exactly one row in its mapping's sections, and no other key is listed."""
     listed = [key for heading in HEADINGS[mapping] for key in rows(heading)]
     assert sorted(listed) == sorted(keys(mapping))
 
 
 def every_example() -> Iterator[tuple[str, str, str]]:
-    """The mapping, the key, and the example of the key as the page has it."""
+    """Each example on the page, with its mapping and key."""
     for mapping, headings in HEADINGS.items():
         for heading in headings:
             for key, example in rows(heading).items():
@@ -77,11 +77,11 @@ NEEDED: dict[tuple[str, str], Mapping[str, object]] = {
     ("buckets", "name"): {"id": "65f1c0ffef"},
     ("buckets", "labels"): {"id": "65f1c0ffef"},
 }
-"""What else a key needs."""
+"""Other keys that a key requires."""
 
 
 def configuration(mapping: str, key: str, example: object) -> dict[str, Any]:
-    """A configuration with that value, and without what excludes it."""
+    """A configuration with this value, without keys that exclude it."""
     account: dict[str, Any] = {
         "name": "other",
         "authorization": {"credentials_file": "token"},
@@ -103,7 +103,7 @@ def configuration(mapping: str, key: str, example: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("mapping", "key", "example"), list(every_example()))
 def test_example_of_a_key_loads(mapping: str, key: str, example: str, tmp_path: Path) -> None:
-    """The loader takes each example, with what else its key needs."""
+    """Each example loads, together with the keys that it requires."""
     authority = trustme.CA()
     client = authority.issue_cert("client.example.com")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -116,14 +116,14 @@ def test_example_of_a_key_loads(mapping: str, key: str, example: str, tmp_path: 
 
 
 def every_field() -> Iterator[tuple[str, Any]]:
-    """The keys of all models, each with what pydantic knows of it."""
+    """The keys of all models, with their pydantic fields."""
     for section in SECTIONS:
         yield from own_fields(section.model).items()
 
 
 @pytest.mark.parametrize(("key", "field"), list(every_field()))
 def test_description_says_default_and_bounds(key: str, field: Any) -> None:  # noqa: ANN401
-    """An optional key says its default if the YAML has no value for it, a duration its bounds."""
+    """A description has the default if the model has no plain one, and the limits of a duration."""
     if field.default is None or field.default == [] or field.default_factory is not None:
         assert re.search(r" Default: [^.].*\.$", field.description), key
     for bound in field.metadata:
@@ -134,7 +134,7 @@ def test_description_says_default_and_bounds(key: str, field: Any) -> None:  # n
 
 
 def test_files_are_watched_as_often_as_the_page_says() -> None:
-    """The times after which changed files take effect are those of the code."""
+    """The documented intervals at which files are checked are those of the code."""
     secrets, buckets = f"within {FILE_WATCH:g} seconds", f"within {BUCKET_FILES_WATCH:g} seconds"
     fields = dict(every_field())
     assert secrets in fields["credentials_file"].description

@@ -1,4 +1,4 @@
-"""Rules over several keys, where other things are wrong too."""
+"""Rules across several keys, also in files with other problems."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.config.samples import ACCOUNT, good, problems
 
 
 def test_rules_hold_beside_other_problems() -> None:
-    """A wrong key elsewhere hides neither a bad time-out nor a bucket that is there twice."""
+    """A wrong key elsewhere does not hide an invalid timeout or a duplicate bucket."""
     text = """\
 global: {poll_interval: 15s, poll_timeout: 20s}
 accounts:
@@ -28,7 +28,7 @@ accounts:
 
 
 def test_rules_wait_for_sound_values() -> None:
-    """Where a value could not be read, nothing is concluded from it."""
+    """If a value is invalid, rules that depend on it are not checked."""
     text = f"global: {{poll_interval: 60, stale_after: 1s}}\n{ACCOUNT}    poll_interval: ${{U}}m\n"
     assert [problem.split(": ")[1] for problem in problems(text)] == [
         "global.poll_interval",
@@ -37,20 +37,20 @@ def test_rules_wait_for_sound_values() -> None:
 
 
 def test_inherited_conflict_is_told_once() -> None:
-    """A global conflict is not repeated for accounts that change nothing about it."""
+    """A conflict between global keys is reported once, not for each account."""
     (problem,) = problems(f"global: {{stale_after: 1m}}\n{ACCOUNT}")
     assert problem.startswith("1: global.stale_after: ")
 
 
 def test_account_s_staleness_wins_over_the_global_one() -> None:
-    """An account with both keys of its own is judged by them alone."""
+    """An account's own keys override the global ones, also in a rule."""
     own = "    poll_interval: 10m\n    stale_after: 30m\n"
     (account,) = good(f"global: {{stale_after: 5m}}\n{ACCOUNT}{own}").accounts
     assert account.timing.stale_after == 1800
 
 
 def test_exposed_global_url_matters_only_where_it_is_used() -> None:
-    """An account with a URL of its own, or with leave to send in clear text, may pass."""
+    """A global http:// URL is an error only for accounts that use it without allow_http."""
     start = f"global: {{base_url: http://api.example.com}}\n{ACCOUNT}"
     for leave in ("base_url: https://api.example.com", "allow_http: true"):
         assert good(f"{start}    {leave}\n").accounts
@@ -58,7 +58,7 @@ def test_exposed_global_url_matters_only_where_it_is_used() -> None:
 
 
 def test_ids_are_compared_as_they_are_used() -> None:
-    """Two variables of one value are a repeat; two that are not set are not."""
+    """Duplicate ids are detected after variables are expanded; unset variables are not compared."""
     text = ACCOUNT.replace("[65f1c0ffee]", '["${BUCKET}", 65f1c0ffee, "${U}", "${U}"]')
     first, second, repeat = problems(text)
     assert "U is not set" in first
@@ -67,7 +67,7 @@ def test_ids_are_compared_as_they_are_used() -> None:
 
 
 def test_missing_choices_are_told_beside_other_problems() -> None:
-    """All that an account lacks is reported."""
+    """Missing keys are reported together with other problems."""
     text = "accounts:\n  - proxy_url: x\n    colour: {}\n    buckets: []\n"
     assert [problem.split(": ")[:3] for problem in problems(text)] == [
         ["2", "accounts[0].proxy_url", "this URL does not start with http:// or https://"],
@@ -79,7 +79,7 @@ def test_missing_choices_are_told_beside_other_problems() -> None:
 
 
 def test_what_is_no_account_lacks_nothing() -> None:
-    """If an entry is no mapping, only that is reported."""
+    """If an entry is not a mapping, only that is reported."""
     (problem,) = problems("accounts: [7]")
     assert "this must be a mapping" in problem
 
@@ -92,7 +92,7 @@ def test_wrong_list_is_no_missing_one() -> None:
 
 
 def test_tls_follows_the_url_in_force() -> None:
-    """An account's https:// makes room for tls_config where the global URL is http://."""
+    """tls_config needs https:// in the URL that applies to the account, not the global one."""
     tls = "    tls_config: {insecure_skip_verify: true}\n"
     start = f"global: {{base_url: http://localhost}}\n{ACCOUNT}{tls}"
     assert good(f"{start}    base_url: https://localhost\n").accounts[0].tls.insecure_skip_verify

@@ -1,4 +1,4 @@
-"""An invalid proxy of the environment is a problem of the configuration."""
+"""The proxy settings of the environment, and errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOCKS = "socks5://ops:hunter2@proxy.example.com"
     ],
 )
 def test_proxy_of_the_environment(environ: dict[str, str], proxy: str | None) -> None:
-    """Only the variable for the URL's own scheme counts, unless no_proxy excepts the host."""
+    """The variable for the URL's scheme is used, unless no_proxy excludes the host."""
     assert environment_proxy(HTTPS, environ) == proxy
 
 
@@ -40,12 +40,12 @@ def test_proxy_of_the_environment(environ: dict[str, str], proxy: str | None) ->
     ],
 )
 def test_proxy_of_no_use_is_told_by_its_variable(name: str, proxy: str) -> None:
-    """The problem is at the key, names the variable and shows no value."""
+    """An invalid proxy variable is reported by its name, without its value."""
     (problem,) = problems(ASKING, {name: proxy})
     assert f"5: accounts[0].proxy_from_environment: the environment variable {name}" in problem
     assert proxy not in problem
 
 
 def test_environment_does_not_matter_to_who_does_not_ask() -> None:
-    """Without proxy_from_environment the variables may have any value."""
+    """Without proxy_from_environment, proxy variables are not read."""
     assert good(ACCOUNT, {"https_proxy": SOCKS}).accounts[0].proxy_url is None

@@ -1,4 +1,4 @@
-"""A changed file is noticed, and an unchanged one is not; what cannot be read is no empty list."""
+"""Detecting changed files, and errors for files and directories that cannot be read."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def config(tmp_path: Path) -> Config:
 
 
 def rewrite(directory: Path) -> None:
-    """Other content of the same length, a moment later."""
+    """Change the content, but not its length."""
     (directory / "list.yaml").write_text("- 0ne")
     os.utime(directory / "list.yaml", ns=(1, 1))
 
 
 def swap(directory: Path) -> None:
-    """What Kubernetes does: the link leads elsewhere."""
+    """Swap the link as Kubernetes does."""
     (directory / "more1.yaml").unlink()
     (directory / "more1.yaml").symlink_to("new")
 
@@ -59,21 +59,21 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_each_change_is_noticed(
     config: Config, tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
-    """Content, identity, presence and permissions count, for each file that may be read."""
+    """A change of content, identity, existence or permissions of a source file is detected."""
     assert config.sources.look() == config.sources
     change(tmp_path)
     assert config.sources.look() != config.sources
 
 
 def test_secrets_and_strangers_do_not_count(config: Config, tmp_path: Path) -> None:
-    """Whoever uses a password file follows it by itself; other files mean nothing."""
+    """Password files, which are watched separately, and unrelated files are not sources."""
     (tmp_path / "password").write_text("changed")
     (tmp_path / "other.yaml").touch()
     assert config.sources.look() == config.sources
 
 
 def test_same_content_is_the_same_configuration(config: Config, tmp_path: Path) -> None:
-    """Files that are rewritten with the same content replace nothing."""
+    """Files rewritten with the same content give an equal configuration, with new sources."""
     for file in tmp_path.iterdir():
         os.utime(file)
     again = load(tmp_path / "config.yaml", ENVIRON)
@@ -82,7 +82,7 @@ def test_same_content_is_the_same_configuration(config: Config, tmp_path: Path) 
 
 
 def pattern(directory: Path, text: str) -> str:
-    """What loading a configuration with this pattern of bucket files reports."""
+    """The error for a configuration with this bucket_files pattern."""
     account = TEXT.replace("[list.yaml, 'more*.yaml']", f"[{text}]")
     file = directory / "config.yaml"
     file.write_text(account)
@@ -92,7 +92,7 @@ def pattern(directory: Path, text: str) -> str:
 
 
 def test_directory_that_cannot_be_listed_is_no_empty_one(tmp_path: Path) -> None:
-    """Taken for one it would drop its buckets; here a loop of links, which root cannot list too."""
+    """An unreadable directory is an error instead of an empty list; this one is a symlink loop."""
     (tmp_path / "loop").symlink_to("loop")
     assert pattern(tmp_path, "'loop/*.yaml'") == (
         f"the directory {tmp_path / 'loop'} cannot be read (Too many levels of symbolic links):"
@@ -102,13 +102,13 @@ def test_directory_that_cannot_be_listed_is_no_empty_one(tmp_path: Path) -> None
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every directory")
 def test_directory_without_permission_is_no_empty_one(tmp_path: Path) -> None:
-    """The usual case: somebody tightened its mode."""
+    """A directory without permission is an error instead of an empty list."""
     (tmp_path / "lists").mkdir(mode=0)
     assert "(Permission denied)" in pattern(tmp_path, "'lists/*.yaml'")
 
 
 def test_directory_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
-    """It may be a mount that is not there yet."""
+    """A missing directory is an error instead of an empty list, as it may be mounted later."""
     assert pattern(tmp_path, "'lists/*.yaml'") == (
         f"the directory {tmp_path / 'lists'} cannot be read (No such file or directory):"
         " create it, or fix the path"
@@ -116,7 +116,7 @@ def test_directory_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
 
 
 def test_directory_found_by_a_wildcard_need_not_have_what_follows(tmp_path: Path) -> None:
-    """`*/list.yaml` is for those directories that have one."""
+    """`*/list.yaml` reads the file from those directories that have it."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "list.yaml").write_text("- one")
@@ -129,7 +129,7 @@ def test_directory_found_by_a_wildcard_need_not_have_what_follows(tmp_path: Path
 def test_directory_that_a_wildcard_found_and_denies_access_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the tests run as root, who may list everything."""
+    """An unreadable directory that a wildcard matched is an error, not skipped."""
     for team in ("a", "b"):
         (tmp_path / team).mkdir()
         (tmp_path / team / "list1.yaml").write_text(f"- {team}")
@@ -154,14 +154,14 @@ LONG = "x" * 256
     "name", [LONG, f"{LONG}/list.yaml", f"{LONG}/*.yaml", f"*/{LONG}", f"*/{LONG}/*.yaml"]
 )
 def test_name_that_is_too_long_is_a_problem_with_a_place(tmp_path: Path, name: str) -> None:
-    """And no traceback, be it before a wildcard, after one or without."""
+    """A name that is too long is an error with its line, before or after a wildcard."""
     (tmp_path / "a").mkdir()
     assert "(File name too long)" in pattern(tmp_path, f"'{name}'")
 
 
 @pytest.mark.parametrize("key", ["ca_file", "cert_file"])
 def test_tls_file_with_a_name_that_is_too_long_has_its_place(tmp_path: Path, key: str) -> None:
-    """As any other that cannot be read."""
+    """A TLS file name that is too long is an error like that of other unreadable files."""
     tls = (
         f"{{{key}: {'x' * 256}, key_file: k}}" if key == "cert_file" else f"{{{key}: {'x' * 256}}}"
     )
@@ -176,7 +176,7 @@ def test_tls_file_with_a_name_that_is_too_long_has_its_place(tmp_path: Path, key
 
 @pytest.mark.parametrize("place", ["config.yaml", "list.yaml"])
 def test_fifo_is_a_problem_and_nothing_hangs(tmp_path: Path, place: str) -> None:
-    """Also what `<(…)` makes, which reads like a file only once."""
+    """A FIFO in place of a file is rejected without hanging."""
     (tmp_path / "password").write_text("hunter2")
     file = written(tmp_path, TEXT, list="- one")
     (tmp_path / place).unlink()
@@ -187,7 +187,7 @@ def test_fifo_is_a_problem_and_nothing_hangs(tmp_path: Path, place: str) -> None
 
 
 def test_standard_input_is_no_configuration_file() -> None:
-    """It could not be read again on a reload."""
+    """/dev/stdin is rejected, because a reload could not read it again."""
     if sys.platform != "linux":
         pytest.skip("there may be no such path")
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -195,7 +195,7 @@ def test_standard_input_is_no_configuration_file() -> None:
 
 
 def test_file_above_the_limit_is_a_problem(tmp_path: Path) -> None:
-    """Sparse, so that the test writes nothing."""
+    """A file larger than the limit is rejected; it is sparse, so the test writes little."""
     file = tmp_path / "config.yaml"
     file.touch()
     os.truncate(file, 64 * 2**20 + 1)

@@ -1,4 +1,4 @@
-"""Files for TLS are tried when the configuration is loaded."""
+"""TLS files are checked when the configuration is loaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER_KEY = "this key does not match the certificate in cert_file"
 
 @pytest.fixture(scope="module")
 def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with an authority, two pairs of another kind each, and files that do not fit."""
+    """A directory with a CA, several key pairs, and unusable files."""
     directory = tmp_path_factory.mktemp("pems")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(directory / "ca.pem")
@@ -43,20 +43,20 @@ def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def locked(key: bytes) -> bytes:
-    """The same private key, protected by a passphrase."""
+    """The same private key, encrypted with a passphrase."""
     return load_pem_private_key(key, None).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2")
     )
 
 
 def config_file(directory: Path, files: Mapping[str, str]) -> Path:
-    """A configuration file whose account has these TLS files, the first key in line 6."""
+    """A configuration file with these TLS files, of which the first is in line 6."""
     lines = "".join(f"      {key}: {file}\n" for key, file in files.items())
     return written(directory, f"{ACCOUNT}    tls_config:\n{lines}")
 
 
 def test_usable_files_are_named(pems: Path) -> None:
-    """What OpenSSL takes is in the settings and among the files to watch, and is not kept."""
+    """Valid TLS files are in the settings and in the watched files."""
     files = {"ca_file": "ca.pem", "cert_file": "ec.pem", "key_file": f"{pems}/ec.key"}
     path = config_file(pems, files)
     config = load(path, ENVIRON)
@@ -79,14 +79,14 @@ def test_usable_files_are_named(pems: Path) -> None:
     ],
 )
 def test_unusable_pair_is_a_problem(pems: Path, cert: str, key: str, line: int, fault: str) -> None:
-    """The key that names the culprit has the problem."""
+    """An unusable certificate or key is reported at the key that names it."""
     (problem,) = load_problems(config_file(pems, {"cert_file": cert, "key_file": key}))
     assert problem.startswith(f"config.yaml:{line}: accounts[0].tls_config.{fault}")
 
 
 @pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
 def test_pipe_is_a_problem_and_hangs_nothing(pems: Path, tmp_path: Path, key: str) -> None:
-    """Neither here nor in OpenSSL, which would open the file itself."""
+    """A FIFO as TLS file is rejected without hanging."""
     os.mkfifo(tmp_path / "fifo")
     files = {
         "ca_file": f"{pems}/ca.pem",
@@ -100,13 +100,13 @@ def test_pipe_is_a_problem_and_hangs_nothing(pems: Path, tmp_path: Path, key: st
 
 @pytest.mark.parametrize("name", ["x" * 300, "ca.pem/x"])
 def test_name_of_no_file_is_a_problem(pems: Path, name: str) -> None:
-    """However the operating system calls it."""
+    """A TLS file name that cannot exist is reported at its key."""
     (problem,) = load_problems(config_file(pems, {"ca_file": name}))
     assert problem.startswith("config.yaml:6: accounts[0].tls_config.ca_file: this file cannot")
 
 
 def context_with(ciphers: str) -> ssl.SSLContext:
-    """A context with these cipher suites, whatever the machine's are."""
+    """A context with these cipher suites, independent of the machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_ciphers(ciphers)
     return context
@@ -117,7 +117,7 @@ def context_with(ciphers: str) -> ssl.SSLContext:
 def test_old_versions_are_taken_where_openssl_allows_them(
     version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Elsewhere they would mean nothing: that is a problem, with a remedy."""
+    """TLS 1.0 and 1.1 are errors if OpenSSL has no cipher suites for them."""
     path = config_file(tmp_path, {"min_version": version})
     monkeypatch.setattr("exporter.config.tls._context", lambda: context_with("ECDHE+AESGCM"))
     (problem,) = load_problems(path)
@@ -134,14 +134,14 @@ def test_old_versions_are_taken_where_openssl_allows_them(
 
 
 def test_certificates_stand_between_other_text(pems: Path, tmp_path: Path) -> None:
-    """In whatever encoding: bundles have headings."""
+    """A CA file may contain other text between certificates, in any encoding."""
     heading = "Autorité, é\n".encode("latin-1")
     (tmp_path / "bundle.pem").write_bytes(heading + (pems / "ca.pem").read_bytes())
     assert load(config_file(tmp_path, {"ca_file": "bundle.pem"}), ENVIRON).accounts
 
 
 def test_other_content_makes_another_configuration(pems: Path, tmp_path: Path) -> None:
-    """Changed content counts, even at the same path; the same content, rewritten, does not."""
+    """A changed TLS file makes the configuration unequal; the same content, rewritten, does not."""
     path, file = config_file(tmp_path, {"ca_file": "copy.pem"}), tmp_path / "copy.pem"
     file.write_bytes((pems / "ca.pem").read_bytes())
     before = load(path, ENVIRON)
@@ -152,7 +152,7 @@ def test_other_content_makes_another_configuration(pems: Path, tmp_path: Path) -
 
 
 def test_files_are_tried_beside_other_problems(pems: Path) -> None:
-    """Neither an unknown key nor a bad file hides another bad file."""
+    """All bad TLS files are reported, even next to other problems."""
     files = {"ca_file": "ec.key", "cert_file": "rsa.pem", "key_file": "ec.key", "cafile": "x"}
     assert [problem.split(": ")[1] for problem in load_problems(config_file(pems, files))] == [
         "accounts[0].tls_config.ca_file",

@@ -29,7 +29,7 @@ MILLISECONDS = st.integers(min_value=0, max_value=10**12)
     ],
 )
 def test_durations_are_prometheus_s(text: str, seconds: float) -> None:
-    """Units y w d h m s ms, in that order, and a bare 0."""
+    """Durations have the units of Prometheus, in order, or are 0."""
     assert duration(text) == seconds
 
 
@@ -53,7 +53,7 @@ def test_durations_are_prometheus_s(text: str, seconds: float) -> None:
     ],
 )
 def test_other_texts_are_no_durations(text: str) -> None:
-    """Neither other units, signs, fractions and orders, nor other digits."""
+    """Other units, signs, fractions, orders and digits are rejected."""
     with pytest.raises(ValueError, match=r"has no unit|is not a duration"):
         duration(text)
 
@@ -62,14 +62,14 @@ def test_other_texts_are_no_durations(text: str) -> None:
     "text", ["106751d23h47m16s855ms", "293y", "292y172d", "999999999y", "106752d"]
 )
 def test_durations_end_where_prometheus_s_end(text: str) -> None:
-    """Its nanoseconds have 63 bits, which is 292 years."""
+    """Durations over 292 years, the limit of Prometheus, are rejected."""
     with pytest.raises(ValueError, match="longer than 292 years: write a shorter duration"):
         duration(text)
 
 
 @given(MILLISECONDS)
 def test_durations_go_round(milliseconds: int) -> None:
-    """What is written is read as the same duration, and fits the schema's pattern."""
+    """A duration written as text parses to the same value and matches the schema's pattern."""
     text = duration_text(milliseconds / 1000)
     assert duration(text) == milliseconds / 1000
     assert re.search(DURATION_PATTERN, text)
@@ -78,7 +78,7 @@ def test_durations_go_round(milliseconds: int) -> None:
 @given(st.text(alphabet="0123456789ywdhms .-", max_size=12))
 @example("999999999y")
 def test_pattern_and_reader_of_durations_agree(text: str) -> None:
-    """The schema takes exactly those texts that the loader takes, and those that are too long."""
+    """The schema's pattern matches what the loader accepts, and durations that are too long."""
     try:
         duration(text)
     except ValueError as error:
@@ -90,14 +90,14 @@ def test_pattern_and_reader_of_durations_agree(text: str) -> None:
 
 @given(st.integers(min_value=0, max_value=10**6))
 def test_sizes_count_in_powers_of_two(count: int) -> None:
-    """B, KiB, MiB and GiB, or a number of bytes."""
+    """A size is a number of bytes, or has the unit B, KiB, MiB or GiB."""
     sizes = [size(f"{count}{unit}") for unit in ("", "B", "KiB", "MiB", "GiB")]
     assert sizes == [count, count, count * 2**10, count * 2**20, count * 2**30]
 
 
 @given(st.text(alphabet="0123456789BKMGi .", max_size=8))
 def test_pattern_and_reader_of_sizes_agree(text: str) -> None:
-    """The schema takes exactly those texts that the loader takes."""
+    """The schema's pattern matches exactly what the loader accepts."""
     try:
         size(text)
     except ValueError:

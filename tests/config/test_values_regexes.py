@@ -1,4 +1,4 @@
-"""Regular expressions in the configuration, and what they admit."""
+"""Discovery filters: what they match, and errors in their regular expressions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.config.values import regex
 
 
 def discovery(include: tuple[str, ...], exclude: tuple[str, ...]) -> Discovery:
-    """A discovery with these filters."""
+    """Discovery settings with these filters."""
     return Discovery(None, 600, tuple(map(re.compile, include)), tuple(map(re.compile, exclude)))
 
 
@@ -37,7 +37,7 @@ def discovery(include: tuple[str, ...], exclude: tuple[str, ...]) -> Discovery:
 def test_patterns_count_for_the_whole_name(
     include: tuple[str, ...], exclude: tuple[str, ...], name: str, *, included: bool
 ) -> None:
-    """Any include or none at all, and no exclude."""
+    """A bucket is included if no exclude and at least one include, if any, match its full name."""
     assert discovery(include, exclude).includes(name) == included
 
 
@@ -59,7 +59,7 @@ def test_patterns_count_for_the_whole_name(
     ],
 )
 def test_fault_is_told_without_the_pattern(text: str, fault: str) -> None:
-    """What is wrong and where, but nothing of what may have come from a variable."""
+    """An invalid pattern is reported with its position, but without its text."""
     with pytest.raises(ValueError, match="regular expression") as caught:
         regex(text)
     assert fault in str(caught.value)
@@ -68,6 +68,6 @@ def test_fault_is_told_without_the_pattern(text: str, fault: str) -> None:
 
 @given(st.text() | st.text(alphabet="()[]{}?P<>=!:-\\|*+^$.,&~abi019", max_size=12))
 def test_any_text_is_a_pattern_or_refused(text: str) -> None:
-    """No text ends in another exception or in a warning."""
+    """Any text is a valid pattern or raises ValueError."""
     with suppress(ValueError):
         assert regex(text).pattern == text

@@ -1,4 +1,4 @@
-"""Places of values, and where reading stops."""
+"""Lines of values and of syntax errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ five: {<<: *three}
 
 
 def tree(text: str) -> Tree:
-    """The tree of a valid text."""
+    """The tree of a valid YAML text."""
     report = Report("x")
     found = read(text, {}, report)
     report.raise_if_any()
@@ -44,13 +44,13 @@ def tree(text: str) -> Tree:
 def test_place_has_the_line_of_its_key(
     place: tuple[str | int, ...], found: tuple[str | int, ...], line: int
 ) -> None:
-    """A missing value has its parent's place, a merged one the place where it is written."""
+    """A missing value has the line of its parent, a merged one the line where it is written."""
     where, node = tree(TEXT).nearest(place)
     assert (where, node.line) == (found, line)
 
 
 def test_repr_holds_no_value() -> None:
-    """A tree in a traceback or a log shows no secret."""
+    """The repr of a tree contains no values."""
     assert "hunter2" not in repr(tree("password: hunter2"))
 
 
@@ -65,14 +65,14 @@ def test_repr_holds_no_value() -> None:
     ],
 )
 def test_syntax_error_has_a_line(text: str, line: int) -> None:
-    """A problem that prevents reading the file names its line."""
+    """A syntax error has its line."""
     with pytest.raises(ConfigError) as caught:
         tree(text)
     assert [problem.line for problem in caught.value.problems] == [line]
 
 
 def test_only_children_of_lists_are_listed() -> None:
-    """A value of another kind, and none at all, have no entries."""
+    """Only lists have children."""
     found = tree(TEXT)
     assert [place for place, _ in found.children(("one",))] == [("one", 0), ("one", 1)]
     assert found.children(("three",)) == found.children(("gone",)) == []

@@ -1,4 +1,4 @@
-"""Environment variables in values."""
+"""Expansion of environment variables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENVIRON = {"A": "a-value", "B": "${A}", "E": ""}
     ],
 )
 def test_references_are_replaced_once(text: str, expanded: str) -> None:
-    """Names and defaults are put in, `$${` is `${`, and a lone `$` is itself."""
+    """Variables and defaults are inserted, `$${` becomes `${`, and other `$` are kept."""
     faults: list[str] = []
     assert expand(text, ENVIRON, faults) == expanded
     assert not faults
@@ -50,7 +50,7 @@ def test_references_are_replaced_once(text: str, expanded: str) -> None:
     ],
 )
 def test_what_cannot_be_replaced_is_a_fault(text: str, fault: str) -> None:
-    """Each invalid reference is reported, without any variable's value."""
+    """An invalid reference is reported without the value of a variable."""
     faults: list[str] = []
     expand(text, ENVIRON, faults)
     (found,) = faults
@@ -59,7 +59,7 @@ def test_what_cannot_be_replaced_is_a_fault(text: str, fault: str) -> None:
 
 
 def test_every_fault_of_a_text_is_told() -> None:
-    """The second reference is judged even where the first is at fault."""
+    """Every invalid reference in a text is reported."""
     faults: list[str] = []
     expand("${U} ${A} ${V}", ENVIRON, faults)
     assert len(faults) == 2
@@ -67,7 +67,7 @@ def test_every_fault_of_a_text_is_told() -> None:
 
 @given(st.text().filter(lambda text: "${" not in text))
 def test_text_without_references_is_unchanged(text: str) -> None:
-    """Nothing but `${` has a meaning."""
+    """Text without `${` is unchanged."""
     assert expand(text, {}, []) == text
 
 
@@ -79,7 +79,7 @@ def test_value_of_a_variable_is_never_expanded(value: str) -> None:
 
 @given(st.text())
 def test_any_text_can_be_written(text: str) -> None:
-    """Any text can be written with `$${` for `${`, unless a `$` comes before."""
+    """Any text can be written with `$${` for `${`, unless a `$` precedes it."""
     faults: list[str] = []
     assert expand(text.replace("${", "$${"), {}, faults) == text
     assert not faults

@@ -1,7 +1,4 @@
-"""The compose files as tests read them: version, services, what is mounted where, from which file.
-
-What is expected of them is not said here.
-"""
+"""Helpers that read the compose files: version, services and mounts."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-"""The version of the source, not of what happens to be installed."""
+"""The version of the source, which may differ from the installed one."""
 
 FOLDER = ROOT / "deploy" / "compose"
 MAIN = FOLDER / "compose.yaml"
@@ -22,13 +19,13 @@ REAL = FOLDER / "compose.real.yaml"
 
 
 def services(path: Path = MAIN) -> dict[str, dict[str, Any]]:
-    """The services of a compose file by name."""
+    """The services in a compose file, by name."""
     found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())["services"]
     return found
 
 
 def mounts(service: dict[str, Any]) -> dict[str, Path]:
-    """The repository's files and folders that a service sees, by where it sees them."""
+    """The repository's files and directories that a service mounts, by path in the container."""
     found = {}
     for volume in service.get("volumes", []):
         source, target, *_ = volume.split(":")
@@ -38,7 +35,7 @@ def mounts(service: dict[str, Any]) -> dict[str, Path]:
 
 
 def lay_out(name: str, folder: Path) -> Path:
-    """The files of a service in a folder that stands for its container's root."""
+    """Copy a service's mounted files to a directory that stands for the container's root."""
     for target, source in mounts(services()[name]).items():
         place = folder / target.removeprefix("/")
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The compose files: sound, confined, pinned, and naming what is there."""
+"""The compose files are valid, confined and pinned, and refer to existing files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PORTS = {"exporter": 10120, "prometheus": 9090, "alertmanager": 9093, "grafana":
 
 @pytest.mark.parametrize("path", [MAIN, REAL], ids=lambda path: path.name)
 def test_file_keeps_to_the_compose_specification(path: Path) -> None:
-    """The compose specification's own schema takes each file."""
+    """Each compose file matches the compose specification's schema."""
     command = (sys.executable, "-m", "check_jsonschema")
     schema = ("--builtin-schema", "vendor.compose-spec")
     done = subprocess.run(
@@ -33,7 +33,7 @@ def test_file_keeps_to_the_compose_specification(path: Path) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_service_is_confined(name: str) -> None:
-    """Each service has a read-only root, no capability, and no way to gain a privilege."""
+    """Each service has a read-only root, no capabilities and cannot gain privileges."""
     service = services()[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -43,13 +43,13 @@ def test_service_is_confined(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_service_is_published_on_loopback_only(name: str) -> None:
-    """Nobody but this machine reaches a port, each of which is the program's usual one."""
+    """Each service publishes its usual port on loopback only."""
     assert services()[name]["ports"] == [f"127.0.0.1:{PORTS[name]}:{PORTS[name]}"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_image_has_a_fixed_version(name: str) -> None:
-    """Each image's tag is a whole version, and the exporter's is the one of this source."""
+    """Each image has an exact version as tag, and the exporter's is that of the source."""
     tag = services()[name]["image"].rpartition(":")[2]
     assert re.fullmatch(r"v?\d+\.\d+\.\d+(-rc\.\d+)?", tag)
     assert name != "exporter" or tag == VERSION
@@ -57,7 +57,7 @@ def test_image_has_a_fixed_version(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_service_has_a_health_check(name: str) -> None:
-    """Each service is looked after; the exporter by its image's own check."""
+    """Each service has a health check; the exporter's is in its image."""
     if name == "exporter":
         assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
     else:
@@ -66,7 +66,7 @@ def test_service_has_a_health_check(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_is_mounted_is_there_and_read_only(name: str) -> None:
-    """Each mounted file of the repository exists, and cannot be changed from inside."""
+    """Each mounted file exists and is read-only."""
     service = services()[name]
     assert all(source.exists() for source in mounts(service).values())
     files = [each for each in service.get("volumes", []) if each.startswith(".")]
@@ -74,7 +74,7 @@ def test_what_is_mounted_is_there_and_read_only(name: str) -> None:
 
 
 def test_real_exporter_takes_the_mounted_secret(tmp_path: Path) -> None:
-    """The example's password file is the secret that the override mounts."""
+    """The password file in the example configuration is the mounted secret."""
     real = services(REAL)["exporter"]
     assert real["command"] == ["run"]
     assert mounts(real) == {"/etc/flashback-exporter/config.yaml": FOLDER / "config.yaml"}
@@ -86,12 +86,12 @@ def test_real_exporter_takes_the_mounted_secret(tmp_path: Path) -> None:
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 - whatever the YAML says
-    """A YAML file."""
+    """Parse a YAML file."""
     return yaml.safe_load(path.read_text())
 
 
 def test_grafana_finds_datasources_and_dashboards(tmp_path: Path) -> None:
-    """The provisioned datasource is the default one, and the folder holds dashboards with ids."""
+    """The provisioned datasource is the default one, and every dashboard has a uid."""
     root = lay_out("grafana", tmp_path)
     provisioning = root / "etc" / "grafana" / "provisioning"
     sources = read(provisioning / "datasources" / "flashback.yaml")["datasources"]
@@ -106,14 +106,14 @@ def test_grafana_finds_datasources_and_dashboards(tmp_path: Path) -> None:
 
 
 def test_grafana_opens_with_a_dashboard_that_is_there() -> None:
-    """The home dashboard is one of the mounted files."""
+    """Grafana's home dashboard is a mounted file."""
     grafana = services()["grafana"]
     home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert (mounts(grafana)[str(home.parent)] / home.name).exists()
 
 
 def test_prometheus_scrapes_the_job_that_rules_and_example_name() -> None:
-    """The job's name is the one by which the rules look for the exporter."""
+    """Prometheus' job name is the one that the rules expect."""
     config = read(FOLDER / "prometheus.yaml")
     (job,) = config["scrape_configs"]
     settings = read(ROOT / "monitoring" / "settings.yaml")

@@ -1,4 +1,4 @@
-"""The sdist and the wheel: whole, sound, and described so that PyPI can show it."""
+"""The sdist and the wheel are complete, and their metadata is right for PyPI."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPOSITORY = "github.com/flashback-exporter/flashback-exporter"
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    """What a command says that must succeed."""
+    """The output of a command that must succeed."""
     environ = os.environ | {"PYTHONPATH": str(folder)}
     done = subprocess.run(
         command, cwd=folder, env=environ, capture_output=True, text=True, check=False
@@ -33,7 +33,7 @@ def run(*command: str | Path, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of both, built with the locked tools."""
+    """A directory with the sdist and the wheel, built with the locked tools."""
     folder = tmp_path_factory.mktemp("dist")
     run(TOOLS / "hatchling", "build", "--directory", folder, folder=ROOT)
     return folder
@@ -51,22 +51,22 @@ def unpacked(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def metadata(wheel: Path) -> Message:
-    """What the wheel says of itself."""
+    """The wheel's metadata."""
     with zipfile.ZipFile(wheel) as opened:
         (name,) = (each for each in opened.namelist() if each.endswith("/METADATA"))
         return BytesParser().parsebytes(opened.read(name))
 
 
 def description(wheel: Path) -> str:
-    """The page that PyPI would show."""
+    """The wheel's description, as PyPI shows it."""
     return str(metadata(wheel).get_payload())
 
 
 def test_sdist_is_the_repository(unpacked: Path) -> None:
-    """Each file that git holds is in the sdist, also where the chart has a link to its folder."""
+    """Each file in git is in the sdist, including those that the chart links to."""
     if not (ROOT / ".git").exists():
         pytest.skip("there is no git to compare with: this is no checkout")
-    # In a container the checkout may be another user's, which git refuses unless it is told.
+    # In a container the checkout may belong to another user, which git rejects by default.
     owned = f"safe.directory={ROOT}"
     tracked = run("git", "-c", owned, "ls-files", folder=ROOT).splitlines()
     assert "monitoring/rules/flashback-alerts.yaml" in tracked
@@ -78,7 +78,7 @@ def test_sdist_is_the_repository(unpacked: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rules", "dashboards"])
 def test_chart_of_the_sdist_has_its_files(unpacked: Path, name: str) -> None:
-    """What the chart has by a link in the repository lies in its folder there."""
+    """The chart's rules and dashboards, symlinks in the repository, are files in the sdist."""
     charts = unpacked / "helm" / "flashback-exporter" / "files" / name
     assert {each.name: each.read_text() for each in charts.iterdir()} == {
         each.name: each.read_text() for each in (ROOT / "monitoring" / name).iterdir()
@@ -86,7 +86,7 @@ def test_chart_of_the_sdist_has_its_files(unpacked: Path, name: str) -> None:
 
 
 def test_page_on_pypi_leads_somewhere(dist: Path) -> None:
-    """Links and pictures of the description are whole addresses, at this version's files."""
+    """Links and pictures in PyPI's description are absolute URLs of this version's files."""
     (wheel,) = dist.glob("*.whl")
     page, version = description(wheel), metadata(wheel)["Version"]
     addresses = re.findall(r"\]\(([^)]+)\)", page)
@@ -104,7 +104,7 @@ def test_page_on_pypi_leads_somewhere(dist: Path) -> None:
 
 
 def test_page_of_a_pre_release_names_its_tag(unpacked: Path, tmp_path: Path) -> None:
-    """Version and links of 1.2.0-rc.1 are spelled as its tag; only file names have 1.2.0rc1."""
+    """A pre-release's version and links are spelled 1.2.0-rc.1 as its tag, file names 1.2.0rc1."""
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         text = (unpacked / name).read_text()
         text = re.sub('^version = ".*"', 'version = "1.2.0-rc.1"', text, flags=re.MULTILINE)
@@ -119,7 +119,7 @@ def test_page_of_a_pre_release_names_its_tag(unpacked: Path, tmp_path: Path) -> 
 
 
 def test_metadata_say_whose_where_and_for_what(dist: Path) -> None:
-    """The metadata name authors, addresses, status and each Python that is tested."""
+    """The metadata has an author, project URLs and a development status."""
     (wheel,) = dist.glob("*.whl")
     said = metadata(wheel)
     labels = {each.partition(",")[0] for each in said.get_all("Project-URL", [])}
@@ -131,14 +131,14 @@ def test_metadata_say_whose_where_and_for_what(dist: Path) -> None:
 
 @pytest.mark.long
 def test_sdist_passes_its_own_checks(unpacked: Path) -> None:
-    """`make check` finds nothing in the unpacked sdist, which can be built again from there."""
-    # The environment is there: nothing is installed.
+    """`make check` passes in the unpacked sdist."""
+    # The environment already exists: nothing is installed.
     run("make", "--assume-old=.venv/.installed", "check", f"BIN={TOOLS}", folder=unpacked)
 
 
 @pytest.mark.long
 def test_sdist_renders_its_own_rules(unpacked: Path) -> None:
-    """The rules and dashboards of the sdist are those that its renderer makes."""
+    """The rules and dashboards in the sdist are those that its renderer generates."""
     folder = unpacked / "monitoring"
     files = [*(folder / "rules").iterdir(), *(folder / "dashboards").iterdir()]
     before = {each: each.read_text() for each in files}
@@ -150,7 +150,7 @@ def test_sdist_renders_its_own_rules(unpacked: Path) -> None:
 
 @pytest.mark.long
 def test_rules_of_the_sdist_are_good(unpacked: Path) -> None:
-    """Promtool loads the rules of the sdist, and runs a test of theirs that names their files."""
+    """Promtool accepts the rules in the sdist and passes one of their tests."""
     promtool = program("promtool")
     run(promtool, "check", "rules", *(unpacked / "monitoring" / "rules").iterdir(), folder=unpacked)
     run(promtool, "test", "rules", "monitoring/tests/recording.yaml", folder=unpacked)
@@ -158,7 +158,7 @@ def test_rules_of_the_sdist_are_good(unpacked: Path) -> None:
 
 @pytest.mark.long
 def test_release_can_be_installed_by_its_hashes(unpacked: Path, tmp_path: Path) -> None:
-    """Pip takes the wheel that a release builds by the list of hashes that it makes of it."""
+    """Pip installs the wheel of a release with the hashes from its requirements file."""
     (unpacked / "exporter" / "REVISION").write_text("0123abc\n")
     scripts = unpacked / "deploy" / "release"
     run(scripts / "build-distributions", TOOLS / "hatchling", folder=unpacked)

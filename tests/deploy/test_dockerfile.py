@@ -1,4 +1,4 @@
-"""The Dockerfile and what enters its build; that the image works is seen in tests/real."""
+"""The Dockerfile and its build context; tests/real runs the image."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def build_context() -> set[str]:
-    """What .dockerignore lets in."""
+    """The files that .dockerignore includes."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     return {line.removeprefix("!") for line in lines if line.startswith("!")}
 
 
 def test_linter_has_nothing_to_say() -> None:
-    """Hadolint finds nothing, not even something of style."""
+    """Hadolint reports nothing, including style."""
     hadolint = Path(sys.executable).with_name("hadolint")
     command = (hadolint, "--failure-threshold=style", ROOT / "Dockerfile")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -27,7 +27,7 @@ def test_linter_has_nothing_to_say() -> None:
 
 
 def test_build_sees_what_it_copies_and_nothing_else() -> None:
-    """Everything is kept out of the build but what the Dockerfile copies, which is there."""
+    """The build context has exactly the files that the Dockerfile copies, and they exist."""
     copies = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     copied = {source for line in copies for source in line.split()}
     assert build_context() == copied
@@ -36,12 +36,12 @@ def test_build_sees_what_it_copies_and_nothing_else() -> None:
 
 
 def test_version_is_the_projects() -> None:
-    """An image that is built without arguments says the version of its source."""
+    """The default of the Dockerfile's VERSION is the project's version."""
     assert f"\nARG VERSION={VERSION}\n" in DOCKERFILE
 
 
 def test_every_install_is_held_to_hashes() -> None:
-    """Whatever the build fetches is given by its hash; the program itself fetches nothing."""
+    """Every install in the Dockerfile needs hashes, or uses no index."""
     installs = re.findall(r"\binstall (.+)", DOCKERFILE)
     assert len(installs) == 3
     for install in installs:
@@ -49,12 +49,12 @@ def test_every_install_is_held_to_hashes() -> None:
 
 
 def versions(path: Path) -> set[str]:
-    """The libraries of a lock file with their versions."""
+    """The packages in a lock file, with their versions."""
     return set(re.findall(r"^([\w.-]+==[\w.]+)", path.read_text(), re.MULTILINE))
 
 
 def test_build_tools_are_those_of_development() -> None:
-    """What builds the wheel in the image is what builds it everywhere, in the same versions."""
+    """The image is built with the same versions of tools as in development."""
     tools = versions(ROOT / "deploy" / "image" / "requirements-build.txt")
     assert {tool.partition("==")[0] for tool in tools} > {"hatchling"}
     assert tools <= versions(ROOT / "requirements-dev.txt")

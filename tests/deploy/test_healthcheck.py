@@ -1,4 +1,4 @@
-"""The image's health check: where it asks, and what it makes of the answers."""
+"""The image's health check: which address it requests, and how it judges the response."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ VARIABLE = "FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS"
     ],
 )
 def test_address_is_that_of_the_command_line(command: str, expected: tuple[str, int]) -> None:
-    """The first listen address on the command line is asked, its wildcard on loopback."""
+    """The first listen address on the command line is used, with loopback for a wildcard."""
     assert listen_address(command.split(), {}) == expected
 
 
 def test_flag_wins_over_the_environment() -> None:
-    """As in the exporter itself: the variable counts where there is no flag; lists by comma."""
+    """The flag overrides the environment variable, of which the first address is used."""
     environ = {VARIABLE: ":7, :8"}
     assert listen_address(["x"], environ) == ("127.0.0.1", 7)
     assert listen_address(["x", "--web.listen-address=:9"], environ) == ("127.0.0.1", 9)
@@ -60,13 +60,13 @@ def test_flag_wins_over_the_environment() -> None:
     ],
 )
 def test_command_is_that_of_process_one(line: str, expected: str) -> None:
-    """The word behind the program is the command, and none is `run`."""
+    """The word after the program is the command; the default is `run`."""
     assert command(line.split()) == expected
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_only_a_command_that_listens_has_to_answer(name: str) -> None:
-    """A command that serves is unhealthy where nobody answers; others are well while they run."""
+    """A command that listens is unhealthy if its port refuses; others are always healthy."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     told = {each.name for each in COMMANDS[name].flags} & {"web.listen-address", "address"}
@@ -79,7 +79,7 @@ def test_only_a_command_that_listens_has_to_answer(name: str) -> None:
 
 
 async def test_simulator_that_answers_is_well() -> None:
-    """The simulated API is asked at its own address, by flag or variable."""
+    """The health check of `simulate` uses its --address, by flag or variable."""
     async with serve(Simulator(now=time.time), "127.0.0.1", 0) as url:
         address = url.removeprefix("http://")
         arguments = ["flashback-exporter", "simulate"]
@@ -90,21 +90,21 @@ async def test_simulator_that_answers_is_well() -> None:
 
 @pytest.mark.parametrize("text", [PLAIN, TLS, USERS, TLS + USERS, MUTUAL_TLS, OLD_TLS])
 async def test_guards_do_not_make_it_sick(text: str, tmp_path: Path) -> None:
-    """Over HTTP and TLS, with passwords and client certificates, a healthy exporter is healthy."""
+    """An exporter with TLS, passwords or client certificates is reported healthy."""
     async with guarded(Site(tmp_path, text).security()) as address:
         assert await asyncio.to_thread(is_healthy, address.host, address.port)
 
 
 @pytest.mark.parametrize("text", [PLAIN, TLS])
 async def test_sick_exporter_is_sick(text: str, tmp_path: Path) -> None:
-    """What answers 503 is not healthy."""
+    """A 503 response is unhealthy."""
     sick = replace(ENDPOINTS, is_healthy=lambda: False)
     async with guarded(Site(tmp_path, text).security(), sick) as address:
         assert not await asyncio.to_thread(is_healthy, address.host, address.port)
 
 
 async def test_stranger_is_not_healthy() -> None:
-    """Something else that speaks neither HTTP nor TLS does not pass for the exporter."""
+    """A server that speaks neither HTTP nor TLS is unhealthy."""
 
     async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com ESMTP\r\n\r\n")
@@ -117,12 +117,12 @@ async def test_stranger_is_not_healthy() -> None:
 
 @pytest.mark.parametrize("healthy", [True, False])
 def test_exit_code_is_the_answer(healthy: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """0 is healthy and 1 is not, which are all the codes that Docker knows."""
+    """The exit code is 0 if healthy and 1 if not, as Docker expects."""
     assert main(lambda *_process: healthy) == (0 if healthy else 1)
 
 
 def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """A refused connection is exit code 1 with its reason, not a traceback."""
+    """A refused connection exits with 1 and prints the reason without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     assert main(lambda *_process: is_healthy("127.0.0.1", port)) == 1

@@ -1,4 +1,4 @@
-"""The lock files are in step with pyproject.toml, and pyproject.toml with what is imported."""
+"""The lock files match pyproject.toml, and pyproject.toml matches the imports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_THE_INTERPRETER = {"setuptools", "pip"}
 
 
 def group(name: str) -> Iterator[str]:
-    """What a dependency group asks for, with the groups in it."""
+    """The requirements of a dependency group, including nested groups."""
     for each in PROJECT["dependency-groups"][name]:
         if isinstance(each, str):
             yield each
@@ -33,7 +33,7 @@ def group(name: str) -> Iterator[str]:
 
 
 def asked_of(lock: str) -> list[str]:
-    """What pyproject.toml asks of a lock file."""
+    """The requirements in pyproject.toml for a lock file."""
     runs: list[str] = PROJECT["project"]["dependencies"]
     return {
         RUNS: runs,
@@ -45,13 +45,13 @@ def asked_of(lock: str) -> list[str]:
 
 
 def locked(lock: str) -> dict[str, str]:
-    """The versions in a lock file by name, whatever machine they are for."""
+    """The versions in a lock file by name, for all platforms."""
     found = re.findall(r"^([\w.-]+)==([^ ]+)", (ROOT / lock).read_text(), re.MULTILINE)
     return {canonicalize_name(name): version for name, version in found}
 
 
 def needed(requirements: Iterable[str]) -> set[str]:
-    """Everything that these come to on this machine, by the metadata of what is installed."""
+    """All transitive dependencies on this machine, from the installed metadata."""
     found: set[str] = set()
     seen: set[tuple[str, str]] = set()
     waiting = [(Requirement(each), "") for each in requirements]
@@ -70,7 +70,7 @@ def needed(requirements: Iterable[str]) -> set[str]:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_has_what_is_asked_for(lock: str) -> None:
-    """Each requirement of pyproject.toml is locked, in a version that it allows."""
+    """Each requirement in pyproject.toml is locked, in a version that it allows."""
     versions = locked(lock)
     for requirement in map(Requirement, asked_of(lock)):
         name = canonicalize_name(requirement.name)
@@ -81,13 +81,13 @@ def test_lock_has_what_is_asked_for(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", [RUNS, DEVELOPS, BUILDS])
 def test_lock_has_what_that_needs_in_turn(lock: str) -> None:
-    """Nothing that a locked library needs on this machine is missing."""
+    """All transitive dependencies on this machine are locked."""
     assert needed(asked_of(lock)) - OF_THE_INTERPRETER <= set(locked(lock))
 
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_holds_everything_to_hashes(lock: str) -> None:
-    """Each entry is one version with its hashes, and nothing is fetched from an address."""
+    """Each entry is one version with hashes, and none is a URL."""
     entries = re.sub(r"\\\n", "", (ROOT / lock).read_text()).splitlines()
     for entry in (each for each in entries if each and not each.startswith("#")):
         assert re.fullmatch(r"[\w.-]+==[\w.+]+( ; [^#]+?)?(\s+--hash=sha256:[0-9a-f]{64})+", entry)
@@ -95,7 +95,7 @@ def test_lock_holds_everything_to_hashes(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", [RUNS, BUILDS, "requirements-audit.txt"])
 def test_locks_agree(lock: str) -> None:
-    """A library has the same version in each lock file that has it."""
+    """A package has the same version in every lock file."""
     here, there = locked(lock), locked(DEVELOPS)
     assert {name: here[name] for name in here.keys() & there.keys()} == {
         name: there[name] for name in here.keys() & there.keys()
@@ -103,13 +103,13 @@ def test_locks_agree(lock: str) -> None:
 
 
 def test_build_needs_only_what_is_locked() -> None:
-    """What pip would fetch to build the project is in the lock file of the build."""
+    """The build requirements of the project are in the build's lock file."""
     required = {canonicalize_name(each) for each in PROJECT["build-system"]["requires"]}
     assert required <= set(locked(BUILDS))
 
 
 def installs() -> Iterator[tuple[str, str]]:
-    """Where it stands, and each `pip install` of scripts, workflows and pages."""
+    """Each `pip install` in scripts, workflows and pages, with its file."""
     places = [ROOT / "Makefile", ROOT / "Dockerfile", ROOT / "README.md", *ROOT.glob("docs/*.md")]
     places += [*ROOT.glob(".github/workflows/*"), *ROOT.glob("deploy/release/*[a-z]")]
     for path in (each for each in places if each.is_file()):
@@ -119,7 +119,7 @@ def installs() -> Iterator[tuple[str, str]]:
 
 
 def test_nothing_is_installed_without_its_hash() -> None:
-    """An install has hashes or reaches no index; only the README's plain `pip install` does."""
+    """Every `pip install` uses hashes or no index, except that of the exporter in the README."""
     found = list(installs())
     assert {"Makefile", "Dockerfile", "systemd.md", "build-distributions"} <= {
         at for at, _ in found
@@ -132,7 +132,7 @@ def test_nothing_is_installed_without_its_hash() -> None:
 
 
 def imported(folder: str) -> set[str]:
-    """The packages that the modules of a folder import, without ours and Python's own."""
+    """The third-party packages that a folder's modules import."""
     found = set()
     for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -154,7 +154,7 @@ def imported(folder: str) -> set[str]:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_imported_is_asked_for(folder: str, asked: list[str]) -> None:
-    """No package is imported that only comes along with another one."""
+    """Every imported package is a direct requirement in pyproject.toml."""
     declared = {canonicalize_name(Requirement(each).name) for each in asked}
     owners = metadata.packages_distributions()
     for package in imported(folder):

@@ -1,4 +1,4 @@
-"""What `make demo` prints and does first."""
+"""`make demo`: its output and its check of the Python version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PREREQUISITES = ("requirements.txt", "pyproject.toml", "deploy/image/requirement
 
 
 def make_demo(folder: Path, version: tuple[int, int, int]) -> subprocess.CompletedProcess[str]:
-    """What `make demo` would do in an empty folder, with a Python that says it is of a version."""
+    """Dry-run `make demo` in an empty directory, with a Python that reports this version."""
     for name in PREREQUISITES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -24,7 +24,7 @@ def make_demo(folder: Path, version: tuple[int, int, int]) -> subprocess.Complet
     )
     python.chmod(0o755)
     command = ("make", "--dry-run", f"--file={ROOT / 'Makefile'}", "demo", f"PYTHON={python}")
-    # What a make around the tests says to those that it calls is not for this one.
+    # Variables of a make that runs the tests must not affect this one.
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MF"))
     }
@@ -35,7 +35,7 @@ def make_demo(folder: Path, version: tuple[int, int, int]) -> subprocess.Complet
 
 @pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13)])
 def test_old_python_is_told_at_once(tmp_path: Path, version: tuple[int, int, int]) -> None:
-    """One line says what is needed and how another Python is named, and nothing else happens."""
+    """A Python that is too old is one error line that says how to choose another."""
     done = make_demo(tmp_path, version)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
@@ -44,7 +44,7 @@ def test_old_python_is_told_at_once(tmp_path: Path, version: tuple[int, int, int
 
 @pytest.mark.parametrize("version", [(3, 11, 0), (3, 14, 0)])
 def test_python_that_is_new_enough_is_taken(tmp_path: Path, version: tuple[int, int, int]) -> None:
-    """The virtual environment is made with it, after a line that says how long that takes."""
+    """A new enough Python creates the environment, after a line that says how long it takes."""
     done = make_demo(tmp_path, version)
     assert done.returncode == 0, done.stderr
     first, second, *rest = done.stdout.splitlines()

@@ -1,7 +1,7 @@
-"""The scripts of a release: what they refuse, build and hand on.
+"""The release scripts: what they reject, build and print.
 
-Registries, GitHub and PyPI are not here: programs that would speak to them are stood in for. The
-image has a module of its own.
+Programs that would contact registries, GitHub or PyPI are replaced by fakes. The image has its own
+test module.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SAID = (
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A copy of what says a version, about to be released as 1.2.3."""
+    """A copy of the files that contain the version, ready to be released as 1.2.3."""
     for name in SAID:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -51,19 +51,19 @@ def source(tmp_path: Path) -> Path:
 
 
 def checked(source: Path, tag: str) -> tuple[int, str]:
-    """The guard's exit code and what it says."""
+    """The exit code and output of check-tag."""
     command = (source / SAID[-1], tag)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 def test_tag_that_fits_gives_the_version(source: Path) -> None:
-    """Where everything agrees, the version is printed for the steps that follow."""
+    """If all files have the version of the tag, it is printed for the next steps."""
     assert checked(source, "v1.2.3") == (0, "1.2.3\n")
 
 
 def test_other_tag_is_refused(source: Path) -> None:
-    """A tag that is not the source's version is told with both."""
+    """A tag that differs from the source's version is rejected with both."""
     code, said = checked(source, "v1.2.4")
     assert code == 1
     assert "v1.2.4" in said
@@ -72,7 +72,7 @@ def test_other_tag_is_refused(source: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Dockerfile", COMPOSE, CHART])
 def test_part_that_was_forgotten_is_refused(source: Path, name: str) -> None:
-    """A version that was not raised everywhere stops the release."""
+    """A file with another version is rejected."""
     path = source / name
     path.write_text(path.read_text().replace("1.2.3", "1.2.2"))
     code, said = checked(source, "v1.2.3")
@@ -81,7 +81,7 @@ def test_part_that_was_forgotten_is_refused(source: Path, name: str) -> None:
 
 
 def test_unwritten_changelog_is_refused(source: Path) -> None:
-    """A release that operators are told nothing about is none."""
+    """A version without a dated section in the changelog is rejected."""
     path = source / "CHANGELOG.md"
     path.write_text(path.read_text().replace("## 1.2.3 - ", "## Unreleased - "))
     code, said = checked(source, "v1.2.3")
@@ -90,13 +90,13 @@ def test_unwritten_changelog_is_refused(source: Path) -> None:
 
 
 def test_readme_says_that_nothing_is_published_until_the_first_release() -> None:
-    """The README has the sentence that the check looks for until the changelog has a release."""
+    """The README says that nothing is published if and only if the changelog has no release."""
     released = re.search(r"^## \d", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert (UNPUBLISHED in (ROOT / "README.md").read_text()) is (released is None)
 
 
 def test_readme_that_denies_the_release_is_refused(source: Path) -> None:
-    """PyPI would show a page that says that nothing is published yet."""
+    """A README that says that nothing is published yet is rejected."""
     path = source / "README.md"
     path.write_text(f"{UNPUBLISHED}, neither on PyPI nor elsewhere.\n")
     code, said = checked(source, "v1.2.3")
@@ -106,7 +106,7 @@ def test_readme_that_denies_the_release_is_refused(source: Path) -> None:
 
 @pytest.mark.parametrize("version", ["1.2.3rc1", "1.2.3-beta", "1.2", "1.2.3.post1"])
 def test_version_that_charts_or_python_cannot_have_is_refused(source: Path, version: str) -> None:
-    """A version is X.Y.Z, or X.Y.Z-rc.N: what both SemVer and PyPI have a spelling for."""
+    """A version must be X.Y.Z or X.Y.Z-rc.N, which both SemVer and PyPI support."""
     for name in SAID[:-1]:
         path = source / name
         path.write_text(path.read_text().replace("1.2.3", version))
@@ -116,7 +116,7 @@ def test_version_that_charts_or_python_cannot_have_is_refused(source: Path, vers
 
 
 def test_pre_release_is_taken(source: Path) -> None:
-    """X.Y.Z-rc.N is a version like others."""
+    """X.Y.Z-rc.N is a valid version."""
     for name in SAID[:-1]:
         path = source / name
         path.write_text(path.read_text().replace("1.2.3", "1.2.3-rc.1"))
@@ -124,7 +124,7 @@ def test_pre_release_is_taken(source: Path) -> None:
 
 
 def test_pages_name_the_version() -> None:
-    """Images, tags and files that pages tell to fetch are those of this version."""
+    """Images, tags and files on the pages have the current version."""
     whole = r"\d+\.\d+\.\d+(?:-rc\.\d+)?"
     place = rf"(?:flashback-exporter:|refs/tags/v|flashback-exporter-)({whole})"
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
@@ -156,7 +156,7 @@ printf '%s\\n' "$@" >>"$(dirname "$0")/calls"
 
 
 class Tree:
-    """A copy of the scripts, in a source of its own, with stand-ins for other programs."""
+    """A copy of the release scripts, with fakes for other programs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -165,12 +165,12 @@ class Tree:
         shutil.copytree(SCRIPTS, folder / "deploy" / "release")
 
     def provide(self, name: str, script: str) -> None:
-        """Let a shell script stand for a program."""
+        """Replace a program by a shell script."""
         (self.bin / name).write_text(f"#!/bin/sh\n{script}")
         (self.bin / name).chmod(0o755)
 
     def run(self, *command: str) -> tuple[int, str, str]:
-        """A script's exit code, what it answers, and what it says besides."""
+        """A script's exit code, stdout and stderr."""
         name, *arguments = command
         environ = os.environ | {"PATH": f"{self.bin}:{os.environ['PATH']}"}
         environ |= {f"GIT_{who}_{what}": "x" for who in GIT_ROLES for what in ("NAME", "EMAIL")}
@@ -186,13 +186,13 @@ class Tree:
         return done.returncode, done.stdout, done.stderr
 
     def answer(self, *command: str) -> str:
-        """What a script answers that must succeed."""
+        """The stdout of a script that must succeed."""
         code, answer, said = self.run(*command)
         assert code == 0, said
         return answer
 
     def calls(self) -> str:
-        """What the stand-ins were asked for."""
+        """The recorded calls of the fakes."""
         return (self.bin / "calls").read_text()
 
 
@@ -201,13 +201,13 @@ GIT_ROLES = ("AUTHOR", "COMMITTER")
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """A source that has the scripts alone."""
+    """A source with only the release scripts."""
     return Tree(tmp_path)
 
 
 @pytest.fixture
 def chart(tree: Tree) -> Tree:
-    """A source that has a chart, and a registry that has none."""
+    """A source with a chart, and a registry without one."""
     folder = tree.folder / "helm" / "flashback-exporter"
     folder.mkdir(parents=True)
     (folder / "Chart.yaml").write_text("version: 1.2.3\nannotations:\n  other: x\n")
@@ -218,13 +218,13 @@ def chart(tree: Tree) -> Tree:
 
 
 def publish(chart: Tree, rules: str) -> None:
-    """Let the registry have version 1.2.3 of the chart, with these rules."""
+    """Add version 1.2.3 of the chart to the registry, with these rules."""
     shutil.copytree(chart.folder / "helm", chart.bin / "published")
     (chart.bin / "published" / "flashback-exporter" / "rules").write_text(rules)
 
 
 def packaged_annotations(chart: Tree, version: str) -> Any:  # noqa: ANN401 - as YAML has it
-    """The annotations of the packaged chart."""
+    """The annotations in the packaged chart."""
     with tarfile.open(chart.folder / "dist" / f"flashback-exporter-{version}.tgz") as package:
         metadata = package.extractfile("flashback-exporter/Chart.yaml")
         assert metadata is not None
@@ -232,14 +232,14 @@ def packaged_annotations(chart: Tree, version: str) -> Any:  # noqa: ANN401 - as
 
 
 def test_chart_is_pushed_and_its_digest_handed_on(chart: Tree) -> None:
-    """The answer is the digest alone, of the package of this version."""
+    """The package of this version is pushed, and only its digest is printed."""
     assert chart.answer("push-chart", REGISTRY, "1.2.3") == f"{DIGEST}\n"
     assert f"push dist/flashback-exporter-1.2.3.tgz {REGISTRY}" in chart.calls()
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:12"])
 def test_chart_without_a_digest_is_not_signed(chart: Tree, digest: str) -> None:
-    """If Helm prints no digest, the step fails before anything is signed."""
+    """If Helm prints no valid digest, the step fails before signing."""
     chart.provide("helm", HELM.replace("DIGEST", digest))
     assert chart.run("push-chart", REGISTRY, "1.2.3")[0] != 0
 
@@ -253,7 +253,7 @@ def test_chart_that_cannot_be_pushed_is_told(chart: Tree) -> None:
 
 
 def test_published_chart_is_not_overwritten(chart: Tree) -> None:
-    """A version that the registry has with other content is refused."""
+    """If the registry has the version with other content, the push is refused."""
     publish(chart, "other rules")
     code, answer, said = chart.run("push-chart", REGISTRY, "1.2.3")
     assert (code, answer) == (1, "")
@@ -262,7 +262,7 @@ def test_published_chart_is_not_overwritten(chart: Tree) -> None:
 
 
 def test_chart_that_is_published_already_keeps_its_digest(chart: Tree) -> None:
-    """A second run of the workflow pushes nothing and hands on the digest of the first."""
+    """If the registry has the same chart, nothing is pushed and its digest is printed."""
     publish(chart, "rules")
     assert chart.answer("push-chart", REGISTRY, "1.2.3") == f"sha256:{'6' * 64}\n"
     assert "helm push" not in chart.calls()
@@ -271,7 +271,7 @@ def test_chart_that_is_published_already_keeps_its_digest(chart: Tree) -> None:
 def test_chart_is_not_pushed_without_an_answer_of_the_registry(
     chart: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the registry does not say whether it has the version, nothing is pushed."""
+    """If the registry cannot be reached, nothing is pushed."""
     monkeypatch.setenv("ABSENT", "connection refused")
     code, answer, said = chart.run("push-chart", REGISTRY, "1.2.3")
     assert (code, answer) == (1, "")
@@ -281,13 +281,13 @@ def test_chart_is_not_pushed_without_an_answer_of_the_registry(
 
 @pytest.mark.parametrize("absent", ["registry/chart:1.2.3: not found", "403: denied: x"])
 def test_first_chart_is_pushed(chart: Tree, monkeypatch: pytest.MonkeyPatch, absent: str) -> None:
-    """A registry that has no chart yet says that there is none, or denies access to it."""
+    """If the registry has no chart or denies access to it, the chart is pushed."""
     monkeypatch.setenv("ABSENT", absent)
     assert chart.answer("push-chart", REGISTRY, "1.2.3") == f"{DIGEST}\n"
 
 
 def test_chart_of_a_pre_release_says_so(chart: Tree) -> None:
-    """Artifact Hub shows the chart of a pre-release as one, and no other."""
+    """The chart of a pre-release has Artifact Hub's prerelease annotation, others do not."""
     chart.answer("push-chart", REGISTRY, "1.2.3")
     assert packaged_annotations(chart, "1.2.3") == {"other": "x"}
     chart.provide("helm", HELM.replace("DIGEST", DIGEST).replace("1.2.3.tgz", "1.2.3-rc.1.tgz"))
@@ -310,10 +310,10 @@ case "$*" in *--exclude-pre-releases*) ;; *) echo v0.13.0 ;; esac
 
 
 def test_newest_release_is_the_highest_version(tree: Tree) -> None:
-    """Published releases are compared as numbers; drafts, pre-releases and tags do not count."""
+    """The newest release is the highest published version; drafts and pre-releases do not count."""
     tree.answer("git", "init", "--quiet")
     tree.answer("git", "commit", "--quiet", "--allow-empty", "--message=x")
-    tree.answer("git", "tag", "v0.14.0")  # its release failed half-way
+    tree.answer("git", "tag", "v0.14.0")  # its release failed midway
     tree.provide("gh", "")
     assert tree.answer("newest-release") == ""
     tree.provide("gh", RELEASES)
@@ -321,7 +321,7 @@ def test_newest_release_is_the_highest_version(tree: Tree) -> None:
 
 
 def test_newest_release_needs_github(tree: Tree) -> None:
-    """An error of GitHub is none of "no release": the step fails."""
+    """If GitHub returns an error, the step fails instead of reporting no release."""
     tree.provide("gh", "echo 'HTTP 502' >&2; exit 1")
     code, answer, said = tree.run("newest-release")
     assert code != 0
@@ -331,7 +331,7 @@ def test_newest_release_needs_github(tree: Tree) -> None:
 
 @pytest.fixture
 def built(tree: Tree) -> Tree:
-    """A source about which there is something to announce: 1.2.3, and 1.3.0-rc.1 to come."""
+    """A source with a changelog and distributions for 1.2.3 and 1.3.0-rc.1."""
     (tree.folder / "CHANGELOG.md").write_text(
         "# Changelog\n\n## 1.3.0-rc.1 - 2026-02-01\n\n- Soon.\n\n"
         "## 1.2.3 - 2026-01-01\n\n### Added\n\n- A thing.\n\n## 1.2.2 - 2025-01-01\n\n- Old.\n"
@@ -346,13 +346,13 @@ def built(tree: Tree) -> Tree:
 
 
 def test_notes_are_the_changelogs_section(built: Tree) -> None:
-    """What is said of a release is its own section, whole."""
+    """The release notes are the version's section of the changelog."""
     notes = built.answer("release-notes", "1.2.3")
     assert notes.strip() == "### Added\n\n- A thing."
 
 
 def test_list_of_hashes_has_the_release_itself(built: Tree) -> None:
-    """Beside every locked library it names this version, with the hashes of both its files."""
+    """The requirements file has every locked package, and this version with both hashes."""
     *libraries, own = re.sub(r"\\\n", "", built.answer("hashed-requirements", "1.2.3")).splitlines()
     assert len([each for each in libraries if "==" in each]) == len(
         re.findall("^[a-z].*==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
@@ -366,13 +366,13 @@ def test_list_of_hashes_has_the_release_itself(built: Tree) -> None:
 
 
 def test_list_of_hashes_needs_what_it_lists(tree: Tree) -> None:
-    """Without the files there is no list."""
+    """Without the distributions, no requirements file is written."""
     (tree.folder / "requirements.txt").touch()
     assert tree.run("hashed-requirements", "1.2.3")[0] != 0
 
 
 def test_release_is_announced_with_its_files(built: Tree) -> None:
-    """GitHub gets the tag, the notes, the distributions and the list of hashes."""
+    """The GitHub release has the tag, the notes, the distributions and the requirements file."""
     built.answer("announce", "1.2.3")
     calls = built.calls()
     assert calls.startswith("release\ncreate\nv1.2.3\n--verify-tag\n--notes\n")
@@ -383,7 +383,7 @@ def test_release_is_announced_with_its_files(built: Tree) -> None:
 
 
 def test_pre_release_is_not_the_latest(built: Tree) -> None:
-    """GitHub shows a pre-release as one, and another version as the latest."""
+    """A pre-release on GitHub is marked as such, and not as latest."""
     built.answer("announce", "1.3.0-rc.1")
     assert "--prerelease\n--latest=false\n" in built.calls()
     assert (
@@ -393,7 +393,7 @@ def test_pre_release_is_not_the_latest(built: Tree) -> None:
 
 
 def test_distributions_say_their_commit(tree: Tree) -> None:
-    """Sdist and wheel hold the commit that they were built from, and the source is left clean."""
+    """The distributions contain the commit they were built from, and the source stays clean."""
     tree.answer("git", "init", "--quiet")
     tree.answer("git", "commit", "--quiet", "--allow-empty", "--message=x")
     commit = tree.answer("git", "rev-parse", "HEAD")
@@ -407,7 +407,7 @@ def test_distributions_say_their_commit(tree: Tree) -> None:
 def test_root_builds_a_checkout_of_another_user(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commit is read even if git takes the checkout for another user's."""
+    """The commit is read even if git considers the checkout another user's."""
     tree.answer("git", "init", "--quiet")
     tree.answer("git", "commit", "--quiet", "--allow-empty", "--message=x")
     (tree.folder / "exporter").mkdir()
@@ -419,7 +419,7 @@ def test_root_builds_a_checkout_of_another_user(
 
 
 def test_unpacked_sdist_keeps_its_commit(tree: Tree) -> None:
-    """Where there is no git, what the sdist says is built in again."""
+    """Without git, a build from the sdist keeps the commit in it."""
     (tree.folder / "exporter").mkdir()
     (tree.folder / "exporter" / "REVISION").write_text("0123abc\n")
     tree.provide("hatchling", "mkdir dist; cp exporter/REVISION dist")
@@ -429,7 +429,7 @@ def test_unpacked_sdist_keeps_its_commit(tree: Tree) -> None:
 
 
 def test_scripts_are_checked() -> None:
-    """Shellcheck finds nothing in the scripts."""
+    """Shellcheck reports nothing, and all scripts are executable."""
     scripts = [each for each in SCRIPTS.iterdir() if each.is_file() and each.suffix != ".py"]
     shellcheck = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run((shellcheck, *scripts), capture_output=True, text=True, check=False)

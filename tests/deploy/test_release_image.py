@@ -1,4 +1,4 @@
-"""How a release looks at its image and gives it its tags, with a stand-in for Docker."""
+"""How a release verifies and tags its image, with a fake Docker."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ file.write_text(json.dumps(registry))
 
 
 def manifest(os_name: str, architecture: str, digest: str) -> dict[str, Any]:
-    """An image of an index."""
+    """A platform's entry in an image index."""
     return {"platform": {"os": os_name, "architecture": architecture}, "digest": digest}
 
 
 @dataclass
 class Registry:
-    """A registry with one image in it, and the Docker that asks it."""
+    """A registry with one image, and a fake Docker that uses it."""
 
     folder: Path
 
@@ -83,7 +83,7 @@ class Registry:
         file.write_text(json.dumps(old | changes))
 
     def does(self, *arguments: str) -> tuple[int, str]:
-        """The script's exit code and what it says."""
+        """The script's exit code and output."""
         environ = os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}"}
         command = (sys.executable, str(SCRIPT), *arguments)
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
@@ -98,7 +98,7 @@ class Registry:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    """A registry with a new image for both platforms, and no tag."""
+    """A registry with a new image for both platforms, without tags."""
     return Registry(tmp_path)
 
 
@@ -112,12 +112,12 @@ def registry(tmp_path: Path) -> Registry:
     ],
 )
 def test_only_a_version_moves_its_series(registry: Registry, version: str, expected: str) -> None:
-    """A version has its own tag and its series', a pre-release its own alone, none is `latest`."""
+    """A version gets its own tag and its series'; a pre-release only its own; neither `latest`."""
     assert registry.does("tags", version) == (0, f"{expected}\n")
 
 
 def test_each_platform_is_run_by_its_own_digest(registry: Registry) -> None:
-    """What is run is the image of each platform, not whichever of the index was there already."""
+    """Each platform's image is run by its own digest."""
     assert registry.verifies() == (0, "")
     runs = [call for call in registry.read()["calls"] if call[0] == "run"]
     assert [each[-2] for each in runs] == [f"{IMAGE}@{AMD}", f"{IMAGE}@{ARM}"]
@@ -126,7 +126,7 @@ def test_each_platform_is_run_by_its_own_digest(registry: Registry) -> None:
 
 
 def test_image_that_says_another_version_is_refused(registry: Registry) -> None:
-    """One platform of another build stops the release, and is named."""
+    """If one platform's image reports another version, the release fails and names the platform."""
     registry.write(says=registry.read()["says"] | {ARM: "version 1.2.2 (revision: 0)"})
     code, said = registry.verifies()
     assert code == 1
@@ -143,7 +143,7 @@ def test_image_that_says_another_version_is_refused(registry: Registry) -> None:
     ],
 )
 def test_image_without_a_platform_is_refused(registry: Registry, found: list[Any]) -> None:
-    """An image that is not for exactly the two platforms stops the release."""
+    """If the image is not for exactly the two platforms, the release fails."""
     registry.write(index={"manifests": found})
     code, said = registry.verifies()
     assert code == 1
@@ -151,14 +151,14 @@ def test_image_without_a_platform_is_refused(registry: Registry, found: list[Any
 
 
 def test_tags_mean_what_was_looked_at(registry: Registry) -> None:
-    """Both tags mean the very digest, and a series' tag leaves what it meant before."""
+    """Both tags get the verified digest; the series' tag is moved."""
     registry.write(tags={"1.2": OTHER})
     assert registry.tags("1.2.3", "1.2") == (0, "")
     assert registry.read()["tags"] == {"1.2.3": INDEX, "1.2": INDEX}
 
 
 def test_version_never_moves(registry: Registry) -> None:
-    """A version that means another image is refused before any tag has moved."""
+    """If a version's tag has another digest, the step fails before any tag is moved."""
     registry.write(tags={"1.2.3": OTHER, "1.2": OTHER})
     code, said = registry.tags("1.2.3", "1.2")
     assert code == 1
@@ -167,14 +167,14 @@ def test_version_never_moves(registry: Registry) -> None:
 
 
 def test_tags_are_given_once_more(registry: Registry) -> None:
-    """A step that is run again after it was cut off ends well."""
+    """If the step was interrupted, running it again succeeds."""
     registry.write(tags={"1.2.3": INDEX})
     assert registry.tags("1.2.3", "1.2") == (0, "")
     assert registry.read()["tags"] == {"1.2.3": INDEX, "1.2": INDEX}
 
 
 def test_registry_that_cannot_be_asked_is_no_free_tag(registry: Registry) -> None:
-    """An error of the registry is not taken for a version that is not there yet."""
+    """If the registry returns an error, no tag is set."""
     registry.write(broken=True)
     code, said = registry.tags("1.2.3")
     assert code == 1
@@ -183,7 +183,7 @@ def test_registry_that_cannot_be_asked_is_no_free_tag(registry: Registry) -> Non
 
 
 def test_tag_that_means_something_else_in_the_end_is_told(registry: Registry) -> None:
-    """Where another digest than the signed one got the tag, the release fails."""
+    """If a tag has another digest than the signed one afterwards, the release fails."""
     registry.write(lands_on=OTHER)
     code, said = registry.tags("1.2")
     assert code == 1

@@ -1,4 +1,4 @@
-"""The workflows of GitHub Actions: sound, pinned, and allowed no more than each job needs."""
+"""The GitHub Actions workflows are valid and pinned, and each job has minimal permissions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def steps(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def by_name(path: Path) -> str:
-    """How a case is called."""
+    """The file name, as test id."""
     return path.name
 
 
@@ -47,7 +47,7 @@ def by_name(path: Path) -> str:
     ],
 )
 def test_files_keep_to_their_schema(schema: str, paths: list[Path]) -> None:
-    """GitHub's own schemas take the files, and each job has an end."""
+    """The files match GitHub's schemas, and each job has a timeout."""
     command = (sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema)
     done = subprocess.run((*command, *map(str, paths)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -55,7 +55,7 @@ def test_files_keep_to_their_schema(schema: str, paths: list[Path]) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
 def test_actions_are_pinned_by_commit(path: Path) -> None:
-    """Each action of somebody else is given by its commit, with the version beside it."""
+    """Each third-party action is pinned by commit, with its version as comment."""
     used = re.findall(r"\buses: (.+)", path.read_text())
     foreign = [each for each in used if not each.startswith("./")]
     assert foreign
@@ -65,7 +65,7 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
 def test_an_action_has_one_version(path: Path) -> None:
-    """An action that is used several times is always the same one."""
+    """An action that is used several times has the same version everywhere."""
     used = set(re.findall(r"\buses: (\S+)@", path.read_text()))
     assert used
     assert len(set(re.findall(r"\buses: (\S+@\S+)", path.read_text()))) == len(used)
@@ -73,13 +73,13 @@ def test_an_action_has_one_version(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
 def test_nothing_is_allowed_by_default(path: Path) -> None:
-    """A workflow starts with no permission, and each job says which it takes."""
+    """Each workflow starts without permissions, and each job declares its own."""
     assert yaml.safe_load(path.read_text())["permissions"] == {}
     assert all("permissions" in job for job in jobs(path).values())
 
 
 def test_jobs_of_a_release_may_do_their_work_only() -> None:
-    """Who publishes an image may not write code, and who writes a release may publish none."""
+    """Jobs that publish an image cannot write code, and the release job cannot publish one."""
     assert {name: job["permissions"] for name, job in jobs(RELEASE).items()} == {
         "test": READS,
         "names": READS,
@@ -93,7 +93,7 @@ def test_jobs_of_a_release_may_do_their_work_only() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
 def test_no_token_stays_in_the_work_tree(path: Path) -> None:
-    """A checkout leaves no credentials behind for the steps that follow."""
+    """Checkouts do not persist credentials."""
     checkouts = [step for step in steps(path) if "actions/checkout@" in step.get("uses", "")]
     assert checkouts
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
@@ -101,12 +101,12 @@ def test_no_token_stays_in_the_work_tree(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
 def test_commands_take_nothing_from_outside_as_code(path: Path) -> None:
-    """No expression is pasted into a script: values come by the environment."""
+    """Scripts contain no `${{ }}` expressions; values are passed by environment variables."""
     assert all("${{" not in step.get("run", "") for step in steps(path))
 
 
 def test_ci_runs_what_everybody_runs() -> None:
-    """The workflow's targets of make are those of .ci/run."""
+    """The CI workflow runs the same make targets as .ci/run."""
     targets = r"make ([a-z- ]+)$"
     (in_workflow,) = (step["run"] for step in steps(CI) if "run" in step)
     own = re.search(targets, (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
@@ -117,7 +117,7 @@ def test_ci_runs_what_everybody_runs() -> None:
 
 
 def test_each_night_and_week_has_its_job() -> None:
-    """Each schedule leads to one job, which runs targets that there are."""
+    """Each schedule runs one job, with existing make targets."""
     workflow = yaml.safe_load(LONG.read_text())
     crons = {each["cron"] for each in workflow["on"]["schedule"]}
     left_out = {name: re.findall(r"'(.+?)'", job["if"]) for name, job in jobs(LONG).items()}
@@ -130,7 +130,7 @@ def test_each_night_and_week_has_its_job() -> None:
 
 
 def test_nothing_is_released_untested() -> None:
-    """Whatever is published stands, by what it needs, on the tests of the very same commit."""
+    """Every job that publishes depends on the tests of the same commit."""
     needs = {name: set(job.get("needs", [])) for name, job in jobs(RELEASE).items()}
 
     def stands_on(name: str) -> set[str]:
@@ -142,7 +142,7 @@ def test_nothing_is_released_untested() -> None:
 
 
 def test_image_is_built_for_both_machines_with_its_papers() -> None:
-    """The image is for amd64 and arm64, with SBOM and provenance, from a base given by digest."""
+    """The image is built for amd64 and arm64, with SBOM, provenance and a base pinned by digest."""
     (build,) = (step["with"] for step in steps(IMAGE) if "build-push-action" in str(step))
     assert build["platforms"] == "linux/amd64,linux/arm64"
     assert (build["sbom"], build["provenance"]) == (True, "mode=max")
@@ -153,7 +153,7 @@ def test_image_is_built_for_both_machines_with_its_papers() -> None:
 
 
 def test_image_has_its_tags_last() -> None:
-    """It is pushed by digest alone; tags come once each platform has run and all is signed."""
+    """The image is pushed by digest, and tagged only after it was run and signed."""
     order = [str(step.get("run", step.get("uses"))) for step in steps(IMAGE)]
     marks = ("build-push-action", "image.py verify", "cosign sign", "attest@", "image.py tag")
     places = [[mark in each for each in order].index(True) for mark in marks]
@@ -165,7 +165,7 @@ def test_image_has_its_tags_last() -> None:
 
 
 def test_week_moves_no_version() -> None:
-    """The weekly image is the newest release's, under the tag of its series alone."""
+    """The weekly image is built from the newest release, and moves only the tag of its series."""
     given = jobs(WEEKLY)["image"]["with"]
     assert given["tags"] == "${{ needs.newest.outputs.series }}"
     assert given["ref"] == "v${{ needs.newest.outputs.version }}"
@@ -174,7 +174,7 @@ def test_week_moves_no_version() -> None:
 
 
 def test_no_run_cancels_another() -> None:
-    """Releases of different tags and the weekly run have a concurrency group each."""
+    """Each release and the weekly run have their own concurrency group, without cancellation."""
     groups = {path: yaml.safe_load(path.read_text())["concurrency"] for path in (RELEASE, WEEKLY)}
     assert groups == {
         RELEASE: {"group": "release-${{ github.ref }}", "cancel-in-progress": False},
@@ -183,13 +183,13 @@ def test_no_run_cancels_another() -> None:
 
 
 def test_weekly_run_asks_github_for_the_newest_release() -> None:
-    """The script that lists releases has a token."""
+    """The step that lists releases has a GitHub token."""
     (step,) = (each for each in steps(WEEKLY) if "newest-release" in each.get("run", ""))
     assert step["env"] == {"GH_TOKEN": "${{ github.token }}"}
 
 
 def test_chart_is_packaged_by_a_pinned_helm() -> None:
-    """Helm is installed by its hash, found first, and before the chart is pushed."""
+    """Helm is installed with a hash before the chart is pushed, and is first in PATH."""
     runs = [step.get("run", "") for step in jobs(RELEASE)["chart"]["steps"]]
     (install,) = (run for run in runs if "deploy/release/install-helm helm " in run)
     assert "GITHUB_PATH" in install
@@ -201,7 +201,7 @@ def test_chart_is_packaged_by_a_pinned_helm() -> None:
 
 
 def test_week_checks_for_known_vulnerabilities() -> None:
-    """`make audit` runs every week, over each lock file."""
+    """`make audit` runs weekly, for every lock file."""
     assert [step["run"] for step in jobs(WEEKLY)["audit"]["steps"] if "run" in step] == [
         "make audit"
     ]
@@ -213,13 +213,13 @@ def test_week_checks_for_known_vulnerabilities() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=by_name)
 def test_scripts_that_are_run_are_there(path: Path) -> None:
-    """Each script that a step runs is in the repository."""
+    """Each script that a workflow runs exists."""
     for script in re.findall(r"deploy/release/[\w.-]+", path.read_text()):
         assert (ROOT / script).exists(), script
 
 
 def test_each_python_of_the_package_is_tested() -> None:
-    """CI's versions of Python are the ones that the package says it is for."""
+    """CI tests exactly the Python versions in the package's classifiers."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     said = re.findall(r"Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
     assert jobs(CI)["test"]["strategy"]["matrix"]["python"] == said
@@ -227,7 +227,7 @@ def test_each_python_of_the_package_is_tested() -> None:
 
 
 def test_updates_are_proposed_for_all_that_is_pinned() -> None:
-    """Python's lock files, actions, image and compose file are looked after, with a cool-down."""
+    """Dependabot updates lock files, actions, images and compose files, with a cool-down."""
     updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
     kinds = {each["package-ecosystem"] for each in updates}
     assert kinds == {"pip", "github-actions", "docker", "docker-compose"}

@@ -1,8 +1,7 @@
 """`python -m tests.fuzz TARGET [DIRECTORY] [OPTION...]`: coverage-guided fuzzing of one target.
 
-Starts from the small inputs in `corpus/TARGET`. What it finds on its way is kept in DIRECTORY, or
-not at all. Options are libFuzzer's. An input that breaks a promise is written to the current
-directory, or where -artifact_prefix says.
+Starts from the inputs in `corpus/TARGET`. New inputs are kept in DIRECTORY, if given. Options are
+those of libFuzzer. An input that fails is written to the current directory, or to -artifact_prefix.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def main() -> None:
     options = [each for each in arguments if each.startswith("-")]
     directories = [each for each in arguments if not each.startswith("-")]
     with TemporaryDirectory() as scratch:
-        # New inputs go to the first directory: never into the tree.
+        # libFuzzer writes new inputs to the first directory, so it must not be the corpus.
         found = directories or [scratch]
         atheris.Setup([sys.argv[0], *options, *found, str(CORPUS / name)], TARGETS[name])
         atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes, and raises only where a promise is broken."""
+"""The fuzz targets: each takes any bytes, and raises only if the code misbehaves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMITS = AnswerLimits(frozenset({"ONLINE", "OFFLINE", "DISCONNECTED"}), 10)
 
 
 def answer(data: bytes) -> None:
-    """An answer gives nodes whose figures can be true, or an error on one line."""
+    """A stats response gives valid nodes, or an error on one line."""
     parsed = parse_stats(data, DAY, LIMITS)
     assert parsed.drift.keys() <= set(POSSIBLE_DRIFT)
     if isinstance(parsed.result, ApiError):
@@ -38,7 +38,7 @@ def answer(data: bytes) -> None:
 
 
 def listing(data: bytes) -> None:
-    """A listing gives ids that can be asked for, each once, or an error."""
+    """A list response gives valid and unique ids, or an error."""
     parsed = parse_listing(data)
     assert parsed.drift.keys() <= set(POSSIBLE_DRIFT)
     if not isinstance(parsed.result, ApiError):
@@ -48,14 +48,14 @@ def listing(data: bytes) -> None:
 
 
 def config(data: bytes) -> None:
-    """A configuration is good, or has problems that name the file, each on its line."""
+    """A configuration is valid, or has problems that name the file."""
     text, path = data.decode("utf-8", "replace"), Path("config.yaml")
     lines = _problems(lambda: parse(text, path=path, environ={"A": "value"}))
     assert all(line.startswith(f"{path}:") for line in lines)
 
 
 def web_config(data: bytes) -> None:
-    """So is a web configuration."""
+    """A web configuration is valid, or has problems that name the file."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "web.yaml"
         path.write_bytes(data)
@@ -72,7 +72,7 @@ def _problems(load: Callable[[], object]) -> list[str]:
 
 
 def negotiation(data: bytes) -> None:
-    """Any headers lead to one format or the other; nothing asked for is the plain one."""
+    """Any headers select a format; gzip and OpenMetrics are used only if requested."""
     accept, _, encoding = data.decode("latin-1").partition("\n")
     assert isinstance(wants_openmetrics(accept), bool)
     assert isinstance(wants_gzip(encoding), bool)
@@ -81,7 +81,7 @@ def negotiation(data: bytes) -> None:
 
 
 def retry_after(data: bytes) -> None:
-    """Retry-After is a time to come, or none."""
+    """Retry-After gives a delay of at least 0, or None."""
     seconds = retry_after_seconds(data.decode("latin-1"), wall=1705320000.0)
     assert seconds is None or 0 <= seconds < float("inf")
 

@@ -1,4 +1,4 @@
-"""What `make fuzz` goes on with for long: its corpus holds, and a broken promise is noticed."""
+"""The corpus of `make fuzz` passes, and the targets detect broken code."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ INPUTS = sorted(CORPUS.glob("*/*"))
 
 
 def name(path: Path) -> str:
-    """How a case is called."""
+    """The test id of an input."""
     return f"{path.parent.name}/{path.name}"
 
 
 @pytest.mark.parametrize("path", INPUTS, ids=name)
 def test_corpus_holds(path: Path) -> None:
-    """Each input in the tree keeps the promises of its target."""
+    """Each input in the corpus passes its target."""
     targets.TARGETS[path.parent.name](path.read_bytes())
 
 
 def test_each_target_has_a_corpus() -> None:
-    """Each target starts from small inputs, and no directory is left over."""
+    """Each target has a corpus directory, and there is no other."""
     assert {path.parent.name for path in INPUTS} == targets.TARGETS.keys()
 
 
@@ -38,7 +38,7 @@ def test_each_target_has_a_corpus() -> None:
 def test_broken_promise_is_noticed(
     monkeypatch: pytest.MonkeyPatch, target: str, function: str, wrong: object
 ) -> None:
-    """A target fails where what it fuzzes does not do what it should."""
+    """A target fails if the function that it fuzzes is broken."""
     monkeypatch.setattr(targets, function, wrong)
     with pytest.raises(AssertionError):
         targets.TARGETS[target](b"text/plain")

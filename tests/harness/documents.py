@@ -1,6 +1,6 @@
 """Reads the documentation: its examples, its inline code, its text.
 
-Without the changelog, which describes the past. What must be true of them is in the tests.
+The changelog is left out, because it describes old versions. The checks are in the tests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAGES = (
     *sorted(ROOT.glob("docs/**/*.md")),
     ROOT / "helm" / "flashback-exporter" / "README.md",
 )
-HASH = "$2y$10$" + "abcdefghijklmnopqrstu" + "." * 32  # of no password
+HASH = "$2y$10$" + "abcdefghijklmnopqrstu" + "." * 32  # matches no password
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _examples() -> Iterator[Example]:
 
 
 def _kind(token: Token) -> str:
-    """An indented block is YAML if it starts like it, a diagram if it has arrows, else shell."""
+    """The kind of a code block. An indented one is a diagram, YAML or shell, by its content."""
     text = token.content
     if "─→" in text:
         return "text"

@@ -23,9 +23,9 @@ class Sample(NamedTuple):
 
 
 class Scrape:
-    """A page. Raises ValueError if a sample is there twice.
+    """A page. Raises ValueError if a sample is duplicated.
 
-    It has a parser of its own, because the client library's is slow; see `check`.
+    It has its own parser, because the client library's is slow. `check` compares the two.
     """
 
     def __init__(self, text: str) -> None:

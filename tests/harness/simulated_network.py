@@ -93,7 +93,7 @@ class _Exchange:
             self.head.set_exception(aiohttp.ServerDisconnectedError)
 
     def end(self, answering: asyncio.Task[None]) -> None:
-        """Close the connection when the task has ended. Raises the simulator's bugs."""
+        """Close the connection when the task has ended. Raises exceptions of the simulator."""
         if not answering.cancelled():
             answering.result()
         self.close()

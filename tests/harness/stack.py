@@ -144,7 +144,7 @@ async def running_on_sockets(
     text: Callable[[str], str] = document,
     **simulated: Any,  # noqa: ANN401 - the simulator's own settings
 ) -> AsyncIterator[Running]:
-    """The same in real time and on real sockets, for tests that need them."""
+    """Run the exporter in real time and on real sockets, for tests that need them."""
     started = time.monotonic()
     clock = SystemClock(lambda: wall + time.monotonic() - started)
     reload_requested = asyncio.Event()

@@ -57,7 +57,7 @@ def test_waiting_for_nothing_is_an_error() -> None:
 
 
 async def test_clock_can_be_set() -> None:
-    """The wall clock jumps, the monotonic one does not."""
+    """Setting the wall clock does not change the monotonic clock."""
     clock = VirtualClock(NOON)
     before = clock.now()
     await clock.sleep(60)
@@ -75,7 +75,7 @@ async def test_scrape_takes_no_time() -> None:
 
 
 async def lived() -> list[object]:
-    """The requests, responses and figures of an hour with faults."""
+    """The requests, responses and figures of a simulated hour with faults."""
     async with running("5xx/share=0.3,hang/share=0.1,churn") as at_work:
         start = at_work.clock.monotonic()
         await at_work.clock.sleep(3600)

@@ -1,8 +1,8 @@
 """An event loop on virtual time: its clock jumps to the next timer when nothing else is ready.
 
-Months pass in seconds, and the result does not depend on the speed of the machine. `looptime` does
-not suit, because it guesses how long a thread takes. This clock never jumps while a blocking call
-runs in a thread. Use Unix sockets, which deliver at once, not TCP sockets.
+Months pass in seconds, and the result does not depend on the speed of the machine. `looptime` is
+not suitable, because it guesses how long a thread takes. This clock never jumps while a blocking
+call runs in a thread. Use Unix sockets, which deliver at once, not TCP sockets.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The metric table and its text."""
+"""The metrics of buckets and nodes, rendered as text."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ PREVIOUS_DAY = RenderedPreviousDay(
 
 
 def text_of(*outcomes: PollResult, of: Bucket | None = None) -> RenderedBucket:
-    """The text of a bucket after some polls."""
+    """The rendered text of a bucket after polls with these results."""
     state = BucketState(START)
     for outcome in outcomes:
         state = state.after(outcome, TIMING)
@@ -62,7 +62,7 @@ def text_of(*outcomes: PollResult, of: Bucket | None = None) -> RenderedBucket:
 
 
 def shown(texts: Sequence[RenderedBucket], monotonic: float = START.monotonic) -> str:
-    """The page at a moment."""
+    """The page at a monotonic time."""
     return b"".join(render_page(texts, [PREVIOUS_DAY], monotonic)).decode()
 
 
@@ -72,7 +72,7 @@ def samples(text: str) -> list[str]:
 
 
 def polled(text: str) -> list[str]:
-    """The lines of nodes that are not a previous day's."""
+    """The node samples without those of the previous day."""
     return [
         line
         for line in samples(text)
@@ -111,14 +111,14 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", [family.name for family in METRICS])
 def test_golden_text_of_each_family(name: str) -> None:
-    """Each metric looks exactly like this after a good poll."""
+    """After a successful poll, each metric has exactly its golden text."""
     text = shown([text_of(reading(START, NODE), of=bucket(team="media"))])
     expected = [name + line for line in GOLDEN[name]]
     assert [line for line in samples(text) if line.split("{")[0] == name] == expected
 
 
 def test_families_are_whole_and_have_headers() -> None:
-    """Every family has HELP and TYPE once, all its samples behind them, and says it is polled."""
+    """Each family has one TYPE, one HELP that says that it is polled, and contiguous samples."""
     text = shown([text_of(reading(START, NODE)), text_of(failure(START), of=bucket("b2"))])
     for family in METRICS:
         header = f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n"
@@ -129,7 +129,7 @@ def test_families_are_whole_and_have_headers() -> None:
 
 
 def test_status_outside_the_known_ones_is_unknown() -> None:
-    """Exactly one status is 1, UNKNOWN for a string that nobody knows."""
+    """Exactly one status is 1, which is UNKNOWN if the API sends any other string."""
     text = shown([text_of(reading(START, node(status="ERROR")))])
     found = {
         line[-2:] + line.split('status="')[1].split('"')[0]
@@ -140,14 +140,14 @@ def test_status_outside_the_known_ones_is_unknown() -> None:
 
 
 def test_values_that_are_absent_have_no_sample() -> None:
-    """A node of which only the host is known has no figures, not zeros."""
+    """A node without values has no samples, rather than zeros."""
     text = shown([text_of(reading(START, node()))])
     assert not polled(text)
     assert 'flashback_bucket_nodes{bucket_id="b1"} 1\n' in text
 
 
 def test_failure_shows_its_reason_and_keeps_fresh_readings() -> None:
-    """A bucket whose newest poll failed is down for that reason; its readings age on."""
+    """A bucket whose last poll failed is down with the reason, and keeps its node samples."""
     text = shown([text_of(reading(START, NODE), failure(after(START, 60), Reason.FORBIDDEN))])
     assert 'flashback_bucket_up{bucket_id="b1"} 0\n' in text
     assert 'flashback_bucket_failing{bucket_id="b1",reason="forbidden"} 1\n' in text
@@ -155,7 +155,7 @@ def test_failure_shows_its_reason_and_keeps_fresh_readings() -> None:
 
 
 def test_stale_readings_vanish_at_scrape_time() -> None:
-    """With no poll at all, a reading is gone after stale_after, and its bucket overdue."""
+    """Without another poll, node samples disappear after stale_after; the bucket is overdue."""
     text = text_of(reading(START, NODE))
     end = START.monotonic + TIMING.stale_after
     assert shown([text], end - 0.001) == shown([text])
@@ -182,7 +182,7 @@ def test_failing_and_stale_keeps_the_reason() -> None:
 
 
 def test_bucket_that_was_never_polled_claims_nothing() -> None:
-    """Before the first poll only the name is known; never polled in time, it is overdue."""
+    """A bucket that was not polled has only its info, and is overdue after stale_after."""
     text = text_of()
     names = [line.split("{")[0] for line in samples(shown([text]))]
     assert [name for name in names if "_previous_day_" not in name] == ["flashback_bucket_info"]
@@ -201,7 +201,7 @@ def test_stats_day_is_that_of_the_reading_shown() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2 * BUCKETS_PER_CHUNK + 1])
 def test_page_is_made_in_pieces(count: int) -> None:
-    """However many buckets there are, no piece has more fragments than it may."""
+    """A page has all buckets, and none of its pieces has more than BUCKETS_PER_CHUNK."""
     texts = [text_of(reading(START), of=bucket(f"b{number}")) for number in range(count)]
     pieces = list(render_page(texts, [PREVIOUS_DAY] * count, START.monotonic))
     whole = b"".join(pieces).decode()
@@ -210,7 +210,7 @@ def test_page_is_made_in_pieces(count: int) -> None:
 
 
 def test_pieces_of_buckets_with_many_nodes_are_small() -> None:
-    """What a scrape takes at a time depends on its bytes: no piece is much more than a megabyte."""
+    """If buckets have many nodes, no piece of the page is larger than CHUNK_BYTES."""
     nodes = [node(f"n{number}", uptime_ratio=1.0) for number in range(200)]
     text = text_of(reading(START, *nodes))
     pieces = list(render_page([text] * 250, [PREVIOUS_DAY] * 250, START.monotonic))

@@ -18,7 +18,7 @@ from tests.polling.scheduled import manager
 
 @pytest.fixture
 def self_metrics() -> SelfMetrics:
-    """A fresh one, as the composition root makes it."""
+    """The self metrics, set up as the application does."""
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
     made = SelfMetrics("1.2.3", "abc", runtime_metrics=False)
     made.init_series("main", [Call.STATS])
@@ -28,7 +28,7 @@ def self_metrics() -> SelfMetrics:
 
 
 def text_of(self_metrics: SelfMetrics, *, openmetrics: bool = False) -> str:
-    """All of it."""
+    """The text of all self metrics."""
     return b"".join(self_metrics.pieces(openmetrics=openmetrics)).decode()
 
 
@@ -44,7 +44,7 @@ def value(self_metrics: SelfMetrics, name: str, **labels: str) -> float:
 
 
 def test_counters_exist_from_the_start(self_metrics: SelfMetrics) -> None:
-    """What can be counted is 0 before it happens, so that a first increase is seen."""
+    """Counters exist with the value 0 from the start, so that increase() sees the first event."""
     main = {"account": "main", "call": "stats"}
     for code in KNOWN_CODES:
         assert value(self_metrics, "flashback_api_requests_total", **main, code=str(code)) == 0
@@ -59,7 +59,7 @@ def test_counters_exist_from_the_start(self_metrics: SelfMetrics) -> None:
 
 
 def test_attempts_are_counted_once_each(self_metrics: SelfMetrics) -> None:
-    """An answer counts by code, a failure by reason, a duration only where something was sent."""
+    """Responses are counted by code, failures by reason, and durations only of sent requests."""
     main = {"account": "main", "call": "stats"}
     self_metrics.attempted(Attempt("main", Call.STATS, 200, None, 0.2))
     self_metrics.attempted(Attempt("main", Call.STATS, 404, Reason.NOT_FOUND, 0.2))
@@ -85,7 +85,7 @@ def test_attempts_are_counted_once_each(self_metrics: SelfMetrics) -> None:
 
 
 def test_gauges_are_asked_at_each_scrape(self_metrics: SelfMetrics) -> None:
-    """Buckets, lag, pauses and lines that were dropped are as they are now."""
+    """Buckets, lag, pauses and dropped log lines have their current values at each scrape."""
     assert value(self_metrics, "flashback_exporter_buckets") == 3
     assert value(self_metrics, "flashback_exporter_poll_lag_seconds") == 1.5
     assert value(self_metrics, "flashback_exporter_shard_ordinal", shard_ordinal="1") == 1
@@ -105,7 +105,7 @@ def test_gauges_are_asked_at_each_scrape(self_metrics: SelfMetrics) -> None:
 
 
 def test_reloads_are_told(self_metrics: SelfMetrics) -> None:
-    """A refused configuration shows, and leaves the time of the last good one."""
+    """A failed reload sets success to 0, and keeps the time of the last successful one."""
     self_metrics.config_loaded(1705320000.0)
     self_metrics.config_refused()
     prefix = "flashback_exporter_config_last_reload"
@@ -116,7 +116,7 @@ def test_reloads_are_told(self_metrics: SelfMetrics) -> None:
 
 
 def test_both_formats_say_the_same(self_metrics: SelfMetrics) -> None:
-    """OpenMetrics parses, ends in # EOF, and neither format has _created series."""
+    """Both formats have the same series, none of them _created, and OpenMetrics is valid."""
     openmetrics = text_of(self_metrics, openmetrics=True)
     assert list(text_string_to_metric_families(openmetrics))  # type: ignore[no-untyped-call] # the library's
     assert openmetrics.endswith("# EOF\n")
@@ -131,7 +131,7 @@ def test_both_formats_say_the_same(self_metrics: SelfMetrics) -> None:
 
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_many_accounts_are_told_in_pieces(self_metrics: SelfMetrics, *, openmetrics: bool) -> None:
-    """However many accounts there are, no piece holds up others, and each header comes once."""
+    """A piece has series of at most one account, and all pieces together repeat no line."""
     for number in range(50):
         self_metrics.init_series(f"a{number}", Call)
     pieces = list(self_metrics.pieces(openmetrics=openmetrics))
@@ -142,7 +142,7 @@ def test_many_accounts_are_told_in_pieces(self_metrics: SelfMetrics, *, openmetr
 
 
 def test_runtime_metrics_can_be_left_out() -> None:
-    """The client library's own metrics are there unless switched off."""
+    """The client library's own metrics are exposed unless they are switched off."""
     with_them = text_of(SelfMetrics("1", "2", runtime_metrics=True))
     assert "python_info{" in with_them
     assert "process_resident_memory_bytes " in with_them

@@ -1,7 +1,7 @@
-"""How far apart two colours are, to eyes of each kind.
+"""The distance of two colours, for normal and for colour-blind vision.
 
 Dichromacy is simulated by the matrices of Machado, Oliveira and Fernandes (2009); distances are
-those of CIE 1976. What colours mean is not decided here.
+those of CIE 1976. The meanings of colours are in `monitoring.boards.colours`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIGHTS: dict[str, Matrix] = {
         (0.004733, 0.691367, 0.303900),
     ),
 }
-"""What each kind of eye makes of linear RGB."""
+"""For each kind of vision, the matrix that is applied to linear RGB."""
 
 _TO_XYZ: Matrix = (
     (0.4124, 0.3576, 0.1805),
@@ -42,7 +42,7 @@ _WHITE: Triple = (0.95047, 1.0, 1.08883)
 
 
 def distance(one: str, other: str, sight: Matrix) -> float:
-    """Between two colours (`#rrggbb`); 2 is just seen, from 20 on nobody mixes them up."""
+    """The distance of two colours (`#rrggbb`): 2 is just noticeable, 20 is easily visible."""
     return dist(*(_lab(_times(sight, _linear(each))) for each in (one, other)))
 
 

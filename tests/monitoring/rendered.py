@@ -1,4 +1,4 @@
-"""The committed dashboards as tests read them: boards, panels, expressions, variables."""
+"""Reads the committed dashboards: their panels, expressions and variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 FOLDER = Path(__file__).parents[2] / "monitoring" / "dashboards"
 
 BUILT_IN = {"__rate_interval": "30s", "__range": f"{28 * 86400}s"}
-"""Grafana's own variables that the boards use, as it might fill them in."""
+"""Grafana's own variables that the dashboards use, with possible values."""
 
 _VARIABLE = r"\$(?:(\w+)|\{(\w+)\})"
 
@@ -35,17 +35,17 @@ class Rendered:
 
     @property
     def uid(self) -> str:
-        """What other boards call it."""
+        """The UID, which links from other dashboards use."""
         uid: str = self.document["uid"]
         return uid
 
     def shown(self) -> list[dict[str, Any]]:
-        """All that has a place on the grid at first: headings, and the panels of open ones."""
+        """The headings, and the panels that are not under a collapsed heading."""
         panels: list[dict[str, Any]] = self.document["panels"]
         return panels
 
     def everything(self) -> list[dict[str, Any]]:
-        """All headings and panels, those under collapsed headings included."""
+        """All headings and panels, including those under collapsed headings."""
         return [each for panel in self.shown() for each in (panel, *panel.get("panels", []))]
 
     def panels(self) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ class Rendered:
         return [each for each in self.everything() if each["type"] != "row"]
 
     def annotations(self) -> list[dict[str, Any]]:
-        """What marks the graphs."""
+        """The annotations."""
         found: list[dict[str, Any]] = self.document["annotations"]["list"]
         return found
 
@@ -71,12 +71,12 @@ class Rendered:
         return {each["name"]: each for each in self.document["templating"]["list"]}
 
     def all_values(self) -> dict[str, str]:
-        """What stands for everything, by the variables that offer it."""
+        """The value of `All`, by the variables that have this option."""
         found = self.variables().items()
         return {name: each["allValue"] for name, each in found if each.get("includeAll")}
 
     def first_values(self) -> dict[str, str]:
-        """What those variables are at first that do not ask Prometheus."""
+        """The initial values of the variables that do not query Prometheus."""
         found = self.variables().items()
         kinds = {"custom", "textbox"}
         return {name: each["current"]["value"] for name, each in found if each["type"] in kinds}
@@ -93,6 +93,6 @@ def names(text: str) -> set[str]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """A text with its variables filled in; an unknown one is an error."""
+    """A text with its variables replaced by their values; raises KeyError for an unknown one."""
     known = {**BUILT_IN, **values}
     return re.sub(_VARIABLE, lambda found: known[found[1] or found[2]], text)

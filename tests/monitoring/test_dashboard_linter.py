@@ -1,6 +1,6 @@
-"""The rules of Grafana's dashboard-linter, which is a Go program that nobody here must install.
+"""The rules of Grafana's dashboard-linter, so that this Go program need not be installed.
 
-Its names of the rules are kept. Rules about Loki do not apply; each exception has its reason.
+The tests are named after the linter's rules. Rules about Loki do not apply.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.monitoring.rendered import Rendered, filled, rendered
 
 BOARDS = rendered()
 OF_EXPORTERS = "flashback-exporter"
-"""The only board that looks at single processes: elsewhere `instance` is reduced away by rules."""
+"""The only dashboard about single processes: in others `instance` is aggregated away."""
 
 COUNTER = re.compile(r"_(total|count|sum|bucket)$")
 ANY = {"days": "30", "target": "0.99"} | dict.fromkeys(
@@ -35,7 +35,7 @@ UNITS = {
     "short",
     "time:YYYY-MM-DD",
 }
-"""The units of Grafana's that boards use."""
+"""The Grafana units that dashboards use."""
 
 each_board = pytest.mark.parametrize("board", BOARDS, ids=[each.uid for each in BOARDS])
 
@@ -57,7 +57,7 @@ def nodes(tree: Any, call: str = "") -> Iterator[tuple[Any, str]]:  # noqa: ANN4
 
 
 def selectors(text: str) -> list[tuple[VectorSelector, str]]:
-    """The same, without windows."""
+    """Each selector of an expression without its window, and the function around it."""
     tree = promql_parser.parse(filled(text, ANY))
     return [
         (each.vector_selector if isinstance(each, MatrixSelector) else each, call)
@@ -66,7 +66,7 @@ def selectors(text: str) -> list[tuple[VectorSelector, str]]:
 
 
 def test_every_selector_is_found() -> None:
-    """The walk misses none, however deep it is."""
+    """`selectors` finds all selectors of an expression, however deeply nested."""
     text = "sum(rate(a_total[5m])) / -(b) and on () max_over_time((c > 1)[1h:1m]) * d"
     found = [(each.name, call) for each, call in selectors(text)]
     assert found == [("a_total", "rate"), ("b", ""), ("c", ""), ("d", "")]
@@ -74,7 +74,7 @@ def test_every_selector_is_found() -> None:
 
 @each_board
 def test_template_datasource_rule(board: Rendered) -> None:
-    """There is one data source to choose, under the usual name and label."""
+    """Each dashboard has one data source variable, with the usual name and label."""
     found = [each for each in board.variables().values() if each["type"] == "datasource"]
     assert [(each["name"], each["label"], each["query"]) for each in found] == [
         ("datasource", "Data source", "prometheus")
@@ -83,7 +83,7 @@ def test_template_datasource_rule(board: Rendered) -> None:
 
 @each_board
 def test_template_job_and_instance_rule(board: Rendered) -> None:
-    """`job` and `instance` can be chosen, several at once, and all of them is anything."""
+    """The variables `job` and `instance` allow several values, and `All` matches any value."""
     for name, label in (("job", "Job"), ("instance", "Instance")):
         if name == "instance" and board.uid != OF_EXPORTERS:
             continue
@@ -96,7 +96,7 @@ def test_template_job_and_instance_rule(board: Rendered) -> None:
 
 @each_board
 def test_template_label_promql_rule(board: Rendered) -> None:
-    """What a variable asks is PromQL, from the data source that was chosen."""
+    """Query variables have a PromQL query and use the chosen data source."""
     for variable in board.variables().values():
         if variable["type"] == "query":
             query = filled(variable["query"]["query"], ANY)
@@ -108,7 +108,7 @@ def test_template_label_promql_rule(board: Rendered) -> None:
 
 @each_board
 def test_template_on_time_change_reload_rule(board: Rendered) -> None:
-    """What can be chosen is looked for again when the time range changes."""
+    """The options of query variables are refreshed when the time range changes."""
     for variable in board.variables().values():
         if variable["type"] == "query":
             assert variable["refresh"] == 2
@@ -116,7 +116,7 @@ def test_template_on_time_change_reload_rule(board: Rendered) -> None:
 
 @each_board
 def test_panel_rules(board: Rendered) -> None:
-    """Each panel has a title, a description, the data source that was chosen, and queries."""
+    """Each panel has a title, a description, queries, and the chosen data source."""
     for panel in board.panels():
         assert panel["title"]
         assert panel["description"]
@@ -127,7 +127,7 @@ def test_panel_rules(board: Rendered) -> None:
 
 @each_board
 def test_panel_units_rule(board: Rendered) -> None:
-    """Each panel, and each column with a unit of its own, has one that Grafana knows."""
+    """Each panel, and each column with its own unit, has one of Grafana's units."""
     for panel in board.panels():
         config = panel["fieldConfig"]
         own = [
@@ -141,7 +141,7 @@ def test_panel_units_rule(board: Rendered) -> None:
 
 @each_board
 def test_target_job_and_instance_rule(board: Rendered) -> None:
-    """Each selector is of the jobs that were chosen, and where they can be of the instances."""
+    """Each selector has the chosen job and scrape labels, and for processes the instance."""
     for expression in board.expressions():
         for selector, _ in selectors(expression.text):
             matchers = {(each.name, str(each.op)) for each in selector.matchers.matchers}
@@ -153,7 +153,7 @@ def test_target_job_and_instance_rule(board: Rendered) -> None:
 
 @each_board
 def test_target_rate_interval_rule(board: Rendered) -> None:
-    """Rates are over Grafana's own interval."""
+    """Rates are over `$__rate_interval`."""
     for expression in board.expressions():
         windows = re.findall(r"\bi?rate\(\w+\{[^}]*\}\[([^\]]+)\]", expression.text)
         assert len(windows) == len(re.findall(r"\bi?rate\(", expression.text))
@@ -162,7 +162,7 @@ def test_target_rate_interval_rule(board: Rendered) -> None:
 
 @each_board
 def test_target_counter_agg_rule(board: Rendered) -> None:
-    """A counter is never shown as it is: what counts is how fast it rises."""
+    """Counters are used only within rate() or increase()."""
     for expression in board.expressions():
         for selector, call in selectors(expression.text):
             if COUNTER.search(selector.name or ""):
@@ -171,5 +171,5 @@ def test_target_counter_agg_rule(board: Rendered) -> None:
 
 @each_board
 def test_uneditable_dashboard_rule(board: Rendered) -> None:
-    """Nobody edits a board in Grafana, where the next version would undo it."""
+    """Dashboards cannot be edited in Grafana, because the next version would undo changes."""
     assert board.document["editable"] is False

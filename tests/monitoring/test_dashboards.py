@@ -1,4 +1,4 @@
-"""The dashboards are what the code says, and Grafana and Prometheus would understand them."""
+"""The committed dashboards match the code, and are valid for Grafana and Prometheus."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def parsed(expression: Expression) -> Any:  # noqa: ANN401 - the parser's tree h
 
 
 def test_committed_files_are_the_code(tmp_path: Path) -> None:
-    """Rendering gives exactly the files that are committed, and removes those of boards gone."""
+    """Rendering writes exactly the committed files, and deletes files of removed dashboards."""
     (tmp_path / "flashback-gone.json").touch()
     render(tmp_path)
     written = {file.name: file.read_text() for file in tmp_path.iterdir()}
@@ -88,7 +88,7 @@ def round_trip(document: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
 
 
 def without_placement(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """A document without the key that the SDK adds to links and annotations unasked."""
+    """A document without the key `placement`, which the SDK adds to links and annotations."""
     if isinstance(value, dict):
         is_placed = "targetBlank" in value or "useValueForTime" in value
         return {
@@ -101,13 +101,13 @@ def without_placement(value: Any) -> Any:  # noqa: ANN401 - JSON
 
 @each_board
 def test_schema_knows_every_key(board: Rendered) -> None:
-    """Nothing is lost when Grafana's SDK reads a board and writes it again."""
+    """Nothing is lost when Grafana's SDK reads a dashboard and writes it again."""
     assert round_trip(board.document) == board.document
 
 
 @each_board
 def test_schema_would_notice(board: Rendered) -> None:
-    """A key that is misspelt does get lost, so the round trip means something."""
+    """The SDK drops a misspelt key, so the round trip would detect it."""
     document = json.loads(json.dumps(board.document))
     document["panels"][1]["description_"] = "?"
     assert round_trip(document) != document
@@ -115,7 +115,7 @@ def test_schema_would_notice(board: Rendered) -> None:
 
 @each_board
 def test_settings(board: Rendered) -> None:
-    """Each board keeps its address, is found by its tag, shows UTC and cannot be edited."""
+    """Each dashboard has a stable UID, the common tag and UTC, refreshes, and is not editable."""
     document = board.document
     assert re.fullmatch(r"flashback-[a-z]+", board.uid)
     assert (FOLDER / f"{board.uid}.json").exists()
@@ -128,7 +128,7 @@ def test_settings(board: Rendered) -> None:
 
 @each_board
 def test_panels_have_their_own_ids_and_places(board: Rendered) -> None:
-    """No two panels share an id or a cell of the grid of 24 columns; no line has a hole."""
+    """Panels have unique IDs, do not overlap, and fill the grid of 24 columns without gaps."""
     everything = board.everything()
     assert len({each["id"] for each in everything}) == len(everything)
     cells = [cells_of(each["gridPos"]) for each in board.shown()]
@@ -150,7 +150,7 @@ def cells_of(place: dict[str, int]) -> set[tuple[int, int]]:
 
 @each_board
 def test_panels_have_their_own_titles(board: Rendered) -> None:
-    """No two panels of a board are called the same: people name them in messages."""
+    """No two panels of a dashboard have the same title, because users refer to them by it."""
     titles = [each["title"] for each in board.panels()]
     assert len(set(titles)) == len(titles)
 
@@ -170,11 +170,11 @@ def test_panels_explain_themselves(board: Rendered) -> None:
 
 @each_board
 def test_units_fit_the_names(board: Rendered) -> None:
-    """What is asked of seconds is shown as seconds, of ratios as percent, and so on."""
+    """A panel's unit fits the metric: seconds for seconds, percent for ratios, and so on."""
     suffixes = {"_seconds": {"s"}, "_ratio": {"percentunit"}, "_bytes": {"bytes"}}
     for panel in board.panels():
         if panel["type"] == "table":
-            continue  # each column has a unit of its own
+            continue  # each column has its own unit
         for target in panel["targets"]:
             for suffix, units in suffixes.items():
                 plain = re.fullmatch(rf"max by [^{{]*?\w+{suffix}\{{[^{{}}]*\}}\)", target["expr"])
@@ -184,13 +184,13 @@ def test_units_fit_the_names(board: Rendered) -> None:
 
 @each_expression
 def test_expressions_parse(expression: Expression) -> None:
-    """Each expression is PromQL, once its variables are filled in."""
+    """Each expression is valid PromQL when its variables have values."""
     parsed(expression)
 
 
 @each_board
 def test_variables_are_defined(board: Rendered) -> None:
-    """Boards use variables that they have or that are Grafana's, and have none for nothing."""
+    """Each variable that a dashboard uses is defined or Grafana's own, and no other is defined."""
     variables = board.variables()
     queries = [each["definition"] for each in variables.values() if "definition" in each]
     used = names(" ".join([*queries, *(each.text for each in board.expressions())]))
@@ -200,10 +200,10 @@ def test_variables_are_defined(board: Rendered) -> None:
 
 @each_expression
 def test_scrape_labels_are_reduced_first(expression: Expression) -> None:
-    """Nothing is joined or compared before it is reduced over what a scrape adds.
+    """Series are aggregated over their scrape labels before they are joined or compared.
 
-    Else a second replica or a replaced pod would double counts and break joins. The number of
-    targets is meant as it is.
+    Otherwise a second replica or a replaced pod would double counts and break joins. `up`, which
+    counts targets, is an exception.
     """
     for selector, above in selectors(parsed(expression)):
         if selector == "up":
@@ -217,11 +217,11 @@ def test_scrape_labels_are_reduced_first(expression: Expression) -> None:
 
 
 def selectors(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, tuple[Any, ...]]]:  # noqa: ANN401 - the parser's tree
-    """The name of each metric asked for, and the aggregations between it and the next join."""
+    """The name of each selected metric, and the aggregations between it and the next join."""
     if isinstance(tree, VectorSelector):
         yield tree.name or "", above
     elif isinstance(tree, BinaryExpr):
-        # What only leaves something out neither doubles nor breaks anything.
+        # A filter neither doubles counts nor breaks joins.
         filters = str(tree.op) in {"and", "unless"} or isinstance(tree.rhs, NumberLiteral)
         for side in (tree.lhs, tree.rhs):
             yield from selectors(side, above if filters else ())
@@ -237,7 +237,7 @@ def selectors(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, tup
 
 
 def test_selectors_are_found() -> None:
-    """The walk through a tree sees every metric, and what stands between it and a join."""
+    """`selectors` finds every metric, and the aggregations between it and a join."""
     tree = promql_parser.parse(
         "sum(max by (a) (rate(m1[5m])) * -(m2)) or avg_over_time((m3)[1d:1h]) or max(m4 > 0 and m5)"
     )
@@ -247,9 +247,9 @@ def test_selectors_are_found() -> None:
 
 @each_expression
 def test_rates_follow_the_scrape_interval(expression: Expression) -> None:
-    """Rates are over Grafana's own interval, which is never shorter than four scrapes.
+    """Rates are over `$__rate_interval`, which is never shorter than four scrapes.
 
-    Increases may be over the time that is shown.
+    Increases may be over the time range that is shown.
     """
     windows = re.findall(r"(?:rate|increase)\(\w+\{[^}]*\}\[([^\]]+)\]", expression.text)
     assert len(windows) == len(re.findall(r"\b(?:rate|increase)\(", expression.text))
@@ -257,7 +257,7 @@ def test_rates_follow_the_scrape_interval(expression: Expression) -> None:
 
 
 def test_every_metric_is_on_a_board() -> None:
-    """The boards ask for each documented metric of the exporter, and for none that is not."""
+    """The dashboards query each documented metric of the exporter, and no others."""
     sections = ("Nodes and buckets", "The exporter itself")
     documented = {code_marks(row[0])[0] for section in sections for row in rows(section)}
     asked = {
@@ -270,7 +270,7 @@ def test_every_metric_is_on_a_board() -> None:
 
 
 def test_recorded_series_are_recorded() -> None:
-    """Each recorded series that a board asks for is one of our rules', whatever is chosen above."""
+    """Each recorded series in a query is recorded by our rules, for each number of days."""
     records = {rule["record"] for rule in RECORDS}
     asked = {
         name
@@ -287,7 +287,7 @@ def test_recorded_series_are_recorded() -> None:
 
 @each_board
 def test_links_lead_to_boards_and_their_variables(board: Rendered) -> None:
-    """A link within Grafana names a board that there is, and sets variables that it has."""
+    """A link within Grafana leads to an existing dashboard, and sets variables that it has."""
     others = {each.uid: each for each in BOARDS}
     urls = re.findall(r'"url": "(/d/[^"]+?)"[,}]', json.dumps(board.document))
     for url in urls:
@@ -302,7 +302,7 @@ def test_links_lead_to_boards_and_their_variables(board: Rendered) -> None:
 
 @each_board
 def test_links_above_each_board(board: Rendered) -> None:
-    """Each board leads to the others, with its variables and times, and to the runbook."""
+    """Each dashboard links to the others, with its variables and times, and to the runbook."""
     others, runbook = board.document["links"]
     assert (others["type"], others["tags"]) == ("dashboards", [TAG])
     assert others["includeVars"]
@@ -311,7 +311,7 @@ def test_links_above_each_board(board: Rendered) -> None:
 
 
 def test_links_of_panels_are_sections_of_the_runbook() -> None:
-    """A panel that leads to the runbook leads to an alert that there is."""
+    """The links of panels to the runbook lead to sections of existing alerts."""
     anchors = {f"#{alert.name.lower()}" for alert in ALERTS}
     links = [
         link["url"]
@@ -324,12 +324,12 @@ def test_links_of_panels_are_sections_of_the_runbook() -> None:
 
 
 def test_texts_are_stable() -> None:
-    """Rendering twice gives the same, so a difference is always a change."""
+    """Rendering twice gives the same text."""
     assert texts() == texts()
 
 
 def test_settings_of_the_rules_are_the_boards_own(tmp_path: Path) -> None:
-    """What counts as down, the target, the job and the runbook are what the rules are made with."""
+    """Dashboards use the rules' settings for down statuses, SLO target, job and runbook."""
     values = tmp_path / "values.yaml"
     values.write_text(
         "settings: {down_statuses: [ERROR, OFFLINE], slo_target: 0.97, exporter_job: fb,"
@@ -353,9 +353,9 @@ def test_settings_of_the_rules_are_the_boards_own(tmp_path: Path) -> None:
 
 @each_board
 def test_unknown_is_never_good(board: Rendered) -> None:
-    """Where there is no value, nothing has a colour that means anything: the lowest step is grey.
+    """The lowest threshold is grey, so that a missing value has no colour with a meaning.
 
-    And nothing becomes a number that nobody measured.
+    No query replaces missing values by a number.
     """
     thresholds = re.findall(r'"thresholds": (\{.*?\]\})', json.dumps(board.document))
     assert thresholds
@@ -366,7 +366,7 @@ def test_unknown_is_never_good(board: Rendered) -> None:
 
 
 def test_uptime_by_bucket_is_one_thing() -> None:
-    """Whatever is called a bucket's uptime is the mean over its nodes, as the rules record it."""
+    """Each panel `Uptime by bucket` has the mean over a bucket's nodes, as the rules record it."""
     found = [
         (panel["description"], target["expr"])
         for board in BOARDS
@@ -381,10 +381,10 @@ def test_uptime_by_bucket_is_one_thing() -> None:
 
 
 def test_overview_is_cheap() -> None:
-    """What the overview asks before anybody opens a section rests on recorded series of nodes.
+    """While sections are collapsed, the overview queries no windows and no series of each node.
 
     A subquery, a window at each point of a graph, or the nodes of every bucket would cost
-    Prometheus more than the page is worth, once a minute on each screen.
+    Prometheus too much, once a minute for each viewer.
     """
     (board,) = (each for each in BOARDS if each.uid == "flashback-overview")
     opened = {each["title"] for each in board.shown()}
@@ -396,7 +396,7 @@ def test_overview_is_cheap() -> None:
 
 
 def test_running_days_leave_room_for_a_small_dip() -> None:
-    """A dip of 3 % in today's uptime is a good part of its axis."""
+    """A dip of 3 % in today's uptime takes more than a fifth of the axis."""
     found = [
         each["fieldConfig"]["defaults"]
         for board in BOARDS
@@ -410,7 +410,7 @@ def test_running_days_leave_room_for_a_small_dip() -> None:
 
 @each_board
 def test_statuses_are_coloured(board: Rendered) -> None:
-    """A column of statuses or severities shows each in its colour."""
+    """A column of statuses or severities shows each value with its own background colour."""
     for panel in board.panels():
         for title in {"Status", "Severity"} & columns(panel):
             properties = {
@@ -424,7 +424,7 @@ def test_statuses_are_coloured(board: Rendered) -> None:
 
 
 def columns(panel: dict[str, Any]) -> set[str]:
-    """What the columns of a table are called; none of another panel."""
+    """The titles of a table's columns; empty for other panels."""
     if panel["type"] != "table":
         return set()
     (organize,) = (each for each in panel["transformations"] if each["id"] == "organize")
@@ -433,19 +433,19 @@ def columns(panel: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_colours_are_told_apart(sight: str) -> None:
-    """No two colours that mean something look alike, to whatever eyes."""
+    """No two colours with a meaning look alike, with normal or colour-blind vision."""
     for one, other in combinations(MEANINGFUL, 2):
         assert distance(one, other, SIGHTS[sight]) > 20, (one, other)
 
 
 def test_alike_colours_are_noticed() -> None:
-    """Grafana's own red and green do look alike to some, so the distances mean something."""
+    """A red and a green that look alike to colour-blind people have a small distance."""
     assert distance("#37872D", "#C4162A", SIGHTS["normal"]) > 60
     assert distance("#2F6B1E", "#8B4A1A", SIGHTS["deuteranopia"]) < 20
 
 
 def test_every_file_is_in_the_documentation() -> None:
-    """The page about the dashboards lists exactly the files that there are."""
+    """The page about the dashboards lists exactly the existing files."""
     page = (FOLDER.parents[1] / "docs" / "dashboards.md").read_text()
     listed = re.findall(r"^\| `(flashback-\w+\.json)` \|", page, re.MULTILINE)
     assert sorted(listed) == sorted(file.name for file in FOLDER.iterdir())

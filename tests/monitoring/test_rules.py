@@ -58,18 +58,18 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
         "owner is in node_labels and not in bucket_labels: add it there",
     ),
 ]
-"""Settings that are well each, and not together; what is said of them."""
+"""Settings that are valid alone but not together, and the error about them."""
 
 
 def rules(texts: dict[str, str]) -> list[dict[str, Any]]:
-    """Every rule in some files."""
+    """All rules in these files."""
     groups = chain.from_iterable(yaml.safe_load(text)["groups"] for text in texts.values())
     return [rule for group in groups for rule in group["rules"]]
 
 
 RULES = rules(rendered(chosen({"settings": EXAMPLES}, NAMES)))
 OFF = {rule.name for group in OPTIONAL for rule in group.rules}
-"""Alerts that are there once their setting is set, and what they rest on."""
+"""Alerts that exist only if their setting is set, and the records that they need."""
 ALERTING = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 
 
@@ -88,7 +88,7 @@ def test_committed_files_are_the_code(tmp_path: Path) -> None:
 
 
 def test_changes_come_from_a_file(tmp_path: Path) -> None:
-    """What a user writes into a file is in what he gets; a mistake is an error with its place."""
+    """Settings in a values file are applied to the rules; a mistake is an error with its place."""
     values, output = tmp_path / "values.yaml", tmp_path / "output"
     values.write_text(
         "settings: {node_down_for: 3m}\nalerts: {FlashbackPollLag: {severity: page}}\n"
@@ -126,14 +126,14 @@ def test_changes_come_from_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_changes_that_make_no_sense_are_refused(changes: dict[str, Any], problem: str) -> None:
-    """No change is taken in silence that does nothing, or would break a rule."""
+    """A change that has no effect or would break a rule is refused with an error."""
     with pytest.raises(SettingsError, match=re.escape(problem)):
         chosen(changes, NAMES)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.name)
 def test_each_setting_is_used_and_can_be_found_again(setting: Setting) -> None:
-    """A setting's text stands in the rules, marked where it is a number, and is nowhere parted."""
+    """Each setting is in the rules, at the end of a line if it is marked, and can be changed."""
     value = EXAMPLES.get(setting.name, setting.default)
     assert value is not None
     text = setting.text(value)
@@ -149,7 +149,7 @@ def test_each_setting_is_used_and_can_be_found_again(setting: Setting) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_what_would_be_a_guess_is_off(name: str) -> None:
-    """Without its setting an optional group is not there, and with it, it is."""
+    """An optional group is rendered only if its setting is set."""
     (group,) = (group for file in FILES for group in file.groups if group.needs == name)
     heading = f"  - name: {group.name}\n"
     assert heading not in "".join(rendered().values())
@@ -158,20 +158,20 @@ def test_what_would_be_a_guess_is_off(name: str) -> None:
 
 
 def test_scrape_labels_are_none_of_the_exporter_s() -> None:
-    """What `aggregation_labels` must not have are the exporter's labels, all of them."""
+    """`aggregation_labels` must not contain any of the exporter's labels."""
     (setting,) = (each for each in SETTINGS if each.name == "aggregation_labels")
     assert setting.excludes == sorted(map(str, Label))
 
 
 def test_no_label_or_status_is_left_behind() -> None:
-    """With other labels and statuses, rules and texts have nothing left of the default ones."""
+    """With other labels and statuses, rules and texts do not contain the default ones."""
     text = str(rules(rendered(chosen({"settings": CHANGED}, NAMES))))
     for word in ("namespace", "OFFLINE", "DISCONNECTED", "github.com"):
         assert word not in text
 
 
 def test_alerts_can_be_changed_and_left_out() -> None:
-    """An alert's severity and wait are the user's, and one that is not wanted is not there."""
+    """An alert's severity and `for` can be changed, and an alert can be disabled."""
     tuning = {
         "FlashbackNodeDown": {"severity": "page", "for": "1h"},
         "FlashbackSchemaDrift": {"enabled": False},
@@ -187,7 +187,7 @@ def test_alerts_can_be_changed_and_left_out() -> None:
 
 
 def test_a_setting_may_not_swallow_what_follows() -> None:
-    """A number in the middle of a line would make a comment of the rest: it is refused."""
+    """A text that would turn the rest of a line into a comment, or that YAML folds, is refused."""
     writer = Writer({"slo_target": "0.9  # slo_target", "keep_firing_for": "1m"}, {})
     group = Group("g", (Record("a:b:c", promql("x > @slo_target@ and y")),))
     with pytest.raises(ValueError, match="comment"):
@@ -209,7 +209,7 @@ def test_rules_are_named_as_prometheus_users_expect() -> None:
 def test_each_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(
     alert: dict[str, Any],
 ) -> None:
-    """Severity, texts and links are there, and `for` keeps blips out."""
+    """Each alert has a severity, texts, links and a `for`."""
     assert alert["labels"]["severity"] in {"critical", "warning", "info"}
     assert alert["annotations"].keys() == {
         *("summary", "description", "runbook_url", "dashboard_url")
@@ -220,7 +220,7 @@ def test_each_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(
 
 @pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
 def test_each_alert_links_a_dashboard_that_there_is(alert: dict[str, Any]) -> None:
-    """The board is there, and has the variables that the link sets."""
+    """An alert's link leads to an existing dashboard, and sets variables that it has."""
     link = re.sub(r"{{.*?}}", "x", alert["annotations"]["dashboard_url"])
     board, _, query = link.removeprefix("http://localhost:3000/d/").partition("?")
     (found,) = (each for each in boards() if each.uid == board)
@@ -229,7 +229,7 @@ def test_each_alert_links_a_dashboard_that_there_is(alert: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
 def test_no_wait_makes_an_alert_end_at_a_restart(alert: dict[str, Any]) -> None:
-    """Prometheus forgets a `for` below ten minutes; up to three it fires again in time."""
+    """No `for` is between three and ten minutes, as Prometheus restores only those from ten on."""
     wait = re.fullmatch(r"(\d+)([smhd])", alert["for"])
     assert wait
     seconds = int(wait[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[wait[2]]
@@ -238,7 +238,7 @@ def test_no_wait_makes_an_alert_end_at_a_restart(alert: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
 def test_no_text_asks_for_the_data_of_others(alert: dict[str, Any]) -> None:
-    """Each query in a text has the scrape labels of its alert, quoted so that PromQL reads them."""
+    """Each query in a text selects its alert's scrape labels, quoted so that PromQL is valid."""
     for query in re.findall("printf `(.*?)`", alert["annotations"]["description"]):
         assert "job=%+q,namespace=%+q" in query
         assert "%q" not in query
@@ -246,7 +246,7 @@ def test_no_text_asks_for_the_data_of_others(alert: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_nothing_rests_on_the_running_day(rule: dict[str, Any]) -> None:
-    """No rule looks at figures that start anew at midnight, but the one that is for them."""
+    """Only FlashbackNodeUptimeLow uses the figures that start again at midnight."""
     words = set(re.findall(r"flashback_\w+", code(rule["expr"])))
     if rule.get("alert") == "FlashbackNodeUptimeLow":
         words.remove("flashback_node_uptime_ratio")
@@ -267,14 +267,14 @@ def test_rules_know_only_what_there_is() -> None:
 
 @cache
 def checks_in(file: Path) -> list[dict[str, Any]]:
-    """The checks of alerts in a file of promtool's."""
+    """The alert tests in a promtool test file."""
     tests = yaml.safe_load(file.read_text())["tests"]
     return [check for test in tests for check in test.get("alert_rule_test", [])]
 
 
 @pytest.mark.parametrize("alert", NAMES)
 def test_each_alert_is_tested_both_ways(alert: str) -> None:
-    """For each alert promtool is told when it fires, with labels and texts, and when not."""
+    """Each alert has a promtool test in which it fires, with labels and texts, and one without."""
     files = (FOLDER / "tests").glob("*.yaml")
     checks = [check for file in files for check in checks_in(file) if check["alertname"] == alert]
     firing = [each for check in checks for each in check["exp_alerts"]]
@@ -285,7 +285,7 @@ def test_each_alert_is_tested_both_ways(alert: str) -> None:
 
 
 def test_each_alert_has_its_section_in_the_runbook() -> None:
-    """There is one section per alert, in the rules' order, with what it means, how to check, do."""
+    """The runbook has one section per alert, with the parts Meaning, Check and Fix."""
     sections = re.split(r"^### ", RUNBOOK, flags=re.MULTILINE)[1:]
     assert sorted(each.splitlines()[0] for each in sections) == sorted(NAMES)
     for section in sections:
@@ -293,7 +293,7 @@ def test_each_alert_has_its_section_in_the_runbook() -> None:
 
 
 def test_links_of_the_runbook_lead_somewhere() -> None:
-    """Files and sections that the runbook and the page on alerts link to are there."""
+    """The links of the runbook and of docs/alerts.md lead to existing files and sections."""
     for page in ("runbook.md", "alerts.md"):
         text = (ROOT / "docs" / page).read_text()
         for link, anchor in re.findall(r"\]\(([^)#:]+)(?:#([\w-]+))?\)", text):
@@ -304,7 +304,7 @@ def test_links_of_the_runbook_lead_somewhere() -> None:
 
 
 def test_records_in_the_documentation_are_there() -> None:
-    """Each record that a page names is recorded."""
+    """Each recorded series that a page names is recorded by a rule."""
     recorded = {rule["record"] for rule in RULES if "record" in rule}
     for page in ("runbook.md", "alerts.md"):
         text = (ROOT / "docs" / page).read_text()
@@ -312,7 +312,7 @@ def test_records_in_the_documentation_are_there() -> None:
 
 
 def test_chart_offers_exactly_these_settings() -> None:
-    """The chart's schema has the settings and alerts of the rules, word for word, each or null."""
+    """The chart's schema has exactly the rules' settings and alerts, and also allows nulls."""
     file = ROOT / "helm" / "flashback-exporter" / "values.schema.json"
     offered = json.loads(file.read_text())["properties"]["rules"]["properties"]
     for name, part in json.loads(json.dumps(schema(NAMES))).items():

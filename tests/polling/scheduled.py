@@ -1,4 +1,4 @@
-"""Parts of the polling put together for tests."""
+"""Builders for tests of the polling package."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def sync(
     now: Instant,
     known_statuses: tuple[str, ...] = ("ONLINE",),
 ) -> None:
-    """Let the targets be exactly these."""
+    """Make the targets exactly these buckets."""
     targets.sync(targets.prepare(buckets, known_statuses, now), now)
 
 
 class ScheduledTargets(Scheduler):
-    """Polls what a test tells it to."""
+    """A scheduler with its own targets, which polls the buckets that a test passes."""
 
     def __init__(self, start: Instant) -> None:
         self.targets = Targets()
         super().__init__(self.targets, start)
 
     def poll(self, buckets: Iterable[tuple[Bucket, Timing]], now: float) -> None:
-        """Poll exactly these from now on."""
+        """Replace the polled buckets with these."""
         sync(self.targets, buckets, Instant(NOON, now))
         self.sync(now)
 
@@ -45,7 +45,7 @@ class ScheduledTargets(Scheduler):
 
 
 def manager(buckets: int) -> PollManager:
-    """A manager of so many buckets, with a paused account whose listing found seven."""
+    """A fake manager with `buckets` targets and a paused account that discovered seven buckets."""
     text = "accounts: [{name: main, authorization: {credentials: t}, discovery: {}}]"
     now = Instant(NOON, 1000.0)
     found = tuple(FoundBucket(f"f{number}", "", "", "", "") for number in range(7))

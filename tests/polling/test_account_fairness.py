@@ -1,4 +1,4 @@
-"""Accounts of one process beside each other: whose turn it is, and what one in trouble costs."""
+"""Fairness between the accounts of one process: slow or failing ones do not delay the others."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Answering = Callable[[], Awaitable[httpx.Response]]
 TIMING = Timing()
 GOOD = b'{"success": true, "nodeStats": []}'
 SECONDS = 0.1
-"""How long a healthy API takes."""
+"""Response time of a healthy API."""
 
 
 class SlowLogin:
-    """Credentials whose first token takes a while."""
+    """Credentials whose login and refresh take `seconds`."""
 
     def __init__(self, clock: FakeClock, seconds: float) -> None:
         self._clock = clock
@@ -61,7 +61,7 @@ class SlowLogin:
 
 
 class Process:
-    """Accounts with an API each, polled together; requests are told by account and bucket."""
+    """Accounts polled together, each with its own API; records every account's requests."""
 
     def __init__(self, slots: int = 16, rate: float = 1000) -> None:
         self.clock = FakeClock()
@@ -90,7 +90,7 @@ class Process:
     def add(
         self, account: str, buckets: int, answer: Answering, credentials: Credentials | None = None
     ) -> None:
-        """An account whose API answers everything like this."""
+        """Add an account whose API responds to every request with `answer`."""
 
         async def counted(_request: httpx.Request) -> httpx.Response:
             self.requests.append((self.clock.monotonic() - self.start, account))
@@ -130,37 +130,37 @@ class Process:
         return self._ask_previous_day(account)
 
     async def list_buckets(self, account: str) -> None:
-        """One listing."""
+        """Make one discovery request."""
         async with self.slots.listing(account):
             await self._clients[account].buckets(None)
 
     async def after_seconds(
         self, answer: httpx.Response, seconds: float = SECONDS
     ) -> httpx.Response:
-        """An answer that takes a while."""
+        """Return this response after a delay."""
         await self.clock.sleep(seconds)
         return answer
 
     async def well(self) -> httpx.Response:
-        """A healthy API."""
+        """Respond like a healthy API."""
         return await self.after_seconds(httpx.Response(200, content=GOOD))
 
     async def hangs(self) -> httpx.Response:
-        """An API that never answers."""
+        """Never respond."""
         await asyncio.Event().wait()
         raise AssertionError
 
     def times(self, account: str) -> list[float]:
-        """When an account's requests were made, seconds from the start."""
+        """When an account's requests were made, in seconds since the start."""
         return [at for at, name in self.requests if name == account]
 
     def latest(self, account: str) -> float:
-        """How long after its due time an account's poll began, seconds, the latest of all."""
+        """The longest delay between due time and start of an account's polls, in seconds."""
         return max(self._late[account])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
-        """Everything is due at once, and polled while the body runs."""
+        """Make all buckets due at once and poll them while the body runs."""
         self.scheduler.poll([(each, TIMING) for each in self._buckets], self.start)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.poller.run())
@@ -181,7 +181,7 @@ class Process:
 
 
 async def test_hung_account_makes_no_other_late() -> None:
-    """600 buckets that hang take all places, and still a healthy account's bucket is in time."""
+    """One account's 600 hanging buckets fill all slots, yet a healthy account is polled in time."""
     process = Process()
     process.add("hung", 600, process.hangs)
     process.add("well", 1, process.well)
@@ -197,7 +197,7 @@ async def test_hung_account_makes_no_other_late() -> None:
 
 
 async def test_fifteen_hung_accounts_make_no_other_late() -> None:
-    """As long as there are no more accounts than places, a poll waits for one time-out at most."""
+    """With no more accounts than request slots, a poll waits for at most one timeout."""
     process = Process()
     for number in range(15):
         process.add(f"hung-{number}", 40, process.hangs)
@@ -208,7 +208,7 @@ async def test_fifteen_hung_accounts_make_no_other_late() -> None:
 
 
 async def test_more_accounts_than_places_take_turns() -> None:
-    """With more hung accounts than places the one that has waited longest is next."""
+    """With more hung accounts than request slots, the account that waited longest is next."""
     process = Process(slots=4)
     for number in range(12):
         process.add(f"hung-{number}", 20, process.hangs)
@@ -221,7 +221,7 @@ async def test_more_accounts_than_places_take_turns() -> None:
 
 
 async def test_retries_hold_no_place_between_attempts() -> None:
-    """Where each attempt takes long to fail, others get places after one, not after three."""
+    """A slowly failing poll frees its slot after each attempt, not only after the last retry."""
     process = Process(slots=4)
 
     async def fails_slowly() -> httpx.Response:
@@ -236,7 +236,7 @@ async def test_retries_hold_no_place_between_attempts() -> None:
 
 
 async def test_who_waits_for_a_token_holds_no_place() -> None:
-    """A login that hangs holds up the polls of its account alone."""
+    """A hanging login delays only the polls of its own account."""
     process = Process(slots=4)
     process.add("logging-in", 50, process.well, SlowLogin(process.clock, 1e6))
     process.add("well", 1, process.well)
@@ -248,7 +248,7 @@ async def test_who_waits_for_a_token_holds_no_place() -> None:
 
 
 async def test_polls_that_waited_for_a_token_keep_to_the_places() -> None:
-    """Once the token has come, the polls that waited for it make their requests in turn."""
+    """Polls that waited for a login still respect the limit on concurrent requests."""
     process = Process(slots=4)
     process.add("logging-in", 50, process.well, SlowLogin(process.clock, 30))
     process.add("well", 1, process.well)
@@ -259,7 +259,7 @@ async def test_polls_that_waited_for_a_token_keep_to_the_places() -> None:
 
 
 async def test_other_token_is_waited_for_without_a_place() -> None:
-    """A token that is refused is exchanged without holding up others, and then used."""
+    """During the refresh of a rejected token, others can use the slot; then the poll is retried."""
     process = Process(slots=1)
     answers = [httpx.Response(401), httpx.Response(200, content=GOOD)]
 
@@ -279,7 +279,7 @@ async def test_other_token_is_waited_for_without_a_place() -> None:
 
 
 async def test_failing_accounts_retries_starve_nobody_of_requests() -> None:
-    """At a low rate too, an account that is refused every connection leaves others their turns."""
+    """At a low rate limit, an account whose connections are all refused does not starve others."""
     process = Process(rate=5)
 
     async def refuses() -> httpx.Response:
@@ -296,7 +296,7 @@ async def test_failing_accounts_retries_starve_nobody_of_requests() -> None:
 
 
 async def test_one_account_keeps_to_the_places() -> None:
-    """Alone, an account has no more polls in progress than there are places, back-offs included."""
+    """A single account never has more polls in progress than slots, including polls in back-off."""
     process = Process(slots=3)
 
     async def fails() -> httpx.Response:
@@ -312,7 +312,7 @@ async def test_one_account_keeps_to_the_places() -> None:
 
 
 async def test_listings_that_hang_leave_polls_their_places() -> None:
-    """A hundred listings that hang take half of the places at the most, and all get their turn."""
+    """Hanging discovery requests take at most half of the slots, and every account gets a turn."""
     process = Process()
     process.add("well", 30, process.well)
     for number in range(100):
@@ -328,7 +328,7 @@ async def test_listings_that_hang_leave_polls_their_places() -> None:
 
 
 async def test_polls_that_hang_leave_listings_their_turn() -> None:
-    """Where 600 buckets hang, another account is listed after one time-out at the latest."""
+    """While 600 buckets hang, another account's discovery waits for at most one timeout."""
     process = Process()
     process.add("hung", 600, process.hangs)
     process.add("well", 0, process.well)
@@ -340,7 +340,7 @@ async def test_polls_that_hang_leave_listings_their_turn() -> None:
 
 
 async def test_polls_that_hang_leave_previous_days_their_turn() -> None:
-    """Where 600 buckets hang, the previous days of another account are asked for all the same."""
+    """While 600 buckets hang, another account's previous-day requests are still made."""
     process = Process()
     process.add("hung", 600, process.hangs)
     process.add("well", 0, process.well)
@@ -351,7 +351,7 @@ async def test_polls_that_hang_leave_previous_days_their_turn() -> None:
 
 
 async def test_previous_days_that_hang_leave_others_their_turn() -> None:
-    """Previous-day requests that hang take half of the places, and others get the next ones."""
+    """Hanging previous-day requests take at most half of the slots; other accounts get the next."""
     process = Process()
     process.add("hung", 0, process.hangs)
     process.add("well", 1, process.well)
@@ -365,7 +365,7 @@ async def test_previous_days_that_hang_leave_others_their_turn() -> None:
 
 
 async def test_who_gives_up_waiting_leaves_no_trace() -> None:
-    """A wait that is cancelled, also just after its place was granted, costs no place."""
+    """Cancelling a wait frees its slot, even right after it was granted; taken slots stay taken."""
     clock = FakeClock()
     slots = RequestSlots(1, clock)
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""Accounts that log in and find their buckets, against the simulator, on virtual time."""
+"""Accounts that log in and discover their buckets, against the simulator in virtual time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def logging_in(
     discovery: str = "",
     interval: str = "5s",
 ) -> Callable[[str], str]:
-    """A configuration whose account logs in, and has these buckets or finds its own."""
+    """A configuration whose account logs in and polls these buckets or discovers its own."""
     lines = [
         "global: {base_url: '%s', poll_interval: " + interval + ", max_requests_per_second: 1000}",
         "accounts:",
@@ -53,12 +53,12 @@ def up(page: Scrape) -> set[str]:
 
 
 def reasons(page: Scrape) -> set[str]:
-    """Why buckets are failing."""
+    """The reasons for which buckets are failing."""
     return {each.labels["reason"] for each in page.all("flashback_bucket_failing")}
 
 
 async def test_login_gives_readings_and_says_when_the_token_ends() -> None:
-    """E-mail and password are all that is needed; the token's end is on the metrics."""
+    """E-mail and password are enough to poll; the token's expiry is exported as a metric."""
     text = logging_in(buckets=("b1", "b2"))
     async with running(text=text, users=[OPS]) as at_work:
         page = await at_work.scrape_when(lambda page: up(page) == {"b1", "b2"})
@@ -70,7 +70,7 @@ async def test_login_gives_readings_and_says_when_the_token_ends() -> None:
 
 @pytest.mark.parametrize("spelling", list(Spelling))
 async def test_tokens_of_two_seconds_for_five_hundred_polls(spelling: Spelling) -> None:
-    """Through rotation, refused refreshes and slow logins, no poll fails for want of a token."""
+    """With 2s tokens, rotation and rejected refreshes, no poll fails for lack of a valid token."""
     ids = tuple(f"b{number}" for number in range(100))
     rules = TokenRules(lifetime=2.0, delay=0.01, spelling=spelling)
     text = logging_in(buckets=ids)
@@ -89,7 +89,7 @@ async def test_tokens_of_two_seconds_for_five_hundred_polls(spelling: Spelling) 
 
 
 async def test_many_polls_wait_for_one_login() -> None:
-    """However many buckets are due, one login is made for all of them."""
+    """Polls that are due at the same time share one login."""
     ids = tuple(f"b{number}" for number in range(40))
     rules = TokenRules(delay=0.2)
     async with running(text=logging_in(buckets=ids), users=[OPS], rules=rules) as at_work:
@@ -106,7 +106,7 @@ async def test_many_polls_wait_for_one_login() -> None:
     ids=lambda user: "wrong password" if user.mfa is Mfa.OFF else f"mfa {user.mfa.name}",
 )
 async def test_closed_door_is_not_hammered(user: User) -> None:
-    """A login that cannot succeed fails its buckets, and is tried a handful of times."""
+    """A login that cannot succeed marks its buckets as failing and is retried only a few times."""
     ids = tuple(f"b{number}" for number in range(30))
     text = logging_in(buckets=ids, interval="1m, poll_timeout: 1m")
     async with running(text=text, users=[user]) as at_work:
@@ -118,7 +118,7 @@ async def test_closed_door_is_not_hammered(user: User) -> None:
 
 
 async def test_bucket_that_is_always_refused_does_not_hurry_the_others() -> None:
-    """One bucket's 401 renews the token in vain; the account's other re-checks stay rare."""
+    """A bucket that always gets 401 causes no extra re-checks of the account's other buckets."""
     text = logging_in(buckets=("bad", "gone", "good"), interval="1m, poll_timeout: 1m")
     trouble = "unauthorized/share=1/bucket=bad,not-found/share=1/bucket=gone"
     async with running(trouble, text=text, users=[OPS]) as at_work:
@@ -130,7 +130,7 @@ async def test_bucket_that_is_always_refused_does_not_hurry_the_others() -> None
 
 
 async def test_fixed_password_is_used_at_once(tmp_path: Path) -> None:
-    """Once the password file is right, all buckets of the account are polled again at once."""
+    """Once the password file is corrected, all buckets of the account are polled again."""
     file = tmp_path / "password"
     file.write_text("wrong")
     base = logging_in(buckets=("b1", "b2"), interval="1h")
@@ -147,7 +147,7 @@ async def test_fixed_password_is_used_at_once(tmp_path: Path) -> None:
 
 
 async def test_swapped_secret_is_followed_without_a_failed_reading(tmp_path: Path) -> None:
-    """A Secret-style swap of the token file is followed; the old token may end at once."""
+    """When Kubernetes swaps the token file, the new token is used and no poll fails."""
     for number in range(4):
         (tmp_path / f"..{number}").mkdir()
         (tmp_path / f"..{number}" / "token").write_text(f"token-{number}\n")
@@ -175,7 +175,7 @@ async def test_swapped_secret_is_followed_without_a_failed_reading(tmp_path: Pat
 
 @pytest.mark.parametrize("key", ["credentials_file", "password_file"])
 async def test_unusable_secret_file_holds_up_nobody_else(tmp_path: Path, key: str) -> None:
-    """A FIFO in place of a secret fails its account's buckets, with what to do, and no others."""
+    """A FIFO as secret file fails only its own account's buckets; the error says how to fix it."""
     secret = tmp_path / "secret"
     os.mkfifo(secret)
     accesses = {
@@ -202,7 +202,7 @@ async def test_unusable_secret_file_holds_up_nobody_else(tmp_path: Path, key: st
 
 
 async def test_hanging_login_is_made_once_for_all() -> None:
-    """Forty buckets that wait for a login which never answers lead to a few attempts a minute."""
+    """Forty buckets that wait for a hanging login cause at most ten login attempts a minute."""
     ids = tuple(f"b{number}" for number in range(40))
     text = logging_in(buckets=ids, interval="5s")
     async with running("hang/call=login/share=1", text=text, users=[OPS]) as at_work:
@@ -221,7 +221,7 @@ DISCOVERED = (
 
 
 async def test_buckets_are_found_and_followed() -> None:
-    """Found buckets are polled at once, vanished ones go with all their series."""
+    """New buckets are polled after discovery; removed buckets disappear with all their series."""
     text = logging_in(discovery="{refresh_interval: 10s, exclude: ['.*-test']}")
     async with running(text=text, users=[OPS], buckets=DISCOVERED) as at_work:
         page = await at_work.scrape_when(lambda page: up(page) == {"d1", "d3"})
@@ -237,7 +237,7 @@ async def test_buckets_are_found_and_followed() -> None:
 
 
 async def test_other_filters_keep_what_was_read() -> None:
-    """A reload that changes a filter drops what it excludes, and polls nothing anew."""
+    """A reload with a new filter drops the excluded buckets and re-polls none of the others."""
     filters = ["{refresh_interval: 1h}", "{refresh_interval: 1h, exclude: [backups]}"]
     options = replace(ANYWHERE, lifecycle=True)
 
@@ -258,7 +258,7 @@ async def test_other_filters_keep_what_was_read() -> None:
 
 
 async def test_one_workspace_alone() -> None:
-    """A workspace_id limits what is found, whatever else the user can see."""
+    """With workspace_id, only the buckets of that workspace are discovered."""
     text = logging_in(discovery="{workspace_id: workspace-2}")
     async with running(text=text, users=[OPS], buckets=DISCOVERED) as at_work:
         page = await at_work.scrape_when(lambda page: bool(up(page)))
@@ -266,7 +266,7 @@ async def test_one_workspace_alone() -> None:
 
 
 async def test_listing_that_fails_keeps_what_was_found() -> None:
-    """While the listing fails its buckets are polled on; an empty one must come twice."""
+    """While discovery fails the buckets stay; two empty list responses in a row remove them."""
     text = logging_in(discovery="{refresh_interval: 10s}")
     async with running(text=text, users=[OPS], buckets=DISCOVERED) as at_work:
         await at_work.scrape_when(lambda page: len(up(page)) == 3)
@@ -287,7 +287,7 @@ async def test_listing_that_fails_keeps_what_was_found() -> None:
 
 @pytest.mark.parametrize("scenario", ["list-403", "list-malformed", "list-5xx", "login-refused"])
 async def test_discovery_that_never_worked_is_tried_and_ready(scenario: str) -> None:
-    """An account whose listing fails from the start shows as such, and holds up nobody."""
+    """If an account's discovery never worked, discovery_up is 0 and the exporter becomes ready."""
     text = logging_in(discovery="{}", buckets=("by-hand",))
     async with running(f"{scenario}/share=1", text=text, users=[OPS]) as at_work:
         page = await at_work.scrape_when(lambda page: page.has("flashback_account_discovery_up"))
@@ -299,7 +299,7 @@ async def test_discovery_that_never_worked_is_tried_and_ready(scenario: str) -> 
 
 
 async def test_odd_entries_do_no_harm() -> None:
-    """Entries without ids, with '..' or hostile names leave a page that parses."""
+    """List entries without an id, with '..' or hostile names do not break the metrics page."""
     text = logging_in(discovery="{}")
     async with running("list-odd-entries", text=text, users=[OPS], buckets=DISCOVERED) as at_work:
         page = await at_work.scrape_when(lambda page: len(up(page)) >= 3)
@@ -307,7 +307,7 @@ async def test_odd_entries_do_no_harm() -> None:
 
 
 async def test_429_pauses_the_account_that_got_it_alone() -> None:
-    """Two accounts of one API are polled and paused each for itself."""
+    """A 429 pauses only its own account, not another account of the same API."""
 
     def text(api: str) -> str:
         account = "  - {{name: {0}, authorization: {{credentials: t}}, buckets: [{0}-1, {0}-2]}}\n"
@@ -328,7 +328,7 @@ async def test_429_pauses_the_account_that_got_it_alone() -> None:
 
 
 async def leaks(at_work: Running, log: io.StringIO) -> list[str]:
-    """The secrets that stand somewhere they must not."""
+    """The secrets that appear in the log or on a page."""
     pages = [(await at_work.request("GET", path)).text for path in ("/metrics", "/", "/-/ready")]
     shown = log.getvalue() + "".join(pages)
     secrets = [
@@ -346,7 +346,7 @@ async def leaks(at_work: Running, log: io.StringIO) -> list[str]:
     ["", "tokens-revoked", "refresh-refused", "list-malformed/share=1", "hostile-message/share=1"],
 )
 async def test_no_secret_is_ever_shown(scenario: str) -> None:
-    """Neither the most talkative log nor a page has a password, a token or a listing's key."""
+    """No password, token or key from a list response appears in the debug log or on a page."""
     log = io.StringIO()
     configure("debug", "json", log)
     text = logging_in(discovery="{refresh_interval: 10s}", buckets=("by-hand",))

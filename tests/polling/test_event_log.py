@@ -1,4 +1,4 @@
-"""What is said of buckets in the log."""
+"""Log events about buckets and discovery."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LATER = after(START, 60)
 
 
 def logged(*results: PollResult) -> list[tuple[str, str | None]]:
-    """The events that a run of polls leaves, with their reasons."""
+    """The events that a series of polls logs, with their reasons."""
     state, event_logger = BucketState(START), EventLogger(FakeClock())
     with capture_logs() as events:
         for result in results:
@@ -26,7 +26,7 @@ def logged(*results: PollResult) -> list[tuple[str, str | None]]:
 
 
 def test_each_transition_is_logged_once() -> None:
-    """Failing, another reason and recovery are events; going on as before is none."""
+    """Failure, a changed reason and recovery are logged once each; an unchanged state is not."""
     assert logged(
         reading(START),
         reading(LATER),
@@ -43,7 +43,7 @@ def test_each_transition_is_logged_once() -> None:
 
 
 def test_failure_event_says_which_bucket_and_why() -> None:
-    """The event names the bucket and carries the server's message."""
+    """The event contains the bucket, the reason and the error message."""
     with capture_logs() as events:
         state = BucketState(START)
         after_poll = state.after(failure(START), Timing())
@@ -62,7 +62,7 @@ def test_failure_event_says_which_bucket_and_why() -> None:
 
 
 async def test_rate_is_bounded_however_much_burns() -> None:
-    """Of thousands of changes a hundred a minute are written, and the rest are counted."""
+    """Out of thousands of events, a hundred per minute are logged and the rest are counted."""
     clock = FakeClock()
     event_logger, state = EventLogger(clock), BucketState(START)
     failed = state.after(failure(START), Timing())
@@ -82,7 +82,7 @@ async def test_rate_is_bounded_however_much_burns() -> None:
 
 
 def test_listing_events() -> None:
-    """Discovery that fails, fails otherwise, recovers or finds a change is an event each."""
+    """Discovery logs a failure, a changed reason, a recovery and a changed number of buckets."""
     found = FoundBucket("b1", "b1", "", "", "")
     down, refused = ApiError(Reason.CONNECT, "down"), ApiError(Reason.FORBIDDEN, "no")
     discovery_state = DiscoveryState()
@@ -102,7 +102,7 @@ def test_listing_events() -> None:
 
 
 def test_entries_that_are_skipped_are_logged_once() -> None:
-    """Not at each listing: again only after one in which none was skipped."""
+    """Skipped entries are logged again only after a list response without skipped entries."""
     found = FoundBucket("b1", "b1", "", "", "")
     down, discovery_state = ApiError(Reason.CONNECT, "down"), DiscoveryState()
     with capture_logs() as events:

@@ -1,4 +1,4 @@
-"""An API in trouble, clocks that jump: what the exporter does in the long run."""
+"""Long-term behaviour when the API fails or clocks jump."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MANY = tuple(f"b{number}" for number in range(24))
 
 
 def many(**settings: object) -> Callable[[str], str]:
-    """A configuration with many buckets at a short interval."""
+    """A configuration with 24 buckets and a short interval."""
     chosen = {"poll_interval": "10s", "poll_timeout": "5s", **settings}
     return lambda api: document(api, buckets=MANY, **chosen)
 
@@ -29,7 +29,7 @@ def count_up(page: Scrape) -> int:
 
 @pytest.mark.parametrize("scenario", ["hang/share=1", "disconnect/share=1", "5xx/share=1"])
 async def test_whole_api_in_trouble_recovers(scenario: str) -> None:
-    """While nothing is answered, few connections are open; then every bucket is back."""
+    """An outage of the API never exceeds the connection limit, and all buckets recover after it."""
     text = many(max_concurrent_requests=8, max_requests_per_second=100)
     async with running(text=text) as at_work:
         await at_work.scrape_when(lambda page: count_up(page) == len(MANY))
@@ -42,7 +42,7 @@ async def test_whole_api_in_trouble_recovers(scenario: str) -> None:
 
 
 async def test_requests_keep_to_the_rate_also_in_trouble() -> None:
-    """Retries are requests: together with the polls they stay below max_requests_per_second."""
+    """Polls and their retries together stay below max_requests_per_second."""
     text = many(max_requests_per_second=5)
     async with running("5xx/share=1", text=text) as at_work:
         record = at_work.api.record
@@ -54,7 +54,7 @@ async def test_requests_keep_to_the_rate_also_in_trouble() -> None:
 
 @pytest.mark.parametrize("seconds", [3600, 86400, 40 * 86400, -3600, -86400, -40 * 86400])
 async def test_wall_clock_may_jump(seconds: float) -> None:
-    """Setting the clock makes nothing stale, stops no poll, and asks for the new day."""
+    """After a wall clock jump no bucket is stale, and polls request the new day."""
     async with running(text=lambda api: document(api, poll_interval="5s")) as at_work:
         await at_work.scrape_when(lambda page: count_up(page) == len(BUCKETS))
         at_work.clock.jump_wall(seconds)
@@ -69,7 +69,7 @@ async def test_wall_clock_may_jump(seconds: float) -> None:
 
 
 async def test_jump_over_midnight_into_an_empty_day() -> None:
-    """A clock set to just after midnight, where the API has nothing yet, keeps what there was."""
+    """If the clock jumps past midnight and the API has no data yet, yesterday's samples stay."""
     async with running("empty-new-day", wall=MIDNIGHT - 7200) as at_work:
         await at_work.scrape_when(all_polled)
         at_work.clock.jump_wall(7200 + 30)

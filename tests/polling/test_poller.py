@@ -1,4 +1,4 @@
-"""The loop that polls what is due."""
+"""The loop that polls the buckets that are due."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.polling.scheduled import ScheduledTargets
 
 
 class Upstream:
-    """Polls that take a while, and what came of them."""
+    """A fake API with slow polls, which records what was polled and published."""
 
     def __init__(self, clock: FakeClock, seconds: float = 0.1) -> None:
         self.clock = clock
@@ -51,7 +51,7 @@ class Upstream:
         return self.fill_in()
 
     async def fill_in(self) -> None:
-        """Something that can wait."""
+        """Do background work, such as a previous-day request."""
         self.spares_running += 1
         self.most_spares_running = max(self.most_spares_running, self.spares_running)
         self.started.append((self.clock.monotonic(), "spare"))
@@ -60,14 +60,14 @@ class Upstream:
 
 
 class Buggy(Upstream):
-    """Publishing raises."""
+    """An upstream whose publish raises an exception."""
 
     def publish(self, polled: Target, result: PollResult) -> None:
         raise ZeroDivisionError
 
 
 async def forever(upstream: Upstream) -> None:
-    """Poll one bucket until something ends it."""
+    """Poll one bucket until an exception ends the loop."""
     async with polling(upstream, 1):
         await upstream.clock.advance(1)
         await asyncio.Event().wait()
@@ -82,7 +82,7 @@ async def polling(
     rate: float = 1000,
     scheduler: ScheduledTargets | None = None,
 ) -> AsyncIterator[Poller]:
-    """A poller at work on `count` buckets at an interval of a minute."""
+    """Run a poller with `count` buckets and a one-minute interval."""
     clock = upstream.clock
     scheduler = scheduler or ScheduledTargets(clock.now())
     scheduler.poll([(bucket(f"b{number}"), Timing()) for number in range(count)], clock.monotonic())
@@ -102,7 +102,7 @@ async def polling(
 
 
 async def test_each_bucket_is_polled_at_once_and_then_once_per_interval() -> None:
-    """The first round starts at once, and after it every bucket has one poll a minute."""
+    """All buckets are polled at startup, then each of them once a minute."""
     upstream = Upstream(FakeClock())
     async with polling(upstream, 5):
         await upstream.clock.advance(1)
@@ -115,7 +115,7 @@ async def test_each_bucket_is_polled_at_once_and_then_once_per_interval() -> Non
 
 
 async def test_concurrency_is_bounded() -> None:
-    """Never more than max_concurrent polls run, and all of the round still happens."""
+    """At most max_concurrent polls run at once, and every bucket is still polled."""
     upstream = Upstream(FakeClock(), seconds=1)
     async with polling(upstream, 20, max_concurrent=3):
         await upstream.clock.advance(10)
@@ -124,7 +124,7 @@ async def test_concurrency_is_bounded() -> None:
 
 
 async def test_rate_is_bounded() -> None:
-    """Polls start no faster than the pace allows."""
+    """Polls start no faster than the rate limit."""
     upstream = Upstream(FakeClock())
     async with polling(upstream, 20, rate=2):
         await upstream.clock.advance(5.1)
@@ -135,7 +135,7 @@ async def test_rate_is_bounded() -> None:
 
 @pytest.mark.parametrize("rate", [10, 1000])
 async def test_what_can_wait_comes_after_what_is_due(rate: float) -> None:
-    """Polls that are due start first; what can wait takes half of the places at the most."""
+    """Due polls start before background requests, which take at most half of the slots."""
     upstream = Upstream(FakeClock(), seconds=1)
     upstream.spares_left = 20
     async with polling(upstream, 12, max_concurrent=4, rate=rate):
@@ -147,7 +147,7 @@ async def test_what_can_wait_comes_after_what_is_due(rate: float) -> None:
 
 
 async def test_failing_bucket_does_not_disturb_the_others() -> None:
-    """A failure is published as what it is, and everybody else is polled as ever."""
+    """A failing bucket is polled less often; the other buckets keep their interval."""
     upstream = Upstream(FakeClock())
     upstream.reasons["b0"] = Reason.NOT_FOUND
     async with polling(upstream, 2):
@@ -158,7 +158,7 @@ async def test_failing_bucket_does_not_disturb_the_others() -> None:
 
 
 async def test_what_becomes_due_unexpectedly_is_polled_at_once() -> None:
-    """A bucket that is added while the loop waits does not wait for its next look."""
+    """A bucket that is added while the loop sleeps is polled immediately."""
     upstream = Upstream(FakeClock())
     scheduler = ScheduledTargets(upstream.clock.now())
     async with polling(upstream, 0, scheduler=scheduler) as poller:
@@ -170,7 +170,7 @@ async def test_what_becomes_due_unexpectedly_is_polled_at_once() -> None:
 
 
 async def test_retired_poller_takes_nothing_more() -> None:
-    """Between its retirement and its end a poller leaves what is due to its successor."""
+    """A poller that was stopped starts no more polls and leaves due buckets to its successor."""
     upstream = Upstream(FakeClock())
     scheduler = ScheduledTargets(upstream.clock.now())
     async with polling(upstream, 0, scheduler=scheduler) as poller:
@@ -183,7 +183,7 @@ async def test_retired_poller_takes_nothing_more() -> None:
 
 
 async def test_polls_that_end_after_retirement_count_for_nothing() -> None:
-    """A 429 that an API sends after a reload has replaced it does not pause its successor."""
+    """A poll that ends after a reload is discarded: its 429 does not pause the new account."""
     upstream = Upstream(FakeClock(), seconds=1)
     upstream.reasons["b0"] = Reason.RATE_LIMITED
     scheduler = ScheduledTargets(upstream.clock.now())
@@ -197,7 +197,7 @@ async def test_polls_that_end_after_retirement_count_for_nothing() -> None:
 
 
 async def test_bug_in_a_poll_ends_the_loop() -> None:
-    """An exception is no failure of a bucket: it goes up and ends the process."""
+    """An unexpected exception is not treated as a failed poll; it ends the loop."""
     upstream = Buggy(FakeClock(), seconds=0)
     with pytest.raises(ExceptionGroup) as caught:
         await forever(upstream)
@@ -205,7 +205,7 @@ async def test_bug_in_a_poll_ends_the_loop() -> None:
 
 
 async def test_loop_beats_with_nothing_to_do_and_with_everything_busy() -> None:
-    """Idle or waiting for slow polls, the loop is alive; once it is gone, it is not."""
+    """The loop is alive while idle or waiting for slow polls, and not after it has ended."""
     idle = Upstream(FakeClock())
     async with polling(idle, 0) as poller:
         await idle.clock.advance(1000)
@@ -219,7 +219,7 @@ async def test_loop_beats_with_nothing_to_do_and_with_everything_busy() -> None:
 
 
 async def test_stop_cancels_running_polls() -> None:
-    """Stopping in the middle of a poll publishes nothing of it."""
+    """Polls that are cancelled at shutdown publish no result."""
     upstream = Upstream(FakeClock(), seconds=100)
     async with polling(upstream, 3):
         await settle()

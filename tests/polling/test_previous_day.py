@@ -1,4 +1,4 @@
-"""The previous day, from the simulator's books to the page."""
+"""Previous-day metrics, from the simulator's data to the metrics page."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TODAY = Instant(NOON, 0).day
 
 
 def all_known(page: Scrape) -> bool:
-    """Whether each bucket's previous day is shown."""
+    """Whether every bucket has previous-day samples."""
     return {each.labels["bucket_id"] for each in page.all(UPTIME)} == {*BUCKETS}
 
 
 def said(api: Simulator, name: str, day: date) -> set[tuple[str, str, str, float]]:
-    """What the simulator said of a day once it was over, as samples of a metric."""
+    """What the simulator returned for a day after its end, as samples of a metric."""
     field, in_base_units = FIELDS[name]
     return {
         (served.bucket, str(row["ip"]), str(row["host"]), in_base_units(value))
@@ -44,7 +44,7 @@ def said(api: Simulator, name: str, day: date) -> set[tuple[str, str, str, float
 
 
 def shown(page: Scrape, name: str) -> set[tuple[str, str, str, float]]:
-    """What a page shows of a metric."""
+    """The samples of a metric on the page."""
     return {
         (each.labels["bucket_id"], each.labels["ip"], each.labels["host"], each.value)
         for each in page.all(name)
@@ -52,7 +52,7 @@ def shown(page: Scrape, name: str) -> set[tuple[str, str, str, float]]:
 
 
 async def test_final_figures_are_those_of_the_day_before() -> None:
-    """Right after the first good poll yesterday is asked for, once, and shown as it was said."""
+    """After a bucket's first good poll, yesterday is requested once and exported unchanged."""
     async with running() as stack:
         page = await stack.scrape_when(all_known)
         for name in FIELDS:
@@ -64,7 +64,7 @@ async def test_final_figures_are_those_of_the_day_before() -> None:
 
 
 async def test_next_day_takes_over_after_the_grace() -> None:
-    """At midnight nothing changes; after the grace each bucket moves on to the day that ended."""
+    """Yesterday's samples stay until the grace period ends; then the ended day replaces them."""
     settings = partial(document, poll_interval="5m", poll_timeout="5m", stale_after="1h")
     async with running(wall=MIDNIGHT - 600, text=settings) as stack:
         await stack.scrape_when(all_known)
@@ -84,7 +84,7 @@ async def test_next_day_takes_over_after_the_grace() -> None:
 
 
 async def test_empty_answer_is_asked_again_before_it_is_believed() -> None:
-    """A previous day without figures is asked for again, gently, until there are some to show."""
+    """An empty previous day is requested again with back-off until it has data."""
     async with running("empty-past-days") as stack:
 
         def asked() -> int:
@@ -101,7 +101,7 @@ async def test_empty_answer_is_asked_again_before_it_is_believed() -> None:
 
 
 async def test_api_without_past_days_does_no_harm() -> None:
-    """Where only today can be had, there is no sample, the buckets are up, and it asks gently."""
+    """If the API serves only today, buckets are up, and previous days are rarely requested."""
     async with running("no-past-days") as stack:
         await stack.clock.sleep(1800)
         page = await stack.scrape()

@@ -1,4 +1,4 @@
-"""Which previous day is asked for, when, and how often."""
+"""Which previous day is requested, when, and how often."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOBODY: frozenset[str] = frozenset()
 
 
 def take(days: Days, paused: Collection[str] = NOBODY) -> PreviousDayRequest | None:
-    """The next question of an account that is not paused."""
+    """The next request of an account that is not paused."""
     account = next(iter(days.wanted(paused)), None)
     return None if account is None else days.pop(account)
 
@@ -34,7 +34,7 @@ class Days(PreviousDayQueue):
         super().__init__(self.targets, are_wanted=are_wanted)
 
     def target(self, of: Bucket) -> Target:
-        """The target of a bucket, polled from now on."""
+        """The target of a bucket; added if it is not polled yet."""
         for target in self.targets:
             if target.bucket.key == of.key:
                 return target
@@ -42,31 +42,31 @@ class Days(PreviousDayQueue):
         return self.target(of)
 
     def good_poll(self, of: Bucket, now: Instant = START, state: BucketState = STATE) -> None:
-        """A poll of a bucket ended well."""
+        """Record a successful poll of a bucket."""
         target = self.target(of)
         target.state = state
         self.consider(target, now)
 
     def keep(self, *buckets: Bucket) -> None:
-        """Poll only these from now on."""
+        """Poll only these buckets from now on."""
         sync(self.targets, [(each, TIMING) for each in buckets], START)
         self.sync()
 
 
 def considered(days: Days, of: Bucket, now: Instant = START) -> PreviousDayRequest | None:
-    """What is to be asked after a good poll of a bucket."""
+    """The request that is due after a successful poll of a bucket."""
     days.good_poll(of, now)
     return take(days)
 
 
 def answer(days: Days, request: PreviousDayRequest) -> None:
-    """What is asked for is known now."""
+    """Record a response to the request."""
     assert days.is_current(request)
     days.targets.record_previous_day(request.target, DayStats(request.day, ()), START)
 
 
 def test_each_bucket_is_asked_for_once() -> None:
-    """A good poll opens the question, further ones do not; the answer ends it."""
+    """The first good poll queues one request, later polls no more; a response completes it."""
     days = Days()
     question = considered(days, bucket())
     assert question is not None
@@ -80,7 +80,7 @@ def test_each_bucket_is_asked_for_once() -> None:
 
 
 def test_next_day_is_asked_for_in_its_own_time() -> None:
-    """With a day held the next one waits for the bucket's time after the grace."""
+    """A bucket that has yesterday's data requests the next day at its own time after the grace."""
     days = Days()
     held = replace(STATE, previous_day=DayStats(YESTERDAY, ()))
     start = TIMING.previous_day_shown_between(date(2024, 1, 15), "b1")[0]
@@ -95,7 +95,7 @@ def test_next_day_is_asked_for_in_its_own_time() -> None:
 
 
 def test_failure_is_asked_again_ever_less_often() -> None:
-    """After a failure the next good poll asks again, then waits double up to an hour."""
+    """After a failure the request is retried with the next poll; the wait doubles up to an hour."""
     days, now, asked = Days(), START, []
     while now.monotonic < START.monotonic + 6 * 3600:
         question = considered(days, bucket(), now)
@@ -109,7 +109,7 @@ def test_failure_is_asked_again_ever_less_often() -> None:
 
 
 def test_waits_are_those_of_polls_although_answers_take_a_while() -> None:
-    """What failed just after a poll is asked again with the next poll, not the one after it."""
+    """A slow failed request is retried with the next poll, not the one after it."""
     days, now, asked = Days(), START, []
     while now.monotonic < START.monotonic + 3600:
         question = considered(days, bucket(), now)
@@ -121,7 +121,7 @@ def test_waits_are_those_of_polls_although_answers_take_a_while() -> None:
 
 
 def test_buckets_that_come_and_go_leave_nothing() -> None:
-    """Whatever waited for buckets that are gone is forgotten, however many there were."""
+    """Requests of removed buckets are dropped from the queue."""
     days = Days()
     for number in range(1000):
         days.good_poll(bucket(f"b{number}", "paused"))
@@ -133,7 +133,7 @@ def test_buckets_that_come_and_go_leave_nothing() -> None:
 
 
 def test_account_waits_since_its_question_came_up() -> None:
-    """Each account that has a question says since when, for those who choose between accounts."""
+    """Each account reports since when its oldest request waits, so that accounts can take turns."""
     days = Days()
     days.good_poll(bucket("b1", "a"))
     days.good_poll(bucket("b2", "a"), after(START, 5))
@@ -144,7 +144,7 @@ def test_account_waits_since_its_question_came_up() -> None:
 
 
 def test_paused_account_keeps_its_questions() -> None:
-    """While an account is paused others are asked, and its own questions wait."""
+    """While an account is paused its requests stay queued, and other accounts' are made."""
     days = Days()
     days.good_poll(bucket("b1", "paused"))
     days.good_poll(bucket("b2"))
@@ -156,7 +156,7 @@ def test_paused_account_keeps_its_questions() -> None:
 
 
 def test_what_was_being_asked_waits_again() -> None:
-    """A question whose asking was abandoned is asked once more, an answered one is not."""
+    """A request that was cut off is queued again; one that has its response is not."""
     days = Days()
     answered, running = considered(days, bucket("b1")), considered(days, bucket("b2"))
     assert answered is not None
@@ -168,7 +168,7 @@ def test_what_was_being_asked_waits_again() -> None:
 
 
 def test_what_nobody_wants_any_more_is_not_asked() -> None:
-    """Buckets and accounts that are gone take their questions along, also those being asked."""
+    """Removing a bucket or an account drops its requests, also the running ones."""
     days = Days()
     running = considered(days, bucket("b1"))
     assert running is not None
@@ -184,7 +184,7 @@ def test_what_nobody_wants_any_more_is_not_asked() -> None:
 
 
 def test_day_that_failed_gives_way_to_the_next() -> None:
-    """A day that could not be had is not asked for once a newer one is closed."""
+    """A failed request for a day is dropped once a newer day has ended."""
     days = Days()
     question = considered(days, bucket())
     assert question is not None
@@ -196,5 +196,5 @@ def test_day_that_failed_gives_way_to_the_next() -> None:
 
 
 def test_none_is_wanted_where_the_process_ends_at_once() -> None:
-    """Told that previous days are not wanted, nothing is ever asked."""
+    """With are_wanted=False, no previous day is ever requested."""
     assert considered(Days(are_wanted=False), bucket()) is None

@@ -1,4 +1,4 @@
-"""Another configuration for a running exporter, on virtual time."""
+"""Configuration reload of a running exporter, in virtual time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUCCESSFUL = "flashback_exporter_config_last_reload_successful"
 
 
 class File:
-    """A configuration file that a test edits."""
+    """A configuration file that a test can edit."""
 
     def __init__(self, **settings: object) -> None:
         self.settings = settings
@@ -43,19 +43,19 @@ class File:
 
 
 async def reload(at_work: Running) -> tuple[int, str]:
-    """What a request to reload answers."""
+    """The status and text of the response to a reload request."""
     response = await at_work.request("POST", "/-/reload")
     return response.status_code, response.text
 
 
 def polls(at_work: Running) -> int:
-    """How many polls have been answered; previous days are no polls."""
+    """How many polls got a response, not counting previous-day requests."""
     today = at_work.clock.now().day
     return sum(served.day == today for served in at_work.api.record.served)
 
 
 async def test_new_name_touches_the_info_series_alone() -> None:
-    """A renamed bucket keeps its readings and its schedule: nothing is polled for it."""
+    """A renamed bucket keeps its samples and schedule; only its info series changes."""
     file = File()
     async with running(options=LIFECYCLE, text=file.text) as at_work:
         before = await at_work.scrape_when(all_polled)
@@ -70,7 +70,7 @@ async def test_new_name_touches_the_info_series_alone() -> None:
 
 
 async def test_buckets_come_and_go() -> None:
-    """A new bucket is polled at once, a removed one goes with all its series, counters go on."""
+    """A new bucket is polled at once; a removed one loses all its series; the others stay."""
     file = File()
     async with running(options=LIFECYCLE, text=file.text) as at_work:
         await at_work.scrape_when(all_polled)
@@ -85,7 +85,7 @@ async def test_buckets_come_and_go() -> None:
 
 
 async def test_another_base_url_drops_the_readings() -> None:
-    """What the old API said is not shown once another one is asked."""
+    """After base_url changes, samples from the old API are no longer exported."""
     file = File()
     async with running(options=LIFECYCLE, text=file.text) as at_work:
         await at_work.scrape_when(all_polled)
@@ -105,7 +105,7 @@ PAUSED = "flashback_account_paused_until_timestamp_seconds"
     "edit", [("127.0.0.1", "localhost"), ("- name: main", "- name: renamed")], ids=["API", "name"]
 )
 async def test_pause_ends_with_the_account_that_got_it(edit: tuple[str, str]) -> None:
-    """Another API, or another name, starts without the pause, and the old one is not shown."""
+    """A changed base_url or account name drops the 429 pause and its metric."""
     file = File()
     async with running("429-storm/share=1", options=LIFECYCLE, text=file.text) as at_work:
         await at_work.scrape_when(lambda page: page.has(PAUSED, account="main"))
@@ -120,7 +120,7 @@ async def test_pause_ends_with_the_account_that_got_it(edit: tuple[str, str]) ->
 
 
 async def test_global_settings_count_at_once() -> None:
-    """Known statuses and intervals take effect without a restart."""
+    """New known_statuses and intervals take effect on reload, without a restart."""
     file = File()
     async with running(options=LIFECYCLE, text=file.text) as at_work:
         await at_work.scrape_when(all_polled)
@@ -133,7 +133,7 @@ async def test_global_settings_count_at_once() -> None:
 
 
 async def test_broken_file_leaves_the_old_configuration_running() -> None:
-    """A reload that fails says why, shows on the metrics, changes nothing, and can be fixed."""
+    """A failed reload reports the error and sets the metric to 0; the old configuration stays."""
     file = File()
     async with running(options=LIFECYCLE, text=file.text) as at_work:
         before = await at_work.scrape_when(all_polled)
@@ -157,7 +157,7 @@ async def test_broken_file_leaves_the_old_configuration_running() -> None:
 
 
 async def test_reload_by_request_must_be_enabled() -> None:
-    """Without --web.enable-lifecycle the request is forbidden; GET is never the way."""
+    """POST and PUT /-/reload need --web.enable-lifecycle; GET is never allowed."""
     async with running() as at_work:
         assert (await at_work.request("POST", "/-/reload")).status_code == 403
         assert (await at_work.request("GET", "/-/reload")).status_code == 405
@@ -167,7 +167,7 @@ async def test_reload_by_request_must_be_enabled() -> None:
 
 
 async def test_signal_and_request_share_one_path() -> None:
-    """What a signal handler asks for is done soon, by the same reload."""
+    """SIGHUP triggers the same reload as a request."""
     file = File()
     async with running(text=file.text) as at_work:
         await at_work.scrape_when(all_polled)
@@ -177,7 +177,7 @@ async def test_signal_and_request_share_one_path() -> None:
 
 
 async def test_reload_cuts_off_running_polls_and_makes_them_again() -> None:
-    """Polls that hang while the configuration is reloaded are asked for anew."""
+    """Polls that a reload cancels are started again after it."""
     file = File()
     async with running("hang/share=1", options=LIFECYCLE, text=file.text) as at_work:
         await at_work.wait_until(lambda: sum(at_work.api.record.calls.values()) == len(BUCKETS))
@@ -189,7 +189,7 @@ async def test_reload_cuts_off_running_polls_and_makes_them_again() -> None:
 
 
 async def test_many_reloads_lose_nothing() -> None:
-    """Reloads one after the other, while polls run, leave every bucket polled and none twice."""
+    """After many reloads in a row every bucket is still polled."""
     file = File(poll_interval="5s", stale_after="5m")
     async with running(options=LIFECYCLE, text=file.text) as at_work:
         for number in range(20):
@@ -200,7 +200,7 @@ async def test_many_reloads_lose_nothing() -> None:
 
 
 async def test_another_token_is_tried_at_once() -> None:
-    """A reload with the right token does not wait for the re-checks of the wrong one."""
+    """A new token takes effect on reload; its buckets do not wait for their next re-check."""
     file = File(poll_interval="1h")
     async with running(options=LIFECYCLE, text=file.text, tokens={"right"}) as at_work:
         await at_work.scrape_when(
@@ -214,7 +214,7 @@ async def test_another_token_is_tried_at_once() -> None:
 
 
 async def test_reload_in_the_middle_of_many_polls_loses_none() -> None:
-    """However polls end around a reload, every bucket is polled on, also in a new account."""
+    """Reloads during running polls lose no bucket and fail no poll, also if an account is added."""
     ids = tuple(f"b{number}" for number in range(300))
     extra = "  - {name: other, authorization: {credentials: t1}, buckets: [other]}\n"
     texts = [document, lambda api, **more: document(api, **more) + extra]
@@ -237,7 +237,7 @@ async def test_reload_in_the_middle_of_many_polls_loses_none() -> None:
 
 
 async def test_changed_files_are_noticed(tmp_path: Path) -> None:
-    """With an interval to look, a changed file is loaded without anybody asking."""
+    """With reload by interval, a changed bucket file is loaded automatically."""
     tokens = tmp_path / "buckets.yaml"
     tokens.write_text("- from-file\n")
     file = File()
@@ -252,7 +252,7 @@ async def test_changed_files_are_noticed(tmp_path: Path) -> None:
 
 
 async def test_bucket_files_of_the_same_content_stop_no_poll(tmp_path: Path) -> None:
-    """A list that is written anew again and again must not keep slow polls from their end."""
+    """Rewriting a bucket file with the same content does not cancel running polls."""
     bucket_list = tmp_path / "list.yaml"
     bucket_list.write_text("- from-file\n")
     file = File()
@@ -271,7 +271,7 @@ async def test_bucket_files_of_the_same_content_stop_no_poll(tmp_path: Path) -> 
 async def test_tls_contexts_of_a_reload_are_made_off_the_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each reads files and takes tens of milliseconds, which no scrape may wait for."""
+    """Creating TLS contexts reads files for tens of ms, so it runs in a thread, not in the loop."""
     made_in: list[int] = []
     make = ssl.create_default_context
 
@@ -289,7 +289,7 @@ async def test_tls_contexts_of_a_reload_are_made_off_the_loop(
 
 
 class Source:
-    """A configuration file that a test replaces, and what became of it."""
+    """A configuration file that a test replaces, and the results of its reloads."""
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "config.yaml"
@@ -299,7 +299,7 @@ class Source:
         self.problems = ""
 
     def write(self, buckets: str) -> None:
-        """Another way to say which buckets there are."""
+        """Write the file with this setting for its buckets."""
         self.file.write_text(ACCOUNT.replace("buckets: [65f1c0ffee]", buckets))
 
     def files(self) -> ConfigFiles:
@@ -318,7 +318,7 @@ class Source:
 
 
 async def test_timer_reloads_once_per_change(tmp_path: Path) -> None:
-    """A file that changes leads to one reload, also where it is broken."""
+    """Each change of the file triggers one reload, even if the new content is invalid."""
     source, clock = Source(tmp_path), FakeClock()
     files = source.files()
     files.note_at_work(await files.load())
@@ -336,7 +336,7 @@ async def test_timer_reloads_once_per_change(tmp_path: Path) -> None:
 
 
 async def test_change_between_loading_and_the_first_look_is_noticed(tmp_path: Path) -> None:
-    """What is compared is how the files were before they were read."""
+    """Changes are detected against the files' state from before they were loaded."""
     source, clock = Source(tmp_path), FakeClock()
     files = source.files()
     files.note_at_work(await files.load())
@@ -348,7 +348,7 @@ async def test_change_between_loading_and_the_first_look_is_noticed(tmp_path: Pa
 
 
 async def test_change_while_files_are_read_is_noticed(tmp_path: Path) -> None:
-    """A file that is written anew after it was read, and before the load ends, counts."""
+    """A file that changes during the load, after it was read, is detected as changed."""
     source = Source(tmp_path)
 
     def read_then_change() -> Config:
@@ -362,7 +362,7 @@ async def test_change_while_files_are_read_is_noticed(tmp_path: Path) -> None:
 
 
 async def test_timer_follows_what_only_the_broken_file_names(tmp_path: Path) -> None:
-    """Once a list is fixed that the old configuration does not know, one reload follows."""
+    """If a reload fails due to a bucket file, fixing only that file triggers another reload."""
     source, clock, bucket_list = Source(tmp_path), FakeClock(), tmp_path / "list.yaml"
     source.write("bucket_files: [list.yaml]")
     bucket_list.write_text("- b1\n- b1\n")
@@ -380,7 +380,7 @@ async def test_timer_follows_what_only_the_broken_file_names(tmp_path: Path) -> 
 
 
 async def test_files_that_hang_are_refused_and_hold_nothing_up() -> None:
-    """The deadline passes, the old configuration runs on, and the text says what to look at."""
+    """If reading a file hangs, the reload fails after a timeout, and the error names the cause."""
     clock, free = FakeClock(), threading.Event()
 
     def hang() -> Config:
@@ -404,7 +404,7 @@ async def test_files_that_hang_are_refused_and_hold_nothing_up() -> None:
 
 
 async def looked(clock: FakeClock, holds: Callable[[], bool]) -> None:
-    """Let the watch look at the files until something has come of it; threads take their time."""
+    """Run the watch loop until the condition holds; its threads need real time."""
     async with asyncio.timeout(60):
         while not holds():
             await clock.advance(30)
@@ -412,7 +412,7 @@ async def looked(clock: FakeClock, holds: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("error", [OSError("gone"), ConfigError([])])
 async def test_what_cannot_be_applied_is_refused(error: Exception, tmp_path: Path) -> None:
-    """TLS files that vanish between parsing and use leave the old configuration running."""
+    """If applying fails, for example a TLS file vanished, the reload reports the error."""
 
     async def apply(_config: Config) -> bool:
         raise error
@@ -425,7 +425,7 @@ async def test_what_cannot_be_applied_is_refused(error: Exception, tmp_path: Pat
 
 
 async def test_reloads_are_serialised(tmp_path: Path) -> None:
-    """Two reloads at once are made one after the other."""
+    """Concurrent reloads run one after the other."""
     source, depth, deepest = Source(tmp_path), [0], [0]
 
     def counted() -> Config:

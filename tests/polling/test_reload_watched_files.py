@@ -1,4 +1,4 @@
-"""Files that change under a running exporter: which ones are followed, and what is told of it."""
+"""Which files are watched for changes in a running exporter, and what is logged about them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.harness.fakes import FakeClock, settle
 
 
 class Desk:
-    """A directory with a configuration whose buckets stand in a list, and who reloads it."""
+    """A directory with a configuration and its bucket file, and the reloader that watches them."""
 
     def __init__(self, directory: Path, clock: FakeClock) -> None:
         self.directory = directory
@@ -48,13 +48,13 @@ class Desk:
             (self.directory / f"{name}.yaml").write_text(text)
 
     async def look_until(self, holds: Callable[[], bool]) -> None:
-        """Let the timer go round until something holds."""
+        """Run the watch loop until the condition holds."""
         async with asyncio.timeout(20):
             while not holds():
                 await self.look()
 
     async def look(self) -> None:
-        """Let the timer go round a few times, and the threads with it."""
+        """Run the watch loop a few times, including its threads."""
         for _ in range(3):
             await self.clock.advance(INTERVAL)
             await in_thread(lambda: None)
@@ -62,7 +62,7 @@ class Desk:
 
     @asynccontextmanager
     async def watching(self, *, everything: bool = True) -> AsyncIterator[None]:
-        """The configuration is at work, and its files are watched while the body runs."""
+        """Load the configuration and watch its files while the body runs."""
         await self.reloader.reload()
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self.reloader.watch(INTERVAL, everything=everything))
@@ -76,12 +76,12 @@ LISTED = ACCOUNT.replace("buckets: [65f1c0ffee]", "bucket_files: ['list*.yaml']"
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """A sound configuration."""
+    """A directory with a valid configuration."""
     return Desk(tmp_path, FakeClock())
 
 
 async def test_without_a_timer_only_bucket_files_are_followed(desk: Desk) -> None:
-    """A changed configuration waits for whoever asks, and then for whoever asks again."""
+    """Without a reload interval, only bucket files are watched, not the configuration file."""
     async with desk.watching(everything=False):
         desk.write(config="- broken")
         await desk.look()
@@ -95,7 +95,7 @@ async def test_without_a_timer_only_bucket_files_are_followed(desk: Desk) -> Non
 
 
 async def test_timer_follows_tls_files_of_a_refused_configuration(desk: Desk) -> None:
-    """Also where only bucket files are watched: else a list that changed would never be read."""
+    """If a reload failed on a missing TLS file, creating the file triggers a reload."""
     async with desk.watching(everything=False):
         desk.write(config=f"{LISTED}    tls_config: {{ca_file: ca.pem}}\n")
         assert await desk.reloader.reload() is not None
@@ -106,7 +106,7 @@ async def test_timer_follows_tls_files_of_a_refused_configuration(desk: Desk) ->
 
 @pytest.mark.parametrize("file", ["config", "list", "list2"])
 async def test_change_right_after_the_reading_is_noticed(desk: Desk, file: str) -> None:
-    """What is compared is how the files were before they were read, not at the first look."""
+    """Changes are detected against the state before the load, not that of the first check."""
     text = {"config": LISTED.replace("main", "other"), "list": "- b1\n- b2\n", "list2": "- b2"}
     changes = [file]
 
@@ -126,7 +126,7 @@ async def test_change_right_after_the_reading_is_noticed(desk: Desk, file: str) 
 
 
 async def test_change_during_a_refused_reload_is_noticed(desk: Desk) -> None:
-    """Also of a file that only the configuration at work names."""
+    """A bucket file that changes during a failed reload is detected and loaded."""
     breaks = [True]
 
     def load_and_change() -> Config:
@@ -148,7 +148,7 @@ async def test_change_during_a_refused_reload_is_noticed(desk: Desk) -> None:
 
 
 async def test_directory_that_vanishes_is_refused_and_comes_back(desk: Desk) -> None:
-    """Its buckets are not dropped meanwhile, and one refusal is told."""
+    """If a bucket file's directory vanishes, its buckets stay, and one error is reported."""
     lists = desk.directory / "lists"
     lists.mkdir()
     (lists / "a.yaml").write_text("- b1\n")
@@ -166,7 +166,7 @@ async def test_directory_that_vanishes_is_refused_and_comes_back(desk: Desk) -> 
 
 
 async def test_what_is_no_news_is_not_told(desk: Desk) -> None:
-    """The same content, written anew, is loaded without a line in the log."""
+    """A rewrite with the same content reloads silently; an explicit reload is logged."""
     async with desk.watching():
         with capture_logs() as events:
             desk.write(list="- b1\n")
@@ -178,7 +178,7 @@ async def test_what_is_no_news_is_not_told(desk: Desk) -> None:
 
 
 async def test_files_that_hang_are_given_up_and_read_once_they_answer(desk: Desk) -> None:
-    """The old configuration runs on, one line says what is wrong, and the loop is never held."""
+    """If a file hangs, the old configuration stays and one error is reported, until it responds."""
     clock, free = FakeClock(), Event()
 
     def load_at_last() -> Config:

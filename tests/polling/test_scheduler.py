@@ -1,4 +1,4 @@
-"""Which bucket is due when."""
+"""When each bucket is due."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def make_schedule(*ids: str, timing: Timing = TIMING, start: Instant = START) ->
 
 
 def take(scheduler: ScheduledTargets, now: Instant) -> Target:
-    """The bucket that is due."""
+    """Take the next due bucket."""
     scheduled = scheduler.pop_due(now.monotonic)
     assert scheduled is not None
     return scheduled
 
 
 def next_after(scheduler: ScheduledTargets, now: Instant, result: PollResult) -> Instant:
-    """Poll what is due with that result, and go to when it is due again."""
+    """Complete a due poll with this result, and return when the bucket is due next."""
     scheduler.complete(take(scheduler, now), result, now)
     due = scheduler.next_due()
     assert due is not None
@@ -38,14 +38,14 @@ def next_after(scheduler: ScheduledTargets, now: Instant, result: PollResult) ->
 
 
 def test_first_round_is_due_at_once_in_order() -> None:
-    """Every bucket is due from the start, in the order of the configuration."""
+    """At startup all buckets are due at once, in the order of the configuration."""
     scheduler = make_schedule("b", "a", "c")
     assert [take(scheduler, START).bucket.id for _ in range(3)] == ["b", "a", "c"]
     assert scheduler.pop_due(START.monotonic) is None
 
 
 def test_offsets_are_stable_over_restarts() -> None:
-    """A bucket is due at the same times of day in every process, whenever that started."""
+    """A bucket is polled at the same offset in the interval in every process, after any restart."""
     times = []
     for start in (START, Instant(NOON + 17, 5.0)):
         scheduler = make_schedule("b1", start=start)
@@ -55,7 +55,7 @@ def test_offsets_are_stable_over_restarts() -> None:
 
 
 def test_offsets_are_spread_over_the_interval() -> None:
-    """Many buckets are not due all together."""
+    """The polls of many buckets are spread evenly over the interval."""
     ids = [f"bucket-{number}" for number in range(1000)]
     scheduler = make_schedule(*ids)
     tenths = [0] * 10
@@ -66,7 +66,7 @@ def test_offsets_are_spread_over_the_interval() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.MALFORMED, None])
 def test_due_once_per_interval(reason: Reason | None) -> None:
-    """Whether a poll succeeds or fails, the next one is an interval later."""
+    """After a success or a temporary failure, the next poll is one interval later."""
     scheduler = make_schedule("b1")
     now = next_after(scheduler, START, reading(START))
     assert 30 <= now.monotonic - START.monotonic <= 90
@@ -78,7 +78,7 @@ def test_due_once_per_interval(reason: Reason | None) -> None:
 
 
 def test_missed_slots_are_skipped() -> None:
-    """A poll that was three intervals late is followed by the next slot, not by three."""
+    """A poll that was three intervals late is followed by one poll, not by three."""
     scheduler = make_schedule("b1")
     now = next_after(scheduler, START, reading(START))
     late = after(now, 200)
@@ -90,7 +90,7 @@ def test_missed_slots_are_skipped() -> None:
     "reason", [Reason.BAD_REQUEST, Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.NOT_FOUND]
 )
 def test_refusals_are_rechecked_ever_more_rarely(reason: Reason) -> None:
-    """After a refusal the waits are one interval, then doubled, up to recheck_interval."""
+    """After a refusal the wait starts at one interval and doubles up to recheck_interval."""
     scheduler = make_schedule("b1")
     now, waits = START, []
     for _ in range(6):
@@ -104,7 +104,7 @@ def test_refusals_are_rechecked_ever_more_rarely(reason: Reason) -> None:
 
 
 def test_recheck_is_never_more_often_than_a_poll() -> None:
-    """An interval longer than recheck_interval is its own ceiling."""
+    """If poll_interval is longer than recheck_interval, re-checks keep to poll_interval."""
     scheduler = make_schedule("b1", timing=Timing(poll_interval=600, recheck_interval=300))
     now = START
     for _ in range(3):
@@ -115,7 +115,7 @@ def test_recheck_is_never_more_often_than_a_poll() -> None:
 
 @pytest.mark.parametrize("wall", [MIDNIGHT - 300, MIDNIGHT + 300])
 def test_bad_request_near_midnight_is_retried_at_the_normal_interval(wall: float) -> None:
-    """While both sides may disagree on the day, a 400 does not lengthen the wait."""
+    """Around midnight, where clocks may disagree on the date, a 400 does not lengthen the wait."""
     now = Instant(wall, 1000.0)
     scheduler = make_schedule("b1", start=now)
     now = next_after(scheduler, now, failure(now, Reason.BAD_REQUEST))
@@ -126,7 +126,7 @@ def test_bad_request_near_midnight_is_retried_at_the_normal_interval(wall: float
 
 
 def test_other_refusals_near_midnight_are_still_refusals() -> None:
-    """Midnight excuses only what it can cause."""
+    """Around midnight, a 404 lengthens the wait as at any other time."""
     now = Instant(MIDNIGHT + 60, 1000.0)
     scheduler = make_schedule("b1", start=now)
     now = next_after(scheduler, now, failure(now, Reason.NOT_FOUND))
@@ -136,7 +136,7 @@ def test_other_refusals_near_midnight_are_still_refusals() -> None:
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [(None, 30), (0, 1), (7, 7), (86400, 300)])
 def test_429_pauses_its_account_and_no_other(retry_after: float | None, seconds: float) -> None:
-    """A paused account is asked nothing for as long as Retry-After says, within bounds."""
+    """A 429 pauses its account for Retry-After, within limits; other accounts are polled."""
     scheduler = ScheduledTargets(START)
     names = (("a1", "a"), ("a2", "a"), ("b1", "b"))
     scheduler.poll([(bucket(*name), TIMING) for name in names], START.monotonic)
@@ -155,7 +155,7 @@ def test_429_pauses_its_account_and_no_other(retry_after: float | None, seconds:
 
 
 def test_longer_pause_is_not_cut_short() -> None:
-    """A poll that was under way and gets a shorter Retry-After does not end the pause early."""
+    """A running poll that gets a 429 with a shorter Retry-After does not shorten the pause."""
     scheduler = make_schedule("b1", "b2")
     first, second = take(scheduler, START), take(scheduler, START)
     scheduler.complete(first, failure(START, Reason.RATE_LIMITED, 100), START)
@@ -164,7 +164,7 @@ def test_longer_pause_is_not_cut_short() -> None:
 
 
 def test_lag_is_that_of_the_most_overdue() -> None:
-    """Lag grows while a due bucket waits, and is none while nothing is due."""
+    """Lag is how long the most overdue bucket waits, and 0 if none is due."""
     scheduler = make_schedule("b1", "b2")
     assert scheduler.lag(START.monotonic + 7) == 7
     for _ in range(2):
@@ -175,7 +175,7 @@ def test_lag_is_that_of_the_most_overdue() -> None:
 
 
 def test_pause_and_recheck_are_not_lag() -> None:
-    """A bucket that waits for a pause or a re-check is not late."""
+    """A bucket that waits for a pause or a re-check adds no lag."""
     scheduler = make_schedule("b1", "b2")
     scheduler.complete(take(scheduler, START), failure(START, Reason.RATE_LIMITED, 100), START)
     assert scheduler.lag(START.monotonic + 50) == 0
@@ -201,7 +201,7 @@ def test_every_bucket_is_polled_and_none_twice_at_once(
     step: float,
     durations: list[float],
 ) -> None:
-    """Whatever polls take and however they end, each bucket is polled again, one poll at a time."""
+    """Whatever its duration and result, every bucket is polled again, and never twice at once."""
     timing = Timing(poll_interval=interval, recheck_interval=2 * interval)
     scheduler = make_schedule(*(name for name, _ in buckets), timing=timing)
     reasons = dict(buckets)
@@ -232,7 +232,7 @@ def test_every_bucket_is_polled_and_none_twice_at_once(
 
 
 def test_holding_others_keeps_what_stays() -> None:
-    """New buckets are due at once, vanished ones never again, the rest as planned before."""
+    """When the buckets change, new ones are due at once and kept ones keep their schedule."""
     scheduler = make_schedule("stays", "goes")
     for _ in range(2):
         scheduler.complete(take(scheduler, START), reading(START), START)
@@ -249,7 +249,7 @@ def test_holding_others_keeps_what_stays() -> None:
 
 
 def test_shorter_interval_counts_at_once() -> None:
-    """A bucket whose interval became shorter does not wait for the rest of the longer one."""
+    """A shortened interval takes effect at once; the bucket does not wait out the old one."""
     scheduler = make_schedule("b1", timing=Timing(poll_interval=3600))
     scheduler.complete(take(scheduler, START), reading(START), START)
     scheduler.poll([(bucket("b1"), TIMING)], START.monotonic + 5)
@@ -258,7 +258,7 @@ def test_shorter_interval_counts_at_once() -> None:
 
 
 def test_poll_of_a_bucket_that_went_meanwhile_counts_for_nothing() -> None:
-    """A target whose poll ends too late is not planned, also when the bucket is back."""
+    """The result of a poll that ends after its bucket was removed is discarded."""
     scheduler = make_schedule("b1")
     scheduled = take(scheduler, START)
     scheduler.poll([], START.monotonic)
@@ -270,7 +270,7 @@ def test_poll_of_a_bucket_that_went_meanwhile_counts_for_nothing() -> None:
 
 
 def test_running_polls_are_not_queued_twice() -> None:
-    """Holding the same buckets while one is polled does not make it due a second time."""
+    """Setting the same buckets during a poll does not queue the polled bucket a second time."""
     scheduler = make_schedule("b1", "b2")
     running = take(scheduler, START)
     scheduler.poll([(bucket("b1"), TIMING), (bucket("b2"), TIMING)], START.monotonic)
@@ -280,7 +280,7 @@ def test_running_polls_are_not_queued_twice() -> None:
 
 
 def test_abandoned_polls_are_due_at_once() -> None:
-    """Polls that a reload cut off are made again, and their late ends count for nothing."""
+    """Polls that a reload cut off are due again, and their late results are discarded."""
     scheduler = make_schedule("b1", "b2")
     cut_off = take(scheduler, START)
     scheduler.requeue_running(START.monotonic + 3)
@@ -291,7 +291,7 @@ def test_abandoned_polls_are_due_at_once() -> None:
 
 
 def test_forgotten_account_starts_without_its_pause() -> None:
-    """Another API knows nothing of what the one before asked for."""
+    """Dropping an account drops its 429 pause."""
     scheduler = ScheduledTargets(START)
     scheduler.apply_pause("main", failure(START, Reason.RATE_LIMITED, 300).error, START.monotonic)
     assert scheduler.paused(START.monotonic) != {}
@@ -300,7 +300,7 @@ def test_forgotten_account_starts_without_its_pause() -> None:
 
 
 def test_forgotten_account_starts_anew() -> None:
-    """What is held again after it was forgotten is due at once."""
+    """If a dropped account is added again, its buckets are due at once."""
     scheduler = make_schedule("b1")
     scheduler.complete(take(scheduler, START), reading(START), START)
     scheduler.drop_account("main")
@@ -309,7 +309,7 @@ def test_forgotten_account_starts_anew() -> None:
 
 
 def test_refusals_are_retried_at_once_with_another_token() -> None:
-    """With another token, what was refused is due at once; what is well is not."""
+    """A new token makes the account's refused buckets due at once, and no others."""
     scheduler = ScheduledTargets(START)
     names = (("refused", "a"), ("well", "a"), ("refused-elsewhere", "b"))
     scheduler.poll([(bucket(*name), TIMING) for name in names], START.monotonic)
@@ -324,7 +324,7 @@ def test_refusals_are_retried_at_once_with_another_token() -> None:
 
 
 def test_accounts_are_told_apart() -> None:
-    """Each account with something due says since when, and can be taken from alone."""
+    """Each account with due buckets reports since when, and can be polled separately."""
     scheduler = ScheduledTargets(START)
     names = (("a1", "a"), ("a2", "a"), ("b1", "b"))
     scheduler.poll([(bucket(*name), TIMING) for name in names], START.monotonic)
@@ -340,7 +340,7 @@ def test_accounts_are_told_apart() -> None:
 
 
 def test_pause_also_puts_off_what_was_seen_to_be_due() -> None:
-    """What waits for its turn when its account is paused is not polled before the pause ends."""
+    """A pause also delays buckets of the account that were already due."""
     scheduler = make_schedule("b1", "b2")
     scheduled = take(scheduler, START)
     assert scheduler.due_accounts(START.monotonic)
@@ -352,7 +352,7 @@ def test_pause_also_puts_off_what_was_seen_to_be_due() -> None:
 
 
 def test_forgotten_account_is_not_paused() -> None:
-    """An account that is removed or gets another API leaves its pause behind."""
+    """An account that was dropped and added again is polled without the old pause."""
     scheduler = make_schedule("b1")
     scheduler.complete(take(scheduler, START), failure(START, Reason.RATE_LIMITED, 300), START)
     scheduler.drop_account("main")
@@ -365,7 +365,7 @@ SELDOM = Timing(poll_interval=3600.0, stale_after=4 * 3600.0)
 
 
 def kept_over_midnight(ids: list[str], timing: Timing, second: float) -> dict[str, float]:
-    """When buckets are due, seconds after midnight, if polls at `second` kept yesterday's."""
+    """When buckets are due, in seconds after midnight, if polls at `second` kept yesterday."""
     start = Instant(MIDNIGHT + second, 1000.0)
     scheduler = make_schedule(*ids, timing=timing, start=start)
     for _ in ids:
@@ -379,7 +379,7 @@ def kept_over_midnight(ids: list[str], timing: Timing, second: float) -> dict[st
 
 
 def test_yesterdays_reading_is_put_to_the_test_once_the_grace_is_over() -> None:
-    """With a long interval, buckets that kept yesterday are asked soon after the grace, spread."""
+    """With a long interval, buckets that kept yesterday's data are polled soon after the grace."""
     ids = [f"b{number}" for number in range(1000)]
     due = kept_over_midnight(ids, SELDOM, 300)
     assert all(600 <= each <= 1200 for each in due.values())
@@ -389,7 +389,7 @@ def test_yesterdays_reading_is_put_to_the_test_once_the_grace_is_over() -> None:
 
 
 def test_short_intervals_need_no_test_after_the_grace() -> None:
-    """Where the next poll comes soon after the grace anyway, none is added."""
+    """If the next regular poll is soon after the grace period, no extra poll is added."""
     start = Instant(MIDNIGHT + 300, 1000.0)
     for interval in (60.0, 900.0):
         scheduler = make_schedule("b1", timing=Timing(poll_interval=interval), start=start)
@@ -401,7 +401,7 @@ def test_short_intervals_need_no_test_after_the_grace() -> None:
 
 
 def test_poll_after_the_grace_stands_for_a_regular_one() -> None:
-    """After the additional poll the bucket is back at its offset, and polled once per interval."""
+    """After the extra poll the bucket returns to its regular offset and interval."""
     start = Instant(MIDNIGHT + 300, 1000.0)
     scheduler = make_schedule("b1", timing=SELDOM, start=start)
     scheduled = take(scheduler, start)

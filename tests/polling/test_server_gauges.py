@@ -1,4 +1,4 @@
-"""What the metrics say of an account's server: its clock. On virtual time."""
+"""The clock skew metric, in virtual time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def text(api: str) -> str:
 
 
 def expected(at_work: Running, ahead: float = 0.0) -> float:
-    """The skew by the newest request, which is answered at the moment at which it arrives."""
+    """The expected skew: the API responds to the newest request at the moment it arrives."""
     arrived = at_work.api.record.asked[-1].at
     return math.floor(arrived + ahead) + 0.5 - (arrived - LATENCY / 2)
 
@@ -33,7 +33,7 @@ def expected(at_work: Running, ahead: float = 0.0) -> float:
     ("scenario", "ahead"), [("", 0.0), ("fast-clock", 180.0), ("slow-clock", -180.0)]
 )
 async def test_skew_is_the_shift_of_the_apis_clock(scenario: str, ahead: float) -> None:
-    """A clock that is three minutes off shows, to a second, and exactly as its date says it."""
+    """A three-minute clock difference is exported, calculated from the API's Date header."""
     async with running(scenario, text=text) as at_work:
         for _ in range(5):
             await at_work.clock.sleep(66.6)
@@ -43,7 +43,7 @@ async def test_skew_is_the_shift_of_the_apis_clock(scenario: str, ahead: float) 
 
 
 async def test_skew_shows_a_clock_of_ours_that_was_set() -> None:
-    """Where the exporter's own clock goes back, the API's is ahead from the next answer on."""
+    """If the exporter's own clock is set back, the next response shows the skew."""
     async with running(text=text) as at_work:
         at_work.clock.jump_wall(-3600)
         at_work.api.now = lambda: at_work.clock.wall() + 3600
@@ -53,7 +53,7 @@ async def test_skew_shows_a_clock_of_ours_that_was_set() -> None:
 
 
 async def test_login_tells_of_the_clock_too() -> None:
-    """An account whose polls get no answer shows what its login said."""
+    """If polls get no response, the skew comes from the login response."""
 
     def logging_in(api: str) -> str:
         login = "login: {email: ops@example.com, password: pa55word}"
@@ -66,7 +66,7 @@ async def test_login_tells_of_the_clock_too() -> None:
 
 
 async def test_skew_ends_with_stale_after() -> None:
-    """Once no answer has come for as long as readings count, nothing is known of the clock."""
+    """Without a response for stale_after, the skew metric disappears."""
     async with running(text=text) as at_work:
         await at_work.clock.sleep(90)
         at_work.api.play("disconnect/share=1")
@@ -90,7 +90,7 @@ async def test_reload_keeps_what_is_known_of_the_same_server(
     edit: tuple[str, str],
     stays: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    """Another API or another account starts without, and the old one is not shown."""
+    """A reload keeps the skew, unless the account's API or name changes."""
     edits: list[tuple[str, str]] = []
 
     def edited(api: str) -> str:

@@ -1,4 +1,4 @@
-"""The one shared mutable thing."""
+"""The polled buckets with their newest results, which polls and scrapes share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = Instant(NOON, 1000.0)
 
 
 def make_targets() -> Targets:
-    """Targets: two buckets that were never polled."""
+    """Targets with two buckets that were never polled."""
     targets = Targets()
     sync(targets, [(bucket(bucket_id), TIMING) for bucket_id in ("b1", "b2")], START)
     return targets
@@ -32,7 +32,7 @@ def of(targets: Targets, bucket_id: str) -> Target:
 
 
 def test_outcomes_are_recorded_per_bucket() -> None:
-    """What happens to one bucket leaves the other as it was."""
+    """Recording a result for one bucket does not change the others."""
     targets = make_targets()
     before, now = targets.record(of(targets, "b1"), reading(START, node(uptime_ratio=0.5)))
     assert before.newest is None
@@ -43,7 +43,7 @@ def test_outcomes_are_recorded_per_bucket() -> None:
 
 
 def test_page_shows_every_bucket_as_of_a_moment() -> None:
-    """The page holds all buckets, each fresh or stale by its own last success."""
+    """All buckets are on the page, each up or stale by the age of its own last success."""
     targets = make_targets()
     targets.record(of(targets, "b1"), reading(START))
     targets.record(of(targets, "b2"), reading(after(START, 100)))
@@ -53,7 +53,7 @@ def test_page_shows_every_bucket_as_of_a_moment() -> None:
 
 
 def test_page_being_made_in_chunks_is_of_its_moment() -> None:
-    """What is recorded while a page is read is on the next one, and on no part of this one."""
+    """Results recorded while a page is rendered in chunks appear on the next page, not this one."""
     targets = make_targets()
     targets.record(of(targets, "b1"), failure(START))
     before = b"".join(targets.render(START.monotonic))
@@ -65,7 +65,7 @@ def test_page_being_made_in_chunks_is_of_its_moment() -> None:
 
 
 def test_failure_keeps_the_reading() -> None:
-    """A failure after a success leaves its nodes on the page."""
+    """A failure after a success keeps the samples of the last success."""
     targets = make_targets()
     targets.record(of(targets, "b1"), reading(START, node(uptime_ratio=0.5)))
     targets.record(of(targets, "b1"), failure(after(START, 60)))
@@ -75,7 +75,7 @@ def test_failure_keeps_the_reading() -> None:
 
 
 def test_holding_others_keeps_what_stays() -> None:
-    """Vanished buckets go with all their series; what stays keeps its reading under a new name."""
+    """Removed buckets lose all their series; a renamed bucket keeps its samples."""
     targets = make_targets()
     assert targets.unpolled == {BucketKey("main", "b1"), BucketKey("main", "b2")}
     for bucket_id in ("b1", "b2"):
@@ -92,7 +92,7 @@ def test_holding_others_keeps_what_stays() -> None:
 
 
 def test_unchanged_buckets_are_not_rendered_again() -> None:
-    """Holding what is held costs nothing; other statuses or another timing render anew."""
+    """Unchanged buckets are not rendered again; new statuses or another timing re-render them."""
     targets = make_targets()
     before = [target.text for target in targets]
     held = [(target.bucket, target.timing) for target in targets]
@@ -106,7 +106,7 @@ def test_unchanged_buckets_are_not_rendered_again() -> None:
 
 
 def test_forgotten_account_is_unknown_again() -> None:
-    """After another base URL nothing that the old one said is shown."""
+    """Dropping an account drops the samples of its buckets."""
     targets = make_targets()
     targets.record(of(targets, "b1"), reading(START, node(uptime_ratio=0.5)))
     targets.drop_account("main")
@@ -118,19 +118,19 @@ def test_forgotten_account_is_unknown_again() -> None:
 
 CLOSED = DayStats(date(2024, 1, 14), (node("gone", uptime_ratio=0.75),))
 GRACE_ENDS = START.monotonic + 12 * 3600 + 600
-"""The end of the grace after the next midnight; the fakes' noon is where they start."""
+"""When the grace period after the next midnight ends; START is at noon."""
 LINE = b'flashback_node_uptime_previous_day_ratio{bucket_id="b1",ip="192.0.2.1",host="gone"} 0.75\n'
 
 
 def with_previous_day() -> Targets:
-    """Targets that know a previous day of b1, and nothing of today."""
+    """Targets with a previous day for b1 and no data of today."""
     targets = make_targets()
     targets.record_previous_day(of(targets, "b1"), CLOSED, START)
     return targets
 
 
 def test_previous_day_is_shown_until_the_next_grace_ends() -> None:
-    """Its figures stay however long nothing can be polled, and go with the grace's last second."""
+    """Previous-day samples stay through failures until the next grace period ends."""
     targets = with_previous_day()
     key = of(targets, "b1")
     targets.record(key, reading(START, node("today")))
@@ -141,7 +141,7 @@ def test_previous_day_is_shown_until_the_next_grace_ends() -> None:
 
 
 def test_previous_day_follows_the_wall_clock() -> None:
-    """Where the clock is set forward past the grace, the next poll ends what is shown."""
+    """If the clock is set forward past the grace period, the next poll ends the samples."""
     targets = with_previous_day()
     later = Instant(START.wall + 86400, START.monotonic + 60)
     targets.record(of(targets, "b1"), reading(later))
@@ -149,7 +149,7 @@ def test_previous_day_follows_the_wall_clock() -> None:
 
 
 def test_previous_day_outlives_other_settings_but_not_another_api() -> None:
-    """A new name keeps it, a longer grace lets it stay longer, forgetting the account ends it."""
+    """Previous-day samples survive a new name or grace period, but not a dropped account."""
     targets = with_previous_day()
     timing = Timing(rollover_grace=1200)
     sync(targets, [(replace(bucket("b1"), name="other"), timing)], START)
@@ -175,7 +175,7 @@ NODES = st.lists(
 
 @given(st.lists(st.none() | NODES, max_size=6), st.integers(0, 120))
 def test_text_is_what_it_would_be_if_made_anew(polls: list[list[Node] | None], late: int) -> None:
-    """Whatever a bucket's polls brought, and over midnight, no old line is left in its text."""
+    """After any series of polls, the incrementally updated text equals a full rendering."""
     targets = Targets()
     start = Instant(MIDNIGHT - late, 1000.0)
     sync(targets, [(bucket(), TIMING)], start)

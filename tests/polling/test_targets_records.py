@@ -1,4 +1,4 @@
-"""What is remembered of the last polls."""
+"""The history of a bucket's last polls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ START = Instant(NOON, 1000.0)
 
 
 def polls(*results: PollResult) -> tuple[PollRecord, ...]:
-    """What is remembered of polls that ended like this."""
+    """The records of polls with these results."""
     state, history = BucketState(START), b""
     for result in results:
         state = state.after(result, Timing())
@@ -22,32 +22,32 @@ def polls(*results: PollResult) -> tuple[PollRecord, ...]:
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_failures_keep_their_reason(reason: Reason) -> None:
-    """Each reason comes out as it went in."""
+    """A record returns the reason that was stored."""
     assert polls(failure(START, reason)) == (PollRecord(int(NOON), reason, 0, 0.5),)
 
 
 def test_good_polls_count_who_is_not_online() -> None:
-    """A node without a status says nothing; all others but ONLINE count."""
+    """The record counts nodes with a status other than ONLINE, but not nodes without a status."""
     nodes = [node("a", status="ONLINE"), node("b", status="OFFLINE"), node("c", status="x")]
     assert polls(reading(START, *nodes, node("d"))) == (PollRecord(int(NOON), None, 2, 0.25),)
 
 
 def test_only_the_last_are_kept() -> None:
-    """What is older gives way, the order stays."""
+    """Only the newest records are kept, in order."""
     kept = polls(*(reading(after(START, 60.0 * number)) for number in range(KEPT + 5)))
     assert len(kept) == KEPT
     assert [poll.ended for poll in kept] == [int(NOON) + 60 * (n + 5) for n in range(KEPT)]
 
 
 def test_absurd_polls_fit() -> None:
-    """Neither thousands of nodes nor a poll of a day break the record."""
+    """Too many nodes or too long a duration is stored as the maximum."""
     nodes = [node(f"h{number}", status="OFFLINE") for number in range(300)]
     (poll,) = polls(reading(START, *nodes, duration=86400.0))
     assert (poll.nodes_not_online, poll.duration) == (255, 65504.0)
 
 
 def test_it_stays_small() -> None:
-    """A bucket's past is one string of bytes: two and a half megabytes for ten thousand buckets."""
+    """A history takes 8 bytes per poll, so 10,000 buckets need about 2.5 MB."""
     state, history = BucketState(START).after(reading(START), Timing()), b""
     for _ in range(2 * KEPT):
         history = appended(history, state)

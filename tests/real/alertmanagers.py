@@ -1,6 +1,6 @@
 """Runs Alertmanager, a Prometheus that sends alerts to it, and a receiver of its webhooks.
 
-The routing is the documented example, with shorter waits and with the receiver of the test.
+The routing is that of the documented example, with shorter waits and the test's receiver.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WAITS = {"group_wait": "1s", "group_interval": "1s", "repeat_interval": "12h"}
 
 
 class Notice(NamedTuple):
-    """One alert in one webhook."""
+    """One alert in one webhook request."""
 
     receiver: str
     status: str  # firing or resolved
@@ -54,11 +54,11 @@ class Receiver:
         return web.Response()
 
     def told(self, alert: str, status: str = "firing") -> list[Notice]:
-        """The notices about an alert."""
+        """The notifications about an alert with this status."""
         return [each for each in self.notices if (each.alert, each.status) == (alert, status)]
 
     async def hears(self, alert: str, status: str = "firing") -> Notice:
-        """Wait for the first notice about an alert with this status."""
+        """Wait for the first notification about an alert with this status."""
 
         async def ask() -> Notice | None:
             return next(iter(self.told(alert, status)), None)
@@ -79,7 +79,7 @@ class Alertmanager:
         (await self._client.post("/api/v2/alerts", json=body)).raise_for_status()
 
     async def alerts(self) -> list[dict[str, Any]]:
-        """All alerts that it has."""
+        """All alerts that Alertmanager has."""
         answer = await self._client.get("/api/v2/alerts")
         found: list[dict[str, Any]] = answer.raise_for_status().json()
         return found
@@ -92,7 +92,7 @@ class Alertmanager:
 
 @asynccontextmanager
 async def receiver() -> AsyncIterator[tuple[str, Receiver]]:
-    """A receiver of webhooks, and its URL."""
+    """Run a webhook receiver; yields its URL and the receiver."""
     found = Receiver()
     app = web.Application()
     app.router.add_post("/{receiver}", found.take)
@@ -108,7 +108,7 @@ async def receiver() -> AsyncIterator[tuple[str, Receiver]]:
 
 @asynccontextmanager
 async def alertmanager(path: str, directory: Path, webhooks: str) -> AsyncIterator[Alertmanager]:
-    """Run an Alertmanager with the example's routing, whose webhooks go to a URL."""
+    """Run an Alertmanager with the example's routing that sends its webhooks to a URL."""
     config = yaml.safe_load(EXAMPLE.read_text())
     config["route"] |= _WAITS
     for each in config["receivers"]:

@@ -1,4 +1,4 @@
-"""Runs a headless Chromium, and collects its errors. What pages should show is in the tests."""
+"""Runs a headless Chromium and collects its errors. What pages must show is in the tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUTS = 60_000.0
 
 @asynccontextmanager
 async def chromium(path: str) -> AsyncIterator[Browser]:
-    """A browser that runs while the body does."""
+    """Run a browser until the `with` block ends."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:
@@ -32,7 +32,7 @@ async def chromium(path: str) -> AsyncIterator[Browser]:
 
 
 class Complaints:
-    """All errors and warnings in a page's console, those of its security policy included."""
+    """All errors and warnings in a page's console, including those of its security policy."""
 
     def __init__(self, page: Page) -> None:
         self.all: list[str] = []

@@ -13,7 +13,7 @@ from tests.real.programs import program
 
 @pytest.fixture(scope="session", params=["current", pytest.param("oldest", marks=pytest.mark.long)])
 def generation(request: pytest.FixtureRequest) -> str:
-    """The directory of `install-tools`: each of the two in turn."""
+    """Each directory of `install-tools`: the current versions and the oldest ones."""
     name: str = request.param
     return name
 

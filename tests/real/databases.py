@@ -59,7 +59,7 @@ class Database:
         return str(self._client.base_url)
 
     def log(self) -> str:
-        """Everything that it has printed so far."""
+        """The program's output so far."""
         return self._server.output()
 
     async def get(self, path: str, **parameters: str | float) -> Any:  # noqa: ANN401 - JSON

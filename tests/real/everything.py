@@ -1,6 +1,6 @@
 """Runs an exporter that shows all of its metrics at once, with failures of all kinds.
 
-A new metric must be made to appear here.
+When a metric is added, this exporter must expose it too.
 """
 
 from __future__ import annotations

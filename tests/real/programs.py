@@ -1,6 +1,6 @@
-"""Finds real programs; starts them, waits for them and ends them.
+"""Finds real programs, starts them, waits for them and stops them.
 
-How a program is configured and used is decided elsewhere.
+Their configuration and use are in other modules.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Program:
         self._log = log
 
     def output(self) -> str:
-        """Everything that it has printed so far. Fails if the process has ended."""
+        """The program's output so far. Fails if the process has ended."""
         output = self._log.read_text()
         assert self._process.returncode is None, output
         return output
@@ -93,7 +93,7 @@ class Program:
 
 @asynccontextmanager
 async def started(*command: str, log: Path) -> AsyncIterator[Program]:
-    """A process that runs while the body does. All of its output goes to `log`."""
+    """Run a process until the `with` block ends. All of its output goes to `log`."""
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
@@ -114,6 +114,6 @@ async def _ended(process: Process) -> None:
 
 
 def check(promtool: str, *arguments: str) -> None:
-    """Run promtool, and fail with its output if it does."""
+    """Run promtool. If its exit code is not 0, fail with its output."""
     done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

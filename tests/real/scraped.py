@@ -30,7 +30,7 @@ class Scraped:
 
 
 def page_samples(exchange: Exchange) -> Samples:
-    """The samples of a page in either format. Fails if a series is there twice."""
+    """The samples of a page in either format. Fails if a series is duplicated."""
     openmetrics = exchange.answered.get_content_type() == "application/openmetrics-text"
     families = (openmetrics_families if openmetrics else text_families)(exchange.text)
     found = [

@@ -45,18 +45,18 @@ SHORT = {
     "account_failing_for": "2s",
     "token_expiring_for": "2s",
     "status_unknown_for": "2s",
-    "bucket_failing_for": "20s",  # so long after the account's that this is there to inhibit it
+    "bucket_failing_for": "20s",  # so that the account's alert fires first and inhibits it
     "keep_firing_for": "1s",
     "account_keep_firing_for": "20s",
     "token_expiry_seconds": 600,
 }
-"""What the rules wait for, in a test."""
+"""The rules' settings in this test, with short waits."""
 
 DOWN_HOST = "*-us-east-1-aws.flashback.tech"
 
 
 def node_status(down: str | None) -> simulator.InjectedFault:
-    """All nodes are ONLINE, whatever happens in the world, but one may be something else."""
+    """Set one node's status to `down` and all others to ONLINE, whatever the simulator says."""
 
     def rows(before: Sequence[Row], _call: ApiCall) -> list[Row]:
         return [
@@ -72,7 +72,7 @@ CALM = node_status("ONLINE")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs."""
+    """Everything that runs, from the simulated API to the webhook receiver."""
 
     api: simulator.Simulator
     exporter: RunningExporter
@@ -82,11 +82,11 @@ class Stage:
     token: Path  # of the account `archive`
 
     def play(self, scenarios: str = "", *more: simulator.InjectedFault) -> None:
-        """What the API does from now on; nothing else goes wrong."""
+        """Replace the API's faults. Without `more`, all nodes are ONLINE."""
         self.api.play([*(more or (CALM,)), *simulator.text_to_faults(scenarios)])
 
     def issue_token(self, lifetime: float) -> None:
-        """Put another token into the file of the account `archive`."""
+        """Write a new token to the file of the account `archive`."""
         self.api.token_server.rules = simulator.TokenRules(lifetime=lifetime)
         answer = self.api.token_server.login(
             {"email": USER.email, "password": USER.password}, self.api.now()
@@ -101,17 +101,17 @@ class Stage:
         return True if set(up.values()) == {3.0} else None
 
     async def firing_in_prometheus(self, alert: str, count: int) -> bool | None:
-        """Whether so many alerts of a name fire, whether anybody is told or not."""
+        """Whether `count` alerts of a name fire in Prometheus, including inhibited ones."""
         query = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
         return len(await self.database.samples(query, time.time())) == count or None
 
     async def over(self, alert: str) -> None:
-        """Wait until the receiver has heard of an alert's end."""
+        """Wait until the receiver is notified that an alert is resolved."""
         await self.receiver.hears(alert, "resolved")
 
 
 class RunningExporter:
-    """The exporter as a process that can be killed and started again."""
+    """The exporter as a process that can be stopped and started again."""
 
     def __init__(self, config: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
@@ -129,13 +129,13 @@ class RunningExporter:
         await until(lambda: is_ready(self.address))
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         await self._running.aclose()
         self._running = AsyncExitStack()
 
 
 def document(api: str) -> str:
-    """A configuration with two teams, and an account whose token somebody else renews."""
+    """A configuration with two teams, and an account whose token the exporter does not renew."""
     buckets = {"b1": ("media-eu", "media"), "b2": ("web", "web"), "b3": ("archive", "web")}
     entries = {
         bucket: {"id": bucket, "name": name, "labels": {"team": team}}
@@ -166,7 +166,7 @@ def document(api: str) -> str:
 async def staged(
     directory: Path, prometheus_path: str, alertmanager_path: str
 ) -> AsyncIterator[Stage]:
-    """Everything from the API to the webhooks, calm."""
+    """Run everything from the API to the webhooks, without faults, until all buckets are up."""
     rules = directory / "rules"
     write(rules, chosen({"settings": SHORT}, [alert.name for alert in ALERTS]))
     api = simulator.Simulator(now=time.time, users=[USER], tokens={"t0"})
@@ -199,7 +199,7 @@ async def staged(
 
 
 async def node_goes_down(stage: Stage) -> None:
-    """A node is DISCONNECTED for both buckets of an account: one alert, with their names."""
+    """A node is DISCONNECTED in both buckets of an account: one alert, which names the buckets."""
     stage.play("", limited(node_status("DISCONNECTED")))
     notice = await stage.receiver.hears("FlashbackNodeDown")
     assert notice.receiver == "operations"
@@ -212,7 +212,7 @@ async def node_goes_down(stage: Stage) -> None:
 
 
 async def status_vanishes(stage: Stage) -> None:
-    """A node has no status any more: one alert for the account, as no other can tell."""
+    """A node's status is missing: one alert for the account, as no other alert detects this."""
     stage.play("", limited(node_status(None)))
     notice = await stage.receiver.hears("FlashbackNodeStatusMissing")
     assert notice.receiver == "operations"
@@ -223,7 +223,7 @@ async def status_vanishes(stage: Stage) -> None:
 
 
 async def bucket_is_forbidden(stage: Stage) -> None:
-    """One bucket gets 403: its team hears of it, with name and reason."""
+    """The API responds with 403 for one bucket: its team is notified, with name and reason."""
     stage.play("forbidden/share=1/bucket=b1")
     notice = await stage.receiver.hears("FlashbackBucketFailing")
     assert notice.receiver == "team-media"
@@ -235,7 +235,7 @@ async def bucket_is_forbidden(stage: Stage) -> None:
 
 
 async def account_is_forbidden(stage: Stage) -> None:
-    """Every bucket of an account gets 403: the account's alert, and none for its buckets."""
+    """All buckets of an account get 403: the account's alert fires and inhibits the buckets'."""
     stage.play("forbidden/share=1/bucket=b1/bucket=b2")
     notice = await stage.receiver.hears("FlashbackAccountFailing")
     assert notice.receiver == "operations"
@@ -253,7 +253,7 @@ async def account_is_forbidden(stage: Stage) -> None:
 
 
 async def exporter_is_killed(stage: Stage) -> None:
-    """Nobody answers any more: one alert, until it is back."""
+    """The exporter does not respond: one alert, which is resolved when it runs again."""
     await stage.exporter.stop()
     notice = await stage.receiver.hears("FlashbackExporterDown")
     assert notice.receiver == "operations"
@@ -262,7 +262,7 @@ async def exporter_is_killed(stage: Stage) -> None:
 
 
 async def token_expires(stage: Stage) -> None:
-    """A token that nobody renews is told of before it ends, and when it is refused."""
+    """A token is not renewed: one alert before it expires, and one when the API refuses it."""
     stage.issue_token(30)
     notice = await stage.receiver.hears("FlashbackTokenExpiring")
     assert notice.receiver == "operations"
@@ -276,7 +276,7 @@ async def token_expires(stage: Stage) -> None:
 
 
 def limited(trouble: simulator.InjectedFault) -> simulator.InjectedFault:
-    """The trouble for the buckets of the account `main` alone; the others are calm."""
+    """Limit a fault to the buckets of the account `main`; nodes of other buckets are ONLINE."""
     rows = trouble.scenario.rows
 
     def altered(before: Sequence[Row], call: ApiCall) -> list[Row]:
@@ -287,7 +287,7 @@ def limited(trouble: simulator.InjectedFault) -> simulator.InjectedFault:
 
 
 def named(notice: Notice) -> set[str]:
-    """The buckets that a text names."""
+    """The buckets that a notification's description names."""
     found = notice.annotations["description"].partition("Among them: ")[2].removesuffix(".")
     return set(found.split(", "))
 
@@ -296,7 +296,7 @@ def named(notice: Notice) -> set[str]:
 async def test_trouble_reaches_the_right_people_once_and_ends(
     prometheus_path: str, alertmanager_path: str, tmp_path: Path
 ) -> None:
-    """Each kind of trouble is one notice to its receiver, one when it is over, and no other."""
+    """Each fault sends one firing and one resolved notification to its receiver, and no others."""
     async with staged(tmp_path, prometheus_path, alertmanager_path) as stage:
         assert stage.receiver.notices == []
         for trouble in (

@@ -48,11 +48,11 @@ SHORT = {
 BURN = {f"FlashbackNodeErrorBudgetBurn{window}": {"for": "2s"} for window in ("1h", "6h")}
 
 RESTARTS = ("--rules.alert.for-grace-period=20s",)
-"""From which wait on Prometheus restores an alert: as long here as the one of failing buckets."""
+"""Prometheus restores alerts with at least this `for`, here that of failing buckets."""
 
 
 def offline(*buckets: str) -> simulator.InjectedFault:
-    """All nodes of some buckets are OFFLINE, those of others ONLINE, whatever happens."""
+    """All nodes of these buckets are OFFLINE, and those of other buckets are ONLINE."""
 
     def rows(before: Sequence[Row], call: ApiCall) -> list[Row]:
         status = "OFFLINE" if call.bucket in buckets else "ONLINE"
@@ -64,7 +64,7 @@ def offline(*buckets: str) -> simulator.InjectedFault:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs."""
+    """Everything that runs, from the simulated APIs to the webhook receiver."""
 
     production: Running
     staging: Running
@@ -75,7 +75,7 @@ class Stage:
 
     @asynccontextmanager
     async def prometheus(self) -> AsyncIterator[Database]:
-        """The Prometheus; it finds what it knew before."""
+        """Run Prometheus. After a restart it has its previous data."""
         targets = {self.production.address: PRODUCTION, self.staging.address: STAGING}
         rules = self.directory / "rules"
         async with alerting_prometheus(
@@ -85,7 +85,7 @@ class Stage:
 
 
 def played(text: str = "", *buckets: str) -> list[simulator.InjectedFault]:
-    """Scenarios, while all nodes of some buckets are OFFLINE."""
+    """Faults by name, and one that makes all nodes of these buckets OFFLINE."""
     return [offline(*buckets), *simulator.text_to_faults(text)]
 
 
@@ -93,10 +93,10 @@ def played(text: str = "", *buckets: str) -> list[simulator.InjectedFault]:
 async def staged(
     directory: Path, prometheus_path: str, alertmanager_path: str
 ) -> AsyncIterator[Stage]:
-    """Everything but Prometheus, calm."""
+    """Run everything except Prometheus, with all nodes ONLINE."""
     changes = {"settings": SHORT, "alerts": BURN}
     write(directory / "rules", chosen(changes, [alert.name for alert in ALERTS]))
-    for file in (directory / "rules").iterdir():  # what is evaluated every few minutes cannot wait
+    for file in (directory / "rules").iterdir():  # evaluate all rules each second
         file.write_text(re.sub(r"interval: \d+m", "interval: 1s", file.read_text()))
     text = partial(document, buckets=(*FAILING, DOWN, CALM), poll_interval="5s", stale_after="1m")
     async with (
@@ -119,7 +119,10 @@ def samples(
 
 
 def past(now: float) -> Iterator[str]:
-    """Two nodes that the API listed until three hours ago, and two that came and went since."""
+    """Past data: two nodes not listed for three hours, and two with a burning error budget.
+
+    For one of the latter, FlashbackNodeDown fired until an hour ago.
+    """
     gone = now - 3 * HOUR
     for host, down in (("was-up", 0), ("was-down", 1)):
         node = {"bucket_id": CALM, "ip": "192.0.2.91", "host": host}
@@ -140,13 +143,13 @@ def past(now: float) -> Iterator[str]:
 
 
 async def firing(database: Database, alert: str, count: int) -> bool | None:
-    """Whether so many alerts of a name fire in production."""
+    """Whether `count` alerts of a name fire in production."""
     query = f'ALERTS{{alertname="{alert}",alertstate="firing",namespace="production"}}'
     return len(await database.samples(query, time.time())) == count or None
 
 
 async def nodes_of_the_past(stage: Stage) -> None:
-    """What the API does not list is told, as down where it was down; an aftermath is not told."""
+    """Nodes that are no longer listed cause alerts; error budget burn after NodeDown does not."""
     gone = await stage.heard.hears("FlashbackNodeNotListed")
     assert gone.labels["host"] == "was-up"
     assert gone.annotations["description"].endswith("it was in 1 bucket. Among them: b4.")
@@ -161,7 +164,7 @@ async def nodes_of_the_past(stage: Stage) -> None:
 
 
 async def half_an_account(stage: Stage, database: Database) -> None:
-    """Half of an account fails; what is wrong with the other half is told, with its own reasons."""
+    """Half of an account fails: its alert inhibits those of its failing buckets, and no others."""
     stage.staging.api.play(played("not-found/share=1/bucket=b1"))
     stage.production.api.play(played("forbidden/share=1/bucket=b1/bucket=b2", DOWN))
     account = await stage.heard.hears("FlashbackAccountFailing")
@@ -179,7 +182,7 @@ async def half_an_account(stage: Stage, database: Database) -> None:
 async def test_alerts_that_go_by_the_past(
     prometheus_path: str, promtool_path: str, alertmanager_path: str, tmp_path: Path
 ) -> None:
-    """What was, half an account, two environments, a restart of Prometheus: each told once."""
+    """Alerts on past data fire once, inhibition is per namespace, restarts resolve nothing."""
     now = time.time()
     await create_blocks(promtool_path, tmp_path / "prometheus", past(now))
     async with staged(tmp_path, prometheus_path, alertmanager_path) as stage:

@@ -59,7 +59,7 @@ def truth(day: date) -> dict[Series, float]:
 
 
 class Past(NamedTuple):
-    """The files of a month, the exporter that goes on from there, and when it was asked."""
+    """A month's backfill files, the running exporter, and the start and end of the backfill."""
 
     at_work: Running
     files: list[Path]
@@ -68,12 +68,12 @@ class Past(NamedTuple):
     ended: float
 
     def is_shown_now(self) -> bool:
-        """Whether the last day goes on live: not so just after midnight, when another one does."""
+        """Whether the exporter exposes the last of these days; after midnight it may be another."""
         newest = {TIMING.newest_ended_day(moment) for moment in (self.began, self.ended)}
         return newest == {self.days[-1]}
 
     def expected(self) -> dict[Series, dict[float, float]]:
-        """Every sample that is to be had of these days, but for the moments of the run itself."""
+        """All samples expected for these days before the start of the backfill."""
         found: dict[Series, dict[float, float]] = {}
         for day in self.days:
             for series, value in truth(day).items():
@@ -86,7 +86,7 @@ class Past(NamedTuple):
 
 @asynccontextmanager
 async def backfilled(directory: Path) -> AsyncIterator[Past]:
-    """The simulator and the exporter run, and the month before has been asked for."""
+    """Run the simulator and the exporter, and backfill the month before."""
     urls: list[str] = []
 
     def text(url: str) -> str:
@@ -115,7 +115,7 @@ async def backfilled(directory: Path) -> AsyncIterator[Past]:
 
 
 async def finished(*command: str) -> tuple[int | None, str]:
-    """The exit code of a command, and everything it says."""
+    """The exit code of a command, and its output."""
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
     async with asyncio.timeout(2 * TIMEOUTS):
         output, _ = await process.communicate()
@@ -124,7 +124,7 @@ async def finished(*command: str) -> tuple[int | None, str]:
 
 @asynccontextmanager
 async def database(log: Path, *command: str) -> AsyncIterator[tuple[Database, httpx.AsyncClient]]:
-    """A database that runs, and a client for what is not in the query API."""
+    """Run a database; yields it and an HTTP client for its other APIs."""
     async with started(*command, log=log) as server:
         url = f"http://{await server.address()}"
         async with httpx.AsyncClient(base_url=url, timeout=TIMEOUTS, trust_env=False) as client:
@@ -138,7 +138,7 @@ async def database(log: Path, *command: str) -> AsyncIterator[tuple[Database, ht
 
 
 async def shown_live(past: Past) -> dict[Series, float]:
-    """The past day's figures on the exporter's page, once all are there."""
+    """The previous day's figures on the exporter's page, once it has them for all buckets."""
 
     async def ask() -> dict[Series, float] | None:
         page = await past.at_work.scrape()
@@ -151,7 +151,7 @@ async def shown_live(past: Past) -> dict[Series, float]:
 
 
 async def matrix(database: Database, selector: str, at: float) -> dict[Series, dict[float, float]]:
-    """Every stored sample of a selector up to a moment; a series of other labels twice fails."""
+    """All stored samples of a selector up to a time. Fails if series differ in job or instance."""
     data = await database.get("query", query=f"{selector}[40d]", time=at)
     found = {}
     for each in data["result"]:
@@ -166,11 +166,11 @@ async def matrix(database: Database, selector: str, at: float) -> dict[Series, d
 async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
     prometheus_path: str, promtool_path: str, tmp_path: Path
 ) -> None:
-    """Blocks of a month hold exactly the simulator's figures, and live samples go on from there."""
+    """A month's blocks have exactly the simulator's figures, and live samples continue them."""
     data = tmp_path / "data"
     async with backfilled(tmp_path) as past:
         for number, file in enumerate(past.files):
-            # As it is, and the quick way that docs/backfill.md recommends.
+            # Without options, and with the faster ones that docs/backfill.md recommends.
             how = ("--max-block-duration=24h",) if number % 5 else ()
             blocks = ("tsdb", "create-blocks-from", "openmetrics", "--quiet", *how)
             assert await finished(promtool_path, *blocks, str(file), str(data)) == (0, "")
@@ -207,7 +207,7 @@ async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
         assert len(after) >= 2
         assert set(after.values()) == {live[series]}
         if past.is_shown_now():
-            # No start of a database, no scrape and no step of the grid takes longer.
+            # Starting the database, the first scrape and one step of the grid take no longer.
             assert min(after) - max(before) < STEP + 2 * TIMEOUTS
             assert at_the_seam[series] == live[series]
     assert live == truth(TIMING.newest_ended_day(past.ended))
@@ -218,7 +218,7 @@ async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
 async def test_rules_have_the_past_too(
     prometheus_path: str, promtool_path: str, tmp_path: Path
 ) -> None:
-    """Promtool computes each past day's mean, and uptime over weeks counts these days."""
+    """Recording rules run by promtool on backfilled days give the right uptime over weeks."""
     data, rules = tmp_path / "data", tmp_path / "rules"
     write(rules, chosen({"settings": {"exporter_job": JOB}}, ()))
     scrape = tmp_path / "scrape.yml"
@@ -251,7 +251,7 @@ async def test_rules_have_the_past_too(
                 record: await prometheus.samples(expressions[f"bucket:{UPTIME}:{record}"], end)
                 for record in ("avg7d", "count7d", "avg90d", "count90d")
             }
-    known = past.days[:-1]  # at the end of a day, the figure of that day is not there yet
+    known = past.days[:-1]  # at the end of a day, that day's figure is not exposed yet
     for bucket, (window, days) in product(BUCKETS, {"7d": known[-7:], "90d": known}.items()):
         means = [mean_uptime(bucket, day) for day in days]
         series = Series.of("", {"bucket_id": bucket})
@@ -260,7 +260,7 @@ async def test_rules_have_the_past_too(
 
 
 def mean_uptime(bucket: str, day: date) -> float:
-    """The simulator's own figure of a bucket."""
+    """A bucket's mean uptime on a day, from the simulator's figures."""
     return fmean(
         value
         for series, value in truth(day).items()
@@ -269,7 +269,7 @@ def mean_uptime(bucket: str, day: date) -> float:
 
 
 async def scraped_twice(prometheus: Database) -> float | None:
-    """When the second scrape was, if it has been."""
+    """The time of the newest successful scrape, or None if there is only one."""
     ups = await prometheus.history(f'up{{job="{JOB}"}}')
     good = [at for at, value in ups.items() if value]
     return max(good) if len(good) > 1 else None
@@ -277,7 +277,7 @@ async def scraped_twice(prometheus: Database) -> float | None:
 
 @pytest.mark.long
 async def test_victoria_metrics_has_the_past(victoria_metrics_path: str, tmp_path: Path) -> None:
-    """The files are taken as they are: seconds are read as seconds, and every sample is there."""
+    """VictoriaMetrics imports the files unchanged: all samples, with timestamps in seconds."""
     async with (
         backfilled(tmp_path) as past,
         database(
@@ -300,5 +300,5 @@ async def test_victoria_metrics_has_the_past(victoria_metrics_path: str, tmp_pat
     assert stored.keys() == expected.keys()
     for series, history in stored.items():
         before = {at: value for at, value in history.items() if at < past.began}
-        # It keeps numbers as decimal mantissas: twelve digits or more.
+        # VictoriaMetrics stores numbers as decimal mantissas, with twelve digits or more.
         assert before == pytest.approx(expected[series], rel=1e-11, abs=0)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python import async_playwright as axe  # type: ignore[import-untyped] # so it is
+from axe_playwright_python import async_playwright as axe  # type: ignore[import-untyped] # untyped
 from playwright.async_api import Browser, Page
 
 from exporter.config import parse
@@ -110,7 +110,7 @@ async def opened(browser: Browser, url: str, **settings: Any) -> AsyncIterator[V
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """The browser in which each visit has a window of its own."""
+    """A browser, in which each visit has its own context."""
     async with chromium(program("chromium")) as running:
         yield running
 
@@ -207,7 +207,7 @@ async def test_refreshes_in_place(browser: Browser) -> None:
 
 
 async def test_what_somebody_types_or_selects_stays(browser: Browser) -> None:
-    """A refresh does not change the form or selected text."""
+    """A refresh changes neither what the user typed into the form nor selected text."""
     snapshot = colourful()
     async with visiting(browser, snapshot) as visit:
         await visit.page.get_by_label("Search").fill("half a wo")
@@ -252,7 +252,7 @@ async def test_rests_while_paused_or_unseen(browser: Browser) -> None:
 
 
 async def test_survives_the_exporters_restart(browser: Browser, tmp_path: Path) -> None:
-    """The page says when the exporter is gone, and continues when it is back."""
+    """The page says that the exporter does not respond, and refreshes again when it does."""
     command = (sys.executable, "-m", "exporter", "demo", "--web.listen-address")
     log = tmp_path / "log"
     async with started(*command, "127.0.0.1:0", log=log) as demo:
@@ -273,7 +273,7 @@ async def test_survives_the_exporters_restart(browser: Browser, tmp_path: Path) 
 
 
 async def test_another_build_is_loaded_anew(browser: Browser) -> None:
-    """If the exporter comes back as another version, the page is loaded again completely."""
+    """If the exporter's version has changed, a refresh reloads the whole page."""
     snapshot = colourful()
     async with visiting(browser, snapshot) as visit:
         await visit.page.evaluate("window.marked = true")
@@ -295,7 +295,7 @@ async def test_a_bucket_that_goes(browser: Browser) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 async def test_accessible(browser: Browser, scheme: str, width: int) -> None:
-    """Checked by axe: names, roles and contrast, with all details unfolded. Nothing overflows."""
+    """Axe finds no violation on any page with all details unfolded, and nothing overflows."""
     look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     async with browsing(replace(ENDPOINTS, add_routes=colourful().add_routes)) as client:
         for path in LOOKED_AT:
@@ -310,7 +310,7 @@ async def test_accessible(browser: Browser, scheme: str, width: int) -> None:
 
 
 async def test_keyboard(browser: Browser) -> None:
-    """Tab reaches all elements in reading order, each with a visible focus."""
+    """Tab reaches all controls in order, each with a visible focus, and Enter activates them."""
     async with visiting(browser, colourful()) as visit:
         page = visit.page
         expected = await page.evaluate(
@@ -365,7 +365,7 @@ async def test_hostile_texts_do_nothing(browser: Browser, width: int) -> None:
 
 
 async def test_the_policy_holds(browser: Browser) -> None:
-    """A script injected into the page could neither run inline nor contact another server."""
+    """The content security policy blocks inline scripts and requests to other servers."""
     async with visiting(browser, colourful()) as visit:
         await visit.page.evaluate(
             """() => {

@@ -78,7 +78,7 @@ def test_json_exporter_would_know_every_key() -> None:
 
 
 def test_json_exporter_takes_fields_that_there_are() -> None:
-    """Each JSONPath of the example leads to a field of the API's answer."""
+    """Each JSONPath of the example names a field of the API's response."""
     for metric in json_exporter_module()["metrics"]:
         assert metric["path"] == "{ .nodeStats[*] }"
         for path in [*metric["labels"].values(), *metric["values"].values()]:
@@ -120,7 +120,7 @@ async def test_probes_go_to_the_right_place(prometheus_path: str, tmp_path: Path
 
 
 async def test_old_names_are_rules(promtool_path: str, tmp_path: Path) -> None:
-    """The recording rules that keep old names are valid, and the comparison is PromQL."""
+    """The recording rules that keep old names are valid, and the page's queries are PromQL."""
     (text,) = blocks("yaml", "# old-names.yaml")
     file = tmp_path / "old-names.yaml"
     file.write_text(text)
@@ -131,13 +131,13 @@ async def test_old_names_are_rules(promtool_path: str, tmp_path: Path) -> None:
 
 
 async def test_script_writes_what_the_api_says(tmp_path: Path) -> None:
-    """The cron script, run against the simulator, writes a good file with each node's figures."""
+    """The cron script, run against the simulator, writes a valid file with each node's figures."""
     shell, _, _ = program("sh"), program("curl"), program("jq")
     (text,) = blocks("sh")
     script, token = tmp_path / "flashback-textfile", tmp_path / "token"
     script.write_text(text)
     token.write_text("t0\n")
-    api = simulator.Simulator(now=time.time, tokens={"t0"})  # the script asks for the real day
+    api = simulator.Simulator(now=time.time, tokens={"t0"})  # the script requests today's data
     async with serve(api) as url:
         given = {"FLASHBACK_API": url, "TOKEN_FILE": str(token), "TEXTFILE_FOLDER": str(tmp_path)}
         code, output = await said(shell, str(script), given=given)

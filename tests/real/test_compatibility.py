@@ -19,7 +19,7 @@ def here() -> Versions:
 
 
 def test_page_names_the_tests_that_there_are() -> None:
-    """The page has the programs, test files and descriptions of the tests: `make compatibility`."""
+    """The page names all programs and test files. `make compatibility` regenerates it."""
     assert rendered(recorded()) == PAGE.read_text()
     assert all(list(tested.files()) for tested in TESTED)
 

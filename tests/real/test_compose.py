@@ -1,6 +1,6 @@
 """The files that compose mounts, checked by promtool and amtool.
 
-There is no engine for compose on every machine, so the services are not started here.
+Not every machine has a compose engine, so the services are not started here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.deploy.composed import lay_out, services
 
 
 def config_file(name: str, root: Path) -> Path:
-    """The file that a service reads, below the directory that stands for its root."""
+    """A service's configuration file, in the directory that represents its root."""
     flag = "--config.file="
     command: list[str] = services()[name]["command"]
     (path,) = (each for each in command if each.startswith(flag))
@@ -28,7 +28,7 @@ def verdict(*command: str | Path) -> tuple[int, str]:
 
 
 def test_prometheus_takes_configuration_and_rules(promtool_path: str, tmp_path: Path) -> None:
-    """The configuration is valid, and its rules exist where they are mounted."""
+    """Promtool accepts the mounted configuration, and finds the rules that it names."""
     config = config_file("prometheus", lay_out("prometheus", tmp_path))
     code, said = verdict(promtool_path, "check", "config", config)
     assert code == 0, said
@@ -36,7 +36,7 @@ def test_prometheus_takes_configuration_and_rules(promtool_path: str, tmp_path: 
 
 
 def test_alertmanager_takes_its_configuration(amtool_path: str, tmp_path: Path) -> None:
-    """The example is valid for the program that it is mounted for."""
+    """Amtool accepts the configuration that is mounted for Alertmanager."""
     config = config_file("alertmanager", lay_out("alertmanager", tmp_path))
     code, said = verdict(amtool_path, "check-config", config)
     assert code == 0, said

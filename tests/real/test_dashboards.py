@@ -1,7 +1,7 @@
 """Every dashboard query, run by a real Prometheus.
 
-It has scraped an exporter in trouble of all kinds, twice over as if there were two replicas, was
-given past days, and evaluates our rules.
+It scrapes an exporter with failures of all kinds under two jobs, as if there were two replicas.
+It also has data of past days, and evaluates our rules.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ LABELS = {
         {"target_label": "namespace", "replacement": NAMESPACE},
     ]
 }
-"""What targets are given by Prometheus, as in Kubernetes."""
+"""Relabeling that adds target labels, as in Kubernetes."""
 
 AT_ONCE = {"node_down_for": "0s", "bucket_failing_for": "0s", "account_failing_for": "0s"}
-"""What alerts wait for, in a test."""
+"""Settings with which alerts fire at once."""
 
 USER = User("ops@example.com", "correct horse")
 OUTAGE = 11 * 60
-"""A minute of the hour in which `node-outage` has a node down, for nine minutes more."""
+"""Seconds after the full hour. From then on `node-outage` has a node down for nine minutes."""
 
 DOWN_HOST = "*-us-east-1-aws.flashback.tech"
-"""That node."""
+"""The host of that node."""
 
 UPTIME = "flashback_node_uptime_previous_day_ratio"
 LATENCY = "flashback_node_latency_average_previous_day_seconds"
@@ -69,11 +69,11 @@ SCENARIOS = ",".join(
     ]
 )
 BREAKING = f"{SCENARIOS},5xx/share=1/bucket={BROKEN}"
-"""What is played once a bucket was read that then fails."""
+"""Scenarios in which a bucket fails that was polled successfully before."""
 
 
 def document(api: str) -> str:
-    """Accounts with tokens, with a login and discovery, and one that is told to slow down."""
+    """Accounts with tokens, with a login and discovery, and one that gets 429."""
     buckets = {
         "main": [{"id": CALM, "name": "calm and quiet"}, STRANGE],
         "troubled": [FORBIDDEN, BROKEN],
@@ -90,7 +90,7 @@ def document(api: str) -> str:
 
 
 def past(page: Scrape, now: float) -> Iterator[str]:
-    """Previous days of the nodes on a page, as OpenMetrics, when they were shown."""
+    """Previous-day samples for the nodes on a page, as OpenMetrics."""
     today = now - now % DAY
     shown = [(today - DAY * back + 1800, back) for back in range(DAYS, -1, -1)]
     moments = [
@@ -123,10 +123,10 @@ class Watched:
 
     database: Database
     page: Scrape
-    since: float  # Unix time at which the past ends that it was given
+    since: float  # Unix time at which the past data ends
 
     def board(self, uid: str) -> Board:
-        """A dashboard, ready to be asked for."""
+        """A dashboard by its UID, whose queries can be run."""
         (found,) = (each for each in rendered() if each.uid == uid)
         return Board(found, self.database)
 
@@ -139,12 +139,12 @@ class Board:
     database: Database
 
     def values(self, bucket: str = CALM) -> dict[str, str]:
-        """A value for each variable: everything where that can be chosen."""
+        """A value for each variable: `All` where that can be chosen."""
         chosen = {"bucket": bucket, "host": DOWN_HOST}
         return chosen | self.rendered.all_values() | self.rendered.first_values()
 
     async def options(self, name: str, values: dict[str, str]) -> list[tuple[str, str]]:
-        """What a variable offers, text and value, as Grafana would find it."""
+        """A variable's options, text and value, found as in Grafana."""
         variable = self.rendered.variables()[name]
         query = filled(variable["query"]["query"], values)
         if found := re.fullmatch(r"label_values\((.+), (\w+)\)", query):
@@ -158,9 +158,9 @@ class Board:
     async def results(
         self, expression: Expression, bucket: str = CALM, *, zeros: bool = False
     ) -> list[float]:
-        """Every finite value that an expression gives, over the time in which it is asked.
+        """All finite values of an expression over its time range.
 
-        Without `zeros`, a count is not asked for the 0 that stands for nothing.
+        Without `zeros`, a count whose result is empty returns nothing instead of 0.
         """
         text = expression.text if zeros else re.sub(r" or 0 \* count\(.+", "", expression.text)
         query = filled(text, self.values(bucket))
@@ -174,7 +174,7 @@ class Board:
 
 
 def times(expression: Expression) -> dict[str, float]:
-    """The range in which Grafana would ask: weeks by day, or the last minutes."""
+    """The time range of a query: four weeks by day, or the last minutes."""
     now = time.time()
     if expression.daily:
         end = now - now % DAY
@@ -188,7 +188,7 @@ def as_grafana_writes(metric: dict[str, str]) -> str:
 
 
 def named(pattern: str, text: str) -> tuple[str, str]:
-    """The text and the value that a pattern with both groups finds, in whatever order."""
+    """The text and the value that a pattern with both groups finds, in any order."""
     groups: dict[str, str] = {}
     for match in re.finditer(pattern, text):
         groups |= {name: found for name, found in match.groupdict().items() if found is not None}
@@ -199,7 +199,7 @@ def named(pattern: str, text: str) -> tuple[str, str]:
 async def watched(
     prometheus_path: str, promtool_path: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Watched]:
-    """One exporter in trouble, scraped twice over by one Prometheus that has a past and rules."""
+    """A Prometheus with past data and rules that scrapes a failing exporter under two jobs."""
     directory = tmp_path_factory.mktemp("dashboards")
     now = time.time()
     async with AsyncExitStack() as stack:
@@ -224,7 +224,7 @@ async def watched(
 
 
 def rules(directory: Path) -> Path:
-    """Our rules, whose alerts fire at once, and which nobody has to wait for."""
+    """Write our rules, evaluated each second and with alerts that fire at once."""
     write(directory / "rules", chosen({"settings": AT_ONCE}, [each.name for each in ALERTS]))
     for file in (directory / "rules").iterdir():
         file.write_text(re.sub(r"interval: \d+m", "interval: 1s", file.read_text()))
@@ -232,7 +232,7 @@ def rules(directory: Path) -> Path:
 
 
 def everything_polled(page: Scrape) -> bool:
-    """Whether each bucket was polled, those found included, and an account is paused."""
+    """Whether each bucket was polled, including discovered ones, and an account is paused."""
     buckets = len(page.all("flashback_bucket_info"))
     return (
         page.has("flashback_account_discovery_up")
@@ -242,7 +242,7 @@ def everything_polled(page: Scrape) -> bool:
 
 
 def broken(page: Scrape) -> bool:
-    """Whether a bucket that was read fails by now."""
+    """Whether the bucket BROKEN, which was polled before, fails now."""
     return page.has("flashback_bucket_failing", bucket_id=BROKEN, reason="server_error")
 
 
@@ -251,9 +251,9 @@ BOARDS = [each.uid for each in rendered()]
 
 @pytest.mark.parametrize("uid", BOARDS)
 async def test_every_expression_returns_data(watched: Watched, uid: str) -> None:
-    """Each expression of a board finds numbers; a count's 0 for nothing does not count as one.
+    """Each query of a dashboard returns values; a 0 that stands for an empty result is not one.
 
-    The API of this test has no certificate.
+    Queries about certificates are left out: the API of this test has none.
     """
     board = watched.board(uid)
     missing = [each for each in board.rendered.expressions() if "certificate" not in each.text]
@@ -274,7 +274,7 @@ async def test_every_expression_returns_data(watched: Watched, uid: str) -> None
 
 @pytest.mark.parametrize("uid", BOARDS)
 async def test_every_variable_offers_something(watched: Watched, uid: str) -> None:
-    """Each variable that asks Prometheus is offered values."""
+    """Each query variable has options, with a text and a value each."""
     board = watched.board(uid)
     for name, variable in board.rendered.variables().items():
         if variable["type"] == "query":
@@ -283,12 +283,12 @@ async def test_every_variable_offers_something(watched: Watched, uid: str) -> No
 
 
 async def offered(board: Board, name: str) -> list[tuple[str, str]] | None:
-    """What a variable offers, once it does."""
+    """A variable's options, or None if it has none yet."""
     return await board.options(name, board.values()) or None
 
 
 async def test_buckets_are_chosen_by_name(watched: Watched) -> None:
-    """A bucket is shown by its name and used by its id, once however many replicas there are."""
+    """Options for buckets show the name and use the ID, and two replicas do not duplicate them."""
     board = watched.board("flashback-bucket")
     found = await until(partial(offered, board, "bucket"))
     assert ("calm and quiet", CALM) in found
@@ -307,12 +307,12 @@ async def stat(watched: Watched, uid: str, panel: str) -> float:
 
 
 async def some(board: Board, expression: Expression) -> list[float] | None:
-    """What an expression gives, once it gives anything."""
+    """The values of an expression, or None if it has none yet."""
     return await board.results(expression) or None
 
 
 async def test_replicas_do_not_double(watched: Watched) -> None:
-    """With two jobs that show the same, buckets, nodes and failures are counted once."""
+    """With two jobs that expose the same data, buckets, nodes and failures are counted once."""
     page = watched.page
     buckets = page.all("flashback_bucket_info")
     nodes = {(each.labels["ip"], each.labels["host"]) for each in page.all("flashback_node_info")}
@@ -329,9 +329,9 @@ async def test_replicas_do_not_double(watched: Watched) -> None:
 
 
 async def test_cells_are_the_days_that_they_stand_at(watched: Watched) -> None:
-    """The cell of a day shows the figures of that day, though they were only known the day after.
+    """The cell of a day shows that day's figures, although they are exposed only the day after.
 
-    The past that was given gets a thousandth worse with each day back.
+    The past data gets worse by 0.001 with each day back.
     """
     board = watched.board("flashback-bucket")
     (expression,) = (
@@ -357,7 +357,7 @@ async def test_cells_are_the_days_that_they_stand_at(watched: Watched) -> None:
 async def test_nothing_is_good_while_the_exporter_is_dead(
     prometheus_path: str, promtool_path: str, tmp_path: Path
 ) -> None:
-    """While no exporter answers, no number on any board has the colour of a good one."""
+    """While no exporter responds, no number on any dashboard has the colour for good values."""
     now = time.time()
     page = Scrape(f'flashback_node_latency_last_seconds{{bucket_id="{CALM}",ip="1",host="h"}} 1\n')
     await create_blocks(promtool_path, tmp_path / "data", past(page, now - 600))
@@ -390,7 +390,7 @@ async def shown(board: Board, panel: dict[str, Any]) -> list[float]:
 
 
 def color(panel: dict[str, Any], value: float) -> str:
-    """The colour of a number, by the panel's steps or by what the number means."""
+    """The colour of a number by the panel's value mappings, or else by its thresholds."""
     defaults = panel["fieldConfig"]["defaults"]
     for mapping in defaults.get("mappings", []):
         if found := mapping["options"].get(f"{value:g}"):
@@ -402,7 +402,7 @@ def color(panel: dict[str, Any], value: float) -> str:
 async def test_victoria_metrics_understands_every_expression(
     victoria_metrics_path: str, tmp_path: Path
 ) -> None:
-    """VictoriaMetrics, whose language is a little different, refuses no expression."""
+    """VictoriaMetrics, whose query language differs a little, accepts every query."""
     async with victoria_metrics(victoria_metrics_path, tmp_path, {}, "1s") as database:
         for board in (Board(each, database) for each in rendered()):
             for expression in board.rendered.expressions():

@@ -28,7 +28,7 @@ async def demo(log: Path) -> AsyncIterator[str]:
 
 
 class Watched:
-    """The demo's page, and what Prometheus has stored of it."""
+    """The demo's page, and what Prometheus has stored from it."""
 
     def __init__(self, client: httpx.AsyncClient, database: Database) -> None:
         self._client = client
@@ -42,7 +42,7 @@ class Watched:
         )
 
     async def while_it_held_still(self) -> tuple[Samples, Samples] | None:
-        """The page and what was stored of it; None if the page changed in the meantime."""
+        """The page and the samples stored from it, or None if the page changed in the meantime."""
         before, since = await self.page(), time.time()
         moment = await until(lambda: self._scraped_since(since))
         stored = await self._database.samples('{job="flashback"}', moment)
@@ -54,7 +54,7 @@ class Watched:
 
 
 def nodes_and_buckets(samples: Samples) -> Samples:
-    """Without the exporter's own metrics, which change with each scrape."""
+    """The samples without the exporter's own metrics, which change with each scrape."""
     return {series: value for series, value in samples.items() if series.name in NAMES}
 
 

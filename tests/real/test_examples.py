@@ -23,23 +23,23 @@ OF_UPGRADES = {"--reuse-values", "--reset-then-reuse-values"}
 
 
 def by_place(*kinds: str) -> pytest.MarkDecorator:
-    """Makes a test of each example of some kinds."""
+    """Parametrize a test with the documentation's examples of these kinds."""
     return pytest.mark.parametrize("example", examples(*kinds), ids=str)
 
 
 def accepted(*command: str) -> None:
-    """Fails with what a program says where it finds something wrong."""
+    """Run a command. If its exit code is not 0, fail with its output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 PODS = {"Deployment", "StatefulSet"}
-"""What makes the exporter's pods: of one shard, of several."""
+"""The kinds of the exporter's workload, with one shard and with several."""
 
 
 @pytest.fixture(scope="session", params=["helm", pytest.param("helm3", marks=pytest.mark.long)])
 def helm(request: pytest.FixtureRequest) -> Helm:
-    """Each version of Helm that the chart is for."""
+    """Each version of Helm that the chart supports."""
     return Helm(program(request.param))
 
 
@@ -67,7 +67,7 @@ def test_prometheus_takes_the_configuration(
 
 @by_place("rules")
 def test_prometheus_takes_the_rules(example: Example, promtool_path: str, tmp_path: Path) -> None:
-    """Without a warning."""
+    """Promtool accepts each example of rules without a warning."""
     file = tmp_path / "rules.yaml"
     file.write_text(example.text)
     accepted(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", str(file))
@@ -77,7 +77,7 @@ def test_prometheus_takes_the_rules(example: Example, promtool_path: str, tmp_pa
 def test_toolkit_takes_the_web_configuration(
     example: Example, promtool_path: str, tmp_path: Path
 ) -> None:
-    """One file serves this exporter and those in Go, but for what their older versions lack."""
+    """Promtool accepts each web configuration, apart from a key that its older versions lack."""
     file = guard_in(tmp_path, example)
     known = re.sub(r"^ *client_allowed_sans:.*\n", "", file.read_text(), flags=re.MULTILINE)
     file.write_text(known)
@@ -86,7 +86,7 @@ def test_toolkit_takes_the_web_configuration(
 
 @by_place("values")
 def test_chart_renders_with_the_values(example: Example, helm: Helm, tmp_path: Path) -> None:
-    """Each example of values makes pods, on top of the least that the chart needs."""
+    """With each example of values, added to the required ones, the chart renders a workload."""
     file = tmp_path / "values.yaml"
     file.write_text(example.text)
     least = () if "config" in yaml.safe_load(example.text) else MINIMAL
@@ -94,7 +94,7 @@ def test_chart_renders_with_the_values(example: Example, helm: Helm, tmp_path: P
 
 
 def helm_flags() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Where it stands, and what follows the chart in each command of Helm's that makes objects."""
+    """The place and the flags of each documented `helm install`, `helm upgrade` and lone flag."""
     for example in examples("sh"):
         for words in commands(example.text):
             if words[:2] in (["helm", "install"], ["helm", "upgrade"]):
@@ -106,20 +106,20 @@ def helm_flags() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 @pytest.mark.parametrize(("place", "arguments"), list(helm_flags()))
 def test_chart_renders_with_the_flags(place: str, arguments: tuple[str, ...], helm: Helm) -> None:
-    """Helm knows each flag of a command, the chart each value; what it leaves out is the least."""
+    """With the flags of each documented Helm command, the chart renders a workload."""
     polls = any(argument.startswith("account.") for argument in arguments)
     assert PODS & kinds(helm, *(() if polls else MINIMAL), *arguments), place
 
 
 def kinds(helm: Helm, *arguments: str) -> set[str]:
-    """What kinds of objects the chart makes."""
+    """The kinds of objects that the chart renders."""
     text = helm.run("template", "flashback", str(CHART), *arguments)
     return {each["kind"] for each in yaml.safe_load_all(text) if each}
 
 
 @by_place("ini")
 def test_systemd_takes_the_drop_in(example: Example, tmp_path: Path) -> None:
-    """A unit with these lines at its end has nothing unknown or ignored."""
+    """systemd-analyze finds no problem in the unit with the example's lines at its end."""
     unit = tmp_path / UNIT.name
     text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.MULTILINE)
     unit.write_text(f"{text}\n{example.text}")

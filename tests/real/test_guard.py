@@ -38,7 +38,7 @@ SCRAPES_BETWEEN = 2
 
 @asynccontextmanager
 async def guarded_exporter(web_config: Path) -> AsyncIterator[ListenAddress]:
-    """The exporter behind a web configuration."""
+    """Run the exporter with a web configuration."""
     options = replace(ANYWHERE, web_config_file=web_config)
     async with serve(simulator.Simulator(now=time.time)) as url:
         load = partial(parse, document(url), path=Path("config.yaml"), environ={})
@@ -87,7 +87,7 @@ async def served_serial(site: Site, address: ListenAddress) -> int:
 async def test_prometheus_scrapes_on_through_all_of_it(
     prometheus_path: str, tmp_path: Path
 ) -> None:
-    """Over TLS with client certificate and password, no scrape fails in the meantime."""
+    """No scrape with mutual TLS and basic auth fails, despite a rotation and hostile clients."""
     site = Site(tmp_path, MUTUAL_TLS + USERS)
     settings = scrape_settings(site)
     async with (
@@ -129,7 +129,7 @@ def example(kind: str, start: str) -> str:
 
 
 def shell(command: str, folder: Path, typed: str = "") -> str:
-    """What a command prints, run by a shell that has no terminal and this Python as `python3`."""
+    """The output of a command in a shell without a terminal, with this Python as `python3`."""
     (folder / "bin").mkdir(exist_ok=True)
     python = folder / "bin" / "python3"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
@@ -153,7 +153,7 @@ def shell(command: str, folder: Path, typed: str = "") -> str:
 
 
 def site_of_the_page(folder: Path) -> dict[str, Any]:
-    """Follow the steps of docs/security.md in a folder; gives the page's scrape configuration."""
+    """Follow the steps of docs/security.md in a folder; returns its scrape configuration."""
     shell(example("sh", "openssl"), folder)
     printed = shell(example("sh", "python3"), folder, f"{PASSWORD}\n")
     (password_hash,) = (line for line in printed.splitlines() if "$2b$" in line)
@@ -178,7 +178,7 @@ def test_exporter_accepts_the_files_of_the_page(tmp_path: Path) -> None:
 async def test_prometheus_gets_in_by_the_steps_of_the_page(
     prometheus_path: str, tmp_path: Path
 ) -> None:
-    """The page's commands and files let Prometheus scrape, with certificate, name and password."""
+    """With the page's commands and files Prometheus scrapes, using a certificate and a password."""
     settings = site_of_the_page(tmp_path)
     async with (
         guarded_exporter(tmp_path / "web.yaml") as address,

@@ -1,6 +1,6 @@
 """The image, built by buildah and run by podman: unprivileged, read-only, no capabilities.
 
-The base is a stand-in made from Debian packages, because the official image is not available
+The base is a substitute made from Debian packages, because the official image is not available
 everywhere.
 """
 
@@ -61,7 +61,7 @@ def test_demo_serves_metrics_and_says_which_build_it_is(demo: Container) -> None
 
 
 def test_container_is_nobody_and_can_nothing(demo: Container) -> None:
-    """The process runs with neither root's user nor group, and without capabilities."""
+    """The exporter runs as a user and group other than root, and without capabilities."""
     lines = (line.split() for line in demo.python(STATUS).output.splitlines())
     status = {words[0]: words[1:] for words in lines if words}
     assert status["Uid:"] == status["Gid:"] == ["65532"] * 4

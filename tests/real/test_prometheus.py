@@ -44,7 +44,7 @@ ONLY_WITH_TLS = {"flashback_account_certificate_expiry_timestamp_seconds"}
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What Prometheus has stored of one exporter."""
+    """What Prometheus has stored from one exporter."""
 
     api: Simulator
     targets: list[dict[str, Any]]
@@ -101,7 +101,7 @@ def labels_of(samples: Samples, name: str, **labels: str) -> list[dict[str, str]
 
 
 def label_value(value: object) -> str:
-    """A text as a label value, by the contract."""
+    """The label value that the exporter must expose for a text."""
     replaced = "[\x00\r\v\f\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]"
     return re.sub(replaced, "\ufffd", str(value))[:256]
 
@@ -109,7 +109,7 @@ def label_value(value: object) -> str:
 def complaints(log: str) -> list[str]:
     """Log lines of Prometheus about problems with a page. Prometheus 3 writes levels in capitals.
 
-    Without timeouts, which are caused by the machine.
+    Timeouts are left out, because a slow machine causes them.
     """
     pattern = r"level=(warn|error)|scrape_pool=|out.of.order|duplicate"
     lines = (line for line in log.splitlines() if "context deadline exceeded" not in line)

@@ -55,7 +55,7 @@ RECORDED = {
     f'{REMAINING}{{{JOB},bucket_id="b1"}}': "0.25+0x10",
     f'{REMAINING}{{{JOB},bucket_id="b2"}}': "0.75+0x10",
 }
-"""What the recording rules make of both replicas."""
+"""What the recording rules record from both replicas."""
 
 RESULTS: dict[str, dict[str, float]] = {
     "Add names and labels": {
@@ -80,11 +80,11 @@ RESULTS: dict[str, dict[str, float]] = {
         f"scrape_samples_scraped{{{of_replica(JOB, replica)}}}": 400 for replica in REPLICAS
     },
 }
-"""What each query of the page finds."""
+"""The expected result of each query of the page."""
 
 
 def test_every_query_has_its_result() -> None:
-    """A query that is added to the page is tried, and none is listed in vain."""
+    """Each query of the page has an expected result here, and each result has a query."""
     assert QUERIES.keys() == RESULTS.keys()
 
 

@@ -36,7 +36,7 @@ async def test_linter_has_nothing_to_say(promtool_path: str, *, runtime_metrics:
 
 
 async def test_linter_does_lint(promtool_path: str) -> None:
-    """The linter rejects an invalid page, so that its silence means something."""
+    """`promtool check metrics` rejects an invalid page, so the other test can fail."""
     code, output = await lint(promtool_path, b"# TYPE things counter\nthings 1\n")
     assert code == 3
     assert "things" in output

@@ -18,7 +18,7 @@ BUCKET = {**WHERE, "bucket_id": "b1"}
 
 
 def labels(alert: str, where: dict[str, str], **more: str) -> dict[str, str]:
-    """What an alert carries."""
+    """The labels of an alert."""
     return {"alertname": f"Flashback{alert}"} | where | more
 
 
@@ -100,13 +100,13 @@ async def test_what_explains_others_silences_exactly_them(
     silenced: list[dict[str, str]],
     heard: list[dict[str, str]],
 ) -> None:
-    """The example's Alertmanager inhibits what a known cause explains, and nothing beside it."""
+    """Alertmanager inhibits exactly the alerts that the source alert explains."""
     async with AsyncExitStack() as stack:
         webhooks, _ = await stack.enter_async_context(receiver())
         alerts = await stack.enter_async_context(
             alertmanager(alertmanager_path, tmp_path, webhooks)
         )
-        # Who is silenced is decided when somebody is told: the cause has to be known by then.
+        # Inhibition is decided when a notification is sent, so the source alert has to come first.
         await alerts.send([source])
         await alerts.send([*silenced, *heard])
 
@@ -124,7 +124,7 @@ async def test_what_explains_others_silences_exactly_them(
 
 
 async def test_a_region_is_one_message(alertmanager_path: str, tmp_path: Path) -> None:
-    """Three hundred nodes that go down together are one message to whoever operates them."""
+    """When 300 nodes go down together, the receiver gets all alerts in one webhook message."""
     async with AsyncExitStack() as stack:
         webhooks, heard = await stack.enter_async_context(receiver())
         alerts = await stack.enter_async_context(
@@ -151,14 +151,14 @@ async def test_a_region_is_one_message(alertmanager_path: str, tmp_path: Path) -
 async def test_example_routes_by_team(
     amtool_path: str, given: dict[str, str], expected: str
 ) -> None:
-    """Each alert goes to the receiver that the example means, as amtool reads it."""
+    """Alerts are routed to their team, or else to operations or digest, as tested by amtool."""
     pairs = [f"{name}={value}" for name, value in given.items()]
     command = ("config", "routes", "test", f"--config.file={EXAMPLE}", *pairs)
     assert await output_of(amtool_path, *command) == (0, expected)
 
 
 async def test_example_is_a_good_configuration(amtool_path: str) -> None:
-    """Amtool has nothing to say against the example."""
+    """`amtool check-config` accepts the example."""
     code, output = await output_of(amtool_path, "check-config", str(EXAMPLE))
     assert (code, "SUCCESS" in output) == (0, True)
 

@@ -32,7 +32,7 @@ LONG = {
     "burning",
     "connections",
 }
-"""They live through days and weeks."""
+"""Test files that simulate days or weeks."""
 
 TUNED = {
     "FlashbackSchemaDrift": {"enabled": False},
@@ -42,7 +42,7 @@ TUNED = {
 
 @pytest.fixture(params=["helm", "helm3"])
 def helm(request: pytest.FixtureRequest) -> Helm:
-    """Each version of Helm that the chart is for."""
+    """Each version of Helm that the chart supports."""
     return Helm(program(request.param))
 
 
@@ -62,7 +62,7 @@ def by_name(groups: list[Any]) -> list[Any]:
 def plain(**changes: Any) -> list[Any]:  # noqa: ANN401 - YAML
     """The groups that `python -m monitoring` writes with the same changes, as the chart has them.
 
-    The chart knows one thing more: its namespace, which is a label of its targets.
+    The chart's rules also select its namespace, which is a label of its targets.
     """
     settings = {"exporter_job": JOB, **changes.get("settings", {})}
     texts = rendered(chosen({**changes, "settings": settings}, NAMES)).values()
@@ -76,12 +76,12 @@ def plain(**changes: Any) -> list[Any]:  # noqa: ANN401 - YAML
 
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
 def test_linter_has_nothing_to_say(promtool_path: str, file: Path) -> None:
-    """Promtool accepts the committed rules with every lint it has."""
+    """Promtool accepts the committed rules with all of its lint checks."""
     check(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", str(file))
 
 
 def test_changed_rules_are_good_rules(promtool_path: str, tmp_path: Path) -> None:
-    """With every setting changed, promtool still accepts them."""
+    """With every setting changed, promtool still accepts the rules."""
     for name, text in rendered(chosen({"settings": CHANGED}, NAMES)).items():
         (tmp_path / name).write_text(text)
         check(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", str(tmp_path / name))
@@ -100,19 +100,19 @@ def test_example_is_a_good_configuration(promtool_path: str) -> None:
     ],
 )
 def test_rules_do_what_they_say(promtool_path: str, file: Path) -> None:
-    """Each alert and record is what its tests say: it fires when it should, and not else."""
+    """Each alerting and recording rule passes its unit tests."""
     check(promtool_path, "test", "rules", str(file))
 
 
 def test_chart_changes_nothing_by_itself(helm: Helm, tmp_path: Path) -> None:
-    """Without settings the chart's rules are the plain ones."""
+    """Without settings the chart's rules are those of `python -m monitoring`."""
     assert groups_of(helm, tmp_path) == plain()
 
 
 def test_chart_applies_settings_as_the_renderer_does(
     helm: Helm, promtool_path: str, tmp_path: Path
 ) -> None:
-    """With every setting changed, and some alerts, chart and renderer agree, and promtool too."""
+    """With all settings and some alerts changed, chart and renderer make the same valid rules."""
     changes = {"settings": {**CHANGED, "exporter_job": "fb"}, "alerts": TUNED}
     found = groups_of(helm, tmp_path, **changes)
     assert found == plain(**changes)
@@ -123,13 +123,13 @@ def test_chart_applies_settings_as_the_renderer_does(
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_chart_applies_each_setting_alone(tmp_path: Path, name: str) -> None:
-    """One setting changes what it should, and nothing that only looks like it."""
+    """With one setting changed, the chart's rules are those of `python -m monitoring`."""
     changes = {"settings": {name: "fb" if name == "exporter_job" else CHANGED[name]}}
     assert groups_of(Helm(program("helm")), tmp_path, **changes) == plain(**changes)
 
 
 def test_changed_rules_behave(helm: Helm, promtool_path: str, tmp_path: Path) -> None:
-    """A status and a wait that the chart was told of are what the alert goes by."""
+    """An alert uses the down status, wait and severity from the chart's values."""
     settings = {"down_statuses": ["BROKEN"], "aggregation_labels": ["job", "cluster"]}
     groups = groups_of(helm, tmp_path, settings=settings, alerts=TUNED)
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
@@ -180,7 +180,7 @@ def test_changed_rules_behave(helm: Helm, promtool_path: str, tmp_path: Path) ->
 def test_chart_refuses_what_would_do_nothing_or_harm(
     helm: Helm, tmp_path: Path, values: dict[str, Any]
 ) -> None:
-    """A name that does not exist, or a value that makes no sense, is an error of the chart's."""
+    """Helm refuses unknown settings and alerts, and values that are invalid."""
     with pytest.raises(RefusedError, match="values don't meet the specifications"):
         groups_of(helm, tmp_path, **values)
 
@@ -189,14 +189,14 @@ def test_chart_refuses_what_would_do_nothing_or_harm(
 def test_chart_refuses_labels_that_contradict_each_other(
     helm: Helm, tmp_path: Path, changes: dict[str, Any], problem: str
 ) -> None:
-    """It says so in the renderer's words."""
+    """The chart refuses contradictory labels with the renderer's error message."""
     with pytest.raises(RefusedError, match=re.escape(problem)):
         groups_of(helm, tmp_path, **changes)
 
 
 @st.composite
 def label_settings(draw: st.DrawFn) -> dict[str, list[str]]:
-    """Labels of scrapes, buckets and nodes; most go together."""
+    """Labels of scrapes, buckets and nodes; most combinations are valid."""
     names = st.sampled_from(["namespace", "cluster", "pod", "team", "owner", "region"])
     some = st.lists(names, max_size=3, unique=True)
     of_buckets = draw(some)
@@ -212,7 +212,7 @@ def label_settings(draw: st.DrawFn) -> dict[str, list[str]]:
 @given(label_settings())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_accepted_labels_give_good_rules(promtool_path: str, labels: dict[str, list[str]]) -> None:
-    """Whatever combination of labels is accepted, promtool takes the rules."""
+    """For each combination of labels that is accepted, promtool accepts the rules."""
     try:
         choice = chosen({"settings": labels}, NAMES)
     except SettingsError:

@@ -74,7 +74,7 @@ def free_ports(count: int) -> list[int]:
 
 
 async def is_ready(address: str) -> bool | None:
-    """Whether a shard has finished its first round."""
+    """Whether a shard has finished its first round of polls."""
     async with httpx.AsyncClient(trust_env=False) as client:
         try:
             answer = await client.get(f"http://{address}/-/ready")
@@ -157,10 +157,10 @@ async def all_at_once(fleet: Fleet) -> None:
 async def test_a_fourth_shard_joins_by_restart(
     prometheus_path: str, tmp_path: Path, roll_out: Callable[[Fleet], Awaitable[None]]
 ) -> None:
-    """Every bucket is on exactly one shard before and after.
+    """When a fourth shard is added, each bucket is on exactly one shard before and after.
 
     During the rollout, no bucket is doubled in more than one scrape, and none is missing for longer
-    than an interval. On a slow machine, as many scrapes more are allowed as fit into the rollout.
+    than an interval. On a slow machine, more is allowed: the scrapes that fit into the rollout.
     """
     config = tmp_path / "config.yaml"
     api = simulator.Simulator(now=time.time)

@@ -1,7 +1,7 @@
 """The systemd unit: checks by systemd, and a run with its restrictions.
 
-systemd is not process 1 here, so the unit is not started. podman applies its filter to the image
-instead.
+systemd is not process 1 here, so the unit is not started. Instead, podman applies the unit's
+system call filter to the image.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ FOUND: dict[str, tuple[dict[str, str], Mapping[str, float]]] = {
         {f"{{{NODE}}}": 2},
     ),
 }
-"""For each query of the page some series, in the values of promtool, and what it finds then."""
+"""For each query of the page: input series in promtool's notation, and the expected result."""
 
 NOW = "8d"
 """When the queries are evaluated: 691200 as Unix time."""
@@ -121,7 +121,7 @@ NOW = "8d"
 def case(
     expression: str, series: dict[str, str], expected: Mapping[str, float]
 ) -> dict[str, object]:
-    """A test of promtool's: steady series from the start, unless the values say more."""
+    """A promtool unit test. A series that is given as a single value is constant."""
     inputs = [
         {"series": name, "values": value if " " in value else f"{value}+0x11520"}
         for name, value in series.items()
@@ -132,14 +132,14 @@ def case(
 
 
 def test_every_query_and_command_has_its_test() -> None:
-    """A query or a command that is added to the page is tried, and none is listed in vain."""
+    """Each query and command of the page has an entry here, and each entry is on the page."""
     assert QUERIES.keys() == FOUND.keys()
     assert COMMANDS.keys() == ANSWERED.keys()
 
 
 @pytest.mark.parametrize("title", FOUND)
 def test_query_finds_its_symptom(title: str, promtool_path: str, tmp_path: Path) -> None:
-    """With the symptom a query finds it, by the right labels; without any series, nothing."""
+    """A query returns its symptom with the right labels, and without input series only absence."""
     series, expected = FOUND[title]
     without = {'{job="flashback-exporter"}': 1.0} if "absent" in QUERIES[title] else {}
     tests = [case(QUERIES[title], series, expected), case(QUERIES[title], {}, without)]
@@ -159,12 +159,12 @@ ANSWERED = {
     ),
     "The pod is not ready": ("", r"flashback-exporter is (not )?ready"),
 }
-"""For each command a web configuration of the exporter, and what it prints."""
+"""For each command: the exporter's web configuration, and a pattern that its output matches."""
 
 
 @asynccontextmanager
 async def exporter(web_config: str, folder: Path) -> AsyncIterator[str]:
-    """A demo with a bucket that fails, and its address."""
+    """Run a demo in which a bucket fails; yields its address."""
     file = folder / "web.yaml"
     file.write_text(web_config)
     flags = (f"--web.config.file={file}",) if web_config else ()
@@ -178,7 +178,7 @@ async def exporter(web_config: str, folder: Path) -> AsyncIterator[str]:
 @pytest.mark.long
 @pytest.mark.parametrize("title", ANSWERED)
 async def test_command_shows_its_symptom(title: str, tmp_path: Path) -> None:
-    """A command, sent to a running exporter, prints what the page speaks of."""
+    """Each command, run against an exporter, prints what the page describes."""
     web_config, pattern = ANSWERED[title]
     async with exporter(web_config, tmp_path) as address:
         command = COMMANDS[title].replace("localhost:10120", address)

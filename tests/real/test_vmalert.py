@@ -13,7 +13,7 @@ from tests.real.programs import program
 
 FOLDER = Path(__file__).parents[2] / "monitoring" / "tests"
 LASTING = {"accounts", "burning", "connections", "nodes", "not_listed", "previous_days"}
-"""Files of many hours, which take it minutes."""
+"""Test files that simulate many hours, for which vmalert-tool needs minutes."""
 
 TESTS = [
     pytest.param(file, id=file.stem, marks=[pytest.mark.nightly] * (file.stem in LASTING))
@@ -21,14 +21,14 @@ TESTS = [
 ]
 
 LATER = {"since 1970-01-01 02:10:00": "since 1970-01-01 02:12:00"}
-"""It reads a group's own records from the database: what builds on one comes an interval later."""
+"""vmalert reads recorded series from the database, so rules that use them are a step later."""
 
 TWO_NAMES = "a failing bucket moves to another shard, which already knows a new name"
-"""A test in which a bucket has two names for a moment: which of them it takes is chance."""
+"""A test in which a bucket briefly has two names. Which of them vmalert uses is random."""
 
 
 def for_vmalert(text: str, folder: Path) -> dict[str, Any]:
-    """A test file of promtool's as vmalert-tool reads it; its paths are relative to a folder."""
+    """A promtool test file in vmalert-tool's format. Its paths are relative to `folder`."""
     for on_time, late in LATER.items():
         text = text.replace(on_time, late)
     whole: dict[str, Any] = yaml.safe_load(text)
@@ -42,9 +42,9 @@ def for_vmalert(text: str, folder: Path) -> dict[str, Any]:
 
 
 def plain(expr: str) -> str:
-    """An expression that gives the labels that Prometheus gives.
+    """An expression that returns the same labels as in Prometheus.
 
-    The tool's ALERTS always have the name of their group, and round() keeps the name of a metric.
+    vmalert-tool's ALERTS always have the name of their group, and its round() keeps metric names.
     """
     if expr.startswith("round("):
         return f'label_del({expr}, "__name__")'

@@ -1,4 +1,4 @@
-"""What the tests of the simulator's accounts share: users, moments, and how to ask."""
+"""Helpers for tests of the simulator's accounts: users, times and requests."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -48,20 +48,20 @@ async def refresh(
 
 
 async def stats(client: httpx.AsyncClient, token: str, path: str = STATS) -> int:
-    """Ask for stats with a token; the status."""
+    """Request stats with a token; returns the status."""
     headers = {"Authorization": f"Bearer {token}"}
     return (await client.post(path, json=TODAY, headers=headers)).status_code
 
 
 async def as_user(client: httpx.AsyncClient, user: User = OPS) -> httpx.AsyncClient:
-    """The client, with a token of the user's."""
+    """Log a user in, and let the client send the user's token."""
     token = (await login(client, user)).json()["accessToken"]
     client.headers["Authorization"] = f"Bearer {token}"
     return client
 
 
 def payload(token: str) -> dict[str, Any]:
-    """What a JWT says."""
+    """The payload of a JWT."""
     part = token.split(".")[1]
     fields: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return fields

@@ -1,4 +1,4 @@
-"""What the simulator's tests share: asking it over a real socket."""
+"""The fixture of the simulator's tests, which serves it on a real socket."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +10,7 @@ import pytest
 from exporter.simulator import Simulator
 from exporter.simulator.server import serve
 
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # spares each client the loading of authorities
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # so that the clients do not load CAs
 
 
 @asynccontextmanager
@@ -29,5 +29,5 @@ async def _serving(simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def serving() -> Callable[[Simulator], AbstractAsyncContextManager[httpx.AsyncClient]]:
-    """Serve a simulator for the length of a block, and yield a client that has a token."""
+    """Serve a simulator until the `with` block ends; yields a client that has a token."""
     return _serving

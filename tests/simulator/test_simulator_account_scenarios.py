@@ -33,19 +33,19 @@ STATUS_SHOWS = {
     "list-403": {403},
     "list-malformed": {200},
 }
-"""Scenarios seen in the statuses of the calls that they are for."""
+"""Scenarios that show in the statuses of their calls, with these statuses."""
 
 OWN_TESTS = {"tokens-revoked", "list-empty", "list-odd-entries"}
 
 
 def test_each_scenario_is_tested() -> None:
-    """No entry of the table that is for other calls than stats goes unseen."""
+    """Each scenario for calls other than stats has a test here."""
     others = {name for name, scenario in SCENARIOS.items() if scenario.calls != {CallKind.STATS}}
     assert STATUS_SHOWS.keys() | OWN_TESTS == others
 
 
 async def refresh_last(client: httpx.AsyncClient) -> httpx.Response:
-    """Use a refresh token of nobody's."""
+    """Use an unknown refresh token."""
     return await refresh(client, "nobody's")
 
 
@@ -58,7 +58,7 @@ ASK: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
 
 @pytest.mark.parametrize("name", STATUS_SHOWS)
 async def test_status_shows_the_scenario(serving: Serving, name: str) -> None:
-    """A scenario gives exactly its statuses to its calls, and leaves stats alone."""
+    """A scenario's calls get exactly its statuses, and stats calls are not affected."""
     simulator = office(tokens={"token"}, scenarios=f"{name}/share=1")
     async with serving(simulator) as client:
         answers = [await ASK[name.partition("-")[0]](client) for _ in range(40)]
@@ -68,7 +68,7 @@ async def test_status_shows_the_scenario(serving: Serving, name: str) -> None:
 
 
 async def test_scenarios_for_stats_leave_other_calls_alone(serving: Serving) -> None:
-    """Faults of stats do not hit logins, refreshes and lists."""
+    """Faults of stats calls do not affect logins, refreshes and lists."""
     async with serving(office(scenarios="disconnect/share=1,5xx/share=1")) as client:
         body = (await login(client)).json()
         assert (await refresh(client, body["refreshToken"])).status_code == 200
@@ -77,13 +77,13 @@ async def test_scenarios_for_stats_leave_other_calls_alone(serving: Serving) -> 
 
 
 async def test_a_login_storm_says_how_long(serving: Serving) -> None:
-    """A login that comes too often is told when to come again."""
+    """A rate-limited login gets a Retry-After header."""
     async with serving(office(scenarios="login-429/share=1")) as client:
         assert (await login(client)).headers["Retry-After"] == str(RETRY_AFTER_SECONDS)
 
 
 async def test_a_failed_refresh_does_not_rotate(serving: Serving) -> None:
-    """A refresh token whose answer failed or got lost can be used again."""
+    """A refresh token whose response failed or got lost can be used again."""
     simulator = office()
     async with serving(simulator) as client:
         token = (await login(client)).json()["refreshToken"]
@@ -99,7 +99,7 @@ async def test_a_failed_refresh_does_not_rotate(serving: Serving) -> None:
 
 
 async def test_a_token_in_use_is_revoked(serving: Serving) -> None:
-    """The token of a call that is hit is void from then on; a refresh helps, until the next."""
+    """A call that is hit revokes its access token; a refresh returns one that is valid."""
     simulator = office()
     async with serving(simulator) as client:
         first = (await login(client)).json()
@@ -116,7 +116,7 @@ async def test_a_token_in_use_is_revoked(serving: Serving) -> None:
 
 
 async def test_a_given_token_can_be_revoked(serving: Serving) -> None:
-    """Without users too, a token is revoked alone."""
+    """Without users, too, only the token of the call that is hit is revoked."""
     simulator = Simulator(now=Watch(), scenarios="tokens-revoked/share=1/bucket=x")
     async with serving(simulator) as client:
         assert await stats(client, "old") == 200
@@ -126,7 +126,7 @@ async def test_a_given_token_can_be_revoked(serving: Serving) -> None:
 
 
 async def test_an_empty_list_is_a_good_answer(serving: Serving) -> None:
-    """No buckets, though there are some."""
+    """With list-empty, the list response has no buckets, although there are some."""
     simulator = Simulator(now=Watch(), buckets={"b"}, scenarios="list-empty/share=1")
     async with serving(simulator) as client:
         assert (await client.get("/bucket")).json() == {"success": True, "buckets": []}
@@ -134,7 +134,7 @@ async def test_an_empty_list_is_a_good_answer(serving: Serving) -> None:
 
 
 async def test_malformed_lists_come_in_all_forms(serving: Serving) -> None:
-    """No body of this scenario is a list of buckets, though each claims to be JSON."""
+    """With list-malformed, all malformed bodies occur, each with the content type JSON."""
     async with serving(Simulator(now=Watch(), scenarios="list-malformed/share=1")) as client:
         answers = [await client.get("/bucket") for _ in range(200)]
     assert {answer.content for answer in answers} == set(MALFORMED)
@@ -142,7 +142,7 @@ async def test_malformed_lists_come_in_all_forms(serving: Serving) -> None:
 
 
 async def test_odd_entries_come_besides_the_true_ones(serving: Serving) -> None:
-    """The true entries are there as ever, then a duplicate, then what no one can use."""
+    """The list response has the real entries, then a duplicate, then the odd entries."""
     bodies = {}
     for scenarios in ("", "list-odd-entries"):
         simulator = Simulator(now=Watch(), buckets={"a", "b"}, scenarios=scenarios)
@@ -161,14 +161,14 @@ async def test_odd_entries_come_besides_the_true_ones(serving: Serving) -> None:
 
 
 async def test_odd_entries_need_no_true_ones(serving: Serving) -> None:
-    """Without any bucket there are still odd entries."""
+    """Without buckets, the list response still has the odd entries."""
     simulator = Simulator(now=Watch(), buckets=[], scenarios="list-odd-entries")
     async with serving(simulator) as client:
         assert (await client.get("/bucket")).json()["buckets"] == list(ODD_ENTRIES)
 
 
 async def test_any_fault_can_hit_other_calls(serving: Serving) -> None:
-    """A scenario for stats can be told to hit logins or lists instead."""
+    """With `call=`, a scenario for stats hits logins or lists instead."""
     scenarios = "huge-body/share=1/call=list,gzip/call=login,fast-clock/call=login"
     async with serving(office(scenarios=scenarios)) as client:
         answer = await login(client)
@@ -181,7 +181,7 @@ async def test_any_fault_can_hit_other_calls(serving: Serving) -> None:
 
 
 async def test_a_login_may_hang(serving: Serving) -> None:
-    """A login that never ends is a call without an answer, and is seen as under way."""
+    """A hanging login is recorded as a call in progress without a response."""
     simulator = office(scenarios="hang/share=1/call=login")
     async with serving(simulator) as client:
         with pytest.raises(httpx.ReadTimeout):
@@ -196,7 +196,7 @@ async def test_a_login_may_hang(serving: Serving) -> None:
 
 
 async def test_luck_hangs_on_whose_call_it_is(serving: Serving) -> None:
-    """What one user meets does not depend on how often another has called."""
+    """Which of a user's calls are hit does not depend on the calls of other users."""
     fates: list[list[int]] = []
     for others in (0, 3):
         async with serving(office(tokens={"x"}, scenarios="list-5xx/share=0.5")) as client:

@@ -30,7 +30,7 @@ def call(number: int = 0, bucket: str = "b", now: float = NOON, seed: int = 1) -
 
 
 def hit(text: str, **differently: object) -> list[str]:
-    """The scenarios that hit a call, noon's first for bucket b unless told otherwise."""
+    """The scenarios that hit a call, by default the first one for bucket b at noon."""
     given_call = replace(call(), **differently)  # type: ignore[arg-type] # fields of ApiCall, by name
     return [scenario.name for scenario in plan(text_to_faults(text), given_call).scenarios]
 
@@ -46,7 +46,7 @@ def test_scenarios_mix_in_the_order_named() -> None:
 
 
 def test_a_scenario_has_its_own_limits() -> None:
-    """Without limits in the text, the table's share and window hold."""
+    """Without limits in the text, a scenario has its own share and window."""
     [storm] = text_to_faults("429-storm")
     [new_day] = text_to_faults("empty-new-day")
     assert (storm.share, storm.window, storm.buckets) == (0.3, None, frozenset())
@@ -64,7 +64,7 @@ def test_a_share_of_calls_is_hit(share: float, seed: int) -> None:
 
 
 def test_which_calls_are_hit_depends_on_seed_bucket_and_scenario() -> None:
-    """Neither buckets nor scenarios nor seeds share their luck."""
+    """For each bucket, scenario and seed, other calls are hit."""
     fates = {
         tuple(
             bool(plan(text_to_faults(text), call(number, bucket, seed=seed)).scenarios)
@@ -78,14 +78,14 @@ def test_which_calls_are_hit_depends_on_seed_bucket_and_scenario() -> None:
 
 
 def test_a_fault_can_be_limited_to_buckets() -> None:
-    """Only the buckets named are hit."""
+    """With `bucket=`, only calls for these buckets are hit."""
     text = "churn/bucket=b/bucket=c"
     assert hit(text) == hit(text, bucket="c") == ["churn"]
     assert hit(text, bucket="d") == []
 
 
 def test_a_scenario_hits_the_calls_that_it_is_for() -> None:
-    """Scenarios are for stats unless the table says otherwise, and the name shows it."""
+    """A scenario hits stats or the call in its name; tokens-revoked hits stats and lists."""
     for name, scenario in SCENARIOS.items():
         about = name.partition("-")[0]
         calls = {CallKind(about)} if about in list(CallKind) else {CallKind.STATS}
@@ -95,7 +95,7 @@ def test_a_scenario_hits_the_calls_that_it_is_for() -> None:
 
 
 def test_a_fault_can_be_told_which_calls_to_hit() -> None:
-    """Kinds of calls that are named replace the scenario's own."""
+    """With `call=`, a scenario hits these kinds of calls instead of its own."""
     text = "hang/share=1/call=login/call=refresh"
     hits = {kind for kind in CallKind if hit(text, kind=kind)}
     assert hits == {CallKind.LOGIN, CallKind.REFRESH}
@@ -103,7 +103,7 @@ def test_a_fault_can_be_told_which_calls_to_hit() -> None:
 
 
 def test_kinds_and_users_do_not_share_their_luck() -> None:
-    """A call's luck hangs on its kind and on whose it is, even if a bucket is called like one."""
+    """Draws differ by kind of call and by user, even if a bucket is named like a kind."""
     lucks = {
         tuple(replace(call(number, bucket), kind=kind, whose=whose).draw() for number in range(9))
         for bucket, kind, whose in (
@@ -136,7 +136,7 @@ def test_kinds_and_users_do_not_share_their_luck() -> None:
 def test_a_fault_can_be_limited_to_a_time_of_day(
     window: str, minutes: float, *, expected: bool
 ) -> None:
-    """Only calls within the window are hit, its end excluded, on either side of midnight."""
+    """Only calls within the window are hit, its end excluded; a window may span midnight."""
     assert bool(hit(f"churn/window={window}", now=NOON + 60 * minutes)) is expected
 
 
@@ -172,7 +172,7 @@ def test_a_fault_can_be_limited_to_a_time_of_day(
     ],
 )
 def test_mistakes_are_named(text: str, message: str | None) -> None:
-    """A text that cannot be meant is refused with what is wrong; None here: it is valid."""
+    """The error about an invalid text says what is wrong with it. None: the text is valid."""
     if message is None:
         assert text_to_faults(text)
         return
@@ -182,7 +182,7 @@ def test_mistakes_are_named(text: str, message: str | None) -> None:
 
 
 def test_names_are_kebab_case_and_described() -> None:
-    """Each entry of the table can be typed at a shell and fits a line of help."""
+    """Each scenario's name needs no quotes in a shell, and its summary fits a line of help."""
     for name, scenario in SCENARIOS.items():
         assert name == scenario.name
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -200,7 +200,7 @@ def test_names_are_kebab_case_and_described() -> None:
 )
 @settings(deadline=None)  # the first bomb is packed here
 def test_any_mixture_gives_an_answer(names: list[str], number: int, now: float) -> None:
-    """Scenarios can be mixed in any order: each takes whatever the one before left."""
+    """Any mixture of scenarios, in any order, gives a response to a stats call."""
     asked = call(number, now=now)
     steps = FaultPlan(tuple(SCENARIOS[name] for name in names))
     nodes = steps.world(World(1)).stats("b", unix_to_day(now), now)
@@ -213,7 +213,7 @@ def test_any_mixture_gives_an_answer(names: list[str], number: int, now: float) 
 @given(names=st.lists(st.sampled_from(list(SCENARIOS)), max_size=8), number=st.integers(0, 1000))
 @settings(deadline=None)  # the first bomb is packed here
 def test_any_mixture_answers_a_listing(names: list[str], number: int) -> None:
-    """Each scenario can be told to hit the list of buckets, in any mixture."""
+    """Any mixture of scenarios gives a response to a list call."""
     asked = replace(call(number, bucket=""), kind=CallKind.LIST, day=None)
     steps = FaultPlan(tuple(SCENARIOS[name] for name in names))
     entries = steps.rows([bucket_to_entry(1, bucket) for bucket in existing(None, 1)], asked)
@@ -221,7 +221,7 @@ def test_any_mixture_answers_a_listing(names: list[str], number: int) -> None:
 
 
 def test_the_last_of_two_replacements_wins() -> None:
-    """Of two scenarios that replace the answer, or its delivery, the one named last decides."""
+    """Of two scenarios that replace the response, or its delivery, the last one is used."""
     steps = FaultPlan((SCENARIOS["hang"], SCENARIOS["429-storm"], SCENARIOS["truncated"]))
     assert steps.deliver is SCENARIOS["truncated"].deliver
     both = FaultPlan((SCENARIOS["429-storm"], SCENARIOS["proxy-502"]))
@@ -229,7 +229,7 @@ def test_the_last_of_two_replacements_wins() -> None:
 
 
 def test_skews_add_up() -> None:
-    """A fast and a slow clock at once are a right one."""
+    """Clock skews are added: with a fast and a slow clock together there is none."""
     assert FaultPlan((SCENARIOS["fast-clock"], SCENARIOS["slow-clock"])).clock == 0
 
 
@@ -241,6 +241,6 @@ def test_draws_repeat_and_stay_in_range(key: tuple[object, ...]) -> None:
 
 
 def test_picks_reach_every_option() -> None:
-    """Each option comes up about as often as the others."""
+    """Each option is picked about as often as the others."""
     picks = [pick("abc", number) for number in range(3000)]
     assert all(800 < picks.count(option) < 1200 for option in "abc")

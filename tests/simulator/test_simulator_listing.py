@@ -1,4 +1,4 @@
-"""The list of buckets, and who may see which."""
+"""The list of buckets, and which users may see which buckets."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ OPTIONAL = {"endpoint", "region", "status"}
 
 
 def ids(body: Any) -> set[str]:  # noqa: ANN401 - any JSON
-    """The ids in a listing."""
+    """The bucket IDs in a list response."""
     return {entry["id"] for entry in body["buckets"]}
 
 
@@ -48,7 +48,7 @@ async def test_it_lists_buckets_as_the_vendor_does(serving: Serving) -> None:
 
 
 async def test_secrets_can_be_searched_for(serving: Serving) -> None:
-    """Each access key and each part of a secret begins as its constant says."""
+    """Access keys and secrets start with constant prefixes, so that tests can search for them."""
     async with serving(Simulator(now=Watch(), buckets=BUCKETS)) as client:
         body = (await client.get("/bucket")).json()
     for entry in body["buckets"]:
@@ -58,7 +58,7 @@ async def test_secrets_can_be_searched_for(serving: Serving) -> None:
 
 
 async def test_equal_simulators_list_alike(serving: Serving) -> None:
-    """The seed decides an entry, whatever other buckets there are and in whichever order."""
+    """A bucket's entry depends on the seed, and not on other buckets or their order."""
     bodies: list[dict[str, Any]] = []
     many = [f"bucket-{number}" for number in range(40)]
     for seed, buckets in ((1, many), (1, list(reversed(many))), (2, many), (1, set(many[:5]))):
@@ -72,7 +72,7 @@ async def test_equal_simulators_list_alike(serving: Serving) -> None:
 
 
 async def test_where_any_id_exists_some_are_listed(serving: Serving) -> None:
-    """Without buckets given six made-up ones are listed; stats there are for those and any."""
+    """Without configured buckets, six made-up ones are listed, and any ID has stats."""
     async with serving(Simulator(now=Watch())) as client:
         entries = (await client.get("/bucket")).json()["buckets"]
         assert len({entry["id"] for entry in entries}) == len(entries) == 6
@@ -82,7 +82,7 @@ async def test_where_any_id_exists_some_are_listed(serving: Serving) -> None:
 
 
 async def test_made_up_buckets_have_workspaces_too(serving: Serving) -> None:
-    """Who has one workspace sees the made-up buckets in it, and any id in the first alone."""
+    """Made-up buckets belong to two workspaces, and any other ID only to the first one."""
     user = replace(GUEST, workspaces=frozenset({"workspace-2"}))
     async with serving(office(users=[user])) as client:
         await as_user(client, user)
@@ -94,7 +94,7 @@ async def test_made_up_buckets_have_workspaces_too(serving: Serving) -> None:
 
 
 async def test_buckets_come_and_go(serving: Serving) -> None:
-    """The list can be replaced while it is served, also by an empty one."""
+    """The buckets can be replaced while the simulator runs, even by none."""
     simulator = Simulator(now=Watch(), buckets=BUCKETS)
     async with serving(simulator) as client:
         assert ids((await client.get("/bucket")).json()) == {"a", "b", "c"}
@@ -117,14 +117,14 @@ async def test_buckets_come_and_go(serving: Serving) -> None:
 async def test_a_workspace_can_be_asked_for(
     serving: Serving, query: str, expected: set[str]
 ) -> None:
-    """Only the buckets of the workspace asked for are listed."""
+    """With `workspaceId`, only the buckets of that workspace are listed."""
     async with serving(office(buckets=BUCKETS)) as client:
         await as_user(client)
         assert ids((await client.get(f"/bucket{query}")).json()) == expected
 
 
 async def test_a_user_sees_the_buckets_of_its_workspaces(serving: Serving) -> None:
-    """Other workspaces are not listed, and asking for them or for stats in them is a 403."""
+    """Buckets of other workspaces are not listed; requests for them or their stats get 403."""
     async with serving(office(buckets=BUCKETS)) as client:
         await as_user(client, GUEST)
         token = client.headers["Authorization"].removeprefix("Bearer ")
@@ -137,7 +137,7 @@ async def test_a_user_sees_the_buckets_of_its_workspaces(serving: Serving) -> No
 
 
 async def test_access_is_per_token(serving: Serving) -> None:
-    """Two users of one simulator each see their own; who loses a workspace loses it at once."""
+    """Each token lists its user's buckets; a user who loses a workspace loses them at once."""
     simulator = office(buckets=BUCKETS)
     async with serving(simulator) as client:
         await as_user(client, GUEST)
@@ -150,13 +150,13 @@ async def test_access_is_per_token(serving: Serving) -> None:
 
 
 async def test_forbidden_buckets_are_not_listed(serving: Serving) -> None:
-    """A bucket that no one may see is in no list."""
+    """A forbidden bucket is not listed."""
     async with serving(Simulator(now=Watch(), buckets=BUCKETS, forbidden={"a"})) as client:
         assert ids((await client.get("/bucket")).json()) == {"b", "c"}
 
 
 async def test_a_list_needs_a_token(serving: Serving) -> None:
-    """Without a good token, or with one that has expired, there is no list."""
+    """A list request without a valid token, or with an expired one, gets 401."""
     watch = Watch()
     async with serving(office(watch)) as client:
         assert (await client.get("/bucket")).status_code == 401
@@ -181,6 +181,6 @@ async def test_a_list_needs_a_token(serving: Serving) -> None:
 async def test_there_is_nothing_beside_it(
     serving: Serving, method: str, path: str, status: int
 ) -> None:
-    """Other methods are 405, and the list of available buckets is not for discovery."""
+    """Other methods get 405, and `/bucket/available` gets 404."""
     async with serving(Simulator(now=Watch())) as client:
         assert (await client.request(method, path)).status_code == status

@@ -1,4 +1,4 @@
-"""Logging in, renewing tokens, and which tokens are good."""
+"""Logins, refreshes, and which tokens are valid."""
 
 import asyncio
 from dataclasses import replace
@@ -35,7 +35,7 @@ from tests.simulator.accounts import (
 
 
 async def test_a_login_brings_tokens(serving: Serving) -> None:
-    """The right password brings an access token for an hour, a JWT, and a refresh token."""
+    """A login with the right password returns a refresh token and a JWT that lasts an hour."""
     async with serving(office()) as client:
         answer = await login(client)
         body = answer.json()
@@ -53,7 +53,7 @@ async def test_a_login_brings_tokens(serving: Serving) -> None:
 
 
 async def test_equal_logins_bring_equal_tokens(serving: Serving) -> None:
-    """Seed and number of a user's login decide the tokens, and no two logins share one."""
+    """Tokens depend on the seed and on the number of the user's login, and are all different."""
     series: list[list[str]] = []
     for seed in (1, 1, 2):
         async with serving(office(seed=seed)) as client:
@@ -77,7 +77,7 @@ async def test_equal_logins_bring_equal_tokens(serving: Serving) -> None:
     ],
 )
 async def test_a_wrong_login_is_refused(serving: Serving, body: Any, status: int) -> None:  # noqa: ANN401 - any JSON
-    """Whoever is not known by that password is a 401, and what is no login a 400."""
+    """A wrong e-mail address or password gets 401, and an invalid login request 400."""
     simulator = office()
     async with serving(simulator) as client:
         answer = await client.post("/user/login", json=body)
@@ -89,7 +89,7 @@ async def test_a_wrong_login_is_refused(serving: Serving, body: Any, status: int
 
 @pytest.mark.parametrize("path", ["/user/login", "/user/refresh"])
 async def test_logins_are_json(serving: Serving, path: str) -> None:
-    """A body that is no JSON, or not said to be, is a 400."""
+    """A body that is not JSON, or has another content type, gets 400."""
     async with serving(office()) as client:
         headers = {"Content-Type": "application/json"}
         torn = await client.post(path, content=b'{"email":', headers=headers)
@@ -118,7 +118,7 @@ async def test_without_users_nobody_logs_in(serving: Serving) -> None:
 async def test_a_second_factor_brings_no_tokens(
     serving: Serving, mfa: Mfa, status: int, body: object
 ) -> None:
-    """An account with MFA gets no tokens for its password, and 401 for a wrong one."""
+    """With MFA, the right password returns no tokens, and a wrong one gets 401."""
     user = replace(OPS, mfa=mfa)
     simulator = office(users=[user])
     async with serving(simulator) as client:
@@ -130,7 +130,7 @@ async def test_a_second_factor_brings_no_tokens(
 
 
 async def test_a_second_factor_may_bring_useless_tokens(serving: Serving) -> None:
-    """In a third reading an MFA account gets tokens that no other call accepts."""
+    """With Mfa.PARTIAL, a login returns tokens that no other call accepts."""
     user = replace(OPS, mfa=Mfa.PARTIAL)
     async with serving(office(users=[user])) as client:
         first = (await login(client, user)).json()
@@ -140,7 +140,7 @@ async def test_a_second_factor_may_bring_useless_tokens(serving: Serving) -> Non
 
 
 async def test_a_token_must_have_been_issued(serving: Serving) -> None:
-    """Where there are users, no token counts but theirs, nor a refresh token."""
+    """With users, only issued access tokens are accepted, and no refresh tokens in their place."""
     async with serving(office()) as client:
         body = (await login(client)).json()
         for token in ("token", body["accessToken"][:-1], body["refreshToken"]):
@@ -149,7 +149,7 @@ async def test_a_token_must_have_been_issued(serving: Serving) -> None:
 
 
 async def test_given_tokens_are_accepted_besides(serving: Serving) -> None:
-    """Tokens that are given go on beside those of users, and see all."""
+    """Configured tokens are accepted in addition to those from logins."""
     async with serving(office(tokens={"static"})) as client:
         assert await stats(client, "static") == 200
         assert await stats(client, "other") == 401
@@ -157,7 +157,7 @@ async def test_given_tokens_are_accepted_besides(serving: Serving) -> None:
 
 
 async def test_an_access_token_expires(serving: Serving) -> None:
-    """An access token is good until the second of its exp, in simulated time."""
+    """An access token is valid until its `exp`, in simulated time."""
     watch = Watch()
     async with serving(office(watch, rules=TokenRules(lifetime=60))) as client:
         body = (await login(client)).json()
@@ -169,7 +169,7 @@ async def test_an_access_token_expires(serving: Serving) -> None:
 
 
 async def test_a_refresh_brings_new_tokens(serving: Serving) -> None:
-    """A refresh token brings an access token for another hour; the old one is good to its end."""
+    """A refresh returns an access token for another hour; the old one is valid until its end."""
     watch = Watch()
     async with serving(office(watch)) as client:
         first = (await login(client)).json()
@@ -185,7 +185,7 @@ async def test_a_refresh_brings_new_tokens(serving: Serving) -> None:
 
 
 async def test_refresh_tokens_rotate(serving: Serving) -> None:
-    """Each refresh token can be used once, and the next one is good."""
+    """Each refresh token can be used once, and the refresh returns the next one."""
     async with serving(office()) as client:
         first = (await login(client)).json()["refreshToken"]
         second = (await refresh(client, first)).json()["refreshToken"]
@@ -196,7 +196,7 @@ async def test_refresh_tokens_rotate(serving: Serving) -> None:
 
 
 async def test_refresh_tokens_may_stay(serving: Serving) -> None:
-    """Without rotation the same refresh token comes back, and expires when it would have."""
+    """Without rotation, a refresh returns the same refresh token, with the same expiry."""
     watch = Watch()
     rules = TokenRules(rotates=False, refresh_lifetime=2 * HOUR)
     async with serving(office(watch, rules=rules)) as client:
@@ -211,7 +211,7 @@ async def test_refresh_tokens_may_stay(serving: Serving) -> None:
 
 
 async def test_refresh_tokens_expire(serving: Serving) -> None:
-    """A refresh token is good for its lifetime, and the next one for its own."""
+    """Each refresh token is valid for its own lifetime."""
     watch = Watch()
     async with serving(office(watch, rules=TokenRules(refresh_lifetime=100))) as client:
         first = (await login(client)).json()["refreshToken"]
@@ -224,7 +224,7 @@ async def test_refresh_tokens_expire(serving: Serving) -> None:
 
 
 async def test_tokens_can_be_revoked(serving: Serving) -> None:
-    """The token server makes any one token void, whatever the others of the same login."""
+    """A single token can be revoked, without the other token of the same login."""
     simulator = office()
     async with serving(simulator) as client:
         for _ in range(2):
@@ -239,7 +239,7 @@ async def test_tokens_can_be_revoked(serving: Serving) -> None:
 
 
 async def test_users_come_and_go(serving: Serving) -> None:
-    """Whoever is gone has no good token left; a new password holds from the next login on."""
+    """A removed user's tokens are invalid; a new password applies from the next login on."""
     simulator = office()
     async with serving(simulator) as client:
         body = (await login(client)).json()
@@ -256,7 +256,7 @@ async def test_users_come_and_go(serving: Serving) -> None:
     [(Spelling.BOTH, 200, 200), (Spelling.SNAKE, 200, 400), (Spelling.CAMEL, 400, 200)],
 )
 async def test_spellings(serving: Serving, spelling: Spelling, snake: int, camel: int) -> None:
-    """The refresh token is taken under the names that the rules accept, the other is a 400."""
+    """The refresh token is accepted under the field names of the rules; others get 400."""
     async with serving(office(rules=TokenRules(spelling=spelling))) as client:
         for name, status in (("refresh_token", snake), ("refreshToken", camel)):
             token = (await login(client)).json()["refreshToken"]
@@ -267,7 +267,7 @@ async def test_spellings(serving: Serving, spelling: Spelling, snake: int, camel
 
 @pytest.mark.parametrize(("token", "status"), [(None, 400), (7, 400), ("", 401), ("x", 401)])
 async def test_what_is_no_refresh_token(serving: Serving, token: object, status: int) -> None:
-    """A token that was never issued is a 401, and what cannot be one a 400."""
+    """A refresh token that was never issued gets 401, and one that is not a text 400."""
     simulator = office()
     async with serving(simulator) as client:
         assert (await refresh(client, token)).status_code == status
@@ -275,7 +275,7 @@ async def test_what_is_no_refresh_token(serving: Serving, token: object, status:
 
 
 async def test_an_access_token_refreshes_nothing(serving: Serving) -> None:
-    """An access token is no refresh token."""
+    """An access token that is used as a refresh token gets 401."""
     async with serving(office()) as client:
         token = (await login(client)).json()["accessToken"]
         assert (await refresh(client, token)).status_code == 401
@@ -301,7 +301,7 @@ async def test_expires_at_has_many_forms(
 
 
 async def test_the_record_counts_kinds_of_calls(serving: Serving) -> None:
-    """Each kind of call has its counters, and each grant is kept."""
+    """Each kind of call has its own counters, and each grant of tokens is recorded."""
     simulator = office()
     async with serving(simulator) as client:
         await as_user(client)
@@ -327,7 +327,7 @@ async def test_the_record_counts_kinds_of_calls(serving: Serving) -> None:
 
 
 async def test_the_record_knows_how_many_logged_in_at_once(serving: Serving) -> None:
-    """With a delay, logins that overlap are seen, and it is the injected sleep that is waited."""
+    """Overlapping logins are counted, and the delay uses the injected sleep."""
     both = asyncio.Event()
     delays: list[float] = []
 
@@ -349,7 +349,7 @@ async def test_the_record_knows_how_many_logged_in_at_once(serving: Serving) -> 
 
 
 async def test_a_delay_can_be_switched_off(serving: Serving) -> None:
-    """Rules that are replaced while it serves hold from the next call on."""
+    """Token rules that are replaced at run time apply from the next call on."""
     delays: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -364,7 +364,7 @@ async def test_a_delay_can_be_switched_off(serving: Serving) -> None:
 
 
 async def test_of_two_refreshes_at_once_one_wins(serving: Serving) -> None:
-    """A refresh token that rotates is used once, even by two who wait together."""
+    """Of two concurrent refreshes with a rotating token, one succeeds and one gets 401."""
     both = asyncio.Event()
     waiting: list[float] = []
 
@@ -384,7 +384,7 @@ async def test_of_two_refreshes_at_once_one_wins(serving: Serving) -> None:
 
 
 async def test_the_record_of_tokens_is_bounded(serving: Serving) -> None:
-    """Only the newest tokens are kept."""
+    """Only the newest grants of tokens are kept."""
     simulator = office(keep=2)
     async with serving(simulator) as client:
         for user in (OPS, OPS, GUEST):
@@ -393,5 +393,5 @@ async def test_the_record_of_tokens_is_bounded(serving: Serving) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    """A user can be printed."""
+    """The repr of a user does not contain the password."""
     assert OPS.password not in repr(OPS)

@@ -53,7 +53,7 @@ def statuses(nodes: Nodes) -> dict[str, str]:
 
 
 def is_odd_date(value: object) -> bool:
-    """Whether this is nothing that the API would say today."""
+    """Whether this is not a time of today in the API's format."""
     return not (isinstance(value, str) and value.startswith("2024-01-15T") and value.endswith("Z"))
 
 
@@ -118,7 +118,7 @@ NODES_SHOW: dict[str, tuple[float, Callable[[Nodes], bool]]] = {
     "odd-dates": (NOON, lambda nodes: all(is_odd_date(node["last_updated"]) for node in nodes)),
     "gzip": (NOON, lambda nodes: len(nodes) == 6),
 }
-"""Scenarios seen in the rows of one answer, with the moment at which they are."""
+"""Scenarios that show in the rows of one response, with the time at which they do."""
 
 STATUS_SHOWS = {
     "slow-clock": {200},
@@ -138,7 +138,7 @@ STATUS_SHOWS = {
     "wrong-shape": {200},
     "redirect": {307},
 }
-"""Scenarios seen in many small answers, with the statuses that they give."""
+"""Scenarios that show in many small responses, with the statuses of these."""
 
 OWN_TESTS = {
     "no-past-days",
@@ -158,14 +158,14 @@ OWN_TESTS = {
 
 
 def test_each_scenario_is_tested() -> None:
-    """No entry of the table that is for stats goes unseen."""
+    """Each scenario for stats has a test here."""
     stats = {name for name, scenario in SCENARIOS.items() if scenario.calls == {CallKind.STATS}}
     assert NODES_SHOW.keys() | STATUS_SHOWS.keys() | OWN_TESTS == stats
 
 
 @pytest.mark.parametrize("name", NODES_SHOW)
 async def test_rows_show_the_scenario(serving: Serving, name: str) -> None:
-    """A scenario about data shows in the rows; without it the same question shows no fault."""
+    """A scenario about data shows in the rows, and without it the same request has no fault."""
     now, shows = NODES_SHOW[name]
     async with serving(playing(name, now)) as client:
         faulty = await client.post(STATS, json=TODAY)
@@ -178,14 +178,14 @@ async def test_rows_show_the_scenario(serving: Serving, name: str) -> None:
 
 @pytest.mark.parametrize("name", STATUS_SHOWS)
 async def test_status_shows_the_scenario(serving: Serving, name: str) -> None:
-    """A scenario about whole answers gives exactly the statuses that it is for."""
+    """A scenario about whole responses gives exactly its statuses."""
     async with serving(playing(name)) as client:
         answers = [await client.post(STATS, json=TODAY) for _ in range(40)]
     assert {answer.status_code for answer in answers} == STATUS_SHOWS[name]
 
 
 async def test_past_may_be_unknown(serving: Serving) -> None:
-    """An API that keeps no past refuses every day but today."""
+    """With no-past-days, a request for a past day gets 400."""
     async with serving(playing("no-past-days")) as client:
         today = await client.post(STATS, json=TODAY)
         past = await client.post(STATS, json={"day": "2024-01-14T00:00:00.000Z"})
@@ -193,7 +193,7 @@ async def test_past_may_be_unknown(serving: Serving) -> None:
 
 
 async def test_past_may_be_empty(serving: Serving) -> None:
-    """An API that has not closed its days yet answers for each but today without a row."""
+    """With empty-past-days, the response for a past day has no rows."""
     async with serving(playing("empty-past-days")) as client:
         today = await client.post(STATS, json=TODAY)
         past = await client.post(STATS, json={"day": "2024-01-14T00:00:00.000Z"})
@@ -201,7 +201,7 @@ async def test_past_may_be_empty(serving: Serving) -> None:
 
 
 async def test_a_storm_says_how_long_in_seconds(serving: Serving) -> None:
-    """The plain storm's Retry-After is a number of seconds."""
+    """With 429-storm, Retry-After is a number of seconds."""
     async with serving(playing("429-storm")) as client:
         answer = await client.post(STATS, json=TODAY)
     assert answer.headers["Retry-After"] == str(RETRY_AFTER_SECONDS)
@@ -209,7 +209,7 @@ async def test_a_storm_says_how_long_in_seconds(serving: Serving) -> None:
 
 
 async def test_a_storm_says_until_when(serving: Serving) -> None:
-    """The dated storm's Retry-After lies ahead of the answer's own date, by the server's clock."""
+    """With 429-storm-date, Retry-After is a time by the server's clock, after the Date header."""
     simulator = playing("429-storm-date")
     simulator.play((*simulator.faults, InjectedFault(SCENARIOS["fast-clock"], 1.0)))
     async with serving(simulator) as client:
@@ -220,14 +220,14 @@ async def test_a_storm_says_until_when(serving: Serving) -> None:
 
 
 async def test_a_storm_may_say_nothing(serving: Serving) -> None:
-    """The bare storm has no Retry-After."""
+    """With 429-storm-bare, there is no Retry-After header."""
     async with serving(playing("429-storm-bare")) as client:
         assert "Retry-After" not in (await client.post(STATS, json=TODAY)).headers
 
 
 @pytest.mark.parametrize("name", ["bad-request", "unauthorized", "forbidden", "not-found", "5xx"])
 async def test_refusals_come_in_all_forms(serving: Serving, name: str) -> None:
-    """A refusal's body may be any of the API's forms, empty, plain text or a proxy's page."""
+    """Bodies of refusals have all of the API's forms, or are empty, plain text or HTML."""
     async with serving(playing(name)) as client:
         answers = [await client.post(STATS, json=TODAY) for _ in range(80)]
     bodies = {answer.text for answer in answers}
@@ -252,7 +252,7 @@ async def test_refusals_come_in_all_forms(serving: Serving, name: str) -> None:
 
 
 async def test_unsuccessful_answers_say_so(serving: Serving) -> None:
-    """Under 200, the body says success: false."""
+    """With unsuccessful, a 200 response has `success: false` in the body."""
     async with serving(playing("unsuccessful")) as client:
         answers = [await client.post(STATS, json=TODAY) for _ in range(20)]
     assert {answer.json()["success"] for answer in answers} == {False}
@@ -260,7 +260,7 @@ async def test_unsuccessful_answers_say_so(serving: Serving) -> None:
 
 
 async def test_hostile_messages_arrive_as_they_are(serving: Serving) -> None:
-    """Control characters and lone surrogates survive the way as JSON escapes."""
+    """Control characters and lone surrogates arrive as JSON escapes."""
     async with serving(playing("hostile-message")) as client:
         answers = [await client.post(STATS, json=TODAY) for _ in range(150)]
     assert {answer.json()["message"] for answer in answers} == set(HOSTILE)
@@ -269,7 +269,7 @@ async def test_hostile_messages_arrive_as_they_are(serving: Serving) -> None:
 
 
 async def test_not_json_is_not_json(serving: Serving) -> None:
-    """No body of this scenario can be parsed, though each claims to be JSON."""
+    """With not-json, no body can be parsed, although each has the content type JSON."""
     async with serving(playing("not-json")) as client:
         answers = [await client.post(STATS, json=TODAY) for _ in range(40)]
     assert len({answer.content for answer in answers}) == 6
@@ -281,7 +281,7 @@ async def test_not_json_is_not_json(serving: Serving) -> None:
 
 @pytest.mark.parametrize("name", ["proxy-page", "proxy-502"])
 async def test_a_proxys_page_is_html(serving: Serving, name: str) -> None:
-    """A proxy answers in HTML and says so."""
+    """A proxy's page is HTML, with the content type HTML."""
     async with serving(playing(name)) as client:
         answer = await client.post(STATS, json=TODAY)
     assert answer.headers["Content-Type"].startswith("text/html")
@@ -289,14 +289,14 @@ async def test_a_proxys_page_is_html(serving: Serving, name: str) -> None:
 
 
 async def test_wrong_shapes_are_json(serving: Serving) -> None:
-    """Each wrong shape is valid JSON, of a dozen kinds."""
+    """With wrong-shape, bodies are valid JSON of a dozen kinds."""
     async with serving(playing("wrong-shape")) as client:
         answers = [await client.post(STATS, json=TODAY) for _ in range(120)]
     assert len({json.dumps(answer.json()) for answer in answers}) == 12
 
 
 async def test_a_redirect_shows_who_follows(serving: Serving) -> None:
-    """Whoever follows a redirect is seen in the record, and finds nothing there."""
+    """A client that follows the redirect is recorded, and gets 404."""
     simulator = playing("redirect")
     async with serving(simulator) as client:
         assert (await client.post(STATS, json=TODAY)).next_request is not None
@@ -308,7 +308,7 @@ async def test_a_redirect_shows_who_follows(serving: Serving) -> None:
 
 
 async def test_gzip_is_sent_unasked(serving: Serving) -> None:
-    """Bodies are compressed even for a client that accepts nothing of the kind."""
+    """With gzip, bodies are compressed even for a client that does not accept it."""
     async with serving(playing("gzip")) as client:
         headers = {"Accept-Encoding": "identity"}
         answer = await client.post(STATS, json=TODAY, headers=headers)
@@ -316,7 +316,7 @@ async def test_gzip_is_sent_unasked(serving: Serving) -> None:
 
 
 async def test_a_bomb_is_small_on_the_wire(serving: Serving) -> None:
-    """A gzip bomb travels as some kilobytes and unpacks to a valid answer of 64 MiB."""
+    """A gzip bomb is sent as some kilobytes, and unpacks to a valid response of 64 MiB."""
     async with (
         serving(playing("gzip-bomb")) as client,
         client.stream("POST", STATS, json=TODAY) as answer,
@@ -329,7 +329,7 @@ async def test_a_bomb_is_small_on_the_wire(serving: Serving) -> None:
 
 
 async def test_a_huge_body_is_huge(serving: Serving) -> None:
-    """A huge body is a valid answer of 16 MiB."""
+    """A huge body is a valid response of 16 MiB."""
     async with serving(playing("huge-body")) as client:
         answer = await client.post(STATS, json=TODAY)
     assert len(answer.content) == HUGE_BYTES
@@ -337,7 +337,7 @@ async def test_a_huge_body_is_huge(serving: Serving) -> None:
 
 
 async def test_deep_json_is_too_deep(serving: Serving) -> None:
-    """Deep JSON makes a recursive parser give up."""
+    """Deep JSON exceeds the recursion limit of a parser."""
     async with serving(playing("deep-json")) as client:
         answer = await client.post(STATS, json=TODAY)
     with pytest.raises(RecursionError):
@@ -345,7 +345,7 @@ async def test_deep_json_is_too_deep(serving: Serving) -> None:
 
 
 async def test_latencies_are_null_only_while_down(serving: Serving) -> None:
-    """A node that is down has null latencies, one that is up keeps its own."""
+    """Nodes that are not ONLINE have null latencies, and the others keep theirs."""
     now = NOON + 15 * 60
     async with serving(Simulator(now=lambda: now, scenarios="node-outage,null-latency")) as client:
         nodes: Nodes = (await client.post(STATS, json=TODAY)).json()["nodeStats"]
@@ -357,7 +357,7 @@ async def test_latencies_are_null_only_while_down(serving: Serving) -> None:
 
 @pytest.mark.parametrize(("name", "second"), [("empty-new-day", 301), ("half-filled-new-day", 601)])
 async def test_a_new_day_fills_up(serving: Serving, name: str, second: float) -> None:
-    """After its window the new day is whole, and yesterday is so all the time."""
+    """After the scenario's window the new day is complete, and yesterday always is."""
     async with serving(playing(name, MIDNIGHT + second)) as client:
         assert len((await client.post(STATS, json=TODAY)).json()["nodeStats"]) == 6
     async with serving(playing(name, MIDNIGHT + 90)) as client:
@@ -365,7 +365,7 @@ async def test_a_new_day_fills_up(serving: Serving, name: str, second: float) ->
 
 
 async def test_a_slow_clock_refuses_today_after_midnight(serving: Serving) -> None:
-    """For a server whose clock is behind, the new day is still in the future."""
+    """With slow-clock, today is a future day for the server until some time after midnight."""
     async with serving(playing("slow-clock", MIDNIGHT + 100)) as client:
         early = await client.post(STATS, json=TODAY)
     async with serving(playing("slow-clock", MIDNIGHT + 181)) as client:
@@ -374,7 +374,7 @@ async def test_a_slow_clock_refuses_today_after_midnight(serving: Serving) -> No
 
 
 async def test_a_fast_clock_closes_the_day_early(serving: Serving) -> None:
-    """For a server whose clock is ahead, today is over before midnight and tomorrow is open."""
+    """With fast-clock, today is over before midnight, and the next day can be requested."""
     async with serving(playing("fast-clock", MIDNIGHT - 100)) as client:
         yesterday = await client.post(STATS, json=YESTERDAY)
         today = await client.post(STATS, json=TODAY)
@@ -383,7 +383,7 @@ async def test_a_fast_clock_closes_the_day_early(serving: Serving) -> None:
 
 
 async def test_churn_brings_nodes_back(serving: Serving) -> None:
-    """Over half an hour nodes leave and return, and each is seen."""
+    """With churn, nodes leave and return, and each node is listed at some time."""
     clock = iter(range(int(NOON), int(NOON) + 36000, 150))
     simulator = Simulator(now=lambda: next(clock), scenarios="churn")
     async with serving(simulator) as client:
@@ -396,7 +396,7 @@ async def test_churn_brings_nodes_back(serving: Serving) -> None:
 
 
 async def test_a_hanging_answer_never_comes(serving: Serving) -> None:
-    """The client waits in vain, and nothing counts as answered."""
+    """A hanging call times out at the client, and is recorded without a response."""
     simulator = playing("hang")
     async with serving(simulator) as client:
         with pytest.raises(httpx.ReadTimeout):
@@ -406,7 +406,7 @@ async def test_a_hanging_answer_never_comes(serving: Serving) -> None:
 
 
 async def test_hanging_answers_do_not_hold_up_the_end() -> None:
-    """The server stops at once though someone still waits for an answer, and hangs up."""
+    """The server stops at once and closes the connection, although a call is still hanging."""
     began = asyncio.Event()
 
     def now() -> float:
@@ -424,7 +424,7 @@ async def test_hanging_answers_do_not_hold_up_the_end() -> None:
 
 
 async def test_a_client_that_goes_ends_its_hanging_answer(serving: Serving) -> None:
-    """Nothing is kept for a client that has given up waiting."""
+    """A hanging response is cancelled when its client disconnects."""
     ended = asyncio.Event()
 
     async def hanging(delivery: Delivery) -> None:
@@ -444,7 +444,7 @@ async def test_a_client_that_goes_ends_its_hanging_answer(serving: Serving) -> N
 
 
 async def test_a_trickle_arrives_in_the_end(serving: Serving) -> None:
-    """The body comes whole, after about a minute of pauses that no read time-out notices."""
+    """A trickling body arrives completely, after about a minute of short pauses."""
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -460,7 +460,7 @@ async def test_a_trickle_arrives_in_the_end(serving: Serving) -> None:
 
 
 async def test_an_empty_body_trickles_too(serving: Serving) -> None:
-    """An answer without a body is delivered, and counted, all the same."""
+    """With trickle, a response without a body is sent and counted too."""
 
     async def sleep(_seconds: float) -> None:
         pass
@@ -474,7 +474,7 @@ async def test_an_empty_body_trickles_too(serving: Serving) -> None:
 
 @pytest.mark.parametrize("name", ["truncated", "disconnect"])
 async def test_a_connection_closes_too_early(serving: Serving, name: str) -> None:
-    """The client gets an error instead of an answer, and nothing counts as served."""
+    """The client gets an error instead of a response, and nothing is recorded as served."""
     simulator = playing(name)
     async with serving(simulator) as client:
         with pytest.raises(httpx.RemoteProtocolError):
@@ -485,7 +485,7 @@ async def test_a_connection_closes_too_early(serving: Serving, name: str) -> Non
 
 
 async def test_a_truncated_body_is_half_there(serving: Serving) -> None:
-    """A truncated answer promises its whole length under 200 and sends half of it."""
+    """A truncated response has status 200 and its full Content-Length, but half of the body."""
     async with (
         serving(playing("truncated")) as client,
         client.stream("POST", STATS, json=TODAY) as answer,
@@ -497,7 +497,7 @@ async def test_a_truncated_body_is_half_there(serving: Serving) -> None:
 
 
 async def test_a_quoted_token_is_the_callers(serving: Serving) -> None:
-    """A refusal has the token of its call in its message and in a cookie."""
+    """With quoted-token, a refusal has the token of its call in the message and in a cookie."""
     headers = {"Authorization": "Bearer s3cret"}
     async with serving(playing("quoted-token")) as client:
         answers = [await client.post(STATS, json=TODAY, headers=headers) for _ in range(20)]
@@ -508,7 +508,7 @@ async def test_a_quoted_token_is_the_callers(serving: Serving) -> None:
 
 
 async def test_framing_is_broken(serving: Serving) -> None:
-    """What is no HTTP is an error of the client's, and nothing counts as served."""
+    """With broken-framing, the client gets an error, and nothing is recorded as served."""
     simulator = playing("broken-framing")
     async with serving(simulator) as client:
         with pytest.raises(httpx.RemoteProtocolError):
@@ -517,7 +517,7 @@ async def test_framing_is_broken(serving: Serving) -> None:
 
 
 async def test_surplus_follows_the_answer() -> None:
-    """Behind the answer there is another one, on the same connection; one counts as served."""
+    """With surplus, a second response follows on the connection; one is recorded as served."""
     simulator = playing("surplus")
     body = json.dumps(TODAY)
     head = "POST /bucket/b/stats HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"
@@ -536,7 +536,7 @@ async def test_surplus_follows_the_answer() -> None:
 
 
 async def test_scenarios_mix(serving: Serving) -> None:
-    """Faults in rows, faults in answers and faults for some buckets go together."""
+    """Faults in rows, faults in responses and faults for some buckets can be combined."""
     scenarios = "private-nodes,string-numbers,gzip,not-found/share=1/bucket=gone"
     async with serving(Simulator(now=lambda: NOON, scenarios=scenarios)) as client:
         here = await client.post(STATS, json=TODAY)

@@ -1,4 +1,4 @@
-"""The fake API without any fault, and what it records."""
+"""The simulated API without faults, and what it records."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -26,7 +26,7 @@ def noon() -> float:
 
 
 async def test_it_answers_as_the_vendors_page_says(serving: Serving) -> None:
-    """The answer is the world's truth for that bucket, day and moment, in the page's form."""
+    """The response has the world's data for the bucket, day and time, in the vendor's format."""
     async with serving(Simulator(now=noon, seed=3)) as client:
         answer = await client.post(STATS, json=TODAY)
     rows = [node.row() for node in World(3).stats("b", DAY, NOON)]
@@ -36,7 +36,7 @@ async def test_it_answers_as_the_vendors_page_says(serving: Serving) -> None:
 
 
 async def test_it_answers_without_a_socket_as_over_one(serving: Serving) -> None:
-    """A call that is handed to the API itself gets the response that HTTP would bring."""
+    """A direct call of the simulator returns the same response as over HTTP."""
     scenarios = "churn,hostile-strings,fast-clock"
     async with serving(Simulator(now=noon, scenarios=scenarios)) as client:
         served = await client.post(STATS, json=TODAY)
@@ -48,7 +48,7 @@ async def test_it_answers_without_a_socket_as_over_one(serving: Serving) -> None
 
 
 async def test_equal_simulators_answer_alike(serving: Serving) -> None:
-    """Seed and scenarios decide each answer of a series; another seed gives another series."""
+    """The same seed and scenarios give the same responses; another seed gives others."""
     series: list[list[bytes]] = []
     for seed in (1, 1, 2):
         scenarios = "churn,missing-fields,429-storm,5xx,wrong-shape"
@@ -61,7 +61,7 @@ async def test_equal_simulators_answer_alike(serving: Serving) -> None:
     "authorization", ["", "Bearer", "Basic dXNlcjpwYXNz", "bearer token", "token"]
 )
 async def test_it_wants_a_bearer_token(serving: Serving, authorization: str) -> None:
-    """Without a bearer token the answer is 401."""
+    """A request without a bearer token gets 401."""
     async with serving(Simulator(now=noon)) as client:
         headers = {"Authorization": authorization}
         answer = await client.post(STATS, json=TODAY, headers=headers)
@@ -70,7 +70,7 @@ async def test_it_wants_a_bearer_token(serving: Serving, authorization: str) -> 
 
 
 async def test_it_knows_its_tokens(serving: Serving) -> None:
-    """Where tokens are given, only those are accepted, and they can be replaced on the way."""
+    """If tokens are configured, only these are accepted, and they can be replaced at run time."""
     simulator = Simulator(now=noon, tokens={"old"})
     async with serving(simulator) as client:
         old = {"Authorization": "Bearer old"}
@@ -82,7 +82,7 @@ async def test_it_knows_its_tokens(serving: Serving) -> None:
 
 
 async def test_it_knows_its_buckets(serving: Serving) -> None:
-    """Unknown buckets are 404, forbidden ones 403, and the token is looked at first."""
+    """Unknown buckets get 404 and forbidden ones 403, but without a valid token both get 401."""
     simulator = Simulator(now=noon, buckets={"b", "c"}, forbidden={"c"}, tokens={"token"})
     async with serving(simulator) as client:
         known = await client.post(STATS, json=TODAY)
@@ -113,7 +113,7 @@ async def test_it_knows_its_buckets(serving: Serving) -> None:
     ],
 )
 async def test_it_refuses_what_is_no_day(serving: Serving, body: bytes) -> None:
-    """A body without a valid day, or with one that lies ahead, is a 400."""
+    """A body without a valid day, or with a future day, gets 400."""
     async with serving(Simulator(now=noon)) as client:
         headers = {"Content-Type": "application/json"}
         answer = await client.post(STATS, content=body, headers=headers)
@@ -122,7 +122,7 @@ async def test_it_refuses_what_is_no_day(serving: Serving, body: bytes) -> None:
 
 
 async def test_it_reads_only_what_is_said_to_be_json(serving: Serving) -> None:
-    """A body of another content type does not count."""
+    """A body whose content type is not JSON gets 400."""
     async with serving(Simulator(now=noon)) as client:
         answer = await client.post(STATS, content=b'{"day":"2024-01-15T00:00:00.000Z"}')
     assert answer.status_code == 400
@@ -138,7 +138,7 @@ async def test_it_reads_only_what_is_said_to_be_json(serving: Serving) -> None:
     ],
 )
 async def test_a_day_is_a_utc_day(serving: Serving, text: str, day: date) -> None:
-    """Any ISO 8601 moment stands for the UTC day that it lies in."""
+    """Any ISO 8601 time in a request means its UTC day."""
     simulator = Simulator(now=noon)
     async with serving(simulator) as client:
         await client.post(STATS, json={"day": text})
@@ -150,13 +150,13 @@ async def test_a_day_is_a_utc_day(serving: Serving, text: str, day: date) -> Non
     [("GET", STATS, 405), ("POST", "/", 404), ("POST", "/bucket/a/b/stats", 404)],
 )
 async def test_there_is_nothing_else(serving: Serving, method: str, path: str, status: int) -> None:
-    """Other paths are 404 and other methods 405."""
+    """Other paths get 404 and other methods 405."""
     async with serving(Simulator(now=noon)) as client:
         assert (await client.request(method, path)).status_code == status
 
 
 async def test_the_record_is_what_was_sent(serving: Serving) -> None:
-    """Each good answer is recorded with its rows as sent, faulty data included."""
+    """Each successful response is recorded with its rows as sent, including faulty data."""
     simulator = Simulator(now=noon, scenarios="duplicate-rows,hostile-strings,gzip")
     async with serving(simulator) as client:
         answer = await client.post(STATS, json=TODAY)
@@ -168,7 +168,7 @@ async def test_the_record_is_what_was_sent(serving: Serving) -> None:
 
 
 async def test_the_record_shows_time_as_it_is(serving: Serving) -> None:
-    """A server whose clock is wrong is recorded by the true time."""
+    """Even if the server's clock is wrong, the record has the true time."""
     simulator = Simulator(now=noon, scenarios="fast-clock")
     async with serving(simulator) as client:
         await client.post(STATS, json=TODAY)
@@ -177,7 +177,7 @@ async def test_the_record_shows_time_as_it_is(serving: Serving) -> None:
 
 
 async def test_only_good_answers_are_recorded_as_served(serving: Serving) -> None:
-    """Refused and replaced answers are counted, but serve nothing."""
+    """Refused and replaced responses are counted, but not recorded as served."""
     simulator = Simulator(now=noon, buckets={"b", "x"}, scenarios="not-json/share=1/bucket=x")
     async with serving(simulator) as client:
         for bucket in ("b", "x", "x", "unknown"):
@@ -188,7 +188,7 @@ async def test_only_good_answers_are_recorded_as_served(serving: Serving) -> Non
 
 
 async def test_requests_are_recorded_as_they_came(serving: Serving) -> None:
-    """Path, token and user agent are kept as sent; the bucket is what the path means."""
+    """Path, token and user agent are recorded as sent, and the bucket ID is unquoted."""
     simulator = Simulator(now=noon)
     async with serving(simulator) as client:
         await client.post("/bucket/a%2Fb%20%E2%98%83%25/stats?x=1", json=TODAY)
@@ -207,7 +207,7 @@ async def test_requests_are_recorded_as_they_came(serving: Serving) -> None:
 
 
 async def test_the_record_is_bounded(serving: Serving) -> None:
-    """Only the newest answers and requests are kept, but all are counted."""
+    """Only the newest responses and requests are kept, but all are counted."""
     simulator = Simulator(now=noon, keep=2)
     async with serving(simulator) as client:
         for bucket in "abc":
@@ -221,7 +221,7 @@ async def test_the_record_is_bounded(serving: Serving) -> None:
 
 
 def test_the_record_answers_questions() -> None:
-    """Tests can ask what a bucket was served, what last, and what a node's field ever was."""
+    """The record returns a bucket's responses, the newest one, and all values of a node's field."""
     record = Recorder(keep=10)
     identity = ("192.0.2.1", "h")
     for at, bucket, day, latency in (
@@ -243,7 +243,7 @@ def test_the_record_answers_questions() -> None:
 
 
 async def test_scenarios_can_be_changed_while_it_serves(serving: Serving) -> None:
-    """A new list of scenarios holds from the next call on."""
+    """Changed scenarios apply from the next call on."""
     simulator = Simulator(now=noon, scenarios="proxy-502/share=1")
     async with serving(simulator) as client:
         assert (await client.post(STATS, json=TODAY)).status_code == 502
@@ -252,14 +252,14 @@ async def test_scenarios_can_be_changed_while_it_serves(serving: Serving) -> Non
 
 
 async def test_it_serves_where_it_is_told(unused_tcp_port: int) -> None:
-    """A given port is used, and free again afterwards."""
+    """A configured port is used, and is free again afterwards."""
     for _ in range(2):
         async with serve(Simulator(now=noon), port=unused_tcp_port) as url:
             assert url == f"http://127.0.0.1:{unused_tcp_port}"
 
 
 async def test_a_taken_port_is_an_error() -> None:
-    """Where nobody can listen the error is the system's own."""
+    """The error about a port that is in use is that of the operating system."""
     async with serve(Simulator(now=noon)) as url:
         with pytest.raises(OSError, match="address already in use"):
             async with serve(Simulator(now=noon), port=int(url.rpartition(":")[2])):
@@ -267,7 +267,7 @@ async def test_a_taken_port_is_an_error() -> None:
 
 
 def test_time_runs_at_a_chosen_speed() -> None:
-    """A paced clock starts where told and runs so many times as fast as the real one."""
+    """A paced clock starts at a given time and runs faster than real time by a given factor."""
     readings = iter([100.0, 100.0, 101.0, 104.5])
     now = paced(NOON, 60, monotonic=lambda: next(readings))
     assert [now(), now(), now()] == [NOON, NOON + 60, NOON + 270]

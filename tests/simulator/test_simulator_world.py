@@ -1,4 +1,4 @@
-"""The truth behind the simulator's answers."""
+"""The simulated world, whose data the simulator's responses contain."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -38,7 +38,7 @@ def by_host(nodes: tuple[NodeDay, ...]) -> dict[str, NodeDay]:
 
 
 def test_a_row_is_what_the_vendors_page_shows() -> None:
-    """A known seed, bucket and moment give this very row, in every process and for good."""
+    """A given seed, bucket and time always give exactly this row."""
     aws = World(7).stats("65f1c0ffee", DAY, MIDNIGHT + 10.5 * HOUR)[0]
     assert aws.row() == {
         "ip": "198.51.100.11",
@@ -56,7 +56,7 @@ def test_a_row_is_what_the_vendors_page_shows() -> None:
 def test_figures_are_plausible(
     seed: int, bucket: str, day: date, second: float, denominator: Denominator
 ) -> None:
-    """At any moment all six public nodes have figures within what such nodes can have."""
+    """At any time all six public nodes have values in plausible ranges."""
     now = day_to_unix(day) + second
     nodes = World(seed, denominator=denominator).stats(bucket, day, now)
     assert [node.ip for node in nodes] == [machine.ip for machine in PUBLIC_MACHINES]
@@ -71,7 +71,7 @@ def test_figures_are_plausible(
 
 @given(seed=seeds, bucket=buckets, day=days, second=seconds)
 def test_equal_worlds_agree(seed: int, bucket: str, day: date, second: float) -> None:
-    """Two worlds of one seed give equal figures for equal questions."""
+    """Two worlds with the same seed have the same data."""
     now = day_to_unix(day) + second
     assert World(seed).stats(bucket, day, now) == World(seed).stats(bucket, day, now)
 
@@ -80,7 +80,7 @@ def test_equal_worlds_agree(seed: int, bucket: str, day: date, second: float) ->
 def test_a_closed_day_is_final(
     seed: int, day: date, later: float, denominator: Denominator
 ) -> None:
-    """Once its day is over, a bucket's figures are the same whenever they are asked for."""
+    """After the end of a day, its figures do not change."""
     world = World(seed, denominator=denominator)
     end = day_to_unix(day) + SECONDS_PER_DAY
     nodes = world.stats("b", day, end + later)
@@ -90,7 +90,7 @@ def test_a_closed_day_is_final(
 
 @given(seed=seeds, day=days)
 def test_denominators_agree_on_a_closed_day(seed: int, day: date) -> None:
-    """When the whole day has elapsed, it does not matter which of both uptime is a share of."""
+    """After the end of a day, both denominators give the same uptime."""
     end = day_to_unix(day) + SECONDS_PER_DAY
     whole_day = World(seed, denominator=Denominator.WHOLE_DAY)
     assert World(seed).stats("b", day, end) == whole_day.stats("b", day, end)
@@ -110,7 +110,7 @@ def test_uptime_falls_during_an_outage_and_then_rises(seed: int, day: date) -> N
 def test_uptime_of_the_whole_day_never_falls(
     seed: int, day: date, moments: tuple[float, float]
 ) -> None:
-    """As a share of the whole day, uptime only grows."""
+    """As a share of the whole day, uptime never falls."""
     world = node_down(World(seed, denominator=Denominator.WHOLE_DAY))
     earlier, later = (world.stats("b", day, day_to_unix(day) + at) for at in sorted(moments))
     for one, other in zip(earlier, later, strict=True):
@@ -118,7 +118,7 @@ def test_uptime_of_the_whole_day_never_falls(
 
 
 def test_figures_match_what_was_seen_through_the_day() -> None:
-    """Uptime and average are those of the statuses and newest latencies that the day showed."""
+    """A day's uptime and average match the statuses and newest latencies during the day."""
     world = node_down(World(3))
     seen = [world.stats("b", DAY, MIDNIGHT + second) for second in range(60, SECONDS_PER_DAY, 89)]
     for final, *samples in zip(world.stats("b", DAY, MIDNIGHT + 2e5), *seen, strict=True):
@@ -132,7 +132,7 @@ def test_figures_match_what_was_seen_through_the_day() -> None:
 def test_a_machine_is_the_same_for_all_buckets(
     seed: int, one: str, other: str, second: float
 ) -> None:
-    """Status, version and uptime belong to the machine, whichever bucket is asked about."""
+    """A machine has the same status, version and uptime in all buckets."""
     world = World(seed)
     for mine, theirs in zip(
         world.stats(one, DAY, MIDNIGHT + second),
@@ -145,7 +145,7 @@ def test_a_machine_is_the_same_for_all_buckets(
 
 
 def test_latency_differs_by_bucket_seed_region_and_hour() -> None:
-    """Latency is not one number: it depends on who asks, where the node is, and when."""
+    """Latency depends on the bucket, the seed, the node and the time."""
     noon = MIDNIGHT + 12 * HOUR
     nodes = by_host(World(1).stats("a", DAY, noon))
     latencies = {node.latency_last for node in nodes.values()}
@@ -156,7 +156,7 @@ def test_latency_differs_by_bucket_seed_region_and_hour() -> None:
 
 
 def test_nodes_fail_now_and_then() -> None:
-    """Over two months each node goes down a few times, in both ways, yet is mostly up."""
+    """In two months each node is OFFLINE and DISCONNECTED at times, but mostly ONLINE."""
     statuses: Counter[tuple[str, str]] = Counter()
     for half_hour in range(60 * 48):
         now = MIDNIGHT + 120 + half_hour * 1800
@@ -170,7 +170,7 @@ def test_nodes_fail_now_and_then() -> None:
 
 
 def test_a_node_down_all_day_has_no_latency() -> None:
-    """Nothing was measured on a day on which a node was never up."""
+    """A node that was down the whole day has an uptime of 0 and no latencies."""
     world = World(1, events=(HourlyEvent("azure", 0, 60, status="OFFLINE"),))
     nodes = by_host(world.stats("b", DAY, MIDNIGHT + HOUR))
     down = nodes["*-us-east-1-azure.flashback.tech"]
@@ -180,7 +180,7 @@ def test_a_node_down_all_day_has_no_latency() -> None:
 
 
 def test_a_node_that_went_down_keeps_its_newest_latency() -> None:
-    """The newest measurement of a node that is down dates from when it was up."""
+    """The newest latency of a node that is down is from before it went down."""
     world = node_down(World(1))
     early, late = (world.stats("b", DAY, MIDNIGHT + HOUR + 60 * minute)[0] for minute in (12, 19))
     assert early.status == late.status == "OFFLINE"
@@ -188,7 +188,7 @@ def test_a_node_that_went_down_keeps_its_newest_latency() -> None:
 
 
 def test_a_new_day_fills_within_a_minute() -> None:
-    """No node is known at 00:00, some are soon, and all after a minute."""
+    """A new day has no nodes at 00:00, and all nodes after a minute."""
     counts = [len(World(1).stats("b", DAY, MIDNIGHT + second)) for second in range(61)]
     assert counts == sorted(counts)
     assert counts[0] == 0
@@ -196,12 +196,12 @@ def test_a_new_day_fills_within_a_minute() -> None:
 
 
 def test_a_day_to_come_has_no_nodes() -> None:
-    """Nothing is known of tomorrow."""
+    """A future day has no nodes."""
     assert World(1).stats("b", DAY + timedelta(days=1), MIDNIGHT + 12 * HOUR) == ()
 
 
 def test_versions_advance() -> None:
-    """Over the weeks releases reach the machines, not all on the same day."""
+    """Over weeks new versions reach the machines, not all on the same day."""
     mixtures = {
         frozenset(node.version for node in World(1).stats("b", day, MIDNIGHT + 1e9))
         for day in (DAY + timedelta(days=n) for n in range(30))
@@ -212,7 +212,7 @@ def test_versions_advance() -> None:
 
 @pytest.mark.parametrize("day", [date.min, date(1969, 12, 31), date(9999, 12, 30)])
 def test_far_days_have_figures(day: date) -> None:
-    """The first and the last days of the calendar are days like any other."""
+    """The first and the last days of the calendar have figures too."""
     row = World(1).stats("b", day, day_to_unix(day) + 2.0 * SECONDS_PER_DAY)[0].row()
     assert row["last_updated"] == f"{day}T23:59:59Z"
 
@@ -221,7 +221,7 @@ def test_far_days_have_figures(day: date) -> None:
     "machines", [PUBLIC_MACHINES, PUBLIC_MACHINES + PRIVATE_MACHINES + HUNDREDS_OF_MACHINES]
 )
 def test_an_address_is_a_machine(machines: tuple[object, ...]) -> None:
-    """No two machines share an IP address, which their luck hangs on."""
+    """No two machines share an IP address, which is the key of their random draws."""
     assert len({getattr(machine, "ip", None) for machine in machines}) == len(machines)
 
 
@@ -241,7 +241,7 @@ def test_an_address_is_a_machine(machines: tuple[object, ...]) -> None:
     ),
 )
 def test_stretches_cover_the_day(seed: int, day_number: int, events: list[HourlyEvent]) -> None:
-    """Whatever happens in it, a day is told from its start to its end, in order, without gaps."""
+    """The stretches of a day cover it from start to end, in order and without gaps."""
     stretches = day_stretches(seed, PUBLIC_MACHINES[0], day_number, tuple(events))
     assert stretches[0].start == 0
     assert stretches[-1].end == SECONDS_PER_DAY
@@ -252,7 +252,7 @@ def test_stretches_cover_the_day(seed: int, day_number: int, events: list[Hourly
 
 @given(moment=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)))  # noqa: DTZ001 - bounds are naive by hypothesis's own rule
 def test_days_and_moments_translate(moment: datetime) -> None:
-    """A moment lies in the day that its UTC date says."""
+    """A Unix time is converted to its UTC day, and a day to its start."""
     unix = moment.replace(tzinfo=UTC).timestamp()
     assert unix_to_day(unix) == moment.date()
     assert day_to_unix(moment.date()) <= unix < day_to_unix(moment.date()) + SECONDS_PER_DAY

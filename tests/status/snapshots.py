@@ -1,4 +1,4 @@
-"""Snapshots with facts of a test's choosing."""
+"""Builds snapshots of the status for tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROCESS = Process(
 
 
 def history_of(*outcomes: PollResult) -> bytes:
-    """The history of a bucket whose polls ended like this."""
+    """The poll history of a bucket whose polls had these results."""
     state, history = BucketState(START), b""
     for outcome in outcomes:
         state = state.after(outcome, Timing())
@@ -43,13 +43,13 @@ ONE_GOOD_POLL = history_of(reading(after(START, -60)))
 def bucket_status(
     bucket: Bucket, state: BucketState, *, history: bytes = ONE_GOOD_POLL
 ) -> BucketStatus:
-    """A bucket with a state, polled next half a minute after the start."""
+    """A bucket with this state, whose next poll is due 30 s after START."""
     return BucketStatus(bucket, Timing(), state, START.monotonic + 30, history=history)
 
 
 @dataclass(slots=True)
 class FixedSnapshot:
-    """What is known in a test."""
+    """A source of snapshots with fixed content."""
 
     buckets: tuple[BucketStatus, ...] = ()
     now: Instant = START
@@ -63,10 +63,10 @@ class FixedSnapshot:
         add_status_routes(app, limit, path, take_snapshot=self.take)
 
     def later(self, seconds: float) -> FixedSnapshot:
-        """The same some time later."""
+        """The same content some seconds later."""
         return replace(self, now=after(self.now, seconds))
 
 
 def ranked(status: BucketStatus, now: Instant = START) -> RankedBucket:
-    """A bucket in its place."""
+    """A bucket with its rank among the buckets."""
     return Totals().add(status, now.monotonic)

@@ -1,4 +1,4 @@
-"""`/api/v1/status` over a real socket, held against its schema."""
+"""`/api/v1/status` over a real socket, validated against its schema."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VALIDATOR = jsonschema.Draft202012Validator(
 async def status(
     snapshot: FixedSnapshot = SNAPSHOT, query: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The answer, once it is known to be as the schema says."""
+    """The response, validated against the schema."""
     async with visiting(snapshot) as client:
         response = await client.get(PATH, params=query)
     assert response.status_code == 200
@@ -44,7 +44,7 @@ async def status(
 
 
 def rich_snapshot() -> FixedSnapshot:
-    """A snapshot on which nothing is left out."""
+    """A snapshot with a value for every field."""
     shown = Node("192.0.2.9", "h", "1", "OFFLINE", 0.5, 0.1, 0.2, NOON - 60)
     bucket = Bucket("main", "b1", "media", {"team": "studio"}, "S3", "eu", "w1")
     yesterday = DayStats(after(START, -86400).day, (shown,))
@@ -66,7 +66,7 @@ def rich_snapshot() -> FixedSnapshot:
 
 
 async def test_everything_is_in_it() -> None:
-    """What is known of exporter, account, bucket, nodes and polls, in base units."""
+    """The JSON has all data on configuration, account, bucket, nodes and polls, in base units."""
     document = await status(rich_snapshot())
     assert document["config"] == {
         "last_reload_successful": False,
@@ -118,7 +118,7 @@ async def test_everything_is_in_it() -> None:
 
 
 async def test_summary_is_of_all_buckets() -> None:
-    """Whatever is asked for, the summary counts everything; the worst come first."""
+    """The summary counts all buckets, whatever the filter; failing buckets are listed first."""
     for query in ({}, {"bucket_id": "b1"}, {"state": "up"}):
         document = await status(query=query)
         summary = document["summary"]
@@ -142,13 +142,13 @@ async def test_summary_is_of_all_buckets() -> None:
     ],
 )
 async def test_queries_choose(query: Mapping[str, str], ids: list[str]) -> None:
-    """One bucket by its id, or those that the pages' filters leave."""
+    """A query selects one bucket by its ID, or the buckets that match the pages' filters."""
     assert [each["id"] for each in (await status(query=query))["buckets"]] == ids
 
 
 @pytest.mark.parametrize("query", [{"bucket_id": "gone"}, {"bucket_id": ""}])
 async def test_unknown_bucket(query: dict[str, str]) -> None:
-    """A bucket that is not polled is not found."""
+    """The ID of a bucket that is not polled gets 404."""
     async with visiting() as client:
         response = await client.get(PATH, params=query)
     assert response.status_code == 404
@@ -156,7 +156,7 @@ async def test_unknown_bucket(query: dict[str, str]) -> None:
 
 
 async def test_stale_values_are_not_told() -> None:
-    """Where the metrics show no node any more neither does this, and it says so."""
+    """A stale bucket has no nodes and no day, and its reason is overdue."""
     (fresh,) = (await status(SNAPSHOT.later(299.9), {"bucket_id": "b1"}))["buckets"]
     (stale,) = (await status(SNAPSHOT.later(300), {"bucket_id": "b1"}))["buckets"]
     assert (fresh["stale"], len(fresh["nodes"]), fresh["day"]) == (False, 1, "2024-01-15")
@@ -166,7 +166,7 @@ async def test_stale_values_are_not_told() -> None:
 
 
 async def test_headers_and_methods() -> None:
-    """It is JSON and nothing else; HEAD has no body, other methods are refused."""
+    """The response is JSON that is not cached; HEAD has no body, and POST gets 405."""
     async with visiting() as client:
         got, head, post = (
             await client.get(PATH),
@@ -182,7 +182,7 @@ async def test_headers_and_methods() -> None:
 
 
 async def test_large_answers_are_whole() -> None:
-    """Thousands of buckets come in one answer, compressed for who likes that."""
+    """A response with 2,000 buckets is complete, with and without gzip."""
     async with visiting(crowd(2000)) as client:
         plain = await client.get(PATH)
         small = await client.get(PATH, headers={"Accept-Encoding": "gzip"})
@@ -195,25 +195,25 @@ async def test_large_answers_are_whole() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_hostile_texts(text: str) -> None:
-    """Whatever stands in any text from elsewhere comes out as it went in."""
+    """Any text from the API or the configuration is unchanged in the JSON."""
     document = await status(snapshot_of(text))
     names = [each["name"] for each in document["buckets"]]
     assert names == [text[:256] or "x"] * 2
 
 
 async def test_empty_exporter() -> None:
-    """Without buckets there is a document still."""
+    """Without buckets the response is still a valid document."""
     assert (await status(FixedSnapshot()))["buckets"] == []
 
 
 def test_documented_example_is_true_to_the_schema() -> None:
-    """The answer in docs/status.md is one that could be given."""
+    """The example response in docs/status.md matches the schema."""
     (example,) = re.findall(r"```json\n(.*?)```", (DOCS / "status.md").read_text(), re.DOTALL)
     VALIDATOR.validate(json.loads(example))
 
 
 def test_documented_numbers_are_the_codes() -> None:
-    """Polls in a picture, buckets on a page and seconds between refreshes are as documented."""
+    """The numbers of polls, buckets per page and seconds between refreshes are as documented."""
     text = " ".join((DOCS / "status.md").read_text().split())
     assert f"The last {KEPT} polls" in text
     assert f"of {PAGE_SIZE} buckets each" in text
@@ -221,7 +221,7 @@ def test_documented_numbers_are_the_codes() -> None:
 
 
 def test_schema_names_what_there_is() -> None:
-    """Its reasons, states and bounds are the code's, and each of its parts is closed."""
+    """The schema has the code's reasons, states and limits, and allows no other properties."""
     definitions = SCHEMA["$defs"]
     assert definitions["bucket"]["properties"]["reason"]["enum"] == [*map(str, Reason), None]
     assert definitions["bucket"]["properties"]["state"]["enum"] == list(map(str, Health))

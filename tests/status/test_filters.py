@@ -1,4 +1,4 @@
-"""Which buckets a query asks for."""
+"""Which buckets the filters in a query select."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = (UP, DEGRADED, FAILING)
 
 
 def chosen(query: dict[str, str], seconds: float = 0.0) -> tuple[BucketStatus, ...]:
-    """Which of the buckets a query chooses, some time later."""
+    """The buckets that a query selects some seconds after START."""
     now, chosen, totals = after(START, seconds), Filter.of(query), Totals()
     return tuple(
         each
@@ -66,12 +66,12 @@ def chosen(query: dict[str, str], seconds: float = 0.0) -> tuple[BucketStatus, .
     ],
 )
 def test_filters(query: dict[str, str], expected: tuple[BucketStatus, ...]) -> None:
-    """Each filter leaves what is like that, together they leave what is like all of them."""
+    """A filter selects the buckets that match it; several filters, those that match all."""
     assert chosen(query) == expected
 
 
 def test_stale_nodes_are_not_found() -> None:
-    """What is not shown is not searched either."""
+    """Nodes of a stale bucket are found neither by search nor by filter."""
     assert chosen({"q": "*-aws"}, Timing().stale_after) == ()
     assert chosen({"node": "not-online"}, Timing().stale_after) == ()
 
@@ -81,12 +81,12 @@ def test_stale_nodes_are_not_found() -> None:
     [("1", 1), ("7", 7), ("0", 1), ("-1", 1), ("x", 1), ("", 1), ("²", 1), ("9" * 5000, 1)],
 )
 def test_page_numbers(text: str, number: int) -> None:
-    """What is no page is the first one."""
+    """An invalid page number means the first page."""
     assert Filter.of({"page": text}).page == number
 
 
 def test_searches_are_bounded() -> None:
-    """Nobody searches for a novel."""
+    """A search text is cut to the longest length of a label value."""
     assert len(Filter.of({"q": "x" * 10_000}).search) == MAX_LABEL_LENGTH
 
 
@@ -99,7 +99,7 @@ def test_searches_are_bounded() -> None:
 def test_queries_survive_the_way_through_an_address(
     state: Health | None, account: str, search: str, page: int
 ) -> None:
-    """A link to another page of the same selection selects the same."""
+    """A filter that is written to a query string and parsed again is the same."""
     chosen = Filter.of({"state": state or "", "account": account, "q": search, "node": "x"})
     query = {name: values[0] for name, values in parse_qs(chosen.query(page)).items()}
     again = Filter.of(query)
@@ -109,7 +109,7 @@ def test_queries_survive_the_way_through_an_address(
 
 
 def test_everything_is_everything_on_any_page() -> None:
-    """Another page of all buckets leaves nothing out."""
+    """A page number alone is not a filter."""
     assert Filter.of({"page": "3"}).is_everything
     assert Filter().query(1) == ""
     assert Filter().query(3) == "page=3"
@@ -126,7 +126,7 @@ def test_everything_is_everything_on_any_page() -> None:
     ],
 )
 def test_pages(matches: int, asked: int, number: int, count: int, length: int) -> None:
-    """Pages hold so many each; beyond the end is the last one."""
+    """A page has at most PAGE_SIZE buckets, and a number beyond the end means the last page."""
     page = Page.of([ranked(UP)] * matches, asked)
     assert (page.number, page.count, page.matches, len(page.ranked)) == (
         number,

@@ -1,4 +1,4 @@
-"""The pages for people, over a real socket, made from facts of the tests' choosing."""
+"""The status pages over a real socket, made from fixed snapshots."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NODE = node("h1", status="ONLINE", version="7.7.7", uptime_ratio=0.5, latency_la
 
 
 def held(bucket: Bucket, *outcomes: PollResult) -> BucketStatus:
-    """A bucket after some polls."""
+    """A bucket after polls with these results."""
     state = BucketState(START)
     for outcome in outcomes:
         state = state.after(outcome, Timing())
@@ -55,14 +55,14 @@ SNAPSHOT = FixedSnapshot((GOOD, BAD), accounts=(AccountStatus("main"), AccountSt
 async def visiting(
     snapshot: FixedSnapshot = SNAPSHOT, **changes: object
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of pages that are made from a snapshot."""
+    """Serve the pages of a snapshot; yields an HTTP client."""
     endpoints = replace(ENDPOINTS, add_routes=snapshot.add_routes, **changes)  # type: ignore[arg-type] # by name
     async with browsing(endpoints) as client:
         yield client
 
 
 async def page(path: str = "/", snapshot: FixedSnapshot = SNAPSHOT) -> Markup:
-    """A page as a parser sees it."""
+    """The parsed markup of a page."""
     async with visiting(snapshot) as client:
         response = await client.get(path)
     assert response.status_code == 200
@@ -71,7 +71,7 @@ async def page(path: str = "/", snapshot: FixedSnapshot = SNAPSHOT) -> Markup:
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_headers_forbid_everything_from_elsewhere(path: str) -> None:
-    """A browser may load, run and send nothing beyond this server, nor keep or frame the page."""
+    """The headers forbid content from other servers, framing, caching and referrers."""
     async with visiting() as client:
         response = await client.get(path)
     policy = dict(
@@ -96,7 +96,7 @@ async def test_headers_forbid_everything_from_elsewhere(path: str) -> None:
 
 @pytest.mark.parametrize("path", [*PAGES, "/bucket?id=gone", "/?state=failing&q=x"])
 async def test_nothing_is_loaded_from_elsewhere(path: str) -> None:
-    """Every address on a page is relative to it, so it also works behind a proxy's prefix."""
+    """Every URL on a page is relative, so that pages also work below a proxy's path prefix."""
     async with visiting() as client:
         markup = Markup((await client.get(path)).text)
     assert markup.addresses()
@@ -105,7 +105,7 @@ async def test_nothing_is_loaded_from_elsewhere(path: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_every_link_leads_somewhere(path: str) -> None:
-    """Each address on a page answers."""
+    """Each link and resource of a page gets a 200 response."""
     async with visiting(is_ready=lambda: True) as client:
         for address in Markup((await client.get(path)).text).addresses():
             if not address.startswith("#"):
@@ -114,7 +114,7 @@ async def test_every_link_leads_somewhere(path: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_head_and_other_methods(path: str) -> None:
-    """HEAD has the headers alone, and anything but reading is refused."""
+    """HEAD gets the headers without a body, and POST gets 405."""
     async with visiting() as client:
         head, post = await client.head(path), await client.post(path)
     assert (head.status_code, head.content) == (200, b"")
@@ -123,7 +123,7 @@ async def test_head_and_other_methods(path: str) -> None:
 
 
 async def test_overview_says_how_everything_is() -> None:
-    """The answer, the counts, each bucket with what is wrong and what to do, the worst first."""
+    """The overview has a headline, counts, and each bucket with reason and remedy, worst first."""
     markup = await page()
     said = markup.said()
     assert "1 of 2 buckets is failing" in said
@@ -145,7 +145,7 @@ async def test_overview_says_how_everything_is() -> None:
 
 
 async def test_bucket_page_says_all_of_it() -> None:
-    """Labels, times, nodes and the previous day of one bucket, and nothing of another."""
+    """A bucket's page has its labels, times, nodes and previous day, and no other bucket's."""
     yesterday = DayStats(after(START, -86400).day, (node("gone", uptime_ratio=0.25),))
     state = replace(GOOD.state, previous_day=yesterday)
     past = history_of(FailedPoll(ApiError(Reason.TIMEOUT, ""), START, 10.0))
@@ -167,7 +167,7 @@ async def test_bucket_page_says_all_of_it() -> None:
 
 
 async def test_stale_values_are_not_shown() -> None:
-    """Where the metrics show no node any more neither do the pages, and they say why."""
+    """Pages drop a stale bucket's nodes when the metrics do, and say why."""
     fresh, stale = SNAPSHOT.later(299.9), SNAPSHOT.later(300)
     for path in ("/", "/bucket?id=b1"):
         assert "123 ms" in (await page(path, fresh)).said()
@@ -179,7 +179,7 @@ async def test_stale_values_are_not_shown() -> None:
 
 
 async def test_waiting_buckets() -> None:
-    """Before the first poll there is nothing to say, and that is said."""
+    """Before the first poll, the pages say that the bucket was not polled yet."""
     snapshot = FixedSnapshot((held(Bucket("main", "b1", "b1"))._replace(history=b""),))
     snapshot.process = replace(PROCESS, is_ready=False)
     said = (await page("/", snapshot)).said()
@@ -192,12 +192,12 @@ async def test_waiting_buckets() -> None:
 
 
 async def test_no_buckets() -> None:
-    """An exporter without buckets says so."""
+    """If the exporter has no buckets, the page says so."""
     assert "No buckets are polled" in (await page("/", FixedSnapshot())).said()
 
 
 async def test_empty_answers() -> None:
-    """A good poll without nodes is up, and its page says that there are none."""
+    """If a successful poll returns no nodes, the bucket's page says so."""
     snapshot = FixedSnapshot((held(Bucket("main", "b1", "b1"), reading(START)),))
     assert "All buckets" not in (await page("/", snapshot)).said()
     assert "The API lists no nodes for this day." in (await page("/bucket?id=b1", snapshot)).said()
@@ -215,13 +215,13 @@ async def test_empty_answers() -> None:
     ],
 )
 async def test_next_polls(changes: dict[str, Any], words: str) -> None:
-    """When a bucket is polled next, or what keeps it."""
+    """The page says when a bucket is polled next, or that its poll is running, due or paused."""
     snapshot = FixedSnapshot((GOOD._replace(**changes), BAD))
     assert f"Next poll {words} " in (await page("/bucket?id=b1", snapshot)).said()
 
 
 async def test_nodes_not_online_are_named_at_the_top() -> None:
-    """A node that is down in many buckets is told once, with in how many."""
+    """A node that is down in many buckets is listed once, with the number of buckets."""
     down = node("h9", status="OFFLINE")
     buckets = [held(Bucket("main", f"b{n}", f"b{n}"), reading(START, NODE, down)) for n in range(7)]
     said = (await page("/", FixedSnapshot(tuple(buckets)))).said()
@@ -230,7 +230,7 @@ async def test_nodes_not_online_are_named_at_the_top() -> None:
 
 
 async def test_many_nodes_are_on_the_buckets_own_page() -> None:
-    """A row names the first nodes and links to the rest."""
+    """The overview lists a bucket's first nodes, and the bucket's own page lists all."""
     nodes = [node(f"host-{number:03}", status="OFFLINE") for number in range(100)]
     snapshot = FixedSnapshot((held(Bucket("main", "b1", "b1"), reading(START, *nodes)),))
     said = (await page("/", snapshot)).said()
@@ -242,7 +242,7 @@ async def test_many_nodes_are_on_the_buckets_own_page() -> None:
 
 
 async def test_filters_choose_and_stay_chosen() -> None:
-    """What was asked for is what is listed, and stands in the form; the summary is of all."""
+    """Filters apply to the list and stay in the form, and the summary counts all buckets."""
     markup = await page("/?state=failing&account=other&q=back&node=")
     assert "1 of 2, worst first" in markup.said()
     assert [each["href"] for each in markup.all("a") if "bucket?" in each["href"]] == [
@@ -256,7 +256,7 @@ async def test_filters_choose_and_stay_chosen() -> None:
 
 
 async def test_pages_of_buckets() -> None:
-    """Fifty a page; the links keep what was asked for."""
+    """A page lists fifty buckets, and the links to other pages keep the filters."""
     buckets = [held(Bucket("main", f"b{n:03}", f"b{n:03}"), failure(START)) for n in range(120)]
     snapshot = FixedSnapshot(tuple(buckets))
     first, second = await page("/?q=b", snapshot), await page("/?q=b&page=2", snapshot)
@@ -272,7 +272,7 @@ async def test_pages_of_buckets() -> None:
 
 
 async def test_unknown_bucket() -> None:
-    """A bucket that is not polled is not found, whatever its name."""
+    """A missing ID, or that of a bucket that is not polled, gets 404; the ID is escaped."""
     async with visiting() as client:
         gone = await client.get("/bucket", params={"id": "<script>"})
         none = await client.get("/bucket")
@@ -284,7 +284,7 @@ async def test_unknown_bucket() -> None:
 
 @pytest.mark.parametrize("bucket_id", ["a/b", "50%", 'a"b', "a b?c#d&e=f", "é😀", "+", "<x>", "'"])
 async def test_links_to_buckets_of_any_name(bucket_id: str) -> None:
-    """Whatever an id is made of, its link leads to it."""
+    """The links to a bucket's page and JSON work for IDs with any characters."""
     snapshot = FixedSnapshot((held(Bucket("main", bucket_id, "odd"), failure(START)),))
     async with visiting(snapshot) as client:
         links = Markup((await client.get("/")).text).all("a")
@@ -300,7 +300,7 @@ async def test_links_to_buckets_of_any_name(bucket_id: str) -> None:
 
 
 async def test_notices_are_told() -> None:
-    """What is wrong beside the buckets stands above them, the words of others as they are."""
+    """Failed reloads, pauses and failing discovery are shown, and texts in them are escaped."""
     refused = ConfigStatus(NOON - 60, NOON - 5, "config.yaml:3: <b>&\nsecond line")
     fault = ApiError(Reason.FORBIDDEN, "HTTP 403")
     accounts = (
@@ -326,7 +326,7 @@ async def test_notices_are_told() -> None:
 
 
 async def test_very_many_accounts() -> None:
-    """A hundred are listed; beyond that one writes the name."""
+    """With more than 100 accounts, 100 are listed, and the account filter is a text field."""
     accounts = tuple(AccountStatus(f"a{number}") for number in range(101))
     markup = await page("/?account=a100", replace(SNAPSHOT, accounts=accounts))
     assert "1 more account, see the JSON" in markup.said()
@@ -334,7 +334,7 @@ async def test_very_many_accounts() -> None:
 
 
 def snapshot_of(text: str) -> FixedSnapshot:
-    """A snapshot on which every text from elsewhere is the same."""
+    """A snapshot in which every text from the API or the configuration is this one."""
     text = text[:256] or "x"
     bucket = Bucket("a", "b1", text, {"label": text}, text, text, text)
     nodes = reading(START, Node(text, text, text, text))
@@ -355,7 +355,7 @@ def snapshot_of(text: str) -> FixedSnapshot:
 @pytest.mark.parametrize("path", ["/", "/bucket?id=b1"])
 @pytest.mark.parametrize("text", [*HOSTILE, "' onload=x \"", "`x`", "</title></textarea></pre>"])
 async def test_hostile_texts_stay_texts(path: str, text: str) -> None:
-    """Whatever stands in any text from elsewhere, a page has the elements of any other page."""
+    """No text from the API or the configuration can add elements or attributes to a page."""
     markup, harmless = (
         await page(path, snapshot_of(text)),
         await page(path, snapshot_of("harmless")),
@@ -369,7 +369,7 @@ async def test_hostile_texts_stay_texts(path: str, text: str) -> None:
 
 @pytest.mark.parametrize("field", ["q", "account", "state", "node", "page", "id"])
 async def test_hostile_queries_stay_texts(field: str) -> None:
-    """What somebody put into an address is shown as text or not at all."""
+    """Markup in a query parameter is escaped or not shown."""
     for path in ("/", "/bucket", PATH):
         async with visiting() as client:
             response = await client.get(path, params={field: "\"'><script>alert(1)</script>"})
@@ -377,7 +377,7 @@ async def test_hostile_queries_stay_texts(field: str) -> None:
 
 
 async def test_long_and_turned_texts_are_spelt_out() -> None:
-    """Marks that turn text are visible, and what is very long is cut."""
+    """Characters that change the text direction are shown escaped, and long texts are cut."""
     bucket = Bucket("main", "b1", "abc\u202etxt.exe", {"long": "x" * 5000})
     async with visiting(FixedSnapshot((held(bucket, failure(START)),))) as client:
         text = (await client.get("/")).text
@@ -387,14 +387,14 @@ async def test_long_and_turned_texts_are_spelt_out() -> None:
 
 
 async def test_blank_names() -> None:
-    """A bucket whose name cannot be seen goes by its id."""
+    """A bucket whose name is only white space is shown by its ID."""
     snapshot = FixedSnapshot((held(Bucket("main", "b1", " \u2003"), failure(START)),))
     assert "b1 main" in (await page("/", snapshot)).said()
     assert "failing: b1" in (await page("/bucket?id=b1", snapshot)).said()
 
 
 async def test_assets_are_kept_for_good() -> None:
-    """Style, script and icon have their types, and names that change with them."""
+    """Assets have the right types and may be cached for ever, only under versioned names."""
     async with visiting() as client:
         for address in Markup((await client.get("/")).text).addresses():
             if "assets/" in address:
@@ -410,7 +410,7 @@ async def test_assets_are_kept_for_good() -> None:
 
 
 async def test_no_page_where_metrics_are_the_front_page() -> None:
-    """A telemetry path of / takes the pages' place; the JSON stays."""
+    """With the telemetry path /, there are no status pages, but still the JSON."""
     async with visiting(telemetry_path="/") as client:
         assert (await client.get("/")).headers["Content-Type"].startswith("text/plain")
         assert (await client.get("/bucket?id=b1")).status_code == 404
@@ -420,7 +420,7 @@ async def test_no_page_where_metrics_are_the_front_page() -> None:
 
 @pytest.mark.parametrize("path", [*PAGES, "/api/v1/status"])
 async def test_the_guard_stands_before_the_pages(tmp_path: Path, path: str) -> None:
-    """Without a name and password there is no page, with them there is."""
+    """With basic auth, pages and assets need a user name and password."""
     site = Site(tmp_path, USERS)
     async with (
         guarded(site.security(), replace(ENDPOINTS, add_routes=SNAPSHOT.add_routes)) as address,
@@ -445,7 +445,7 @@ def crowd(number: int) -> FixedSnapshot:
     ("path", "steps"), [("/", 20), ("/bucket?id=b9", 20), ("/?q=b1", 20), ("/api/v1/status", 520)]
 )
 async def test_others_get_their_turn_meanwhile(path: str, steps: int) -> None:
-    """However many buckets there are, the work is done in small steps."""
+    """Other tasks run while a page of thousands of buckets is made."""
     turns = 0
 
     async def others() -> None:
@@ -463,7 +463,7 @@ async def test_others_get_their_turn_meanwhile(path: str, steps: int) -> None:
 
 
 async def is_served(client: httpx.AsyncClient) -> bool:
-    """Whether there is a place, and the machine quick enough to make the page in time."""
+    """Whether the server has a free place, and makes the page within its time limit."""
     try:
         return (await client.get("/")).status_code == 200
     except httpx.RemoteProtocolError:
@@ -471,7 +471,7 @@ async def is_served(client: httpx.AsyncClient) -> bool:
 
 
 async def test_too_many_at_once_are_turned_away() -> None:
-    """Over the limit there is a 503 at once; who reads too slowly is cut off, and makes room."""
+    """Requests over the limit get 503 at once; a client that reads too slowly is disconnected."""
     endpoints = replace(
         ENDPOINTS, add_routes=crowd(8000).add_routes, max_requests=1, answer_seconds=3.0
     )

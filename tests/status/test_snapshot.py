@@ -1,4 +1,4 @@
-"""The running exporter as pages and JSON show it, against the simulator, on virtual time."""
+"""Pages and JSON of a running exporter, against the simulator, on virtual time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIFECYCLE = replace(ANYWHERE, lifecycle=True)
 
 
 async def status(at_work: Running, query: str = "") -> dict[str, Any]:
-    """The JSON, once it is known to be as the schema says."""
+    """The JSON, validated against the schema."""
     response = await at_work.request("GET", f"/api/v1/status{query}")
     said: dict[str, Any] = response.json()
     VALIDATOR.validate(said)
@@ -40,7 +40,7 @@ async def status(at_work: Running, query: str = "") -> dict[str, Any]:
 
 
 async def status_when(at_work: Running, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The first answer of which something holds."""
+    """The first response for which a condition holds."""
     await at_work.scrape_when(lambda page: page.has("flashback_bucket_up"))
     while not holds(said := await status(at_work)):
         await at_work.clock.sleep(1)
@@ -48,17 +48,17 @@ async def status_when(at_work: Running, holds: Callable[[dict[str, Any]], bool])
 
 
 async def page(at_work: Running, path: str = "/") -> str:
-    """What a page says."""
+    """The text of a page."""
     return Markup((await at_work.request("GET", path)).text).said()
 
 
 def polled(times: int) -> Callable[[dict[str, Any]], bool]:
-    """Whether each bucket was polled so often."""
+    """The condition that each bucket was polled at least so many times."""
     return lambda said: all(len(bucket["polls"]) >= times for bucket in said["buckets"])
 
 
 async def test_it_says_what_the_metrics_say() -> None:
-    """The same buckets, nodes and figures, each as it was served."""
+    """The JSON has the same buckets, nodes and values as the metrics."""
     async with running() as at_work:
         said = await status_when(at_work, polled(1))
         scrape = await at_work.scrape()
@@ -76,7 +76,7 @@ async def test_it_says_what_the_metrics_say() -> None:
 
 
 async def test_polls_are_remembered_and_planned() -> None:
-    """Each poll is one more in the picture, and the next one is due within an interval."""
+    """The JSON has a bucket's polls in order, and its next poll is after its last one."""
     async with running() as at_work:
         said = await status_when(at_work, polled(3))
         for bucket in said["buckets"]:
@@ -89,7 +89,7 @@ async def test_polls_are_remembered_and_planned() -> None:
 
 
 async def test_failures_have_their_message() -> None:
-    """What the server said, the reason and what to do are on the pages and in the JSON."""
+    """The API's error, the reason and the remedy are on the pages, and the error in the JSON."""
     async with running("not-found/share=1/bucket=b2") as at_work:
         said = await status_when(at_work, polled(1))
         (bucket,) = (await status(at_work, "?bucket_id=b2"))["buckets"]
@@ -106,7 +106,7 @@ async def test_failures_have_their_message() -> None:
 
 
 async def test_running_polls_and_pauses() -> None:
-    """A poll that hangs is running; what a 429 put off is paused, and the account says so."""
+    """A hanging poll is shown as running; after a 429, account and buckets are shown as paused."""
     async with running("hang/share=1/bucket=b1") as at_work:
         await status_when(
             at_work,
@@ -128,7 +128,7 @@ async def test_running_polls_and_pauses() -> None:
 
 
 async def test_refused_configuration_is_told_until_it_is_fixed() -> None:
-    """The problems of a file that cannot be used stand on the page, without any secret in it."""
+    """A refused configuration's problems are shown, without secrets, until a reload succeeds."""
     broken = [False]
 
     def text(api: str) -> str:
@@ -153,7 +153,7 @@ async def test_refused_configuration_is_told_until_it_is_fixed() -> None:
 
 
 async def test_a_reload_keeps_the_past_of_what_stays() -> None:
-    """What was polled before is in the picture still; what is new has none."""
+    """A reload keeps the poll history of a bucket that stays, and a new bucket has none."""
     buckets = ["b1", "b2"]
 
     def text(api: str) -> str:
@@ -168,7 +168,7 @@ async def test_a_reload_keeps_the_past_of_what_stays() -> None:
 
 
 async def test_before_the_first_listing() -> None:
-    """Until a listing has ended nothing is known of discovery, and that is not a failure."""
+    """Before the first list response, discovery has no result, and does not count as failing."""
     text = "accounts: [{name: a, authorization: {credentials: t}, discovery: {}}]"
     config = parse(text, path=Path("config.yaml"), environ={})
     self_metrics = SelfMetrics("1", "2", runtime_metrics=False)
@@ -179,7 +179,7 @@ async def test_before_the_first_listing() -> None:
 
 
 async def test_the_previous_day_is_shown() -> None:
-    """The final figures of the day before are on the bucket's page."""
+    """The previous day's final figures are in the JSON and on the bucket's page."""
     async with running() as at_work:
         said = await status_when(
             at_work, lambda said: all(bucket["previous_day"] for bucket in said["buckets"])
@@ -190,7 +190,7 @@ async def test_the_previous_day_is_shown() -> None:
 
 @pytest.mark.parametrize("scenario", ["", "unauthorized/share=1", "hostile-message/share=1"])
 async def test_no_secret_is_on_it(scenario: str) -> None:
-    """Neither password nor token nor the keys in a listing are on any page or in the JSON."""
+    """Password, tokens and the keys in list responses are neither on pages nor in the JSON."""
     lines = (
         "global: {base_url: '%s', poll_interval: 5s}\n"
         "accounts:\n"

@@ -1,4 +1,4 @@
-"""How buckets stand, and in which order."""
+"""The health of buckets, and their order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STALE = Timing().stale_after
 
 
 def held(name: str, *outcomes: PollResult) -> BucketStatus:
-    """A bucket after some polls."""
+    """A bucket after polls with these results."""
     state = BucketState(START)
     for outcome in outcomes:
         state = state.after(outcome, Timing())
@@ -55,13 +55,13 @@ EMPTY = held("empty", reading(START))
     ],
 )
 def test_health(one: BucketStatus, health: Health) -> None:
-    """A failure is failing, silence pending, a node not online degraded, the rest up."""
+    """A bucket is failing after a failure, pending without polls, degraded with a node down."""
     assert ranked(one).health is health
 
 
 @pytest.mark.parametrize("one", [PENDING, UP])
 def test_what_gets_old_is_failing(one: BucketStatus) -> None:
-    """From the moment at which the metrics drop its numbers a bucket is failing as overdue."""
+    """A bucket is failing as overdue from the moment at which the metrics drop its values."""
     just_before = after(START, STALE - 0.001)
     assert ranked(one, just_before).health is not Health.FAILING
     totals = Totals()
@@ -71,20 +71,20 @@ def test_what_gets_old_is_failing(one: BucketStatus) -> None:
 
 
 def test_the_worst_come_first() -> None:
-    """Without numbers, with numbers, pending, most nodes down, up; by name among equals."""
+    """Failing buckets come first, then pending, degraded by nodes down, and up; then by name."""
     order = [NEVER_GOOD, STALE_ONE, FAILING, PENDING, WORSE, DEGRADED, EMPTY, UP]
     mixed = [ranked(each) for each in reversed(order)]
     assert [each.status for each in worst_first(mixed)] == order
 
 
 def tallied(*each: BucketStatus) -> tuple[Totals, list[RankedBucket]]:
-    """Buckets counted and placed."""
+    """The totals over some buckets, and the buckets with their ranks."""
     totals = Totals()
     return totals, [totals.add(one, START.monotonic) for one in each]
 
 
 def test_tally_counts_what_may_be_shown() -> None:
-    """Buckets by state, reasons, accounts; nodes only where their numbers may be shown."""
+    """Totals count buckets by state, reason and account, and nodes of buckets that are fresh."""
     totals, _ = tallied(STALE_ONE, NEVER_GOOD, FAILING, PENDING, WORSE, DEGRADED, UP)
     assert totals.buckets == 7
     assert totals.by_health == {
@@ -103,7 +103,7 @@ def test_tally_counts_what_may_be_shown() -> None:
 
 
 def test_stale_nodes_are_not_shown() -> None:
-    """Nodes are shown by the metrics' own rule."""
+    """Nodes are shown until `stale_after`, as in the metrics."""
     assert shown_nodes(UP, START.monotonic + STALE - 0.001)
     assert not shown_nodes(UP, START.monotonic + STALE)
     assert not shown_nodes(PENDING, START.monotonic)
@@ -113,7 +113,7 @@ def test_stale_nodes_are_not_shown() -> None:
     ("status", "name"), [("ONLINE", "ONLINE"), ("online", "UNKNOWN"), ("", "UNKNOWN"), (None, "")]
 )
 def test_status_names_are_those_of_the_metrics(status: str | None, name: str) -> None:
-    """What is outside of the known ones is UNKNOWN, what is not told is nothing."""
+    """A status that is not one of the known ones is UNKNOWN, and a missing one is empty."""
     assert status_name(node("h", status=status), ["ONLINE"]) == name
 
 
@@ -141,6 +141,6 @@ def test_status_names_are_those_of_the_metrics(status: str | None, name: str) ->
     ],
 )
 def test_headline(buckets: list[BucketStatus], text: str, short: str, health: Health) -> None:
-    """One sentence says the worst that there is."""
+    """The headline describes the worst state among the buckets."""
     said = headline(tallied(*buckets)[0])
     assert (said.text, said.short, said.health) == (text, short, health)

@@ -1,4 +1,4 @@
-"""What is wrong beside the buckets."""
+"""Notices about the exporter and its accounts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.status.snapshots import PROCESS, START
 
 
 def test_nothing_wrong_is_nothing_said() -> None:
-    """A quiet exporter has no notices."""
+    """Without problems there are no notices."""
     quiet = AccountStatus("main", token_expiry=NOON + 1, discovery=DiscoveryStatus(was_tried=True))
     assert notices(PROCESS, [quiet, AccountStatus("b")], START) == []
 
 
 def test_trouble_of_the_exporter() -> None:
-    """A dead loop, a refused configuration and late polls are told, with what to do."""
+    """A blocked poll loop, a refused configuration and late polls give notices with remedies."""
     config = ConfigStatus(NOON - 60, NOON - 5, "config.yaml:3: accounts: …\nmore")
     process = replace(PROCESS, is_healthy=False, lag=61.0, config=config)
     dead, refused, late = notices(process, [], START)
@@ -33,7 +33,7 @@ def test_trouble_of_the_exporter() -> None:
 
 
 def test_trouble_of_accounts() -> None:
-    """Pauses, tokens that ended and listings that fail are told."""
+    """Pauses, expired tokens and failing discovery give notices."""
     fault = ApiError(Reason.FORBIDDEN, "HTTP 403: no")
     account = AccountStatus(
         "main", NOON + 20, NOON - 5, DiscoveryStatus(was_tried=True, error=fault)
@@ -46,7 +46,7 @@ def test_trouble_of_accounts() -> None:
 
 
 def test_many_accounts_are_summed_up() -> None:
-    """The first few are told in full, the rest counted."""
+    """The first notices about accounts are listed, and the rest are counted."""
     accounts = [AccountStatus(f"a{number}", NOON + 20) for number in range(MOST_ACCOUNTS + 2)]
     told = notices(PROCESS, accounts, START)
     assert len(told) == MOST_ACCOUNTS + 1

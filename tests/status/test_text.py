@@ -1,4 +1,4 @@
-"""Numbers and moments as people read them."""
+"""Readable numbers, durations and times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from exporter.status import text
     ],
 )
 def test_spans(seconds: float, said: str) -> None:
-    """A span has its two greatest units."""
+    """A duration is written with its two largest units."""
     assert text.span(seconds) == said
 
 
@@ -35,7 +35,7 @@ def test_spans(seconds: float, said: str) -> None:
     [(0.5, "now"), (-0.5, "now"), (5, "5 s ago"), (-5, "in 5 s"), (90, "1 min ago")],
 )
 def test_relative_moments(seconds: float, said: str) -> None:
-    """What is past is ago, what comes is in a while; beyond a minute seconds do not count."""
+    """Past times have `ago`, future ones `in`, and from a minute on seconds are left out."""
     assert text.relative(seconds) == said
 
 
@@ -51,12 +51,12 @@ def test_relative_moments(seconds: float, said: str) -> None:
     ],
 )
 def test_shares(ratio: float, said: str) -> None:
-    """What is not all never looks like all, and binary fractions do not show."""
+    """Only 1.0 is shown as 100 %, and binary rounding errors are not visible."""
     assert text.percent(ratio) == said
 
 
 def test_shares_as_the_api_sends_them() -> None:
-    """Each share of two decimals reads as it was sent."""
+    """Each percentage with two decimals is shown as the API sent it."""
     sent = [hundredths / 100 for hundredths in range(10001)]
     assert [text.percent(share / 100) for share in sent] == [f"{share:.10g} %" for share in sent]
 
@@ -72,12 +72,12 @@ def test_shares_as_the_api_sends_them() -> None:
     ],
 )
 def test_latencies(seconds: float, said: str) -> None:
-    """A latency has three digits at most."""
+    """A latency has at most three significant digits."""
     assert text.latency(seconds) == said
 
 
 def test_moments() -> None:
-    """Moments are in UTC, for people and for machines."""
+    """Times are in UTC, both in the readable format and in RFC 3339."""
     assert text.utc(1705320000.25) == "2024-01-15 12:00:00 UTC"
     assert text.rfc3339(1705320000.25) == "2024-01-15T12:00:00.250Z"
 
@@ -95,13 +95,13 @@ def test_moments() -> None:
     ],
 )
 def test_text_from_elsewhere_is_all_seen(said: str, seen: str) -> None:
-    """What would turn, hide or break the text around it is spelt out; what is too long is cut."""
+    """Control, invisible and direction-changing characters are escaped; long texts are cut."""
     assert text.shown(said) == seen
 
 
 @given(st.text())
 def test_shown_text_is_harmless(said: str) -> None:
-    """Whatever comes, what is shown is printable, can be encoded and is bounded."""
+    """Any text is shown as printable, encodable characters of limited length."""
     seen = text.shown(said, 50)
     assert seen.isprintable()
     assert len(seen.encode()) <= 50 * 10 + 3
@@ -109,7 +109,7 @@ def test_shown_text_is_harmless(said: str) -> None:
 
 @given(st.floats(min_value=0, max_value=1))
 def test_no_share_is_rounded_up(ratio: float) -> None:
-    """A share never reads as more than it is."""
+    """A percentage is never rounded up."""
     shown = float(text.percent(ratio).removesuffix(" %"))
     assert shown <= ratio * 100 or math.isclose(shown, ratio * 100)
 
@@ -118,5 +118,5 @@ def test_no_share_is_rounded_up(ratio: float) -> None:
     ("number", "said"), [(0, "0 nodes"), (1, "1 node"), (2, "2 nodes"), (12345, "12,345 nodes")]
 )
 def test_counts(number: int, said: str) -> None:
-    """One is one, the rest are many."""
+    """A count has the plural unless it is 1, and separators of thousands."""
     assert text.counted(number, "node") == said

@@ -1,4 +1,4 @@
-"""What is said of one bucket."""
+"""What the pages show about one bucket."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ STALE = Timing().stale_after
 
 
 def seen(state: BucketState, now: Instant = START) -> BucketView:
-    """A view of a bucket in a state."""
+    """The view of a bucket with this state."""
     status = bucket_status(bucket(), state)
     return bucket_view(ranked(status, now), FixedSnapshot((status,), now).take())
 
 
 def test_a_failure_has_words_and_its_message() -> None:
-    """The reason's words, what to do, and what the server said."""
+    """A failing bucket is shown with the reason, its advice and the error message."""
     trouble = seen(BucketState(START).after(failure(START, Reason.TLS), Timing())).trouble
     assert trouble is not None
     assert (trouble.reason, trouble.advice, trouble.message) == (
@@ -33,14 +33,14 @@ def test_a_failure_has_words_and_its_message() -> None:
 
 
 def test_overdue_has_no_message() -> None:
-    """Nobody said anything where no poll failed."""
+    """An overdue bucket has no error message, because no poll failed."""
     trouble = seen(BucketState(START), after(START, STALE)).trouble
     assert trouble is not None
     assert (trouble.reason, trouble.message) == (Reason.OVERDUE, "")
 
 
 def test_values_go_when_the_metrics_go() -> None:
-    """Nodes, day and latencies are there to the last moment of freshness, and not after it."""
+    """Nodes, day and latencies are shown until `stale_after`, and not after it."""
     state = BucketState(START).after(reading(START, node("h", latency_last_seconds=0.1)), Timing())
     fresh = seen(state, after(START, STALE - 0.001))
     assert (fresh.is_fresh, fresh.is_stale, len(fresh.nodes)) == (True, False, 1)
@@ -53,24 +53,24 @@ def test_values_go_when_the_metrics_go() -> None:
 
 
 def test_never_polled_is_not_stale() -> None:
-    """Where nothing was ever known nothing has become stale."""
+    """A bucket without a successful poll is not shown as stale."""
     assert not seen(BucketState(START), after(START, STALE)).is_stale
 
 
 def test_ages_do_not_follow_the_wall_clock() -> None:
-    """Setting the clock makes nothing older; the moment reads as it was noted."""
+    """Setting the wall clock changes neither the age nor the time of the last poll."""
     state = BucketState(START).after(reading(START), Timing())
     view = seen(state, Instant(NOON + 7200, START.monotonic + 5))
     assert view.last_success == view.last_poll == (NOON, 5.0)
 
 
 def test_the_next_poll_lies_ahead() -> None:
-    """Its age is negative until it is due."""
+    """The next poll's age is negative until it is due."""
     assert seen(BucketState(START)).next_poll == (NOON + 30, -30.0)
 
 
 def test_nodes_not_online_come_first() -> None:
-    """Then by host; those that say nothing are not down."""
+    """Nodes that are not online come first, then by host; a node without a status is not down."""
     nodes = [
         node("d"),
         node("c", status="ONLINE"),
@@ -83,7 +83,7 @@ def test_nodes_not_online_come_first() -> None:
 
 
 def test_the_previous_day_is_shown_until_the_next_one_may_be() -> None:
-    """It stands by itself: neither staleness nor nodes that are gone today change it."""
+    """The previous day is shown even if the bucket is stale, and not once the day has changed."""
     yesterday = DayStats(START.day - timedelta(days=1), (node("gone", uptime_ratio=0.5),))
     state = replace(BucketState(START), previous_day=yesterday)
     assert seen(state, after(START, STALE)).previous_day is yesterday
@@ -92,7 +92,7 @@ def test_the_previous_day_is_shown_until_the_next_one_may_be() -> None:
 
 
 def test_the_picture_grows_from_the_right() -> None:
-    """The newest poll is at the right end; failures are of full height, good ones never."""
+    """The newest poll is at the sparkline's right end; only failed polls have full height."""
     polls = [
         PollRecord(int(NOON), None, 0, 0.1),
         PollRecord(int(NOON) + 60, Reason.TIMEOUT, 0, 10.0),
@@ -111,7 +111,7 @@ def test_the_picture_grows_from_the_right() -> None:
 
 
 def test_the_picture_in_words() -> None:
-    """It says the same without eyes."""
+    """Polls are also described as text, for screen readers."""
     good = PollRecord(int(NOON), None, 0, 0.0)
     assert sparkline([]).words == "No finished poll yet"
     assert sparkline([good]).words == "Last 1 poll: all succeeded"

@@ -52,7 +52,7 @@ class BucketLists:
             yield f"several infos: {sorted({each for each in ids if ids.count(each) > 1})}"
 
     def forget(self) -> None:
-        """Forget the possible buckets of the page before, which had another configuration."""
+        """Forget the possible buckets of the previous page, which had another configuration."""
         self._before = {}
 
     def _found(self, page: Page, account: PlannedAccount, at: float) -> list[Found]:
@@ -78,7 +78,7 @@ class BucketLists:
         return (start - self._clock.slept(start, end), end + ROUNDING)
 
     def _told(self, span: Span) -> Iterator[Found]:
-        """The buckets after a list response in the span; an empty one counts the second time."""
+        """The buckets after a list response in the span. An empty one takes effect if repeated."""
         listings = [each for each in self._recorder.listings if each.at <= span[1]]
         for number, listing in reversed(list(enumerate(listings))):
             if listing.at < span[0]:

@@ -1,7 +1,7 @@
 """A virtual clock that can jump, and that remembers its jumps.
 
-Both clocks jump together when a machine was suspended. Only the wall clock jumps when someone sets
-it. Running timers notice neither.
+Both clocks jump together when the machine was suspended. Only the wall clock jumps when it is set.
+Neither affects running timers.
 """
 
 from __future__ import annotations

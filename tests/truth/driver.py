@@ -28,7 +28,7 @@ AT_MIDNIGHT = (
 """Faults after midnight, both longer and shorter than the grace period."""
 
 MIDNIGHT_FAULTS_SHARE = 0.6
-"""How often one of them is among the faults."""
+"""The share of fault mixes that include one of these."""
 
 SHARES = (0.1, 0.3, 0.6, 1)
 

@@ -172,7 +172,7 @@ def _plan() -> Plan:
 
 @asynccontextmanager
 async def _exporter(config: Path, directory: Path) -> AsyncIterator[Process]:
-    """The exporter while the body runs. Its log and its memory file are in `directory`."""
+    """Run the exporter until the `with` block ends. Its log and memory file are in `directory`."""
     with (directory / "log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.truth.memory_probe", str(directory / MEMORY_FILE)),
@@ -190,7 +190,7 @@ async def _exporter(config: Path, directory: Path) -> AsyncIterator[Process]:
 
 
 async def _address(log: Path, process: Process) -> str:
-    """Wait for the address on which it listens."""
+    """Wait until the exporter logs the address on which it listens."""
     async with asyncio.timeout(TIMEOUTS):
         while True:
             text = log.read_text("utf-8")  # noqa: ASYNC240 - a small local file

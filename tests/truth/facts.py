@@ -1,6 +1,6 @@
-"""The contract's rules for values, written a second time: what a response may appear as.
+"""The contract's rules for values, implemented a second time: the samples of a response.
 
-It uses nothing of the exporter, and deliberately works in another way: with fractions and patterns,
+It uses no code of the exporter, and deliberately works in another way: with fractions and patterns,
 where the exporter uses floats and library parsers.
 """
 
@@ -54,7 +54,7 @@ UNFIT = {"\0", *"\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
 
 
 def clean(text: str) -> str:
-    """Text as a label value."""
+    """Text as the exporter should show it in a label value."""
     return "".join(
         "\ufffd" if char in UNFIT or 0xD800 <= ord(char) < 0xE000 else char
         for char in text[:LONGEST_LABEL]

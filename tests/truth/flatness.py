@@ -13,13 +13,13 @@ WARM = 0.1
 """The share of the polls after which pools, caches and allocators count as warm."""
 
 NEARLY_ALL = 0.95
-"""The share of the previous days that must be present before it counts as warm.
+"""The share of the previous days that must be present before the process counts as warm.
 
 Each bucket's previous day is requested once, when no poll is due, and kept for a day.
 """
 
 LATEST_WARM = 0.5
-"""The share of the polls by which it must be warm: what is left after it is too short to judge."""
+"""The share of the polls by which the process must be warm, so that enough polls remain."""
 
 WINDOW = 0.1
 """The share of the polls over which medians are taken: a sample may hit a burst of failures."""
@@ -130,7 +130,7 @@ class Measured:
             yield f"file descriptors grow: {first} and then {then}"
 
     def table(self) -> str:
-        """The result as a table for people."""
+        """The result as a readable table."""
         rows = [f"{'around':>6} {'polls':>9} {'in use':>9} {'RSS':>9}"]
         for there in map(self.around, (self.warm, 0.5, 1.0)):
             share = f"{there.polls / self.samples[-1].polls:.0%}"

@@ -77,7 +77,7 @@ class Harness:
 
     @asynccontextmanager
     async def serving(self, chance: Random) -> AsyncIterator[None]:
-        """Run the exporter while the body runs."""
+        """Run the exporter until the `with` block ends."""
         options = Options((ListenAddress("127.0.0.1", 0),), lifecycle=True)
 
         def load() -> Config:

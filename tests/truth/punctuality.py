@@ -87,7 +87,7 @@ class Punctuality:
     def _excuse(self, case: Case, seen: Seen) -> float:
         """The time from which the next poll may be expected, after pauses and jumps of the clock.
 
-        Anything late before that shows as lag, and a machine that has caught up starts again.
+        The last page whose lag showed late polls counts too: being late before it is no finding.
         """
         paused = self._paused_until.get(case.account.name, -math.inf)
         woke = self._clock.jumps[-1][1] if self._clock.jumps else -math.inf

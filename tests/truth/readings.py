@@ -162,7 +162,7 @@ class Readings:
     def _given_up(
         self, case: Case, ended: float, before: Shown, source: SentAnswer
     ) -> Iterator[str]:
-        """Reports a reading of yesterday that was replaced in the grace by one that lacks nodes."""
+        """Reports that, in the grace period, a reading without some nodes replaced yesterday's."""
         into_the_day = self._clock.wall_at(ended) % 86400
         if (
             before.day is not None

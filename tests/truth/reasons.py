@@ -1,4 +1,4 @@
-"""Checks that a failing bucket really had a failure of its reason."""
+"""Checks that the simulator really sent a failure that explains a failing bucket's reason."""
 
 from __future__ import annotations
 

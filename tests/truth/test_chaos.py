@@ -10,7 +10,7 @@ from tests.truth.chaos import ChaosResult, run_chaos
 def assert_held(result: ChaosResult, capsys: pytest.CaptureFixture[str], kinds: int) -> None:
     """Assert that there are no findings, and that the run had this many kinds of faults."""
     with capsys.disabled():
-        print(f"\n{result}")  # noqa: T201 - the totals are asked for
+        print(f"\n{result}")  # noqa: T201 - shows the totals
     assert not result.findings, result.failure_message()
     assert len(result.troubles) >= kinds
     assert result.lines > 100
@@ -25,5 +25,5 @@ async def test_an_hour_of_trouble(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.long
 @pytest.mark.virtual_time
 async def test_days_of_trouble(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same through a day and its midnight, with almost every kind of fault."""
+    """A day with a midnight and almost every kind of fault has no findings either."""
     assert_held(await run_chaos(2, days=1.0), capsys, 55)

@@ -1,4 +1,4 @@
-"""The checker can fail: it finds each kind of error on an edited page, and no others."""
+"""The checker finds each kind of error on an edited page, and none on correct pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def edited(pattern: str, replacement: str) -> Callable[[str], str]:
 
 @pytest.fixture
 def made() -> HandMadeRun:
-    """Two buckets after two polls."""
+    """Two buckets, polled three times, with correct pages."""
     made = HandMadeRun()
     for _ in range(2):
         made.poll_all()
@@ -35,7 +35,7 @@ def made() -> HandMadeRun:
 
 
 def test_truthful_pages_pass(made: HandMadeRun) -> None:
-    """Hours of correct pages, fresh and stale, have no finding."""
+    """The checker reports nothing for correct pages, with fresh or stale readings."""
     for _ in range(100):
         assert made.look() == []
         made.now += 58
@@ -74,7 +74,7 @@ def test_truthful_pages_pass(made: HandMadeRun) -> None:
 def test_untrue_page_is_found(
     made: HandMadeRun, pattern: str, replacement: str, finding: str
 ) -> None:
-    """A changed word on a correct page is found and named."""
+    """The checker reports a wrong value on an otherwise correct page, and says what is wrong."""
     assert made.look() == []
     found = made.look(edited(pattern, replacement))
     assert found
@@ -88,7 +88,7 @@ def test_sample_that_is_there_twice_is_found(made: HandMadeRun) -> None:
 
 
 def test_stale_value_is_found(made: HandMadeRun) -> None:
-    """A reading that is three minutes old must not be shown."""
+    """The checker reports a reading that is shown although it is stale."""
     page = made.text()
     assert made.look() == []
     made.now += 185
@@ -97,7 +97,7 @@ def test_stale_value_is_found(made: HandMadeRun) -> None:
 
 
 def test_forgotten_bucket_is_found(made: HandMadeRun) -> None:
-    """A bucket that is not polled any more is found, unless the lag shows it."""
+    """The checker reports a bucket that is not polled any more, unless the lag shows it."""
     for _ in range(3):
         assert made.look() == []
         made.now += 58

@@ -21,6 +21,6 @@ async def test_no_page_ever_lies(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     outcome = await run_truth_test(seed, midnights=midnights)
     with capsys.disabled():
-        print(f"\n{outcome}")  # noqa: T201 - the totals are asked for
+        print(f"\n{outcome}")  # noqa: T201 - shows the totals
     assert not outcome.findings, outcome.failure_message()
     assert outcome.scrapes > LEAST_SCRAPES

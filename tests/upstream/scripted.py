@@ -1,4 +1,4 @@
-"""A server that answers over real sockets as it is told to, byte by byte."""
+"""A server on real sockets whose responses a test scripts byte by byte."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from exporter.upstream.transport import Transport, connections
 
 
 def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """An answer, as bytes on the wire."""
+    """An HTTP response as raw bytes."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def chunked(body: bytes, *headers: str) -> bytes:
-    """The same in two chunks."""
+    """A response whose body is sent in two chunks."""
     lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *headers]
     head = "\r\n".join([*lines, "", ""]).encode()
     parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:5], body[5:]))
@@ -29,7 +29,7 @@ def chunked(body: bytes, *headers: str) -> bytes:
 
 
 def request(url: str, path: str = "", **extensions: object) -> httpx.Request:
-    """A request as clients send it."""
+    """A request as the exporter's client sends it."""
     headers = {"Accept-Encoding": "gzip"}
     return httpx.Request(
         "POST", f"{url}{path}", content=b"{}", headers=headers, extensions=extensions
@@ -37,29 +37,29 @@ def request(url: str, path: str = "", **extensions: object) -> httpx.Request:
 
 
 class Client:
-    """One request's side of the scripted server: what it asks for, and what it is answered."""
+    """One request as the scripted server received it, and the connection for the response."""
 
     def __init__(self, head: str, body: bytes, number: int, writer: asyncio.StreamWriter) -> None:
         self.head = head
         self.body = body
         self.path = head.split()[1]
-        self.number = number  # of the request on this connection, from 1
+        self.number = number  # the number of this request on its connection, from 1
         self.writer = writer
 
     def header(self, name: str) -> str:
-        """A header of the request."""
+        """The value of a request header."""
         found = [line for line in self.head.splitlines() if line.lower().startswith(f"{name}:")]
         return found[0].partition(":")[2].strip()
 
     async def send(self, *parts: bytes) -> None:
-        """Send, each part by itself."""
+        """Send the parts one by one."""
         for part in parts:
             self.writer.write(part)
             await self.writer.drain()
 
 
 class Scripted:
-    """Plays a script for each request; counts connections."""
+    """A server that runs the script for each request and counts connections."""
 
     def __init__(self, script: Callable[[Client], object]) -> None:
         self.script = script
@@ -89,7 +89,7 @@ class Scripted:
                 self.ended.notify_all()
 
     async def all_closed(self, number: int) -> None:
-        """Return when so many connections have ended."""
+        """Wait until this many connections have closed."""
         async with asyncio.timeout(20), self.ended:
             await self.ended.wait_for(lambda: self.closed >= number)
 
@@ -98,7 +98,7 @@ class Scripted:
 async def scripted(
     script: Callable[[Client], object], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Scripted]:
-    """The server on a free loopback port."""
+    """Run the server on a free loopback port."""
     server = Scripted(script)
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls) as listening:
         port = listening.sockets[0].getsockname()[1]
@@ -110,7 +110,7 @@ async def scripted(
 
 @asynccontextmanager
 async def client(context: ssl.SSLContext | None = None, limit: int = 4) -> AsyncIterator[Transport]:
-    """The program's own connections."""
+    """A transport that uses the exporter's own connections."""
     transport = Transport(connections(limit, context or ssl.create_default_context()))
     try:
         async with asyncio.timeout(60):
@@ -120,7 +120,7 @@ async def client(context: ssl.SSLContext | None = None, limit: int = 4) -> Async
 
 
 class Elsewhere:
-    """A server in a thread: it acts while this thread's event loop does not run."""
+    """A server in a thread, which can act while the test's event loop is blocked."""
 
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
@@ -131,7 +131,7 @@ class Elsewhere:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
 
     def do_now(self, act: Callable[[socket.socket], None]) -> None:
-        """Let the server do something to the connection, and return once it has."""
+        """Make the server do something to the connection, and wait until it is done."""
         self._act = act
         self._told.set()
         assert self._done.wait(20)
@@ -159,7 +159,7 @@ class Elsewhere:
 
 @contextmanager
 def elsewhere() -> Iterator[Elsewhere]:
-    """The server in a thread, on a free loopback port."""
+    """Run the server in a thread, on a free loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = Elsewhere(listening)
         thread = threading.Thread(target=server.run, daemon=True)

@@ -1,4 +1,4 @@
-"""An account's way to the API: TLS of its own, a proxy, and nothing else of the environment."""
+"""An account's connection to the API: TLS settings, proxy and environment variables."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ GOOD: dict[str, object] = {"success": True, "nodeStats": []}
 
 
 class Authority:
-    """A certificate authority and its files."""
+    """A certificate authority whose files an account can use."""
 
     def __init__(self, directory: Path) -> None:
         self.ca = trustme.CA()
@@ -69,7 +69,7 @@ class Authority:
         client.private_key_pem.write_to_path(self.key_file)
 
     def server(self, name: str, *, wants_client: bool = False) -> ssl.SSLContext:
-        """The context of a server of this name."""
+        """The TLS context of a server with this name."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.ca.issue_cert(name).configure_cert(context)
         if wants_client:
@@ -80,13 +80,13 @@ class Authority:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """One authority for all tests here: making keys takes a while."""
+    """One authority for all tests in this module, because generating keys is slow."""
     return Authority(tmp_path_factory.mktemp("tls"))
 
 
 @asynccontextmanager
 async def tls_api(context: ssl.SSLContext) -> AsyncIterator[str]:
-    """An API that answers any request well, over TLS."""
+    """An API over TLS that returns a good response to every request."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.json_response(GOOD)
@@ -103,7 +103,7 @@ async def tls_api(context: ssl.SSLContext) -> AsyncIterator[str]:
 
 
 async def polled(account: Account, previous: AccountClient | None = None) -> PollResult:
-    """How one poll of an account ends; after a reload, where there was an access before."""
+    """The result of one poll of an account, optionally as the successor of `previous`."""
     clock = FakeClock()
     access = access_to(account, clock)
     if previous is not None:
@@ -120,13 +120,13 @@ async def polled(account: Account, previous: AccountClient | None = None) -> Pol
 
 
 async def reason(account: Account) -> Reason | None:
-    """Why a poll fails, or None."""
+    """Why a poll fails, or None if it succeeds."""
     result = await polled(account)
     return result.error.reason if isinstance(result, FailedPoll) else None
 
 
 async def test_own_authority_is_trusted(authority: Authority) -> None:
-    """A server that an account's ca_file vouches for is trusted, by this account alone."""
+    """A private CA's certificate is trusted only by an account whose ca_file contains that CA."""
     trusting = replace(NO_TLS, ca_file=authority.ca_file)
     async with tls_api(authority.server("127.0.0.1")) as url:
         assert await reason(replace(ACCOUNT, base_url=url)) is Reason.TLS
@@ -134,7 +134,7 @@ async def test_own_authority_is_trusted(authority: Authority) -> None:
 
 
 async def test_server_name_is_what_must_be_proven(authority: Authority) -> None:
-    """With server_name set the certificate must be for that name."""
+    """If server_name is set, the certificate must be valid for that name."""
     trusting = replace(NO_TLS, ca_file=authority.ca_file)
     async with tls_api(authority.server("api.example")) as url:
         account = replace(ACCOUNT, base_url=url, tls=trusting)
@@ -144,7 +144,7 @@ async def test_server_name_is_what_must_be_proven(authority: Authority) -> None:
 
 
 async def test_client_certificate_is_shown(authority: Authority) -> None:
-    """A server that wants to know its clients gets the account's certificate."""
+    """If the server requires a client certificate, the account's cert_file is sent."""
     trusting = replace(NO_TLS, ca_file=authority.ca_file)
     known = replace(trusting, cert_file=authority.cert_file, key_file=authority.key_file)
     async with tls_api(authority.server("127.0.0.1", wants_client=True)) as url:
@@ -154,7 +154,7 @@ async def test_client_certificate_is_shown(authority: Authority) -> None:
 
 
 async def test_verification_can_be_switched_off(authority: Authority) -> None:
-    """insecure_skip_verify takes any certificate, and only where it is set."""
+    """insecure_skip_verify accepts any certificate."""
     async with tls_api(authority.server("another.example")) as url:
         careless = replace(NO_TLS, insecure_skip_verify=True)
         assert await reason(replace(ACCOUNT, base_url=url, tls=careless)) is None
@@ -176,7 +176,7 @@ async def test_older_tls_than_min_version_is_not_spoken(
     least: ssl.TLSVersion | None,
     expected: set[Reason | None],
 ) -> None:
-    """An API that has only older versions is not talked to; newer ones are fine."""
+    """A server whose newest TLS version is below min_version is rejected."""
     trusting = replace(NO_TLS, ca_file=authority.ca_file, min_version=least)
     server = authority.server("127.0.0.1")
     server.maximum_version = spoken
@@ -185,7 +185,7 @@ async def test_older_tls_than_min_version_is_not_spoken(
 
 
 async def test_accounts_with_the_same_settings_share_a_context(authority: Authority) -> None:
-    """There is one TLS context per settings, the server's name apart, and a reload keeps it."""
+    """Accounts share a TLS context if their settings differ only in server_name."""
     own = replace(NO_TLS, ca_file=authority.ca_file)
     plain, named, trusting, careless = accounts = [
         replace(ACCOUNT, tls=tls)
@@ -203,7 +203,7 @@ async def test_accounts_with_the_same_settings_share_a_context(authority: Author
 
 
 async def test_changed_tls_files_are_read_again(authority: Authority, tmp_path: Path) -> None:
-    """A reload trusts what a ca_file holds by then, under the same name and settings."""
+    """A reload reads the current content of ca_file, even if its path is unchanged."""
     ca_file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(ca_file)
     account = replace(ACCOUNT, tls=replace(NO_TLS, ca_file=ca_file))
@@ -219,7 +219,7 @@ async def test_changed_tls_files_are_read_again(authority: Authority, tmp_path: 
 async def test_tls_files_cannot_hang_the_exporter(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file on a mount that hangs is given up, and the loop goes on meanwhile."""
+    """If reading a TLS file hangs, it fails after a timeout without blocking the event loop."""
     released = Event()
     monkeypatch.setattr("ssl.create_default_context", lambda **_: released.wait())
     monkeypatch.setattr("exporter.upstream.account.TLS_SECONDS", 0.1)
@@ -234,7 +234,7 @@ async def test_tls_files_cannot_hang_the_exporter(
 def test_key_with_a_passphrase_is_an_error_and_no_prompt(
     authority: Authority, tmp_path: Path
 ) -> None:
-    """A key file that became unusable since it was checked is an OSError."""
+    """A key file that became encrypted after it was checked raises OSError instead of prompting."""
     key = serialization.load_pem_private_key(authority.key_file.read_bytes(), None)
     locked = tmp_path / "locked.key"
     locked.write_bytes(
@@ -250,19 +250,19 @@ def test_key_with_a_passphrase_is_an_error_and_no_prompt(
 
 
 def access_to(account: Account, clock: FakeClock) -> AccountClient:
-    """An account's way to the API, with nobody beside it."""
+    """The client of an account that shares nothing with other accounts."""
     return access_beside(account, shared(clock))
 
 
 def access_beside(account: Account, others: ClientContext) -> AccountClient:
-    """An account's way to the API, with something shared."""
+    """The client of an account that shares this context with others."""
     return AccountClient(
         account, others, tls_contexts_now([account])[account.tls], others.rate_limiter
     )
 
 
 def shared(clock: FakeClock) -> ClientContext:
-    """What an access shares with others."""
+    """The context that account clients share."""
     limits = Limits(4, 1000, 10, 10_000)
     answer_limits = AnswerLimits(frozenset(), 10)
     return ClientContext(
@@ -271,7 +271,7 @@ def shared(clock: FakeClock) -> ClientContext:
 
 
 async def test_accounts_share_one_look_up_of_a_name() -> None:
-    """Accounts of one API do not look its name up each for itself: a dead one costs one thread."""
+    """Accounts of one API share its DNS lookup, so a lookup that hangs blocks only one thread."""
     asked, end = [], threading.Event()
 
     def hang(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
@@ -298,7 +298,7 @@ async def test_accounts_share_one_look_up_of_a_name() -> None:
 
 
 class Proxy:
-    """A proxy that answers everything itself, and keeps the heads of what it was asked."""
+    """A proxy that responds to every request itself and records the request headers."""
 
     def __init__(self) -> None:
         self.heads: list[str] = []
@@ -320,7 +320,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxying() -> AsyncIterator[Proxy]:
-    """A proxy on a free loopback port."""
+    """Run a proxy on a free loopback port."""
     proxy = Proxy()
     async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
         proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -331,7 +331,7 @@ FAR = replace(ACCOUNT, base_url="http://api.example:8080")
 
 
 async def test_proxy_is_asked_with_its_own_password() -> None:
-    """Requests go to the account's proxy, which gets the password of its URL."""
+    """Requests go through the account's proxy_url, with its password as Proxy-Authorization."""
     async with proxying() as proxy:
         url = SecretStr(proxy.url.replace("//", "//user:pass@"))
         assert isinstance(await polled(replace(FAR, proxy_url=url)), GoodPoll)
@@ -342,7 +342,7 @@ async def test_proxy_is_asked_with_its_own_password() -> None:
 
 
 async def test_proxy_that_quotes_its_password_is_not_repeated() -> None:
-    """Nor is it after a reload that took the password out of the configuration."""
+    """A proxy password in an error message is hidden, even after a reload removed it."""
     async with proxying() as proxy:
         proxy.status = "403 Forbidden"
         proxy.answer = {"message": "user:pa$$word may not"}
@@ -358,7 +358,7 @@ async def test_proxy_that_quotes_its_password_is_not_repeated() -> None:
 
 
 async def test_proxy_is_not_asked_for_what_no_proxy_excepts() -> None:
-    """Its hosts are reached without the account's proxy, and no others."""
+    """Hosts in no_proxy are connected to directly; all others use the account's proxy."""
     async with proxying() as proxy:
         account = replace(
             FAR, base_url="http://no-such-host.invalid", proxy_url=SecretStr(proxy.url)
@@ -372,7 +372,7 @@ async def test_proxy_is_not_asked_for_what_no_proxy_excepts() -> None:
 async def test_proxy_of_the_environment_only_where_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """http_proxy and no_proxy count with proxy_from_environment, and not without."""
+    """http_proxy and no_proxy variables are used only with proxy_from_environment."""
     async with proxying() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         assert isinstance(await polled(replace(FAR, proxy_from_environment=True)), GoodPoll)
@@ -387,7 +387,7 @@ async def test_proxy_of_the_environment_only_where_asked_for(
 def test_environments_proxy_that_cannot_be_used_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A proxy of another kind is said by the variable's name, not met with a traceback."""
+    """An unsupported proxy URL in http_proxy is a config error that names the variable."""
     monkeypatch.setenv("http_proxy", "socks5://user:s3cret@proxy.corp")
     with pytest.raises(config.ConfigError, match="environment variable http_proxy") as caught:
         access_to(replace(FAR, proxy_from_environment=True), FakeClock())
@@ -395,7 +395,7 @@ def test_environments_proxy_that_cannot_be_used_is_an_error(
 
 
 async def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nobody's netrc ends up in a request."""
+    """Passwords in a netrc file are never sent."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password netrc-s3cret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -406,7 +406,7 @@ async def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 async def test_token_of_the_same_file_goes_on(tmp_path: Path) -> None:
-    """After a reload the token in memory is at hand, unless another file is named."""
+    """A reload keeps the token in memory, unless the account uses another credentials file."""
     (tmp_path / "token").write_text("t1")
     named = [replace(ACCOUNT, credentials=tmp_path / name) for name in ("token", "token", "other")]
     first, same, other = (access_to(account, FakeClock()) for account in named)
@@ -417,7 +417,7 @@ async def test_token_of_the_same_file_goes_on(tmp_path: Path) -> None:
 
 
 def test_credentials_follow_the_settings(tmp_path: Path) -> None:
-    """A token, a file and a login each become what they are, and the same login goes on."""
+    """Each kind of credentials gets its class; a reload keeps the session of an unchanged login."""
     login = config.Login("ops@example.com", SecretStr("pw"))
     in_file = config.Login("ops@example.com", tmp_path / "password")
     kinds: list[tuple[SecretStr | Path | config.Login, type]] = [

@@ -1,4 +1,4 @@
-"""Answers whose framing is broken anywhere: nothing of them is shown."""
+"""Responses with broken HTTP framing: nothing that was received appears in errors or logs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.upstream.scripted import chunked, http
 
 MARK = "Xyz9q"
 SECRET = MARK * 4
-"""Any nine characters of it have the mark in them."""
+"""Every nine characters of it contain the mark."""
 
 HEAD = (f"Set-Cookie: session={SECRET}; Secure", f"Location: /{SECRET}")
 DAY = date(2024, 1, 15)
@@ -49,14 +49,14 @@ READ: dict[Call, Callable[[bytes], Parsed[object]]] = {
 
 
 def whole(call: Call, *, in_chunks: bool) -> bytes:
-    """A good answer with secrets in its status line, its head and its body."""
+    """A good response with secrets in its status line, headers and body."""
     body = json.dumps(BODIES[call]).encode()
     answer = chunked(body, *HEAD) if in_chunks else http(body, *HEAD)
     return answer.replace(b"200 OK", f"200 {SECRET}".encode(), 1)
 
 
 def broken(answer: bytes) -> Iterator[bytes]:
-    """The answer, broken at every byte and in the ways of broken proxies."""
+    """The response broken at every byte, and in ways that faulty proxies break it."""
     for number in range(len(answer)):
         before, after = answer[:number], answer[number:]
         yield before
@@ -75,7 +75,7 @@ def broken(answer: bytes) -> Iterator[bytes]:
 
 
 class Telling(Transport):
-    """The transport, with what a traceback of its errors would say."""
+    """A transport that records the tracebacks of its errors."""
 
     def __init__(self, transport: Transport, tracebacks: list[str]) -> None:
         self.transport = transport
@@ -95,7 +95,7 @@ class Telling(Transport):
 
 
 def requester(transport: Transport, url: str, case: int) -> Requester:
-    """The caller for one case: the server knows it by the user agent."""
+    """A requester for one case, which the server recognizes by the user agent."""
     return Requester(
         "main",
         url,
@@ -114,7 +114,7 @@ def requester(transport: Transport, url: str, case: int) -> Requester:
 async def test_nothing_of_a_broken_answer_is_shown(
     call: Call, *, in_chunks: bool, split: bool
 ) -> None:
-    """Wherever its framing breaks, errors, tracebacks and the log say nothing that was received."""
+    """Wherever a response breaks, errors, tracebacks and the log contain nothing received."""
     log = io.StringIO()
     configure("debug", "logfmt", log)
     cases = list(broken(whole(call, in_chunks=in_chunks)))

@@ -1,4 +1,4 @@
-"""When the API's certificate ends, over real TLS connections."""
+"""The expiry of the API's certificate, over real TLS connections."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ BETWEEN = ROOT.create_child_ca()
 SOON, LATE = datetime(2030, 6, 1, 12, 30, tzinfo=UTC), datetime(3500, 1, 1, tzinfo=UTC)
 ENDED = datetime(2021, 1, 1, tzinfo=UTC)
 OF_CA = x509.load_pem_x509_certificate(BETWEEN.cert_pem.bytes()).not_valid_after_utc
-"""An authority of trustme ends in the year 3000."""
+"""trustme's CAs expire in the year 3000."""
 
 
 def server(end: datetime, authority: trustme.CA = ROOT) -> ssl.SSLContext:
-    """A server whose own certificate ends then; it sends all of the chain but the root."""
+    """A server whose certificate expires at `end`; it sends the chain without the root."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     begin = datetime(2020, 1, 1, tzinfo=UTC)
     certificate = authority.issue_cert("127.0.0.1", not_before=begin, not_after=end)
@@ -44,7 +44,7 @@ def trusting() -> ssl.SSLContext:
 
 
 def careless() -> ssl.SSLContext:
-    """What insecure_skip_verify makes."""
+    """The TLS context that insecure_skip_verify creates."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -53,7 +53,7 @@ def careless() -> ssl.SSLContext:
 
 @asynccontextmanager
 async def client(context: ssl.SSLContext, proxy: str | None = None) -> AsyncIterator[Transport]:
-    """The program's own connections, over a proxy where there is one."""
+    """The exporter's own connections, optionally through a proxy."""
     transport = Transport(connections(4, context, proxy))
     try:
         async with asyncio.timeout(60):
@@ -63,7 +63,7 @@ async def client(context: ssl.SSLContext, proxy: str | None = None) -> AsyncIter
 
 
 async def shown(transport: Transport, url: str) -> float | None:
-    """The end that an answer comes with."""
+    """The certificate expiry that a response reports."""
     heads: list[AnswerHead] = []
     await transport.send(request(url, "/"), 1000, heads.append)
     (head,) = heads
@@ -88,19 +88,19 @@ async def answer_and_close(asked: Client) -> None:
 async def test_earliest_end_of_the_chain(
     context: Callable[[], ssl.SSLContext], authority: trustme.CA, end: datetime, first: datetime
 ) -> None:
-    """What the server sends counts, whether or not it is verified; Python still lets us see it."""
+    """The expiry is the earliest in the chain that the server sends, verified or not."""
     async with scripted(answer, server(end, authority)) as api, client(context()) as transport:
         assert await shown(transport, api.url) == first.timestamp()
 
 
 async def test_certificate_that_has_ended_is_shown_where_nobody_verifies() -> None:
-    """With insecure_skip_verify an end may be in the past."""
+    """With insecure_skip_verify, an expiry in the past is reported."""
     async with scripted(answer, server(ENDED)) as api, client(careless()) as transport:
         assert await shown(transport, api.url) == ENDED.timestamp()
 
 
 async def test_renewed_certificate_is_seen_with_the_next_connection() -> None:
-    """A kept connection has the certificate with which it began, a newer one that of its own."""
+    """A renewed certificate is reported from the next new connection on."""
     context = server(SOON)
     closing: list[bool] = []
 
@@ -117,13 +117,13 @@ async def test_renewed_certificate_is_seen_with_the_next_connection() -> None:
 
 
 async def test_no_certificate_without_tls() -> None:
-    """Plain HTTP shows none."""
+    """Without TLS there is no certificate expiry."""
     async with scripted(answer) as api, client(trusting()) as transport:
         assert await shown(transport, api.url) is None
 
 
 async def test_certificate_of_a_proxy_is_not_the_apis() -> None:
-    """Plain HTTP over a proxy that speaks TLS shows none: the proxy's says nothing of the API."""
+    """The certificate of a TLS proxy is not reported as that of a plain HTTP API."""
     async with (
         scripted(answer, server(SOON)) as proxy,
         client(trusting(), proxy.url) as transport,
@@ -133,7 +133,7 @@ async def test_certificate_of_a_proxy_is_not_the_apis() -> None:
 
 
 async def test_certificate_is_seen_through_a_tunnel() -> None:
-    """A proxy that only passes TLS on hides nothing."""
+    """Through a CONNECT proxy, the API's certificate is reported."""
     async with (
         scripted(answer, server(SOON)) as api,
         tunnel() as proxy,
@@ -144,7 +144,7 @@ async def test_certificate_is_seen_through_a_tunnel() -> None:
 
 @asynccontextmanager
 async def tunnel() -> AsyncIterator[str]:
-    """A proxy that does what CONNECT asks for; gives its URL."""
+    """Run a proxy that supports CONNECT, and yield its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked = await reader.readuntil(b"\r\n\r\n")
@@ -167,7 +167,7 @@ async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 class PublicPartOnly:
-    """A connection as a Python shows it that has no way to the chain."""
+    """A TLS connection on a Python version that cannot return the certificate chain."""
 
     def __init__(self, own: Mapping[str, object] | None) -> None:
         self._own = own
@@ -189,12 +189,12 @@ class PublicPartOnly:
 def test_own_certificate_where_the_chain_is_not_to_be_had(
     own: Mapping[str, object] | None, end: float | None
 ) -> None:
-    """Without Python's private way the server's own certificate counts, if it was verified."""
+    """If Python cannot return the chain, the server's own certificate is used if verified."""
     assert certificate_expiry(cast("ssl.SSLObject", PublicPartOnly(own))) == end
 
 
 def test_end_is_that_of_the_newest_answer() -> None:
-    """An answer without a certificate drops what was known, whatever a cache says of the clock."""
+    """A response without a certificate clears the expiry, even if it came from a cache."""
     info, now = ServerInfo(), FakeClock().now()
     for end in (1.0, 2.0, None):
         info.note(AnswerHead(None, "7", end), 0.0, now)
@@ -203,7 +203,7 @@ def test_end_is_that_of_the_newest_answer() -> None:
 
 @pytest.mark.parametrize(("url", "end"), [(ACCOUNT.base_url, 1.0), ("https://other.example", None)])
 def test_another_api_starts_without(url: str, end: float | None) -> None:
-    """A reload keeps what is known of the same base_url, and nothing of another."""
+    """A reload keeps the expiry only if base_url is unchanged."""
     first = access_to(ACCOUNT, FakeClock())
     first.server_info.note(AnswerHead(None, None, 1.0), 0.0, FakeClock().now())
     second = access_to(replace(ACCOUNT, base_url=url), FakeClock())

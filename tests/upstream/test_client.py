@@ -1,4 +1,4 @@
-"""A poll: attempts, retries, a deadline, and what came of it."""
+"""One poll: attempts, retries, the deadline, and the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GOOD = {"success": True, "nodeStats": [{"host": "h1", "perc_uptime": 50}]}
 
 
 class World:
-    """A client whose API is a respx router, with time and observer in the test's hand."""
+    """A client whose API is a respx router, with a fake clock and a recording observer."""
 
     def __init__(
         self,
@@ -74,14 +74,14 @@ class World:
         )
 
     async def poll(self, bucket_id: str = "b1", within: float = 100.0) -> PollResult:
-        """Poll a bucket, letting as much time pass as it takes."""
+        """Poll a bucket while the clock advances."""
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.client.poll(bucket(bucket_id)))
             await self.clock.advance(within)
         return task.result()
 
     async def fault(self) -> ApiError:
-        """The fault of a poll that fails."""
+        """The error of a poll that fails."""
         result = await self.poll()
         assert isinstance(result, FailedPoll)
         return result.error
@@ -89,7 +89,7 @@ class World:
 
 @pytest.fixture
 def router() -> respx.Router:
-    """An API that nobody has told what to answer."""
+    """An API without any responses yet."""
     return respx.Router(assert_all_called=False)
 
 
@@ -97,19 +97,19 @@ def answers(
     router: respx.Router,
     *responses: Any,  # noqa: ANN401 - answers, errors, functions
 ) -> respx.Route:
-    """Let the API answer with one after the other, whatever the bucket."""
+    """Make the API return these responses in order, for any bucket."""
     route = router.post(url__regex=f"{BASE}/bucket/.*/stats")
     route.side_effect = list(responses)
     return route
 
 
 def ok(**changes: object) -> httpx.Response:
-    """A good answer."""
+    """A good response."""
     return httpx.Response(200, json={**GOOD, **changes})
 
 
 async def test_request_is_the_vendors(router: respx.Router) -> None:
-    """One POST with today's UTC midnight, the bearer token, and who is asking."""
+    """A poll is one POST with today's UTC midnight, the bearer token and the User-Agent."""
     route = answers(router, ok())
     await World(router).poll()
     request = route.calls.last.request
@@ -133,14 +133,14 @@ async def test_request_is_the_vendors(router: respx.Router) -> None:
     ],
 )
 async def test_ids_are_percent_encoded(router: respx.Router, bucket_id: str, path: str) -> None:
-    """Whatever an id consists of, it stays one segment of the path."""
+    """A bucket id is percent-encoded, so it is always a single path segment."""
     route = answers(router, ok())
     await World(router).poll(bucket_id)
     assert route.calls.last.request.url.raw_path == path.encode()
 
 
 async def test_good_answer_is_a_reading(router: respx.Router) -> None:
-    """A reading has the nodes, the day asked for, and how long it took."""
+    """A good poll contains the nodes, the requested day and the duration."""
     answers(router, ok())
     world = World(router)
     result = await world.poll()
@@ -151,7 +151,7 @@ async def test_good_answer_is_a_reading(router: respx.Router) -> None:
 
 
 async def test_day_is_that_of_the_start_of_the_poll(router: respx.Router) -> None:
-    """A poll that straddles midnight, retries included, asks for and belongs to one day."""
+    """A poll that crosses midnight uses the day of its start, also for retries."""
     route = answers(router, httpx.Response(502), httpx.Response(502), ok())
     world = World(router, wall=MIDNIGHT - 0.01)
     result = await world.poll()
@@ -178,7 +178,7 @@ async def test_day_is_that_of_the_start_of_the_poll(router: respx.Router) -> Non
 async def test_status_that_is_no_answer_fails_at_once(
     router: respx.Router, status: int, reason: Reason
 ) -> None:
-    """A refusal is not repeated within the poll, and carries the server's own words."""
+    """A 2xx without data, a redirect or a 4xx is not retried; the error has the API's message."""
     body = {"success": False, "message": "Because\nI say so"}
     route = answers(
         router, httpx.Response(status, json=body, headers={"Location": "https://evil.example"})
@@ -192,7 +192,7 @@ async def test_status_that_is_no_answer_fails_at_once(
 
 
 async def test_redirect_is_never_followed(router: respx.Router) -> None:
-    """The token goes to the configured API and nowhere else."""
+    """Redirects are not followed, so the token is sent only to the configured API."""
     elsewhere = router.route(host="evil.example")
     answers(router, httpx.Response(307, headers={"Location": "https://evil.example/"}))
     fault = await World(router).fault()
@@ -202,7 +202,7 @@ async def test_redirect_is_never_followed(router: respx.Router) -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 599])
 async def test_server_errors_are_tried_three_times(router: respx.Router, status: int) -> None:
-    """A 5xx is retried with a back-off, and is the failure once three attempts have met it."""
+    """A 5xx is retried with back-off, and the poll fails after three attempts."""
     route = answers(router, *[httpx.Response(status)] * 3)
     world = World(router)
     result = await world.poll()
@@ -215,7 +215,7 @@ async def test_server_errors_are_tried_three_times(router: respx.Router, status:
 
 
 async def test_retry_can_succeed(router: respx.Router) -> None:
-    """A failed attempt does not show in the result of a poll that succeeds after it."""
+    """A poll whose retry succeeds is a good poll."""
     answers(router, httpx.ConnectError("refused"), httpx.Response(503), ok())
     world = World(router)
     assert isinstance(await world.poll(), GoodPoll)
@@ -227,7 +227,7 @@ async def test_retry_can_succeed(router: respx.Router) -> None:
 
 
 async def test_time_out_is_not_retried(router: respx.Router) -> None:
-    """A server that does not answer in time is left alone until the next poll."""
+    """After a timeout there is no retry until the next poll."""
     asked = []
 
     async def hang(request: httpx.Request) -> httpx.Response:
@@ -245,7 +245,7 @@ async def test_time_out_is_not_retried(router: respx.Router) -> None:
 
 
 async def test_poll_ends_within_its_interval(router: respx.Router) -> None:
-    """However slow the retries, a poll is over before its bucket is due again."""
+    """A poll with slow retries ends before its bucket is due again."""
 
     async def slow(_request: httpx.Request) -> httpx.Response:
         await world.clock.sleep(9.9)
@@ -277,7 +277,7 @@ async def test_poll_ends_within_its_interval(router: respx.Router) -> None:
 async def test_retry_after_in_both_forms(
     router: respx.Router, header: str | None, seconds: float | None
 ) -> None:
-    """Seconds and HTTP dates are understood; anything else is as if nothing was said."""
+    """Retry-After is read as seconds or as HTTP date; an invalid value is ignored."""
     headers = {} if header is None else {"Retry-After": header}
     answers(router, httpx.Response(429, headers=headers))
     assert (await World(router).fault()).retry_after == seconds
@@ -296,7 +296,7 @@ async def test_retry_after_in_both_forms(
 async def test_dates_without_a_zone_are_utc(
     router: respx.Router, header: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All forms of RFC 9110, wherever the machine stands, a leap second too."""
+    """All date formats of RFC 9110 are read as UTC in any time zone, including a leap second."""
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     time.tzset()
     try:
@@ -319,13 +319,13 @@ PARTS_OF_DATES = st.sampled_from(
 @example("Jan 99999999999999999999 12:01 15-Jan-24")
 @example("9" * 400)
 def test_any_retry_after_is_survived(header: str) -> None:
-    """What is no date and no number, or one too large, raises nothing."""
+    """An invalid or very large Retry-After raises no exception."""
     seconds = retry_after_seconds(header, wall=0)
     assert seconds is None or seconds >= 0
 
 
 async def test_unusable_body_is_a_failure_of_its_own(router: respx.Router) -> None:
-    """A 200 that says success: false, or nothing that can be read, is not retried."""
+    """A 200 with success: false or with an unreadable body fails the poll without a retry."""
     answers(router, ok(success=False, message="Try later"), httpx.Response(200, text="<html>"))
     world = World(router)
     assert await world.fault() == ApiError(Reason.UNSUCCESSFUL, "Try later")
@@ -337,7 +337,7 @@ async def test_unusable_body_is_a_failure_of_its_own(router: respx.Router) -> No
 
 
 async def test_guards_on_nodes_and_bytes(router: respx.Router) -> None:
-    """Too many nodes and too many bytes are refused by name."""
+    """Too many nodes and a too large body each fail the poll with their own reason."""
     many = [{"host": f"h{number}"} for number in range(3)]
     answers(router, ok(nodeStats=many), httpx.Response(200, content=b" " * 10_001))
     world = World(router, max_nodes=2)
@@ -346,7 +346,7 @@ async def test_guards_on_nodes_and_bytes(router: respx.Router) -> None:
 
 
 async def test_drift_is_reported(router: respx.Router) -> None:
-    """What differs from the vendor's page is told to the observer, also in a good answer."""
+    """Drift from the documented format is reported to the observer, even in a good response."""
     answers(router, ok(extra=1))
     world = World(router)
     await world.poll()
@@ -356,7 +356,7 @@ async def test_drift_is_reported(router: respx.Router) -> None:
 async def test_refused_token_is_read_again_and_the_call_made_once_more(
     router: respx.Router, tmp_path: Path
 ) -> None:
-    """On a 401 a changed token file is used at once, without waiting for the next poll."""
+    """After a 401 the token file is re-read, and the request is retried with the new token."""
     file = tmp_path / "token"
     file.write_text("old")
 
@@ -373,7 +373,7 @@ async def test_refused_token_is_read_again_and_the_call_made_once_more(
 
 
 async def test_refused_token_is_not_sent_twice(router: respx.Router, tmp_path: Path) -> None:
-    """Where there is no other token, a 401 is final; two refusals in one poll are."""
+    """If the token file still has the same token, a 401 is final."""
     file = tmp_path / "token"
     file.write_text("same")
     route = answers(router, httpx.Response(401), httpx.Response(401))
@@ -385,7 +385,7 @@ async def test_refused_token_is_not_sent_twice(router: respx.Router, tmp_path: P
 
 
 class NoTokenYet(StaticToken):
-    """Credentials whose token takes its time."""
+    """Credentials whose token is not available until `came` is set."""
 
     def __init__(self) -> None:
         super().__init__(TOKEN)
@@ -398,7 +398,7 @@ class NoTokenYet(StaticToken):
 
 
 async def test_wait_for_a_token_ends_with_the_poll(router: respx.Router) -> None:
-    """A poll that got no token within its interval says so, and nothing was sent."""
+    """A poll that gets no token within its interval times out without sending a request."""
     route = answers(router, ok())
     result = await World(router, credentials=NoTokenYet()).poll()
     assert isinstance(result, FailedPoll)
@@ -409,7 +409,7 @@ async def test_wait_for_a_token_ends_with_the_poll(router: respx.Router) -> None
 
 
 async def test_missing_token_sends_nothing(router: respx.Router, tmp_path: Path) -> None:
-    """Without a token the API is not asked, and the bucket is unauthorized."""
+    """Without a token no request is sent, and the poll fails as unauthorized."""
     route = answers(router, ok())
     world = World(router, credentials=TokenFile(tmp_path / "token", FakeClock()))
     result = await world.client.poll(bucket())
@@ -425,7 +425,7 @@ async def test_missing_token_sends_nothing(router: respx.Router, tmp_path: Path)
 async def test_token_quoted_back_is_not_repeated(
     router: respx.Router, status: int, before: str
 ) -> None:
-    """A server that puts the token into its message gets no word of it into ours."""
+    """If the API's message contains the token, the error omits the message."""
     body = {"success": False, "message": f"{before} bad token {TOKEN}"}
     answers(router, httpx.Response(status, json=body))
     message = (await World(router).fault()).message
@@ -433,14 +433,14 @@ async def test_token_quoted_back_is_not_repeated(
 
 
 async def test_short_secrets_do_not_garble_messages(router: respx.Router) -> None:
-    """A token of a letter is not looked for: it stands in every text by chance."""
+    """A one-letter token is not searched for in messages, as any text contains it by chance."""
     answers(router, httpx.Response(403, json={"message": "not to this bucket"}))
     fault = await World(router, credentials=StaticToken("t")).fault()
     assert fault.message == "HTTP 403: not to this bucket"
 
 
 async def test_retries_keep_to_the_shared_pace(router: respx.Router) -> None:
-    """A retry takes its place among all requests of the process."""
+    """Retries count against the rate limit that all requests share."""
     answers(router, httpx.Response(500), ok())
     world = World(router, rate=0.1)
     world.rate_limiter.reserve()
@@ -449,7 +449,7 @@ async def test_retries_keep_to_the_shared_pace(router: respx.Router) -> None:
 
 
 async def test_what_came_before_a_long_sleep_is_too_late(router: respx.Router) -> None:
-    """Where the machine slept over the deadline within a poll, its answer counts as too late."""
+    """If the machine sleeps past the deadline during a poll, the poll times out."""
     world = World(router)
 
     def sleep(_request: httpx.Request) -> httpx.Response:
@@ -462,7 +462,7 @@ async def test_what_came_before_a_long_sleep_is_too_late(router: respx.Router) -
 
 
 class Reader:
-    """Reads nothing of a body, and knows in which threads it was called."""
+    """A parser that records the threads in which it is called."""
 
     def __init__(self) -> None:
         self.threads: list[int] = []
@@ -474,7 +474,7 @@ class Reader:
 
 @pytest.mark.parametrize("size", [LARGE_BODY, LARGE_BODY + 1])
 async def test_large_answers_are_read_off_the_loop(router: respx.Router, size: int) -> None:
-    """A large body is read in a thread of its own."""
+    """A large response is parsed in a thread, a small one in the event loop."""
     answers(router, httpx.Response(200, content=b"x" * size))
     world, reader = World(router, max_bytes=size), Reader()
     api_request = ApiRequest(Call.STATS, "POST", "/bucket/b1/stats")
@@ -483,7 +483,7 @@ async def test_large_answers_are_read_off_the_loop(router: respx.Router, size: i
 
 
 async def test_one_large_answer_is_read_at_a_time(router: respx.Router) -> None:
-    """However many have come: the event loop shares the interpreter with one thread."""
+    """Only one large response is parsed at a time, so the event loop competes with one thread."""
     answers(router, *[httpx.Response(200, content=b"x" * (LARGE_BODY + 1))] * 2)
     world, both = World(router, max_bytes=LARGE_BODY + 1), threading.Barrier(2)
 
@@ -500,7 +500,7 @@ async def test_one_large_answer_is_read_at_a_time(router: respx.Router) -> None:
 
 
 async def test_reading_of_a_large_answer_has_a_deadline(router: respx.Router) -> None:
-    """An answer that is not understood in time is a time-out, as one that does not come."""
+    """If parsing a response exceeds the timeout, the request times out."""
     answers(router, httpx.Response(200, content=b"x" * (LARGE_BODY + 1)))
     world, goes_on = World(router, max_bytes=LARGE_BODY + 1), threading.Event()
 
@@ -518,7 +518,7 @@ async def test_reading_of_a_large_answer_has_a_deadline(router: respx.Router) ->
 
 
 def lists(router: respx.Router, *responses: httpx.Response) -> respx.Route:
-    """Let the API list buckets."""
+    """Make the API return these responses to discovery."""
     route = router.get(f"{BASE}/bucket")
     route.side_effect = list(responses)
     return route
@@ -527,7 +527,7 @@ def lists(router: respx.Router, *responses: httpx.Response) -> respx.Route:
 async def test_listing_may_be_larger_than_other_answers(
     router: respx.Router, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has a limit of its own, and says so where that is broken."""
+    """The list response has its own size limit, and its own error when exceeded."""
     entries = [{"id": f"b{number}"} for number in range(1000)]
     listing = httpx.Response(200, json={"success": True, "buckets": entries})
     lists(router, listing, listing)
@@ -541,7 +541,7 @@ async def test_listing_may_be_larger_than_other_answers(
 
 
 async def test_drift_of_a_listing_is_reported(router: respx.Router) -> None:
-    """Entries that cannot be used are skipped, told to the observer, and counted in the result."""
+    """Unusable list entries are skipped, counted, and reported to the observer as drift."""
     lists(router, httpx.Response(200, json={"buckets": [{"id": "b1"}, {"id": 5}]}))
     world = World(router)
     assert await world.client.buckets(None) == Listing(

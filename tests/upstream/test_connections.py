@@ -1,4 +1,4 @@
-"""Which connections are used again, over real sockets."""
+"""When connections are reused, over real sockets."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ LATE_408 = http(b"", "Connection: close", status="408 Request Timeout")
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """One authority for all tests here: making keys takes a while."""
+    """One authority for all tests in this module, because generating keys is slow."""
     return trustme.CA()
 
 
 def contexts(authority: trustme.CA) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's, and that of a client that trusts it."""
+    """The TLS contexts of a server and of a client that trusts it."""
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server)
     trusting = ssl.create_default_context()
@@ -43,12 +43,12 @@ def contexts(authority: trustme.CA) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 async def body(transport: Transport, url: str, path: str = "/", **extensions: object) -> bytes:
-    """The body of an answer."""
+    """The body of a response."""
     return (await transport.send(request(url, path, **extensions), LIMIT)).body
 
 
 def answers_with(*extra: bytes) -> Callable[[scripted.Client], Coroutine[None, None, None]]:
-    """Each answer is the request's path; the first has something behind it, in the same packet."""
+    """A script that returns the request's path; extra bytes follow the first response."""
 
     async def script(asked: scripted.Client) -> None:
         behind = b"".join(extra) if asked.path == "/first" else b""
@@ -59,7 +59,7 @@ def answers_with(*extra: bytes) -> Callable[[scripted.Client], Coroutine[None, N
 
 @pytest.mark.parametrize("length", range(1, len(STRAY) + 1))
 async def test_surplus_behind_an_answer_closes_its_connection(length: int) -> None:
-    """However much of a second answer comes with the first, the next request does not get it."""
+    """Extra bytes after a response close the connection; the next request never reads them."""
     async with scripted.scripted(answers_with(STRAY[:length])) as server, scripted.client() as http:
         assert await body(http, server.url, "/first") == b"/first"
         assert await body(http, server.url, "/second") == b"/second"
@@ -72,7 +72,7 @@ async def test_surplus_behind_an_answer_closes_its_connection(length: int) -> No
 async def test_surplus_after_a_head_that_was_read(
     make: Callable[[bytes], bytes], surplus: bytes
 ) -> None:
-    """The same where the answer's end comes later than its head, and with it the surplus."""
+    """Extra bytes that arrive with the end of a response, after its head, close the connection."""
     read_on = asyncio.Event()
 
     async def script(asked: scripted.Client) -> None:
@@ -92,7 +92,7 @@ async def test_surplus_after_a_head_that_was_read(
             read_on.set()
         assert first.result() == b"/first"
         if surplus == STRAY:
-            await server.all_closed(1)  # at once, not only when the next request comes
+            await server.all_closed(1)  # at once, not only with the next request
         assert await body(http, server.url, "/second") == b"/second"
     assert server.connections == 2
 
@@ -104,7 +104,7 @@ async def test_surplus_after_a_head_that_was_read(
 async def test_what_comes_while_idle_closes_the_connection(
     authority: trustme.CA, unasked: bytes, *, over_tls: bool
 ) -> None:
-    """An idle connection on which anything comes is closed at once, and never used again."""
+    """An idle connection that receives any data is closed at once and never reused."""
     server_side, trusting = contexts(authority)
     now = asyncio.Event()
 
@@ -136,7 +136,7 @@ async def test_what_comes_while_idle_closes_the_connection(
 async def test_what_the_event_loop_has_not_read_yet_counts(
     act: Callable[[socket.socket], None],
 ) -> None:
-    """A connection is not used either where something has come a moment before."""
+    """A connection is not reused if data or its end has arrived but was not read yet."""
     with elsewhere() as server:
         async with scripted.client() as client:
             assert await body(client, server.url) == b"own"
@@ -146,7 +146,7 @@ async def test_what_the_event_loop_has_not_read_yet_counts(
 
 
 async def test_connections_over_tls_are_kept(authority: trustme.CA) -> None:
-    """The session tickets of TLS 1.3 do not cost a connection."""
+    """TLS 1.3 session tickets do not count as unexpected data, so the connection is reused."""
     server_side, trusting = contexts(authority)
     async with (
         scripted.scripted(answers_with(), server_side) as server,
@@ -158,7 +158,7 @@ async def test_connections_over_tls_are_kept(authority: trustme.CA) -> None:
 
 
 async def test_fresh_connection_where_one_is_wanted() -> None:
-    """A request that asks for it goes over a connection of its own, though others are kept."""
+    """A request with FRESH_CONNECTION opens a new connection instead of reusing one."""
     async with scripted.scripted(answers_with()) as server, scripted.client() as client:
         await body(client, server.url, "/first")
         await body(client, server.url, "/second")
@@ -168,7 +168,7 @@ async def test_fresh_connection_where_one_is_wanted() -> None:
 
 
 async def test_broken_chunks_fail_at_once() -> None:
-    """An answer that breaks after its head was read is malformed, and no time-out."""
+    """A chunked response that breaks in its body fails as malformed at once, not by timeout."""
     broken = asyncio.Event()
 
     async def script(asked: scripted.Client) -> None:
@@ -190,14 +190,14 @@ async def test_broken_chunks_fail_at_once() -> None:
 
 
 async def failed(transport: Transport, url: str) -> RequestFailed:
-    """How a request fails."""
+    """The error with which a request fails."""
     with pytest.raises(RequestFailed) as caught:
         await body(transport, url)
     return caught.value
 
 
 class NoWaiting(FakeClock):
-    """A clock on which sleeping takes no time, and no deadline comes."""
+    """A clock whose sleep returns at once, so no deadline passes."""
 
     async def sleep(self, seconds: float) -> None:
         self.move_to(self.monotonic() + seconds)
@@ -205,7 +205,7 @@ class NoWaiting(FakeClock):
 
 
 def polling(transport: Transport, url: str) -> tuple[Client, Recorder]:
-    """A client of an API, and what it is seen to do."""
+    """A client of an API, and its recording observer."""
     clock, seen = NoWaiting(), Recorder()
     requester = Requester(
         "main",
@@ -233,11 +233,11 @@ GOOD = http(b'{"success": true, "nodeStats": []}')
 
 
 async def test_last_attempt_has_a_fresh_connection() -> None:
-    """A poll of which two attempts met dead kept connections is not lost for a third one."""
+    """If two attempts fail on dead kept connections, the third uses a new one and succeeds."""
     together = asyncio.Barrier(3)
 
     async def script(asked: scripted.Client) -> None:
-        if asked.number > 1:  # kept for too long, as it turns out
+        if asked.number > 1:  # the server drops the kept connection
             asked.writer.transport.abort()
             raise ConnectionResetError
         if asked.path == "/warm-up":
@@ -255,7 +255,7 @@ async def test_last_attempt_has_a_fresh_connection() -> None:
 
 
 async def test_408_that_meets_a_request_costs_no_poll() -> None:
-    """A server that gives up waiting just when it is asked is asked once more."""
+    """A request that meets the 408 of an idle timeout is retried, and the poll succeeds."""
 
     async def script(asked: scripted.Client) -> None:
         await asked.send(LATE_408 if asked.number > 1 else GOOD)

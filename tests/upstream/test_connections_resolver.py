@@ -1,4 +1,4 @@
-"""How names are looked up: in threads that hold nobody up."""
+"""DNS lookups run in threads of their own and do not block each other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HERE = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
 
 
 class Names:
-    """A getaddrinfo that hangs for each name that begins with `dead`, until it is told to end."""
+    """A fake getaddrinfo that hangs for names that begin with `dead` until `end` is set."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -42,7 +42,7 @@ class Names:
 
 @contextmanager
 def names() -> Iterator[Names]:
-    """The function; nothing of it hangs any more afterwards."""
+    """A fake getaddrinfo whose hanging lookups end with the body."""
     made = Names()
     try:
         yield made
@@ -53,14 +53,14 @@ def names() -> Iterator[Names]:
 
 
 class NoPool(ThreadPoolExecutor):
-    """A pool that nobody may use."""
+    """An executor that fails the test if it is used."""
 
     def submit(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - the base class's
         raise AssertionError("asyncio's own pool was used")
 
 
 async def test_many_hanging_names_do_not_hold_up_another() -> None:
-    """However many look-ups hang, another name resolves, and asyncio's own pool is not used."""
+    """While 100 lookups hang another name resolves, and asyncio's default executor is not used."""
     with names() as look_up:
         asyncio.get_running_loop().set_default_executor(NoPool())
         resolver = Resolver(look_up)
@@ -78,7 +78,7 @@ async def test_many_hanging_names_do_not_hold_up_another() -> None:
 
 
 async def test_a_name_is_looked_up_once_at_a_time() -> None:
-    """All who wait for a name share one look-up; who goes away does not take it from the others."""
+    """Concurrent requests share one lookup of a name; cancelling one does not affect the others."""
     with names() as look_up:
         resolver = Resolver(look_up)
         waiting = [asyncio.ensure_future(resolver.resolve("dead", port)) for port in range(10)]
@@ -95,13 +95,13 @@ async def test_a_name_is_looked_up_once_at_a_time() -> None:
 
 
 async def test_a_name_that_cannot_be_one_is_not_resolved() -> None:
-    """What the system refuses as a name is an error of resolving, and no bug."""
+    """A name that Python cannot encode fails as a DNS error."""
     with names() as look_up, pytest.raises(socket.gaierror):
         await Resolver(look_up).resolve("bad")
 
 
 async def test_connections_use_the_resolver() -> None:
-    """A request goes to where the resolver says that its host is."""
+    """Connections go to the address that the resolver returns."""
     async with scripted.scripted(lambda asked: asked.send(http(b"body"))) as server:
         with names() as look_up:
             port = server.url.rpartition(":")[2]
@@ -115,7 +115,7 @@ async def test_connections_use_the_resolver() -> None:
 
 
 def test_stopping_waits_for_no_look_up(caplog: pytest.LogCaptureFixture) -> None:
-    """With a look-up that hangs, given up requests, closed connections and the end are quick."""
+    """While a lookup hangs, cancelling requests, closing connections and exit do not wait."""
 
     async def give_up() -> None:
         loop = asyncio.get_running_loop()
@@ -125,7 +125,7 @@ def test_stopping_waits_for_no_look_up(caplog: pytest.LogCaptureFixture) -> None
             asyncio.ensure_future(transport.send(request(f"http://dead-{each % 2}"), 1000))
             for each in range(4)
         ]
-        while len(look_up.asked) < 2:  # noqa: ASYNC110 - it is a thread that asks
+        while len(look_up.asked) < 2:  # noqa: ASYNC110 - a thread makes the lookup
             await asyncio.sleep(0.001)
         asking[0].cancel()
         await asyncio.wait(asking[:1])

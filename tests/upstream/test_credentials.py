@@ -1,4 +1,4 @@
-"""Where a token comes from."""
+"""Token files and static tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.upstream.tokens import token_in_memory
 
 
 class Followed:
-    """A token file that is followed, with time in the test's hand."""
+    """A watched token file, with a fake clock."""
 
     def __init__(self, path: Path) -> None:
         self.clock = FakeClock()
@@ -34,29 +34,29 @@ class Followed:
         self.news = 0
 
     def note_news(self) -> None:
-        """What is called for another token."""
+        """Count a notification about a new token."""
         self.news += 1
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Let the file be looked at again and again until something holds."""
+        """Run the file watch until the condition holds."""
         async with asyncio.timeout(20):
             while not holds():
                 await self._look_again()
 
     async def until_token(self, token: str | None) -> None:
-        """Let the file be looked at until this is the token in memory."""
+        """Run the file watch until this is the token in memory."""
         async with asyncio.timeout(20):
             while await token_in_memory(self.credentials) != token:
                 await self._look_again()
 
     async def _look_again(self) -> None:
         await self.clock.advance(FILE_WATCH / 10)
-        await asyncio.sleep(0.001)  # for the thread that looks
+        await asyncio.sleep(0.001)  # for the thread that reads the file
 
 
 @asynccontextmanager
 async def following(path: Path) -> AsyncIterator[Followed]:
-    """A token file that is followed while the body runs."""
+    """Watch a token file while the body runs."""
     followed = Followed(path)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(followed.credentials.run(followed.note_news))
@@ -65,7 +65,7 @@ async def following(path: Path) -> AsyncIterator[Followed]:
 
 
 class Mounted(type(Path())):  # type: ignore[misc]
-    """A file on a mount that can hang: whoever looks at it then waits."""
+    """A file on a mount that can hang, and then blocks every access."""
 
     answers: threading.Event
     threads: set[int]
@@ -77,7 +77,7 @@ class Mounted(type(Path())):  # type: ignore[misc]
 
 
 def mounted(path: Path, text: str = "t1") -> Mounted:
-    """A file with a text, on a mount that answers."""
+    """A file with this text, on a mount that responds."""
     path.write_text(text)
     file = Mounted(path)
     file.answers, file.threads = threading.Event(), set()
@@ -86,12 +86,12 @@ def mounted(path: Path, text: str = "t1") -> Mounted:
 
 
 def token_file(path: Path) -> TokenFile:
-    """A token file that nobody follows."""
+    """A token file that is not watched."""
     return TokenFile(path, FakeClock())
 
 
 async def refusal(credentials: TokenFile) -> str:
-    """Why there is no token."""
+    """The error message if there is no token."""
     with pytest.raises(NoToken) as caught:
         await credentials.token()
     assert caught.value.api_error.reason is Reason.UNAUTHORIZED
@@ -99,7 +99,7 @@ async def refusal(credentials: TokenFile) -> str:
 
 
 async def test_given_token_stays() -> None:
-    """A token from the configuration is the only one there is."""
+    """A token from the configuration never changes."""
     given = StaticToken("t0")
     assert await given.token() == await token_in_memory(given) == "t0"
     assert await given.refresh("t0") is None
@@ -107,7 +107,7 @@ async def test_given_token_stays() -> None:
 
 
 async def test_token_is_read_once_and_then_in_memory(tmp_path: Path) -> None:
-    """The first who needs it waits for the file, the others have what is in memory."""
+    """The token file is read once, in a thread; later requests use the token in memory."""
     file = mounted(tmp_path / "token")
     credentials = TokenFile(file, FakeClock())
     assert await token_in_memory(credentials) is None
@@ -119,14 +119,14 @@ async def test_token_is_read_once_and_then_in_memory(tmp_path: Path) -> None:
 
 
 async def test_file_is_trimmed(tmp_path: Path) -> None:
-    """White space around the token, such as a trailing newline, is no part of it."""
+    """Whitespace around the token, such as a trailing newline, is removed."""
     file = tmp_path / "token"
     file.write_text("  t1\r\n\n")
     assert await token_file(file).token() == "t1"
 
 
 async def test_file_is_followed(tmp_path: Path) -> None:
-    """A token written over the old one is taken up, and is news."""
+    """A token written over the old one is used, and sends one notification."""
     file = tmp_path / "token"
     file.write_text("t1")
     async with following(file) as followed:
@@ -138,7 +138,7 @@ async def test_file_is_followed(tmp_path: Path) -> None:
 
 
 async def test_file_written_anew_with_the_same_token_is_no_news(tmp_path: Path) -> None:
-    """Only another token is: what a rewrite looks like is not what it says."""
+    """Rewriting the file with the same token sends no notification, a new token does."""
     file = tmp_path / "token"
     file.write_text("t1\n")
     async with following(file) as followed:
@@ -155,7 +155,7 @@ async def test_file_written_anew_with_the_same_token_is_no_news(tmp_path: Path) 
 
 
 async def test_another_token_that_a_refusal_brought_is_news(tmp_path: Path) -> None:
-    """The poll that was refused has it at once, what else was refused follows."""
+    """A new token found after a 401 is used at once, and sends a notification."""
     file = tmp_path / "token"
     file.write_text("t1")
     async with following(file) as followed:
@@ -166,7 +166,7 @@ async def test_another_token_that_a_refusal_brought_is_news(tmp_path: Path) -> N
 
 
 async def test_swapped_link_is_followed(tmp_path: Path) -> None:
-    """What counts is the file that a symbolic link leads to, as Kubernetes swaps it."""
+    """When a symbolic link is swapped, as Kubernetes does, the new file is read."""
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "token").write_text(name)
@@ -182,7 +182,7 @@ async def test_swapped_link_is_followed(tmp_path: Path) -> None:
 
 
 async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_path: Path) -> None:
-    """After a refusal the file is read whatever its time stamp says."""
+    """After a 401 the file is re-read even if its modification time is unchanged."""
     file = tmp_path / "token"
     file.write_text("t1")
     os.utime(file, (1, 1))
@@ -214,7 +214,7 @@ async def test_refused_token_is_read_again_even_if_the_file_looks_the_same(tmp_p
 async def test_unusable_file_is_unauthorized(
     tmp_path: Path, content: bytes | None, message: str
 ) -> None:
-    """A file without a usable token says what is wrong, without a word of what is in it."""
+    """An unusable token file is reported with its problem but without its content."""
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
@@ -226,7 +226,7 @@ async def test_unusable_file_is_unauthorized(
 
 @pytest.mark.parametrize("path", ["fifo", "/dev/zero", "."])
 async def test_what_is_no_regular_file_is_unauthorized(tmp_path: Path, path: str) -> None:
-    """A FIFO without a writer, a device without an end and a directory are refused at once."""
+    """A FIFO, an endless device and a directory are rejected without blocking."""
     os.mkfifo(tmp_path / "fifo")
     said = await refusal(token_file(tmp_path / path))
     assert said.startswith("credentials_file cannot be read: ")
@@ -234,7 +234,7 @@ async def test_what_is_no_regular_file_is_unauthorized(tmp_path: Path, path: str
 
 
 async def test_mount_that_hangs_costs_no_token_that_is_in_memory(tmp_path: Path) -> None:
-    """The token stays good, a refused one is all there is, and both are followed afterwards."""
+    """While the mount hangs the token in memory stays in use; later the file is watched again."""
     file = mounted(tmp_path / "token")
     async with following(file) as followed:
         await followed.until(lambda: followed.news == 1)
@@ -250,7 +250,7 @@ async def test_mount_that_hangs_costs_no_token_that_is_in_memory(tmp_path: Path)
 
 
 async def test_mount_that_hangs_from_the_start_is_unauthorized(tmp_path: Path) -> None:
-    """The first who need the token wait for a moment, the others not at all, in one thread."""
+    """If the mount hangs from the start, only the first requests wait, and one thread blocks."""
     file = mounted(tmp_path / "token")
     file.answers.clear()
     async with following(file) as followed:
@@ -267,7 +267,7 @@ async def test_mount_that_hangs_from_the_start_is_unauthorized(tmp_path: Path) -
 
 
 async def test_one_hanging_mount_does_not_hold_up_another_file(tmp_path: Path) -> None:
-    """Each account's file is followed for itself."""
+    """A file on a hanging mount does not delay the watch of another account's file."""
     dead = mounted(tmp_path / "dead")
     dead.answers.clear()
     (tmp_path / "token").write_text("t1")
@@ -279,7 +279,7 @@ async def test_one_hanging_mount_does_not_hold_up_another_file(tmp_path: Path) -
 
 
 async def test_successor_goes_on_with_the_token_and_reads_the_file_again(tmp_path: Path) -> None:
-    """After a reload the same token is no news, and a change that looks like none is found."""
+    """After a reload the token is kept and the file re-read, even if its mtime is unchanged."""
     file = tmp_path / "token"
     file.write_text("t1")
     os.utime(file, (1, 1))
@@ -297,7 +297,7 @@ async def test_successor_goes_on_with_the_token_and_reads_the_file_again(tmp_pat
 
 
 async def test_file_that_comes_back_is_read(tmp_path: Path) -> None:
-    """A file that vanishes or is empty for a while is used, and is news, once it is whole again."""
+    """When a missing file comes back, its token is used and a notification is sent."""
     file = tmp_path / "token"
     async with following(file) as followed:
         assert "No such file" in await refusal(followed.credentials)
@@ -312,7 +312,7 @@ async def test_file_that_comes_back_is_read(tmp_path: Path) -> None:
 
 
 async def test_fault_is_looked_into_though_the_file_looks_the_same(tmp_path: Path) -> None:
-    """What made a file unusable, such as its permissions, need not show in its time stamp."""
+    """An unusable file is re-read even if its modification time is unchanged."""
     file = tmp_path / "password"
     secret = SecretFile(file, "password_file", FakeClock())
     for content in (b"\xff\xff", b"pw"):

@@ -1,4 +1,4 @@
-"""What a token says of its own life."""
+"""The lifetime that a token contains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOUR = Lifetime(issued=1000.0, expiry=4600.0)
 
 
 def test_jwt_says_when_it_ends() -> None:
-    """The claims iat and exp are read, whatever the padding."""
+    """The JWT claims iat and exp are read, with any base64 padding."""
     for extra in ("", "x", "xx", "xxx"):
         assert lifetime(jwt(iat=1000, exp=4600, sub=extra)) == HOUR
     assert lifetime(jwt(exp=4600.5)) == Lifetime(None, 4600.5)
@@ -34,13 +34,13 @@ def test_jwt_says_when_it_ends() -> None:
     ],
 )
 def test_what_says_nothing_usable_says_nothing(token: str) -> None:
-    """An opaque token, or a claim that is no date, has no lifetime."""
+    """An opaque token, or one with invalid claims, has no expiry."""
     assert lifetime(token).expiry is None
 
 
 @given(st.text(), st.text(), st.text())
 def test_any_token_is_survived(first: str, second: str, third: str) -> None:
-    """No token raises."""
+    """Any token is parsed without an exception."""
     assert isinstance(lifetime(f"{first}.{second}.{third}"), Lifetime)
 
 
@@ -55,12 +55,12 @@ def test_any_token_is_survived(first: str, second: str, third: str) -> None:
     ],
 )
 def test_token_counts_where_the_clock_contradicts_it(wall: float, left: float) -> None:
-    """A fresh token that this clock calls expired or not yet valid lives for its own span."""
+    """If by the clock a fresh token is expired or not yet valid, its full lifetime is used."""
     assert HOUR.remaining(wall) == left
 
 
 def test_remaining_without_issue_date() -> None:
-    """Without iat only the clock counts; where that makes no sense, nothing is known."""
+    """Without iat, the time left is from exp; if that is in the past, the lifetime is unknown."""
     assert Lifetime(None, 100.0).remaining(40.0) == 60
     assert Lifetime(None, 100.0).remaining(140.0) is None
     assert Lifetime(100.0, 100.0).remaining(140.0) is None
@@ -72,5 +72,5 @@ def test_remaining_without_issue_date() -> None:
     [("abc.d-e_f~+/=", True), ("", False), ("a b", False), ("a\n", False), ("é", False)],
 )
 def test_token_is_one_word_of_visible_ascii(text: str, fits: bool) -> None:  # noqa: FBT001 - expected
-    """Only what can stand in a header is a token."""
+    """A token must be a single word of visible ASCII, so that it fits into a header."""
     assert is_token(text) is fits

@@ -1,4 +1,4 @@
-"""Which buckets an account has, and which account polls a bucket."""
+"""Which buckets discovery finds, and which account polls each bucket."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DOWN = ApiError(Reason.CONNECT, "down")
 
 
 def found(bucket_id: str, name: str | None = None) -> FoundBucket:
-    """An entry of a listing."""
+    """An entry of a list response."""
     return FoundBucket(bucket_id, name or bucket_id, "S3", "eu", "w1")
 
 
 def account(
     name: str, *by_hand: str, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
 ) -> Account:
-    """An account with discovery and these buckets by hand."""
+    """An account with discovery and these configured buckets."""
     return Account(
         name=name,
         base_url="https://api.example",
@@ -47,12 +47,12 @@ def account(
 
 
 def listing(*ids: str) -> Listing:
-    """A listing of these buckets."""
+    """A list response with these buckets."""
     return Listing(tuple(map(found, ids)))
 
 
 def listed(*ids: str) -> DiscoveryState:
-    """What is known after a listing with these buckets."""
+    """The discovery state after one list response with these buckets."""
     return DiscoveryState().after(listing(*ids), START)
 
 
@@ -65,14 +65,14 @@ def polled(*accounts: Account, **discovery_states: DiscoveryState) -> dict[str, 
 
 
 def test_listing_replaces_what_was_found() -> None:
-    """New buckets come, vanished ones go."""
+    """A list response adds new buckets and removes missing ones."""
     discovery_state = listed("a", "b").after(listing("b", "c"), after(START, 600))
     assert [each.id for each in discovery_state.found] == ["b", "c"]
     assert discovery_state.last_success == after(START, 600)
 
 
 def test_fault_keeps_the_last_list() -> None:
-    """A listing that fails says nothing about the buckets."""
+    """A failed list request keeps the buckets of the last good one."""
     discovery_state = listed("a").after(DOWN, after(START, 600))
     assert [each.id for each in discovery_state.found] == ["a"]
     assert discovery_state.error == DOWN
@@ -81,7 +81,7 @@ def test_fault_keeps_the_last_list() -> None:
 
 
 def test_empty_list_must_come_twice() -> None:
-    """One empty listing may be a fault upstream; two in a row are believed."""
+    """An empty list response removes buckets only if the next one is empty too."""
     discovery_state = listed("a").after(listing(), START)
     assert [each.id for each in discovery_state.found] == ["a"]
     assert discovery_state.after(listing(), START).found == ()
@@ -90,7 +90,7 @@ def test_empty_list_must_come_twice() -> None:
 
 
 def test_what_a_listing_skips_is_known_until_the_next_good_one() -> None:
-    """A listing that fails says nothing about it."""
+    """The number of skipped entries stays until the next good list response."""
     discovery_state = DiscoveryState().after(Listing((found("a"),), skipped=3), START)
     assert discovery_state.skipped == 3
     assert discovery_state.after(DOWN, START).skipped == 3
@@ -98,7 +98,7 @@ def test_what_a_listing_skips_is_known_until_the_next_good_one() -> None:
 
 
 def test_waits_between_listings() -> None:
-    """A listing is renewed per interval; sooner after a fault or a doubtful one, within bounds."""
+    """Discovery repeats per refresh_interval, and sooner after a failure or an empty list."""
     good = listed("a")
     assert good.next_wait(600, Timing()) == 600
     assert good.after(listing(), START).next_wait(600, Timing()) == 60
@@ -112,7 +112,7 @@ def test_waits_between_listings() -> None:
 
 
 def test_filters_are_on_the_name() -> None:
-    """What is found is polled if its name is included and not excluded."""
+    """The include and exclude filters are applied to the names of discovered buckets."""
     chosen = account("a", include=("media-.*", "backup"), exclude=(".*-test",))
     names = ("media-eu", "media-test", "backup", "backups")
     discovery_state = DiscoveryState().after(
@@ -123,7 +123,7 @@ def test_filters_are_on_the_name() -> None:
 
 
 def test_buckets_by_hand_bypass_the_filters_and_take_what_was_found() -> None:
-    """A bucket by hand keeps its name and labels, and gains type, region and workspace."""
+    """Configured buckets ignore the filters; discovery adds their type, region and workspace."""
     mine = account("a", "b1", "b2", exclude=(".*",))
     one, two = assign([mine], {"a": listed("b1", "b3")}).assignments
     assert one.bucket == Bucket("a", "b1", "my b1", {"team": "x"}, "S3", "eu", "w1")
@@ -131,7 +131,7 @@ def test_buckets_by_hand_bypass_the_filters_and_take_what_was_found() -> None:
 
 
 def test_by_hand_comes_before_found_and_then_the_order_of_the_file() -> None:
-    """A bucket belongs to one account, whoever else has found it."""
+    """A bucket of several accounts is polled by the one that configures it, else the first."""
     first, second, third = account("first"), account("second", "shared"), account("third")
     discovery_states = {
         "first": listed("shared", "found"),
@@ -152,13 +152,13 @@ def test_by_hand_comes_before_found_and_then_the_order_of_the_file() -> None:
 
 
 def test_nothing_is_found_before_the_first_listing() -> None:
-    """Until a listing has come only what is by hand is polled."""
+    """Before the first list response only configured buckets are polled."""
     assert polled(account("a", "b1")) == {"b1": "a"}
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdef"), unique=True), min_size=1, max_size=4))
 def test_every_bucket_is_polled_by_exactly_one_account(lists: list[list[str]]) -> None:
-    """Whatever the accounts find, no bucket is forgotten and none is polled twice."""
+    """Every discovered bucket is polled by exactly one account."""
     accounts = [account(f"a{number}") for number in range(len(lists))]
     discovery_states = {f"a{number}": listed(*ids) for number, ids in enumerate(lists)}
     assigned = assign(accounts, discovery_states)
@@ -169,7 +169,7 @@ def test_every_bucket_is_polled_by_exactly_one_account(lists: list[list[str]]) -
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_refused_listings_wait_ever_longer(count: int) -> None:
-    """The wait after a fault never exceeds the re-check ceiling or the refresh interval."""
+    """The wait after failures doubles, up to recheck_interval."""
     discovery_state = DiscoveryState()
     for _ in range(count + 1):
         discovery_state = discovery_state.after(DOWN, START)

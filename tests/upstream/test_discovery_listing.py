@@ -1,4 +1,4 @@
-"""What the bytes of a listing mean."""
+"""Parsing of the list response."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ ENTRY = {
 
 
 def parse(*entries: object, **fields: object) -> Parsed[Listing]:
-    """What a listing with these entries means."""
+    """Parse a list response with these entries."""
     return parse_listing(json.dumps({"success": True, **fields, "buckets": entries}).encode())
 
 
 def found(*entries: object) -> tuple[FoundBucket, ...]:
-    """The buckets of a good listing."""
+    """The buckets of a good list response."""
     result = parse(*entries).result
     assert isinstance(result, Listing)
     return result.buckets
 
 
 def test_only_what_is_needed_is_kept() -> None:
-    """Of an entry nothing stays but what flashback_bucket_info shows: no key, no secret."""
+    """Only the fields of flashback_bucket_info are kept, so no access key or secret."""
     (bucket,) = found(ENTRY)
     assert bucket == FoundBucket("b1", "media-eu", "S3", "eu-central-1", "w1")
     assert "SECRET" not in repr(bucket)
 
 
 def test_missing_fields_are_empty_and_the_name_is_the_id() -> None:
-    """An entry needs no more than an id."""
+    """Only the id of an entry is required; the name defaults to it, other fields to empty."""
     assert found({"id": "b1"}) == (FoundBucket("b1", "b1", "", "", ""),)
     odd = {"id": "b1", "name": None, "storageType": 5, "region": ["x"], "workspaceId": ""}
     assert found(odd) == (FoundBucket("b1", "b1", "", "", ""),)
@@ -80,7 +80,7 @@ def test_missing_fields_are_empty_and_the_name_is_the_id() -> None:
 def test_entries_that_cannot_be_asked_for_are_skipped_and_counted(
     entry: object, kind: DriftKind, field: str
 ) -> None:
-    """An id that cannot stand in a path and a label as it is costs its own entry alone."""
+    """An entry whose id is unusable is skipped and counted; the other entries are kept."""
     parsed = parse(entry, ENTRY, entry)
     assert isinstance(parsed.result, Listing)
     assert [each.id for each in parsed.result.buckets] == ["b1"]
@@ -90,13 +90,13 @@ def test_entries_that_cannot_be_asked_for_are_skipped_and_counted(
 
 @pytest.mark.parametrize("field", ["name", "storageType", "region", "workspaceId"])
 def test_text_that_is_none_is_left_out_and_counted(field: str) -> None:
-    """What should be text and is not leaves its label empty, and is counted; null is not."""
+    """A text field of the wrong type becomes empty and is counted as drift; null is not drift."""
     parsed = parse({**ENTRY, field: 5}, {**ENTRY, field: None})
     assert parsed.drift == {Drift(DriftKind.WRONG_TYPE, field): 1}
 
 
 def test_listing_without_any_usable_id_is_malformed() -> None:
-    """Taken for an empty one it would drop every bucket of the account."""
+    """If no entry has a valid id the response is malformed, so the account keeps its buckets."""
     parsed = parse({"_id": "b1"}, 5)
     assert parsed.result == ApiError(
         Reason.MALFORMED, "none of the 2 entries in the bucket list has a valid id"
@@ -105,12 +105,12 @@ def test_listing_without_any_usable_id_is_malformed() -> None:
 
 
 def test_empty_listing_is_a_listing() -> None:
-    """An account may have no buckets; whether to believe it is not decided here."""
+    """An empty list response is valid."""
     assert parse().result == Listing(())
 
 
 def test_entries_are_read_up_to_a_limit() -> None:
-    """So many buckets are allowed, and nothing behind them is read."""
+    """A list with more than MAX_ENTRIES entries is too large, and parsing stops there."""
     entries = ",".join(['{"id":"b1"}'] * MAX_ENTRIES)
     assert parse_listing(f'{{"buckets":[{entries}]}}'.encode()).result == Listing(
         (FoundBucket("b1", "b1", "", "", ""),)
@@ -121,7 +121,7 @@ def test_entries_are_read_up_to_a_limit() -> None:
 
 
 def test_honest_listing_fits_into_its_bytes() -> None:
-    """An entry with all fields and long secrets takes less than its share."""
+    """MAX_ENTRIES entries with long values fit into MAX_LISTING_BYTES."""
     entry = {
         **ENTRY,
         "id": "x" * 36,
@@ -138,7 +138,7 @@ def test_honest_listing_fits_into_its_bytes() -> None:
 
 
 def test_each_id_counts_once() -> None:
-    """Of two entries with one id the first counts."""
+    """Of entries with the same id, the first is used."""
     assert [each.name for each in found(ENTRY, {**ENTRY, "name": "again"})] == ["media-eu"]
 
 
@@ -153,7 +153,7 @@ def test_each_id_counts_once() -> None:
     ],
 )
 def test_what_is_no_listing_is_a_fault(body: bytes, reason: Reason) -> None:
-    """Only a list counts; an answer without one is not an account without buckets."""
+    """A body without a list of buckets is an error, not an empty list."""
     for size in (0, LARGE_BODY):
         result = parse_listing(body + b" " * size).result
         assert isinstance(result, ApiError)
@@ -161,7 +161,7 @@ def test_what_is_no_listing_is_a_fault(body: bytes, reason: Reason) -> None:
 
 
 def test_texts_of_a_listing_end_no_line_but_at_lf() -> None:
-    """They are labels, too: what is legal and costs some readers the page is replaced."""
+    """Line separators other than LF are replaced, as some parsers would break the label there."""
     odd = "a\r\v\x1c\x85\u2028b"
     (bucket,) = found(
         {"id": "b1", "name": odd, "storageType": odd, "region": odd, "workspaceId": odd}
@@ -172,7 +172,7 @@ def test_texts_of_a_listing_end_no_line_but_at_lf() -> None:
 
 @given(st.lists(st.dictionaries(st.sampled_from([*ENTRY]), st.text() | st.integers() | st.none())))
 def test_any_entries_are_survived(entries: list[dict[str, object]]) -> None:
-    """No listing raises, and every id that comes out is usable and unique."""
+    """Any list response is parsed without an exception, and its ids are valid and unique."""
     parsed = parse(ENTRY, *entries)
     assert isinstance(parsed.result, Listing)
     ids = [each.id for each in parsed.result.buckets]

@@ -1,4 +1,4 @@
-"""JSON bodies, small and large."""
+"""Parsing of small and large JSON bodies."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ WRITTEN = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
-"""What is JSON to the letter."""
+"""Values that are strictly valid JSON."""
 
 
 class Rows:
-    """Reads the list of a body, to its end or no further than `most` elements."""
+    """Reads the elements of the list `rows` of a body, at most `most` of them."""
 
     def __init__(self, body: bytes, most: int | None = None, *, streamed: bool = True) -> None:
         self.found: list[object] = []
         self.most = most
         with pytest.MonkeyPatch.context() as patch:
-            if streamed:  # however few parts it has
+            if streamed:  # even for a body with few parts
                 patch.setattr("exporter.upstream.json_reader.STREAMED_PARTS", -1)
             self.rest: JsonObject | None = object_with_list(body, "rows", self.read)
 
@@ -56,13 +56,13 @@ class Rows:
 
 
 def large(text: str) -> bytes:
-    """A large body that says the same."""
+    """The body, padded to be a large one."""
     return text.encode() + b" " * LARGE_BODY
 
 
 @given(st.dictionaries(st.text(), WRITTEN, min_size=1))
 def test_streamed_bodies_mean_what_others_do(answer: dict[str, Any]) -> None:
-    """However a body is read, its values are the same."""
+    """Streaming a body gives the same values as json.loads."""
     text = json.dumps({**answer, "rows": list(answer.values())})
     rows = Rows(large(text))
     assert same(rows.found, json.loads(text)["rows"])
@@ -100,17 +100,17 @@ def test_streamed_bodies_mean_what_others_do(answer: dict[str, Any]) -> None:
     ],
 )
 def test_large_body_that_is_no_object_is_none(text: str) -> None:
-    """What is not JSON to the letter is refused, wherever it is wrong."""
+    """A large body that is not a strictly valid JSON object is rejected."""
     assert Rows(large(text)).rest is None
 
 
 def test_large_body_that_is_not_utf8_is_none() -> None:
-    """Bytes that are no text are no JSON."""
+    """A large body that is not UTF-8 is rejected."""
     assert Rows(large('{"rows":["').replace(b" ", b"\xff") + b'"]}').rest is None
 
 
 def test_list_may_be_empty_or_absent_or_no_list() -> None:
-    """Nothing is handed over unless there is a list."""
+    """An empty, missing or non-list `rows` passes no elements to the reader."""
     assert Rows(large('{"rows": [ ]}')).rest == {"rows": []}
     assert Rows(large("{ }")).rest == {}
     assert Rows(large('{"rows": {"a": 1}}')).rest == {"rows": {"a": 1}}
@@ -118,13 +118,13 @@ def test_list_may_be_empty_or_absent_or_no_list() -> None:
 
 
 def test_of_a_list_that_is_there_twice_the_last_counts() -> None:
-    """As for a small body."""
+    """If the list occurs twice, the last one is used, in streamed and small bodies."""
     for streamed in (False, True):
         assert Rows(b'{"rows":[1],"rows":[2]}', streamed=streamed).found == [2]
 
 
 def test_nothing_is_read_behind_what_was_wanted() -> None:
-    """Whoever reads the elements may stop: the rest need not even be JSON."""
+    """If the reader stops early, the rest of the body is not parsed."""
     rows = Rows(large('{"success":true,"rows":[1,2,') + b"?", most=2)
     assert rows.found == [1, 2]
     assert rows.rest == {"success": True, "rows": []}
@@ -133,7 +133,7 @@ def test_nothing_is_read_behind_what_was_wanted() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("element", ["{}", '{"ip":"1"}'])
 def test_memory_does_not_grow_with_the_number_of_elements(element: str) -> None:
-    """Of many elements, each far larger than its text, one is held at a time."""
+    """Only one element is held in memory at a time."""
     body = ('{"rows":[' + ",".join([element] * (2**21 // len(element))) + "]}").encode()
 
     def count(elements: Iterable[object]) -> None:
@@ -149,14 +149,14 @@ def test_memory_does_not_grow_with_the_number_of_elements(element: str) -> None:
 
 
 def test_one_value_does_not_take_all_memory() -> None:
-    """A single element, or a list beside the one that is read, has so many parts at the most."""
+    """A single value with more than MOST_PARTS parts is rejected, to limit memory."""
     for text in ('{"rows":[[%s0]]}', '{"others":[%s0],"rows":[]}'):
         assert Rows(large(text % ("0," * (MOST_PARTS // 2)))).rest is not None
         assert Rows(large(text % ("0," * MOST_PARTS))).rest is None
 
 
 def test_names_of_a_large_object_are_bounded() -> None:
-    """An object of thousands of names is no answer of this API."""
+    """An object with more than MOST_PARTS names is rejected."""
     for names in (MOST_PARTS // 2, MOST_PARTS * 2):
         members = {f"m{number}": 0 for number in range(names)}
         rest = Rows(large(json.dumps({**members, "rows": []}))).rest
@@ -164,19 +164,19 @@ def test_names_of_a_large_object_are_bounded() -> None:
 
 
 def test_null_behind_what_was_wanted_is_an_element_too() -> None:
-    """It does not end the list."""
+    """A null after the wanted elements does not end the list."""
     assert Rows(large('{"rows":[1,null,2],"b":3}'), most=1).rest == {"rows": []}
 
 
 def test_few_values_are_read_at_once_however_long_they_are() -> None:
-    """One value such as NaN, or half a character, costs no answer but one of very many values."""
+    """NaN and lone surrogates are accepted in bodies with few values, but not when streamed."""
     text = '{"rows":[NaN,"\\ud800' + "x" * 2**20 + '"%s]}'
     assert len(Rows((text % "").encode(), streamed=False).found) == 2
     assert Rows((text % (",1" * STREAMED_PARTS)).encode(), streamed=False).rest is None
 
 
 def test_only_the_list_of_a_large_body_is_read() -> None:
-    """Where no list is awaited, as in a login's answer, a large body is none."""
+    """A large body is rejected where no list is expected, as in a login response."""
     assert json_object(b'{"a":1}' + b" " * (LARGE_BODY - 7)) == {"a": 1}
     assert json_object(large('{"a":1}')) is None
 
@@ -202,21 +202,21 @@ def test_only_the_list_of_a_large_body_is_read() -> None:
     ],
 )
 def test_bodies_mean_what_pythons_own_reader_says(value: str, encoding: str) -> None:
-    """The fast reader takes and refuses what Python's does, and reads the same numbers."""
+    """The fast parser accepts, rejects and returns the same as json.loads."""
     body = f'{{"a":{value}}}'.encode(encoding)
     assert same(json_object(body), python_reads(body))
 
 
 @given(st.dictionaries(st.text(), JSON))
 def test_written_values_are_read_as_pythons_own_reader_reads_them(answer: dict[str, Any]) -> None:
-    """Whatever Python writes, escaped or not, is the same to both readers."""
+    """Any value that json.dumps writes is read as json.loads reads it."""
     for ascii_only in (True, False):
         body = json.dumps(answer, ensure_ascii=ascii_only).encode(errors="surrogatepass")
         assert same(json_object(body), python_reads(body))
 
 
 def python_reads(body: bytes) -> object:
-    """What json.loads makes of a body; None where it refuses it."""
+    """What json.loads returns for a body, or None if it fails."""
     try:
         return json.loads(body)
     except ValueError:
@@ -224,7 +224,7 @@ def python_reads(body: bytes) -> object:
 
 
 def same(mine: object, other: object) -> bool:
-    """Whether two values are the same where all numbers are floats."""
+    """Whether two values are equal, comparing all numbers as floats."""
     if isinstance(mine, dict) and isinstance(other, dict):
         return mine.keys() == other.keys() and all(same(mine[key], other[key]) for key in mine)
     if isinstance(mine, list) and isinstance(other, list):

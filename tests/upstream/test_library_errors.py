@@ -1,4 +1,4 @@
-"""What is said of a library's error: a fixed sentence, and nothing that was received."""
+"""Messages for errors of the HTTP libraries: fixed sentences without received data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRET = "Xyz9q-received"
 
 
 async def said(url: str, *, proxy: str | None = None, resolver: Resolver | None = None) -> ApiError:
-    """The fault of a request."""
+    """The error of a failed request."""
     transport = Transport(connections(4, ssl.create_default_context(), proxy, resolver))
     try:
         async with asyncio.timeout(20):
@@ -37,7 +37,7 @@ async def said(url: str, *, proxy: str | None = None, resolver: Resolver | None 
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port: int = unused.getsockname()[1]
         return port
@@ -45,14 +45,14 @@ def free_port() -> int:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_refused_connection(host: str) -> None:
-    """Where nobody listens, the message says where, and what the system says of it."""
+    """A refused connection is reported with host, port and the system's error."""
     port = free_port()
     message = f"no connection to {host}:{port}: Connection refused"
     assert await said(f"http://{host}:{port}") == ApiError(Reason.CONNECT, message)
 
 
 async def test_name_that_does_not_resolve() -> None:
-    """The message names the host, and has the resolver's own words for what is wrong."""
+    """A DNS failure is reported with the host and the resolver's error."""
 
     def unknown(*_arguments: object, **_settings: object) -> list[tuple[object, ...]]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -63,7 +63,7 @@ async def test_name_that_does_not_resolve() -> None:
 
 
 async def test_certificate_that_is_not_trusted() -> None:
-    """OpenSSL's reason is said, and no name out of the certificate."""
+    """An untrusted certificate is reported with OpenSSL's reason, without names from it."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA(organization_name=SECRET).issue_cert(f"{SECRET}.example").configure_cert(server)
     async with scripted.scripted(lambda _: None, server) as listening:
@@ -75,7 +75,7 @@ async def test_certificate_that_is_not_trusted() -> None:
 
 
 async def test_server_that_speaks_no_tls() -> None:
-    """What such a server sends is not said, only that it is not TLS."""
+    """What a server without TLS sends does not appear in the error."""
 
     async def plain(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(SECRET.encode() * 100)
@@ -83,12 +83,12 @@ async def test_server_that_speaks_no_tls() -> None:
 
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
         fault = await said(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    assert fault.reason in {Reason.TLS, Reason.CONNECT}  # it may reset before it is heard
+    assert fault.reason in {Reason.TLS, Reason.CONNECT}  # it may reset before the data is read
     assert SECRET not in fault.message
 
 
 async def test_proxy_that_refuses() -> None:
-    """The proxy's status is said, and neither its reason phrase nor its headers."""
+    """If the proxy refuses CONNECT, the error has its status, not its reason phrase or headers."""
 
     async def refuse(asked: scripted.Client) -> None:
         await asked.send(http(SECRET.encode(), f"X: {SECRET}", status=f"407 {SECRET}"))
@@ -100,7 +100,7 @@ async def test_proxy_that_refuses() -> None:
 
 
 async def test_proxy_that_is_not_there() -> None:
-    """It is the proxy to which there is no connection."""
+    """If the proxy cannot be reached, the error names the proxy, not the API."""
     port = free_port()
     fault = await said("https://api.example", proxy=f"http://user:{SECRET}@127.0.0.1:{port}")
     message = f"no connection to the proxy 127.0.0.1:{port}: Connection refused"
@@ -108,7 +108,7 @@ async def test_proxy_that_is_not_there() -> None:
 
 
 async def test_answers_that_do_not_come() -> None:
-    """A connection that closes too early says how far it came."""
+    """If the connection closes early, the error says at which point."""
 
     def sends(sent: bytes) -> Callable[[scripted.Client], object]:
         async def script(asked: scripted.Client) -> None:
@@ -130,7 +130,7 @@ async def test_answers_that_do_not_come() -> None:
 
 
 def caused(error: Exception, *causes: Exception) -> Exception:
-    """An error with its causes, one the cause of the other."""
+    """An error with a chain of causes."""
     for effect, cause in zip((error, *causes), causes, strict=False):
         effect.__cause__ = cause
     return error
@@ -177,5 +177,5 @@ def caused(error: Exception, *causes: Exception) -> Exception:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
 def test_each_kind_has_its_sentence(error: Exception, fault: ApiError) -> None:
-    """The text of an error is never used: facts of our own, or the name of its kind, are."""
+    """Each kind of library error maps to a fixed message; the error's own text is not used."""
     assert as_api_error(error) == fault

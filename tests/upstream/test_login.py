@@ -1,4 +1,4 @@
-"""A login that renews itself."""
+"""Logins and their renewal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOUR = 3600
 
 
 class Api:
-    """Answers logins and refreshes, and keeps what it was asked."""
+    """A fake API for login and refresh, which records the requests."""
 
     def __init__(self, clock: FakeClock, lifetime: float | None = HOUR) -> None:
         self.clock = clock
@@ -58,11 +58,11 @@ class Api:
         return httpx.Response(200, json=body)
 
     def refuse(self, path: str, status: int, **body: object) -> None:
-        """Answer a call like this from now on."""
+        """Return this status and body for a call from now on."""
         self.refusals[path] = lambda: httpx.Response(status, json={"success": False, **body})
 
     def accept(self, password: str) -> None:
-        """Refuse logins with any other password."""
+        """Accept only this password for login."""
 
         def check() -> httpx.Response:
             right = self.asked[-1][1]["password"] == password
@@ -71,12 +71,12 @@ class Api:
         self.refusals["login"] = check
 
     def paths(self) -> list[str]:
-        """The calls so far."""
+        """The paths of the requests so far."""
         return [path for path, _ in self.asked]
 
 
 class World:
-    """A login at an API, with time in the test's hand."""
+    """A login at a fake API, with a fake clock."""
 
     def __init__(self, password: str | Path, lifetime: float | None) -> None:
         self.clock = FakeClock()
@@ -91,7 +91,7 @@ class World:
         self.login = self.make_login()
 
     def make_login(self) -> LoginCredentials:
-        """Another login of the same user."""
+        """Create another login of the same user."""
         requester = Requester(
             "main",
             "https://api.example",
@@ -114,27 +114,27 @@ class World:
         )
 
     def note_news(self) -> None:
-        """What the login calls when refused buckets should be asked for again."""
+        """Count a notification that refused buckets should be polled again."""
         self.news += 1
 
     async def token(self, login: LoginCredentials | None = None) -> str:
-        """The token of the moment."""
+        """The current token."""
         token: str = await self._given((login or self.login).token())
         return token
 
     async def renewed(self, refused: str) -> str | None:
-        """Another token than the refused one."""
+        """A new token after this one was refused."""
         token: str | None = await self._given(self.login.refresh(refused))
         return token
 
     async def fault(self) -> ApiError:
-        """Why there is no token."""
+        """The error if there is no token."""
         with pytest.raises(NoToken) as caught:
             await self.token()
         return caught.value.api_error
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for a thread that reads a file, while the clock stands still."""
+        """Wait for a thread that reads a file, without advancing the clock."""
         async with asyncio.timeout(20):
             while not holds():
                 await self.clock.advance(0)
@@ -151,7 +151,7 @@ class World:
 async def working(
     password: str | Path = "s3cret", lifetime: float | None = HOUR
 ) -> AsyncIterator[World]:
-    """A login that renews while the body runs."""
+    """Run the login's renewal while the body runs."""
     world = World(password, lifetime)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(world.login.run(world.note_news))
@@ -160,7 +160,7 @@ async def working(
 
 
 async def test_first_token_is_by_login() -> None:
-    """E-mail and password are sent once, and the token says when it ends."""
+    """The first token comes from one login with e-mail and password, and has an expiry."""
     async with working() as world:
         token = await world.token()
         assert await world.token() == token
@@ -169,7 +169,7 @@ async def test_first_token_is_by_login() -> None:
 
 
 async def test_token_serves_until_it_ends_while_it_is_renewed() -> None:
-    """Nobody waits for a renewal while the token is good; before the first and after it all do."""
+    """While a valid token is renewed, polls use it; without a valid token they wait."""
     async with working() as world:
         assert await token_in_memory(world.login) is None
         token = await world.token()
@@ -184,7 +184,7 @@ async def test_token_serves_until_it_ends_while_it_is_renewed() -> None:
 
 
 async def test_renewal_is_in_time_and_by_refresh() -> None:
-    """Some minutes before its end the token is renewed, once, with the refresh token."""
+    """The token is refreshed once, some minutes before its expiry."""
     async with working() as world:
         first = await world.token()
         await world.clock.advance(HOUR - 460)
@@ -197,7 +197,7 @@ async def test_renewal_is_in_time_and_by_refresh() -> None:
 
 @pytest.mark.parametrize("rotates", [True, False])
 async def test_refresh_token_is_taken_over_or_kept(rotates: bool) -> None:  # noqa: FBT001 - a case
-    """A new refresh token replaces the old one; without a new one the old one is used again."""
+    """A new refresh token replaces the old one; if the response has none, the old one is kept."""
     async with working() as world:
         world.api.rotates = rotates
         for _ in range(3):
@@ -210,7 +210,7 @@ async def test_refresh_token_is_taken_over_or_kept(rotates: bool) -> None:  # no
 @pytest.mark.parametrize("status", [201, 202, 203, 299])
 @pytest.mark.parametrize("call", ["login", "refresh"])
 async def test_every_2xx_with_a_token_is_a_login(call: str, status: int) -> None:
-    """A gateway that changes the status of a login or a refresh does not cost the account."""
+    """Any 2xx response with a token is accepted for login and refresh."""
     async with working() as world:
         token = jwt(n=7)
         world.api.refusals[call] = lambda: httpx.Response(status, json={"accessToken": token})
@@ -224,7 +224,7 @@ async def test_every_2xx_with_a_token_is_a_login(call: str, status: int) -> None
 
 
 async def test_one_renewal_for_all_who_wait() -> None:
-    """However many polls need a token at once, one login is made."""
+    """Polls that wait for a token at the same time share one login."""
     async with working() as world:
         world.api.seconds = 1.0
         tasks = [asyncio.ensure_future(world.login.token()) for _ in range(50)]
@@ -234,7 +234,7 @@ async def test_one_renewal_for_all_who_wait() -> None:
 
 
 async def test_refused_refresh_falls_back_to_login() -> None:
-    """A refresh token that is not accepted any more leads to a login in the same renewal."""
+    """If the refresh token is refused, the same renewal logs in again."""
     async with working() as world:
         await world.token()
         world.api.refuse("refresh", 401)
@@ -244,7 +244,7 @@ async def test_refused_refresh_falls_back_to_login() -> None:
 
 
 async def test_other_spelling_of_the_refresh_is_survived_and_remembered() -> None:
-    """Where the client's spelling is refused the documentation's is tried, and used from then."""
+    """If `refresh_token` gets a 400, `refreshToken` is tried, and used from then on."""
     async with working() as world:
         await world.token()
 
@@ -263,7 +263,7 @@ async def test_other_spelling_of_the_refresh_is_survived_and_remembered() -> Non
 
 
 async def test_unreachable_api_is_not_tried_twice_and_the_old_token_serves() -> None:
-    """While renewing fails for a passing reason, a token that has not ended is still used."""
+    """If a refresh fails temporarily, the old token is used until it expires."""
     async with working() as world:
         first = await world.token()
         world.api.refuse("refresh", 429)
@@ -276,7 +276,7 @@ async def test_unreachable_api_is_not_tried_twice_and_the_old_token_serves() -> 
 
 
 async def test_refused_login_is_not_hammered() -> None:
-    """A wrong password is tried once per re-check, ever more rarely, however many polls ask."""
+    """A login with a wrong password is retried with growing waits, however many polls need it."""
     async with working() as world:
         world.api.refuse("login", 401, message="Invalid credentials")
         for _ in range(200):
@@ -289,7 +289,7 @@ async def test_refused_login_is_not_hammered() -> None:
 
 
 async def test_login_that_nobody_asks_for_is_not_tried_again() -> None:
-    """After a refusal the next attempt is for those who asked while it was waited out."""
+    """A refused login is retried only if a poll needed the token during the wait."""
     async with working() as world:
         world.api.refuse("login", 401)
         await world.fault()
@@ -302,7 +302,7 @@ async def test_login_that_nobody_asks_for_is_not_tried_again() -> None:
 
 
 async def test_unreachable_login_is_tried_again_within_an_interval() -> None:
-    """After a passing fault the waits are short, and no longer than a poll interval."""
+    """After a temporary error, login is retried within about one poll interval."""
     async with working() as world:
         world.api.refuse("login", 503)
         assert (await world.fault()).reason is Reason.SERVER_ERROR
@@ -314,7 +314,7 @@ async def test_unreachable_login_is_tried_again_within_an_interval() -> None:
 
 
 async def test_login_failure_is_logged_once_and_says_what_to_do() -> None:
-    """One line when logging in begins to fail, one when it works again, never the password."""
+    """A login failure is logged once with its fix, its recovery once, and never the password."""
     async with working() as world:
         with capture_logs() as events:
             world.api.refusals["login"] = lambda: httpx.Response(
@@ -332,7 +332,7 @@ async def test_login_failure_is_logged_once_and_says_what_to_do() -> None:
 
 
 async def test_changed_password_file_is_tried_at_once(tmp_path: Path) -> None:
-    """Whoever corrects the password need not wait for the next re-check."""
+    """A corrected password file triggers a login at once, without waiting for the re-check."""
     file = tmp_path / "password"
     file.write_text("wrong\n")
     async with working(file) as world:
@@ -348,7 +348,7 @@ async def test_changed_password_file_is_tried_at_once(tmp_path: Path) -> None:
 
 
 async def test_password_file_with_the_same_password_is_no_news(tmp_path: Path) -> None:
-    """A file written anew with what it held does not lead to another login before its time."""
+    """Rewriting the password file with the same password triggers no login."""
     file = tmp_path / "password"
     file.write_text("wrong\n")
     async with working(file) as world:
@@ -365,7 +365,7 @@ async def test_password_file_with_the_same_password_is_no_news(tmp_path: Path) -
 
 
 async def test_password_that_changes_during_the_login_is_tried_next(tmp_path: Path) -> None:
-    """What is refused is the password that was sent, not what the file holds by then."""
+    """If the password file changes during a failing login, the new password is tried next."""
     file = tmp_path / "password"
     file.write_text("wrong")
     async with working(file) as world:
@@ -385,7 +385,7 @@ async def test_password_that_changes_during_the_login_is_tried_next(tmp_path: Pa
 
 
 async def test_missing_password_file_is_unauthorized(tmp_path: Path) -> None:
-    """Without a password nothing is sent, and the fault names the file."""
+    """Without a password file no login is sent, and the error names password_file."""
     async with working(tmp_path / "password") as world:
         fault = await world.fault()
         assert fault.reason is Reason.UNAUTHORIZED
@@ -397,7 +397,7 @@ async def test_missing_password_file_is_unauthorized(tmp_path: Path) -> None:
 
 
 async def test_refused_token_is_renewed_once_for_all() -> None:
-    """A 401 leads to one renewal, and whoever comes later with the same token gets its fruit."""
+    """Several polls whose token was refused share one refresh."""
     async with working() as world:
         first = await world.token()
         world.api.seconds = 1.0
@@ -408,7 +408,7 @@ async def test_refused_token_is_renewed_once_for_all() -> None:
 
 
 async def test_renewals_after_refusals_are_bounded() -> None:
-    """Where the API refuses every token, one refresh and one login are made per interval."""
+    """If the API refuses every token, there is at most one refresh and login per interval."""
     async with working() as world:
         token = await world.token()
         for _ in range(20):
@@ -418,7 +418,7 @@ async def test_renewals_after_refusals_are_bounded() -> None:
 
 
 async def test_refused_token_of_a_refresh_leads_to_a_login() -> None:
-    """A refresh that gives what the API refuses is not tried again: the next token is a login's."""
+    """If the token of a refresh is refused, the next token comes from a login."""
     async with working() as world:
         first = await world.token()
         second = await world.renewed(first)
@@ -430,7 +430,7 @@ async def test_refused_token_of_a_refresh_leads_to_a_login() -> None:
 
 
 async def test_refused_token_of_a_renewal_in_time_leads_to_a_login() -> None:
-    """So it is where nobody refused the token before it, and where the login fails at first."""
+    """If the token of a regular refresh is refused, login is tried until it succeeds."""
     async with working() as world:
         await world.token()
         await world.clock.advance(HOUR - 200)
@@ -446,7 +446,7 @@ async def test_refused_token_of_a_renewal_in_time_leads_to_a_login() -> None:
 
 
 async def test_renewal_is_no_news_and_recovery_is() -> None:
-    """Refused buckets are put to the test again when logging in works again, not each hour."""
+    """A regular renewal sends no notification; a login that recovers sends one."""
     async with working() as world:
         await world.token()
         await world.clock.advance(HOUR - 200)
@@ -464,7 +464,7 @@ async def test_renewal_is_no_news_and_recovery_is() -> None:
 
 
 async def test_retry_after_of_a_refresh_is_kept_to() -> None:
-    """A 429 on a renewal keeps from the next one for as long as it says."""
+    """After a 429 to a refresh, the next one waits for Retry-After."""
     async with working() as world:
         await world.token()
         world.api.refusals["refresh"] = lambda: httpx.Response(429, headers={"Retry-After": "120"})
@@ -479,14 +479,14 @@ async def test_retry_after_of_a_refresh_is_kept_to() -> None:
 
 
 async def test_absurdly_short_life_is_no_life() -> None:
-    """A token that claims to end at once is used until it is refused."""
+    """A token whose claimed lifetime is almost zero is used until it is refused."""
     async with working(lifetime=0.000001) as world:
         assert await world.token() == await world.token()
         assert world.api.paths() == ["login"]
 
 
 async def test_token_without_an_end_is_used_until_refused() -> None:
-    """An opaque token is not renewed ahead of time."""
+    """A token without an expiry is not renewed until it is refused."""
     async with working(lifetime=None) as world:
         first = await world.token()
         await world.clock.advance(100_000)
@@ -496,7 +496,7 @@ async def test_token_without_an_end_is_used_until_refused() -> None:
 
 
 async def test_short_lives_are_renewed_in_time() -> None:
-    """A token of two seconds is renewed before its end, every time."""
+    """A token that lives two seconds is refreshed before each expiry."""
     async with working(lifetime=2.0) as world:
         for _ in range(200):
             await world.token()
@@ -508,7 +508,7 @@ async def test_short_lives_are_renewed_in_time() -> None:
 
 
 async def test_no_secret_in_what_a_debugger_shows() -> None:
-    """Neither the password nor a token stands in the repr of what holds it."""
+    """The repr of the objects that hold a password or token does not contain it."""
     async with working() as world:
         token = await world.token()
         asked = ApiRequest(Call.LOGIN, "POST", "/user/login", b'{"password":"s3cret"}', ("s3cret",))
@@ -521,7 +521,7 @@ async def test_no_secret_in_what_a_debugger_shows() -> None:
 
 
 async def test_session_goes_on_after_a_reload() -> None:
-    """Another login of the same user takes the session over, and its wait after a refusal."""
+    """After a reload, the login of the same user continues the session."""
     async with working() as world:
         token = await world.token()
         successor = world.make_login()
@@ -533,7 +533,7 @@ async def test_session_goes_on_after_a_reload() -> None:
 
 
 async def test_poll_that_gives_up_waiting_does_not_end_the_renewal() -> None:
-    """A login that is slower than the polls that wait for it is made once, and serves the next."""
+    """Cancelled polls do not cancel the login that they wait for; later polls use its token."""
     async with working() as world:
         world.api.seconds = 9.0
         for _ in range(4):
@@ -548,7 +548,7 @@ async def test_poll_that_gives_up_waiting_does_not_end_the_renewal() -> None:
 
 
 async def test_hanging_login_is_tried_ever_more_rarely() -> None:
-    """A login that never answers is given up after poll_timeout, once for all who wait for it."""
+    """A login that hangs times out once for all waiting polls, and is retried ever more rarely."""
     async with working() as world:
         world.api.seconds = 1000.0
         reasons = set()
@@ -564,7 +564,7 @@ async def test_hanging_login_is_tried_ever_more_rarely() -> None:
 
 
 async def test_renewal_of_three_slow_attempts_succeeds() -> None:
-    """Each attempt of a renewal has poll_timeout for itself: both spellings, then the login."""
+    """Each attempt of a renewal has its own poll_timeout, so three slow ones can succeed."""
     async with working() as world:
         await world.token()
         await world.clock.advance(HOUR + 1)
@@ -577,7 +577,7 @@ async def test_renewal_of_three_slow_attempts_succeeds() -> None:
 
 
 async def test_renewal_that_a_reload_cuts_off_is_made_again() -> None:
-    """The successor of a login that was stopped in the middle of a renewal renews by itself."""
+    """If a reload cuts off a renewal, the new login renews the token."""
     async with working() as world:
         token = await world.token()
         await world.clock.advance(HOUR + 1)
@@ -611,7 +611,7 @@ async def test_renewal_that_a_reload_cuts_off_is_made_again() -> None:
     ],
 )
 async def test_every_odd_answer_is_a_fault(response: httpx.Response, reason: Reason) -> None:
-    """Whatever a login answers, it gives a token or a fault with a reason."""
+    """Any login response yields a token or an error with the right reason."""
     async with working() as world:
         world.api.refusals["login"] = lambda: response
         assert (await world.fault()).reason is reason

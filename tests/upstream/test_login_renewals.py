@@ -1,6 +1,6 @@
-"""Polls and the login that they share, over many minutes: how often it is tried, and who notices.
+"""Polls that share a login, over many minutes: retries, and what happens to the buckets.
 
-The schedule, the poller, the client and the login are the exporter's own; the API is hand-made.
+Scheduler, poller, client and login are the exporter's own; the API is a fake.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ HOUR = 3600.0
 
 
 class Api:
-    """Logins, refreshes and statistics; what it says no to, and how slowly, is a test's."""
+    """A fake API for login, refresh and stats, whose delays and refusals a test sets."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.seconds = {"login": 0.2, "refresh": 0.2, "stats": 0.1}
-        self.refused = {"login": 0, "refresh": 0}  # with this status; 0: they are granted
+        self.refused = {"login": 0, "refresh": 0}  # respond with this status; 0: grant a token
         self.called: list[tuple[float, str]] = []
         self.bad_tokens: set[str] = set()
-        self.gives_bad_tokens: set[str] = set()  # the calls whose tokens are refused afterwards
+        self.gives_bad_tokens: set[str] = set()  # calls whose new tokens the API then refuses
         self._issued = 0
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
@@ -53,11 +53,11 @@ class Api:
         return httpx.Response(self.refused[call]) if self.refused[call] else self._grant(call)
 
     def revoke(self) -> None:
-        """Refuse every token that was given so far."""
+        """Refuse every token that was issued so far."""
         self.bad_tokens |= {f"token-{number}" for number in range(self._issued + 1)}
 
     def times(self, call: str) -> list[float]:
-        """When a call was made, seconds after the first of its kind."""
+        """When a call was made, in seconds after the first call of its kind."""
         times = [time for time, each in self.called if each == call]
         return [time - times[0] for time in times]
 
@@ -71,7 +71,7 @@ class Api:
 
 
 class World:
-    """An account's buckets, polled as the exporter does it."""
+    """An account's buckets, polled by the exporter's own components."""
 
     def __init__(self, count: int, timing: Timing) -> None:
         self.clock = FakeClock()
@@ -129,12 +129,12 @@ class World:
         raise AssertionError(account)
 
     def recheck(self) -> None:
-        """What the engine does when a login has news."""
+        """Re-poll the refused buckets, as the exporter does when a login sends a notification."""
         self.scheduler.retry_now("main", self.clock.monotonic())
         self.poller.wake()
 
     def up(self) -> int:
-        """How many buckets' newest polls were good."""
+        """How many buckets had a good newest poll."""
         return sum(isinstance(result, GoodPoll) for result in self.newest.values())
 
     def _publish(self, polled: Target, result: PollResult) -> None:
@@ -145,7 +145,7 @@ class World:
 
 @asynccontextmanager
 async def polling(count: int, timing: Timing | None = None) -> AsyncIterator[World]:
-    """So many buckets are polled while the body runs."""
+    """Poll this many buckets while the body runs."""
     world = World(count, timing or Timing())
     async with asyncio.TaskGroup() as group:
         running = [
@@ -158,7 +158,7 @@ async def polling(count: int, timing: Timing | None = None) -> AsyncIterator[Wor
 
 @pytest.mark.parametrize("count", [1, 2, 50])
 async def test_refused_login_is_rechecked_at_the_promised_times(count: int) -> None:
-    """After one interval, then at doubling ones up to recheck_interval, however many buckets."""
+    """A refused login is retried after one interval, then with waits that double to the limit."""
     async with polling(count) as world:
         world.api.refused["login"] = 401
         await world.clock.advance(1100)
@@ -169,7 +169,7 @@ async def test_refused_login_is_rechecked_at_the_promised_times(count: int) -> N
 
 @pytest.mark.parametrize("count", [1, 2, 50])
 async def test_login_that_works_again_is_noticed_by_all_buckets(count: int) -> None:
-    """With the attempt that succeeds every bucket is polled, and goes on at its interval."""
+    """Once the login succeeds, all buckets are polled at once, then at their interval."""
     async with polling(count) as world:
         world.api.refused["login"] = 401
         await world.clock.advance(170)
@@ -183,7 +183,7 @@ async def test_login_that_works_again_is_noticed_by_all_buckets(count: int) -> N
 
 
 async def test_hanging_login_is_tried_a_few_times_a_minute() -> None:
-    """However many polls wait for it and give up, each attempt has its whole time."""
+    """A hanging login is retried a few times a minute, and each attempt has its full timeout."""
     async with polling(60, Timing(poll_interval=10, poll_timeout=10)) as world:
         world.api.seconds["login"] = 1e6
         await world.clock.advance(60)
@@ -195,7 +195,7 @@ async def test_hanging_login_is_tried_a_few_times_a_minute() -> None:
 
 
 async def test_login_slower_than_its_polls_gets_through() -> None:
-    """A refresh that fails slowly and a slow login together take longer than any poll may."""
+    """A slow refresh and login that together take longer than a poll_timeout still succeed."""
     async with polling(20, Timing(poll_interval=10, poll_timeout=10)) as world:
         await world.clock.advance(15)
         assert world.up() == 20
@@ -209,7 +209,7 @@ async def test_login_slower_than_its_polls_gets_through() -> None:
 
 @pytest.mark.parametrize("count", [1, 20])
 async def test_refresh_whose_tokens_are_refused_leads_to_a_login(count: int) -> None:
-    """It costs a poll at the most, and the account goes on with the login's token."""
+    """If the API refuses tokens from refresh, one login restores the account."""
     async with polling(count) as world:
         await world.clock.advance(100)
         assert world.up() == count
@@ -222,11 +222,11 @@ async def test_refresh_whose_tokens_are_refused_leads_to_a_login(count: int) -> 
 
 @pytest.mark.parametrize("count", [1, 20])
 async def test_api_that_refuses_every_token_is_not_hammered(count: int) -> None:
-    """One refresh and one login per interval are the most that is made of it."""
+    """If every token is refused, there is at most one refresh and one login per interval."""
     async with polling(count) as world:
         world.api.gives_bad_tokens = {"login", "refresh"}
         await world.clock.advance(HOUR)
         for call in ("login", "refresh"):
-            times = world.api.times(call)[1:]  # the first login was for the first token
+            times = world.api.times(call)[1:]  # the first login is for the first token
             assert all(later - earlier >= 59 for earlier, later in pairwise(times))
         assert {each.error.reason for each in world.failures} == {Reason.UNAUTHORIZED}

@@ -1,4 +1,4 @@
-"""What an answer's bytes mean."""
+"""Parsing of the stats response."""
 
 from __future__ import annotations
 
@@ -36,34 +36,34 @@ ROW: dict[str, Any] = {
     "last_updated": "2024-01-15T10:30:00Z",
     "last_latency_ms": 42,
 }
-"""The row of the vendor's example."""
+"""The row in the vendor's example."""
 
 
 def parse(answer: object, answer_limits: AnswerLimits = ANSWER_LIMITS) -> Parsed[DayStats]:
-    """Parse an answer that is given as a Python value."""
+    """Parse a response given as a Python value."""
     return parse_stats(json.dumps(answer).encode(), DAY, answer_limits)
 
 
 def rows(*found: object) -> dict[str, object]:
-    """A successful answer with these rows."""
+    """A successful response with these rows."""
     return {"success": True, "nodeStats": list(found)}
 
 
 def only_node(parsed: Parsed[DayStats]) -> Node:
-    """The one node of a good answer."""
+    """The single node of a good response."""
     assert isinstance(parsed.result, DayStats)
     (found,) = parsed.result.nodes
     return found
 
 
 def fault(parsed: Parsed[DayStats]) -> ApiError:
-    """The fault of an unusable answer."""
+    """The error of an unusable response."""
     assert isinstance(parsed.result, ApiError)
     return parsed.result
 
 
 def test_vendors_example_in_base_units() -> None:
-    """The example of the vendor's page is read whole, as ratio, seconds and Unix time."""
+    """The vendor's example is parsed completely, into ratios, seconds and Unix time."""
     parsed = parse(rows(ROW))
     assert only_node(parsed) == Node(
         ip="192.168.1.100",
@@ -82,7 +82,7 @@ def test_vendors_example_in_base_units() -> None:
 
 @pytest.mark.parametrize("gone", ["absent", "null"])
 def test_absent_and_null_are_left_out_and_not_drift(gone: str) -> None:
-    """A row with nothing but a host is a node without figures."""
+    """Missing and null fields are left out without counting as drift."""
     row = {"host": "h"} if gone == "absent" else {**dict.fromkeys(ROW), "host": "h"}
     parsed = parse(rows(row))
     assert only_node(parsed) == Node(ip="", host="h")
@@ -120,7 +120,7 @@ RANGE = DriftKind.OUT_OF_RANGE
 def test_nonsense_leaves_out_one_value_and_counts(
     field: str, value: object, kind: DriftKind, attribute: str
 ) -> None:
-    """A value that cannot be used costs its own sample alone, and is counted as drift."""
+    """An unusable value loses only its own sample, and is counted as drift."""
     parsed = parse(rows({**ROW, field: value}))
     good = only_node(parse(rows(ROW)))
     found = only_node(parsed)
@@ -135,21 +135,21 @@ def test_nonsense_leaves_out_one_value_and_counts(
     [("99.5", 0.995), (" 50 ", 0.5), ("1e1", 0.1), (100.004, 1.0), (-0.004, 0.0), (0, 0.0)],
 )
 def test_numbers_as_strings_and_rounding_are_accepted(value: object, ratio: float) -> None:
-    """A numeric string is a number, and an uptime may miss its range by rounding."""
+    """Numeric strings are numbers, and uptimes slightly out of range by rounding are clamped."""
     parsed = parse(rows({**ROW, "perc_uptime": value}))
     assert only_node(parsed).uptime_ratio == ratio
     assert not parsed.drift
 
 
 def test_unknown_status_is_kept_and_counted() -> None:
-    """A status outside the known ones stays what it is, and is counted."""
+    """An unknown status is kept and counted as drift."""
     parsed = parse(rows({**ROW, "node_status": "ERROR"}))
     assert only_node(parsed).status == "ERROR"
     assert parsed.drift == {Drift(DriftKind.UNKNOWN_STATUS, "node_status"): 1}
 
 
 def test_rows_that_name_no_node_are_left_out() -> None:
-    """A row without ip and host, or that is no object, costs no other row."""
+    """A row without ip and host, or that is not an object, is skipped and counted."""
     parsed = parse(rows({"perc_uptime": 5}, {"ip": "", "host": ""}, "row", ROW))
     assert only_node(parsed).ip == "192.168.1.100"
     assert parsed.drift == {
@@ -159,7 +159,7 @@ def test_rows_that_name_no_node_are_left_out() -> None:
 
 
 def test_unknown_fields_are_counted_and_ignored() -> None:
-    """New fields upstream cost nothing but a count."""
+    """Unknown fields are ignored and counted as drift."""
     parsed = parse({**rows({**ROW, "new": 1, "newer": 2}), "extra": 3})
     assert only_node(parsed) == only_node(parse(rows(ROW)))
     assert parsed.drift == {Drift(DriftKind.UNKNOWN_FIELD, "other"): 3}
@@ -178,7 +178,7 @@ def test_unknown_fields_are_counted_and_ignored() -> None:
 def test_of_duplicate_rows_the_newest_wins(
     first: str | None, second: str | None, winner: int
 ) -> None:
-    """Rows of one node become one: the one updated last, or the last where that is unknown."""
+    """Of duplicate rows the newest is used, or the last one if an update time is missing."""
     parsed = parse(
         rows(
             {**ROW, "last_updated": first, "avg_latency_ms": 1000},
@@ -190,14 +190,14 @@ def test_of_duplicate_rows_the_newest_wins(
 
 
 def test_duplicates_count_after_cutting() -> None:
-    """Two hosts that differ only beyond the longest label value are one node."""
+    """Hosts that are equal after truncation are duplicates."""
     long = "x" * MAX_LABEL_LENGTH
     parsed = parse(rows({"host": long + "1"}, {"host": long + "2"}))
     assert only_node(parsed).host == long
 
 
 def test_what_is_cut_off_is_not_held() -> None:
-    """Names of a megabyte, another in each answer, cost no more than what is shown of them."""
+    """Truncated names do not keep the original text in memory."""
     texts = 20
     tracemalloc.start()
     try:
@@ -211,13 +211,13 @@ def test_what_is_cut_off_is_not_held() -> None:
 
 
 def test_text_becomes_a_valid_label_value() -> None:
-    """NUL and lone surrogates are replaced, quotes, LF and letters stay."""
+    """NUL and lone surrogates in labels are replaced; quotes, LF and letters are kept."""
     body = b'{"success":true,"nodeStats":[{"host":"a\\u0000\\ud800\\n\\"\xc3\xa9"}]}'
     assert only_node(parse_stats(body, DAY, ANSWER_LIMITS)).host == 'a\ufffd\ufffd\n"\xe9'
 
 
 def test_line_ends_other_than_lf_are_replaced() -> None:
-    """They are legal in a label, but cost some readers the whole page."""
+    """Line separators other than LF are replaced, because some parsers break labels there."""
     ends = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
     row = {"ip": "192.0.2.1", "host": f"a{ends}\t\x1f\x1b\n", "version": f"{ends}1"}
     made = only_node(parse(rows(row)))
@@ -226,7 +226,7 @@ def test_line_ends_other_than_lf_are_replaced() -> None:
 
 
 def test_label_value_ends_no_line_but_at_lf() -> None:
-    """However a reader splits a page into lines: Python's own way knows all ends there are."""
+    """All line ends that str.splitlines knows are replaced in label values, except LF."""
     characters = list(map(chr, range(2**16)))
     ends = {each for each in characters if len(f"a{each}b".splitlines()) > 1} - {"\n"}
     illegal = {"\0", *(each for each in characters if unicodedata.category(each) == "Cs")}
@@ -250,12 +250,12 @@ def test_label_value_ends_no_line_but_at_lf() -> None:
     ids=["empty", "html", "list", "null", "binary", "cut", "deep", "deep objects"],
 )
 def test_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
-    """Whatever arrives in place of a JSON object is a fault, not an exception."""
+    """A body that is not a JSON object is malformed."""
     assert fault(parse_stats(body, DAY, ANSWER_LIMITS)).reason is Reason.MALFORMED
 
 
 def test_one_absurd_number_costs_one_value() -> None:
-    """An integer of more digits than Python reads is out of range, and the rest is sound."""
+    """An integer with too many digits is out of range; the row's other values are kept."""
     row = b'{"host":"h","perc_uptime":' + b"9" * 5000 + b',"avg_latency_ms":45}'
     parsed = parse_stats(b'{"success":true,"nodeStats":[' + row + b"]}", DAY, ANSWER_LIMITS)
     assert only_node(parsed) == Node(ip="", host="h", latency_average_seconds=0.045)
@@ -279,19 +279,19 @@ def test_one_absurd_number_costs_one_value() -> None:
 def test_answer_that_does_not_claim_success_with_nodes_is_a_fault(
     answer: object, reason: Reason, drift: Drift | None
 ) -> None:
-    """Only a list of nodes that is not called a failure counts as a reading."""
+    """A response without a node list, or not successful, is an error; a wrong shape is drift."""
     parsed = parse(answer)
     assert fault(parsed).reason is reason
     assert parsed.drift == ({} if drift is None else {drift: 1})
 
 
 def test_success_may_be_absent() -> None:
-    """The vendor marks `success` as not required: a list of nodes speaks for itself."""
+    """`success` may be missing, as the vendor documents it as optional."""
     assert isinstance(parse({"nodeStats": []}).result, DayStats)
 
 
 def test_too_many_nodes_are_refused() -> None:
-    """An answer beyond max_nodes_per_bucket is a fault, not a flood of series."""
+    """More nodes than max_nodes_per_bucket is an error; duplicates count once."""
     parsed = parse(rows(*({"host": f"h{number}"} for number in range(11))))
     assert fault(parsed).reason is Reason.TOO_MANY_NODES
     assert isinstance(parse(rows(*[ROW] * 11)).result, DayStats)
@@ -299,7 +299,7 @@ def test_too_many_nodes_are_refused() -> None:
 
 @pytest.mark.parametrize("row", [ROW, {}, 5], ids=repr)
 def test_rows_are_read_up_to_a_limit(row: object) -> None:
-    """Duplicates, and rows that name no node, cannot keep the event loop busy for long."""
+    """The number of rows is limited too, even if they are duplicates or invalid."""
     assert isinstance(parse(rows(*[row] * 100)).result, DayStats)
     parsed = parse(rows(*[row] * 1_000))
     assert fault(parsed).reason is Reason.TOO_MANY_NODES
@@ -307,7 +307,7 @@ def test_rows_are_read_up_to_a_limit(row: object) -> None:
 
 
 def test_large_answer_is_read_no_further_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands behind too many nodes, or too many rows, need not even be JSON."""
+    """Parsing a large response stops at the first excess node or row."""
     monkeypatch.setattr("exporter.upstream.json_reader.STREAMED_PARTS", 100)
     nodes = [json.dumps({**ROW, "host": f"h{number}"}) for number in range(11)]
     too_many = "max_nodes_per_bucket (10)"
@@ -322,7 +322,7 @@ def test_large_answer_is_read_no_further_than_it_must(monkeypatch: pytest.Monkey
 
 
 def test_very_long_names_are_cut() -> None:
-    """A name of a megabyte, or of as many escapes, costs neither the answer nor its own row."""
+    """A very long name is truncated; its row and the response are kept."""
     for letter, size in ("x", 2**20), ("\N{GRINNING FACE}", 2**17):
         long, short = {**ROW, "host": letter * size}, {**ROW, "host": "h"}
         parsed = parse(rows(short, long, short))
@@ -331,24 +331,24 @@ def test_very_long_names_are_cut() -> None:
 
 
 def test_server_message_is_looked_for_in_small_bodies_only() -> None:
-    """An error body of megabytes is not read."""
+    """The API's message is not read from a large error body."""
     assert not server_message(json.dumps({"message": "no", "more": "x" * LARGE_BODY}).encode())
 
 
 def test_number_as_long_as_an_answer_is_no_number() -> None:
-    """Text of a million digits is left out without a look at each of them."""
+    """Very long numeric or date strings are drift, and rejected without being parsed."""
     parsed = parse(rows({**ROW, "perc_uptime": "1" * 10**6, "last_updated": "2" * 10**6}))
     assert parsed.drift == {Drift(WRONG, "perc_uptime"): 1, Drift(WRONG, "last_updated"): 1}
 
 
 def test_row_of_many_unknown_fields_counts_them_all() -> None:
-    """However many there are, and also those beside known ones."""
+    """All unknown fields of a row are counted, however many."""
     parsed = parse(rows({**ROW, **{f"f{number}": 0 for number in range(20_000)}}))
     assert parsed.drift == {Drift(DriftKind.UNKNOWN_FIELD, "other"): 20_000}
 
 
 def test_nothing_is_read_after_too_many_nodes() -> None:
-    """What stands behind them is not even counted as drift."""
+    """Rows after the excess node are not parsed, so they are not counted as drift."""
     hosts = [{"host": f"h{number}"} for number in range(11)]
     assert not parse(rows(*hosts, 5, 5, 5)).drift
 
@@ -364,7 +364,7 @@ def test_nothing_is_read_after_too_many_nodes() -> None:
     ],
 )
 def test_dates_are_what_rfc_3339_allows(date: str, expected: float) -> None:
-    """A lower-case `z`, a leap second, more digits than a microsecond has."""
+    """All RFC 3339 forms are accepted, such as a lower-case `z`, a leap second and nanoseconds."""
     parsed = parse(rows({**ROW, "last_updated": date}))
     assert isinstance(parsed.result, DayStats)
     assert parsed.result.nodes[0].last_updated == expected
@@ -373,7 +373,7 @@ def test_dates_are_what_rfc_3339_allows(date: str, expected: float) -> None:
 
 @pytest.mark.parametrize("date", ["9999-12-31T23:59:60Z", "2024-13-15T10:29:60Z", "2" * 100])
 def test_what_is_no_date_is_drift(date: str) -> None:
-    """And raises nothing."""
+    """An invalid date is counted as drift and raises no exception."""
     parsed = parse(rows({**ROW, "last_updated": date}))
     assert isinstance(parsed.result, DayStats)
     assert parsed.result.nodes[0].last_updated is None
@@ -392,12 +392,12 @@ def test_what_is_no_date_is_drift(date: str) -> None:
     ],
 )
 def test_server_message_in_all_its_forms(body: bytes, message: str) -> None:
-    """The server's own words are found in each form that this API is known to use."""
+    """The API's message is found in each of its known forms."""
     assert server_message(body) == message
 
 
 def test_printable_line_is_one_short_line() -> None:
-    """A message cannot break a log line, colour a terminal, or fill a disk."""
+    """Newlines, control characters and excess length are removed from messages."""
     assert printable_line("a\nb\x1b[31m\tc\u202e") == "a b [31m c"
     assert len(printable_line("x" * 10_000)) <= 2000
 
@@ -412,7 +412,7 @@ ROWS = st.lists(st.dictionaries(st.sampled_from([*ROW, "odd"]), JSON) | JSON, ma
 
 @given(st.fixed_dictionaries({}, optional={"success": JSON, "nodeStats": ROWS}) | JSON)
 def test_any_json_gives_honest_nodes_or_a_fault(answer: object) -> None:
-    """No JSON raises; what comes out is in range, unique, and counted with known labels."""
+    """Any JSON gives an error, or unique nodes with values in range; drift labels are known."""
     parsed = parse(answer)
     assert parsed.drift.keys() <= set(POSSIBLE_DRIFT)
     if isinstance(parsed.result, ApiError):
@@ -428,7 +428,7 @@ def test_any_json_gives_honest_nodes_or_a_fault(answer: object) -> None:
 
 @given(st.fixed_dictionaries({}, optional={"success": JSON, "nodeStats": ROWS}) | JSON)
 def test_large_answer_means_what_a_small_one_does(answer: object) -> None:
-    """How an answer is read makes no difference to what it means."""
+    """A large response is parsed the same as a small one."""
     small = json.dumps(answer).encode()
     large = small + b" " * LARGE_BODY
     assert parse_stats(large, DAY, ANSWER_LIMITS) == parse_stats(small, DAY, ANSWER_LIMITS)
@@ -436,6 +436,6 @@ def test_large_answer_means_what_a_small_one_does(answer: object) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_survived(body: bytes) -> None:
-    """No body raises."""
+    """Any body is parsed without an exception."""
     assert isinstance(parse_stats(body, DAY, ANSWER_LIMITS).result, ApiError)
     assert isinstance(server_message(body), str)

@@ -1,4 +1,4 @@
-"""How fast requests may leave."""
+"""The rate limit on requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness.fakes import FakeClock
 
 
 async def test_requests_are_spaced_evenly() -> None:
-    """At 10 a second, each request waits a tenth of a second for the one before."""
+    """At 10 requests a second, each waits until 0.1s after the one before."""
     clock = FakeClock()
     rate_limiter = RateLimiter(10, clock)
     left: list[float] = []
@@ -29,7 +29,7 @@ async def test_requests_are_spaced_evenly() -> None:
 
 
 async def test_quiet_times_are_no_credit() -> None:
-    """After an idle hour no burst follows."""
+    """Idle time is not saved up for a burst."""
     clock = FakeClock()
     rate_limiter = RateLimiter(10, clock)
     rate_limiter.reserve()
@@ -41,7 +41,7 @@ async def test_quiet_times_are_no_credit() -> None:
 
 @given(st.floats(0.1, 5000), st.lists(st.floats(0, 2), max_size=100))
 def test_rate_holds_in_any_second(rate: float, pauses: list[float]) -> None:
-    """However requests are asked for, no second sees more than the rate and its tolerance."""
+    """In any second there are no more requests than the rate and its tolerance."""
     clock = FakeClock()
     rate_limiter = RateLimiter(rate, clock)
     left = []

@@ -1,4 +1,4 @@
-"""Whose request comes next where more are wanted than may be under way, and nobody polls."""
+"""Which account gets the next request slot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.harness.fakes import FakeClock, settle
 
 
 class Requests:
-    """Requests that hold a slot until they are told to end."""
+    """Requests that hold a slot until a test ends them."""
 
     def __init__(self, slots: int) -> None:
         self.slots = RequestSlots(slots, FakeClock())
@@ -20,11 +20,11 @@ class Requests:
         self._ends: dict[str, list[asyncio.Event]] = {}
 
     def want(self, account: str, times: int = 1) -> None:
-        """So many more of an account."""
+        """Start more requests of an account."""
         self.tasks += [asyncio.create_task(self._request(account)) for _ in range(times)]
 
     async def end(self, account: str) -> None:
-        """The account's oldest request ends."""
+        """End the account's oldest request."""
         self._ends[account].pop(0).set()
         await settle()
 
@@ -38,7 +38,7 @@ class Requests:
 
 @asynccontextmanager
 async def requests(slots: int) -> AsyncIterator[Requests]:
-    """Requests that are cancelled at the end of the test."""
+    """Hand out slots while the body runs; cancel all requests after it."""
     made = Requests(slots)
     async with AsyncExitStack() as stack:
         handing_out = asyncio.create_task(made.slots.hand_out())
@@ -48,7 +48,7 @@ async def requests(slots: int) -> AsyncIterator[Requests]:
 
 
 async def test_slot_that_falls_free_goes_to_the_account_that_holds_the_fewest() -> None:
-    """However many of a hanging account wait, and for however much longer."""
+    """A freed slot goes to the account with the fewest slots, not the one with most requests."""
     async with requests(4) as made:
         made.want("hangs", 600)
         await settle()
@@ -62,7 +62,7 @@ async def test_slot_that_falls_free_goes_to_the_account_that_holds_the_fewest() 
 
 
 async def test_accounts_that_hold_as_many_take_turns() -> None:
-    """With more accounts than slots, the next one is who has been without one for longest."""
+    """With more accounts than slots, the account that waited longest is next."""
     async with requests(1) as made:
         for account in "abc":
             made.want(account, 10)
@@ -73,7 +73,7 @@ async def test_accounts_that_hold_as_many_take_turns() -> None:
 
 
 async def test_only_account_has_all_slots_in_the_order_of_asking() -> None:
-    """Fairness costs nothing where there is nobody else."""
+    """A single account can use all slots."""
     async with requests(3) as made:
         made.want("only", 5)
         await settle()
@@ -83,13 +83,13 @@ async def test_only_account_has_all_slots_in_the_order_of_asking() -> None:
 
 
 async def test_request_that_is_cancelled_leaves_no_slot_behind() -> None:
-    """Whether it still waited, was just given its slot, or held it."""
+    """A cancelled request frees its slot, whether it waited, was just granted it, or held it."""
     async with requests(1) as made:
         made.want("a", 3)
         await settle()
         made.tasks[1].cancel()
         await settle()
-        # The slot is given to the third, which is cancelled before it runs again.
+        # The third gets the slot, and is cancelled before it runs again.
         made.tasks[0].cancel()
         await asyncio.sleep(0)
         made.tasks[2].cancel()

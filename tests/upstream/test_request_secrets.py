@@ -1,4 +1,4 @@
-"""Which texts quote a secret."""
+"""Recognizing secrets in texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = 'pass word\tätsch"\\0123456789'
 
 
 def holding(*secrets: str) -> Secrets:
-    """Secrets of one kind."""
+    """Secrets that contain these tokens."""
     held = Secrets()
     for secret in secrets:
         held.add("token", secret)
@@ -41,18 +41,18 @@ def holding(*secrets: str) -> Secrets:
     ],
 )
 def test_a_secret_is_found(text: str) -> None:
-    """As it is, as it was sent, as messages are made to fit a line, and cut at the end."""
+    """A secret is found in plain, JSON-encoded, sanitized and truncated text."""
     assert holding(SECRET).are_quoted_in(text)
 
 
 @pytest.mark.parametrize("text", ["", "HTTP 403: no", "pass", SECRET[5:], SECRET[:7], "a: b"])
 def test_other_texts_quote_none(text: str) -> None:
-    """Short pieces stand in any text by chance, and so do short secrets."""
+    """Short pieces of a secret, and short secrets, are not matched."""
     assert not holding(SECRET, "a", "").are_quoted_in(text)
 
 
 def test_old_ones_are_known_for_a_while() -> None:
-    """A token that was renewed may be quoted late; in the end the oldest is dropped."""
+    """The newest KEPT tokens are matched, older ones are not."""
     tokens = [f"token-{number}" for number in range(KEPT + 1)]
     held = holding(*tokens, tokens[-1])
     assert not held.are_quoted_in(tokens[0])
@@ -60,7 +60,7 @@ def test_old_ones_are_known_for_a_while() -> None:
 
 
 def test_what_was_held_before_a_reload_is_held_after_it() -> None:
-    """The newer ones come last: they are not dropped for what came before."""
+    """A reload keeps the old secrets; the newer ones are not dropped for them."""
     before, after = holding(*(f"old-{number}" for number in range(KEPT))), holding("newest")
     before.add("password", "passw0rd")
     after.take_over(before)
@@ -73,13 +73,13 @@ TOKENS = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=SHORTE
 
 @given(TOKENS, st.text(max_size=100), st.text(max_size=100))
 def test_any_token_in_any_message_is_found(token: str, before: str, after: str) -> None:
-    """What stands in an answer's message is found in what is made of that message."""
+    """A token in any API message is found in the sanitized message."""
     body = json.dumps({"message": f"{before} {token} {after}"}).encode()
     assert holding(token).are_quoted_in(server_message(body)[:1000])
 
 
 class Api:
-    """An API that gives tokens in turn, and quotes in its message what it is told to quote."""
+    """A fake API that issues numbered tokens, and quotes the text `quote` in its message."""
 
     def __init__(self) -> None:
         self.granted = 0
@@ -98,7 +98,7 @@ class Api:
 
 
 async def test_every_secret_of_the_account_is_kept_from_its_messages() -> None:
-    """An answer may quote another secret than that of its own request, also an old one."""
+    """Messages are hidden if they contain any secret of the account, also an old one."""
     api, clock = Api(), FakeClock()
     requester = Requester(
         "main",

@@ -1,4 +1,4 @@
-"""The API's clock, as the heads of its answers show it."""
+"""The API's clock skew, calculated from the Date header of its responses."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ TEN_AHEAD = formatdate(NOON + 10, usegmt=True)
 
 @pytest.fixture
 def router() -> respx.Router:
-    """An API that nobody has told what to answer."""
+    """An API without any responses yet."""
     return respx.Router(assert_all_called=False)
 
 
 def skew(world: World) -> float | None:
-    """What is known now, from an answer of any age."""
+    """The current clock skew, from a response of any age."""
     return world.requester.server_info.clock_skew(world.clock.monotonic(), WEEK)
 
 
 def dated(
     world: World, seconds: float, *, after: float = 0.0, **headers: str
 ) -> Callable[[httpx.Request], Awaitable[httpx.Response]]:
-    """An answer that comes `after` so long, and whose clock is so many seconds ahead."""
+    """A response after `after` seconds, whose Date is `seconds` ahead."""
 
     async def answer(_request: httpx.Request) -> httpx.Response:
         if after:
@@ -48,7 +48,7 @@ def dated(
 
 @pytest.mark.parametrize("ahead", [0, 180, -7200])
 async def test_skew_is_what_the_date_says(router: respx.Router, ahead: int) -> None:
-    """The date and half a second more, minus our time in the middle of the round trip."""
+    """Skew is Date plus half a second, minus the local time in the middle of the round trip."""
     world = World(router)
     answers(router, dated(world, ahead, after=3.0))
     await world.poll()
@@ -56,7 +56,7 @@ async def test_skew_is_what_the_date_says(router: respx.Router, ahead: int) -> N
 
 
 async def test_slow_body_is_no_part_of_the_round_trip(router: respx.Router) -> None:
-    """The date was made before the body, so the clocks are compared when the head comes."""
+    """The skew is calculated when the headers arrive, so a slow body does not change it."""
     world = World(router)
 
     class Slow(httpx.AsyncByteStream):
@@ -72,7 +72,7 @@ async def test_slow_body_is_no_part_of_the_round_trip(router: respx.Router) -> N
 
 
 async def test_newest_answer_counts_whatever_the_call(router: respx.Router) -> None:
-    """Polls, listings and refusals all tell of the same clock."""
+    """Every response updates the skew: polls, discovery and errors."""
     world = World(router)
     refusal = httpx.Response(404, headers={"Date": formatdate(NOON + 90, usegmt=True)})
     answers(router, dated(world, 20), refusal)
@@ -86,7 +86,7 @@ async def test_newest_answer_counts_whatever_the_call(router: respx.Router) -> N
 
 
 async def test_answer_without_a_date_says_nothing(router: respx.Router) -> None:
-    """What an earlier answer said is not true for ever."""
+    """A response without a Date clears the skew."""
     world = World(router)
     answers(router, dated(world, 20), httpx.Response(200, json=GOOD))
     await world.poll()
@@ -95,7 +95,7 @@ async def test_answer_without_a_date_says_nothing(router: respx.Router) -> None:
 
 
 async def test_no_answer_says_nothing_new(router: respx.Router) -> None:
-    """Where nothing comes what is known stays, until it is too old."""
+    """A failed request keeps the last skew until it is too old."""
     world = World(router)
     answers(router, dated(world, 20), *[httpx.ConnectError("refused")] * 3)
     await world.poll(within=0)
@@ -121,7 +121,7 @@ async def test_no_answer_says_nothing_new(router: respx.Router) -> None:
     ],
 )
 def test_dates_that_can_be_read(date: str | None, seconds: float | None) -> None:
-    """All forms of RFC 9110; what is no date leaves nothing known, whatever was."""
+    """All date formats of RFC 9110 are read; an invalid date clears the skew."""
     info = ServerInfo()
     info.note(AnswerHead(formatdate(NOON, usegmt=True), None), 0.0, RECEIVED)
     info.note(AnswerHead(date, None), 0.0, RECEIVED)
@@ -133,7 +133,7 @@ def test_dates_that_can_be_read(date: str | None, seconds: float | None) -> None
     [("0", 10.5), (" 0 ", 10.5), ("1", 0.5), ("86400", 0.5), ("old", 0.5), ("0, 7", 0.5)],
 )
 def test_cache_in_between_tells_nothing(age: str, seconds: float) -> None:
-    """An answer that a cache had kept has an old date: what was known before stays."""
+    """A response with a non-zero Age comes from a cache, so its Date is not used."""
     info = ServerInfo()
     info.note(AnswerHead(formatdate(NOON, usegmt=True), None), 0.0, RECEIVED)
     info.note(AnswerHead(TEN_AHEAD, age), 0.0, RECEIVED)
@@ -143,6 +143,6 @@ def test_cache_in_between_tells_nothing(age: str, seconds: float) -> None:
 @given(st.binary().map(lambda header: header.decode("latin-1")))
 @example("Jan 99999999999999999999 12:01 15-Jan-24")
 def test_any_date_is_survived(header: str) -> None:
-    """A header that no server would send raises nothing: every answer's is read."""
+    """Any Date header is parsed without an exception."""
     moment = http_date(header)
     assert moment is None or abs(moment) < 1e12

@@ -1,4 +1,4 @@
-"""How HTTP is spoken, over real sockets."""
+"""HTTP over real sockets."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LIMIT = 1000
 
 
 def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """An answer, as bytes on the wire."""
+    """An HTTP response as raw bytes."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 class Server:
-    """Answers every request with the same bytes; counts connections and what they carried."""
+    """A server with the same response to every request; records connections and requests."""
 
     def __init__(self, answer: bytes, *, then_close: bool) -> None:
         self.answer = answer
@@ -64,7 +64,7 @@ class Server:
 async def raw_server(
     answer: bytes, *, then_close: bool = True, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Server]:
-    """A server on a free loopback port."""
+    """Run the server on a free loopback port."""
     served = Server(answer, then_close=then_close)
     async with await asyncio.start_server(served.serve, "127.0.0.1", 0, ssl=tls) as listening:
         port = listening.sockets[0].getsockname()[1]
@@ -75,12 +75,12 @@ async def raw_server(
 
 
 def request(url: str) -> httpx.Request:
-    """A request as clients send it."""
+    """A request as the exporter's client sends it."""
     return httpx.Request("POST", url, content=b"{}", headers={"Accept-Encoding": "gzip"})
 
 
 async def ask(url: str) -> RawResponse:
-    """One request over the real connections, under a deadline."""
+    """Send one request over the real connections, with a timeout."""
     transport = real_transport()
     try:
         async with asyncio.timeout(20):
@@ -90,12 +90,12 @@ async def ask(url: str) -> RawResponse:
 
 
 def real_transport() -> Transport:
-    """The program's own connections."""
+    """A transport that uses the exporter's own connections."""
     return Transport(connections(4, ssl.create_default_context()))
 
 
 async def refusal(url: str) -> RequestFailed:
-    """How a request fails."""
+    """The error with which a request fails."""
     with pytest.raises(RequestFailed) as caught:
         await ask(url)
     assert caught.value.api_error.message == str(caught.value)
@@ -104,7 +104,7 @@ async def refusal(url: str) -> RequestFailed:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port: int = unused.getsockname()[1]
@@ -113,7 +113,7 @@ def free_port() -> int:
 
 @pytest.mark.parametrize("status", ["200 OK", "301 Moved", "429 Slow down", "500 Oops"])
 async def test_any_status_is_an_answer(status: str) -> None:
-    """An answer has its status, its Retry-After and its whole body, redirects included."""
+    """A response with any status has its Retry-After and body; redirects are not followed."""
     headers = ("Retry-After: 7", "Location: /elsewhere")
     async with raw_server(http(b"body", *headers, status=status)) as server:
         assert await ask(server.url) == RawResponse(int(status[:3]), "7", b"body")
@@ -121,7 +121,7 @@ async def test_any_status_is_an_answer(status: str) -> None:
 
 
 def headers(count: int, size: int) -> list[str]:
-    """So many headers, each of so many bytes on the wire."""
+    """`count` headers of `size` bytes each."""
     return [f"X-Gateway-{number:04}: ".ljust(size - 2, "x") for number in range(count)]
 
 
@@ -133,7 +133,7 @@ LARGE_HEADS = [headers(300, 218), headers(2, 32 * KIB), headers(1, 64 * KIB)]
 @pytest.mark.parametrize("lines", LARGE_HEADS, ids=["300", "2 of 32 KiB", "1 of 64 KiB"])
 @pytest.mark.parametrize("then_close", [True, False])
 async def test_heads_of_gateways_are_read(lines: list[str], *, then_close: bool) -> None:
-    """300 headers, 32 KiB in one and 64 KiB in all cost no answer, nor the next on a connection."""
+    """Responses with 300 headers, or with headers of 32 or 64 KiB, are accepted."""
     async with raw_server(http(b"body", *lines), then_close=then_close) as server:
         transport = real_transport()
         for _ in range(3):
@@ -148,7 +148,7 @@ async def test_heads_of_gateways_are_read(lines: list[str], *, then_close: bool)
     ids=["too many", "too large in all", "too large in one"],
 )
 async def test_heads_have_a_limit(lines: list[str]) -> None:
-    """Larger ones are `malformed`, with words that say so."""
+    """A response with too many or too long headers is malformed, and the error says so."""
     async with raw_server(http(b"body", *lines)) as server:
         failed = await refusal(server.url)
     assert failed.api_error.reason is Reason.MALFORMED
@@ -156,7 +156,7 @@ async def test_heads_have_a_limit(lines: list[str]) -> None:
 
 
 async def test_large_answer_on_a_kept_connection_is_no_large_head() -> None:
-    """What comes with a head is not counted as it, whatever was answered before."""
+    """The limit on headers does not count bytes of the body or of earlier responses."""
     answers = http(b"x" * 900 * KIB)
     async with raw_server(answers, then_close=False) as server:
         transport = real_transport()
@@ -167,7 +167,7 @@ async def test_large_answer_on_a_kept_connection_is_no_large_head() -> None:
 
 
 async def test_connections_are_kept_and_shared() -> None:
-    """Ten requests one after the other need one connection, and send no cookies back."""
+    """Sequential requests share one connection, and cookies are not sent back."""
     answer = http(b"{}", "Set-Cookie: a=b")
     async with raw_server(answer, then_close=False) as server:
         transport = real_transport()
@@ -179,7 +179,7 @@ async def test_connections_are_kept_and_shared() -> None:
 
 
 async def test_nothing_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxy variables do not send the token somewhere else."""
+    """Proxy variables of the environment are ignored."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     async with raw_server(http(b"body")) as server:
@@ -187,12 +187,12 @@ async def test_nothing_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_refused_connection() -> None:
-    """Nobody listening is a connection that was not made."""
+    """A refused connection has the reason connect."""
     assert (await refusal(f"http://127.0.0.1:{free_port()}/")).api_error.reason is Reason.CONNECT
 
 
 async def test_unknown_name() -> None:
-    """A name that does not resolve is a connection that was not made."""
+    """A name that does not resolve has the reason connect."""
     assert (await refusal("http://no-such-host.invalid/")).api_error.reason is Reason.CONNECT
 
 
@@ -213,7 +213,7 @@ async def test_unknown_name() -> None:
     ids=["silent", "in headers", "in body", "in chunks", "not HTTP", "endless header"],
 )
 async def test_broken_answers(sent: bytes, reason: Reason, status: int | None) -> None:
-    """A connection that closes too early is `connect`, one that speaks no HTTP `malformed`."""
+    """A connection that closes early has the reason connect, one without HTTP malformed."""
     async with raw_server(sent) as server:
         failed = await refusal(server.url)
     assert failed.api_error.reason is reason
@@ -221,7 +221,7 @@ async def test_broken_answers(sent: bytes, reason: Reason, status: int | None) -
 
 
 async def test_untrusted_certificate() -> None:
-    """A certificate that nobody vouches for is `tls`, not a time-out."""
+    """An untrusted certificate has the reason tls."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     async with raw_server(http(b"body"), tls=context) as server:
@@ -231,7 +231,7 @@ async def test_untrusted_certificate() -> None:
 
 
 async def test_server_without_tls() -> None:
-    """A server that does not speak TLS where TLS was asked for is `tls`."""
+    """A server that does not speak TLS has the reason tls."""
 
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -257,7 +257,7 @@ GZIPPED = gzip.compress(b"x" * 500)
     ids=["gzip", "x-gzip", "deflate", "identity"],
 )
 async def test_compressed_bodies_are_decompressed(body: bytes, header: str) -> None:
-    """The body is the same in each encoding."""
+    """Each supported Content-Encoding is decoded."""
     async with raw_server(http(body, header)) as server:
         assert (await ask(server.url)).body == b"x" * 500
 
@@ -276,7 +276,7 @@ async def test_compressed_bodies_are_decompressed(body: bytes, header: str) -> N
     ids=["plain", "small bomb", "bomb", "members", "cut gzip", "broken gzip", "unknown encoding"],
 )
 async def test_bodies_that_are_refused(body: bytes, header: str, reason: Reason) -> None:
-    """A body beyond the limit, as sent or decompressed, or in a broken encoding is refused."""
+    """A body that is too large, also after decompression, or wrongly encoded is rejected."""
     async with raw_server(http(body, header)) as server:
         failed = await refusal(server.url)
     assert failed.api_error.reason is reason
@@ -309,7 +309,7 @@ async def test_bodies_that_are_refused(body: bytes, header: str, reason: Reason)
 async def test_gzip_that_ends_wrong_is_said_as_such(
     body: bytes, reason: Reason, message: str, *, apart: bool
 ) -> None:
-    """The words tell a cut body from a broken one and from one with more behind it."""
+    """The error for a gzip body says if it is truncated, corrupt or has extra data at its end."""
     chunks = [body[number : number + 1] for number in range(len(body))] if apart else [body]
     headers = {"Content-Encoding": "gzip"}
     http = httpx.MockTransport(
@@ -322,7 +322,7 @@ async def test_gzip_that_ends_wrong_is_said_as_such(
 
 
 async def test_length_that_is_wrong_is_said_as_such() -> None:
-    """Whether the body is shorter than its Content-Length, or goes on behind it."""
+    """The error says if a body is shorter or longer than its Content-Length."""
     answer = http(b"12345678")
     async with raw_server(answer.replace(b"Length: 8", b"Length: 9")) as server:
         failed = await refusal(server.url)
@@ -335,7 +335,7 @@ async def test_length_that_is_wrong_is_said_as_such() -> None:
 
 
 async def test_body_at_the_limit_is_whole() -> None:
-    """Exactly max_response_bytes are allowed."""
+    """A body of exactly max_response_bytes is accepted."""
     for body, header in (
         (b"x" * LIMIT, "X: y"),
         (gzip.compress(b"x" * LIMIT), "Content-Encoding: gzip"),
@@ -345,7 +345,7 @@ async def test_body_at_the_limit_is_whole() -> None:
 
 
 class Endless(httpx.AsyncByteStream):
-    """A body that never ends, and knows how much of it was taken."""
+    """A body of many chunks, which counts the bytes that were read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.chunks = chunks
@@ -363,7 +363,7 @@ class Endless(httpx.AsyncByteStream):
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_body_is_never_read_past_its_limit(encoding: str) -> None:
-    """Reading stops with the chunk that breaks the limit, even if it decompresses to nothing."""
+    """Reading stops at the chunk that exceeds the limit, even if it decompresses to nothing."""
     empty_blocks = zlib.compressobj(wbits=31)
     chunk = empty_blocks.compress(b"") + empty_blocks.flush(zlib.Z_FULL_FLUSH)
     nothing = [chunk, *[b"\0\0\0\xff\xff"] * 1000]
@@ -381,7 +381,7 @@ async def test_body_is_never_read_past_its_limit(encoding: str) -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS])
 async def test_this_machines_own_limits_are_internal(number: int) -> None:
-    """Running out of file descriptors is not the API's failure."""
+    """Running out of file descriptors has the reason internal, not connect."""
 
     def answer(_request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no socket") from OSError(number, "too many")
@@ -392,7 +392,7 @@ async def test_this_machines_own_limits_are_internal(number: int) -> None:
 
 
 async def test_deadline_is_the_callers_and_closes_the_connection() -> None:
-    """A trickle that outlives the caller's deadline is cut off, connection and all."""
+    """When the caller's timeout ends a slow response, its connection is closed."""
     gone = asyncio.Event()
 
     async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

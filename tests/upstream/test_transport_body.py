@@ -1,4 +1,4 @@
-"""A body while it is read."""
+"""Decompression of a body while it is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.upstream.transport import STEP, Body, Transport
 
 @pytest.mark.parametrize("size", [0, 1, STEP - 1, STEP, STEP + 1, 5 * STEP])
 def test_small_chunk_is_unpacked_in_steps(size: int) -> None:
-    """However far a chunk expands, no step gives more than so many bytes."""
+    """Each step of decompression returns a limited number of bytes."""
     body, packed = Body("gzip", size + 100), gzip.compress(b"x" * size)
     steps = sum(1 for _ in body.take(packed))
     assert steps >= size / STEP
@@ -22,7 +22,7 @@ def test_small_chunk_is_unpacked_in_steps(size: int) -> None:
 
 
 def test_steps_end_where_the_chunk_does() -> None:
-    """Chunks of a byte each make the same body."""
+    """A body split into one-byte chunks is decoded in few steps per chunk."""
     body = Body("gzip", STEP * 2)
     for byte in gzip.compress(b"x" * STEP * 2):
         assert sum(1 for _ in body.take(bytes([byte]))) <= 3
@@ -31,7 +31,7 @@ def test_steps_end_where_the_chunk_does() -> None:
 
 @pytest.mark.parametrize("chunk_size", [1, 7, 40, 10_000])
 def test_members_make_one_body(chunk_size: int) -> None:
-    """Gzip of several members, an empty one among them, is decoded whole, however it arrives."""
+    """A gzip body of several members, even an empty one, is decoded for any chunk size."""
     packed = b"".join(map(gzip.compress, [b"one,", b"", b"two," * 100, b"three"]))
     body = Body("gzip", 1000)
     for begin in range(0, len(packed), chunk_size):
@@ -41,14 +41,14 @@ def test_members_make_one_body(chunk_size: int) -> None:
 
 
 def test_each_member_is_a_step() -> None:
-    """Thousands of tiny ones in a chunk do not hold up the event loop."""
+    """Each gzip member is a step of its own, so many small ones do not block the event loop."""
     body = Body("gzip", 10**6)
     assert sum(1 for _ in body.take(gzip.compress(b"x") * 1000)) == 1000
     assert body.whole() == b"x" * 1000
 
 
 async def test_others_have_their_turn_while_a_body_is_unpacked() -> None:
-    """A body that expands a thousand times does not hold up the event loop."""
+    """A large decompression gives way to other tasks, so it does not block the event loop."""
     packed = gzip.compress(b"x" * STEP * 8)
     headers = {"Content-Encoding": "gzip"}
     http = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=_Once(packed)))

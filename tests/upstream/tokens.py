@@ -1,4 +1,4 @@
-"""Tokens as a test looks at them: whether there is one, without waiting for it."""
+"""Access to an account's token in tests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from exporter.upstream.credentials import Credentials, NoToken
 
 
 class MustWaitError(Exception):
-    """A token is not in memory."""
+    """There is no token in memory."""
 
 
 async def token_in_memory(credentials: Credentials) -> str | None:
-    """The token to send now, or None where there is none or it must be waited for."""
+    """The token in memory, or None if there is none."""
     try:
         return await credentials.token(_must_wait)
     except (MustWaitError, NoToken):

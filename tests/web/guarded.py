@@ -1,4 +1,4 @@
-"""What the tests of security share: certificates, a web configuration, a guarded server."""
+"""Helpers of the security tests: certificates, a web configuration, and a server with it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Site:
         self.path.write_text(text, encoding="utf-8")
 
     def issue(self) -> None:
-        """A new certificate for the server, from its CA."""
+        """Issue a new certificate for the server, from its CA."""
         self.install(self.server_ca.issue_cert("127.0.0.1"))
 
     def install(self, cert: trustme.LeafCert) -> None:
@@ -69,12 +69,12 @@ class Site:
         cert.private_key_pem.write_to_path(self.directory / "server.key")
 
     def trust(self, *authorities: trustme.CA) -> None:
-        """Let these sign the certificates of clients."""
+        """Trust client certificates that these CAs signed."""
         pems = b"".join(authority.cert_pem.bytes() for authority in authorities)
         (self.directory / "clients.pem").write_bytes(pems)
 
     def read(self) -> WebConfig:
-        """As the composition root hands it to `Security`."""
+        """Load the web configuration, as the application does for `Security`."""
         try:
             return load_web_config(self.path)
         except ConfigError as error:
@@ -84,7 +84,7 @@ class Site:
         return Security(self.read, FakeClock())
 
     def client_context(self, cert: trustme.LeafCert | None = None) -> ssl.SSLContext:
-        """What a client knows of the server, and shows it."""
+        """A client's TLS context, which trusts the server's CA and may have a certificate."""
         context = ssl.create_default_context()
         self.server_ca.configure_trust(context)
         if cert is not None:
@@ -93,20 +93,20 @@ class Site:
 
 
 async def reload(security: Security) -> None:
-    """Two looks, since it takes two that see the same."""
+    """Check the files twice, since a change is loaded once two checks see the same files."""
     await security.reload_if_changed()
     await security.reload_if_changed()
 
 
 ROOMY = replace(ENDPOINTS, max_requests=0)
-"""None is turned away: a place is free only a moment after its page was read."""
+"""Without a limit of requests: a place is free only a moment after its page was read."""
 
 
 @asynccontextmanager
 async def guarded(
     security: Security, endpoints: Endpoints = ROOMY, timeouts: Timeouts = TIMEOUTS
 ) -> AsyncIterator[ListenAddress]:
-    """The endpoints behind a guard; gives where they are served."""
+    """Serve the endpoints with security; yields their address."""
     app = make_app(endpoints)
     security.protect(app)
     async with serve(app, [LOOPBACK], security.tls, timeouts) as (address,):
@@ -116,7 +116,7 @@ async def guarded(
 def browser(
     address: ListenAddress, context: ssl.SSLContext | None = None, auth: httpx.Auth | None = None
 ) -> httpx.AsyncClient:
-    """A client of a served address; over TLS where there is a context."""
+    """An HTTP client for an address, over TLS if there is a context."""
     base = f"{'https' if context else 'http'}://{address}"
     return httpx.AsyncClient(
         base_url=base, verify=context or True, auth=auth, headers=PLAIN, trust_env=False

@@ -1,4 +1,4 @@
-"""A page as a parser sees it: which elements there are, with which attributes, and which text."""
+"""Parses a page into its elements, their attributes, and its text."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from html.parser import HTMLParser
 from typing import NamedTuple
 
 _BLOCKS = {"dd", "div", "dt", "h1", "h2", "h3", "li", "option", "p", "td", "th", "title", "tr"}
-"""Between these a reader sees a space."""
+"""Elements that are displayed apart from the text before them, so a space is added."""
 
 
 class Element(NamedTuple):
-    """An element that was opened."""
+    """A start tag."""
 
     name: str
     attributes: dict[str, str]
 
 
 class Markup(HTMLParser):
-    """Everything of a page, in its order."""
+    """The elements and the text of a page, in order."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -35,11 +35,11 @@ class Markup(HTMLParser):
         self.text += data
 
     def all(self, name: str) -> list[dict[str, str]]:
-        """The attributes of each element of a name."""
+        """The attributes of each element with a name."""
         return [element.attributes for element in self.elements if element.name == name]
 
     def addresses(self) -> list[str]:
-        """Where links lead and where things are loaded from."""
+        """The URLs of all links and of all resources."""
         return [
             address
             for element in self.elements

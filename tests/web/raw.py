@@ -1,4 +1,4 @@
-"""A client that says exactly what a test tells it to, over a plain socket."""
+"""A client that sends exactly the bytes that a test gives it, over a socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exporter.web.server import ListenAddress
 
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 DEADLINE = 10.0
-"""Seconds after which what a test waits for will never come."""
+"""Seconds after which a wait fails."""
 
 
 class Raw:
@@ -22,16 +22,16 @@ class Raw:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
-        """Hand bytes to the system."""
+        """Send bytes, without waiting until they are sent."""
         self.writer.write(data)
 
     async def head(self) -> str:
-        """The head of the next answer."""
+        """The head of the next response."""
         async with asyncio.timeout(DEADLINE):
             return (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
 
     async def rest(self) -> bytes:
-        """Everything until the server ends the connection, in whatever way."""
+        """All bytes until the server closes or resets the connection."""
         received = bytearray()
         async with asyncio.timeout(DEADLINE):
             try:
@@ -46,7 +46,7 @@ class Raw:
 async def raw(
     address: ListenAddress, context: ssl.SSLContext | None = None, limit: int = 65536
 ) -> AsyncIterator[Raw]:
-    """A connection to a served address, dropped at the end."""
+    """Connect to an address; the connection is aborted when the `with` block ends."""
     reader, writer = await asyncio.open_connection(
         address.host, address.port, ssl=context, limit=limit
     )

@@ -1,4 +1,4 @@
-"""The routes, over a real socket."""
+"""The routes of the web server, over a real socket."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ENDPOINTS = Endpoints(
 
 @asynccontextmanager
 async def browsing(endpoints: Endpoints = ENDPOINTS) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the served endpoints."""
+    """Serve the endpoints; yields an HTTP client."""
     async with serve(make_app(endpoints), [ListenAddress("127.0.0.1", 0)]) as (address,):
         base = f"http://{address}"
         async with httpx.AsyncClient(base_url=base, headers=PLAIN, trust_env=False) as client:
@@ -49,7 +49,7 @@ async def browsing(endpoints: Endpoints = ENDPOINTS) -> AsyncIterator[httpx.Asyn
 
 
 async def test_text_is_the_default() -> None:
-    """Who does not ask for anything gets the text format, whole and plain."""
+    """A client that requests no format gets the complete page as text, uncompressed."""
     async with browsing() as client:
         response = await client.get("/metrics")
     assert response.status_code == 200
@@ -61,7 +61,7 @@ async def test_text_is_the_default() -> None:
 
 
 async def test_small_pages_have_a_length_and_large_ones_are_streamed() -> None:
-    """A page up to 256 KiB is complete before it is sent; either way all of it arrives."""
+    """A page up to 256 KiB has a Content-Length, a larger one is streamed; both are complete."""
     for pieces, length in ([b"a" * 200_000], "200000"), ([b"a" * 200_000] * 3, None):
         async with browsing(replace(ENDPOINTS, exposition=partial(_shown, pieces))) as client:
             response = await client.get("/metrics")
@@ -74,7 +74,7 @@ def _shown(pieces: list[bytes], _openmetrics: bool) -> Iterator[bytes]:  # noqa:
 
 
 async def test_openmetrics_on_request() -> None:
-    """Who accepts OpenMetrics gets it, under its own type."""
+    """A client that accepts OpenMetrics gets it, with its content type."""
     async with browsing() as client:
         response = await client.get("/metrics", headers=OPENMETRICS)
     assert response.headers["Content-Type"] == OPENMETRICS_TYPE
@@ -82,7 +82,7 @@ async def test_openmetrics_on_request() -> None:
 
 
 async def test_gzip_on_request() -> None:
-    """Who accepts gzip gets the same bytes compressed."""
+    """A client that accepts gzip gets the same bytes compressed."""
     async with (
         browsing() as client,
         client.stream("GET", "/metrics", headers={"Accept-Encoding": "gzip"}) as response,
@@ -95,7 +95,7 @@ async def test_gzip_on_request() -> None:
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
 async def test_others_run_while_a_page_is_made(coding: str) -> None:
-    """However well a page compresses, no part that takes long to make holds up the event loop."""
+    """Other tasks run between the pieces of a page, even if it compresses well."""
     turns: list[int] = []
     counted = 0
 
@@ -119,7 +119,7 @@ async def test_others_run_while_a_page_is_made(coding: str) -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/"])
 async def test_head_has_the_headers_and_no_body(path: str) -> None:
-    """HEAD answers like GET, without a body."""
+    """HEAD gets the status and type that GET gets, without a body."""
     async with browsing() as client:
         got, head = await client.get(path), await client.head(path)
     assert head.status_code == got.status_code == 200
@@ -129,7 +129,7 @@ async def test_head_has_the_headers_and_no_body(path: str) -> None:
 
 @pytest.mark.parametrize(("holds", "status"), [(True, 200), (False, 503)])
 async def test_probes_say_what_holds(holds: bool, status: int) -> None:  # noqa: FBT001 - a case
-    """Healthy and ready are 200 while they hold and 503 while they do not."""
+    """The probes respond with 200 while the exporter is healthy or ready, and else with 503."""
     async with browsing(
         replace(ENDPOINTS, is_healthy=lambda: holds, is_ready=lambda: holds)
     ) as client:
@@ -139,14 +139,14 @@ async def test_probes_say_what_holds(holds: bool, status: int) -> None:  # noqa:
 
 @pytest.mark.parametrize("path", ["/metric", "/metrics/", "/favicon.ico", "/-/", "/%2e%2e/metrics"])
 async def test_anything_else_is_not_found(path: str) -> None:
-    """Only the known paths answer."""
+    """Unknown paths get 404."""
     async with browsing() as client:
         assert (await client.get(path)).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready", "/"])
 async def test_wrong_method_is_not_allowed(path: str) -> None:
-    """A path answers its own methods and names them."""
+    """A wrong method gets 405, and the response's Allow header names the allowed ones."""
     async with browsing() as client:
         response = await client.post(path)
     assert response.status_code == 405
@@ -154,13 +154,13 @@ async def test_wrong_method_is_not_allowed(path: str) -> None:
 
 
 async def test_metrics_may_be_the_front_page() -> None:
-    """A telemetry path of / takes the front page's place."""
+    """With the telemetry path /, the front page is the metrics page."""
     async with browsing(replace(ENDPOINTS, telemetry_path="/")) as client:
         assert (await client.get("/")).headers["Content-Type"] == TEXT_TYPE
 
 
 async def test_too_many_scrapes_at_once_are_turned_away() -> None:
-    """Over the limit a scrape is 503 at once, and the places come free again."""
+    """A scrape over the limit gets 503 at once, and scrapes that end free their places."""
     endless = replace(ENDPOINTS, exposition=lambda _: iter([b"x" * 100_000] * 1000))
     async with browsing(endless) as client, asyncio.TaskGroup() as group:
         started = [asyncio.Event(), asyncio.Event()]
@@ -187,6 +187,6 @@ async def test_too_many_scrapes_at_once_are_turned_away() -> None:
 
 
 async def test_no_limit() -> None:
-    """A limit of 0 is none."""
+    """A limit of 0 means no limit."""
     async with browsing(replace(ENDPOINTS, max_requests=0)) as client:
         assert (await client.get("/metrics")).status_code == 200

@@ -1,4 +1,4 @@
-"""Names and passwords."""
+"""Basic auth: which requests are admitted, and how many bcrypt checks they cost."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ HOST = "192.0.2.1"
 
 
 def header(name: str | bytes, password: str | bytes) -> str:
-    """As a client sends it."""
+    """The Authorization header for a name and a password."""
     parts = (part.encode() if isinstance(part, str) else part for part in (name, password))
     return f"Basic {b64encode(b':'.join(parts)).decode()}"
 
 
 class Checks:
-    """In bcrypt's place: `a` fits the hash of a. Keeps what it is asked, in order."""
+    """Replaces bcrypt: the password `a` matches `hash of a`. Records all checks in order."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, bytes]] = []
@@ -74,20 +74,20 @@ class Checks:
     ],
 )
 async def test_only_a_name_with_its_password_comes_in(authorization: str, admitted: bool) -> None:  # noqa: FBT001 - expected
-    """Anything but a user with the right password is turned away."""
+    """Only a user with the right password is admitted."""
     assert await BasicAuth(USERS, FakeClock(), Checks()).admits(authorization, HOST) is admitted
 
 
 @pytest.mark.parametrize("password", ["a", "b", "z"])
 async def test_no_password_opens_for_a_stranger(password: str) -> None:
-    """A name that is nobody's is refused, though its password is checked against a user's hash."""
+    """An unknown user is refused, even if the password matches the hash that is checked."""
     checks = Checks()
     assert not await BasicAuth(USERS, FakeClock(), checks).admits(header("mallory", password), HOST)
     assert checks.total == 1
 
 
 async def test_strangers_cost_as_much_as_users() -> None:
-    """One name is always checked against one and the same hash: its time says nothing of it."""
+    """An unknown name is always checked against one hash, so that timing reveals no users."""
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
     for password in "vwxy":
@@ -99,7 +99,7 @@ async def test_strangers_cost_as_much_as_users() -> None:
 
 
 async def test_what_was_checked_is_not_checked_again() -> None:
-    """A request costs no bcrypt once its name and password are known as right or as wrong."""
+    """A name and password are checked with bcrypt only once, whether right or wrong."""
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
     for _ in range(50):
@@ -114,7 +114,7 @@ async def test_what_was_checked_is_not_checked_again() -> None:
 
 @pytest.mark.parametrize("hosts", [1, 150])
 async def test_what_comes_at_once_is_checked_once(hosts: int) -> None:
-    """A stale scraper beside a good one costs two checks in all, from one host or from many."""
+    """Concurrent requests with the same credentials share one check, even from many hosts."""
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
     answers = await asyncio.gather(
@@ -129,7 +129,7 @@ async def test_what_comes_at_once_is_checked_once(hosts: int) -> None:
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The combinations used longest ago are forgotten."""
+    """The least recently used results are dropped from the cache."""
     monkeypatch.setattr(basic_auth, "REMEMBERED", 2)
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
@@ -144,7 +144,7 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_guesses_push_out_neither_right_ones_nor_a_stale_scrapers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Wrong ones are forgotten in the order of their last use, and never in place of right ones."""
+    """Wrong passwords drop the least recently used wrong ones from the cache, never right ones."""
     monkeypatch.setattr(basic_auth, "REMEMBERED", 2)
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
@@ -161,9 +161,9 @@ async def test_guesses_push_out_neither_right_ones_nor_a_stale_scrapers(
 
 @pytest.mark.parametrize("guesser", ["198.51.100.{}", "198.51.100.1", HOST])
 async def test_right_password_is_next_however_many_wrong_ones_wait(guesser: str) -> None:
-    """It waits for the check that runs alone, whoever guesses: many hosts, one, or its own.
+    """A right password waits only for the running check, whichever hosts send wrong ones.
 
-    A stale scraper on its host makes no difference.
+    A scraper with an old password on its host makes no difference.
     """
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
@@ -185,7 +185,7 @@ async def test_right_password_is_next_however_many_wrong_ones_wait(guesser: str)
 
 
 async def test_host_that_goes_on_guessing_comes_after_those_that_do_not() -> None:
-    """Its newer guesses do not overtake who waits on a host with only a few wrong ones."""
+    """Guesses from a host with many wrong ones do not overtake hosts with only a few."""
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
     for number in range(basic_auth.MANY_WRONG):
@@ -210,7 +210,7 @@ async def test_host_that_goes_on_guessing_comes_after_those_that_do_not() -> Non
 
 
 async def test_scrape_that_comes_again_is_the_newest() -> None:
-    """Its first request may still wait, below wrong ones that came later."""
+    """A repeated request is checked before wrong ones that came after its first try."""
     checks = Checks()
     checks.may_answer.clear()
     auth = BasicAuth(USERS, FakeClock(), checks)
@@ -224,7 +224,7 @@ async def test_scrape_that_comes_again_is_the_newest() -> None:
 
 
 async def test_a_host_can_have_only_so_many_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over the limit what has waited longest is turned away at once; other hosts are not."""
+    """Over a host's limit, its longest waiting check is rejected at once; other hosts' are not."""
     monkeypatch.setattr(basic_auth, "MAX_WAITING", 2)
     checks = Checks()
     checks.may_answer.clear()
@@ -250,7 +250,7 @@ async def test_a_host_can_have_only_so_many_waiting(monkeypatch: pytest.MonkeyPa
 
 
 async def test_who_goes_away_does_not_start_another_check() -> None:
-    """One check runs at a time, also where its client does not wait for it."""
+    """One check runs at a time, even if its client has disconnected."""
     checks = Checks()
     checks.may_answer.clear()
     auth = BasicAuth(USERS, FakeClock(), checks)
@@ -268,7 +268,7 @@ async def test_who_goes_away_does_not_start_another_check() -> None:
 
 
 async def test_who_goes_away_leaves_the_others_waiting() -> None:
-    """A check is made for as long as one request waits for it."""
+    """A check is made if at least one request still waits for it."""
     checks = Checks()
     checks.may_answer.clear()
     auth = BasicAuth(USERS, FakeClock(), checks)
@@ -284,7 +284,7 @@ async def test_who_goes_away_leaves_the_others_waiting() -> None:
 
 
 async def test_check_without_an_end_is_given_up() -> None:
-    """No request waits for ever."""
+    """A request fails with a timeout if its check does not end."""
     checks, clock = Checks(), FakeClock()
     checks.may_answer.clear()
     waiting = asyncio.create_task(
@@ -297,7 +297,7 @@ async def test_check_without_an_end_is_given_up() -> None:
 
 
 async def test_check_of_who_went_away_is_not_made_again() -> None:
-    """Its result is for all who asked the same meanwhile, and for those who ask later."""
+    """The check of a cancelled request serves concurrent and later ones with its credentials."""
     checks = Checks()
     checks.may_answer.clear()
     auth = BasicAuth(USERS, FakeClock(), checks)
@@ -317,7 +317,7 @@ async def test_check_of_who_went_away_is_not_made_again() -> None:
 
 
 async def test_check_that_fails_is_no_answer() -> None:
-    """It is raised where it is waited for, not remembered, and holds nobody else up."""
+    """An exception in a check is raised to its request, not cached, and blocks no other one."""
 
     def check(password: bytes, against: bytes) -> bool:
         if password == b"bug":
@@ -334,7 +334,7 @@ async def test_check_that_fails_is_no_answer() -> None:
 
 @pytest.mark.parametrize("password", [b"a\0b", b"\xff\xfe", "pässwörd".encode(), b"x" * 100, b":"])
 async def test_every_password_is_one_to_bcrypt(password: bytes) -> None:
-    """Odd bytes and great length do; of a long password 72 bytes count, as in Go."""
+    """Passwords may have any bytes and length; only the first 72 bytes count, as in Go."""
     made = bcrypt.hashpw(password[:72], bcrypt.gensalt(4)).decode()
     auth = BasicAuth({"alice": made}, FakeClock())
     assert await auth.admits(header("alice", password), HOST)
@@ -343,5 +343,5 @@ async def test_every_password_is_one_to_bcrypt(password: bytes) -> None:
 
 @given(st.one_of(st.text(), st.text().map(lambda text: f"Basic {text}")))
 def test_any_header_is_survived(authorization: str) -> None:
-    """No header raises, and none that was not made for it comes in."""
+    """No random Authorization header raises an exception or is admitted."""
     assert not asyncio.run(BasicAuth(USERS, FakeClock(), Checks()).admits(authorization, HOST))

@@ -1,4 +1,4 @@
-"""The web configuration file: what comes out of good ones, and what is said of bad ones."""
+"""The web configuration file: the settings from valid files, and errors about invalid ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HASH = "$2y$04$rQ3DM3xb9Z0KRD.NSN8Xi.c/K1DP3x6SANSw5fusm6wwj4St5bfsW"
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BAD.glob("*.yaml")))
 def test_error_is_exactly_the_expected_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All problems of a file are told, with place and remedy, one line each."""
+    """The error has one line for each problem of a file, with place and remedy."""
     monkeypatch.chdir(BAD)
     with pytest.raises(ConfigError) as caught:
         load_web_config(Path(f"{name}.yaml"))
@@ -34,12 +34,12 @@ def test_error_is_exactly_the_expected_one(name: str, monkeypatch: pytest.Monkey
 
 
 def test_every_expected_error_has_its_file() -> None:
-    """No expectation outlives the file that it is about."""
+    """Each invalid file has an expected error, and each expected error has a file."""
     assert {path.stem for path in BAD.glob("*.txt")} == {path.stem for path in BAD.glob("*.yaml")}
 
 
 def test_no_error_shows_a_secret() -> None:
-    """Neither a password in the place of a hash, nor a hash, nor a key gets into an error."""
+    """Errors contain neither hashes nor passwords that were given instead of hashes."""
     for path in BAD.glob("*.txt"):
         text = path.read_text(encoding="utf-8")
         assert "hunter2" not in text
@@ -55,7 +55,7 @@ def test_no_error_shows_a_secret() -> None:
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, path: str, reason: str) -> None:
-    """It is reported without a line."""
+    """The error about a file that cannot be read has the reason, and no line number."""
     with pytest.raises(ConfigError) as caught:
         load_web_config(tmp_path / path)
     assert str(caught.value) == (
@@ -64,14 +64,14 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, path: str, reas
 
 
 def test_pipe_is_a_problem_and_hangs_nothing(tmp_path: Path) -> None:
-    """Whoever would read it had to wait for somebody to write."""
+    """A named pipe is refused, because reading it would block until another process writes."""
     os.mkfifo(tmp_path / "web.yaml")
     with pytest.raises(ConfigError, match=r"cannot be read \(it is not a regular file\): save it"):
         load_web_config(tmp_path / "web.yaml")
 
 
 def test_defaults_are_the_toolkits() -> None:
-    """What the file leaves out is as exporter-toolkit has it."""
+    """Missing keys have the defaults of exporter-toolkit."""
     config = load_web_config(GOOD / "tls.yaml")
     tls = config.tls
     assert tls
@@ -83,7 +83,7 @@ def test_defaults_are_the_toolkits() -> None:
 
 
 def test_files_are_found_beside_the_web_configuration() -> None:
-    """A relative path starts at the file's directory, and is kept with its place."""
+    """Paths are relative to the file's directory, and are stored with their line and key."""
     path = GOOD / "client_certificates.yaml"
     tls = load_web_config(path).tls
     assert tls
@@ -93,7 +93,7 @@ def test_files_are_found_beside_the_web_configuration() -> None:
 
 
 def test_every_key_arrives() -> None:
-    """Each key that a file can set comes out as Python's ssl and the server take it."""
+    """Each key becomes a setting as Python's ssl and the server need it."""
     config = load_web_config(GOOD / "all_keys.yaml")
     tls = config.tls
     assert tls
@@ -105,7 +105,7 @@ def test_every_key_arrives() -> None:
 
 
 def test_newer_keys_arrive() -> None:
-    """So do the keys that older versions of the toolkit do not know."""
+    """Keys that older versions of exporter-toolkit do not know become settings too."""
     tls = load_web_config(GOOD / "newer" / "allowed_sans.yaml").tls
     assert tls
     assert tls.client_allowed_sans == {
@@ -122,7 +122,7 @@ def test_newer_keys_arrive() -> None:
     "word", ["true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On"]
 )
 def test_true_has_the_spellings_of_yaml(tmp_path: Path, word: str) -> None:
-    """Go's reader takes all of them, so they mean the same here."""
+    """Each spelling of true that Go's YAML parser accepts is true here too."""
     assert switched(tmp_path, word) is True
 
 
@@ -130,12 +130,12 @@ def test_true_has_the_spellings_of_yaml(tmp_path: Path, word: str) -> None:
     "word", ["false", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"]
 )
 def test_false_has_the_spellings_of_yaml(tmp_path: Path, word: str) -> None:
-    """No spelling of false leaves a switch at its default."""
+    """Each spelling of false that Go's YAML parser accepts is false here too."""
     assert switched(tmp_path, word) is False
 
 
 def switched(directory: Path, word: str) -> bool:
-    """What a switch is set to, of which the default is true."""
+    """The value of a switch whose default is true."""
     file = directory / "web.yaml"
     file.write_text(
         f"tls_server_config: {{cert_file: a, key_file: b, prefer_server_cipher_suites: {word}}}\n"
@@ -157,14 +157,14 @@ def switched(directory: Path, word: str) -> bool:
     ],
 )
 def test_rate_limit_may_be_off(tmp_path: Path, limit: str) -> None:
-    """A file for all exporters may say so: it asks for nothing that is missing here."""
+    """A rate limit that is off is accepted, although rate limits are not supported."""
     file = tmp_path / "web.yaml"
     file.write_text(f"rate_limit: {{{limit}}}\nbasic_auth_users: {{alice: {HASH}}}\n")
     assert load_web_config(file).users == {"alice": HASH}
 
 
 def test_certificates_of_clients_may_be_left_to_them() -> None:
-    """A file can ask for certificates of those who have one, or of nobody."""
+    """Client certificates can be optional or not requested."""
     optional = load_web_config(GOOD / "optional_client_certificates.yaml").tls
     none = load_web_config(GOOD / "no_client_certificates.yaml").tls
     assert optional
@@ -174,18 +174,18 @@ def test_certificates_of_clients_may_be_left_to_them() -> None:
 
 
 def test_names_and_hashes_keep_their_text() -> None:
-    """Users are as written, quoted or not, and so are the headers."""
+    """User names and header values are as written in the file, quoted or not."""
     assert list(load_web_config(GOOD / "users.yaml").users) == ["alice", "bob smith"]
     assert load_web_config(GOOD / "headers.yaml").headers["X-XSS-Protection"] == "0"
 
 
 def test_no_hash_shows_in_a_repr() -> None:
-    """What a log or a traceback could show holds neither hashes nor keys."""
+    """The repr of the web configuration, which a traceback may show, contains no hashes."""
     assert HASH not in repr(load_web_config(GOOD / "all_keys.yaml"))
 
 
 def test_openssl_knows_every_name() -> None:
-    """Each suite and curve that is accepted is one that Python's ssl can set."""
+    """Python's ssl can set each cipher suite and curve that a file may name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for name in filter(None, terms.CIPHER_SUITES.values()):
         context.set_ciphers(name)
@@ -196,7 +196,7 @@ def test_openssl_knows_every_name() -> None:
 
 
 def test_promtool_accepts_what_is_accepted_here(tmp_path: Path) -> None:
-    """Every good file passes `promtool check web-config`, as far as it knows the keys."""
+    """Every valid file passes `promtool check web-config`, if promtool knows its keys."""
     promtool = program("promtool")
     good = tmp_path / "good"
     shutil.copytree(GOOD, good)
@@ -221,7 +221,7 @@ def test_promtool_accepts_what_is_accepted_here(tmp_path: Path) -> None:
 
 
 def test_the_page_names_every_key() -> None:
-    """What the format has, honoured or not, stands in docs/security.md."""
+    """docs/security.md names all keys of the format, including unsupported ones."""
     page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
     words = {
         *(*terms.TOP_KEYS, *terms.TLS_KEYS, *terms.HTTP_KEYS, *terms.KEYS_NOT_HONOURED),

@@ -23,7 +23,7 @@ UPGRADE = SCRAPE[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 async def rest_after(connection: Raw, said: bytes) -> bytes:
-    """All that the server has to say to who says this and closes that side."""
+    """Send bytes and close the sending side; returns all that the server sends."""
     connection.send(said)
     connection.writer.write_eof()
     return await connection.rest()
@@ -43,7 +43,7 @@ async def rest_after(connection: Raw, said: bytes) -> bytes:
 async def test_a_client_that_closes_its_side_is_answered(
     said: bytes, pages: int, not_found: int
 ) -> None:
-    """Each request that came whole before the end gets its whole answer, and then the end comes."""
+    """Each request that is complete before a half-close gets a complete response."""
     async with run_app() as address, raw(address) as connection:
         received = await rest_after(connection, said)
     assert received.count(CONTENT) == received.count(b"HTTP/1.1 200 OK\r\n") == pages
@@ -51,7 +51,7 @@ async def test_a_client_that_closes_its_side_is_answered(
 
 
 async def test_a_compressed_page_is_whole() -> None:
-    """So does a client that asked for gzip."""
+    """A gzip response is complete too after the client has half-closed the connection."""
     said = SCRAPE[:-2] + b"Accept-Encoding: gzip\r\n\r\n"
     async with run_app() as address, raw(address) as connection:
         head, _, body = (await rest_after(connection, said)).partition(b"\r\n\r\n")
@@ -61,7 +61,7 @@ async def test_a_compressed_page_is_whole() -> None:
 
 @pytest.mark.parametrize("said", [b"", SCRAPE[:-9]])
 async def test_a_client_that_asks_nothing_is_gone_at_once(said: bytes) -> None:
-    """Who closes its side before a whole request, or after the answer, is not waited for."""
+    """After a half-close without a complete pending request, the server closes at once."""
     async with run_app() as address, raw(address) as connection, raw(address) as answered:
         assert await rest_after(connection, said) == b""
         answered.send(NOWHERE)
@@ -70,7 +70,7 @@ async def test_a_client_that_asks_nothing_is_gone_at_once(said: bytes) -> None:
 
 
 async def test_the_end_may_come_while_an_answer_is_made() -> None:
-    """An answer that takes a while is sent though the client closed its side meanwhile."""
+    """A response is sent even if the client half-closes the connection while it is made."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def answer(_request: web.Request) -> web.Response:
@@ -82,7 +82,7 @@ async def test_the_end_may_come_while_an_answer_is_made() -> None:
         connection.send(SCRAPE)
         await entered.wait()
         connection.writer.write_eof()
-        async with asyncio.timeout(DEADLINE), raw(address) as other:  # the end was seen before
+        async with asyncio.timeout(DEADLINE), raw(address) as other:  # after the half-close
             await rest_after(other, NOWHERE)
         leave.set()
         assert (await connection.rest()).endswith(b"\r\n\r\nhere")
@@ -91,7 +91,7 @@ async def test_the_end_may_come_while_an_answer_is_made() -> None:
 async def test_over_tls_the_end_is_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Over TLS asyncio ends the connection with the client's side, and that is no event."""
+    """Over TLS, asyncio closes the connection on a half-close, and nothing is logged."""
     site = Site(tmp_path, TLS)
     async with (
         guarded(site.security()) as address,
@@ -116,7 +116,7 @@ def app(handler: Handler) -> web.Application:
 async def test_a_client_that_never_reads_is_dropped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int, end: str
 ) -> None:
-    """Whether its answer is still being sent or only buffered, the time-out ends the connection."""
+    """A client that never reads is disconnected at the timeout, and nothing is logged."""
     sockets: list[socket.socket] = []
     site = Site(tmp_path, TLS)
     tls = end == "TLS"

@@ -1,4 +1,4 @@
-"""Handshakes that fail, over real sockets: what the client gets, and what the log says."""
+"""Failing TLS handshakes over real sockets: what the client gets, and what is logged."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def other_curve(site: Site) -> ssl.SSLContext:
 async def test_the_client_gets_the_alert_and_the_log_the_reason(
     tmp_path: Path, text: str, client: Callable[[Site], ssl.SSLContext], alert: str, reason: str
 ) -> None:
-    """Each failure is its alert for the client, and one line with the peer for the operator."""
+    """A failing handshake sends its TLS alert, and logs one line with the peer and the reason."""
     site = Site(tmp_path, text)
     with capture_logs() as events:
         async with guarded(site.security()) as address:
@@ -123,7 +123,7 @@ def connected(address: ListenAddress) -> Iterator[socket.socket]:
 
 
 async def scrape(connection: socket.socket, context: ssl.SSLContext) -> bytes:
-    """What a client gets; raises ssl.SSLError with the alert's name."""
+    """The response to a scrape; raises ssl.SSLError with the alert's name."""
     async with asyncio.timeout(DEADLINE):
         reader, writer = await asyncio.open_connection(
             sock=connection.dup(), ssl=context, server_hostname="127.0.0.1"
@@ -150,7 +150,7 @@ def failed(peer: str, reason: str) -> MutableMapping[str, Any]:
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"PUT"])
 async def test_plain_http_is_answered_in_words(tmp_path: Path, method: bytes) -> None:
-    """A 400 says what is wrong, and the server ends the connection by itself."""
+    """Plain HTTP gets a 400 that says to use https, and the server closes the connection."""
     site = Site(tmp_path, TLS)
     with capture_logs() as events:
         async with guarded(site.security()) as address, raw(address) as connection:
@@ -168,7 +168,7 @@ async def test_plain_http_is_answered_in_words(tmp_path: Path, method: bytes) ->
 async def test_a_long_request_in_plain_http_is_answered_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the client goes on sending is read and not kept: a reset could take the answer away."""
+    """The rest of a long plain HTTP request is discarded: a reset could lose the response."""
     site, buffers, make = Site(tmp_path, TLS), [], ssl.MemoryBIO
 
     def keep() -> ssl.MemoryBIO:
@@ -193,7 +193,7 @@ async def test_a_long_request_in_plain_http_is_answered_too(
 
 
 async def test_garbage_is_told(tmp_path: Path) -> None:
-    """What is neither TLS nor HTTP gets no answer in HTTP."""
+    """Bytes that are neither TLS nor HTTP are logged, and get no HTTP response."""
     site = Site(tmp_path, TLS)
     with capture_logs() as events:
         async with guarded(site.security()) as address, raw(address) as connection:
@@ -204,7 +204,7 @@ async def test_garbage_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_does_not_trust_us_is_told(tmp_path: Path) -> None:
-    """The alert that a client sends stands in the log."""
+    """The alert with which a client rejects the handshake is logged."""
     site = Site(tmp_path, TLS)
     with capture_logs() as events:
         async with guarded(site.security()) as address, asyncio.timeout(DEADLINE):
@@ -219,7 +219,7 @@ async def test_a_client_that_does_not_trust_us_is_told(tmp_path: Path) -> None:
 
 
 def shake_hands(connection: socket.socket) -> None:
-    """As a client that trusts the authorities of its system alone."""
+    """Do a handshake as a client that trusts only the CAs of the system."""
     with ssl.create_default_context().wrap_socket(connection, server_hostname="127.0.0.1"):
         pass
 
@@ -227,7 +227,7 @@ def shake_hands(connection: socket.socket) -> None:
 async def test_who_connects_and_leaves_is_no_event(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Port checks do so all day, some of them in TLS's own words."""
+    """Clients that disconnect during the handshake, such as port checks, are not logged."""
     site = Site(tmp_path, TLS)
     context = site.client_context()
     with capture_logs() as events:
@@ -244,7 +244,7 @@ async def test_who_connects_and_leaves_is_no_event(
 
 
 def client_hello(context: ssl.SSLContext) -> bytes:
-    """What a client says first."""
+    """The first TLS message of a client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with suppress(ssl.SSLWantReadError):
         context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1").do_handshake()
@@ -252,7 +252,7 @@ def client_hello(context: ssl.SSLContext) -> bytes:
 
 
 async def test_the_end_does_not_wait_for_handshakes(tmp_path: Path) -> None:
-    """Handshakes that are not over are dropped when the server stops, and leave nothing behind."""
+    """Unfinished handshakes are dropped when the server stops, and leave no task behind."""
     site, patient = Site(tmp_path, TLS), Timeouts(handshake=3600)
     async with AsyncExitStack() as clients, asyncio.timeout(DEADLINE):
         async with guarded(site.security(), timeouts=patient) as address:
@@ -270,14 +270,14 @@ def tls_error(reason: str | None = "BAD_EXTENSION") -> ssl.SSLError:
 
 
 async def test_ipv6_peers_are_written_in_brackets() -> None:
-    """As in the flags."""
+    """The log writes an IPv6 peer in brackets, as in flags."""
     with capture_logs() as events:
         HandshakeLog(FakeClock()).log_failure(("::1", 5000, 0, 0), tls_error())
     assert [event["peer"] for event in events] == ["[::1]:5000"]
 
 
 async def test_lines_are_bounded() -> None:
-    """Of many failures twenty a minute are logged, and the rest are counted."""
+    """At most twenty failures are logged per minute, and the rest are counted."""
     clock = FakeClock()
     log = HandshakeLog(clock)
     with capture_logs() as events:
@@ -296,7 +296,7 @@ async def test_lines_are_bounded() -> None:
 
 
 async def test_what_was_being_accepted_at_the_end_is_closed(tmp_path: Path) -> None:
-    """A client that came while the server stopped gets no handshake, and no descriptor is lost."""
+    """A connection that is accepted while the server stops is closed without a handshake."""
     site = Site(tmp_path, TLS)
     tls = site.security().tls
     assert tls
@@ -311,7 +311,7 @@ async def test_what_was_being_accepted_at_the_end_is_closed(tmp_path: Path) -> N
 
 
 async def test_no_descriptor_left_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that cannot be taken is dropped, and the log says why."""
+    """A connection that cannot be accepted is closed, and the reason is logged."""
 
     def refuse(_: TransportSocket) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -327,6 +327,6 @@ async def test_no_descriptor_left_is_told(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_openssl_alone_knows_is_said_in_its_words() -> None:
-    """A reason without words of ours is OpenSSL's own."""
+    """A failure for which there is no own text has the reason that OpenSSL gives."""
     assert failure_text(tls_error()) == "OpenSSL error: bad extension"
     assert failure_text(tls_error(None)) == "OpenSSL error: no reason"

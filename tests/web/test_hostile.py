@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, greedy or mad: none of them holds a scrape up."""
+"""Slow, silent, greedy or faulty clients do not delay scrapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.web.raw import SCRAPE, raw
 from tests.web.test_app import ENDPOINTS
 
 SHORT = Timeouts(handshake=1, head=1, body=0.1, shutdown=0.1)
-"""Enough for who is in earnest on a loopback, and over before a test gets long."""
+"""Long enough for normal clients on the loopback, and short enough for a test."""
 
 PATIENT = Timeouts()
 SCRAPES = 20
@@ -32,13 +32,13 @@ ENDLESS = replace(ENDPOINTS, exposition=lambda _: repeat(b"x" * 1_000_000))
 async def run_app(
     endpoints: Endpoints = ENDPOINTS, timeouts: Timeouts = PATIENT
 ) -> AsyncIterator[ListenAddress]:
-    """The endpoints without a guard."""
+    """Serve the endpoints without security; yields their address."""
     async with serve(make_app(endpoints), [LOOPBACK], timeouts=timeouts) as (address,):
         yield address
 
 
 async def assert_scrapes_go_on(client: httpx.AsyncClient) -> None:
-    """Scrapes get through, over an open connection and over new ones."""
+    """Assert that scrapes succeed, over an open connection and over new ones."""
     for number in range(SCRAPES):
         headers = {"Connection": "close"} if number % 2 else {}
         async with asyncio.timeout(5):
@@ -48,7 +48,7 @@ async def assert_scrapes_go_on(client: httpx.AsyncClient) -> None:
 
 
 async def test_silence_in_the_place_of_tls(tmp_path: Path) -> None:
-    """Who connects and never shakes hands is dropped, and keeps nobody waiting."""
+    """A client that does not start the TLS handshake is disconnected, and delays no scrape."""
     site = Site(tmp_path, TLS)
     async with (
         guarded(site.security(), timeouts=SHORT) as address,
@@ -70,7 +70,7 @@ async def test_silence_in_the_place_of_tls(tmp_path: Path) -> None:
     ],
 )
 async def test_no_tls_on_a_tls_port(tmp_path: Path, said: bytes, answer: bytes) -> None:
-    """Plain HTTP and garbage end the connection, and keep nobody waiting."""
+    """Plain HTTP or garbage on a TLS port ends the connection, and delays no scrape."""
     site = Site(tmp_path, TLS)
     async with (
         guarded(site.security(), timeouts=SHORT) as address,
@@ -85,7 +85,7 @@ async def test_no_tls_on_a_tls_port(tmp_path: Path, said: bytes, answer: bytes) 
 
 
 async def test_slow_headers() -> None:
-    """A head that trickles in is cut off when its time is over, however busy it looks."""
+    """A client that sends its headers slowly is disconnected at the timeout."""
     async with (
         run_app(timeouts=SHORT) as address,
         browser(address) as client,
@@ -110,7 +110,7 @@ async def test_slow_headers() -> None:
 
 @pytest.mark.parametrize("first", [b"", SCRAPE.replace(b"GET /metrics", b"GET /-/healthy")])
 async def test_idle_connections(first: bytes) -> None:
-    """200 connections that say nothing, or nothing more, are dropped in the end."""
+    """Idle connections, before or after a request, are closed at the timeout."""
     async with (
         run_app(timeouts=SHORT) as address,
         browser(address) as client,
@@ -125,7 +125,7 @@ async def test_idle_connections(first: bytes) -> None:
 
 
 async def test_slow_readers() -> None:
-    """A page must be read in its time: then its reader is cut off, and its place is free."""
+    """A client that reads a page too slowly is disconnected, which frees its place."""
     endless = replace(ENDLESS, max_requests=2, answer_seconds=0.3)
     async with run_app(endless) as address, AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(raw(address, limit=1)) for _ in range(2)]
@@ -143,7 +143,7 @@ async def test_slow_readers() -> None:
 
 
 async def test_one_slow_reader_among_others() -> None:
-    """Who reads a byte at a time does not slow down who reads all."""
+    """A client that reads a byte at a time does not slow down the scrapes of others."""
 
     def pages(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as the exporter's
         return iter([b"a 1\n" * 100_001] * (100 if openmetrics else 1))
@@ -160,7 +160,7 @@ async def test_one_slow_reader_among_others() -> None:
 
 
 async def test_pipelined_requests() -> None:
-    """A hundred requests in one breath are answered in their order, while others are served."""
+    """A hundred pipelined requests get responses in order, while other clients are served."""
     small = SCRAPE.replace(b"/metrics", b"/nowhere")
     async with run_app() as address, browser(address) as client, raw(address) as connection:
         connection.send(
@@ -191,7 +191,7 @@ async def test_pipelined_requests() -> None:
     ],
 )
 async def test_what_is_no_request(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """It is answered with 400, without a word of what was said, and is no event for the log."""
+    """An invalid request gets a 400 that quotes nothing of it, and is not logged."""
     async with run_app() as address, browser(address) as client, raw(address) as connection:
         connection.send(said)
         received = await connection.rest()
@@ -212,7 +212,7 @@ async def test_what_is_no_request(said: bytes, caplog: pytest.LogCaptureFixture)
     ],
 )
 async def test_bodies_that_nobody_wants(announced: bytes) -> None:
-    """A body is not waited for: the answer comes at once, and soon after it the end."""
+    """The server responds without waiting for a request's body, and then closes."""
     async with (
         run_app(timeouts=SHORT) as address,
         browser(address) as client,
@@ -226,7 +226,7 @@ async def test_bodies_that_nobody_wants(announced: bytes) -> None:
 
 
 async def test_clients_that_go_away(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that leaves in the middle of a page is no event, and its place is free again."""
+    """A client that disconnects during a page is not logged, and its place is freed."""
     async with run_app(replace(ENDLESS, max_requests=3)) as address:
         for _ in range(10):
             async with raw(address) as connection:
@@ -239,7 +239,7 @@ async def test_clients_that_go_away(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("after", [0, 1])
 async def test_a_bug_is_an_event(caplog: pytest.LogCaptureFixture, after: int) -> None:
-    """What goes wrong here is logged with its trace, and the client is told nothing of it."""
+    """An exception in the exporter is logged with its traceback, and not sent to the client."""
 
     def broken(_: bool) -> Iterator[bytes]:  # noqa: FBT001 - as the exporter's
         yield from [b"x" * 100_000] * after
@@ -259,7 +259,7 @@ async def test_a_bug_is_an_event(caplog: pytest.LogCaptureFixture, after: int) -
 
 
 async def test_the_end_waits_for_nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Idle, slow and silent clients are dropped at a stop, once running requests had their time."""
+    """When the server stops, idle and slow clients are disconnected after a grace period."""
     monkeypatch.setattr(server, "FINISH_SECONDS", 0.1)
     async with AsyncExitStack() as stack:
         async with run_app(ENDLESS) as address:

@@ -1,4 +1,4 @@
-"""What a client accepts."""
+"""Content negotiation: the format and the compression that a client accepts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PROMETHEUS_TEXT_FIRST = (
     ],
 )
 def test_format_follows_accept(accept: str, openmetrics: bool) -> None:  # noqa: FBT001 - expected
-    """OpenMetrics goes to who names it and likes it no less than text; text to the rest."""
+    """The format is OpenMetrics if the client names it and prefers it no less than text."""
     assert wants_openmetrics(accept) is openmetrics
 
 
@@ -67,12 +67,12 @@ def test_format_follows_accept(accept: str, openmetrics: bool) -> None:  # noqa:
     ],
 )
 def test_compression_follows_accept_encoding(accept_encoding: str, gzip: bool) -> None:  # noqa: FBT001 - expected
-    """A page is compressed for whom it may be, and who does not prefer it plain."""
+    """A page is compressed if the client accepts gzip and does not prefer it uncompressed."""
     assert wants_gzip(accept_encoding) is gzip
 
 
 @given(st.text())
 def test_any_header_is_survived(header: str) -> None:
-    """No header raises."""
+    """No header raises an exception."""
     assert wants_openmetrics(header) in {True, False}
     assert wants_gzip(header) in {True, False}

@@ -1,4 +1,4 @@
-"""Requests that nobody thought of, over a real socket: never a 500, never a secret."""
+"""Random requests over a real socket: never a 500, never a secret."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class World:
     address: ListenAddress
 
     def answer(self, request: bytes) -> tuple[int, str, bytes]:
-        """Status, head and the beginning of the body; status 0: the connection was ended."""
+        """Status, head and body of the response; status 0: the connection was closed."""
         return self.runner.run(self._answer(request))
 
     async def _answer(self, request: bytes) -> tuple[int, str, bytes]:
@@ -92,7 +92,7 @@ def page(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - as the exporte
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Endpoints behind a guard, all of them well."""
+    """Endpoints with basic auth that are healthy and ready."""
     site = Site(tmp_path_factory.mktemp("site"), USERS)
     endpoints = replace(ENDPOINTS, exposition=page, is_ready=lambda: True)
     with asyncio.Runner() as runner:
@@ -103,7 +103,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def request(method: str, target: str, fields: list[tuple[str, str]]) -> bytes:
-    """The bytes of a request, which end the connection with the answer."""
+    """The bytes of a request with `Connection: close`."""
     lines = [
         f"{method} {target} HTTP/1.1",
         "Host: x",
@@ -114,8 +114,8 @@ def request(method: str, target: str, fields: list[tuple[str, str]]) -> bytes:
 
 
 def assert_harmless(status: int, head: str, body: bytes) -> None:
-    """No answer is a fault of the server's, says what it is made of or gives a secret away."""
-    assert status < 500 or status in {501, 505}  # a client's fault, too
+    """Assert that a response is no server error, and reveals neither software nor secrets."""
+    assert status < 500 or status in {501, 505}  # the client's fault, too
     for secret in (HASH, PASSWORD, ALLOWED, "Traceback", "aiohttp", "Python"):
         assert secret not in head
         assert secret.encode() not in body
@@ -141,7 +141,7 @@ def assert_harmless(status: int, head: str, body: bytes) -> None:
 def test_odd_requests_are_harmless(
     world: World, method: str, target: str, fields: list[tuple[str, str]], *, allowed: bool
 ) -> None:
-    """Whatever the method, the target and the headers are; and 200 is for the allowed only."""
+    """Any method, target and headers are harmless, and without credentials nothing gets 200."""
     credentials = [("Authorization", ALLOWED)] if allowed else []
     status, head, body = world.answer(request(method, target, credentials + fields))
     assert_harmless(status, head, body)
@@ -150,7 +150,7 @@ def test_odd_requests_are_harmless(
 
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_damaged_requests_are_harmless(world: World, noise: bytes, at: int) -> None:
-    """So is a request with any bytes in the middle of it."""
+    """A request with random bytes inserted is harmless."""
     sound = request("GET", "/metrics", [("Authorization", ALLOWED)])
     damaged = sound[:at] + noise + sound[at:] + b"\r\n\r\n" * 2
     assert_harmless(*world.answer(damaged))
@@ -181,7 +181,7 @@ def test_damaged_requests_are_harmless(world: World, noise: bytes, at: int) -> N
 def test_every_negotiation_ends_in_a_page(
     world: World, accept: list[str], encodings: list[str], query: str
 ) -> None:
-    """Any preferences and any query give the page, in the form that its headers say."""
+    """Any preferences and any query get the page, in the format that the response headers say."""
     fields = [("Authorization", ALLOWED), *(("Accept", item) for item in accept)]
     fields.append(("Accept-Encoding", ", ".join(encodings)))
     status, head, body = world.answer(request("GET", f"/metrics?{query}", fields))
@@ -197,7 +197,7 @@ def test_every_negotiation_ends_in_a_page(
 
 
 def whole(head: str, body: bytes) -> bytes:
-    """The content of a body, which must be whole in the way that its headers say."""
+    """The content of a body, which must be complete according to its headers."""
     length = re.search(r"\r\nContent-Length: (\d+)\r\n", head)
     if length is None:
         assert "\r\nTransfer-Encoding: chunked\r\n" in head
@@ -207,7 +207,7 @@ def whole(head: str, body: bytes) -> bytes:
 
 
 def unchunked(body: bytes) -> bytes:
-    """The content of a chunked body, which must be whole."""
+    """The content of a chunked body, which must be complete."""
     content = b""
     while body != b"0\r\n\r\n":
         size, _, body = body.partition(b"\r\n")

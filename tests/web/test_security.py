@@ -1,4 +1,4 @@
-"""Security over real sockets: passwords, headers, and what a change of the files does."""
+"""Security over real sockets: passwords, headers, and reloads of changed files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ http_server_config:
 
 
 def refusals(events: Iterable[Mapping[str, object]]) -> list[object]:
-    """What was said of settings that could not be used."""
+    """The logged errors about settings that were refused."""
     return [event["error"] for event in events if event["event"] == "web_config_refused"]
 
 
@@ -54,7 +54,7 @@ def refusals(events: Iterable[Mapping[str, object]]) -> list[object]:
 async def test_nothing_answers_without_a_password(
     tmp_path: Path, path: str, auth: httpx.Auth | None
 ) -> None:
-    """Every path is 401 without a user's name and password, also one that is not there."""
+    """Every path, even an unknown one, gets 401 without a valid user name and password."""
     async with (
         guarded(Site(tmp_path, USERS).security()) as address,
         browser(address, auth=auth) as client,
@@ -67,7 +67,7 @@ async def test_nothing_answers_without_a_password(
 
 
 async def test_users_get_everything(tmp_path: Path) -> None:
-    """With name and password the endpoints are what they are without a guard."""
+    """With user name and password, the endpoints respond as they do without security."""
     site = Site(tmp_path, USERS)
     async with guarded(site.security()) as address, browser(address, auth=ALICE) as client:
         assert (await client.get("/metrics")).status_code == 200
@@ -87,7 +87,7 @@ async def test_probes_may_be_left_open(tmp_path: Path) -> None:
 
 
 async def test_a_scrape_costs_one_check(tmp_path: Path) -> None:
-    """A check runs once for a user, and again after a change of the users."""
+    """A user's password is checked once, and again only after the users have changed."""
     checked: list[bytes] = []
 
     def check(password: bytes, against: bytes) -> bool:
@@ -111,7 +111,7 @@ async def test_a_scrape_costs_one_check(tmp_path: Path) -> None:
 
 
 async def test_change_of_the_users_forgets_what_was_checked(tmp_path: Path) -> None:
-    """A wrong password that becomes right comes in, and a user who is gone does not."""
+    """After a change of users, a new password is accepted, and a removed user gets 401."""
     site = Site(tmp_path, f"{USERS}  bob: {HASH}\n")
     security = site.security()
     bob, renewed = httpx.BasicAuth("bob", PASSWORD), httpx.BasicAuth("alice", "renewed")
@@ -130,7 +130,7 @@ async def test_change_of_the_users_forgets_what_was_checked(tmp_path: Path) -> N
 async def test_a_host_that_asks_too_much_is_told_to_come_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has too many passwords waiting gets 503 and Retry-After."""
+    """A host with too many waiting password checks gets 503 and Retry-After."""
     monkeypatch.setattr(basic_auth, "MAX_WAITING", 0)
     async with (
         guarded(Site(tmp_path, USERS).security()) as address,
@@ -143,7 +143,7 @@ async def test_a_host_that_asks_too_much_is_told_to_come_later(
 
 
 async def test_every_answer_has_the_headers(tmp_path: Path) -> None:
-    """Those of the file are on pages, errors and refusals alike."""
+    """The configured headers are in every response, including errors and 401."""
     security = Site(tmp_path, HEADERS + USERS).security()
     async with guarded(security) as address, browser(address) as client:
         answers = [
@@ -162,7 +162,7 @@ async def test_every_answer_has_the_headers(tmp_path: Path) -> None:
 
 
 async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
-    """Certificate, client CA and users change under load: every scrape gets its whole page."""
+    """Every scrape is complete while certificate, client CA and users change under load."""
     site = Site(tmp_path, MUTUAL_TLS + USERS)
     security = site.security()
     old = site.client_context(site.client_ca.issue_cert("prometheus"))
@@ -211,7 +211,7 @@ async def test_no_scrape_is_dropped_by_a_change(tmp_path: Path) -> None:
 
 
 async def test_old_connections_end_after_a_change(tmp_path: Path) -> None:
-    """A connection made under older rules is answered once more, and told to close."""
+    """A connection from before a change gets one more response, with `Connection: close`."""
     site = Site(tmp_path, TLS)
     security = site.security()
     async with guarded(security) as address, browser(address, site.client_context()) as client:
@@ -225,7 +225,7 @@ async def test_old_connections_end_after_a_change(tmp_path: Path) -> None:
 
 
 async def test_files_that_change_one_by_one_are_taken_up_together(tmp_path: Path) -> None:
-    """A certificate whose key is still to come is no event: two looks must see the same."""
+    """A new certificate without its key yet is not an error: two checks must see the same files."""
     site = Site(tmp_path, TLS)
     security = site.security()
     renewed = site.server_ca.issue_cert("127.0.0.1")
@@ -241,7 +241,7 @@ async def test_files_that_change_one_by_one_are_taken_up_together(tmp_path: Path
 
 
 async def test_what_is_broken_is_refused_once_and_the_old_runs_on(tmp_path: Path) -> None:
-    """Each broken state is told once, with file and line; what is fixed is taken up again."""
+    """Each broken state of the file is logged once, with its line; a fixed file is loaded."""
     site = Site(tmp_path, USERS)
     security = site.security()
     async with guarded(security) as address, browser(address, auth=ALICE) as client:
@@ -272,7 +272,7 @@ async def test_what_is_broken_is_refused_once_and_the_old_runs_on(tmp_path: Path
     ("before", "after"), [(USERS, USERS + TLS), (USERS + TLS, USERS)], ids=["on", "off"]
 )
 async def test_tls_is_not_switched_while_running(tmp_path: Path, before: str, after: str) -> None:
-    """Neither on nor off: that is refused, and the old rules stay in force."""
+    """A reload that would turn TLS on or off is refused, and the old settings stay active."""
     site = Site(tmp_path, before)
     security = site.security()
     site.write(after)
@@ -288,7 +288,7 @@ async def test_tls_is_not_switched_while_running(tmp_path: Path, before: str, af
 
 
 async def test_passwords_can_be_switched_while_running(tmp_path: Path) -> None:
-    """A file that gains or loses its users guards accordingly."""
+    """A reload can turn basic auth on and off."""
     site = Site(tmp_path, HEADERS)
     security = site.security()
     async with guarded(security) as address, browser(address) as client:
@@ -302,7 +302,7 @@ async def test_passwords_can_be_switched_while_running(tmp_path: Path) -> None:
 
 
 async def test_it_looks_at_its_files_from_time_to_time(tmp_path: Path) -> None:
-    """A change is taken up while it watches, without being told."""
+    """A changed certificate is loaded by the regular check, without a reload request."""
     site = Site(tmp_path, TLS)
     security = site.security()
     assert security.tls
@@ -319,7 +319,7 @@ async def test_it_looks_at_its_files_from_time_to_time(tmp_path: Path) -> None:
 
 
 async def test_files_that_hang_are_told_once_and_taken_up_when_they_answer(tmp_path: Path) -> None:
-    """The loop serves on under the old rules meanwhile."""
+    """A hung file is logged once; the old settings stay active until it can be read."""
     site, clock, free = Site(tmp_path, USERS), FakeClock(), threading.Event()
     hangs: list[bool] = []
 
@@ -351,7 +351,7 @@ async def test_files_that_hang_are_told_once_and_taken_up_when_they_answer(tmp_p
 async def test_certificate_that_hangs_in_openssl_is_told_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenSSL opens the file itself, a moment after it was looked at."""
+    """If OpenSSL hangs while it reads the certificate, this is logged and tried again."""
     site, clock = Site(tmp_path, TLS), FakeClock()
     security, begun, free = Security(site.read, clock), threading.Event(), threading.Event()
     assert security.tls
@@ -379,7 +379,7 @@ async def test_certificate_that_hangs_in_openssl_is_told_and_tried_again(
 
 
 async def test_password_is_checked_though_all_threads_of_asyncio_hang(tmp_path: Path) -> None:
-    """Name resolution uses them up where nobody answers it."""
+    """Password checks do not need asyncio's threads, which hanging name resolution can use up."""
     security, free = Site(tmp_path, USERS).security(), threading.Event()
     loop = asyncio.get_running_loop()
     hanging = [loop.run_in_executor(None, free.wait) for _ in range(100)]

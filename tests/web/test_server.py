@@ -1,4 +1,4 @@
-"""Where the endpoints are served."""
+"""The listen addresses of the web server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALL_IPV4 = "0.0.0.0"  # noqa: S104 - what is tested is which families answer
     ],
 )
 def test_addresses_are_read_and_written_alike(text: str, address: ListenAddress) -> None:
-    """Each form of Prometheus's own flag is understood, and written back as it was."""
+    """Each form of Prometheus's listen address flag is parsed, and formatted as it was."""
     assert ListenAddress.parse(text) == address
     assert str(address) == text
 
@@ -39,14 +39,14 @@ def test_addresses_are_read_and_written_alike(text: str, address: ListenAddress)
     ["", "10120", "localhost", "host:", "host:port", "host:65536", "host:-1", "::1:80", "host:٣"],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    """Anything else is an error that quotes it."""
+    """An invalid listen address is an error that quotes it."""
     with pytest.raises(ValueError, match="IPv6") as caught:
         ListenAddress.parse(text)
     assert repr(text) in str(caught.value)
 
 
 def app() -> web.Application:
-    """Something to serve."""
+    """A minimal application."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text="here")
@@ -57,7 +57,7 @@ def app() -> web.Application:
 
 
 async def test_every_address_answers() -> None:
-    """Several addresses are served at once, IPv6 among them, and named as they were bound."""
+    """Several addresses, IPv6 included, are served at once, until the server stops."""
     addresses = [ListenAddress("127.0.0.1", 0), ListenAddress("::1", 0)]
     async with serve(app(), addresses) as bound, httpx.AsyncClient(trust_env=False) as client:
         assert [address.host for address in bound] == ["127.0.0.1", "::1"]
@@ -70,7 +70,7 @@ async def test_every_address_answers() -> None:
 
 
 async def answering(port: int) -> list[str]:
-    """The loopback addresses that answer on a port."""
+    """The loopback addresses that accept connections on a port."""
     hosts = []
     async with httpx.AsyncClient(trust_env=False) as client:
         for host in ("127.0.0.1", "::1"):
@@ -94,7 +94,7 @@ async def answering(port: int) -> list[str]:
 async def test_each_form_answers_on_its_families(
     text: str, bound_hosts: list[str], answers: list[str]
 ) -> None:
-    """No host and `::` mean both families, on the same port; other addresses mean themselves."""
+    """No host and `::` listen on IPv4 and IPv6 on the same port; others only on themselves."""
     async with serve(app(), [ListenAddress.parse(text)]) as bound:
         assert [address.host for address in bound] == bound_hosts
         (port,) = {address.port for address in bound}
@@ -106,7 +106,7 @@ async def test_each_form_answers_on_its_families(
 async def test_ipv4_alone_where_there_is_no_ipv6(
     monkeypatch: pytest.MonkeyPatch, text: str, number: int
 ) -> None:
-    """A machine without IPv6 is served on IPv4, and only that is said to be listened on."""
+    """Without IPv6, the server listens on IPv4, and reports only that address."""
     create = socket.create_server
 
     def without_ipv6(
@@ -123,7 +123,7 @@ async def test_ipv4_alone_where_there_is_no_ipv6(
 
 
 async def test_a_free_port_is_free_on_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the free port of one family is in use on the other, another one is taken."""
+    """If a free IPv4 port is in use on IPv6, another port is used for both."""
     create, tried = socket.create_server, []
     async with AsyncExitStack() as stack:
 
@@ -143,7 +143,7 @@ async def test_a_free_port_is_free_on_both_families(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("first", ["", "::", ALL_IPV4])
 @pytest.mark.parametrize("second", ["", ALL_IPV4, "127.0.0.1"])
 async def test_addresses_that_clash_are_both_named(first: str, second: str) -> None:
-    """Two addresses of which one includes the other are one line that says which."""
+    """The error about two listen addresses that conflict names both, on one line."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     addresses = [ListenAddress(first, port), ListenAddress(second, port)]
@@ -158,7 +158,7 @@ async def test_addresses_that_clash_are_both_named(first: str, second: str) -> N
 
 
 async def test_address_of_another_host_is_not_blamed() -> None:
-    """What is taken by somebody else is not said to be taken by an address that differs."""
+    """If another process uses the port, the error does not blame another listen address."""
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
         addresses = [ListenAddress("127.0.0.1", port), ListenAddress("127.0.0.2", port)]
@@ -172,7 +172,7 @@ async def test_address_of_another_host_is_not_blamed() -> None:
     ("host", "reason"), [("127.0.0.1", "in use"), ("no-such-host.invalid", "unknown host name")]
 )
 async def test_what_cannot_be_bound_is_named(host: str, reason: str) -> None:
-    """A port in use or an unknown name is one line that says which address and why."""
+    """The error about a port in use or an unknown host names the address and the reason."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -192,7 +192,7 @@ async def test_what_cannot_be_bound_is_named(host: str, reason: str) -> None:
     ],
 )
 def test_privileged_ports_are_explained(port: int, reason: str) -> None:
-    """Who may not bind a port learns which capability it takes, where that is the reason."""
+    """The error about a port below 1024 names the capability that it requires."""
     error = cannot_listen(
         ListenAddress("::", port), PermissionError(13, "no"), "web.listen-address"
     )
@@ -202,7 +202,7 @@ def test_privileged_ports_are_explained(port: int, reason: str) -> None:
 
 
 async def test_what_was_bound_is_let_go_when_another_cannot_be() -> None:
-    """An address that is in use leaves none of the others open."""
+    """If one address is in use, the sockets of the others are closed."""
     async with serve(app(), [ListenAddress("127.0.0.1", 0)]) as (taken,):
         with pytest.raises(ListenError, match=f"cannot listen on {taken}: address already in use"):
             async with serve(app(), [ListenAddress("::1", taken.port), taken]):
@@ -238,7 +238,7 @@ async def test_sockets_of_both_families_are_closed_when_one_cannot_listen(
 
 
 async def test_running_requests_finish() -> None:
-    """A request that is being answered when the end comes is answered."""
+    """A request that is in progress when the server stops still gets its response."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def answer(_request: web.Request) -> web.Response:

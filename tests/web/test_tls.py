@@ -1,4 +1,4 @@
-"""TLS over real sockets: which clients come in, with which TLS, and what is wrong with files."""
+"""TLS over real sockets: which clients can connect, with which TLS, and errors about files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ OPTIONAL_TLS = MUTUAL_TLS.replace("RequireAndVerifyClientCert", "VerifyClientCer
 
 
 async def status(site: Site, context: ssl.SSLContext) -> int | None:
-    """What a client with this context gets for a scrape; None: no connection."""
+    """The status that a client with this context gets for a scrape; None: no connection."""
     async with guarded(site.security()) as address, browser(address, context) as client:
         try:
             return (await client.get("/metrics")).status_code
-        except (httpx.TransportError, ssl.SSLError):  # the latter once the client has shaken hands
+        except (httpx.TransportError, ssl.SSLError):  # the latter after the client's handshake
             return None
 
 
@@ -38,17 +38,17 @@ def none(_site: Site) -> None:
 
 
 def good(site: Site) -> trustme.LeafCert:
-    """A certificate of the CA that is trusted."""
+    """A certificate of the trusted CA."""
     return site.client_ca.issue_cert("prometheus")
 
 
 def expired(site: Site) -> trustme.LeafCert:
-    """One that is too old."""
+    """An expired certificate."""
     return site.client_ca.issue_cert("prometheus", not_before=LONG_AGO, not_after=LONG_AGO)
 
 
 def foreign(site: Site) -> trustme.LeafCert:
-    """One of another CA."""
+    """A certificate of another CA."""
     return site.server_ca.issue_cert("prometheus")
 
 
@@ -74,13 +74,13 @@ async def test_client_auth_type_decides_who_comes_in(
     certificate: Callable[[Site], trustme.LeafCert | None],
     expected: int | None,
 ) -> None:
-    """Each type asks for the certificate that it says, and a wrong one makes no connection."""
+    """Each client_auth_type requires its certificate, and a wrong one cannot connect."""
     site = Site(tmp_path, text)
     assert await status(site, site.client_context(certificate(site))) == expected
 
 
 async def test_a_ca_in_the_middle_is_trusted(tmp_path: Path) -> None:
-    """As in Go, a CA of the file need not come with the one that signed it."""
+    """As in Go, an intermediate CA is trusted without the CA that signed it."""
     site = Site(tmp_path, MUTUAL_TLS)
     between = site.client_ca.create_child_ca()
     site.trust(between)
@@ -89,7 +89,7 @@ async def test_a_ca_in_the_middle_is_trusted(tmp_path: Path) -> None:
 
 
 async def test_a_ca_may_stand_in_the_file_itself(tmp_path: Path) -> None:
-    """`client_ca` holds what `client_ca_file` names."""
+    """`client_ca` contains the CA itself, instead of the name of a file."""
     site = Site(tmp_path)
     pem = site.client_ca.cert_pem.bytes().decode().replace("\n", "\n    ")
     site.write(MUTUAL_TLS.replace("client_ca_file: clients.pem", f"client_ca: |\n    {pem}"))
@@ -110,7 +110,7 @@ async def test_a_ca_may_stand_in_the_file_itself(tmp_path: Path) -> None:
     ],
 )
 async def test_only_allowed_names_come_in(tmp_path: Path, allowed: str, expected: int) -> None:
-    """A certificate needs one of the names in the list, to the letter; else the answer is 403."""
+    """A certificate needs one of the names in client_allowed_sans exactly, or gets 403."""
     text = f"{MUTUAL_TLS}  client_allowed_sans: [nobody, '{allowed}']\n"
     site = Site(tmp_path, text)
     cert = site.client_ca.issue_cert(
@@ -120,7 +120,7 @@ async def test_only_allowed_names_come_in(tmp_path: Path, allowed: str, expected
 
 
 def test_names_are_of_four_kinds() -> None:
-    """URIs count too; other kinds do not, and neither does a certificate without names."""
+    """URIs are compared too; other kinds of names and the common name are not."""
     names = (("URI", "spiffe://a/b"), ("DirName", "x"), ("IP Address", "<invalid>"))
     certificate = {"subjectAltName": names, "subject": ((("commonName", "c"),),)}
     assert has_allowed_name(certificate, frozenset({"spiffe://a/b"}))
@@ -129,7 +129,7 @@ def test_names_are_of_four_kinds() -> None:
 
 
 async def test_a_name_that_is_no_longer_allowed_is_refused(tmp_path: Path) -> None:
-    """The list holds for open connections too."""
+    """A change of client_allowed_sans applies to open connections too."""
     text = f"{MUTUAL_TLS}  client_allowed_sans: [prometheus]\n"
     site = Site(tmp_path, text)
     security = site.security()
@@ -156,7 +156,7 @@ async def test_a_name_that_is_no_longer_allowed_is_refused(tmp_path: Path) -> No
 async def test_versions_are_bounded(
     tmp_path: Path, bounds: str, client: ssl.TLSVersion, expected: str | None
 ) -> None:
-    """Clients get the newest TLS between the bounds, and none outside of them."""
+    """Clients get the newest TLS between min_version and max_version, and no other."""
     site = Site(tmp_path, f"{TLS}  {bounds}\n")
     context = site.client_context()
     context.maximum_version = client
@@ -165,7 +165,7 @@ async def test_versions_are_bounded(
 
 
 async def handshake(site: Site, context: ssl.SSLContext) -> ssl.SSLObject | None:
-    """What a client agrees on with the server; None: nothing."""
+    """The TLS connection that a client negotiates with the server; None: no connection."""
     async with guarded(site.security()) as address, browser(address, context) as client:
         try:
             response = await client.get("/metrics")
@@ -181,7 +181,7 @@ async def handshake(site: Site, context: ssl.SSLContext) -> ssl.SSLObject | None
     [("true", "ECDHE-ECDSA-AES128-GCM-SHA256"), ("false", "ECDHE-ECDSA-AES256-GCM-SHA384")],
 )
 async def test_cipher_suites_and_their_order(tmp_path: Path, order: str, expected: str) -> None:
-    """Only the suites of the list are offered, in the server's order or the client's."""
+    """Only the configured cipher suites are used, in the server's order or the client's."""
     suites = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
     site = Site(
         tmp_path, f"{TLS}  cipher_suites: [{suites}]\n  prefer_server_cipher_suites: {order}\n"
@@ -197,7 +197,7 @@ async def test_cipher_suites_and_their_order(tmp_path: Path, order: str, expecte
 
 
 async def test_the_curve_is_the_one_of_the_file(tmp_path: Path) -> None:
-    """A client that offers another curve only makes no connection."""
+    """A client that offers only another curve cannot connect."""
     site = Site(tmp_path, f"{TLS}  curve_preferences: [CurveP384]\n")
     context = site.client_context()
     context.set_ecdh_curve("secp384r1")
@@ -207,28 +207,28 @@ async def test_the_curve_is_the_one_of_the_file(tmp_path: Path) -> None:
 
 
 def missing(site: Site) -> None:
-    """No certificate."""
+    """Delete the certificate."""
     (site.directory / "server.pem").unlink()
 
 
 def missing_key(site: Site) -> None:
-    """No key."""
+    """Delete the key."""
     (site.directory / "server.key").unlink()
 
 
 def key_for_certificate(site: Site) -> None:
-    """A key in the place of the certificate."""
+    """A key instead of the certificate."""
     (site.directory / "server.pem").write_bytes((site.directory / "server.key").read_bytes())
 
 
 def half_a_certificate(site: Site) -> None:
-    """A certificate that is being written."""
+    """The first half of the certificate, as while it is written."""
     pem = (site.directory / "server.pem").read_bytes()
     (site.directory / "server.pem").write_bytes(pem[: len(pem) // 2])
 
 
 def half_a_key(site: Site) -> None:
-    """A key that is being written."""
+    """The first half of the key, as while it is written."""
     pem = (site.directory / "server.key").read_bytes()
     (site.directory / "server.key").write_bytes(pem[: len(pem) // 2])
 
@@ -247,24 +247,24 @@ def encrypted_key(site: Site) -> None:
 
 
 def no_ca(site: Site) -> None:
-    """A text in the place of the CA."""
+    """A text instead of the CA."""
     (site.directory / "clients.pem").write_text("é nothing\n", encoding="utf-8")
 
 
 def fifo_for_certificate(site: Site) -> None:
-    """A pipe, which would hang until somebody writes."""
+    """A named pipe, reading which would block until another process writes."""
     (site.directory / "server.pem").unlink()
     os.mkfifo(site.directory / "server.pem")
 
 
 def device_for_ca(site: Site) -> None:
-    """A device without an end."""
+    """A device from which reading never ends."""
     (site.directory / "clients.pem").unlink()
     (site.directory / "clients.pem").symlink_to("/dev/zero")
 
 
 def empty_ca(site: Site) -> None:
-    """Nothing in the place of the CA."""
+    """An empty file instead of the CA."""
     (site.directory / "clients.pem").write_bytes(b"")
 
 
@@ -295,7 +295,7 @@ NO_CERTIFICATES = "contains no PEM certificates: add them"
 def test_a_file_that_is_no_use_is_named(
     tmp_path: Path, damage: Callable[[Site], None], message: str
 ) -> None:
-    """The error is at the key that names the file, and says what is wrong with it."""
+    """The error names the line, key and file, and what is wrong with the file."""
     site = Site(tmp_path, MUTUAL_TLS)
     damage(site)
     with pytest.raises(WebConfigError) as caught:
@@ -305,7 +305,7 @@ def test_a_file_that_is_no_use_is_named(
 
 
 def test_what_stands_in_the_file_itself_is_named_too(tmp_path: Path) -> None:
-    """A `client_ca` that is none is an error at its line."""
+    """A `client_ca` without certificates is an error that names its line."""
     site = Site(tmp_path, MUTUAL_TLS.replace("client_ca_file: clients.pem", "client_ca: nothing"))
     with pytest.raises(WebConfigError) as caught:
         site.security()
@@ -317,7 +317,7 @@ def test_what_stands_in_the_file_itself_is_named_too(tmp_path: Path) -> None:
     ("name", "reason"), [("x" * 300, "File name too long"), (r"x\0y", "no file can have this name")]
 )
 def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str, reason: str) -> None:
-    """It is an error at the key that says it."""
+    """The error about an invalid file name names the line and the key."""
     site = Site(tmp_path, TLS.replace("server.pem", f'"{name}"'))
     with pytest.raises(WebConfigError) as caught:
         site.security()
@@ -347,7 +347,7 @@ def test_what_openssl_alone_knows_is_told(
     error: OSError,
     message: str,
 ) -> None:
-    """A weak certificate, or one that vanishes between two reads, is an error like the others."""
+    """The error about a weak or just deleted certificate names the line and the reason."""
     site = Site(tmp_path, TLS)
     if isinstance(error, ssl.SSLError):
         error.reason = reason or ""
@@ -363,7 +363,7 @@ def test_what_openssl_alone_knows_is_told(
 
 
 def test_what_this_openssl_has_not_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A curve that is valid elsewhere and not here, as under FIPS, is an error with its place."""
+    """A curve that this OpenSSL does not have, as under FIPS, is an error that names its line."""
 
     def refuse(*_: object) -> None:
         raise ValueError("unknown elliptic curve name")

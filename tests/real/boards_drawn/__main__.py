@@ -1,4 +1,4 @@
-"""`python -m tests.real.boards_drawn [DIRECTORY]`: renews the pictures of the dashboards.
+"""`python -m tests.real.boards_drawn [DIRECTORY]`: draws the pictures of the dashboards.
 
 It takes a quarter of an hour, because each poll of a week is simulated. Needs Prometheus, promtool,
 a browser and npm.

@@ -39,7 +39,7 @@ BUNDLE = (
 )
 PAGE = '<!doctype html><meta charset="utf-8"><style>body {margin: 0}</style><div id="board"></div>'
 ADDRESS = "http://board.invalid/"
-"""Playwright responds to it. A page without a URL would have no local storage."""
+"""Playwright serves this URL. A page without a URL would have no local storage."""
 
 NO_ICON = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 """The icons are only on Grafana's server, not in a package."""

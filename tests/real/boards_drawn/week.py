@@ -1,4 +1,4 @@
-"""A simulated week in a real Prometheus, with recorded series and alerts, after weeks of past days.
+"""A simulated week in a real Prometheus, with recorded series and alerts, after backfilled weeks.
 
 The exporter polls the simulator on virtual time. promtool makes blocks from its pages, from
 backfilled days, and from the recording rules. promtool does not evaluate alerts, so this module
@@ -69,7 +69,7 @@ SCRIPT = (
     (7 * DAY - 5 * 3600, "not-found/share=1/bucket=notebooks"),
     (7 * DAY - 1800, "not-found/share=1/bucket=notebooks,hang/share=1/bucket=backups"),
 )
-"""The simulator's scenarios, by the second of the week from which they are played."""
+"""The simulator's scenarios, by the second of the week at which they start."""
 
 RELOADS = (1.4 * DAY, 6.3 * DAY)
 """The times at which the configuration is reloaded."""
@@ -179,7 +179,10 @@ def _write(file: Path, lines: Iterable[str]) -> None:
 
 
 def _levels() -> Iterator[tuple[float, dict[str, Any]]]:
-    """The recording rules by level, with their start. A level needs only series of earlier ones."""
+    """The recording rules by level, with the time of their first evaluation.
+
+    A level needs only series of earlier levels.
+    """
     files = {
         "flashback-recording.yaml": BEGIN,
         "flashback-days.yaml": BEGIN - PAST_DAYS * DAY,

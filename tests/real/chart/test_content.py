@@ -39,7 +39,7 @@ DASHBOARDS = sorted((ROOT / "monitoring" / "dashboards").glob("*.json"))
 
 
 def test_dashboards_are_those_of_the_project(helm: Helm) -> None:
-    """Each dashboard has a ConfigMap, with the labels that a sidecar looks for."""
+    """Each dashboard is in a ConfigMap with the label and annotation for Grafana's sidecar."""
     arguments = (
         "--set=dashboards.enabled=true",
         "--set=dashboards.namespace=grafana",
@@ -60,7 +60,7 @@ def test_dashboards_are_those_of_the_project(helm: Helm) -> None:
 
 
 def test_dashboards_look_for_the_exporter_under_its_job(helm: Helm) -> None:
-    """Dashboards have the job of the rules; nothing else in them changes."""
+    """The rules' `exporter_job` replaces the job in the dashboards, and nothing else changes."""
     arguments = ("--set=dashboards.enabled=true", "--set=rules.settings.exporter_job=fb")
     rendered = helm.render(*MINIMAL, *arguments)
     texts = [
@@ -76,12 +76,12 @@ def test_dashboards_look_for_the_exporter_under_its_job(helm: Helm) -> None:
 
 
 def test_dashboards_are_left_out_by_default(helm: Helm) -> None:
-    """By default the configuration is the only ConfigMap: Helm cannot see a sidecar."""
+    """By default the configuration is the only ConfigMap, because Helm cannot detect a sidecar."""
     assert one(helm.render(*MINIMAL), "ConfigMap")["data"].keys() == {"config.yaml"}
 
 
 def test_package_has_every_file(helm: Helm, tmp_path: Path) -> None:
-    """The package has the project's own rules, dashboards and license, and no other files."""
+    """The packaged chart has the project's rules, dashboards and license, and renders the same."""
     helm.run("package", str(CHART), f"--destination={tmp_path}")
     (package,) = tmp_path.glob("*.tgz")
     with tarfile.open(package) as archive:
@@ -102,7 +102,7 @@ def test_package_has_every_file(helm: Helm, tmp_path: Path) -> None:
 
 
 def template_with(helm: Helm, *arguments: str) -> Manifest:
-    """The pod template with more arguments; a change of it restarts the pods."""
+    """The pod template, rendered with more arguments. If it changes, the pods restart."""
     return pod_template(helm.render(*MINIMAL, *arguments))
 
 
@@ -122,7 +122,7 @@ def template_with(helm: Helm, *arguments: str) -> Manifest:
 def test_only_what_cannot_be_reloaded_restarts(
     helm: Helm, arguments: list[str], *, restarts: bool
 ) -> None:
-    """A change of the configuration does not restart pods; flags, image and shards do."""
+    """A changed configuration does not restart the pods; changed flags, image or shards do."""
     assert (template_with(helm) != template_with(helm, *arguments)) is restarts
 
 
@@ -134,7 +134,7 @@ def test_another_version_of_the_chart_alone_restarts_nothing(helm: Helm, tmp_pat
 
 
 def test_configuration_restarts_where_it_is_not_reloaded(helm: Helm) -> None:
-    """Without a reload interval, pods carry a checksum of their configuration."""
+    """With a reload interval of 0, a changed configuration restarts the pods."""
     off = "--set-string=configReloadInterval=0"
     assert template_with(helm, off) == template_with(helm, off)
     assert template_with(helm, off) != template_with(helm, off, "--set=account.buckets={b9}")
@@ -168,7 +168,7 @@ def schemes(manifests: list[Manifest]) -> set[str]:
 def test_everybody_asks_as_the_endpoints_want(
     helm: Helm, arguments: list[str], scheme: str, probes: str
 ) -> None:
-    """Probes, ServiceMonitor and tests use TLS; probes need no password and no certificate."""
+    """Probes, ServiceMonitor and Helm tests use the server's scheme; probes need no credentials."""
     rendered = helm.render(*MINIMAL, "--set=serviceMonitor.enabled=true", *arguments)
     (endpoint,) = one(rendered, "ServiceMonitor")["spec"]["endpoints"]
     flags = container(rendered)["args"]
@@ -181,7 +181,7 @@ def test_everybody_asks_as_the_endpoints_want(
 
 
 def test_a_parent_chart_may_switch_it_off(helm: Helm, tmp_path: Path) -> None:
-    """As a dependency with a condition and global values, the chart accepts its values."""
+    """A parent chart can pass global values, and can disable the chart by a condition."""
     parent = tmp_path / "parent"
     (parent / "charts").mkdir(parents=True)
     helm.run("package", str(CHART), f"--destination={parent / 'charts'}")
@@ -198,7 +198,7 @@ def test_a_parent_chart_may_switch_it_off(helm: Helm, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["dnsPorts", "ports"])
 def test_no_ports_are_not_all_ports(helm: Helm, closed: str) -> None:
-    """An empty list of ports allows no egress instead of egress to every port."""
+    """An empty list of ports removes its egress rule instead of allowing every port."""
     empty = f"--set-json=networkPolicy.egress.{closed}=[]"
     policy = one(helm.render(*MINIMAL, "--set=networkPolicy.enabled=true", empty), "NetworkPolicy")
     assert len(policy["spec"]["egress"]) == 1
@@ -209,7 +209,7 @@ def test_no_ports_are_not_all_ports(helm: Helm, closed: str) -> None:
     "release", [f"flash.{'x' * 45}-1", "123", f"1.{'x' * 30}", f"a{'-' * 51}b"]
 )
 def test_every_release_s_name_makes_names(helm: Helm, release: str) -> None:
-    """Every release name that Helm accepts makes valid names of objects and pods."""
+    """Every release name that Helm accepts gives objects and pods valid names."""
     rendered = helm.render(*MINIMAL, "--set=shards=2", release=release)
     names = {each["metadata"]["name"] for each in rendered}
     assert all(re.fullmatch(r"[a-z]([-a-z0-9]{,61}[a-z0-9])?", name) for name in names)
@@ -239,7 +239,7 @@ ODD = {
 
 
 def test_every_text_stays_a_text(helm: Helm, tmp_path: Path) -> None:
-    """Texts that look like other types are quoted, and large numbers are written out."""
+    """Strings that look like other types are quoted, and large numbers have no exponent."""
     file = tmp_path / "values.yaml"
     file.write_text(json.dumps(ODD))
     rendered = helm.render(f"--values={file}", release="123", namespace="456")
@@ -262,11 +262,11 @@ NEEDED: dict[str, Any] = {
     "account": {"buckets": ["b1", "b2"]},
     "credentials": {"existingSecret": "flashback"},
 }
-"""The values without which there is nothing to render, as `MINIMAL` has them."""
+"""The values that the chart requires, the same as in `MINIMAL`."""
 
 
 def rendered_with(helm: Helm, folder: Path, values: dict[str, Any]) -> list[Manifest]:
-    """The objects that these values make, each as Kubernetes takes it."""
+    """The objects that the chart renders with these values, each valid for Kubernetes."""
     file = folder / "values.yaml"
     file.write_text(json.dumps(values))
     rendered = helm.render(f"--values={file}")
@@ -277,7 +277,7 @@ def rendered_with(helm: Helm, folder: Path, values: dict[str, Any]) -> list[Mani
 
 
 def test_null_is_the_default_or_nothing(helm: Helm, tmp_path: Path) -> None:
-    """With every value null the chart renders; what can be left out is, as a probe can."""
+    """With each top-level value null, flags have their defaults and optional parts are omitted."""
     values = dict.fromkeys(VALUES)
     inside = {"probes": {"startup": None}, "podLabels": {"a": None}}
     rendered = rendered_with(helm, tmp_path, values | NEEDED | inside)
@@ -289,7 +289,7 @@ def test_null_is_the_default_or_nothing(helm: Helm, tmp_path: Path) -> None:
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - YAML
-    """The paths of all values that are not mappings with keys."""
+    """The paths of all leaves: values that are not mappings, and empty mappings."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from leaves(inner, (*path, key))
@@ -298,7 +298,7 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 
 
 def nulls(*paths: tuple[str, ...]) -> dict[str, Any]:
-    """Values that are null at these paths."""
+    """Values with null at these paths."""
     found: dict[str, Any] = {}
     for *above, name in paths:
         place = found
@@ -309,10 +309,10 @@ def nulls(*paths: tuple[str, ...]) -> dict[str, Any]:
 
 
 def test_every_value_at_any_depth_may_be_null(helm: Helm, tmp_path: Path) -> None:
-    """With every leaf of values.yaml null the chart renders what it does by default."""
+    """With every leaf of values.yaml null, flags, strategy and kinds of objects are defaults."""
     paths = [path for path in leaves(VALUES) if path not in NEEDED_PATHS]
     values = nulls(*paths)
-    values["podSecurityContext"]["seccompProfile"] = None  # its only key is one that it must have
+    values["podSecurityContext"]["seccompProfile"] = None  # its only key is required
     for above, name in NEEDED_PATHS:
         values[above][name] = NEEDED[above][name]
     rendered = rendered_with(helm, tmp_path, values)
@@ -339,22 +339,22 @@ UNSET: dict[str, Any] = {
 
 
 def test_null_unsets_what_another_file_sets(helm: Helm, tmp_path: Path) -> None:
-    """Null within settings, alerts, hosts and the like is as if the key was not there."""
+    """A null in settings, alerts, hosts and the like renders the same as a missing key."""
     enabled = {"rules": {"enabled": True}, "ingress": {"enabled": True}}
     given = {key: value | enabled.get(key, {}) for key, value in UNSET.items()}
     rendered = rendered_with(helm, tmp_path, NEEDED | given)
     gone = json.loads(json.dumps(given), object_hook=without_nulls)
-    gone["resources"] = {"limits": {"memory": None}}  # the default would be there without it
+    gone["resources"] = {"limits": {"memory": None}}  # without it the default would apply
     assert rendered == rendered_with(helm, tmp_path, NEEDED | gone)
 
 
 def without_nulls(mapping: dict[str, Any]) -> dict[str, Any]:
-    """The keys that are not null."""
+    """The mapping without keys whose value is null."""
     return {key: value for key, value in mapping.items() if value is not None}
 
 
 def test_null_in_the_configuration_is_left_out(helm: Helm, tmp_path: Path) -> None:
-    """The exporter does not see nulls of `config`, which it would refuse."""
+    """Nulls are left out of the rendered ConfigMap and Secret: the exporter would refuse them."""
     account: dict[str, Any] = {
         "name": "a",
         "discovery": {},
@@ -388,7 +388,7 @@ def test_null_in_the_configuration_is_left_out(helm: Helm, tmp_path: Path) -> No
 def test_reload_interval_is_a_duration_that_the_exporter_takes(
     helm: Helm, interval: str, flag: str
 ) -> None:
-    """Empty is 0: no reload, but a checksum that restarts the pods."""
+    """An empty interval becomes 0, with which a checksum of the configuration restarts the pods."""
     pods = template_with(helm, f"--set-json=configReloadInterval={interval}")
     arguments = pods["spec"]["containers"][0]["args"]
     assert f"--config.auto-reload-interval={flag}" in arguments
@@ -401,7 +401,7 @@ def test_reload_interval_is_a_duration_that_the_exporter_takes(
     [('"1"', 1), ("1", 1), ("1000000", 1000000), ('"50%"', "50%"), ('"{{ add 1 1 }}"', 2)],
 )
 def test_numbers_of_pods_are_numbers(helm: Helm, given: str, made: int | str) -> None:
-    """Kubernetes takes a text for a percentage alone, in budgets and in rollouts."""
+    """Numbers of pods are rendered as integers, as Kubernetes accepts only percentages as text."""
     budget = ("--set=podDisruptionBudget.enabled=true", f"--set-json={BUDGET}={given}")
     rolling = f'{{"type": "RollingUpdate", "rollingUpdate": {{"maxUnavailable": {given}}}}}'
     strategies = (f"--set-json=strategy={rolling}", f"--set-json=updateStrategy={rolling}")
@@ -433,7 +433,7 @@ BUDGET = "podDisruptionBudget.maxUnavailable"
     ],
 )
 def test_strategy_is_said_in_full(helm: Helm, values: str, strategy: dict[str, Any]) -> None:
-    """The type is never left to Kubernetes, and null removes an earlier rollingUpdate."""
+    """The type is always rendered, and rollingUpdate is null if the type does not use it."""
     name = values.partition("=")[0]
     shards = {"strategy": 1, "updateStrategy": 2}[name]
     rendered = helm.render(*MINIMAL, f"--set-json={values}", f"--set=shards={shards}")
@@ -441,7 +441,7 @@ def test_strategy_is_said_in_full(helm: Helm, values: str, strategy: dict[str, A
 
 
 def test_selector_of_a_spread_is_the_given_one(helm: Helm) -> None:
-    """The chart's selector is only put in where a constraint has none."""
+    """The chart adds its selector only to constraints without a labelSelector."""
     given = (
         '[{"maxSkew": 1}, {"labelSelector": {"matchLabels": {"a": "b"}}}, {"labelSelector": {}}]'
     )
@@ -455,14 +455,14 @@ def test_selector_of_a_spread_is_the_given_one(helm: Helm) -> None:
 
 
 def test_registry_of_all_charts_may_be_a_template(helm: Helm) -> None:
-    """Texts of `global` that the chart reads are filled in, and no others."""
+    """A template in `global.imageRegistry` is evaluated; other global values are not."""
     given = {"imageRegistry": "{{ .Release.Name }}.example.com", "other": "{{ nofunc }}"}
     rendered = helm.render(*MINIMAL, f"--set-json=global={json.dumps(given)}")
     assert container(rendered)["image"].startswith(f"{RELEASE}.example.com/flashback-exporter/")
 
 
 def test_manifests_may_be_several_in_a_text(helm: Helm) -> None:
-    """A text may hold several objects, comments, or nothing."""
+    """A text in extraManifests may hold several objects, comments, or nothing."""
     first = "# First\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"
     second = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: b}\n"
     given = json.dumps([first + second, "", "# Nothing"])
@@ -484,14 +484,14 @@ def test_manifests_may_be_several_in_a_text(helm: Helm) -> None:
 def test_braces_in_templates_are_not_mistaken_for_templates(
     helm: Helm, text: str, filled: str
 ) -> None:
-    """Whatever Go reads as a template that ends is filled in."""
+    """Templates are evaluated as Go parses them, also with braces in strings and comments."""
     argument = f"--set-json=podAnnotations.a={json.dumps(text)}"
     annotations = template_with(helm, argument)["metadata"]["annotations"]
     assert annotations["a"] == filled
 
 
 def test_one_shard_outlives_its_node(helm: Helm) -> None:
-    """One shard is a Deployment that is recreated in a rollout; several are a StatefulSet."""
+    """One shard is a Deployment with the strategy Recreate; several are a StatefulSet."""
     one_shard, several = (helm.render(*MINIMAL, f"--set=shards={each}") for each in (1, 2))
     deployment, stateful_set = workload(one_shard), workload(several)
     assert (deployment["kind"], stateful_set["kind"]) == ("Deployment", "StatefulSet")
@@ -503,7 +503,7 @@ def test_one_shard_outlives_its_node(helm: Helm) -> None:
 
 
 def test_selector_is_the_release_s_for_good(helm: Helm) -> None:
-    """No value changes a selector, which is immutable."""
+    """No value changes the workload's selector, which is immutable in Kubernetes."""
     changed = ("--set=nameOverride=flashback", "--set=commonLabels.a=b", "--set=podLabels.c=d")
     before = workload(helm.render(*MINIMAL, release="flashback-exporter"))
     after = workload(helm.render(*MINIMAL, *changed, release="flashback-exporter"))
@@ -540,7 +540,7 @@ def test_two_releases_do_not_touch_each_other(helm: Helm) -> None:
 
 
 def test_two_releases_of_a_name_may_share_the_operator_s_namespace(helm: Helm) -> None:
-    """Names of objects in another namespace contain the release's namespace."""
+    """Releases of the same name in two namespaces do not conflict in the operator's namespace."""
     there = ("serviceMonitor.namespace", "rules.namespace", "dashboards.namespace")
     elsewhere = "--set=" + ",".join(f"{each}=monitoring" for each in there)
     first, second = (
@@ -551,13 +551,13 @@ def test_two_releases_of_a_name_may_share_the_operator_s_namespace(helm: Helm) -
 
 
 def places_of(manifests: list[Manifest]) -> set[tuple[str, str, str]]:
-    """What identifies an object in a cluster."""
+    """What identifies each object in a cluster: kind, namespace and name."""
     metadata = ((each["kind"], each["metadata"]) for each in manifests)
     return {(kind, each["namespace"], each["name"]) for kind, each in metadata}
 
 
 def test_alerts_take_labels_beside_groups_of_one_s_own(helm: Helm, tmp_path: Path) -> None:
-    """Every alert gets alertLabels, unless it has the label; extraGroups come last."""
+    """Alerts get the labels in alertLabels that they do not have, and extraGroups come last."""
     own = {"alert": "Own", "expr": "up == 0", "labels": {"team": "own"}}
     values = {
         "rules": {
@@ -596,7 +596,7 @@ def test_platform_may_choose_the_user(helm: Helm) -> None:
 
 
 def test_job_is_the_one_that_rules_look_for(helm: Helm) -> None:
-    """Each release is a job, and its rules select only this job."""
+    """The ServiceMonitor sets the job of the release or of the settings, and rules select it."""
     job = "--set=rules.settings.exporter_job=storage-exporter"
     for arguments, expected in (((), JOB), ((job,), "storage-exporter")):
         made = ("--set=serviceMonitor.enabled=true", "--set=rules.enabled=true", *arguments)
@@ -614,9 +614,9 @@ def test_job_is_the_one_that_rules_look_for(helm: Helm) -> None:
 
 
 def test_notes_tell_how_to_go_on(case: Path) -> None:
-    """After an install, the notes name the pods and say whether anything scrapes them.
+    """The notes show how to reach a pod, and mention the ServiceMonitor or how to scrape without.
 
-    Helm 4 alone: Helm 3 shows notes to nobody without a cluster.
+    Helm 4 only: Helm 3 prints no notes without a cluster.
     """
     helm = Helm(program("helm"))
     command = ("install", RELEASE, str(CHART), "--dry-run=client", f"--values={case}")

@@ -48,7 +48,7 @@ DOCUMENTED = {
     "{{ nofunc }}": 'function "nofunc" not defined',
     "{{ .Values.nope.x }}": "nil pointer evaluating interface {}.x",
 }
-"""Templates that Helm refuses in its own words, and those words: the README says so."""
+"""Invalid templates, with Helm's own error message for each. The README mentions them."""
 TEMPLATES = ("{{ .Release.Name }}", "{{", "{{ x", "}}", '{{ "{{" }}', *DOCUMENTED)
 TEXTS = st.sampled_from((*ODD_TEXTS, *TEMPLATES, "${X}", "$1", "30s", "293y", "a-b", "/m"))
 SCALARS = st.none() | st.booleans() | st.integers(-1, 5_000_000) | TEXTS | st.text(max_size=5)
@@ -60,7 +60,7 @@ ODD = (
 
 
 def usual(path: str) -> Any:  # noqa: ANN401 - any value
-    """The value of a case at a path, or null."""
+    """The value at a path in the test case `everything`, or None."""
     found: Any = EVERYTHING
     for step in path.split("."):
         found = found.get(step) if isinstance(found, dict) else None
@@ -69,7 +69,7 @@ def usual(path: str) -> Any:  # noqa: ANN401 - any value
 
 @st.composite
 def values(draw: st.DrawFn) -> dict[str, Any]:
-    """The least that the chart needs, and some values that are usual, null or odd."""
+    """The required values, and some others that are usual, null or odd."""
     found: dict[str, Any] = {
         "credentials": {"existingSecret": "s"},
         "account": {"buckets": ["b"]},
@@ -104,7 +104,7 @@ def check(manifest: dict[str, Any]) -> None:
         assert re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?", str(each))
 
 
-@settings(max_examples=settings().max_examples // 2)  # each is a process
+@settings(max_examples=settings().max_examples // 2)  # each example starts a process
 @given(
     values=values(),
     release=st.sampled_from(("metrics", "123", "true", "a.b")),
@@ -113,7 +113,7 @@ def check(manifest: dict[str, Any]) -> None:
 def test_values_render_or_are_refused_in_our_words(
     values: dict[str, Any], release: str, *, operator: bool
 ) -> None:
-    """Any values make valid objects, or a refusal that is about the values."""
+    """Any values render valid objects or fail with an error message about the values."""
     helm = Helm(program("helm"))
     known = [f"--api-versions={kind}" for kind in KINDS] if operator else []
     with tempfile.TemporaryDirectory() as folder:

@@ -39,23 +39,23 @@ MODELS = {"ServiceMonitor": v1.ServiceMonitor, "PrometheusRule": v1.PrometheusRu
 
 
 def test_linter_has_nothing_to_say(helm: Helm, case: Path) -> None:
-    """No warnings, which --strict would refuse, and no errors."""
+    """`helm lint --strict` finds no warnings and no errors."""
     assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHART), f"--values={case}")
 
 
 def test_renders_are_the_golden_ones(helm: Helm, case: Path) -> None:
-    """A case renders its golden file; `python -m tests.chart` renews it."""
+    """Each case renders its golden file, which `python -m tests.chart` regenerates."""
     assert golden_text(helm.render(*with_operator(case))) == golden(case).read_text()
 
 
 def test_kubernetes_older_than_the_oldest_is_refused(helm: Helm) -> None:
-    """An older Kubernetes than kubeVersion is refused."""
+    """Helm refuses a Kubernetes version that is older than the chart's kubeVersion."""
     with pytest.raises(RefusedError, match=r"incompatible with Kubernetes"):
         helm.render(*MINIMAL, "--kube-version=1.24.0")
 
 
 def test_operator_knows_every_key(helm: Helm, case: Path) -> None:
-    """The operator's models keep every key of its objects, so none is unknown."""
+    """The operator's models know every key of the rendered PrometheusRule and ServiceMonitor."""
     always = ("--set=serviceMonitor.enabled=true", "--set=rules.enabled=true")
     found = [each for each in helm.render(*with_operator(case), *always) if each["kind"] in MODELS]
     assert [each["kind"] for each in found] == ["PrometheusRule", "ServiceMonitor"]
@@ -82,14 +82,14 @@ def test_operator_knows_every_key(helm: Helm, case: Path) -> None:
 def test_operator_s_objects_come_where_it_is(
     helm: Helm, arguments: list[str], kinds: set[str]
 ) -> None:
-    """By default they are created if the cluster has their kind; values can override this."""
+    """The operator's objects are rendered if the cluster has their kind, or as the values say."""
     found = helm.render(*MINIMAL, *arguments)
     assert {each["kind"] for each in found if each["apiVersion"] == OPERATOR} == kinds
 
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSALS.values(), ids=REFUSALS)
 def test_what_cannot_work_is_refused(helm: Helm, arguments: list[str], message: str) -> None:
-    """Helm stops before anything is installed, and says why without quoting a secret."""
+    """Rendering fails with an error message that says why and quotes no secret."""
     with pytest.raises(RefusedError) as refused:
         helm.render(*arguments)
     assert message in str(refused.value).replace('\\"', '"')
@@ -98,7 +98,7 @@ def test_what_cannot_work_is_refused(helm: Helm, arguments: list[str], message: 
 
 
 def problems(helm: Helm, values: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The chart's problems with values, by place."""
+    """The problems that the chart reports for these values, by place."""
     file = folder / "values.yaml"
     file.write_text(json.dumps(values))
     with pytest.raises(RefusedError) as refused:
@@ -115,7 +115,7 @@ def test_everything_that_is_wrong_is_said_at_once(helm: Helm, tmp_path: Path) ->
 
 
 def test_secret_is_refused_in_every_form(helm: Helm, tmp_path: Path) -> None:
-    """A secret that a ConfigMap would show is refused in every form, and variables are not."""
+    """Secrets in plain text are refused for each key that may have one; variables are accepted."""
     given = {
         "authorization.credentials": OPEN_TEXTS + HIDDEN_TEXTS,
         "login.password": OPEN_TEXTS + HIDDEN_TEXTS,
@@ -135,7 +135,7 @@ def test_secret_is_refused_in_every_form(helm: Helm, tmp_path: Path) -> None:
 
 
 def test_address_is_checked_beside_its_variables(helm: Helm, tmp_path: Path) -> None:
-    """A variable in an address does not hide other problems of the address."""
+    """An invalid address is refused even if it contains a variable."""
     forms = [(key, text) for key in ("base_url", "proxy_url") for text in WRONG_URLS]
     forms += [("base_url", f"https://{VERY_SECRET}@h"), ("proxy_url", f"http://p/{VERY_SECRET}")]
     found = problems(helm, {"config": {"accounts": [account(*form) for form in forms]}}, tmp_path)
@@ -146,7 +146,7 @@ def test_address_is_checked_beside_its_variables(helm: Helm, tmp_path: Path) -> 
 
 
 def account(key: str, text: str) -> dict[str, Any]:
-    """An account with one text that might be a secret."""
+    """An account in which one key has this text."""
     place, _, name = key.rpartition(".")
     plain: dict[str, Any] = {"name": "a", "discovery": {}}
     if place == "login":
@@ -156,7 +156,7 @@ def account(key: str, text: str) -> dict[str, Any]:
 
 
 def test_wrong_key_is_named_where_it_is(helm: Helm) -> None:
-    """Problems of keys name the place of the key, with every version of Helm."""
+    """The error about an invalid key names its path, with every version of Helm."""
     labels = {"id": "b", "labels": {"job": "a", "no label": "b"}}
     with pytest.raises(RefusedError) as refused:
         helm.render(accounts(authorization={"credentials": "${T}"}, buckets=[labels]))

@@ -1,4 +1,4 @@
-"""Builds and runs images with buildah and podman, without a daemon, on a stand-in for the base.
+"""Builds and runs images with buildah and podman, without a daemon, on a substitute for the base.
 
 What an image must do is in the tests. All data is in one directory outside of the repository, so
 that the base and the layers are reused.
@@ -70,7 +70,7 @@ class Container:
         return self.executed("python", "-I", "-c", code)
 
     def page(self, port: int, path: str) -> Answer:
-        """Request a page in the container. The code is not 0 if that fails."""
+        """Request a page in the container. The exit code is not 0 if that fails."""
         url = f"http://127.0.0.1:{port}{path}"
         code = f"import urllib.request as u; print(u.urlopen({url!r}).read().decode())"
         return self.python(code)
@@ -100,7 +100,7 @@ class Container:
 
 
 class Engine:
-    """buildah and podman, with a storage of their own."""
+    """buildah and podman, with their own storage."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
@@ -165,7 +165,7 @@ class Engine:
     def running(
         self, image: str, *arguments: str, options: tuple[str, ...] = ()
     ) -> Iterator[Container]:
-        """A confined container of an image that runs while the body does."""
+        """Run a confined container of an image until the `with` block ends."""
         identity = self.text(*self._run("--detach", *options), image, *arguments)
         try:
             yield Container(self, identity)
