@@ -26,10 +26,10 @@ demo: $(RUNS) ## Run the exporter against the built-in simulator: no account or 
 test: $(INSTALLED) ## Run the tests: 5 minutes on two cores with the real programs
 	$(BIN)/python $(PYTEST)
 
-test-fast: $(INSTALLED) ## Run the tests without real programs and virtual time: under a minute
+test-fast: $(INSTALLED) ## Run the tests that need neither real programs nor virtual time: under a minute
 	$(BIN)/python $(PYTEST) --fast
 
-test-all: test ## Run all tests, including those that take long
+test-all: test ## Run all tests except the nightly ones
 	$(BIN)/python $(PYTEST) -n 4 --long=only  # they mostly wait for real programs
 
 coverage: $(INSTALLED) ## Run all tests, including the nightly ones, with branch coverage
@@ -76,17 +76,17 @@ format: $(INSTALLED) ## Format the code and apply automatic lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## Run the benchmarks; results are ratios to a reference on the same machine
+bench: $(INSTALLED) ## Run the benchmarks; results are ratios to a baseline in the same run
 	$(BIN)/python -m benchmarks
 
-soak: $(INSTALLED) ## Run the soak tests: memory over 100,000 polls, and truth over days of failures
+soak: $(INSTALLED) ## Run the soak tests: memory over 100,000 polls, and correct metrics over simulated days of failures
 	$(BIN)/python -m tests.truth.soak
 	$(BIN)/python -m tests.truth.soak --chaos --minutes 1
 
 chart: $(INSTALLED) ## Regenerate the chart's tables and golden files; needs Helm
 	$(BIN)/python -m tests.chart
 
-pictures: $(INSTALLED) ## Regenerate the pictures with a real browser; the dashboards' need npm and 15 minutes
+pictures: $(INSTALLED) ## Regenerate the screenshots with a real browser; the dashboards' need npm and 15 minutes
 	$(BIN)/python -m tests.real.pictures
 	$(BIN)/python -m tests.real.boards_drawn
 

@@ -35,7 +35,7 @@ async def _all_answered(hashed: bytes, scrapes: int) -> bool:
     asked = [_header(password) for _ in range(scrapes) for password in (WRONG, RIGHT)]
     answers = await asyncio.gather(*(auth.admits(each, "192.0.2.1") for each in asked))
     if answers != [False, True] * scrapes:
-        raise RuntimeError("a password was judged wrongly")
+        raise RuntimeError("wrong result for a password")
     return True
 
 

@@ -62,7 +62,7 @@ async def _serve(listed: int, workspaces: int) -> None:
 
 
 class _Answering(asyncio.Protocol):
-    """Treats all bytes up to the one body that the clients send as a request."""
+    """Takes a POST request as complete when its JSON body ends, a GET when its headers end."""
 
     def __init__(self, stats: bytes, listings: Sequence[bytes]) -> None:
         self._stats = stats

@@ -21,7 +21,7 @@ NOT_INSTALLED = ("click", "greenlet", "pygments", "rich")
 
 def run() -> None:
     sys.modules.update(dict.fromkeys(NOT_INSTALLED))  # type: ignore[arg-type] # None: not there
-    from exporter.cli import main  # noqa: PLC0415 - without those
+    from exporter.cli import main  # noqa: PLC0415 - after the packages are hidden
     from exporter.polling.scheduler import Scheduler  # noqa: PLC0415
 
     worst = {"late": 0.0, "held": 0.0}

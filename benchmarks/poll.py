@@ -1,8 +1,9 @@
 """A complete poll over loopback, compared with other clients that send the same POST.
 
-All send sixty requests a second, evenly spaced, over kept connections: a process that idles between
-requests uses more CPU for each than one in a tight loop. The other clients do less: they decode the
-JSON and drop it, without checks, retries, counters or text. Garbage is collected as in `run`.
+All send sixty requests a second, evenly spaced, over kept-alive connections: a process that idles
+between requests uses more CPU per request than one in a tight loop. The other clients do less: they
+decode the JSON and drop it, without checks, retries, counters or text. Garbage is collected as in
+`run`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CPU time of a real Prometheus for the rules and for a viewer of the overview dashboard.
 
-Prometheus gets past data of a tenth of the buckets, each with different nodes; the result is
-multiplied. Requires Prometheus and promtool.
+Prometheus is backfilled with data of a tenth of the buckets, each with different nodes; the results
+are multiplied by ten. Requires Prometheus and promtool.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from monitoring.rendering import rendered
 from tests.real.programs import installed
 
 BUCKETS, PART = 2_000, 10
-"""The number of buckets that results are for, and the divisor of those that are loaded."""
+"""The number of buckets that the results are for, and the divisor for the number that is loaded."""
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 JOB = 'job="flashback-exporter"'
@@ -71,7 +71,7 @@ def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
 
 
 class Asked:
-    """A running Prometheus, and the CPU seconds that a query takes."""
+    """A running Prometheus; measures the CPU seconds of queries."""
 
     def __init__(self, http: httpx.Client, process: psutil.Process) -> None:
         self._http = http
@@ -148,7 +148,7 @@ def _running(prometheus: str, folder: Path) -> Iterator[Asked]:
             end = time.monotonic() + LONGEST_WAIT
             while not _is_ready(http):
                 if time.monotonic() > end:
-                    raise TimeoutError("Prometheus does not get ready")
+                    raise TimeoutError("Prometheus did not become ready")
                 time.sleep(0.1)
             yield Asked(http, psutil.Process(process.pid))
         finally:

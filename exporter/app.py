@@ -1,4 +1,4 @@
-"""The composition root: builds every part from a configuration, starts, reloads and stops them.
+"""The composition root: builds, starts, reloads and stops all parts.
 
 This module only connects the parts. Behaviour belongs in the parts themselves.
 """
@@ -97,9 +97,10 @@ async def run_app(
     `dropped_lines` returns the number of log lines that were dropped. `connect` makes the
     connections to the API and `serve` the HTTP server: tests replace both.
 
-    Raises ConfigError if `load` raises it or takes too long, OSError if TLS files cannot be used,
-    WebConfigError if the web configuration cannot be used, and ListenError if an address cannot be
-    listened on. A bug in a background task cancels the body and is raised.
+
+    Raises ConfigError if the configuration cannot be used or takes too long to load, OSError if TLS
+    files cannot be used, WebConfigError if the web configuration cannot be used, and ListenError if
+    an address cannot be listened on. A bug in a background task cancels the body and is raised.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     self_metrics = _self_metrics(dropped_lines, runtime_metrics=options.exporter_metrics)
@@ -136,7 +137,7 @@ async def run_app(
         work = [
             manager.run(),
             reloader.run(),
-            # Always, even if the auto-reload below checks all files too:
+            # Also with auto-reload, which checks all files at its own interval:
             reloader.watch(BUCKET_FILES_WATCH, everything=False),
             GcTuner(clock).run(),
         ]
@@ -154,7 +155,7 @@ async def run_app(
 
 
 def _log_start(config: Config) -> None:
-    files = list(config.sources.config)  # none if the configuration is built in, as the demo's is
+    files = list(config.sources.config)  # none if the configuration is built in, as in the demo
     _log.info(
         "starting",
         version=VERSION,
@@ -200,7 +201,7 @@ async def poll_once(
 
     `progress` is called with the number of polls that are left. Process metrics are left out,
     because this process is about to end. A bucket that was not polled because a 429 paused its
-    account has no newest result.
+    account has no result.
     """
     self_metrics = _self_metrics(dropped_lines, runtime_metrics=False)
     manager = PollManager(

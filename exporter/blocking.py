@@ -1,7 +1,7 @@
 """Runs blocking calls off the event loop, and reads files safely.
 
-Each call runs in a daemon thread of its own. asyncio's pool does not suit: hanging calls would use
-up its few threads, and the interpreter waits for them before it exits. Files named in a
+Each call runs in a daemon thread of its own. asyncio's pool is not used: hanging calls would take
+all of its few threads, and the interpreter would wait for those at exit. Files named in a
 configuration must be regular files of a limited size.
 """
 
@@ -84,11 +84,11 @@ Fingerprint: TypeAlias = tuple[int, ...]
 def read_file(path: Path, limit: int = CONFIG_LIMIT) -> bytes:
     """The content of a regular file. Symbolic links are followed, because Kubernetes uses them.
 
-    Raises OSError, whose `strerror` says what is wrong. That includes files that are not regular
-    (such as a FIFO or a device), files larger than `limit` bytes, and invalid file names.
+    Raises OSError, whose `strerror` says what is wrong, also if the file is not regular (such as a
+    FIFO or a device) or larger than `limit` bytes, or its name is invalid.
     """
     try:
-        found = os.stat(path)  # noqa: PTH116 - opening a device may have effects
+        found = os.stat(path)  # noqa: PTH116 - opening a device may have side effects
     except ValueError as error:  # the name contains a NUL character
         raise FileNotFoundError(errno.ENOENT, "no file can have this name", str(path)) from error
     _require_regular(found.st_mode, path)

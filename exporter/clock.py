@@ -1,4 +1,4 @@
-"""The clock that everything is handed, so that tests can run on virtual time.
+"""The clock that is passed to all parts, so that tests can run on virtual time.
 
 Polling, login and rendering take the time only from a `Clock`.
 """
@@ -14,7 +14,7 @@ from typing import Protocol
 from exporter.model import Instant
 
 _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Includes suspended time where the system can: readings age while a laptop sleeps."""
+"""Includes suspended time if the system supports that: values age while a laptop sleeps."""
 
 
 class Clock(Protocol):
@@ -36,7 +36,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock. `wall` replaces its time of day, for example by a simulated one."""
+    """The machine's clock. `wall` replaces its wall clock, for example with a simulated one."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall

@@ -3,10 +3,10 @@
 Reference counting frees nearly everything that the exporter drops; the collector is for cycles. Its
 settings apply to the whole interpreter, so only the process that serves may run this.
 
-By default the interpreter searches all long-lived objects once a quarter as many new ones have
-survived, even if these have been freed since. Each poll replaces a reading, so with ten thousand
-buckets that is a search of 0.1 s every few seconds. Here survivors are frozen, which excludes them
-from the search. Everything is searched only after the number of frozen objects has grown.
+By default a full collection runs once the new survivors exceed a quarter of the long-lived objects,
+even if they have been freed since. Each poll replaces a bucket's values, so with ten thousand
+buckets that is a pause of 0.1 s every few seconds. Here survivors are frozen, which excludes them
+from collections. A full collection runs only after the number of frozen objects has grown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from exporter.clock import Clock
 INTERVAL = 10.0
 """Seconds between two freezes.
 
-A freeze searches the objects created since the one before: about 10 ms for ten thousand buckets
+A freeze first collects the objects created since the last one: about 10 ms for ten thousand buckets
 that are polled every minute. A shorter interval would freeze more objects that are about to be
 freed, such as connections and retries.
 """
@@ -29,16 +29,16 @@ CHECK_EVERY = 30
 """Freezes between two counts of the frozen objects: a count takes about 20 ms."""
 
 GROWTH = 1.5
-"""The factor by which the frozen objects may grow, dead cycles included, before a full search.
+"""The factor by which the frozen objects may grow, dead cycles included, before a full collection.
 
-Memory grows less than that: at least half of it is text, which cannot form cycles.
+Memory grows less than that: at least half of it is text, which the collector does not count.
 """
 
 FULL_SEARCH_EVERY = 1000
-"""The collector's third threshold: so high that the interpreter hardly ever searches everything."""
+"""The collector's third threshold: so high that full collections hardly ever run by themselves."""
 
 ALLOWED_OBJECTS = 50_000
-"""Growth that is always allowed, so that a small process is not searched for a few megabytes."""
+"""Growth that is always allowed, so that a small process is not collected for a few megabytes."""
 
 _log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ _log = structlog.get_logger()
 class GcTuner:
     """Freezes and collects while it runs.
 
-    When it ends, nothing is frozen and the thresholds are the ones from before.
+    When it ends, it unfreezes all objects and restores the thresholds.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -68,7 +68,7 @@ class GcTuner:
             gc.unfreeze()
 
     def _search_all_if_grown(self) -> None:
-        """Search everything if too many objects have been frozen since the last full search."""
+        """Run a full collection if the frozen objects have grown too much since the last one."""
         frozen = gc.get_freeze_count()
         if self._allowed is None:
             self._allowed = _allowed_objects(frozen)
@@ -85,6 +85,6 @@ def _allowed_objects(frozen: int) -> float:
 
 
 def _freeze_survivors() -> None:
-    """Collect before freezing: a dead cycle that is frozen stays until the next full search."""
+    """Collect before freezing: a dead cycle that is frozen stays until the next full collection."""
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
 """Formats log events as logfmt or JSON, one line each, and writes them to standard error.
 
-Callers use `structlog.get_logger()` and pass an event name and its facts as keywords. A thread does
-the writing, so a slow reader of the log never blocks the exporter.
+Callers use `structlog.get_logger()` and pass an event name and its fields as keywords. A thread
+does the writing, so a slow reader of the log never blocks the exporter.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _renderer(log_format: str) -> Callable[..., Any]:
 class LineLimit:
     """Limits how many lines of one kind are written per period, and counts the rest.
 
-    `on_full` is called when the first line of a period is left out. In a later period, before its
+    `on_full` is called once per period, when a line is left out. In a later period, before its
     first line, `on_next` is called with the number of lines that were left out.
     """
 

@@ -28,7 +28,7 @@ MAX_LABEL_LENGTH = 256  # characters; longer label values are truncated
 
 
 class Label(StrEnum):
-    """The label names of the exporter's own metrics, which a bucket's `labels` may not use."""
+    """The label names of the `flashback_` metrics; a bucket's `labels` may not use them."""
 
     ACCOUNT = "account"
     BUCKET_ID = "bucket_id"
@@ -108,7 +108,7 @@ REFUSALS = frozenset({Reason.BAD_REQUEST, Reason.UNAUTHORIZED, Reason.FORBIDDEN,
 
 
 class Timing(NamedTuple):
-    """How often an account's buckets are polled and when a reading is stale, in seconds."""
+    """How often an account's buckets are polled and when their values are stale, in seconds."""
 
     poll_interval: float = 60.0
     poll_timeout: float = 10.0  # per attempt
@@ -130,20 +130,20 @@ class Timing(NamedTuple):
         return max(0.0, self.rollover_grace - wall % SECONDS_PER_DAY)
 
     def newest_ended_day(self, wall: float) -> date:
-        """The newest day with final figures at `wall` (Unix time): its grace period is over."""
+        """The newest day with final values at `wall` (Unix time): its grace period is over."""
         return date.fromordinal(int((wall - self.rollover_grace) // SECONDS_PER_DAY) + _EPOCH - 1)
 
     def previous_day_shown_between(self, day: date, bucket_id: str) -> tuple[float, float]:
         """The start and the end (exclusive) of the time in which `day` is exposed, in Unix time.
 
-        They are requested once the day's grace period is over, spread over the buckets. The figures
-        of the next day replace them.
+        Its values are requested once the day's grace period is over, spread over the buckets, and
+        are replaced by those of the next day.
         """
         until = self.previous_day_shown_until(day)
         return until - SECONDS_PER_DAY + place_of(bucket_id) * PREVIOUS_DAY_SPREAD, until
 
     def previous_day_shown_until(self, day: date) -> float:
-        """The Unix time from which the final figures of `day` are no longer shown."""
+        """The Unix time from which the final values of `day` are no longer exposed."""
         return midnight(day) + 2 * SECONDS_PER_DAY + self.rollover_grace
 
     def is_near_midnight(self, wall: float) -> bool:
@@ -204,7 +204,7 @@ class DayStats:
     nodes: tuple[Node, ...]
 
     def has_figures(self) -> bool:
-        """Whether at least one node has a figure that is shown for a previous day."""
+        """Whether at least one node has a value that is exposed for a previous day."""
         return any(
             node.uptime_ratio is not None or node.latency_average_seconds is not None
             for node in self.nodes
@@ -244,8 +244,8 @@ class ApiError:
     def is_passing(self) -> bool:
         """Whether the same request may succeed if it is sent again at once.
 
-        A timeout is not passing: it has used up the poll's time, and a retry would add load to a
-        slow server.
+        A timeout is not transient in this sense: it has used up the poll's time, and a retry would
+        add load to a slow server.
         """
         return self.reason in {Reason.CONNECT, Reason.SERVER_ERROR}
 
@@ -264,21 +264,21 @@ PollResult: TypeAlias = GoodPoll | FailedPoll
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """What is known about a bucket: its current reading and its newest poll."""
+    """What is known about a bucket: its current values and its newest poll."""
 
     known_since: Instant
     stats: DayStats | None = None  # of the newest good poll, or kept over midnight
     last_success: Instant | None = None
     newest: PollResult | None = None
-    previous_day: DayStats | None = None  # the final figures of a previous day
+    previous_day: DayStats | None = None  # the final values of a previous day
 
     def after(self, result: PollResult, timing: Timing) -> BucketState:
         """The state after a poll.
 
-        A failed poll keeps the current reading, which keeps ageing. A good poll replaces it, with
-        one exception: within the grace period after midnight, the API may not have all figures of
-        the new day yet. If its response is empty or lacks a node of yesterday's reading,
-        yesterday's reading is kept and counts as confirmed, unless it is stale.
+        A failed poll keeps the current values, which keep ageing. A good poll replaces them, with
+        one exception: within the grace period after midnight, the API may not have all nodes of
+        the new day yet. If its response is empty or lacks one of yesterday's nodes, yesterday's
+        values are kept and count as confirmed, unless they are stale.
         """
         if isinstance(result, FailedPoll):
             return replace(self, newest=result)
@@ -291,7 +291,7 @@ class BucketState:
         )
 
     def fresh_until(self, timing: Timing) -> float:
-        """The monotonic time, in seconds, from which the bucket's reading is stale."""
+        """The monotonic time, in seconds, from which the bucket's values are stale."""
         return (self.last_success or self.known_since).monotonic + timing.stale_after
 
     def failing(self, *, fresh: bool) -> Reason | None:
@@ -303,8 +303,8 @@ class BucketState:
     def previous_day_wanted(self, bucket_id: str, timing: Timing, now: Instant) -> date | None:
         """The previous day to request now, or None. Each day is requested once.
 
-        A bucket that has figures of an older day waits for its offset within the spread. A bucket
-        that has none does not wait: the day's figures are final already.
+        A bucket that has values of an older day waits for its offset within the spread. A bucket
+        that has none does not wait: the day's values are final already.
         """
         day = timing.newest_ended_day(now.wall)
         if self.previous_day is None:
@@ -314,7 +314,7 @@ class BucketState:
         return day if now.wall >= timing.previous_day_shown_between(day, bucket_id)[0] else None
 
     def previous_day_until(self, timing: Timing, now: Instant) -> float:
-        """The monotonic time, in seconds, from which the previous day's figures are not shown."""
+        """The monotonic time, in seconds, from which the previous day's values are not exposed."""
         if self.previous_day is None:
             return math.inf
         return now.monotonic + timing.previous_day_shown_until(self.previous_day.day) - now.wall

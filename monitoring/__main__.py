@@ -1,4 +1,4 @@
-"""`python -m monitoring`: writes rules and dashboards; what they are lives elsewhere."""
+"""`python -m monitoring`: writes the rules and dashboards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write everything; 1 where the changes asked for make no sense."""
+    """Write everything. Returns 1 if the values file is invalid."""
     parser = argparse.ArgumentParser(prog="python -m monitoring", description=__doc__)
     parser.add_argument("--values", type=Path, help="a file that changes settings and alerts")
     parser.add_argument("--output", type=Path, default=HERE, help="the folder to write to")

@@ -41,8 +41,8 @@ TOKENS = (
         keep_firing_for="@account_keep_firing_for@",
         summary="The API rejects the token of account {{ $labels.account }}",
         description=(
-            "The API rejects the token or the login of account {{ $labels.account }} for"
-            " {{ $value | humanizePercentage }} of its buckets. Among them: "
+            "The API rejects the token or the login of account {{ $labels.account }}. Polls of"
+            " {{ $value | humanizePercentage }} of its buckets fail. Among them: "
             + some_buckets(_REFUSED)
             + "."
         ),
@@ -207,9 +207,9 @@ CONNECTION = (
         wait="@clock_skew_for@",
         summary="The API's clock differs from the exporter's (account {{ $labels.account }})",
         description=(
-            "In responses to account {{ $labels.account }} the API's clock differs from the"
-            " exporter's by {{ $value | humanizeDuration }}. Near midnight UTC the exporter"
-            " requests the wrong day, and it renews tokens too early or too late."
+            "According to responses to account {{ $labels.account }}, the API's clock differs from"
+            " the exporter's by {{ $value | humanizeDuration }}. Near midnight UTC the exporter"
+            " may request the wrong day, and it may renew tokens too early or too late."
         ),
         expr=promql(f"""
             max by ({ACCOUNT}) (abs(flashback_account_clock_skew_seconds))
@@ -228,7 +228,7 @@ OPTIONAL = (
             wait="@slow_poll_for@",
             summary="Polls of account {{ $labels.account }} are slow",
             description=(
-                "One in ten buckets of account {{ $labels.account }} takes"
+                "The slowest 10 % of the buckets of account {{ $labels.account }} take"
                 " {{ $value | humanizeDuration }} or more to poll, including retries. An attempt"
                 " that takes longer than `poll_timeout` fails."
             ),
@@ -250,10 +250,9 @@ OPTIONAL = (
             wait="@discovered_buckets_for@",
             summary=f"Discovery has lost {counted('bucket')} of account {{{{ $labels.account }}}}",
             description=(
-                f"Discovery finds {counted('bucket')} fewer in account {{{{ $labels.account }}}}"
-                " than at its maximum in the last six hours. The exporter no longer polls the"
-                " missing buckets. The alert resolves after six hours, even if they are still"
-                " missing."
+                f"Discovery has lost {counted('bucket')} of account {{{{ $labels.account }}}}"
+                " within six hours. The exporter no longer polls the missing buckets. The alert"
+                " resolves after six hours, even if they are still missing."
             ),
             expr=promql(f"""
                 {_FOUND_BEFORE} - {_FOUND}
@@ -272,7 +271,7 @@ OPTIONAL = (
             description=(
                 "The access token of account {{ $labels.account }} "
                 + _EXPIRES
-                + ". The program that writes its token file is late."
+                + ". The program that writes the token file has not renewed it."
             ),
             # The exporter renews the tokens of accounts that log in.
             expr=promql(f"""

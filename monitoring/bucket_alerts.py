@@ -55,7 +55,8 @@ GROUPS = (
                     f"Bucket {_BUCKET} has no online node: all of its nodes are down, or the API"
                     " lists none."
                 ),
-                # Until 02:00 UTC the API may still add nodes that were up, or are in new buckets.
+                # Until 02:00 UTC an online node may be missing because the API has not listed it
+                # for the new day yet.
                 expr=promql(f"""
                     (
                       (
@@ -95,8 +96,8 @@ GROUPS = (
                 wait="@node_not_listed_for@",
                 summary=f"Bucket {BUCKET_NAME} has lost {counted('node')}",
                 description=(
-                    f"The API no longer lists {counted('node')} for bucket {_BUCKET} that other"
-                    " buckets of the account still have: "
+                    f"The API no longer lists {counted('node')} for bucket {_BUCKET} that it still"
+                    " lists for other buckets of the account: "
                     + values_of(
                         "host",
                         f"{not_listed(f'{SCOPE},bucket_id=%+q')} and on (ip, host)"

@@ -129,7 +129,7 @@ DRIFT = Group(
             wait="@drift_for@",
             summary="Field {{ $labels.field }} of the API does not match the API's documentation",
             description=(
-                "Responses keep differing from the API's documentation ({{ $labels.kind }}, field"
+                "API responses still differ from the API's documentation ({{ $labels.kind }}, field"
                 " {{ $labels.field }}). The exporter omits invalid values and does not read renamed"
                 " fields."
             ),
@@ -149,7 +149,7 @@ DRIFT = Group(
             summary="The API rate-limits account {{ $labels.account }}",
             description=(
                 "The API keeps responding to account {{ $labels.account }} with status 429. After"
-                " each one, all buckets of the account wait."
+                " each one, polls of all buckets of the account pause."
             ),
             expr=promql(f"""
                 sum by ({ACCOUNT}) (

@@ -1,7 +1,7 @@
 """Alerts about nodes: one per node and account, whose value is the number of buckets affected.
 
 No alert that is on by default uses today's uptime: it restarts at midnight, and the API's
-documentation does not say which time it is a share of.
+documentation does not say whether it is a share of the elapsed time or of the full day.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NODE = "{{ $labels.host }} at {{ $labels.ip }}"
 _BUCKET_NODE = f"max by ({BUCKET_NODE})"
 
 _THIS = "ip=%+[1]q,host=%+[2]q"
-"""Matchers of the alert's node, which _WHICH names as the first arguments."""
+"""Label matchers of the alert's node, for printf with the arguments _WHICH."""
 
 _WHICH = ("$labels.ip", "$labels.host")
 
@@ -41,12 +41,12 @@ _AFFECTED = f"{counted('bucket')} of account {{{{ $labels.account }}}}"
 
 
 def _among_them(condition: str) -> str:
-    """The sentence that names buckets; the condition says _THIS wherever it means the node."""
+    """The sentence that names affected buckets. The condition selects the node with _THIS."""
     return f" Among them: {some_buckets(condition, *_WHICH)}."
 
 
 def _figure(query: str, metric: str, shown: str, before: str = "") -> str:
-    """One number of the node, over the buckets of the alert's account, if any is known."""
+    """Template for one value of the node in the alert's account; empty if there is none."""
     asked = query.format(in_account(f"{metric}{{{_THIS}}}"))
     arguments = " ".join((*_WHICH, *ACCOUNT_VALUES))
     return (
@@ -68,7 +68,7 @@ STATUS = (
                 f"({in_account(_DOWN.format(labels=f'{_THIS},'))}) == 1",
                 *_WHICH,
                 *ACCOUNT_VALUES,
-                otherwise="not listed any more, and was down before,",
+                otherwise="no longer listed, but was down when it last was,",
             )
             + f" for {_AFFECTED}."
             + _among_them(
@@ -96,9 +96,10 @@ STATUS = (
         wait="@node_not_listed_for@",
         summary=f"The API no longer lists node {_NODE}",
         description=(
-            f"The API has listed node {_NODE} for no bucket of account {{{{ $labels.account }}}}"
+            f"The API has not listed node {_NODE} for any bucket of account"
+            " {{ $labels.account }}"
             + _figure("min({})", NOT_LISTED_SINCE, "Timestamp", before=" since ")
-            + f". Before that, it was in {counted('bucket')}."
+            + f". Before that, it was listed for {counted('bucket')}."
             + _among_them(f"max by ({BUCKET}) ({not_listed(_THIS)})")
         ),
         expr=promql(f"""
@@ -141,7 +142,7 @@ FIGURES = (
         wait="@node_report_old_for@",
         summary=f"The API's data about node {_NODE} is outdated",
         description=(
-            f"For {_AFFECTED}, the API has not updated its data about node {_NODE} for too long."
+            f"For {_AFFECTED}, the API's data about node {_NODE} is outdated."
             " The oldest data is "
             + _figure(
                 "time() - min({})", "flashback_node_last_updated_timestamp_seconds", "Duration"
@@ -205,7 +206,7 @@ def _burning(long: str, short: str, most: float, *, wait: str, keep: str, rest: 
         description=(
             f"Node {_NODE} of account {{{{ $labels.account }}}} goes down and comes back: over"
             f' {long} it used its error budget {{{{ $value | printf "%.0f" }}}} times as fast as'
-            f" allowed. At this rate, a month's budget lasts {rest}."
+            f" allowed. At this rate, a month's budget lasts {rest} or less."
         ),
         expr=promql(f"""
             (

@@ -24,15 +24,15 @@ from monitoring.ruleset import (
 
 SHORT_WINDOWS = ("5m", "30m")
 LONG_WINDOWS = ("1h", "2h", "6h", "1d", "3d")
-"""Over which the observed status is averaged: the long ones from averages over four minutes."""
+"""The windows over which the observed status is averaged; the long ones use `EVERY_4M`."""
 
 COVERAGE = {"1h": ("4m", 8), "6h": ("6m", 30), "1d": ("24m", 30), "3d": ("72m", 30)}
-"""Where half of a window must be known: how often to look, and how often it must be there."""
+"""Windows that need data for half of their length: the subquery's step and the least samples."""
 
 EVERY_4M = "node:flashback_node_down:avg4m"
 
 PREVIOUS_DAYS = (7, 30, 90)
-"""Over how many previous days uptime is told."""
+"""The numbers of previous days over which uptime is averaged."""
 
 BUDGET_DAYS = 30
 
@@ -43,16 +43,17 @@ LEVELS = {"node": f"{AGGREGATION}, ip, host", "bucket": BUCKET}
 LOOKED_AT = (
     "(vector((time() - 6960) % 86400) > 0 <= 240 or vector((time() + 240) % 86400) > 0 <= 240)"
 )
-"""Once in the four minutes to 02:00 and to 24:00 UTC, when all show the figure of the same day.
+"""True for the last evaluation before 02:00 and before 24:00 UTC: all buckets then show one day.
 
-It is shown from 00:10 to 01:10 of the next day at the latest until 00:10 of the one after that."""
+A day's values are exposed from 00:10 (01:10 at the latest) of the next day to 00:10 of the day
+after that."""
 
 BUCKETS = Group(
     "flashback-buckets",
     (
         Record(
             INFO,
-            # While a name changes, or two shards have the bucket, there are two: one counts.
+            # There are two series during a rename or while two shards have the bucket: keep one.
             promql(f"""
                 topk by ({BUCKET}) (1,
                   max by ({BUCKET}, name, @bucket_labels@) (flashback_bucket_info)
@@ -90,25 +91,25 @@ LISTED_BY = "node:flashback_node_listed:count"
 NOT_LISTED_SINCE = "bucket_node:flashback_node_not_listed:since"
 
 NEW_DAY = "(vector(time() % 86400) < 7200)"
-"""From 00:00 to 02:00 UTC the API may not have listed yet what it will list for the day."""
+"""00:00 to 02:00 UTC, when the API may not list all nodes of the new day yet."""
 
 _BEFORE_MIDNIGHT = "time() - (time() - 7200) % 86400 + 78300"
-"""23:45 UTC of the running day, which here begins at 02:00: 78,300 s after that it is 23:45. The
-quarter of an hour before midnight allows for the API's clock, which may be ahead."""
+"""The Unix time of 23:45 UTC: 78,300 s after the most recent 02:00. The API's clock may be ahead,
+so nodes dropped in the last quarter of an hour are treated like those dropped at midnight."""
 
 NOT_LISTED = f"{NOT_LISTED_SINCE} < {_BEFORE_MIDNIGHT}"
 """Nodes that the API dropped before 23:45 UTC; nodes that it dropped later count from 02:00 on."""
 
 
 def not_listed(matchers: str) -> str:
-    """NOT_LISTED for some series, as the format of a template's printf."""
+    """NOT_LISTED for the matching series, escaped for a template's printf."""
     return f"{NOT_LISTED_SINCE}{{{matchers}}} < {_BEFORE_MIDNIGHT.replace('%', '%%')}"
 
 
 LISTED = Group(
     "flashback-listed-nodes",
     (
-        # 1 where it is down, else 0. A field may be missing: any of four says that it is listed.
+        # 1 if the node is down, else 0. Any of four metrics shows that it is listed.
         Record(
             "bucket_node:flashback_node_down:max",
             promql(f"""
@@ -124,7 +125,7 @@ LISTED = Group(
                 )
             """),
         ),
-        # What the API last said of a node that a fresh reading does not have any more.
+        # The last value of a node that the latest successful poll no longer contains.
         Record(
             LAST_KNOWN,
             promql(f"""
@@ -146,7 +147,7 @@ LISTED = Group(
                 )
             """),
         ),
-        # Goes by its own past, so that an outage of Prometheus is not taken for one of the node.
+        # Keeps its first value, so that an outage of Prometheus does not count as absence.
         Record(
             NOT_LISTED_SINCE,
             promql(f"""
@@ -169,7 +170,7 @@ def _down(window: str, series: str) -> Record:
 
 
 def _burn_rate(window: str) -> Record:
-    """How many times too fast the budget goes; nothing where half of a long window is not known."""
+    """The burn rate; no sample if a long window lacks data for over half of its length."""
     rate = f"""
         node:flashback_node_down:avg{window} / (1 -
           @slo_target@
@@ -200,7 +201,7 @@ NODES = Group(
         ),
         *(_down(window, "node:flashback_node_down:avg") for window in SHORT_WINDOWS),
         *map(_burn_rate, SHORT_WINDOWS),
-        # One that several accounts have counts for each.
+        # A node of several accounts counts once for each.
         Record(
             "account:flashback_node_down:count",
             f"sum by ({ACCOUNT}) (node:flashback_node_down:avg > bool 0)",
@@ -240,11 +241,11 @@ DAYS = (
 
 
 def _over_days(function: str, level: str, days: int) -> str:
-    """Over the figures of some days, one of each: its latest, or the first one until that is there.
+    """A function over the values of the previous days, using the latest recorded value of each day.
 
-    The subquery looks at each 00:00 UTC, and ahead from there: from shortly before 02:00 to 24:00.
-    A second less than two hours back: before Prometheus 3 a range includes its beginning, so that
-    at 02:00:00 it would have a midnight at either end, and a day too many.
+    The subquery steps through each 00:00 UTC; the negative offset reads the samples that were
+    recorded from 01:55 to 24:00 of that day. The last offset is a second below two hours: before
+    Prometheus 3 a range includes its start, so at 02:00:00 it would contain a day too many.
     """
     return promql(f"""
         {function}(

@@ -1,7 +1,7 @@
-"""Rules become files: settings are put in, alerts are changed or left out, and YAML is written.
+"""Renders the rules as YAML files: inserts settings, and changes or omits alerts.
 
-The YAML is written by hand, since the files carry marks as comments by which the Helm chart finds
-what it may change: `> 900  # node_report_max_age_seconds`, `for: 5m  # node_down_for`.
+It writes the YAML itself, because the Helm chart finds the values to change by comments:
+`> 900  # node_report_max_age_seconds`, `for: 5m  # node_down_for`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _UNPARTED = "\0"
 _SERIES = re.compile(
     r"\b((?:\w+:)?flashback_\w+(?::\w+)?)\b(?!\()(?:\{(?P<matchers>.*?)\})?", re.DOTALL
 )
-"""Each selector of an expression, with its matchers; a name in a string ends in a bracket."""
+"""Each selector in an expression, with its matchers. A name followed by `(` is a text."""
 
 OPTIONAL = (*account_alerts.OPTIONAL, *node_alerts.OPTIONAL)
-"""Groups that are there once their setting is set."""
+"""Groups that are rendered only if their setting is set."""
 
 FILES = (
     File("flashback-recording.yaml", "Recording rules.", recordings.GROUPS),
@@ -34,7 +34,7 @@ FILES = (
         "Each day's uptime. For backfilled days, see docs/backfill.md.",
         recordings.DAYS,
     ),
-    File("flashback-uptime.yaml", "Uptime over weeks, from that of days.", recordings.OVER_DAYS),
+    File("flashback-uptime.yaml", "Uptime over weeks, from daily uptime.", recordings.OVER_DAYS),
     File(
         "flashback-alerts.yaml",
         "Alerts. docs/runbook.md has a section for each.",
@@ -58,8 +58,8 @@ ALERTS = tuple(
 
 _HEAD = """\
 # {title}
-# Rendered by `python -m monitoring` from monitoring/settings.yaml: change that, not this.
-# A comment behind a value is the name of the setting that it comes from. The other settings are:
+# Rendered by `python -m monitoring` from monitoring/settings.yaml: edit that file, not this one.
+# The comment after a value is the name of its setting. The other settings are:
 {others}
 groups:
 """
@@ -73,15 +73,15 @@ def rendered(choice: Choice = UNCHANGED) -> dict[str, str]:
 
 
 def write(folder: Path, choice: Choice = UNCHANGED) -> None:
-    """Put the files into a folder, which is made if need be."""
+    """Write the files to a folder, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in rendered(choice).items():
         (folder / name).write_text(text)
 
 
 def optional_text() -> str:
-    """All that is left out by default, with examples, for the Helm chart to choose from."""
-    title = "What rules.settings adds: a group is there once the setting of its name is set."
+    """The optional groups with example values, from which the Helm chart selects."""
+    title = "Optional groups: each is rendered if rules.settings has the setting of its name."
     return _file_text(File("", title, OPTIONAL), Choice(EXAMPLES, {}))
 
 
@@ -96,7 +96,7 @@ def _file_text(file: File, choice: Choice) -> str:
 
 
 def _of_own_job(expr: str) -> str:
-    """An expression that looks at the exporter's own job alone: there may be others beside it."""
+    """The expression, limited to the exporter's job: Prometheus may have several."""
 
     def scoped(found: re.Match[str]) -> str:
         name, matchers = found.groups()
@@ -113,7 +113,7 @@ class Writer:
         self._tunings = tunings
 
     def group(self, group: Group) -> Iterator[str]:
-        """The lines of a group; none where it or all of its alerts are left out."""
+        """The lines of a group; none if it or all of its alerts are disabled."""
         if group.needs is not None and group.needs not in self._texts:
             return
         rules = [line for rule in group.rules for line in self._rule(rule, group.page)]
@@ -147,17 +147,17 @@ class Writer:
 
     def _expression(self, text: str) -> Iterator[str]:
         if any(re.search(f"{token}(?!\n|$)", text) for token in _MARKED):
-            raise ValueError(f"what follows a number or a duration would be a comment:\n{text}")
+            raise ValueError(f"a setting that is a number or a duration must end its line:\n{text}")
         yield "        expr: |-"
         whole = self._filled(_of_own_job(text))
         yield from (f"          {line}".rstrip() for line in whole.splitlines())
 
     def _folded(self, key: str, text: str) -> Iterator[str]:
-        """Lines that YAML joins with one space each, which is where the text was parted."""
+        """A folded block scalar, whose lines YAML joins with single spaces."""
         if re.search(r"\s\s|\n", text):
-            raise ValueError(f"white space in a row would not outlive the folding: {text!r}")
+            raise ValueError(f"folding would change consecutive white space: {text!r}")
         yield f"          {key}: >-"
-        # The chart looks for a setting's text: it must not be parted.
+        # The chart searches for a setting's text: keep it on one line.
         kept = self._filled(text, blank=_UNPARTED)
         wrapped = fill(kept, WIDTH - 12, break_long_words=False, break_on_hyphens=False)
         lines = wrapped.replace(_UNPARTED, " ").splitlines()

@@ -1,7 +1,7 @@
-"""What a rule is, and how the sources write one down.
+"""The classes of rules, and helpers to write expressions and annotations.
 
-Sources write settings as `@name@`; numbers and durations so at the end of a line. What the rules
-are is told in `recordings` and the `*_alerts`; how they become files in `rendering`.
+Settings are written as `@name@`; a number or duration must end its line. The rules themselves are
+in `recordings` and the `*_alerts`; `rendering` writes the files.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from textwrap import dedent
 
 AGGREGATION = "@aggregation_labels@"
 BUCKET = f"{AGGREGATION}, bucket_id"
-"""What makes a bucket one."""
+"""The labels that identify a bucket."""
 NODE = f"{AGGREGATION}, @node_labels@"
-"""What makes a node one, over all buckets of an account."""
+"""The labels that identify a node across the buckets of an account."""
 BUCKET_NODE = f"{BUCKET}, ip, host"
 ACCOUNT = f"{AGGREGATION}, account"
 ACCOUNT_NODE = f"{AGGREGATION}, ip, host, account"
-"""A node of an account, whatever node_labels says; in an order in which that text is not found."""
+"""A node of an account, independent of node_labels: the chart does not replace this order."""
 
 INFO = "bucket:flashback_bucket_info:max"
-"""Names and labels of each bucket, exactly once per bucket: joins cannot break."""
+"""The name and labels of each bucket: exactly one series per bucket, so joins cannot fail."""
 
 SCOPE = "@aggregation_matchers@"
-"""Matchers of the alert's own scrape labels, for queries in annotations: another release's data, of
-staging in the same Prometheus for one, is none of its business. Each takes one of SCOPE_VALUES."""
+"""Matchers of the alert's own scrape labels, for queries in annotations, so that they exclude other
+releases, such as staging, in the same Prometheus. They take SCOPE_VALUES."""
 SCOPE_VALUES = "@aggregation_values@"
 
 OF_ACCOUNT = f"{INFO}{{{SCOPE},account=%+q}}"
@@ -36,14 +36,14 @@ BUCKET_NAME = (
     f"{{{{ with printf `{INFO}{{{SCOPE},bucket_id=%+q}}` {SCOPE_VALUES} $labels.bucket_id"
     ' | query }}{{ . | first | label "name" }}{{ else }}{{ $labels.bucket_id }}{{ end }}'
 )
-"""The name, in a text, of the bucket that an alert is about. It is no label: a bucket that gets
-another name would end its alert and begin a new one."""
+"""Template for the bucket's name in annotations. The name is not a label of the alert: renaming the
+bucket would end its alert and start another."""
 
 JOINED = f"* on ({BUCKET}) group_left (@bucket_labels@) {INFO}"
-"""Gives what is known per bucket the labels of the bucket; the value stays."""
+"""Joins the bucket's labels to a series with a bucket_id, without changing its value."""
 
 WITH_ACCOUNT = f"* on ({BUCKET}) group_left (account) {INFO}"
-"""Gives what is known per bucket its account."""
+"""Joins the account to a series with a bucket_id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alerting rule. Its texts are Prometheus's templates."""
+    """An alerting rule. Its texts are Prometheus templates."""
 
     name: str
     severity: str
@@ -78,7 +78,7 @@ EXPORTER_PAGE = _page("flashback-exporter")
 ACCOUNT_PAGE = _page("flashback-overview", "account")
 BUCKET_PAGE = _page("flashback-bucket", "bucket")
 NODE_PAGE = _page("flashback-node", "host")
-"""Where on the dashboards an alert's trouble is seen."""
+"""The dashboards that alerts link to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,13 @@ class Group:
 
     name: str
     rules: tuple[Record | Alert, ...]
-    page: str = EXPORTER_PAGE  # of its alerts
-    interval: str | None = None  # Prometheus's own where it is None
-    needs: str | None = None  # a setting without which it is left out
+    page: str = EXPORTER_PAGE  # the dashboard of its alerts
+    interval: str | None = None  # None: the global evaluation interval
+    needs: str | None = None  # omitted unless this setting is set
 
 
 def optional(setting: str, page: str, *rules: Record | Alert, interval: str | None = None) -> Group:
-    """A group that is there once a setting is set; the Helm chart goes by its name."""
+    """A group that needs a setting; the Helm chart derives the setting from the group's name."""
     return Group(f"flashback-{setting.replace('_', '-')}", rules, page, interval, setting)
 
 
@@ -110,19 +110,19 @@ _JOIN = r"\* on \(.+?\) group_left \(.*?\)"
 
 
 def promql(text: str) -> str:
-    """An expression, as it is indented in its source; what is joined gets a line of its own."""
+    """Dedents an expression, and moves the right side of a join to a line of its own."""
     return re.sub(
         rf"^( *)({_JOIN}) (?={INFO})", r"\1\2\n\1  ", dedent(text).strip(), flags=re.MULTILINE
     )
 
 
 def counted(noun: str) -> str:
-    """A text that tells the alert's value as a number of things."""
+    """Template for the alert's value with a noun: `3 buckets`."""
     return f"{{{{ $value }}}} {noun}{{{{ if ne $value 1.0 }}}}s{{{{ end }}}}"
 
 
 def some_buckets(condition: str, *arguments: str) -> str:
-    """A text that names up to five buckets of which a condition holds, each name and team once.
+    """Template that lists up to five buckets that meet a condition, each name and team once.
 
     The condition has one series per bucket and a `%+q` for each argument; the buckets are those of
     the alert's account.
@@ -135,14 +135,14 @@ def some_buckets(condition: str, *arguments: str) -> str:
 
 
 def in_account(series: str) -> str:
-    """What is known per bucket, of the buckets of the alert's account alone; see OF_ACCOUNT."""
+    """Bucket series, limited to the alert's account; takes ACCOUNT_VALUES."""
     return f"{series} * on ({BUCKET}) group_left () {OF_ACCOUNT}"
 
 
 def values_of(label: str, query: str, *arguments: str, otherwise: str = "") -> str:
-    """A text that names each value which a label has in the result of a query, if there is any.
+    """Template that lists the values of a label in the result of a query; else `otherwise`.
 
-    Arguments stand behind `%+q`: a plain `%q` leaves U+FFFD as it is, which PromQL does not read.
+    Arguments are formatted with `%+q`: `%q` keeps U+FFFD, which PromQL rejects.
     """
     once = f"count by ({label}) ({query})"
     return _listed(once, arguments, label, f"{{{{ .Labels.{label} }}}}", otherwise)

@@ -1,6 +1,6 @@
-"""The settings of the rules: what there is to change, whether a change makes sense, how it is said.
+"""The settings of the rules: reads `settings.yaml`, validates changes, and gives each value's text.
 
-The list itself is `settings.yaml`. What the rules say with it does not live here.
+Nothing here knows the rules.
 """
 
 from __future__ import annotations
@@ -40,37 +40,37 @@ _KINDS: dict[str, Schema] = {
 }
 
 VARIABLES = ("job", "namespace", "cluster")
-"""The scrape labels by which one can choose on the dashboards."""
+"""The scrape labels that the dashboards have as variables."""
 
 _MARKED = frozenset({"share", "number", "duration"})
 
 
 class SettingsError(ValueError):
-    """A file that changes what cannot be changed, or not in this way; the text says what."""
+    """A file of changes is invalid; the text lists the problems."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A line of the list."""
+    """One setting."""
 
     name: str
     kind: str
     meaning: str
-    default: Value | None = None  # none where it would be a guess: what needs it is left out then
+    default: Value | None = None  # None: rules that need the setting are omitted until it is set
     example: Value | None = None
-    contains: Sequence[str] = ()  # what a list must not lack
-    excludes: Sequence[str] = ()  # what it must not have
+    contains: Sequence[str] = ()  # required items of a list
+    excludes: Sequence[str] = ()  # forbidden items of a list
 
     @property
     def is_marked(self) -> bool:
-        """Whether its value ends a line, with the name as a comment behind it.
+        """Whether its value ends a line, followed by its name as a comment.
 
-        That is how the Helm chart finds it. The others are found by their default's text.
+        The Helm chart finds the value by that comment, other values by their default's text.
         """
         return self.kind in _MARKED
 
     def text(self, value: Value) -> str:
-        """A value as rules say it."""
+        """The text of a value in rules."""
         match self.kind, value:
             case "labels", list():
                 return ", ".join(value)
@@ -81,7 +81,7 @@ class Setting:
         return f"{value}  # {self.name}" if self.is_marked else str(value)
 
     def schema(self) -> Schema:
-        """What a value may be, as JSON Schema."""
+        """The JSON Schema of the setting."""
         demands: list[Schema] = [{"contains": {"const": each}} for each in self.contains]
         if self.excludes:
             demands.append({"items": {"not": {"enum": list(self.excludes)}}})
@@ -92,7 +92,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What is changed about one alert."""
+    """The changes to one alert."""
 
     enabled: bool = True
     severity: str | None = None
@@ -101,13 +101,13 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Everything that is changed; nothing by default."""
+    """All changes to settings and alerts."""
 
     settings: Mapping[str, Value]
     alerts: Mapping[str, Tuning]
 
     def texts(self) -> dict[str, str]:
-        """Each setting as rules say it, and what queries in annotations say of those labels."""
+        """The text of each setting, and label matchers and arguments for queries in annotations."""
         kept = self.labels("aggregation_labels")
         values = [(each, self.settings.get(each.name, each.default)) for each in SETTINGS]
         return {
@@ -129,7 +129,7 @@ class Choice:
 
 
 def schema(alerts: Iterable[str]) -> Schema:
-    """What a file of changes may say, and the chart's values under `rules`, as JSON Schema."""
+    """The JSON Schema of a file of changes, and of the chart's values under `rules`."""
     tuning = {
         "type": "object",
         "additionalProperties": False,
@@ -150,7 +150,7 @@ def schema(alerts: Iterable[str]) -> Schema:
 
 
 def chosen(changes: Mapping[str, object], alerts: Iterable[str]) -> Choice:
-    """The changes that a file asks for. Raises SettingsError."""
+    """The changes in a parsed file. Raises SettingsError."""
     whole = {"type": "object", "additionalProperties": False, "properties": schema(alerts)}
     validator = jsonschema.Draft7Validator(whole)
     problems = [f"{each.json_path}: {each.message}" for each in validator.iter_errors(changes)]
@@ -163,7 +163,7 @@ def chosen(changes: Mapping[str, object], alerts: Iterable[str]) -> Choice:
 
 
 def _contradictions(choice: Choice) -> Iterator[str]:
-    """What no PromQL can be made of, though each setting alone is well."""
+    """Problems of settings that are valid alone but not together."""
     kept, of_buckets, of_nodes = (
         set(choice.labels(name)) for name in ("aggregation_labels", "bucket_labels", "node_labels")
     )
@@ -179,7 +179,7 @@ def _contradictions(choice: Choice) -> Iterator[str]:
 def _choice(changes: Mapping[str, object]) -> Choice:
     settings, alerts = changes.get("settings", {}), changes.get("alerts", {})
     if not isinstance(settings, dict) or not isinstance(alerts, dict):
-        raise SettingsError("settings and alerts are mappings")
+        raise SettingsError("settings and alerts must be mappings")
     tunings = {
         name: Tuning(said.get("enabled", True), said.get("severity"), said.get("for"))
         for name, said in alerts.items()

@@ -145,7 +145,7 @@ def test_what_only_looks_like_a_mistake(desk: Desk, content: bytes) -> None:
     (desk.directory / "config.yaml").write_bytes(content)
     code, told, errors = desk.said("check")
     assert (code, errors) == (0, "")
-    assert told.startswith("config.yaml: good\n")
+    assert told.startswith("config.yaml: valid\n")
 
 
 FLAGS = {
@@ -211,7 +211,7 @@ def warned(desk: Desk) -> list[str]:
     """The warnings of `check` for a valid file."""
     code, told, errors = desk.said("check")
     assert code == 0
-    assert told.startswith("config.yaml: good\n")
+    assert told.startswith("config.yaml: valid\n")
     return errors.splitlines()
 
 
@@ -379,7 +379,7 @@ def test_clocks_that_disagree(desk: Desk) -> None:
         code, told, _ = desk.said("check", "--live")
     assert code == 1
     assert "bad_request: HTTP 400" in told
-    assert "a clock difference" in told
+    assert "clock skew" in told
 
 
 PLACES = {

@@ -35,7 +35,7 @@ API = Address("--address", "FLASHBACK_EXPORTER_ADDRESS", "127.0.0.1:10121")
 EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - connects, does not bind
 SECONDS = 4.0
 GUARDED = 401
-"""It responds and requires a password, which the health check does not have."""
+"""The exporter responds, and requires a password that the health check does not have."""
 
 
 def command(arguments: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ class RefusedError(Exception):
 
 
 def tags(version: str) -> list[str]:
-    """The name of the image of this version."""
+    """The image tags of this version: `X.Y.Z`, and `X.Y` unless it is a pre-release."""
     series, _, patch = version.rpartition(".")
     return [version, series] if SERIES.fullmatch(series) and patch.isdigit() else [version]
 
@@ -41,7 +41,7 @@ def verify(image: str, digest: str, version: str, revision: str) -> None:
         run = ("docker", "run", *CONFINED, f"--platform={platform}", f"{image}@{own}")
         said = _output(*run, "--version")
         if expected not in said:
-            raise RefusedError(f"the image for {platform} says {said!r}, and not {expected!r}")
+            raise RefusedError(f"the image for {platform} says {said!r} instead of {expected!r}")
 
 
 def _platforms(image: str, digest: str) -> dict[str, str]:
@@ -59,13 +59,13 @@ def tag(image: str, digest: str, *names: str) -> None:
     for name in names:
         there = None if SERIES.fullmatch(name) else _digest(f"{image}:{name}")
         if there not in {None, digest}:
-            raise RefusedError(f"{image}:{name} is {there}, and a version never moves: raise it")
+            raise RefusedError(f"{image}:{name} is {there}, and never moves: raise the version")
     options = [f"--tag={image}:{name}" for name in names]
     _output("docker", "buildx", "imagetools", "create", *options, f"{image}@{digest}")
     for name in names:
         there = _digest(f"{image}:{name}")
         if there != digest:
-            raise RefusedError(f"{image}:{name} is {there}, and not {digest}")
+            raise RefusedError(f"{image}:{name} is {there} instead of {digest}")
 
 
 def _digest(reference: str) -> str | None:
@@ -76,7 +76,7 @@ def _digest(reference: str) -> str | None:
         return done.stdout.strip()
     if "not found" in done.stderr:
         return None
-    raise RefusedError(f"{reference} cannot be asked for: {done.stderr.strip()}")
+    raise RefusedError(f"{reference} cannot be inspected: {done.stderr.strip()}")
 
 
 _INSPECT = ("docker", "buildx", "imagetools", "inspect")

@@ -1,6 +1,6 @@
 """Writes previous days as OpenMetrics files, one per day, for import into a database.
 
-Requests use the same account clients as polling, samples the definitions in `metrics.families`.
+Requests use the same clients as polling; samples use the definitions in `metrics.families`.
 Flags, progress and exit codes belong to the command.
 """
 

@@ -2,7 +2,7 @@
 
 Samples go to one scratch file per metric, so memory use does not depend on the number of buckets,
 and metrics do not interleave. Timestamps are multiples of the sample interval in Unix time, so
-every run writes a sample at the same time. Requests belong in `fetch`, files in `output`.
+every run writes samples at the same times. Requests belong in `fetch`, files in `output`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from exporter.model import (
 from exporter.upstream.discovery import Assignment
 
 STEP = 240
-"""Seconds between two samples: Prometheus looks back five minutes for one."""
+"""Seconds between two samples, below Prometheus's lookback delta of five minutes."""
 
 
 def days(first: date, last: date) -> Iterator[date]:
@@ -152,10 +152,10 @@ def extra_label(text: str) -> tuple[str, str]:
         raise ValueError("write it as name=value")
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is not a label name: use letters, digits and _, with no digit in front"
+            f"{name!r} is not a label name: use letters, digits and _, without a leading digit"
         )
     if name.startswith("__") or name in RESERVED:
-        raise ValueError(f"{name} means something else to Prometheus: choose another")
+        raise ValueError(f"{name} is reserved by Prometheus: choose another")
     if name in METRIC_LABELS:
         raise ValueError(f"the metrics have a label {name} of their own: choose another")
     if not value:

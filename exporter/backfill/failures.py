@@ -19,7 +19,7 @@ LISTED = 20
 
 
 class FailedBucket(NamedTuple):
-    """A day of a bucket that could not be fetched, or without bucket and day a failed discovery."""
+    """A day of a bucket that could not be fetched; without bucket and day, a failed discovery."""
 
     account: str
     bucket: str | None
@@ -72,10 +72,10 @@ class Failures:
             self._not_listed += 1
 
     def lines(self) -> Iterator[str]:
-        """One line per bucket and reason, up to the limit."""
+        """One line per bucket and reason, up to `LISTED`."""
         for tally in self._tallies.values():
             account, bucket, day, error = tally.first
-            what = "the listing of its buckets" if bucket is None else bucket
+            what = "bucket discovery" if bucket is None else bucket
             when = "" if day is None else f" on {day}"
             if tally.times > 1:
                 when = f" on {tally.times} days from {day} to {tally.last}"

@@ -145,12 +145,12 @@ class Fetcher:
         async def work(waiting: Iterator[Bucket]) -> None:
             for bucket in waiting:
                 take(bucket, await self._day_stats(bucket, day))
-                await asyncio.sleep(0)  # an account that was given up returns at once
+                await asyncio.sleep(0)  # otherwise an account that was given up never yields
 
         try:
             async with asyncio.TaskGroup() as group:
                 for asked in by_account.values():
-                    waiting = iter(asked)  # shared: each takes the next
+                    waiting = iter(asked)  # shared by all workers
                     for _ in range(min(self._at_once, len(asked))):
                         group.create_task(work(waiting))
         except ExceptionGroup as errors:
@@ -175,7 +175,7 @@ class Fetcher:
 
 
 def _throttle(account: Account, clock: Clock) -> AccountThrottle:
-    """The wait after a 401: as in polling, but limited."""
+    """The account's throttle. After a 401 it waits as polling does, up to a limit."""
     timing = account.timing
     return AccountThrottle(
         account.name, lambda before: pause_seconds(timing.refusal_wait(before)), clock

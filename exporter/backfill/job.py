@@ -39,7 +39,7 @@ class UnknownBucketsError(Exception):
     def __init__(self, ids: list[str], *, may_pass: bool) -> None:
         lines = [f"--bucket: no account polls a bucket {each!r}" for each in ids]
         if may_pass:
-            lines.append("but not every account could be asked for its buckets")
+            lines.append("but discovery failed for some accounts, so the buckets may exist")
         super().__init__("\n".join(lines))
         self.may_pass = may_pass
 
@@ -74,7 +74,7 @@ async def _discovery_states(
         tasks = [group.create_task(fetcher.discovery_state(account)) for account in accounts]
     discovery_states = [task.result() for task in tasks]
     for account, discovery_state in zip(accounts, discovery_states, strict=True):
-        # Outside the group, so that the OSError of a full disk is not wrapped in a group.
+        # Outside the group, so that an OSError (full disk) is not wrapped in an ExceptionGroup.
         _note(account, discovery_state, failures)
     return {
         account.name: discovery_state

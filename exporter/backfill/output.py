@@ -29,9 +29,9 @@ FAILED = "failed.json"
 
 REMEDIES = dict.fromkeys(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-    "make room, and run it again: it goes on where it stopped",
+    "free some space and run the command again: it continues where it stopped",
 )
-OTHER_REMEDY = "put that right, or name another directory by --output"
+OTHER_REMEDY = "fix that, or choose another directory with --output"
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class OutputError(Exception):
 class Part:
     """The content of one file of a day.
 
-    `until`: the Unix time at which its samples end, if the day was still exposed at the time.
+    `until`: the Unix time at which its samples end, if the day was still exposed during the run.
     """
 
     buckets: list[str]
@@ -119,7 +119,7 @@ class Output:
 
     def record(self, day: date) -> DayRecord:
         """The record of a day, without files that no longer exist."""
-        remedy = "remove it, and the files of the day, and they are made again"
+        remedy = "remove it and the day's files: the next run writes them again"
         written = self._read(self._record_file(day), _RECORD, remedy)
         if written is None:
             return DayRecord()
@@ -159,8 +159,8 @@ class Output:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise OutputError(
-                    f"{self._directory}: another backfill writes here: wait for it, or name"
-                    " another directory by --output"
+                    f"{self._directory}: another backfill is writing here: wait for it, or choose"
+                    " another directory with --output"
                 ) from error
             yield
         finally:
@@ -177,8 +177,8 @@ class Output:
         """Check that the labels match those of the existing files of the same series."""
         file = self._records / "labels.json"
         remedy = (
-            "remove it and give the --label flags with which the files there were written,"
-            " or name another directory by --output"
+            "remove it and use the --label flags that the files there were written with,"
+            " or choose another directory with --output"
         )
         before = self._read(file, _LABELS, remedy)
         if before is None:
@@ -188,7 +188,7 @@ class Output:
             given = given if given.isprintable() else repr(given)
             raise OutputError(
                 f"{self._directory}: its files were written with"
-                f" {given or 'no --label'}: do the same, or name another directory by --output"
+                f" {given or 'no --label'}: use the same, or choose another directory with --output"
             )
 
     def _record_file(self, day: date) -> Path:
@@ -205,7 +205,7 @@ class Output:
         except OSError as error:
             raise OutputError(f"{file}: cannot be read: {error.strerror}: {remedy}") from error
         except ValueError as error:
-            raise OutputError(f"{file}: this is not what was written there: {remedy}") from error
+            raise OutputError(f"{file}: the content is invalid: {remedy}") from error
 
     def _write(self, file: Path, content: object) -> None:
         """Write the file atomically."""

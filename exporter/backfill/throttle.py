@@ -1,7 +1,7 @@
 """Limits an account's requests: waits during pauses, and gives an account up.
 
-Polling can fail and retry a minute later; a backfill cannot. The content of requests does not
-matter here.
+Polling can fail and retry a minute later; a backfill cannot. This module does not look at what is
+requested.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ACCOUNT_FAILURES = {
     Reason.CONNECT: AccountFailure.UNREACHABLE,
     Reason.TLS: AccountFailure.UNREACHABLE,
     Reason.TIMEOUT: AccountFailure.UNREACHABLE,
-    Reason.SERVER_ERROR: AccountFailure.UNREACHABLE,  # also of a proxy whose API is down
+    Reason.SERVER_ERROR: AccountFailure.UNREACHABLE,  # also from a proxy if the API is down
     Reason.INTERNAL: AccountFailure.UNREACHABLE,
     Reason.RATE_LIMITED: AccountFailure.RATE_LIMITED,
     Reason.UNAUTHORIZED: AccountFailure.REFUSED,
@@ -188,5 +188,5 @@ class AccountThrottle:
         if self._given_up is None:
             facts = {"account": self._account, "reason": error.reason.value}
             _log.error("account_given_up", **facts, message=error.message)
-            message = f"not asked, since the account was given up: {error.message}"
+            message = f"not requested, since the account was given up: {error.message}"
             self._given_up = ApiError(error.reason, message)

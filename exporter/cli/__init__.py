@@ -1,10 +1,10 @@
 """The program's entry point: runs the command that the arguments name, and sets the exit code.
 
-Exit codes: 0 clean stop; 1 invalid configuration, no address to listen on, a write that failed, or
-a bug; 2 usage error; 3 some buckets or days failed; 141 the reader of standard output is gone;
-128 plus the signal's number for a short command, or for a second signal. Signals that arrive
-before the command can handle them are queued in a pipe by the interpreter's own handler, so none is
-lost. That is why this module imports very little.
+Exit codes: 0 clean stop; 1 invalid configuration, failed `check --live`, no address to listen on,
+failed write, or a bug; 2 usage error; 3 some buckets or days failed; 141 standard output is a
+closed pipe; 128 plus the signal's number if it ends a short command or is a second stop signal.
+Signals that arrive before the command can handle them are queued in a pipe by the interpreter's own
+handler, so none is lost. This module imports very little, so that the queue exists early.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> NoReturn:
         sys.excepthook(type(error), error, error.__traceback__)
         code = BAD_START
     atexit._run_exitfuncs()  # noqa: SLF001 - as at any other exit
-    # The interpreter's own end would abort the process if bcrypt were still at work in a thread.
+    # A normal interpreter shutdown aborts the process if a thread is still running bcrypt.
     os._exit(code)
 
 
@@ -144,13 +144,13 @@ def _pipe() -> int:
 
 
 def _caught(signum: int, _frame: FrameType | None) -> None:
-    """Do nothing: a thread reads the pipe. Threads do not run while the interpreter shuts down."""
+    """Do nothing: a thread reads the pipe. At shutdown, which stops it, end the process."""
     if sys.is_finalizing():
         os._exit(128 + signum)
 
 
 def call_at_end(call: Callable[[], object]) -> None:
-    """Call it before the process ends, also if a signal ends a short command."""
+    """Call it before the process ends, even if a signal ends a short command."""
     atexit.register(call)
     _calls_at_end.append(call)
 

@@ -39,7 +39,7 @@ USAGE = 2
 
 
 def backfill(values: Values, environ: Mapping[str, str]) -> int:
-    """Write the missing files; the exit code."""
+    """Write the missing files and return the exit code."""
     order = _order(values)
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
@@ -54,7 +54,7 @@ def backfill(values: Values, environ: Mapping[str, str]) -> int:
 
 
 def _done(config: Config, order: BackfillOptions, clock: Clock, log: BackgroundStream) -> int:
-    """Run the backfill and print a summary; the exit code."""
+    """Run the backfill, print a summary and return the exit code."""
     chance = Random()  # noqa: S311 - jitter, no secret
     try:
         with _bar() as bar:

@@ -29,7 +29,7 @@ from exporter.upstream.credentials import lifetime
 
 
 def check(values: Values, environ: Mapping[str, str]) -> int:
-    """Check the web configuration, if one is named, and the configuration; the exit code."""
+    """Check the configuration, and the web configuration if named. Returns the exit code."""
     web_file = values[flags.WEB_CONFIG_FILE.name]
     code = 0 if web_file is None else _check_web_config(web_file)
     if _is_about_web_alone(values):
@@ -58,7 +58,7 @@ def _check_web_config(file: Path) -> int:
         read_or_give_up(read)
     except (ConfigError, WebConfigError) as error:
         return print_error(error)
-    write_out(f"{file}: good\n")
+    write_out(f"{file}: valid\n")
     return 0
 
 
@@ -78,7 +78,7 @@ def _check_config(values: Values, environ: Mapping[str, str]) -> int:
     )
     for warning in warnings:
         write_error(f"warning: {printable(str(warning))}")
-    write_out(f"{file}: good\n{_load_text(mine, load_estimate(mine), shard)}\n")
+    write_out(f"{file}: valid\n{_load_text(mine, load_estimate(mine), shard)}\n")
     if not values[LIVE.name]:
         return 0
     from exporter.cli.check_live import live_verdicts, verdict_table
@@ -135,7 +135,7 @@ def _buckets_text(config: Config, asked: LoadEstimate) -> str:
 def _answer_time_text(asked: LoadEstimate, at_once: int) -> str:
     if math.isinf(asked.answer_time):
         return "unknown: no bucket is configured, and discovery has not run"
-    return f"may be up to {asked.answer_time:.2f}s on average, with {at_once} requests at once"
+    return f"may be up to {asked.answer_time:.2f}s on average, with {at_once} concurrent requests"
 
 
 def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:
@@ -161,7 +161,7 @@ def _token(account: Account) -> str:
 
 
 def useless_variables(environ: Mapping[str, str], known: Collection[str]) -> Iterator[Problem]:
-    """A warning for each environment variable that is almost one of the exporter's."""
+    """A warning for each environment variable that resembles one of the exporter's."""
     names = {name.removeprefix(ENVIRONMENT_PREFIX): name for name in known}
     for name in sorted(environ):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:

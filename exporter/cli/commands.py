@@ -55,8 +55,8 @@ variable: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.
         """\
 Checks the configuration file and prints all errors with their lines, then the expected
 load. With --live it also makes one real request per account and bucket.
-With --web.config.file it also checks the web configuration and the files that it names;
-without --config.file and --live, only those.
+With --web.config.file it also checks the web configuration and the files that it names,
+and only these if neither --config.file nor --live is given.
 Exit code 1 if there is an error.
 """,
         (flags.CONFIG_FILE, flags.WEB_CONFIG_FILE, LIVE, *flags.SHARD_FLAGS),

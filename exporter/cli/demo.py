@@ -42,7 +42,7 @@ FAULTS = """\
 Faults:         the bucket backups gets 403, and one node is offline from minute 10 to 20
                 of each hour (--scenario= for none)
 """
-"""Describes the default of DEMO_SCENARIO, which gives page and alerts something to show."""
+"""Describes DEMO_SCENARIO's default, which gives the status page and alerts something to show."""
 
 _CONFIG = """\
 global:
@@ -58,7 +58,7 @@ accounts:
 
 
 def demo(values: Values, _environ: Mapping[str, str]) -> int:
-    """Run simulator and exporter until a stop signal; the exit code."""
+    """Run simulator and exporter until a stop signal. Returns the exit code."""
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     has_own_faults = DEMO_SCENARIO.name not in values.given
     fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT

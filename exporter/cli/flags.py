@@ -255,7 +255,7 @@ BUCKET = Flag(
 )
 LABEL = Flag(
     "label",
-    "Label for every series, such as job=flashback-exporter; use those of the scrape. Repeatable.",
+    "Label for every series, such as job=flashback-exporter; use your scrape's labels. Repeatable.",
     "",
     "NAME=VALUE",
     convert=_label,

@@ -23,7 +23,7 @@ BASE_MEMORY = 60 * 2**20
 MEMORY_PER_SERIES = 260
 """Bytes per series: its text, its values, and a share of its bucket.
 
-Measured, as the two below: `python -m benchmarks service` with 10,000 buckets of 72 series each.
+Measured, like the next two: `python -m benchmarks service` with 10,000 buckets of 72 series each.
 """
 
 CPU_PER_REQUEST = 0.0009
@@ -35,12 +35,13 @@ BASE_CPU = 0.01
 HEADROOM = 2.0
 """Recommended capacity, relative to the load.
 
-A first round, which starts at once, is then over in half an interval, before any bucket is due
-again. With less, polls after a start are late by up to (1 / headroom - 1 / 2) intervals.
+All buckets are due at once in the first round, which then takes half an interval and ends before
+any bucket is due again. With less, polls after a start are late by up to (1 / headroom - 1 / 2)
+intervals.
 """
 
 LEAST_HEADROOM = 1.1
-"""With less, polls that are late once, as after a start, stay late for over five intervals."""
+"""With less, polls that fall behind, as after a start, take over five intervals to catch up."""
 
 SHORTEST_ANSWER_TIME = 0.5
 """Average seconds per response that the limits must allow for."""
@@ -52,11 +53,11 @@ class LoadEstimate:
 
     buckets: int
     requests_per_second: float
-    previous_days_per_second: float  # on top of it, for an hour each day
-    answer_time: float  # seconds that an answer may take on average before polls fall behind
+    previous_days_per_second: float  # in addition, for an hour each day
+    answer_time: float  # average seconds per response above which polls fall behind
     series: int
     memory: int  # bytes
-    cpu: float  # share of a core, without TLS, while previous days are asked for
+    cpu: float  # share of a core, without TLS, while previous days are requested
 
 
 def load_estimate(config: Config) -> LoadEstimate:
@@ -120,10 +121,10 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
 
 
 def _slots_in_trouble(config: Config) -> int:
-    """The slots that each account needs while the APIs of all others hang.
+    """The total slots with which each account keeps up while the APIs of all others hang.
 
     A poll that hangs occupies a slot for poll_timeout, but an account gets no further slot while
-    another one that waits has fewer.
+    a waiting account has fewer.
     """
     needed = 0.0
     accounts = [each for each in config.accounts if each.buckets or each.discovery is not None]

@@ -29,7 +29,7 @@ STOP_SECONDS = 4.5
 the C library, must not keep the process alive for longer than supervisors wait."""
 
 LOG_SECONDS = 1.0
-"""How long the process waits at its end for the reader of the log."""
+"""How long the process waits at exit for its log to be written."""
 
 SOME_FAILED = 3
 """Exit code of a command that finished, but some buckets failed."""
@@ -40,7 +40,7 @@ _log = structlog.get_logger()
 def start_log(level: str, log_format: str) -> BackgroundStream:
     """Log to standard error, and let a thread write everything that is sent there.
 
-    At its end the process waits up to `LOG_SECONDS` until all of it is written.
+    At exit the process waits up to `LOG_SECONDS` for the rest to be written.
     """
     stream = BackgroundStream(sys.stderr)
     sys.stderr = stream
@@ -58,7 +58,7 @@ async def until_signalled(
     """Run `work` until it ends, or cancel it at a stop signal.
 
     If its clean-up takes too long, the process ends with `code_when_forced`. A second signal ends
-    it at once, with 128 + its number. `hung_up` is called for each SIGHUP, if that is caught.
+    the process at once, with 128 + its number. `hung_up` is called for each caught SIGHUP.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()

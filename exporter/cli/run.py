@@ -20,7 +20,7 @@ from exporter.web.server import ListenError
 
 
 def run(values: Values, environ: Mapping[str, str]) -> int:
-    """Poll and serve until a stop signal; the exit code."""
+    """Poll and serve until a stop signal. Returns the exit code."""
     options = replace(web_options(values), shard=flags.shard(values))
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()

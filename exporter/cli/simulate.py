@@ -16,7 +16,7 @@ from exporter.web.server import ListenAddress, ListenError, cannot_listen
 
 
 def simulate(values: Values, _environ: Mapping[str, str]) -> int:
-    """Serve the simulated API until a stop signal; the exit code."""
+    """Serve the simulated API until a stop signal. Returns the exit code."""
     start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     try:
         asyncio.run(until_signalled(_serve(simulated(values), values[API_ADDRESS.name])))

@@ -1,8 +1,8 @@
 """The configuration file: YAML text to a frozen `Config`, or one `ConfigError` with every problem.
 
-Text → `yaml_tree` (values with places) → `schema` (the YAML's form) → `settings` (what the program
-uses); `loader` runs these steps. Bucket files and TLS files are read here; files with tokens and
-passwords only by `load_and_check`, for the command `check`.
+Text → `yaml_tree` (values with line numbers) → `schema` (the YAML's structure) → `settings` (what
+the program uses); `loader` runs these steps. Bucket files and TLS files are read here; files with
+tokens and passwords only by `load_and_check`, for the command `check`.
 """
 
 from exporter.config.loader import load, load_and_check, parse

@@ -1,7 +1,7 @@
 """The files that `bucket_files` names: which account they belong to, and their content.
 
-Each file has its own report within that of the configuration file, and is read once per load.
-What an entry may be is in `schema`; `rules` reports duplicates.
+Each file has its own report, a part of the configuration file's, and is read once per load.
+`schema` defines the entries; `rules` reports duplicates.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TAKEN = "{file} already belongs to {owner}: name it in one account only"
 
 @dataclass(frozen=True, slots=True)
 class BucketFile:
-    """A file that was found, as far as it is valid: its problems are in its tree's report."""
+    """A file that was found. `buckets` is empty if it is invalid: the tree's report says why."""
 
     path: Path
     account: Place
@@ -46,7 +46,7 @@ class BucketFile:
 def bucket_files(
     tree: Tree, directory: Path, environ: Mapping[str, str], sources: Sources
 ) -> list[BucketFile]:
-    """The files of all accounts, in the order of accounts and names."""
+    """The files of all accounts, ordered by account, then by path."""
     found = _owners(tree, directory, sources)
     return [
         _bucket_file(path, account, tree.report.part(file_text(path)), environ, sources)
@@ -59,7 +59,7 @@ def bucket_files(
 def report_unmatched_patterns(
     tree: Tree, directory: Path, sources: Sources, remarks: Report
 ) -> None:
-    """Warn of each pattern that no file matches. Comes after the files are read."""
+    """Warn of each pattern that no file matches. Call it after the files are read."""
     for place, pattern in _patterns(tree, directory):
         if sources.listings[pattern] == ():
             remarks.add(tree.nearest(place)[1].line, place, _UNMATCHED)
@@ -95,7 +95,7 @@ def _absence(pattern: Pattern) -> str:
 
 
 def _patterns(tree: Tree, directory: Path) -> list[tuple[Place, Pattern]]:
-    """The patterns without another problem, each with its place."""
+    """The patterns without a problem so far, each with its place."""
     return [
         (place, Pattern(directory, node.value))
         for account, _ in tree.children(("accounts",))
@@ -123,5 +123,5 @@ def _tree(path: Path, report: Report, environ: Mapping[str, str], sources: Sourc
     except OSError as error:
         report.add(None, (), unreadable(error, "give the exporter read permission"))
     except ConfigError:
-        pass  # it is in the report; the other files are read too
+        pass  # already in the report; go on with the other files
     return Tree(YamlNode(1, None), report)

@@ -1,8 +1,8 @@
-"""The types of single values in the YAML, and what all its mappings share, for pydantic.
+"""Pydantic types of single values in the YAML, and the base class of its mappings.
 
-`values` parses the text of a value; the JSON Schema of each type is here. Every scalar arrives as
-text or None, numbers too: `Count`, `Rate` and `Switch`, which pydantic parses itself, need only a
-schema of their own.
+`values` parses the text of a value; the JSON Schema of each type is here. Every scalar, even a
+number, arrives as text or None. Pydantic itself parses `Count`, `Rate` and `Switch`, which need
+only a JSON Schema here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class StrictMapping(BaseModel):
 
 
 def given(model: type[BaseModel]) -> BeforeValidator:
-    """Refuses a key without a value where the key itself is optional: `discovery:` is a mistake."""
+    """Refuses an optional key without a value, such as `discovery:`."""
 
     def value(found: object) -> object:
         if found is None:
@@ -66,7 +66,7 @@ def _read(reader: Callable[[str], object]) -> BeforeValidator:
 
 
 def empty_if_none(given: object) -> object:
-    """An empty mapping where the YAML has nothing after the key."""
+    """An empty mapping for a key without a value."""
     return {} if given is None else given
 
 

@@ -1,6 +1,6 @@
 """The JSON Schema of the configuration file, for editors, from the models in `schema`.
 
-`python -m exporter.config.json_schema > config.schema.json` renews the file.
+`python -m exporter.config.json_schema > config.schema.json` regenerates the file.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from exporter.config.schema import Document
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's own, without what is noise in an editor."""
+    """Pydantic's generator, without titles and null defaults, which clutter an editor."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         del schema
         return False
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """Omits a default of None, which is no YAML value: the description has the default."""
+        """Omits a default of None: the description states the actual default."""
         described = super().default_schema(schema)
         return {
             key: described[key] for key in described if (key, described[key]) != ("default", None)

@@ -55,7 +55,7 @@ def load_and_check(path: Path, environ: Mapping[str, str]) -> tuple[Config, list
 
 
 def parse(text: str, *, path: Path, environ: Mapping[str, str]) -> Config:
-    """The configuration in a text. Raises ConfigError with every problem.
+    """The configuration in `text`. Raises ConfigError with every problem.
 
     Problems name the file `path`, and paths in `text` are relative to its directory.
     """
@@ -68,7 +68,7 @@ def _read(
     text: str | None = None,
     look: Callable[[Tree, Sources], None] = lambda _tree, _sources: None,
 ) -> Config:
-    """The configuration in a file, or in `text` instead.
+    """The configuration in the file `path`, or in `text` if given.
 
     `look` may report more problems, after those of the text itself.
     """
@@ -97,7 +97,7 @@ def _remedy(path: Path, error: OSError) -> str:
     if not isinstance(error, FileNotFoundError):
         return "give the exporter read permission, or choose another file with --config.file"
     others = (path.with_suffix(suffix) for suffix in (".yaml", ".yml"))
-    # Path.is_file raises where the longer name is too long.
+    # Path.is_file raises if the name with the suffix is too long.
     there = next((other for other in others if os.path.isfile(other)), None)  # noqa: PTH113
     if there is None:
         return "choose the file with --config.file"
@@ -171,7 +171,7 @@ def _account(
 def _credentials(account: AccountDocument, directory: Path) -> SecretStr | Path | Login:
     if login := account.login:
         return Login(login.email, _secret(login.password, login.password_file, directory))
-    authorization = cast("AuthorizationDocument", account.authorization)  # one of the two is there
+    authorization = cast("AuthorizationDocument", account.authorization)  # one of the two is set
     return _secret(authorization.credentials, authorization.credentials_file, directory)
 
 

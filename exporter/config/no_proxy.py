@@ -1,7 +1,7 @@
-"""Which hosts are reached without a proxy, by a value such as that of NO_PROXY.
+"""Decides by a value in NO_PROXY's format which hosts are reached without a proxy.
 
 The rules are those of Prometheus and other Go programs (golang.org/x/net/http/httpproxy), so that
-one value works for all of them. Pure; `settings` knows where the value comes from.
+one value works for all of them. Pure functions; `settings` supplies the value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def is_direct(url: str, excepted: str) -> bool:
 
     `excepted` has entries separated by commas: `*`, a network (10.0.0.0/8), an address or a name.
     An address or name may have a port. A name includes its subdomains; with a leading dot or `*.`
-    it is only its subdomains. localhost and loopback addresses need no entry.
+    it matches only them. localhost and loopback addresses need no entry.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

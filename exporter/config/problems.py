@@ -43,7 +43,7 @@ class Problem:
 class ConfigError(Exception):
     """A configuration that cannot be used. Its text is one line per problem.
 
-    `sources` are the files that were read, as in a `Config`: a change of one may fix it.
+    `sources` are the files that were read, as in a `Config`: a change in one may fix the error.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -62,7 +62,7 @@ class Report:
         self._parts: list[Report] = []
 
     def part(self, file: str) -> Report:
-        """A report on another file; its problems come after those of this one."""
+        """A report on another file, listed after this report's own problems."""
         self._parts.append(Report(file))
         return self._parts[-1]
 
@@ -108,7 +108,7 @@ def quoted(text: str) -> str:
 
 
 def key_text(key: str) -> str:
-    """The key, quoted only if it looks like one: `{credentials:abc}` is a key with a secret."""
+    """The key, quoted only if it looks like a key: in `{credentials:abc}` it contains a secret."""
     return f'the key "{key}"' if _KEY.fullmatch(key) else "this key"
 
 
@@ -125,7 +125,7 @@ _ELSEWHERE = {
     "user": "email",
     "username": "email",
 }
-"""Other programs' names of our keys, which no similarity of letters would find."""
+"""Other programs' names for our keys, too different for `get_close_matches`."""
 
 
 def meant(word: str, known: Collection[str]) -> str | None:

@@ -1,7 +1,7 @@
 """Pydantic's errors as our messages, which say what to do.
 
-A table maps pydantic's error types to our words. Pydantic's own messages are not used, since they
-may contain values that came from the environment.
+A table maps pydantic's error types to our messages. Pydantic's own messages are not used, since
+they may contain values that came from the environment.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WORDS = {
     "greater_than_equal": "{value} is too short: write {ge} or more",
     "less_than": "{value} is too long: write less than {lt}",
 }
-"""Our words by pydantic's error type; `greater_than_equal` and `less_than` are of durations."""
+"""Our messages by pydantic's error type. Only durations have `greater_than_equal`, `less_than`."""
 
 _PLACEHOLDER = re.compile(r"\{(value|in_seconds|kind|ge|lt)\}")
 _COLLECTIONS = {"model_type", "dict_type", "list_type"}
@@ -73,7 +73,7 @@ _INSTEAD = {
 def report_shape(error: ValidationError, tree: Tree, *, within: str = "") -> None:
     """Report each of pydantic's errors, except for values that already have a problem.
 
-    `within` is the key of `MAPPINGS` for mappings that are under no key of the tree.
+    `within` is the key in `MAPPINGS` of mappings without a key above, as in a bucket file.
     """
     for details in error.errors(include_url=False, include_input=False):
         place: Place = details["loc"]
@@ -139,7 +139,9 @@ def _remedy(key: str, above: str) -> str:
     start = key.partition(":")[0]
     if start != key and start in known:
         return f'is a space missing after "{start}:"?'
-    homes = [f'under "{home}"' if home else "at the top" for home in MAPPINGS if key in keys(home)]
+    homes = [
+        f'under "{home}"' if home else "at the top level" for home in MAPPINGS if key in keys(home)
+    ]
     if homes:
         return f"it belongs {' or '.join(homes)}"
     if close := meant(key, known):

@@ -1,6 +1,6 @@
 """docs/configuration.md: every key of the configuration file, from the models in `schema`.
 
-`python -m exporter.config.reference > docs/configuration.md` renews the page. Types, defaults,
+`python -m exporter.config.reference > docs/configuration.md` regenerates the page. Types, defaults,
 descriptions and examples come from the models; the texts around the tables are here.
 """
 
@@ -70,21 +70,21 @@ reload:
 
 - Send SIGHUP: `kill -HUP PID` or `systemctl reload flashback-exporter`.
 - Send `POST /-/reload`, if the exporter runs with `--web.enable-lifecycle`.
-- Run the exporter with `--config.auto-reload-interval=30s`. It then checks every 30 seconds
-  whether the file, or a TLS file named in it, has changed.
+- Run the exporter with `--config.auto-reload-interval=30s`. It then reloads if the
+  file, or a TLS file named in it, has changed, and checks this every 30 seconds.
 
 | What changed | When it takes effect |
 |---|---|
 | any key | on reload |
 | the content of a `credentials_file` or `password_file` | within 2 seconds, without a reload |
-| a bucket file: changed, new or removed | within 5 seconds, as part of a full reload |
+| a bucket file: changed, new or removed | within 5 seconds; triggers a full reload |
 | the content of `ca_file`, `cert_file` or `key_file`, or the system's CA certificates | on reload |
 | an environment variable, a command-line flag | after a restart |
 
 A reload with an error changes nothing: the exporter keeps the previous configuration, logs
-`config_reload_failed` and sets `flashback_exporter_config_last_reload_successful` to 0. Buckets
-that stay keep their values and their schedule. A new `base_url` discards the values of its
-accounts.
+`config_reload_failed` and sets `flashback_exporter_config_last_reload_successful` to 0. After a
+successful reload, buckets that are still configured keep their values and their schedule. A new
+`base_url` discards the values of the accounts that use it.
 
 ## Values
 
@@ -97,8 +97,8 @@ accounts.
 - **Regular expressions** are Python's, and must match the whole name.
 - **Unknown keys**, duplicate keys and wrong types are errors.
 
-Variables: `${NAME}` in a value is replaced by that environment variable, `${NAME:-default}` by a
-default if the variable is not set or empty. Without a default, an unset or empty variable is an
+Variables: `${NAME}` in a value is replaced by that environment variable, `${NAME:-default}` by
+`default` if the variable is unset or empty. Without a default, an unset or empty variable is an
 error. `$${` is a literal `${`. Keys are not expanded. Inside `{…}` and `[…]`, quote the variable:
 
 ```yaml
@@ -114,8 +114,8 @@ accounts:
 _BUCKET_FILES = """\
 ## Bucket files
 
-A file that `bucket_files` names is a YAML list. Its entries are those of `buckets`, and variables
-work as in the configuration file. An empty file is an empty list. A bucket file belongs to one
+A file that `bucket_files` names is a YAML list with entries as in `buckets`. Variables work as in
+the configuration file. An empty file is an empty list. A bucket file belongs to one
 account.
 
 ```yaml
@@ -144,11 +144,13 @@ SECTIONS = (
         "Settings of all accounts and of the process. With shards, the two request limits apply to "
         "each process.",
     ),
-    Section("`accounts[]`", AccountDocument, "Each account is a user of the API."),
+    Section(
+        "`accounts[]`", AccountDocument, "Each account is one user of the API, with its buckets."
+    ),
     Section(
         "`accounts[]`: settings of one account",
         Overrides,
-        "These keys replace global settings for one account.",
+        "These keys apply to one account. All but `allow_http` override the key in `global`.",
     ),
     Section(
         "`accounts[]`: proxy",
@@ -211,7 +213,7 @@ def _row(key: str, field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    """The default as the YAML would have it."""
+    """The default, as written in YAML."""
     if field.default is PydanticUndefined:
         return "required"
     return f"`{flow(field.default)}`"
@@ -232,7 +234,7 @@ def _type(field: FieldInfo) -> str:
         return found
     inner = [name for each in get_args(field.annotation) for name in _kinds_of(each)]
     if _is_list(field):
-        return f"list of {inner[0]}s" if inner else "list of mappings"
+        return f"list of {inner[0]}s" if inner else "list"
     return "mapping"
 
 

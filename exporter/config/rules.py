@@ -1,7 +1,7 @@
 """The rules that need more than one key: exclusions, duplicates, timing, and files with secrets.
 
 A rule reports at the key that a user would change first. It is checked if the keys that it needs
-are valid, whatever else is wrong in the file. `check` alone reads the files with tokens and
+are valid, whatever else is wrong in the file. Only `check` reads the files with tokens and
 passwords; neither their content nor their names get into a message, since people write the secret
 itself in place of the path.
 """
@@ -47,9 +47,7 @@ _NO_BUCKETS = (
     "this account has no buckets: list the ids of buckets under buckets, "
     'or write "bucket_files: [buckets/*.yaml]" or "discovery: {}"'
 )
-_TLS_WITHOUT_HTTPS = (
-    "tls_config needs a base_url of https://: change base_url, or remove tls_config"
-)
+_TLS_WITHOUT_HTTPS = "tls_config needs an https:// base_url: change base_url, or remove tls_config"
 _NO_PROXY_ALONE = (
     "no_proxy needs proxy_url: add proxy_url, or remove no_proxy "
     "(proxy_from_environment uses the variable NO_PROXY)"
@@ -90,7 +88,7 @@ def report_broken_rules(
     environ: Mapping[str, str],
     sources: Sources,
 ) -> None:
-    """Report every broken rule. Comes after the problems of single values."""
+    """Report every broken rule. Call it after single values are checked."""
     accounts = tree.children(("accounts",))
     defaults = _valid_part(GlobalDocument, tree.root.child("global"))
     report_repeats(tree, files)
@@ -141,12 +139,12 @@ def _report_choices(tree: Tree, place: Place, node: YamlNode) -> None:
 
 
 def _report_pairs(tree: Tree, place: Place, node: YamlNode) -> None:
-    """Report pairs of keys of which there are too many or too few."""
+    """Report pairs of keys of which too many or too few are set."""
     for mapping, (first, second, numbers, message) in _PAIRS.items():
         child = node.child(mapping)
         if child is not None and isinstance(child.value, dict):
             count = len(child.value.keys() & {first, second})
-            # An unknown key, already reported, may be a misspelled one of the pair.
+            # An unknown key, already reported, may be a misspelling of one of the pair.
             is_certain = count > 1 or child.value.keys() <= set(known_keys(mapping))
             if is_certain and count not in numbers:
                 tree.refuse((*place, mapping), message)
@@ -214,7 +212,7 @@ def _report_account(
 
 
 def _timing_faults(settings: GlobalDocument, invalid: set[str]) -> dict[str, str]:
-    """What is wrong with these settings together, by the key to report at.
+    """Errors in the combination of these settings, by the key to report them at.
 
     Rules that need an invalid setting are not checked.
     """
@@ -263,7 +261,7 @@ def _buckets(tree: Tree, files: Sequence[BucketFile]) -> Iterator[_Entry]:
 
 
 def _texts(entries: Iterable[_Entry], key: str) -> Iterator[_Entry]:
-    """Of each entry the text under `key`, or the entry itself if it is only a text."""
+    """The value under `key` of each entry, or the entry itself if it is only a string."""
     for tree, place, node in entries:
         child = node.child(key)
         yield _Entry(tree, place, node) if child is None else _Entry(tree, (*place, key), child)
@@ -296,7 +294,7 @@ _KEYS: dict[tuple[str, str], Callable[[str], str]] = {
 
 
 def report_secret_files(tree: Tree, directory: Path) -> None:
-    """Report each file without a usable secret. Comes after the problems of single values."""
+    """Report each file without a usable secret. Call it after single values are checked."""
     for account, _ in tree.children(("accounts",)):
         for key, accepted in _KEYS.items():
             place = (*account, *key)

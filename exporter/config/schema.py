@@ -137,7 +137,7 @@ class GlobalDocument(StrictMapping):
     )
     stale_after: Duration[float | None] = Field(
         None,
-        description="How long node values are exposed after the last successful poll of a bucket. "
+        description="How long a bucket's node values are exposed after its last successful poll. "
         "At least `2 * poll_interval + poll_timeout`. Default: 5m, or "
         "`2 * poll_interval + poll_timeout` if that is longer.",
         examples=["10m"],
@@ -147,23 +147,23 @@ class GlobalDocument(StrictMapping):
         validate_default=True,
         ge=1,
         description="The longest wait before a bucket is polled again after a 400, 401, 403 or "
-        "404. The wait starts at `poll_interval` and doubles. A value below `poll_interval` counts "
-        "as `poll_interval`. At least 1s.",
+        "404. The wait starts at `poll_interval` and doubles. A value below `poll_interval` is "
+        "treated as `poll_interval`. At least 1s.",
         examples=["10m"],
     )
     rollover_grace: Duration[float] = Field(
         "10m",
         validate_default=True,
         lt=12 * 3600,
-        description="The time before and after 00:00 UTC in which the API may still be, or already "
-        "be, on another UTC day. 0 turns it off. Less than 12h.",
+        description="How long before and after 00:00 UTC the API's day may differ from the "
+        "exporter's. After 00:00, a bucket keeps its values for this time while the API lists no "
+        "nodes, or only some. 0 turns this off. Less than 12h.",
         examples=["15m"],
     )
     max_concurrent_requests: Count = Field(
         16,
         gt=0,
-        description="The maximum number of API requests that this process has open at the same "
-        "time.",
+        description="The maximum number of concurrent API requests of this process.",
         examples=[32],
     )
     max_requests_per_second: Rate = Field(
@@ -191,7 +191,7 @@ class GlobalDocument(StrictMapping):
     known_statuses: list[Name[str]] = Field(
         ["ONLINE", "OFFLINE", "DISCONNECTED"],
         description="The values of the label `status` of `flashback_node_status`. Any other status "
-        "of the API counts as `UNKNOWN`.",
+        "of the API is exposed as `UNKNOWN`.",
         examples=[["ONLINE", "OFFLINE", "DISCONNECTED", "MAINTENANCE"]],
         json_schema_extra={"uniqueItems": True},
     )
@@ -222,7 +222,7 @@ class Overrides(StrictMapping):
     stale_after: Duration[float | None] = Field(
         None,
         description="How long node values of this account are exposed after the last successful "
-        "poll. Default: `global.stale_after`.",
+        "poll of their bucket. Default: `global.stale_after`.",
         examples=["15m"],
     )
 
@@ -258,7 +258,7 @@ class AccountDocument(ProxyDocument, Overrides):
     )
     login: Annotated[LoginDocument | None, given(LoginDocument)] = Field(
         None,
-        description="The user that logs in for a token; the exporter renews the token. "
+        description="The user to log in with; the exporter renews the token. "
         "Exactly one of `authorization` and `login` is required. Default: none.",
         examples=[{"email": "ops@example.com", "password_file": "password"}],
     )
@@ -299,7 +299,7 @@ class Document(StrictMapping):
     ] = Field(
         default_factory=GlobalDocument,
         alias="global",
-        description="Settings of all accounts and of the process. Default: every default.",
+        description="Settings of all accounts and of the process. Default: all defaults.",
         examples=[{"poll_interval": "30s"}],
     )
     accounts: list[AccountDocument] = Field(
@@ -318,7 +318,7 @@ class Document(StrictMapping):
 
 
 def effective(defaults: GlobalDocument, overrides: Overrides) -> GlobalDocument:
-    """The global settings, with what the account overrides."""
+    """The global settings, with the account's overrides."""
     own = {key: getattr(overrides, key) for key in ("base_url", "poll_interval", "stale_after")}
     return defaults.model_copy(update={key: own[key] for key in own if own[key] is not None})
 
@@ -354,7 +354,7 @@ MAPPINGS: dict[str, type[BaseModel]] = {
     "buckets": BucketDocument,
     "discovery": DiscoveryDocument,
 }
-"""The mappings by the key above them, except `labels`, whose keys are free."""
+"""The mappings by the key above them, except `labels`, which may have any key."""
 
 
 def keys(mapping: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""How an account reaches the API, as the YAML says it: tokens, logins, TLS, proxies.
+"""The part of the YAML for access to the API: tokens, logins, TLS, proxies.
 
 One pydantic model per mapping; descriptions and examples are used as in `schema`. `tls` checks the
 files, `rules` what needs more than one key.
@@ -33,7 +33,7 @@ class AuthorizationDocument(StrictMapping):
 
     credentials: Credentials = Field(
         None,
-        description="The token, best as a variable. Inside `{…}` or `[…]`, quote the variable. "
+        description="The token, ideally a variable. Inside `{…}` or `[…]`, quote the variable. "
         "Default: none.",
         examples=["${FLASHBACK_TOKEN}"],
     )
@@ -59,7 +59,7 @@ class LoginDocument(StrictMapping):
     )
     password: Password = Field(
         None,
-        description="The password, best as a variable. Used literally, white space included. "
+        description="The password, ideally a variable. Used literally, white space included. "
         "Inside `{…}` or `[…]`, quote the variable. Default: none.",
         examples=["${FLASHBACK_PASSWORD}"],
     )

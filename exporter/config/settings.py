@@ -1,6 +1,6 @@
 """The validated configuration, as the program uses it.
 
-Frozen values in base units; whatever has a default has a value. `schema` has the YAML's form.
+Frozen values in base units; defaults are filled in. `schema` has the YAML's structure.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Account:
     no_proxy: str | None  # hosts to reach without proxy_url; None: none
     proxy_from_environment: bool
     timing: Timing
-    buckets: tuple[Bucket, ...]  # those of the configuration
+    buckets: tuple[Bucket, ...]  # without discovered ones
     discovery: Discovery | None  # None: off
 
 
@@ -89,19 +89,19 @@ class Config:
     known_statuses: tuple[str, ...]
     accounts: tuple[Account, ...]
     tls_digests: tuple[str, ...] = field(repr=False)
-    """Digests of certificates and keys: other content is another configuration."""
+    """Digests of certificates and keys, so that a `Config` with other content is not equal."""
     sources: Sources = field(repr=False, compare=False)
     """The files it was read from. Not compared: only their content matters."""
 
     def buckets(self) -> tuple[Bucket, ...]:
-        """Every listed bucket, in the order of the accounts."""
+        """Every configured bucket, in the order of the accounts."""
         return tuple(bucket for account in self.accounts for bucket in account.buckets)
 
 
 def proxy_url(account: Account, environ: Mapping[str, str]) -> str | None:
-    """The proxy of an account; that of the environment only with `proxy_from_environment`.
+    """The account's proxy, from the environment only with `proxy_from_environment`.
 
-    Raises ValueError if the environment's is invalid.
+    Raises ValueError if the proxy in the environment is invalid.
     """
     if account.proxy_url is not None:
         if account.no_proxy is not None and is_direct(account.base_url, account.no_proxy):
@@ -111,7 +111,7 @@ def proxy_url(account: Account, environ: Mapping[str, str]) -> str | None:
 
 
 def environment_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:
-    """The proxy for a URL by the usual variables, if any. Raises ValueError."""
+    """The proxy for a URL from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, if any. Raises ValueError."""
     name, proxy = _variable(f"{urlsplit(base_url).scheme}_proxy", environ)
     if not proxy or is_direct(base_url, _variable("no_proxy", environ)[1]):
         return None

@@ -1,7 +1,8 @@
 """The files that a configuration is read from, the matches of patterns, and their changes.
 
 The state of a file is taken just before the file is read, so that no later change is missed. Files
-with tokens and passwords are not among them: their users watch them. Everything here may block.
+with tokens and passwords are not included: `upstream.credentials` watches them. Everything here may
+block.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Pattern:
     def files(self) -> tuple[Path, ...]:
         """The files that match, by name: no directories, and for a `*` no hidden files.
 
-        Raises ListingError. A directory that matches a wildcard may lack the rest of the path.
+        Raises ListingError. A match of a wildcard that lacks the rest of the path is no error.
         """
         steps = Path(self.text).parts
         start = tuple(takewhile(_is_plain, steps))
@@ -61,7 +62,7 @@ class Pattern:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether it is one. If that cannot be determined, reading it gives the error."""
+    """Whether it is a directory. False if that is unknown: reading it then gives the error."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises, as for a name that is too long
 
 
@@ -70,7 +71,7 @@ def _is_plain(step: str) -> bool:
 
 
 def _below(directory: Path, step: str, *, is_first: bool) -> Iterator[Path]:
-    """The matches of one step of a pattern in a directory; the first step has a wildcard."""
+    """The matches of one step of a pattern. For the first step, the directory must exist."""
     if _is_plain(step):
         if _exists(directory / step):
             yield directory / step

@@ -86,7 +86,7 @@ def tls_faults(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
 def _is_allowed(version: ssl.TLSVersion) -> bool:
     """Whether OpenSSL can start a connection of this version.
 
-    Python's default cipher suites include none for the old ones; those of some systems do.
+    Python's default cipher suites include none for old versions; some systems' suites do.
     """
     context = _context()
     context.check_hostname = False

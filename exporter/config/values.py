@@ -1,8 +1,8 @@
 """Parsers of single values: names, ids, labels, secrets, URLs, durations, sizes, patterns.
 
 Pure functions from text. They raise ValueError with what is wrong and what to do. A message never
-quotes the text, which may be a secret: `{value}` in it stands for the value as the file has it,
-before variables are expanded, and `{in_seconds}` for that with the unit `s`.
+quotes the text, which may be a secret: `{value}` in it stands for the value as written in the file,
+before variables are expanded, and `{in_seconds}` for the same with the unit `s`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EMAIL_PATTERN = r"^[^\s@]+@[^\s@]+$"
 _EMAIL = re.compile(EMAIL_PATTERN)
 
 _NO_ID = re.compile(r"""://|^["'<$\u2018-\u201f]""")
-"""Text that no id contains. YAML accepts nearly everything as an id, so mistakes must be found."""
+"""Text that no id contains. YAML accepts nearly everything, so likely mistakes are caught here."""
 
 _QUOTES = frozenset("\"'\u2018\u2019\u201c\u201d")
 _TOKEN_FAULTS = (
@@ -89,7 +89,7 @@ def label_name(text: str) -> str:
     """A label name that a bucket may have."""
     if not _LABEL_NAME.fullmatch(text):
         raise ValueError(
-            "this is not a valid label name: use letters, digits and _, and start with no digit"
+            "this is not a valid label name: use letters, digits and _, without a leading digit"
         )
     if text.startswith("__"):
         raise ValueError("label names with __ at the start are reserved: choose another")
@@ -211,10 +211,10 @@ def base_url(text: str) -> str:
     """An http(s) URL to which paths can be appended, without a trailing slash."""
     parts = _parts(text, _BASE_FORM)
     if "@" in parts.netloc:
-        raise ValueError("a base_url cannot contain credentials: write them under authorization")
+        raise ValueError("a base_url cannot have credentials: use login or authorization")
     _check_parts(parts, _BASE_FORM)
     if "?" in text or "#" in text:
-        raise ValueError('this URL has a query or a fragment: remove all from the "?" or "#" on')
+        raise ValueError('this URL has a query or a fragment: remove everything from "?" or "#" on')
     if _CALL.search(parts.path):
         raise ValueError(f"this is the URL of one API call: write the base URL, as {_BASE_FORM}")
     return text.rstrip("/")

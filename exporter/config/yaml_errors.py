@@ -51,7 +51,7 @@ _REMEDIES = {
 
 
 def decoded(content: bytes, report: Report) -> str:
-    """The text of a file, without a byte order mark. Reports and raises."""
+    """The text of a file, without a byte order mark. Reports and raises if it is not UTF-8."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -60,7 +60,7 @@ def decoded(content: bytes, report: Report) -> str:
 
 
 def compose(text: str, report: Report) -> yaml.Node | None:
-    """The root of the document in `text`; None for an empty one. Reports and raises."""
+    """The root of the document in `text`; None for an empty one. Reports and raises if invalid."""
     if bad := _UNPRINTABLE.search(text):
         line = _line_at(text, bad)
         report.fail(

@@ -1,4 +1,4 @@
-"""YAML text to a tree of plain values, each with its place in the file.
+"""YAML text to a tree of plain values, each with its line in the file.
 
 Scalars keep their literal text, so that `0123` and `12:30:45` are not read as numbers. Aliases,
 merge keys and environment variables are resolved. Nothing here knows what the keys mean.
@@ -43,7 +43,7 @@ class YamlNode:
     quoted: bool = False  # a scalar in quotes or a block, which YAML reads as a string
 
     def plain(self) -> Plain:
-        """The value and its children, without places."""
+        """The value and its children, without line numbers."""
         if isinstance(self.value, dict):
             return {key: child.plain() for key, child in self.value.items()}
         if isinstance(self.value, list):
@@ -90,7 +90,7 @@ class Tree:
 
 
 def read(text: str, environ: Mapping[str, str], report: Report) -> Tree:
-    """The tree of `text`; an empty text has the root None. Reports, and raises if unreadable."""
+    """The tree of `text`, with a root of None if it is empty. Reports; raises on a syntax error."""
     root = compose(text, report)
     if root is None:
         return Tree(YamlNode(1, None), report)
@@ -109,7 +109,7 @@ def _tag_fault(tag: str) -> str:
 
 def _key_fault(key: yaml.Node) -> str:
     if isinstance(key, yaml.MappingNode) and key.flow_style:
-        return "this is {{…}} of a template that was not rendered: render it, or quote the value"
+        return "{{…}} looks like an unrendered template: render it, or quote the value"
     return "a key must be a string, not a list or a mapping: fix the indentation or the brackets"
 
 

@@ -49,7 +49,7 @@ def node_labels(bucket_labels: str, node: Node) -> str:
 
 
 class WhenStale(Enum):
-    """What happens to a metric's lines when the bucket's reading becomes stale."""
+    """What happens to a metric's lines when the bucket's values become stale."""
 
     DROP = auto()
     RERENDER = auto()
@@ -65,7 +65,7 @@ class Family:
     labels: tuple[str, ...]
     lines: Callable[[RenderContext], str]
     when_stale: WhenStale = WhenStale.RERENDER
-    has_figures: bool = True  # False: no figures or times in its lines
+    has_figures: bool = True  # False: the lines change only with nodes and labels
 
     @property
     def header(self) -> bytes:
@@ -189,7 +189,7 @@ def _info_lines(view: RenderContext) -> str:
 FAMILIES: tuple[Family, ...] = (
     _node_gauge(
         "flashback_node_uptime_ratio",
-        "Ratio of the current UTC day during which the node was online, from 0 to 1.",
+        "Share of the current UTC day that the node was online according to the API, from 0 to 1.",
         "uptime_ratio",
     ),
     _node_gauge(
@@ -231,7 +231,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "flashback_bucket_failing",
-        "Reason why the bucket is failing, always 1; absent while the bucket is up." + _POLLED,
+        "Always 1, with the reason why the bucket is failing; absent while the bucket is up."
+        + _POLLED,
         (Label.BUCKET_ID, Label.REASON),
         _failing_lines,
     ),
@@ -275,12 +276,12 @@ FAMILIES: tuple[Family, ...] = (
         has_figures=False,
     ),
 )
-"""The metrics from a bucket's newest poll and reading."""
+"""The metrics from a bucket's latest poll and current values."""
 
 PREVIOUS_DAY: tuple[NodeFigure, ...] = (
     _node_gauge(
         "flashback_node_uptime_previous_day_ratio",
-        "Final ratio of the previous UTC day during which the node was online, from 0 to 1.",
+        "Final share of the previous UTC day that the node was online, from 0 to 1.",
         "uptime_ratio",
     ),
     _node_gauge(
@@ -289,7 +290,7 @@ PREVIOUS_DAY: tuple[NodeFigure, ...] = (
         "latency_average_seconds",
     ),
 )
-"""The metrics from the final figures of a previous day, which are requested once per day."""
+"""The metrics from the final values of a previous day, which are requested once per day."""
 
 METRICS: tuple[Family, ...] = (*FAMILIES, *PREVIOUS_DAY)
 """All metrics of buckets and nodes, in the order of the page."""

@@ -1,7 +1,7 @@
 """Renders a bucket's metrics to text once, when its poll ends; a scrape only joins the texts.
 
 There is one fragment per family, fresh and stale. The previous day's fragments are rendered when
-its figures arrive, and have their own end time. The lines of a gauge are identical in the text
+its values arrive, and have their own end time. The lines of a gauge are identical in the text
 format 0.0.4 and in OpenMetrics 1.0.
 """
 
@@ -47,7 +47,7 @@ def render_bucket(
 ) -> RenderedBucket:
     """Render one bucket.
 
-    `before`: its previous text, given only if nothing but figures and times has changed.
+    `before`: its previous text, given only if nodes, versions and statuses are unchanged.
     """
     statuses = tuple(dict.fromkeys([*known_statuses, UNKNOWN_STATUS]))
     view, later = (RenderContext(bucket, state, statuses, fresh=fresh) for fresh in (True, False))

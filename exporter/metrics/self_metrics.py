@@ -60,13 +60,13 @@ class SelfMetrics:
         self._failures = _PerAccount(
             Counter,
             "flashback_api_request_failures",
-            "Total number of attempts to call the Flashback API without a usable response.",
+            "Total number of request attempts to the Flashback API that got no usable response.",
             (Label.ACCOUNT, Label.CALL, Label.REASON),
         )
         self._retries = _PerAccount(
             Counter,
             "flashback_api_retries",
-            "Total number of retried calls to the Flashback API.",
+            "Total number of retries of calls to the Flashback API.",
             (Label.ACCOUNT, Label.CALL),
         )
         self._durations = _PerAccount(
@@ -79,11 +79,11 @@ class SelfMetrics:
             self._registry.register(collector)
         self._drift = Counter(
             "flashback_api_schema_drift",
-            "Total number of places in responses that differ from the documentation of the API.",
+            "Total number of differences between API responses and the API documentation.",
             (Label.KIND, Label.FIELD),
             registry=self._registry,
         )
-        # Cached: finding the children takes more than half of the time for counting.
+        # Cached: looking up the labelled children takes more than half of the time of an increment.
         self._cells = lru_cache(maxsize=4096)(self._find_cells)
         for drift in POSSIBLE_DRIFT:
             self._drift.labels(*drift)
@@ -155,7 +155,7 @@ class SelfMetrics:
         return iter(self._registry.collect())
 
     def pieces(self, *, openmetrics: bool) -> Iterator[bytes]:
-        """All metrics as text, rendered as they are read, because many accounts take long.
+        """All metrics as text, in chunks, because rendering many accounts takes long.
 
         The text format is 0.0.4, or OpenMetrics 1.0 with the final `# EOF`.
         """
@@ -239,7 +239,6 @@ class _DroppedLines(Collector):
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily(
             "flashback_exporter_log_lines_dropped",
-            "Total number of log lines dropped because standard error was blocked or could not be"
-            " written.",
+            "Total number of log lines dropped because standard error was blocked or not writable.",
             value=self._count(),
         )

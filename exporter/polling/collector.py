@@ -30,7 +30,8 @@ class PollingCollector(Collector):
         )
         yield GaugeMetricFamily(
             "flashback_exporter_poll_lag_seconds",
-            "Delay of the most overdue poll in seconds, excluding pauses and re-checks.",
+            "Delay of the most overdue poll in seconds, excluding waits after a 429 or after"
+            " refused requests.",
             value=self._manager.lag(),
         )
         shard = self._manager.shard

@@ -1,4 +1,4 @@
-"""Logs changes of state of buckets and discovery: each change once, without repetition.
+"""Logs changes of state of buckets and discovery: each change once.
 
 The number of lines about buckets is limited per minute, so that the log stays readable in a large
 outage. Lines over the limit are counted. The metrics still show every change.

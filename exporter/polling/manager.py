@@ -1,6 +1,6 @@
 """Owns what a reload keeps: targets, schedule, discovered buckets; and the current runner.
 
-Endpoints and metrics read the state of the polling here. It knows nothing of HTTP.
+Endpoints and metrics read the state of the polling here. This module knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class PollManager:
         """Switch to another configuration. What it does not change keeps its state.
 
         Returns False and changes nothing if it equals the current one, including the content of its
-        TLS files. Raises OSError, also without a change, if TLS files cannot be used.
+        TLS files. Raises OSError for unusable TLS files, ConfigError for an unusable proxy, with no
+        change.
         """
         if config == self.config:
             self._note_loaded()
@@ -100,7 +101,7 @@ class PollManager:
         runner = self._new_runner(config, await tls_contexts(config.accounts))
         for account in config.accounts:
             self._expect(account)
-            await asyncio.sleep(0)  # a large number of counters takes long
+            await asyncio.sleep(0)  # lets other tasks run: creating many counters takes long
         change = _change(self.config, config)
         plan = await runner.build_plan(change)
         self._drop(change)

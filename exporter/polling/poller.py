@@ -118,7 +118,7 @@ class Poller:
 
         Polls come before background work. The last free slot is an exception: it goes to the
         account whose turn it is, for polls or for background work. Otherwise an account whose polls
-        hang could leave no slot for background work forever.
+        hang could block background work forever.
         """
         if first is not None and self._slots.free > 1:
             return None
@@ -154,7 +154,7 @@ class Poller:
 
     async def _run_poll(self, target: Target) -> None:
         result = await self._poll(target.bucket)
-        # After a reload, the account may have another API: drop the result.
+        # After a reload, the account may have another base URL: drop the result.
         if self._is_retired or not self._scheduler.complete(target, result, self._clock.now()):
             return
         self._publish(target, result)

@@ -32,7 +32,7 @@ class PreviousDayRequest(NamedTuple):
 class PreviousDayQueue:
     """The waiting requests, in order, by account.
 
-    With `are_wanted=False` there are never any, for a process that ends after one round.
+    With `are_wanted=False` it stays empty, for a process that ends after one round.
     """
 
     def __init__(self, targets: Targets, *, are_wanted: bool = True) -> None:
@@ -54,7 +54,7 @@ class PreviousDayQueue:
             self._open(target, attempt)
 
     def wanted(self, paused: Collection[str]) -> dict[str, float]:
-        """The accounts with waiting requests that are not paused, and the start of their wait."""
+        """The accounts that are not paused and have waiting requests, and since when they wait."""
         return {
             account: waiting[0].attempt.since
             for account, waiting in self._waiting.items()
@@ -75,7 +75,7 @@ class PreviousDayQueue:
         return self._targets.holds(target) and target.previous_day_attempt is attempt
 
     def failed(self, request: PreviousDayRequest, now: float) -> bool:
-        """Note that a request gave no figures and retry it later; True for the first failure."""
+        """Note that a request returned no values and retry it later; True for the first failure."""
         if not self.is_current(request):
             return False
         target, attempt = request

@@ -23,7 +23,7 @@ T = TypeVar("T")
 READ_SECONDS = 60.0
 """Seconds for reading and parsing a configuration.
 
-Ten thousand buckets take about one second of CPU time. A hanging file system never answers.
+Ten thousand buckets take about one second of CPU time. A hanging file system never responds.
 """
 
 LOOK_SECONDS = 5.0
@@ -140,7 +140,7 @@ class Reloader:
     async def reload(self, *, is_asked_for: bool = True) -> str | None:
         """Load and apply the configuration; returns None, or why the old one stays active.
 
-        A reload without a request is logged only if its result is new: not for an unchanged
+        A reload by `watch` is logged only if its result is new: not for an unchanged
         configuration, nor for the same problems again.
         """
         async with self._one_at_a_time:

@@ -40,9 +40,9 @@ _log = structlog.get_logger()
 
 
 class Change(NamedTuple):
-    """What a plan must change besides the configuration, by account."""
+    """What changes with a plan, by account: what to drop, and new discovery states."""
 
-    asked_elsewhere: frozenset[str] = frozenset()  # accounts whose readings are dropped
+    asked_elsewhere: frozenset[str] = frozenset()  # accounts whose values are dropped
     listed_elsewhere: frozenset[str] = frozenset()  # accounts whose discovered buckets are dropped
     listed: Mapping[str, DiscoveryState] = MappingProxyType({})  # new discovery states
 
@@ -182,7 +182,7 @@ class Runner:
         self._poller.stop()
 
     def resume(self, previous: Runner) -> None:
-        """Take over the tokens and server information of the runner before."""
+        """Take over the tokens and server information of the previous runner."""
         for name, client in self.account_clients.items():
             before = previous.account_clients.get(name)
             if before is None:
@@ -225,7 +225,7 @@ class Runner:
             if self._previous_days.is_current(request):
                 self._targets.record_previous_day(request.target, result, now)
             return
-        # A response without figures may only mean that the API has not closed the day yet.
+        # A response without values may only mean that the API has not closed the day yet.
         is_first = self._previous_days.failed(request, now.monotonic)
         if isinstance(result, ApiError):
             self._scheduler.apply_pause(bucket.account, result, now.monotonic)
@@ -274,7 +274,7 @@ class Runner:
             plan = await self.build_plan(Change(listed=new.listed))
             if self._is_retired:
                 return
-            # Both together: once discovery shows as done, its buckets must show too.
+            # Together: a discovery must not show as done before its buckets do.
             self._discovery_states.update(new.listed)
             self.activate(plan)
             new.applied.set()

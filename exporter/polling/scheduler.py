@@ -46,7 +46,7 @@ class Scheduler:
         self._paused_until.pop(account, None)
 
     def requeue_running(self, now: float) -> None:
-        """Make due now all targets whose running poll is abandoned."""
+        """Make all targets whose running poll is abandoned due now."""
         for target in self._targets:
             if target.is_running:
                 target.is_running = False
@@ -54,14 +54,14 @@ class Scheduler:
                 self._push(target)
 
     def retry_now(self, account: str, now: float) -> None:
-        """Make due now all targets of an account that wait for a retry after a refusal."""
+        """Retry now all targets of an account that wait after a refusal."""
         for target in self._targets:
             if target.bucket.account == account and target.refusals:
                 target.refusals = 0
                 self._ask_by(target, now)
 
     def ask_after_grace(self, target: Target, now: Instant) -> None:
-        """Poll a target soon after the grace period, because yesterday's reading was kept.
+        """Poll a target soon after the grace period, because yesterday's values were kept.
 
         It gets a stable offset within the spread, unless its next poll comes before the spread
         ends.
@@ -72,7 +72,7 @@ class Scheduler:
             self._ask_by(target, grace_ends + place_of(target.bucket.id) * spread)
 
     def due_accounts(self, now: float) -> dict[str, float]:
-        """The accounts with due polls, and since when the most overdue one is due."""
+        """The accounts with due polls, and when the most overdue one became due."""
         self._gather(now)
         return {account: entries[0][0] for account, entries in self._due.items()}
 

@@ -1,6 +1,6 @@
 """The registry of targets: each bucket that is polled, with everything known about it.
 
-That is its state, its rendered text, when it is due, a history of polls, and the attempt at its
+That is its state, its rendered text, when it is due, a history of polls, and the request for its
 previous day. Polls update it on the event loop; a scrape reads the texts. The rules for a state
 belong to `model`, rendering to `metrics.render`, scheduling to `scheduler`.
 """
@@ -90,12 +90,12 @@ def _packed(state: BucketState, newest: PollResult) -> bytes:
 
 @dataclass(slots=True)
 class PreviousDayAttempt:
-    """The attempt to get a target's previous day."""
+    """The request for a target's previous day, including retries."""
 
     day: date
     since: float  # when it was last queued, monotonic seconds
-    failures: int = 0  # including responses without figures
-    not_before: float = 0.0  # the next request; monotonic seconds
+    failures: int = 0  # including responses without values
+    not_before: float = 0.0  # when to retry, up to half a poll interval earlier; monotonic seconds
     is_open: bool = True  # queued or in progress
 
 
@@ -204,7 +204,7 @@ class Targets:
         return before, state
 
     def record_previous_day(self, target: Target, stats: DayStats, now: Instant) -> None:
-        """Record the final figures of the previous day, replacing those of an older day."""
+        """Record the final values of the previous day, replacing those of an older day."""
         target.state = replace(target.state, previous_day=stats)
         target.previous_day_attempt = None
         target.previous_day_text = RenderedPreviousDay(

@@ -1,6 +1,6 @@
 """A fake of the vendor's API that can inject faults, for the demo and for tests.
 
-It imports nothing of the exporter. Start with `Simulator`, which `server.serve` puts behind HTTP.
+It imports nothing of the exporter. Start with `Simulator`, which `server.serve` serves over HTTP.
 `SCENARIOS` lists the faults, and `World` produces the correct figures.
 """
 

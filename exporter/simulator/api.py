@@ -42,10 +42,10 @@ class Simulator:
 
     `now` returns the simulated Unix time. `buckets` are those that exist (None: any id does),
     `forbidden` those that no user may see. `tokens` are accepted in addition to issued ones (None:
-    any token if there are no `users`, else no other). These three, `faults`, and the `users` and
+    any token, or only issued ones if there are `users`). These three, `faults`, and the `users` and
     `rules` of `token_server` may be replaced at any time. `sleep` is used for delays in `rules` and
-    for slow responses. `keep` limits the recorder. Equal arguments and equal calls, counted per
-    bucket or user, give equal responses.
+    for slow responses. `keep` limits the recorder. The same arguments and the same sequence of
+    calls per bucket or user give the same responses.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ def found(buckets: Buckets, seed: int, bucket_id: str) -> SimulatedBucket | None
 
 
 def bucket_to_entry(seed: int, bucket: SimulatedBucket) -> Row:
-    """The entry in `buckets`, with its fields in the vendor's order and with secrets, as there."""
+    """The entry in `buckets`: fields in the vendor's order, secrets included."""
     storage, regions = pick(_STORAGE, seed, "storage", bucket.id)
     entry: Row = {
         "id": bucket.id,

@@ -30,8 +30,8 @@ class ApiCall:
 
     seed: int
     bucket: str
-    number: int  # from 0, per kind and per bucket or user, so that none affects another
-    now: float  # Unix time: the true one for choosing scenarios, then the server's
+    number: int  # from 0, per kind and bucket or user, so that calls for others do not change it
+    now: float  # Unix time: simulated time while scenarios are selected, then the server's clock
     day: date | None  # None: not a stats call, or an invalid date
     kind: CallKind = CallKind.STATS
     whose: str = ""  # the user's e-mail address, or the token if it has no user
@@ -72,7 +72,7 @@ class IssuedTokens:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedResponse:
-    """An HTTP response. `rows` and `tokens` repeat the nodes and tokens in its body."""
+    """An HTTP response. `rows` and `tokens` are copies of the nodes and tokens in its body."""
 
     status: int
     body: bytes

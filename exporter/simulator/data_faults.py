@@ -93,7 +93,7 @@ def same_rows(rows: Sequence[Row], _call: ApiCall) -> list[Row]:
 
 
 def churned(rows: Sequence[Row], call: ApiCall) -> list[Row]:
-    """Remove some nodes, other ones every five minutes."""
+    """Remove some nodes, different ones every five minutes."""
     period = call.now // _CHURN_EVERY
     return [row for row in rows if draw(call.seed, "churn", row.get("ip"), period) >= _CHURN_SHARE]
 

@@ -1,7 +1,7 @@
 """Ways to send a response: at once, slowly, in part, or not at all.
 
-The content of the response is decided elsewhere. A `ResponseWriter` sends it: over a socket in
-`server`, or one that a test provides.
+The content of the response is decided elsewhere. A `ResponseWriter` sends it: `server` has one for
+sockets, tests provide their own.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Example: `churn,429-storm/share=0.5/bucket=a/bucket=b,hang/window=23:55-00:10` means churn for all
 calls, 429 for half of the calls for two buckets, and no responses around midnight.
-`hang/call=login` affects other calls than the scenario's default.
+`hang/call=login` affects logins instead of the scenario's default calls.
 """
 
 import re
@@ -89,7 +89,7 @@ def text_to_faults(text: str) -> tuple[InjectedFault, ...]:
     """Parse `--scenario`: names separated by commas, each with limits; empty: no faults.
 
     Limits follow a slash: `share=0.5`, `bucket=ID` and `call=KIND` (both repeatable),
-    `window=HH:MM-HH:MM` (UTC). Limits that are missing have the scenario's default. Raises
+    `window=HH:MM-HH:MM` (UTC). The scenario has defaults for missing limits. Raises
     ScenarioError.
     """
     entries = (entry.strip() for entry in text.split(","))
@@ -102,7 +102,7 @@ def _entry_to_fault(entry: str) -> InjectedFault:
     fault = InjectedFault(scenario, scenario.share, window=scenario.window)
     limited = reduce(_limited, limits, fault)
     if limited.buckets and CallKind.STATS not in limited.kinds:
-        raise ScenarioError(f"{entry!r} hits nothing: only calls for stats are for a bucket")
+        raise ScenarioError(f"{entry!r} affects no call: only stats calls have a bucket")
     return limited
 
 
@@ -110,8 +110,8 @@ def _scenario(name: str) -> Scenario:
     if name in SCENARIOS:
         return SCENARIOS[name]
     close = get_close_matches(name, SCENARIOS, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SCENARIOS)}"
-    raise ScenarioError(f"no scenario is called {name!r}: {hint}")
+    hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(SCENARIOS)}"
+    raise ScenarioError(f"unknown scenario {name!r}: {hint}")
 
 
 def _limited(fault: InjectedFault, limit: str) -> InjectedFault:
@@ -124,19 +124,19 @@ def _limited(fault: InjectedFault, limit: str) -> InjectedFault:
             return replace(fault, calls=fault.calls | {_text_to_kind(value)})
         case "window", _, value:
             return replace(fault, window=_text_to_window(value))
-    raise ScenarioError(f"{limit!r} limits nothing: use {_LIMITS}")
+    raise ScenarioError(f"{limit!r} is not a limit: use {_LIMITS}")
 
 
 def _text_to_share(text: str) -> float:
     if re.fullmatch(r"0(\.\d+)?|1(\.0+)?", text):
         return float(text)
-    raise ScenarioError(f"a share lies between 0 and 1, which {text!r} does not")
+    raise ScenarioError(f"{text!r} is not a share: write a number from 0 to 1")
 
 
 def _text_to_kind(text: str) -> CallKind:
     if text in list(CallKind):
         return CallKind(text)
-    raise ScenarioError(f"no call is called {text!r}: there are {', '.join(CallKind)}")
+    raise ScenarioError(f"unknown call {text!r}: use one of {', '.join(CallKind)}")
 
 
 def _text_to_window(text: str) -> Window:
@@ -149,6 +149,6 @@ def _text_to_window(text: str) -> Window:
 
 def _text_to_second(text: str) -> float:
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", text, re.ASCII):
-        raise ScenarioError(f"a window is written HH:MM-HH:MM; {text!r} is no time of day")
+        raise ScenarioError(f"{text!r} is not a time of day: write the window as HH:MM-HH:MM")
     hour, minute, second = (*map(int, text.split(":")), 0)[:3]
     return hour * 3600.0 + minute * 60 + second

@@ -162,12 +162,12 @@ def malformed(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
 
 
 def redirected(_response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """307 to another path of this server, so that the recorder shows who follows it."""
+    """307 to another path of this server, so that the recorder shows if a client follows it."""
     return SimulatedResponse(307, b"", headers={"Location": REDIRECT_TARGET})
 
 
 def gzipped(response: SimulatedResponse, _call: ApiCall) -> SimulatedResponse:
-    """The same response compressed, even if the client does not accept that."""
+    """The same response compressed, even if the client does not accept gzip."""
     body = gzip.compress(response.body, mtime=0)
     return replace(response, body=body, headers={**response.headers, "Content-Encoding": "gzip"})
 

@@ -46,7 +46,7 @@ class Scenario:
 
     @property
     def summary(self) -> str:
-        """The help text: the calls unless only stats, the description, the share unless all."""
+        """The help text: the calls (if not only stats), the description, the share (if not all)."""
         calls = ", ".join(kind for kind in CallKind if kind in self.calls)
         start = "" if self.calls == STATS_CALLS else f"{calls}: "
         rest = f"; {self.share:.0%} of calls" if self.share < 1 else ""
@@ -87,11 +87,11 @@ _STATS_SCENARIOS = (
     Scenario("fast-clock", "the server's clock is 3 minutes ahead", clock=CLOCK_SKEW),
     Scenario(
         "slow-clock",
-        "the server's clock is 3 minutes behind: after midnight today is in the future, a 400",
+        "the server's clock is 3 minutes behind: requests for the new day get 400 until 00:03",
         clock=-CLOCK_SKEW,
     ),
     # The rows
-    Scenario("churn", "three in ten nodes are gone, others every 5 min", rows=data_faults.churned),
+    Scenario("churn", "3 in 10 nodes missing, changing every 5 min", rows=data_faults.churned),
     Scenario("duplicate-rows", "each node in two rows that differ", rows=data_faults.duplicated),
     Scenario("hostile-strings", "hostile host, version and status", rows=data_faults.hostile),
     Scenario(
@@ -159,7 +159,7 @@ _STATS_SCENARIOS = (
         response=response_faults.storm_without_hint,
     ),
     Scenario("5xx", "500, 502, 503 or 504", share=0.3, response=response_faults.server_error),
-    Scenario("bad-request", "400, all bodies", share=0.3, response=response_faults.refused(400)),
+    Scenario("bad-request", "400, varied bodies", share=0.3, response=response_faults.refused(400)),
     Scenario("unauthorized", "401, all bodies", share=0.3, response=response_faults.refused(401)),
     Scenario("forbidden", "403, all bodies", share=0.3, response=response_faults.refused(403)),
     Scenario("not-found", "404, all bodies", share=0.3, response=response_faults.refused(404)),
@@ -176,13 +176,13 @@ _STATS_SCENARIOS = (
     ),
     Scenario(
         "hostile-message",
-        "a refusal whose message is hostile",
+        "an error with a hostile message",
         share=0.3,
         response=response_faults.with_hostile_message,
     ),
     Scenario(
         "quoted-token",
-        "a refusal that quotes the caller's token",
+        "an error that quotes the client's token",
         share=0.3,
         response=response_faults.with_quoted_token,
     ),
@@ -208,10 +208,10 @@ _STATS_SCENARIOS = (
         response=response_faults.wrong_shape,
     ),
     Scenario("redirect", "307 to another URL", share=0.3, response=response_faults.redirected),
-    Scenario("gzip", "bodies are compressed, asked for or not", response=response_faults.gzipped),
+    Scenario("gzip", "gzip bodies, even without Accept-Encoding", response=response_faults.gzipped),
     Scenario(
         "gzip-bomb",
-        "64 KB of gzip that unpack to 64 MiB",
+        "64 KB of gzip that decompress to 64 MiB",
         share=0.1,
         response=response_faults.bomb,
     ),
@@ -260,7 +260,7 @@ _ACCOUNT_SCENARIOS = (
     # The tokens
     Scenario(
         "login-refused",
-        "401, all bodies, whatever the password",
+        "401, varied bodies, whatever the password",
         calls=_LOGIN,
         response=response_faults.refused(401),
     ),
@@ -280,7 +280,7 @@ _ACCOUNT_SCENARIOS = (
     ),
     Scenario(
         "refresh-refused",
-        "401, all bodies, whatever the refresh token",
+        "401, varied bodies, whatever the refresh token",
         calls=_REFRESH,
         response=response_faults.refused(401),
     ),

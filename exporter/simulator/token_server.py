@@ -53,7 +53,7 @@ REFRESH_PREFIX = "REFRESH-"
 
 
 class Spelling(Enum):
-    """The accepted names of a refresh token: the client uses snake case, the docs camel case."""
+    """The accepted field names of the token: the client uses snake case, the docs camel case."""
 
     BOTH = ("refresh_token", "refreshToken")
     SNAKE = ("refresh_token",)
@@ -102,7 +102,7 @@ def new_tokens(user: User, now: float, rules: TokenRules, *key: object) -> Issue
 
 
 def tokens_response(tokens: IssuedTokens, form: ExpiresAt) -> SimulatedResponse:
-    """The response with tokens. `tokenId` is only in that of a login."""
+    """The response with tokens. Only a login's has `tokenId`."""
     payload = {
         "success": True,
         "accessToken": tokens.access_token,
@@ -145,7 +145,7 @@ _WITHOUT_SECOND_FACTOR = {
 class TokenServer:
     """Logs users in and renews their tokens. `users` and `rules` may be replaced at any time.
 
-    Tokens become valid when their response is sent: one that is lost or replaced changes nothing.
+    Tokens become valid when their response is sent: a lost or replaced response changes nothing.
     The error bodies are guesses, modelled on other errors of the API.
     """
 

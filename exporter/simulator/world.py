@@ -171,7 +171,7 @@ def _hourly(host: str, events: tuple[HourlyEvent, ...]) -> list[Stretch]:
 
 
 def _overlay(start: float, end: float, happenings: list[Stretch]) -> Stretch:
-    """Combine the events during a stretch: down if one says so, with the highest slowness."""
+    """Combine the events during a stretch: down if any is down, with the highest slowness."""
     here = [happening for happening in happenings if happening.start <= start < happening.end]
     down = (happening.status for happening in here if happening.status != ONLINE)
     slowness = max((happening.slowness for happening in here), default=1.0)
@@ -240,7 +240,7 @@ class World:
         )
 
     def _checked(self, machine: Machine, elapsed: float) -> float:
-        """The second of the day until which a machine was checked; the end for a past day."""
+        """The second of the day of a machine's last check; the end of the day for a past day."""
         if elapsed == SECONDS_PER_DAY:
             return elapsed
         phase = draw(self.seed, "check", machine.ip) * _CHECK_EVERY

@@ -57,7 +57,7 @@ def summary_object(totals: Totals) -> JsonObject:
 
 
 def account_object(account: AccountStatus, buckets: int) -> JsonObject:
-    """The object of an account; `buckets` is how many of its buckets are polled."""
+    """The object of an account; `buckets` is the number of its polled buckets."""
     discovery = account.discovery
     return {
         "name": account.name,
@@ -184,7 +184,7 @@ class _StatusApi:
         self._limit = limit
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """All buckets, those that match the query's filters, or the one that it names."""
+        """All buckets, those that match the query's filters, or only `bucket_id`."""
         if (refusal := self._limit.rejection()) is not None:
             return refusal
         async with self._limit.acquire():

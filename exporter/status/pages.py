@@ -142,7 +142,7 @@ def environment_of(sources: Mapping[str, str]) -> Environment:
 
 
 def pieces(page: Template, context: Mapping[str, object]) -> Iterator[bytes]:
-    """Render the page in pieces, as they are read."""
+    """Render the page lazily, in pieces."""
     gathered: list[str] = []
     size = 0
     for piece in page.generate(context):
@@ -281,7 +281,7 @@ class _Pages:
         return response
 
     async def _template(self, name: str) -> Template:
-        """Compile the templates in a thread when the first page is requested: it takes long."""
+        """Compile the templates in a thread when the first page is requested, since it is slow."""
         if self._environment is None:
             self._environment = await in_thread(partial(environment_of, self._sources))
         return self._environment.get_template(name)

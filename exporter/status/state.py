@@ -17,7 +17,7 @@ from exporter.status.snapshot import BucketStatus
 class Health(StrEnum):
     """The state of a bucket, from worst to best."""
 
-    FAILING = "failing"  # the newest poll failed, or the readings are stale
+    FAILING = "failing"  # the newest poll failed, or the values are stale
     PENDING = "pending"  # no poll has ended yet
     DEGRADED = "degraded"  # up, with nodes that are not online
     UP = "up"
@@ -35,7 +35,7 @@ class RankedBucket(NamedTuple):
 
 
 class DownNode(NamedTuple):
-    """A node that is not online. The same in all buckets that contain it."""
+    """A node that is not online. Equal in all buckets that contain it."""
 
     host: str
     ip: str
@@ -52,8 +52,8 @@ class Totals:
     by_health: Counter[Health] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     accounts: Counter[str] = field(default_factory=Counter)
-    stale: int = 0  # buckets without numbers to show, although polled or overdue
-    nodes: int = 0  # in all buckets that have numbers
+    stale: int = 0  # failing buckets without fresh values
+    nodes: int = 0  # in all buckets with fresh values
     down: Counter[DownNode] = field(default_factory=Counter)  # how many buckets have each
 
     @property
@@ -98,12 +98,12 @@ class Totals:
 
 
 def is_fresh(state: BucketState, timing: Timing, monotonic: float) -> bool:
-    """Whether the reading may be shown. The metrics use the same rule."""
+    """Whether the bucket's values may be shown. The metrics use the same rule."""
     return monotonic < state.fresh_until(timing)
 
 
 def shown_nodes(status: BucketStatus, monotonic: float) -> tuple[Node, ...]:
-    """The nodes of the reading, or none if it is stale."""
+    """The nodes of the latest successful poll, or none if it is stale."""
     stats = status.state.stats
     if stats is None or not is_fresh(status.state, status.timing, monotonic):
         return ()
@@ -118,5 +118,5 @@ def status_name(node: Node, known: Collection[str]) -> str:
 
 
 def worst_first(ranked: Iterable[RankedBucket]) -> list[RankedBucket]:
-    """Sort: failing without numbers, failing with numbers, pending, degraded, up."""
+    """Sort: failing without fresh values, failing with them, pending, degraded, up."""
     return sorted(ranked, key=itemgetter(slice(4)))  # ids are unique: they decide last

@@ -107,7 +107,7 @@ def notices(process: Process, accounts: Iterable[AccountStatus], now: Instant) -
     own = list(_of_process(process, now))
     if more <= 0:
         return own + told
-    rest = Notice(f"{counted(more, 'more notice')} of accounts", "check the accounts below")
+    rest = Notice(f"{counted(more, 'more notice')} about accounts", "check the accounts below")
     return [*own, *told[:MOST_ACCOUNTS], rest]
 
 
@@ -121,7 +121,7 @@ def _of_process(process: Process, now: Instant) -> Iterator[Notice]:
     if config.refused is not None:
         yield Notice(
             f"The configuration reload failed {relative(now.wall - config.refused)};"
-            f" the configuration loaded {utc(config.loaded)} stays active",
+            f" the configuration loaded at {utc(config.loaded)} stays active",
             "fix the configuration and reload",
             config.problems,
         )

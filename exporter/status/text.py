@@ -70,7 +70,7 @@ def percent(ratio: float) -> str:
 
 
 def latency(seconds: float) -> str:
-    """A latency with three digits: `4.2 ms`, `38 ms`, `1.25 s`."""
+    """A latency, rounded for display: `4.2 ms`, `38 ms`, `1.25 s`."""
     if seconds < 1:
         milliseconds = seconds * 1000
         return f"{milliseconds:.1f} ms" if milliseconds < _TINY else f"{milliseconds:.0f} ms"
@@ -100,8 +100,8 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
     {
         Reason.BAD_REQUEST: Advice(
             "HTTP 400",
-            "check `base_url`; around 00:00 UTC, a clock difference can cause this and it resolves"
-            " by itself",
+            "check `base_url`; around 00:00 UTC, clock skew can cause this, which then resolves by"
+            " itself",
         ),
         Reason.UNAUTHORIZED: Advice("HTTP 401, or no token to send", "renew the token"),
         Reason.FORBIDDEN: Advice(
@@ -135,7 +135,8 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
             "if the response is correct, raise `max_nodes_per_bucket`",
         ),
         Reason.TIMEOUT: Advice(
-            "no response within `poll_timeout`", "check the network, or raise `poll_timeout`"
+            "no response within `poll_timeout`, or a poll that takes longer than `poll_interval`",
+            "check the network, or raise `poll_timeout`",
         ),
         Reason.CONNECT: Advice(
             "no connection, a DNS failure, or a connection that closed before the full response",

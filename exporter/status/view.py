@@ -1,4 +1,4 @@
-"""Everything that rows, pages and JSON show about one bucket, the sparkline of its polls included.
+"""Everything that rows, pages and JSON show about one bucket, with the sparkline of its polls.
 
 Pure. Decides what is shown; the markup is in `templates`, the JSON in `api`.
 """
@@ -40,7 +40,7 @@ class BucketView:
     bucket: Bucket
     timing: Timing
     health: Health
-    is_fresh: bool  # whether its numbers may be shown
+    is_fresh: bool  # whether its values may be shown
     trouble: Trouble | None
     first_known: Moment
     last_success: Moment | None
@@ -61,7 +61,7 @@ class BucketView:
 
     @property
     def is_stale(self) -> bool:
-        """Whether it has a reading that is too old to be shown."""
+        """Whether its last successful poll is too old to be shown."""
         return not self.is_fresh and self.last_success is not None
 
     @property

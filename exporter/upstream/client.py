@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 3
 BACK_OFF_BASE = 0.5  # seconds; doubles with each attempt
 
 TIE_SECONDS = 0.25
-"""Seconds between the timeout of an attempt and the cut-off of its call, at least.
+"""Minimum seconds between the timeout of an attempt and that of its call.
 
 If `poll_timeout` equals `poll_interval`, the attempt times out first and is counted.
 """
@@ -122,7 +122,7 @@ class Client:
     async def _attempt(
         self, api_request: ApiRequest, read: Callable[[bytes], Parsed[T]]
     ) -> T | ApiError:
-        """Make one attempt, and repeat it with another token if the API refuses the first."""
+        """Make one attempt, and repeat it with another token after a 401."""
         try:
             token = await self._credentials.token(self._without_turn)
             result = await self._requester.attempt(api_request, read, token)

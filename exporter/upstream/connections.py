@@ -30,10 +30,10 @@ FRESH_WANTED: ContextVar[bool] = ContextVar("FRESH_WANTED", default=False)
 """Whether the current request must not use an idle connection."""
 
 MAX_HEAD_BYTES = 80 * 1024
-"""Limit for a response's head. It leaves room for the 64 KiB of headers that some gateways send."""
+"""Maximum size of a response's head. Leaves room for the 64 KiB that some gateways send."""
 
 MAX_HEADERS = 400
-"""Limit for a response's head. It leaves room for the 300 headers that some gateways send."""
+"""Maximum headers of a response. Leaves room for the 300 that some gateways send."""
 
 _PROBE = b"HTTP/1.1 204 \r\n\r\n"
 _PROBED = (204, "", ())
@@ -64,7 +64,7 @@ class Pool(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             watched = connection.protocol
             if not isinstance(watched, WatchedConnection):
-                raise TypeError("aiohttp did not make the connection as it was told to")
+                raise TypeError("aiohttp did not use the connection factory")
             if not watched.was_used:
                 # Through a proxy, the TLS of a connection for an http:// URL would be the proxy's.
                 self.certificate_expiry = watched.certificate_expiry() if req.is_ssl() else None
@@ -113,7 +113,7 @@ class WatchedConnection(ResponseHandler):
             self.abort()
         error, body = self.exception(), self._payload
         if error is not None and body is not None and not body.is_eof():
-            # aiohttp reports it only to those who wait for a head: a reader of the body would hang.
+            # aiohttp tells only callers that wait for a head: a reader of the body would hang.
             body.set_exception(error)
 
     def _wait_for_head(self, more: int) -> None:
@@ -136,8 +136,8 @@ class WatchedConnection(ResponseHandler):
     def _is_between_answers(self) -> bool:
         """Whether the last response ended with the last byte that was received.
 
-        aiohttp's parser does not tell whether it has started on another response. So it is fed a
-        probe: if it comes out unchanged, the parser was between two responses.
+        aiohttp's parser does not tell whether it has started on another response. So a probe is
+        parsed: if the result is unchanged, the parser was between two responses.
         """
         if self._parser is None:
             return False

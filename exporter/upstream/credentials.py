@@ -29,7 +29,7 @@ class Lifetime:
     def remaining(self, wall: float) -> float | None:
         """Seconds that a token received at `wall` has left; None if unknown.
 
-        If the local time is outside the token's own times, this is its full lifetime.
+        If the local clock is outside the token's validity period, this is its full lifetime.
         """
         if self.expiry is None:
             return None
@@ -71,7 +71,7 @@ FILE_WATCH = 2.0
 """Interval in seconds at which a secret's file is checked for changes."""
 
 FILE_DEADLINE = 5.0
-"""Seconds for reading a secret's file: a dead network mount never answers."""
+"""Seconds for reading a secret's file: a dead network mount never responds."""
 
 Waiting: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 """Makes a context that is entered only if a token must be waited for.
@@ -107,7 +107,7 @@ class Credentials(Protocol):
         ...
 
     async def refresh(self, refused: str) -> str | None:
-        """A token other than `refused`, which the API refused, or None if there is no other.
+        """A token other than `refused`, which got a 401; None if there is no other.
 
         Raises NoToken.
         """
@@ -218,7 +218,7 @@ class SecretFile:
             await self._clock.sleep(FILE_WATCH)
 
     async def update(self, *, anew: bool = False) -> str | ApiError:
-        """Read the file in a thread, if it has changed or if `anew`; returns its content."""
+        """Read the file in a thread, if it has changed or `force`; returns its content."""
         try:
             self._seen, content = await self._calls.run(self._read if anew else self._look)
         except TimeoutError:
@@ -235,7 +235,7 @@ class SecretFile:
         return self._read()
 
     def _read(self) -> tuple[Fingerprint | None, str | ApiError]:
-        found = fingerprint(self._path)  # first: a change during the read shows at the next check
+        found = fingerprint(self._path)  # before reading: a later change shows at the next check
         return found, self._text()
 
     def _text(self) -> str | ApiError:

@@ -53,7 +53,7 @@ NO_SEGMENT = {".", ".."}
 def parse_listing(body: bytes) -> Parsed[Listing]:
     """Parse the body of a 200. Each id appears once; entries without a usable id are skipped.
 
-    If no entry has a usable id, the body is MALFORMED: it does not mean that there are no buckets.
+    If there are entries, but none with a usable id, the body is MALFORMED, not an empty list.
     """
     drift: Counter[Drift] = Counter()
     return Parsed(parse_list(body, "buckets", lambda found: _listing(found, drift), drift), drift)
@@ -119,7 +119,7 @@ def _text(entry: dict[str, object], key: str, drift: Counter[Drift]) -> str:
 
 
 EMPTIES_TO_BELIEVE = 2
-"""Consecutive empty list responses until one is accepted: it may be an error of the API."""
+"""Consecutive empty list responses until one is accepted: the first may be an API error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class Assignments(NamedTuple):
 def assign(
     accounts: Sequence[Account], discovery_states: Mapping[str, DiscoveryState]
 ) -> Assignments:
-    """Assign each bucket to one account: static buckets first, then in the order of the file."""
+    """Assign each bucket to one account: first static, then discovered ones, in account order."""
     assigned: dict[str, Assignment] = {}
     conflicts: list[Bucket] = []
     for account in accounts:

@@ -1,8 +1,8 @@
 """Events that the API client reports to an observer, as frozen values.
 
-Names the API's calls and fields, and the kinds of schema drift: differences between a response and
-the vendor's documentation of `POST /bucket/{bucketId}/stats`, or the known form of a list response.
-Counting them belongs to `metrics.self_metrics`.
+Defines the API's calls and fields, and the kinds of schema drift: differences between a response
+and the vendor's documentation of `POST /bucket/{bucketId}/stats`, or the known form of a list
+response. Counting them belongs to `metrics.self_metrics`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NODE_FIELDS = (
     "last_latency_ms",
 )
 ENTRY_FIELDS = ("id", "name", "storageType", "region", "workspaceId")
-"""The fields that are read of an entry in a list response."""
+"""The fields that are read from an entry in a list response."""
 
 OTHER_FIELD = "other"
 

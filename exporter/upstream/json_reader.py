@@ -17,17 +17,17 @@ import ijson  # type: ignore[import-untyped] # it has no types
 import orjson
 
 LARGE_BODY = 64 * 1024
-"""Bytes; a longer body takes too long to parse on the event loop. 250 rows fit in."""
+"""Bytes; a longer body takes too long to parse on the event loop. About 250 nodes fit."""
 
 STREAMED_PARTS = 100_000
-"""Commas and opening brackets; a body with more is streamed, and must be strict JSON.
+"""Maximum of commas and opening brackets; larger bodies are streamed and must be strict JSON.
 
 Their number approximates the number of values. A body with this many takes about 10 ms to parse at
 once; long strings add little. A response with ten thousand nodes has fewer.
 """
 
 MOST_PARTS = 10_000
-"""Maximum of parser events in one element of a streamed list, or in another value of the object."""
+"""Maximum of parser events in a streamed element or other value, and of keys in the object."""
 
 LONGEST_INTEGER = 400
 """Digits; the largest float has 309."""

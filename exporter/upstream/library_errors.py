@@ -31,7 +31,7 @@ _NOT_HTTP = ApiError(
 )
 
 _TOO_LARGE_A_HEAD = ApiError(
-    Reason.MALFORMED, "the response has too many or too long headers: the limits are 300 and 64 KiB"
+    Reason.MALFORMED, "the response has too many or too long headers: the limits are 400 and 80 KiB"
 )
 
 _SHORTER_THAN_IT_SAYS = ApiError(
@@ -60,7 +60,7 @@ _ON_A_CONNECTION = (
 def as_api_error(error: Exception) -> ApiError:
     """The reason and message for one of LIBRARY_ERRORS.
 
-    The causes decide: exceptions of the same type can have very different ones.
+    Classified by cause: exceptions of one type can have very different causes.
     """
     causes = list(_causes(error))
     return _tls_error(causes) or _connect_error(causes) or _connection_error(causes)

@@ -117,13 +117,13 @@ def _token_pair(body: bytes) -> TokenPair | ApiError:
 
 
 LONGEST_MARGIN = 300.0
-"""Seconds before its expiry at which a token is renewed, plus up to half of that at random."""
+"""Maximum seconds between renewal and expiry of a token, plus up to half of that at random."""
 
 MARGIN_SHARE = 0.2
-"""For a short-lived token: the margin as a share of its remaining life when it is received."""
+"""For a short-lived token: the margin as a share of its remaining lifetime when received."""
 
 SHORT_WAIT = 5.0
-"""Backoff in seconds after the first transient failure of a renewal; doubles with each."""
+"""Backoff in seconds after a renewal's first transient failure; doubles with each further one."""
 
 SHORTEST_LIFE = 1.0
 """A token with fewer seconds left is treated as one without an expiry time."""
@@ -136,14 +136,14 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class LoginSession:
-    """Tokens and when to renew them; infinite if the token does not say when it expires."""
+    """Tokens and when to renew them; times are infinite if the token has no expiry."""
 
     tokens: TokenPair
     came_by: Call  # LOGIN or REFRESH
     life: Lifetime
     renew_at: float  # monotonic seconds
     ends_at: float  # monotonic seconds
-    span: float  # seconds that the token had left when it came
+    span: float  # remaining lifetime in seconds when received
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class LoginState:
     session: LoginSession | None = None
     backoff: Backoff | None = None
     refused_at: dict[Call, float] = field(default_factory=dict)
-    """When a session from this call last ended because its token was refused; monotonic seconds."""
+    """By call: when a session from it last ended because of a 401; monotonic seconds."""
 
 
 class LoginCredentials:
@@ -193,7 +193,7 @@ class LoginCredentials:
         self._another_password = asyncio.Event()
 
     async def run(self, news: Callable[[], None]) -> None:
-        """Renew whenever that is wanted, until cancelled.
+        """Renew the tokens on demand, until cancelled.
 
         `news` is called when a login works again after a failure, and when the password has
         changed. An ordinary renewal is not reported: the new token has the same permissions.
@@ -246,8 +246,8 @@ class LoginCredentials:
     async def refresh(self, refused: str) -> str | None:
         """A token other than `refused`, or None. Raises NoToken.
 
-        A token from a login is replaced by a refresh, one from a refresh by a login. Each happens
-        at most once per poll interval, or per life of a token if that is shorter.
+        A refused token from a login leads to a refresh, one from a refresh to a login. Each happens
+        at most once per poll interval, or per token lifetime if that is shorter.
         """
         session, current = self.state.session, self._current_token()
         if session is not None and current == refused and not self._end_session(session):
@@ -258,7 +258,7 @@ class LoginCredentials:
         return None if self.state.session is None else self.state.session.life.expiry
 
     def _end_session(self, session: LoginSession) -> bool:
-        """End a session whose token was refused; False if that happened a moment ago already."""
+        """End a session whose token was refused; False if the last one ended too recently."""
         now = self._clock.monotonic()
         before = self.state.refused_at.get(session.came_by, -math.inf)
         if now - before < min(self._timing.poll_interval, session.span):

@@ -110,8 +110,8 @@ def printable_line(text: str) -> str:
 def label_text(text: str) -> str:
     """`text` as a valid label value: truncated, valid Unicode, no NUL, no line end but LF.
 
-    Every text from the API that becomes a label goes through here. Labels in the configuration are
-    rejected instead.
+    Every text from the API that becomes a label goes through here. Invalid labels in the
+    configuration are rejected instead.
     """
     if len(text) > MAX_LABEL_LENGTH or not (text.isascii() and text.isprintable()):
         text = _NOT_IN_LABELS.sub("\ufffd", text[:MAX_LABEL_LENGTH])
@@ -295,7 +295,7 @@ def _moment(value: object) -> datetime | None:
 def _unusual_moment(text: str) -> datetime | None:
     """Parse what RFC 3339 allows but Python does not: a lower-case `z` and leap seconds.
 
-    Unix time has no leap seconds: one becomes the first moment after it.
+    Unix time has no leap seconds: a leap second becomes the second after it.
     """
     leap = _LEAP_SECOND.fullmatch(text)
     try:

@@ -95,7 +95,7 @@ class RequestSlots:
         """Set when a slot becomes free, and when a call starts to wait for one."""
         self._clock = clock
         self._held: Counter[str] = Counter()
-        self._last: dict[str, tuple[float, int]] = {}  # when each got one, and its number
+        self._last: dict[str, tuple[float, int]] = {}  # the last grant of each: time, number
         self._taken = 0
         self._calls: _Queues = defaultdict(deque)  # calls in progress: they come before new ones
         self._listings: _Queues = defaultdict(deque)
@@ -173,7 +173,7 @@ class RequestSlots:
             self._listing.discard(account)
 
     def of(self, account: str) -> AccountSlots:
-        """The slots, from the view of one account's calls."""
+        """The slots, as seen by one account's calls."""
         return AccountSlots(self, account)
 
     @contextmanager
@@ -181,7 +181,7 @@ class RequestSlots:
         """Give the slot of a call to others while the body runs.
 
         Afterwards a slot is taken without waiting, even if more than `count` are held then. The
-        call must now end, or call `acquire` before its next request.
+        caller must then end, or `acquire` a slot before its next request.
         """
         self.give_back(account)
         try:

@@ -36,7 +36,7 @@ SHORTEST_SECRET = 4
 """Shorter secrets are ignored: they occur in texts by chance."""
 
 SHORTEST_PIECE = 8
-"""A truncated text that ends with this many first characters of a secret quotes it."""
+"""A text that ends with at least this many first characters of a secret counts as quoting it."""
 
 KEPT = 4
 """Secrets kept per kind: an old token may still be in use, and quoted, after a renewal."""
@@ -93,8 +93,8 @@ REASONS = {
     401: Reason.UNAUTHORIZED,
     403: Reason.FORBIDDEN,
     404: Reason.NOT_FOUND,
-    # Counts as no response: with a 408 a server closes an idle connection. It can cross with a
-    # request that is just being sent.
+    # Counts as no response: servers send a 408 before they close an idle connection, possibly while
+    # a request is being sent.
     408: Reason.CONNECT,
     429: Reason.RATE_LIMITED,
 }
@@ -247,7 +247,7 @@ def _read_alone(body: bytes, read: Callable[[bytes], Parsed[T]]) -> Parsed[T]:
 
 
 def _headers(user_agent: str, token: str) -> httpx.Headers:
-    """The headers of a request; an empty token means none."""
+    """The headers of a request; without `Authorization` if the token is empty."""
     headers = {
         "User-Agent": user_agent,
         "Accept": "application/json",

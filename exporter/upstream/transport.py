@@ -214,7 +214,7 @@ async def _body(response: httpx.Response, encoding: str, max_bytes: int) -> byte
     """Read and decompress the body, and close the stream in any case."""
     stream = response.stream
     if not isinstance(stream, httpx.AsyncByteStream):
-        raise TypeError("the transport's answer is no asynchronous stream")
+        raise TypeError("the transport's response is not an asynchronous stream")
     try:
         body = Body(encoding, max_bytes)
         async for chunk in stream:
@@ -293,7 +293,7 @@ class _Connections(httpx.AsyncBaseTransport):
         self._headers = lru_cache(maxsize=1)(_aiohttp_headers)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request; the body of the response is still to be read. Raises LIBRARY_ERRORS."""
+        """Send the request; does not read the body of the response. Raises LIBRARY_ERRORS."""
         if self._open is None:
             pool = self._make_pool()
             self._open = _Open(pool, _session(pool))

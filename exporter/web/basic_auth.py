@@ -1,7 +1,8 @@
 """Basic authentication (RFC 7617) against bcrypt hashes.
 
 Checking a hash takes tens of milliseconds by design. So checks run one at a time in a thread, and
-their results are cached, right or wrong. The response to a rejected request belongs to `security`.
+results are cached for right and for wrong passwords. The response to a rejected request belongs to
+`security`.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ MAX_WAITING = 100
 """Combinations from one host that may wait for a check."""
 
 MANY_WRONG = 10
-"""A host's priority drops by one for each this many wrong combinations in the cache.
+"""A host's priority drops by one per this many of its wrong combinations in the cache.
 
 Fewer have no effect: they can be typos, or old passwords in scrapers.
 """
 
 CHECK_SECONDS = 30.0
-"""Seconds that a request waits for its check."""
+"""Maximum seconds that a request waits for its check."""
 
 PASSWORD_LENGTH = 72
 """Bytes of a password that bcrypt uses."""
@@ -157,7 +158,7 @@ class BasicAuth:
     def _decoy(self, name: bytes) -> bytes:
         """A hash for an unknown name, so that its check takes as long as that of a known one.
 
-        The same name always gets the same hash: changing costs would reveal that it is unknown.
+        The same name always gets the same hash: varying costs would reveal that it is unknown.
         """
         hashes = list(self._hashes.values())
         return hashes[int.from_bytes(self._digest(name)) % len(hashes)]
@@ -176,7 +177,7 @@ class BasicAuth:
             marks.popitem(last=False)
 
     def _digest(self, content: bytes) -> bytes:
-        """A keyed digest: the caches contain neither passwords nor digests to look up elsewhere."""
+        """A keyed digest: a leaked cache contains neither passwords nor crackable digests."""
         return hashlib.blake2b(content, key=self._secret, digest_size=32).digest()
 
 

@@ -1,7 +1,7 @@
-"""Reads the web configuration file, in exporter-toolkit's format, to a frozen `WebConfig`.
+"""Reads the web configuration file, in exporter-toolkit's format, into a frozen `WebConfig`.
 
-The files that it names are read in `tls`. It is stricter than Go's parser: if a file seems to ask
-for protection that the server would not have, it is rejected. That includes an empty file.
+The files that it names are read in `tls`. This is stricter than Go's parser: a file is rejected if
+it seems to ask for protection that the server would not provide. So is an empty file.
 """
 
 from __future__ import annotations

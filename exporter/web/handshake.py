@@ -104,7 +104,7 @@ class AlertingContext(ssl.SSLContext):
 
 
 class Handshakes:
-    """Performs the handshakes for connections accepted by a server without TLS.
+    """Performs the handshakes for connections that were accepted as plain TCP.
 
     `make` creates the protocol of a connection after its handshake. `close` must be called at the
     end.

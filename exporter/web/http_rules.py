@@ -23,7 +23,7 @@ Refuse: TypeAlias = Callable[[web.BaseRequest, HTTPStatus], web.StreamResponse]
 
 
 def enforce(server: web.Server, refuse: Refuse) -> None:
-    """Respond with `refuse` to requests that have a `refusal`; the application never sees them."""
+    """Respond with `refuse` if `refusal` returns a status; the application sees no such request."""
     make, handle = server.request_factory, server.request_handler
 
     def make_checked(message: RawRequestMessage, *connection: Any) -> web.BaseRequest:  # noqa: ANN401 - passed on
@@ -60,5 +60,5 @@ def parser_status(message: str) -> HTTPStatus:
     The other lines quote the request.
     """
     reason = message.partition("\n")[0]
-    is_coding = "nvalid `Transfer-Encoding`" in reason
+    is_coding = "nvalid `Transfer-Encoding`" in reason  # "Invalid" or "invalid"
     return HTTPStatus.NOT_IMPLEMENTED if is_coding else HTTPStatus.BAD_REQUEST

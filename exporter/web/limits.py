@@ -39,7 +39,7 @@ class ConcurrencyLimit:
             async with asyncio.timeout(self._seconds):
                 yield
         except TimeoutError as error:
-            raise ConnectionAbortedError("the answer was not read in time") from error
+            raise ConnectionAbortedError("the response was not read in time") from error
         finally:
             self._inside -= 1
 

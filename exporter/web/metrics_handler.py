@@ -19,7 +19,7 @@ from exporter.web.limits import ConcurrencyLimit
 try:
     from isal.isal_zlib import compressobj  # a fifth of zlib's CPU time, and a smaller result
 except ImportError:  # pragma: no cover - on platforms without a wheel
-    from zlib import compressobj  # type: ignore[assignment] # alike as far as used here
+    from zlib import compressobj  # type: ignore[assignment] # compatible as far as used here
 
 OPENMETRICS = "application/openmetrics-text"
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -64,7 +64,8 @@ class MetricsHandler:
         if request.method == hdrs.METH_HEAD:
             await response.prepare(request)
             return response
-        # Joined before compression: 64 KiB of compressed output is a large part of the page.
+        # Joined before compression, not after it: to collect 64 KiB of compressed output, a large
+        # part of the page would be compressed at once.
         chunks = _gathered(self._exposition(openmetrics))
         pieces = gzipped(chunks) if gzip else chunks
         await _send(request, response, pieces, BUFFER_BYTES // 16 if gzip else BUFFER_BYTES)

@@ -35,7 +35,7 @@ CHECK_SECONDS = 5.0
 """Seconds between two checks of the files."""
 
 READ_SECONDS = 5.0
-"""Seconds for a check: a hanging file system never answers."""
+"""Seconds for a check: a hanging file system never responds."""
 
 HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 

@@ -1,7 +1,7 @@
 """Serves the application: addresses, sockets, and limits for each connection.
 
-All limits for clients that do not depend on the requested path are here: how long they may take,
-how much they may send, and the responses to invalid requests.
+All limits for clients are here, except those that depend on the requested path: how long clients
+may take, how much they may send, and the responses to invalid requests.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Timeouts:
 
     handshake: float = 10  # for the TLS handshake
     head: float = 75
-    """To receive a request's head, after the connection or the last response, and to send one."""
+    """To receive a request's head after the connection or the last response; to send a response."""
     body: float = 1  # for a request's body, which is discarded after the response
     shutdown: float = 2  # for closing TLS
 
@@ -251,7 +251,7 @@ class Connection(web.RequestHandler):
         except TimeoutError as error:
             if self.transport is not None:
                 self.transport.abort()
-            raise ConnectionAbortedError("the answer was not read in time") from error
+            raise ConnectionAbortedError("the response was not read in time") from error
         finally:
             self._close_after_last()
 

@@ -1,6 +1,6 @@
 """TLS of the server: contexts, replacing them at run time, and client certificates.
 
-The certificate files are only read here; `security` watches them for changes.
+This module only reads the certificate files; `security` watches them for changes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Grafana's dashboards, written down as code; `render` makes the JSON files that are committed.
+"""Grafana dashboards as code; `render` writes the JSON files that are committed.
 
-`queries` has the PromQL, `panels` and `tables` the looks, a module for each board what is on it.
+`queries` has the shared PromQL, `panels` and `tables` the panel types. Each dashboard has a module.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from monitoring.settings import SETTINGS, UNCHANGED, Choice
 
 
 def texts(choice: Choice = UNCHANGED) -> dict[str, str]:
-    """The JSON of every board by the name of its file, in a form that is good to compare."""
+    """The JSON of every board by the name of its file, formatted for diffs."""
     defaults = _defaults(choice)
     boards = [each.board(defaults) for each in (overview, bucket, node, slo, exporter)]
     models = {f"flashback-{board.name}.json": board.model(defaults.runbook) for board in boards}
@@ -26,7 +26,7 @@ def texts(choice: Choice = UNCHANGED) -> dict[str, str]:
 
 
 def render(folder: Path, choice: Choice = UNCHANGED) -> None:
-    """Write `flashback-<name>.json` for every board; files of boards that are gone are removed."""
+    """Write `flashback-<name>.json` for every board, and remove the files of removed boards."""
     folder.mkdir(parents=True, exist_ok=True)
     files = texts(choice)
     for file in folder.glob("flashback-*.json"):

@@ -1,4 +1,4 @@
-"""One bucket: whether it is read, what its nodes do now, and what they did on previous days."""
+"""One bucket: its polls, and its nodes now and on previous days."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monitoring.boards.queries import LATENCY, Scope, select
 _ONE = Scope(buckets='bucket_id="$bucket"', nodes='bucket_id="$bucket"')
 _NODE = "{{host}} {{ip}}"
 _POLLED = _ONE.bucket("flashback_bucket_up")
-"""There as long as somebody polls the bucket."""
+"""Exists while an exporter polls the bucket."""
 
 _TO_NODE = (links.series_to_node(),)
 
@@ -21,7 +21,7 @@ def _uptime(defaults: Defaults) -> Values:
 
 def _reading(defaults: Defaults) -> Section:
     return Section(
-        "Is it read?",
+        "Polling",
         (
             line(
                 4,
@@ -37,8 +37,8 @@ def _reading(defaults: Defaults) -> Section:
                 ),
                 panels.number(
                     Text(
-                        "Why failing",
-                        "The reason of the latest failure, or not failing while the bucket is up.",
+                        "Failure reason",
+                        'The reason of the latest failure; "not failing" while the bucket is up.',
                         alert="FlashbackBucketFailing",
                     ),
                     Values("none", colours.NONE_IS_GOOD),
@@ -56,7 +56,7 @@ def _reading(defaults: Defaults) -> Section:
                     Query(_ONE.bucket("flashback_bucket_nodes")),
                 ),
                 panels.number(
-                    Text("Last good poll", "Time since the last successful poll."),
+                    Text("Last successful poll", "Time since the last successful poll."),
                     Values("s", colours.ages(300, 3600), decimals=0),
                     Query(
                         f"time() - {_ONE.bucket('flashback_bucket_last_success_timestamp_seconds')}"
@@ -64,7 +64,7 @@ def _reading(defaults: Defaults) -> Section:
                 ),
                 panels.number(
                     Text(
-                        "Day of the readings",
+                        "Day of the values",
                         "The UTC day of the values. Just after midnight it may still be the "
                         "previous day.",
                     ),
@@ -73,7 +73,7 @@ def _reading(defaults: Defaults) -> Section:
                 ),
                 panels.number(
                     Text(
-                        "Worst previous day",
+                        "Lowest uptime, previous day",
                         "The lowest uptime of a node on the previous day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
@@ -96,7 +96,7 @@ def _nodes(defaults: Defaults) -> Section:
                 9,
                 tables.rows(
                     Text(
-                        "Nodes in the newest reading",
+                        "Nodes in the latest poll",
                         "The latest values of each node. Today's uptime still changes, and the "
                         "API does not document what it is a share of: judge nodes by previous "
                         "days.",
@@ -111,7 +111,7 @@ def _nodes(defaults: Defaults) -> Section:
                         "percentunit",
                     ),
                     tables.Column(
-                        "Newest previous day",
+                        "Uptime, previous day",
                         f"max by (ip, host) ({_ONE.newest_day()})",
                         "percentunit",
                         colours.uptimes(defaults.target),
@@ -121,7 +121,7 @@ def _nodes(defaults: Defaults) -> Section:
                         f"max by (ip, host) ({_ONE.node('flashback_node_latency_last_seconds')})",
                         "s",
                     ),
-                    tables.Column("Reported", f"time() - max by (ip, host) ({updated})", "s"),
+                    tables.Column("Data age", f"time() - max by (ip, host) ({updated})", "s"),
                     leads={"host": links.row_to_node()},
                     meanings={"status": colours.STATUS_NAMES},
                 ),
@@ -140,7 +140,7 @@ def _nodes(defaults: Defaults) -> Section:
                 ),
                 panels.lines(
                     Text(
-                        "Uptime of the running day",
+                        "Uptime today",
                         "Restarts at 00:00 UTC. Values below 90 % are outside the axis. The API "
                         "does not document whether it is a share of the elapsed time or of the "
                         "full day.",
@@ -153,12 +153,12 @@ def _nodes(defaults: Defaults) -> Section:
             line(
                 8,
                 panels.lines(
-                    Text("Latency, newest", "The latest measurement of each node.", _TO_NODE),
+                    Text("Latest latency", "The latest measurement of each node.", _TO_NODE),
                     Values("s", low=0),
                     Query(_ONE.node("flashback_node_latency_last_seconds"), _NODE),
                 ),
                 panels.lines(
-                    Text("Latency, running day", "The average since 00:00 UTC.", _TO_NODE),
+                    Text("Mean latency today", "The average since 00:00 UTC.", _TO_NODE),
                     Values("s", low=0),
                     Query(_ONE.node("flashback_node_latency_average_seconds"), _NODE),
                 ),
@@ -176,8 +176,8 @@ def _previous_days(defaults: Defaults) -> Section:
                 panels.days(
                     Text(
                         "Uptime by node and day",
-                        "A cell is a previous day in UTC, also for nodes that are gone. Select "
-                        "some weeks above. Backfilled days are included.",
+                        "A cell is a previous day in UTC, including nodes no longer listed. Select "
+                        "a range of several weeks. Backfilled days are included.",
                         _TO_NODE,
                     ),
                     _uptime(defaults),
@@ -239,7 +239,7 @@ def _about() -> Section:
 
 
 def board(defaults: Defaults) -> Board:
-    """A bucket's page."""
+    """The dashboard of a bucket."""
     return Board(
         name="bucket",
         title="Flashback / Bucket",

@@ -1,7 +1,7 @@
-"""What values mean: colours from a value on, and names of single values.
+"""Thresholds and value mappings: the colours and names of values.
 
-The colours that mean something are taken apart by colour-blind people too; a test holds that.
-What is not known is grey, never the colour of a good value.
+Colour-blind people can distinguish the colours with a meaning; a test checks that. Unknown values
+are grey, never the colour of a good value.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from monitoring.boards.sdk import dashboard
 
 GOOD, FAIR, WARNING, BAD = "#00A37A", "#A8D5F2", "#FFB52E", "#C8102E"
-OTHER = "#7B4FD6"  # neither good nor bad: a status that nobody knows
+OTHER = "#7B4FD6"  # neither good nor bad: an unknown status
 UNKNOWN = "#4D5056"
 PLAIN_TEXT = "text"
 
 Steps = tuple[tuple[float, str], ...]
-"""Colours from a value on. Below the first, and where there is no value, all is grey."""
+"""Thresholds with their colours. Below the first, and without a value, the colour is grey."""
 
 LOWEST = -1e9
 """Below every value that a panel shows."""
@@ -32,19 +32,19 @@ LIFETIME: Steps = ((LOWEST, BAD), (300, WARNING), (600, GOOD))
 
 
 def uptimes(target: float) -> Steps:
-    """Below a target of 99 %: bad to 95 %, then a warning; good from 99.9 % on."""
+    """For a target of 99 %: bad below 95 %, a warning below 99 %, good from 99.9 % on."""
     allowed = 1 - target
     steps = ((1 - 5 * allowed, WARNING), (target, FAIR), (1 - allowed / 10, GOOD))
     return ((0, BAD), *((round(value, 6), color) for value, color in steps if value > 0))
 
 
 def ages(warning: float, bad: float) -> Steps:
-    """Good while young; both are seconds."""
+    """Thresholds for an age in seconds."""
     return ((LOWEST, GOOD), (warning, WARNING), (bad, BAD))
 
 
 Meanings = dict[str, tuple[str, str]]
-"""What a value is called, and its colour."""
+"""The name and colour of each value."""
 
 STATUSES: Meanings = {
     "1": ("ONLINE", GOOD),
@@ -67,10 +67,10 @@ UP: Meanings = {"0": ("failing", BAD), "1": ("up", GOOD)}
 SUCCESS: Meanings = {"0": ("failed", BAD), "1": ("ok", GOOD)}
 
 MEANINGFUL = (GOOD, FAIR, WARNING, BAD, OTHER, UNKNOWN)
-"""Every colour that says something, so that no two of them may look alike."""
+"""The colours with a meaning: no two may look alike."""
 
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-"""Colours of lines whose names are known beforehand: Okabe and Ito's."""
+"""Colours of lines with fixed names: the Okabe-Ito palette."""
 
 REASONS = {
     "not_found": LINES[0],
@@ -81,7 +81,7 @@ REASONS = {
     "rate_limited": "#F0E442",
     "forbidden": OTHER,
 }
-"""Of the reasons that are frequent; none is green."""
+"""Colours of the frequent reasons; none is green."""
 
 
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
@@ -102,7 +102,7 @@ def mappings(meanings: Meanings) -> list[dashboard.ValueMapping]:
 
 
 def by_name(colors: Mapping[str, str]) -> list[dashboard.DashboardFieldConfigSourceOverrides]:
-    """A colour of its own for each of the lines with these names."""
+    """Overrides with the colours of lines, by name."""
     return [
         dashboard.DashboardFieldConfigSourceOverrides(
             matcher=dashboard.MatcherConfig(id_val="byName", options=name),

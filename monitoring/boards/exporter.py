@@ -79,7 +79,7 @@ def _now() -> Section:
                 ),
                 panels.number(
                     Text(
-                        "Next token to end",
+                        "Next token expiry",
                         "Time until a token expires. Accounts that log in renew it much earlier;"
                         " other tokens must be renewed by you.",
                         alert="FlashbackTokenExpiring",
@@ -119,8 +119,8 @@ def _polling() -> Section:
                         "Latest poll of each bucket, including retries.",
                     ),
                     Values("s", low=0),
-                    Query(f"quantile(0.5, {buckets})", "half of the buckets"),
-                    Query(f"quantile(0.99, {buckets})", "99 in 100"),
+                    Query(f"quantile(0.5, {buckets})", "median"),
+                    Query(f"quantile(0.99, {buckets})", "p99"),
                     Query(f"max({buckets})", "slowest"),
                 ),
                 panels.lines(
@@ -224,7 +224,7 @@ def _accounts() -> Section:
                 ),
                 panels.lines(
                     Text(
-                        "Last good listing",
+                        "Last successful discovery",
                         ("Time since the last successful discovery of each account."),
                     ),
                     Values("s", low=0),
@@ -236,11 +236,11 @@ def _accounts() -> Section:
 
 
 def board(_: Defaults) -> Board:
-    """The exporter's page."""
+    """The dashboard of the exporter."""
     return Board(
         name="exporter",
         title="Flashback / Exporter",
-        description="How the exporter does: polling, the API, accounts, shards, the process.",
+        description="The exporter's health: polling, the API, accounts, shards, the process.",
         variables=(
             variables.datasource(),
             *variables.where(),

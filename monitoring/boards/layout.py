@@ -1,6 +1,6 @@
-"""A board: what is on it, and how its panels get their places and ids.
+"""Dashboards: their definition, and the positions and ids of panels.
 
-Panels stand in rows of 24 columns, from left to right; a row is as high as its panels.
+Panels are placed from left to right in lines of 24 columns; a line is as high as its panels.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ COLUMNS = 24
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What boards share with the rules."""
+    """Settings that the dashboards share with the rules."""
 
     down: str  # statuses, as a regular expression
-    target: float  # the share of time for which a node shall be up
+    target: float  # the target uptime ratio of a node
     job: str  # the matcher of the exporters' targets
     runbook: str  # URL
 
@@ -30,10 +30,10 @@ class Line:
 
     height: int
     panels: tuple[dashboard.Panel, ...]
-    shares: tuple[int, ...] = ()  # all alike where there are none
+    shares: tuple[int, ...] = ()  # empty: equal widths
 
     def widths(self) -> list[int]:
-        """The columns of each panel; together all of them."""
+        """The width of each panel in columns; their sum is COLUMNS."""
         shares = self.shares or (1,) * len(self.panels)
         ends = [COLUMNS * each // sum(shares) for each in accumulate(shares, initial=0)]
         return [end - start for start, end in pairwise(ends)]
@@ -41,7 +41,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and the lines under it; Grafana asks nothing for a collapsed one."""
+    """A heading and the lines under it; Grafana runs no queries for a collapsed one."""
 
     title: str
     lines: tuple[Line, ...]
@@ -50,7 +50,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A dashboard as it is written down; `model` is what Grafana gets."""
+    """The definition of a dashboard; `model` makes Grafana's model of it."""
 
     name: str
     title: str
@@ -61,7 +61,7 @@ class Board:
     refresh: str = "1m"
 
     def model(self, runbook: str) -> dashboard.Dashboard:
-        """The dashboard, with every panel in its place; it leads to a runbook (URL)."""
+        """Grafana's model, with the position of every panel; `runbook` is a URL."""
         return dashboard.Dashboard(
             uid=f"flashback-{self.name}",
             title=self.title,

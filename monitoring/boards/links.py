@@ -1,4 +1,4 @@
-"""Where the boards lead: to each other, to the runbook, and from a series to its own page."""
+"""Links between dashboards, to the runbook, and from a series or a row to its dashboard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEEP = "${datasource:queryparam}&${__url_time_range}"
 def top(runbook: str) -> list[dashboard.DashboardLink]:
     """The links above each board: all boards by their tag, and the runbook."""
     boards = dashboard.DashboardLink(
-        title="Flashback boards",
+        title="Flashback dashboards",
         type_val=dashboard.DashboardLinkType.DASHBOARDS,
         tags=[TAG],
         as_dropdown=True,
@@ -44,7 +44,7 @@ def row_to_node() -> dashboard.DashboardLink:
 
 
 def runbook(alert: str) -> dashboard.DashboardLink:
-    """An alert's section of the runbook; `layout` puts the page's address before it."""
+    """An alert's section of the runbook; `layout` prepends the runbook's URL."""
     return _shown(_link("Runbook", f"#{alert.lower()}", f"Runbook: {alert}", "doc"))
 
 

@@ -1,4 +1,4 @@
-"""Marks on the graphs: when an exporter was started, of which version, and when it reloaded."""
+"""Annotations on the graphs: starts of exporters, with their version, and reloads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from monitoring.boards.sdk import dashboard
 
 
 def annotation_queries() -> list[dashboard.AnnotationQuery]:
-    """What every board has; each can be switched off above it."""
+    """The annotations of every dashboard; each can be switched off."""
     version = f"max by (job, instance, version) ({select('flashback_exporter_build_info')})"
     started = f"max by (job, instance) ({select('process_start_time_seconds')})"
     reloaded = select("flashback_exporter_config_last_reload_success_timestamp_seconds")
@@ -30,7 +30,7 @@ def annotation_queries() -> list[dashboard.AnnotationQuery]:
 
 
 def _mark(name: str, expr: str, color: str, title: str) -> dashboard.AnnotationQuery:
-    """A mark at each moment that is the value of a series, in milliseconds."""
+    """Annotations at the times that are the values of a series, in milliseconds."""
     mark = dashboard.AnnotationQuery(
         name=name,
         datasource=SOURCE,

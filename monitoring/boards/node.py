@@ -1,4 +1,4 @@
-"""One host across buckets: does one bucket see it down, or do all."""
+"""One host across buckets: whether it is down for one bucket or for all."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _now(defaults: Defaults) -> Section:
                 ),
                 panels.number(
                     Text(
-                        "Worst previous day",
+                        "Lowest uptime, previous day",
                         "The lowest uptime on the previous day.",
                         alert="FlashbackNodeClosedDayUnderTarget",
                     ),
@@ -98,7 +98,7 @@ def _table(defaults: Defaults) -> dashboard.Panel:
         tables.Column("Runs", f"max by ({keys}, version) ({version})", hidden=True),
         tables.Column("Uptime today", f"max by ({keys}) ({_TODAY})", "percentunit"),
         tables.Column(
-            "Newest previous day",
+            "Uptime, previous day",
             f"max by ({keys}) ({_HOST.named(_HOST.newest_day())})",
             "percentunit",
             colours.uptimes(defaults.target),
@@ -123,7 +123,7 @@ def _over_time() -> Section:
                 ),
                 panels.lines(
                     Text(
-                        "Uptime of the running day",
+                        "Uptime today",
                         "Lowest, average and highest over the buckets. Restarts at 00:00 UTC. "
                         "Values below 90 % are outside the axis.",
                     ),
@@ -137,7 +137,7 @@ def _over_time() -> Section:
                 8,
                 panels.lines(
                     Text(
-                        "Latency by bucket, newest",
+                        "Latest latency by bucket",
                         "The latest measurement for each bucket.",
                         _TO_BUCKET,
                     ),
@@ -146,7 +146,7 @@ def _over_time() -> Section:
                 ),
                 panels.lines(
                     Text(
-                        "Latency by bucket, running day", "The average since 00:00 UTC.", _TO_BUCKET
+                        "Mean latency today by bucket", "The average since 00:00 UTC.", _TO_BUCKET
                     ),
                     Values("s", low=0),
                     Query(_AVERAGE, _BUCKET),
@@ -188,7 +188,7 @@ def _previous_days(defaults: Defaults) -> Section:
 
 
 def board(defaults: Defaults) -> Board:
-    """A node's page."""
+    """The dashboard of a node."""
     return Board(
         name="node",
         title="Flashback / Node",

@@ -1,6 +1,6 @@
-"""The first page: what fires, what is down, where, and since when; then how the last weeks were.
+"""The overview: firing alerts, nodes that are down, failing buckets, and uptime of the last weeks.
 
-It is open on many screens: all that is asked of every bucket over time asks for recorded series.
+Many people keep it open, so range queries over all buckets use recorded series.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _LATENCY = Values("s", low=0)
 _DAYS = (7, 30, 90)
 
 _POINTS = 144
-"""Of a graph, at most: one in ten minutes of a day."""
+"""The maximum of points in a graph: one per ten minutes of a day."""
 
 _ALERTS = 'alertname=~"Flashback.+", account=~"$account|"'
-"""Alerts of the chosen accounts, and those that are about none."""
+"""Alerts of the selected accounts, and alerts without an account."""
 
 _ALERT = "alertname, severity, account, bucket_id, host, ip"
 _STATE = 'alertstate="firing"'
@@ -39,7 +39,7 @@ _SINCE = f"min by ({_ALERT}) ({select('ALERTS_FOR_STATE', _ALERTS)}) and {_FIRIN
 
 _CHOSEN = f"max by (bucket_id) ({select(INFO, ACCOUNT)})"
 _TODAY = f"max by (bucket_id) (last_over_time({select(INFO, ACCOUNT)}[1h] @ end()))"
-"""The same at the end of a graph, which Prometheus looks for once, and not at every point."""
+"""The same at the end of the range, so that Prometheus evaluates it once and not at every step."""
 
 _FAILING = _ALL.bucket("flashback_bucket_failing", keep="reason")
 _LAST_GOOD = _ALL.bucket("flashback_bucket_last_success_timestamp_seconds")
@@ -97,8 +97,8 @@ def _counts(defaults: Defaults) -> Line:
         ),
         panels.number(
             Text(
-                "Oldest reading",
-                "Time since the last successful poll, for the bucket with the oldest one.",
+                "Oldest values",
+                "The longest time since a bucket's last successful poll.",
                 alert="FlashbackBucketFailing",
             ),
             Values("s", colours.ages(300, 3600), decimals=0),
@@ -133,8 +133,8 @@ def _alerts() -> Line:
         10,
         tables.rows(
             Text(
-                "What fires, and since when",
-                "Newest first, by when the condition of the alert became true. It fires after "
+                "List of firing alerts",
+                "Newest first, by the time when each became pending. An alert fires after "
                 "the rule's `for`. The runbook has a section for each.",
             ),
             {
@@ -161,7 +161,7 @@ def _down() -> Line:
         6,
         tables.rows(
             Text(
-                "Which nodes are down",
+                "Nodes that are down",
                 "One row per node, newest first, with the share of its buckets for which it is "
                 "down; with several accounts the largest share. No share means that it was down "
                 "and is no longer listed.",
@@ -176,7 +176,7 @@ def _down() -> Line:
         ),
         tables.rows(
             Text(
-                "Which buckets fail, and why",
+                "Failing buckets and reasons",
                 "The reason of the latest failure and the last successful poll, if any. "
                 "docs/metrics.md explains each reason.",
                 alert="FlashbackBucketFailing",
@@ -184,7 +184,7 @@ def _down() -> Line:
             {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account", "reason": "Reason"},
             tables.Column("Failing", named(_FAILING), hidden=True),
             tables.Column("For", f"time() - {last_good}", "s"),
-            tables.Column("Last good poll", f"{last_good} * 1000", "dateTimeAsIso"),
+            tables.Column("Last successful poll", f"{last_good} * 1000", "dateTimeAsIso"),
             leads={"name": links.row_to_bucket()},
             by=("For", False),
         ),
@@ -222,7 +222,7 @@ def _over_time() -> Line:
 def _weeks(defaults: Defaults) -> Section:
     steps = colours.uptimes(defaults.target)
     of_buckets = {f"{days} days": recorded_bucket(f"{_UPTIME}:avg{days}d") for days in _DAYS}
-    how = " Over the previous days in UTC for which there are figures; today does not count."
+    how = " Over the previous UTC days with data, without today."
     return Section(
         "Previous days",
         (
@@ -231,8 +231,8 @@ def _weeks(defaults: Defaults) -> Section:
                 tables.rows(
                     Text(
                         "Uptime by bucket",
-                        "The mean over a bucket's nodes, of the 20 buckets with the lowest in 30"
-                        " days." + how,
+                        "The mean over a bucket's nodes, for the 20 buckets with the lowest"
+                        " 30-day uptime." + how,
                     ),
                     {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
                     *[
@@ -251,8 +251,7 @@ def _weeks(defaults: Defaults) -> Section:
                 tables.rows(
                     Text(
                         "Uptime by host",
-                        "The mean over the buckets on a host; of several addresses the lowest."
-                        + how,
+                        "The mean over a host's buckets; the lowest of several addresses." + how,
                     ),
                     {"host": "Host"},
                     tables.Column(
@@ -272,7 +271,7 @@ def _of_the_worst(expr: str) -> str:
 
 
 def _of_hosts(record: str) -> str:
-    """A record of nodes, which has no account, of the nodes of the chosen accounts."""
+    """A recorded node series without an account label, for nodes of the selected accounts."""
     return f"min by (host) ({select(f'node:{record}')} and on (ip, host) {select(DOWN, ACCOUNT)})"
 
 
@@ -281,7 +280,7 @@ def _latency() -> Section:
     average = named(_ALL.node("flashback_node_latency_average_seconds"))
     link = (links.series_to_node(),)
     return Section(
-        "Latency (asks for each node of each bucket)",
+        "Latency (expensive: queries every node of every bucket)",
         (
             line(
                 9,
@@ -317,7 +316,7 @@ def board(defaults: Defaults) -> Board:
     return Board(
         name="overview",
         title="Flashback / Overview",
-        description="What fires, what is down and since when, and how the last weeks were.",
+        description="Firing alerts, nodes down, failing buckets, and uptime of the last weeks.",
         variables=(variables.datasource(), *variables.where(), variables.account()),
         sections=(now, _weeks(defaults), _latency()),
         since="now-24h",

@@ -1,6 +1,6 @@
-"""What a panel looks like: one function per kind, with the house's defaults.
+"""Panels: one function per type, with common defaults.
 
-A panel is made without place and id; `layout` gives both. What is asked is not decided here.
+`layout` sets each panel's position and id. The queries come from the callers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One expression of a panel, and what its series are called."""
+    """An expression of a panel, and its legend."""
 
     expr: str
     legend: str = ""
@@ -36,7 +36,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """How a panel's values read."""
+    """How a panel displays its values."""
 
     unit: str
     steps: Steps = colours.PLAIN
@@ -44,17 +44,17 @@ class Values:
     low: float | None = None
     high: float | None = None
     decimals: int | None = None
-    none: str | None = None  # what stands there where there is nothing
+    none: str | None = None  # the text shown without data
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a panel says of itself."""
+    """A panel's title, description and links."""
 
     title: str
     description: str
     links: tuple[dashboard.DashboardLink, ...] = ()  # from each of its series
-    alert: str = ""  # the one whose section of the runbook helps here
+    alert: str = ""  # links to this alert's section of the runbook
 
 
 def lines(
@@ -66,10 +66,10 @@ def lines(
     points: int | None = None,
     named: Mapping[str, str] | None = None,
 ) -> dashboard.Panel:
-    """Values over time, at most so many points; `daily` has one point a day.
+    """Values over time, with at most `points` points; `daily` has one point per day.
 
-    Lines whose names are known beforehand have colours that all can tell apart; `named` has those
-    that come from a label.
+    Lines with a fixed legend get distinguishable colours; `named` has the colours of lines whose
+    legend is a label's value.
     """
     custom = timeseries.FieldConfig(
         line_width=2,
@@ -92,9 +92,9 @@ def lines(
 
 
 def number(text: Text, values: Values, *queries: Query, name_only: bool = False) -> dashboard.Panel:
-    """The newest value, large; `name_only` shows what the series is called instead.
+    """The latest value, large; `name_only` shows the legend instead.
 
-    A value that is good or bad fills the panel with its colour.
+    If the values have thresholds, their colour fills the panel.
     """
     judged = values.steps != colours.PLAIN
     options = stat.Options(
@@ -119,7 +119,7 @@ def bars(text: Text, values: Values, *queries: Query) -> dashboard.Panel:
 
 
 def days(text: Text, values: Values, query: Query, *, since: str | None = None) -> dashboard.Panel:
-    """One coloured cell per day and series; `since` (`28d`) fixes for how long."""
+    """One coloured cell per day and series; `since` (`28d`) fixes the time range."""
     options = statushistory.Options(
         legend=common.VizLegendOptions(show_legend=False), tooltip=_tooltip(), per_page=30
     )
@@ -196,7 +196,7 @@ def _panel(
 
 
 def target(query: Query, place: int) -> prometheus.Dataquery:
-    """A query as Grafana sends it, as the `place`-th of its panel."""
+    """Grafana's form of a query; `place` is its index in the panel."""
     return prometheus.Dataquery(
         datasource=SOURCE,
         editor_mode=prometheus.QueryEditorMode.CODE,

@@ -1,4 +1,4 @@
-"""The last part of the exporter's page: shards, configuration, and what the process uses."""
+"""The last sections of the exporter's dashboard: shards, configuration, and resource usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OFF = " Not available with --web.disable-exporter-metrics."
 
 
 def sections(who: str) -> tuple[Section, ...]:
-    """The sections for the exporters that these matchers choose."""
+    """The sections for the exporters that these matchers select."""
     return _builds(who), _resources(who)
 
 
@@ -73,13 +73,13 @@ def _builds(who: str) -> Section:
                         alert="FlashbackShardMissing",
                     ),
                     Values("short", low=0, decimals=0),
-                    Query(_own("flashback_exporter_shards", who, "min"), "fewest believed in"),
-                    Query(_own("flashback_exporter_shards", who, "max"), "most believed in"),
+                    Query(_own("flashback_exporter_shards", who, "min"), "configured (minimum)"),
+                    Query(_own("flashback_exporter_shards", who, "max"), "configured (maximum)"),
                     Query(
                         "count("
                         + _own("flashback_exporter_shard_ordinal", who, "max by (shard_ordinal)")
                         + ")",
-                        "ordinals seen",
+                        "ordinals present",
                     ),
                 ),
                 panels.states(

@@ -1,8 +1,8 @@
-"""The PromQL that the boards share: each expression reduced over what a scrape adds.
+"""The PromQL that the dashboards share, aggregated over the scrape labels.
 
-Two replicas, a replaced pod or a moved shard show the same node twice; `max by` makes it one again
-before anything is counted or joined. What covers all buckets asks for recorded series. Nothing
-invents a 0: where nobody exports, there is no data. Units and colours are not decided here.
+Two replicas, a replaced pod or a moved shard expose the same node twice; `max by` merges the series
+before they are counted or joined. Queries over all buckets use recorded series. Missing data stays
+missing, and is not shown as 0. Units and colours are set elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 JOB = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job"'
-"""What every selector has. Rules keep `job` and `namespace`; `cluster` may be nowhere."""
+"""The matchers of every selector. Rules keep `job` and `namespace`; `cluster` may be missing."""
 
 ACCOUNT = 'account=~"$account"'
 
@@ -28,14 +28,14 @@ DOWN = "node:flashback_node_down:avg"
 
 
 def select(series: str, *matchers: str) -> str:
-    """A selector of the exporters that are chosen above the board."""
+    """A selector for the exporters that the dashboard's variables select."""
     return f"{series}{{{', '.join(filter(None, (JOB, *matchers)))}}}"
 
 
 def info(*matchers: str, window: str = "") -> str:
     """One series per chosen bucket, with its name and account.
 
-    One even where two replicas disagree about the name, as they may while they reload.
+    Only one, even if two replicas have different names for it during a reload.
     """
     chosen = select(INFO, ACCOUNT, *matchers)
     series = f"last_over_time({chosen}{window})" if window else chosen
@@ -43,7 +43,7 @@ def info(*matchers: str, window: str = "") -> str:
 
 
 def named(expression: str, *matchers: str, window: str = "") -> str:
-    """An expression by bucket, of the chosen accounts, with the bucket's name."""
+    """An expression by bucket, limited to the selected accounts, with the bucket's name."""
     found = info(*matchers, window=window)
     return f"({expression}) * on (bucket_id) group_left (name, account) {found}"
 
@@ -54,12 +54,12 @@ def recorded_bucket(record: str) -> str:
 
 
 def recorded_node(record: str, labels: str = "account, ip, host") -> str:
-    """A recorded series of the nodes of the chosen accounts, once per node."""
+    """A recorded series of the nodes of the selected accounts, once per node."""
     return f"max by ({labels}) ({select(f'node:{record}', ACCOUNT)})"
 
 
 def down_now(labels: str = "account, ip, host") -> str:
-    """Of each node, for which share of its buckets it is down; 0 where it is well."""
+    """The share of each node's buckets for which it is down; 0 if it is up."""
     return recorded_node("flashback_node_down:avg", labels)
 
 
@@ -73,7 +73,7 @@ class Scope:
     def named(self, expression: str, *, history: bool = False) -> str:
         """An expression by bucket, with the bucket's name.
 
-        `history` takes today's names also for days of which there are none, such as backfilled
+        `history` uses the current names for past days, which may have none, such as backfilled
         ones.
         """
         window = "[25h] offset -1d @ end()" if history else ""
@@ -85,7 +85,7 @@ class Scope:
         return f"max by ({labels}) ({select(metric, self.buckets, matchers)})"
 
     def node(self, metric: str, matchers: str = "", window: str = "", keep: str = "") -> str:
-        """A node's metric, once per bucket and node; with a window, its newest value therein."""
+        """A node's metric, once per bucket and node; with a window, its latest value in it."""
         series = select(metric, self.nodes, matchers)
         if window:
             series = f"last_over_time({series}{window})"
@@ -103,10 +103,10 @@ class Scope:
         return " or ".join([*worst, f"{online} == 1"])
 
     def previous_day(self, metric: str = UPTIME) -> str:
-        """Of each day, asked for at its 00:00 UTC, the final figure of each node.
+        """The final value of each node for each day, at the step of that day's 00:00 UTC.
 
-        Like the recording rules: the last half hour in which it is shown, which is that of the
-        next day, and as long as that lies ahead or has nothing, the time from 01:30 to 02:00.
+        Like the recording rules, it is the value exposed from 23:30 to 24:00 of the next day or, if
+        there is none yet, from 01:30 to 02:00.
         """
         late, early = (self.node(metric, window=f"[30m] offset -{ahead}") for ahead in _SHOWN)
         return f"({late} or {early})"

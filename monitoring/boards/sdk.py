@@ -1,7 +1,7 @@
 """The models of Grafana's foundation SDK that the boards are made of, imported in one place.
 
-The SDK warns at import that a newer form of dashboards exists. The classic form is meant: it is the
-one that every Grafana since 9 reads, from files, from ConfigMaps and by hand.
+The SDK warns at import that a newer dashboard schema exists. The classic schema is used on purpose:
+every Grafana since 9 reads it, whether provisioned or imported by hand.
 """
 
 from __future__ import annotations

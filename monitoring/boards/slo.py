@@ -1,4 +1,4 @@
-"""Service levels: previous days against a target, what is left of the error budget, its burn."""
+"""Service levels: previous days against a target, remaining error budget, and burn rate."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _COUNT = recorded_bucket(f"{_UPTIME}:count${{days}}d")
 _LEFT = f"1 - {_COUNT} * (1 - {_MEAN}) / ($days * (1 - $target))"
 _CLOSED = named(_ALL.previous_day(), window="[25h] offset -1d @ end()")
 
-_OVER = " Over so many previous days as are chosen above, as far as there are figures."
+_OVER = " Over the selected number of previous days, as far as there is data."
 
 
 def _burn(window: str) -> str:
-    """How fast nodes burn the budget, of those that are there now."""
+    """The burn rate of the nodes that exist now."""
     down = recorded_node(f"flashback_node_down:avg{window}", "ip, host")
     return f"({down} / (1 - $target)) and on (ip, host) {down_now('ip, host')}"
 
@@ -36,8 +36,7 @@ def _counts(defaults: Defaults) -> Line:
         panels.number(
             Text(
                 "Mean error budget left",
-                "Of what the target allows to be lost in these days; below 0 it is overspent."
-                + _OVER,
+                "The remaining share of the error budget; below 0 the budget is exceeded." + _OVER,
             ),
             Values("percentunit", colours.BUDGET, decimals=1),
             Query(f"avg({named(_LEFT)})"),
@@ -45,14 +44,14 @@ def _counts(defaults: Defaults) -> Line:
         panels.number(
             Text(
                 "Buckets over budget",
-                "Buckets that lost more than the target allows." + _OVER,
+                "Buckets that exceeded the error budget." + _OVER,
             ),
             Values("short", colours.NONE_IS_GOOD, decimals=0),
             Query(f"sum({named(f'({_LEFT}) < bool 0')})"),
         ),
         panels.number(
             Text(
-                "Under target, newest day",
+                "Nodes below target, previous day",
                 "Nodes, counted per bucket, below the target on the previous day.",
                 alert="FlashbackNodeClosedDayUnderTarget",
             ),
@@ -76,7 +75,7 @@ def _previous_days(defaults: Defaults) -> Section:
                     ),
                     {"name": "Bucket", "bucket_id": "Bucket id", "account": "Account"},
                     tables.Column("Uptime", named(_MEAN), "percentunit", steps, decimals=3),
-                    tables.Column("Days known", named(_COUNT), "none"),
+                    tables.Column("Days with data", named(_COUNT), "none"),
                     tables.Column("Budget left", named(_LEFT), "percentunit", colours.BUDGET),
                     leads={"name": links.row_to_bucket()},
                     by=("Budget left", False),
@@ -111,9 +110,9 @@ def _previous_days(defaults: Defaults) -> Section:
 
 def _observed() -> Section:
     what = (
-        "How many times faster than the target allows the budget is being spent, by the share of"
-        " time in which polls saw nodes down; 1 spends it just so. It rests on"
-        " statuses seen, not on the API's own uptime."
+        "The burn rate: how many times as fast as the target allows the error budget is used."
+        " At 1 it lasts exactly for its period. Based on the status in polls, not on the API's"
+        " uptime."
     )
     return Section(
         "Observed status",
@@ -122,7 +121,7 @@ def _observed() -> Section:
                 9,
                 panels.lines(
                     Text(
-                        "Burn over time",
+                        "Burn rate over time",
                         "The mean over all nodes. " + what,
                         alert="FlashbackNodeErrorBudgetBurn1h",
                     ),
@@ -131,7 +130,7 @@ def _observed() -> Section:
                 ),
                 panels.bars(
                     Text(
-                        "Burn now",
+                        "Burn rate now",
                         "The mean over all nodes. " + what,
                         alert="FlashbackNodeErrorBudgetBurn1h",
                     ),
@@ -140,8 +139,8 @@ def _observed() -> Section:
                 ),
                 tables.rows(
                     Text(
-                        "Burn by node",
-                        "The mean over a node's buckets, of several accounts the highest. " + what,
+                        "Burn rate by node",
+                        "The mean over a node's buckets; the highest of several accounts. " + what,
                         alert="FlashbackNodeErrorBudgetBurn1d",
                     ),
                     {"host": "Host", "ip": "IP"},
@@ -163,7 +162,7 @@ def board(defaults: Defaults) -> Board:
     return Board(
         name="slo",
         title="Flashback / Service levels",
-        description="Previous days against a target, error budgets and their burn.",
+        description="Previous days against a target, error budgets and burn rates.",
         variables=(
             variables.datasource(),
             *variables.where(),

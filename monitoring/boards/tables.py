@@ -1,6 +1,6 @@
 """Tables: instant queries side by side, merged on the labels that they share.
 
-Each column is named, has a unit, and may lead elsewhere.
+Each column has a title and a unit, and may have links.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from monitoring.boards.sdk import common, dashboard, prometheus, table
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of values: what is asked, and how it reads; a hidden one only brings labels."""
+    """A column of values: its query and display. A hidden one only adds labels to the rows."""
 
     title: str
     expr: str
@@ -36,12 +36,12 @@ WIDTHS = {
     "Buckets": 90,
     "For": 90,
     "Since": 162,
-    "Last good poll": 162,
+    "Last successful poll": 162,
 }
-"""Of columns whose texts are known to be short, or must be read whole; in pixels."""
+"""Widths in pixels of columns whose text is short or must not be cut."""
 
 NARROWEST = 70
-"""Pixels of any other column."""
+"""The minimum width of other columns, in pixels."""
 
 
 def rows(

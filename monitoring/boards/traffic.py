@@ -1,4 +1,4 @@
-"""What the exporter asks of the API, and what comes back: a part of the exporter's page."""
+"""Requests to the API and their results: a section of the exporter's dashboard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CALL = "{{account}} {{call}}"
 
 
 def section(who: str) -> Section:
-    """The section for the exporters that these matchers choose."""
+    """The section for the exporters that these matchers select."""
     chosen = f'{who}, account=~"$account"'
     seconds = "flashback_api_request_duration_seconds_bucket"
     return Section(
@@ -64,7 +64,7 @@ def section(who: str) -> Section:
                             f"histogram_quantile({share}, {_rate(chosen, seconds, 'call, le')})",
                             f"{{{{call}}}}, {name}",
                         )
-                        for share, name in ((0.5, "half"), (0.99, "99 in 100"))
+                        for share, name in ((0.5, "median"), (0.99, "p99"))
                     ],
                 ),
                 panels.distribution(
@@ -79,7 +79,7 @@ def section(who: str) -> Section:
                 7,
                 panels.lines(
                     Text(
-                        "Drift",
+                        "Schema drift",
                         "Differences between responses and the API's documentation per second. "
                         "Invalid values are left out.",
                         alert="FlashbackSchemaDrift",

@@ -1,4 +1,4 @@
-"""What can be chosen above a board: data source, where, account, bucket, node, target, process."""
+"""The dashboards' variables: data source, cluster, account, bucket, node, target, instance."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from monitoring.boards.queries import ACCOUNT, select
 from monitoring.boards.sdk import dashboard
 
 TARGETS = frozenset({"0.999", "0.995", "0.99", "0.95"})
-"""What can be chosen as a target, besides the rules' own."""
+"""The selectable targets, besides the rules' own."""
 
 
 def datasource() -> dashboard.VariableModel:
-    """The Prometheus that is asked."""
+    """The Prometheus data source."""
     return dashboard.VariableModel(
         type_val=dashboard.VariableType.DATASOURCE,
         name="datasource",
@@ -26,7 +26,7 @@ def datasource() -> dashboard.VariableModel:
 def where() -> tuple[dashboard.VariableModel, ...]:
     """The clusters, namespaces and jobs in which exporters are scraped.
 
-    Not every Prometheus has clusters and namespaces: choosing all includes having none.
+    Not every Prometheus has clusters and namespaces: "All" includes series without them.
     """
     cluster = _several("cluster", "Cluster", f"label_values({_BUILD}, cluster)", ".*")
     namespace = _several(
@@ -47,12 +47,12 @@ def account() -> dashboard.VariableModel:
 
 
 def buckets() -> dashboard.VariableModel:
-    """Buckets of these accounts, shown by name, used by id."""
+    """Buckets of the selected accounts: the text is the name, the value the id."""
     return _named_buckets(_several("bucket", "Bucket", _BUCKETS))
 
 
 def one_bucket() -> dashboard.VariableModel:
-    """A bucket of these accounts, shown by name, used by id."""
+    """One bucket of the selected accounts: the text is the name, the value the id."""
     return _named_buckets(_one("bucket", "Bucket", _BUCKETS))
 
 
@@ -68,18 +68,18 @@ def instance() -> dashboard.VariableModel:
 
 
 def api_account() -> dashboard.VariableModel:
-    """The accounts for which these exporters ask, with buckets or without."""
+    """The accounts of the selected exporters, with or without buckets."""
     query = f"label_values({select('flashback_api_requests_total')}, account)"
     return _several("account", "Account", query)
 
 
 def days() -> dashboard.VariableModel:
-    """Over how many previous days uptime is told: those for which there are recording rules."""
-    return _choice("days", "Previous days", "Over how many previous days", ("7", "30", "90"), "30")
+    """The number of previous days to average over: those with recording rules."""
+    return _choice("days", "Previous days", "The number of previous days", ("7", "30", "90"), "30")
 
 
 def target(own: float) -> dashboard.VariableModel:
-    """The share of a day in which a node should be online; at first this one."""
+    """The share of a day in which a node should be online; `own` is the default."""
     targets = sorted({*TARGETS, str(own)}, reverse=True)
     meaning = "The share of a previous day in which a node should have been online"
     return _choice("target", "Target", meaning, targets, str(own))

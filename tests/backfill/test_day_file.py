@@ -69,7 +69,7 @@ def test_golden_file(tmp_path: Path) -> None:
     text = written(tmp_path, dict(content), ',job="x"', times)
     polled = "Polled in the background, not on scrape."
     assert text == (
-        f"# HELP {UPTIME} Final ratio of the previous UTC day during which the node was online,"
+        f"# HELP {UPTIME} Final share of the previous UTC day that the node was online,"
         f" from 0 to 1. {polled}\n"
         f"# TYPE {UPTIME} gauge\n"
         f'{UPTIME}{{bucket_id="b1",ip="192.0.2.1",host="h1",job="x"}} 1.0 1705320000\n'

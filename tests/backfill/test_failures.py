@@ -49,5 +49,5 @@ def test_single_day_and_listing_read_well() -> None:
     failures.note(FailedBucket("main", None, None, FAULT))
     assert list(failures.lines()) == [
         'main: b1 on 2024-01-01: timeout: no "answer"',
-        'main: the listing of its buckets: timeout: no "answer"',
+        'main: bucket discovery: timeout: no "answer"',
     ]

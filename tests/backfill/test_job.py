@@ -295,7 +295,7 @@ async def test_account_whose_token_is_refused_is_given_up(tmp_path: Path) -> Non
     assert failures.count == len(at_work.failed()) == 90
     assert {each["reason"] for each in at_work.failed()} == {"unauthorized"}
     assert 3 <= at_work.api.record.answers[401] <= 3 + 2
-    assert str(at_work.failed()[-1]["message"]).startswith("not asked")
+    assert str(at_work.failed()[-1]["message"]).startswith("not requested")
     assert "s3cret" not in (at_work.output / "failed.json").read_text()
 
 
@@ -420,7 +420,7 @@ async def test_listing_that_fails_is_listed_and_holds_nobody_up(tmp_path: Path) 
     (entry,) = at_work.failed()
     assert (entry["day"], entry["bucket"], entry["account"]) == (None, None, "main")
     (line,) = failures.lines()
-    assert line.startswith("main: the listing of its buckets: forbidden: ")
+    assert line.startswith("main: bucket discovery: forbidden: ")
 
 
 async def test_empty_listing_is_asked_for_once_more(tmp_path: Path) -> None:
@@ -467,7 +467,7 @@ async def test_unknown_bucket_may_be_one_that_could_not_be_found(tmp_path: Path)
         return document(api, discovery="{}")
 
     at_work = desk(tmp_path, "forbidden/share=1/call=list")
-    with pytest.raises(UnknownBucketsError, match="not every account could be asked") as told:
+    with pytest.raises(UnknownBucketsError, match="discovery failed for some accounts") as told:
         await at_work.run(buckets=("nope",), text=text)
     assert told.value.may_pass
 
@@ -505,7 +505,7 @@ async def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(job.run())
         await at_work.until(lambda: at_work.api.record.calls["b3"])
-        with pytest.raises(OutputError, match="another backfill writes here"):
+        with pytest.raises(OutputError, match="another backfill is writing here"):
             await at_work.run()
         assert (at_work.output / ".unfinished" / UPTIME).exists()
         task.cancel()

@@ -70,8 +70,8 @@ def test_record_of_another_shape_is_a_clear_error(tmp_path: Path, shape: str) ->
     """A record with an invalid shape is an error that says where, what and how to fix it."""
     (answered(tmp_path) / f"{DAY}.json").write_bytes(SHAPES[shape])
     assert held(tmp_path) == (
-        f"{tmp_path}/answered/{DAY}.json: this is not what was written there: remove it, and the"
-        " files of the day, and they are made again"
+        f"{tmp_path}/answered/{DAY}.json: the content is invalid: remove it and the"
+        " day's files: the next run writes them again"
     )
 
 
@@ -82,10 +82,10 @@ def test_labels_of_another_shape_are_a_clear_error(tmp_path: Path, content: byte
     """An invalid labels.json is an error, as its labels must match the flags."""
     (answered(tmp_path) / "labels.json").write_bytes(content)
     message = held(tmp_path)
-    assert message.startswith(f"{tmp_path}/answered/labels.json: this is not what was written")
+    assert message.startswith(f"{tmp_path}/answered/labels.json: the content is invalid")
     assert message.endswith(
-        ": remove it and give the --label flags with which the files there were written, or name"
-        " another directory by --output"
+        ": remove it and use the --label flags that the files there were written with, or choose"
+        " another directory with --output"
     )
 
 
@@ -107,14 +107,14 @@ def test_what_is_no_regular_file_is_a_clear_error(tmp_path: Path, name: str) -> 
 def test_labels_are_told_on_one_line(tmp_path: Path) -> None:
     """The labels in an error are escaped, so it is one line."""
     (answered(tmp_path) / "labels.json").write_text(json.dumps({"job": "a\n\x1b[2Jb"}))
-    assert r"'--label job=a\n\x1b[2Jb': do the same" in held(tmp_path)
+    assert r"'--label job=a\n\x1b[2Jb': use the same" in held(tmp_path)
 
 
 def test_lock_that_is_a_fifo_does_not_hang(tmp_path: Path) -> None:
     """A FIFO in place of the lock file does not hang, and works as a lock."""
     os.mkfifo(answered(tmp_path) / "lock")
     with Output(tmp_path).held({}):
-        assert "another backfill writes here" in held(tmp_path)
+        assert "another backfill is writing here" in held(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["answered", "answered/lock", ".unfinished"])
@@ -128,7 +128,7 @@ def test_what_is_in_the_way_is_named(tmp_path: Path, name: str) -> None:
         (tmp_path / name).touch()
     message = held(tmp_path)
     assert message.startswith(f"{tmp_path / name}: cannot be used: ")
-    assert message.endswith(": put that right, or name another directory by --output")
+    assert message.endswith(": fix that, or choose another directory with --output")
 
 
 def test_scratch_that_is_a_link_is_named(tmp_path: Path) -> None:
@@ -162,5 +162,5 @@ def test_full_disk_says_what_to_do(tmp_path: Path, number: int) -> None:
         raise OSError(number, os.strerror(number))
     assert str(told.value) == (
         f"{tmp_path}: cannot be used: {os.strerror(number)}:"
-        " make room, and run it again: it goes on where it stopped"
+        " free some space and run the command again: it continues where it stopped"
     )

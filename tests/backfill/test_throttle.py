@@ -102,7 +102,7 @@ async def test_endless_429_ends() -> None:
     (refused,) = await api.ask()
     assert isinstance(refused, ApiError)
     assert refused.reason is Reason.RATE_LIMITED
-    assert refused.message == "not asked, since the account was given up: slow down"
+    assert refused.message == "not requested, since the account was given up: slow down"
     assert len(api.asked) == asked
 
 
@@ -180,7 +180,7 @@ async def test_refusals_count_though_there_is_other_trouble_between(other: ApiEr
     (result,) = await api.ask()
     assert isinstance(result, ApiError)
     assert result.reason is Reason.UNAUTHORIZED
-    assert result.message.startswith("not asked")
+    assert result.message.startswith("not requested")
 
 
 @pytest.mark.parametrize("fault", [REFUSED, NOBODY])

@@ -89,7 +89,7 @@ def test_exporter_takes_the_configuration(case: Path, tmp_path: Path) -> None:
     command = (sys.executable, "-m", "exporter", "check", f"--config.file={config}")
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{config}: good\n")
+    assert done.stdout.startswith(f"{config}: valid\n")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)

@@ -248,7 +248,7 @@ def test_directory_that_cannot_be_is_code_1(served: Path) -> None:
     ended = finished(*flags(served))
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].endswith(
-        "cannot be used: Not a directory: put that right, or name another directory by --output"
+        "cannot be used: Not a directory: fix that, or choose another directory with --output"
     )
 
 
@@ -260,8 +260,8 @@ def test_record_of_another_shape_is_code_1_and_one_line(served: Path) -> None:
     ended = finished(*flags(served), "--log.level=error")
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"{answered / BEFORE}.json: this is not what was written there:"
-        " remove it, and the files of the day, and they are made again\n"
+        f"{answered / BEFORE}.json: the content is invalid:"
+        " remove it and the day's files: the next run writes them again\n"
     )
 
 
@@ -317,7 +317,8 @@ def test_full_disk_is_code_1_and_leaves_no_half_file(served: Path) -> None:
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].endswith(
-        "cannot be used: File too large: make room, and run it again: it goes on where it stopped"
+        "cannot be used: File too large: free some space and run the command again: it continues"
+        " where it stopped"
     )
     assert [each.name for each in (served.parent / "out").iterdir()] == ["answered"]
 

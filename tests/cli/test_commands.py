@@ -494,12 +494,12 @@ def test_check_tells_the_load(config: Path) -> None:
     assert ended.returncode == 0
     assert ended.stderr == ""
     assert ended.stdout == (
-        f"{config}: good\n"
+        f"{config}: valid\n"
         "  shard                0 of 1; limits apply per process\n"
         "  accounts             1\n"
         "  buckets              1\n"
         "  requests per second  0.20 of 20 allowed\n"
-        "  response time        may be up to 80.00s on average, with 16 requests at once\n"
+        "  response time        may be up to 80.00s on average, with 16 concurrent requests\n"
         "  series               about 72, with 6 nodes per bucket\n"
         "  memory               about 60 MiB\n"
         "  CPU                  about 1% of a core\n"
@@ -534,7 +534,7 @@ def test_check_takes_a_web_configuration_alone(tmp_path: Path) -> None:
     web = tmp_path / "web.yaml"
     web.write_text(WEB_CONFIG)
     ended = finished("check", f"--web.config.file={web}")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{web}: good\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{web}: valid\n", "")
 
 
 @pytest.mark.parametrize(
@@ -576,14 +576,14 @@ def test_check_tells_the_problems_of_both_files(config: Path, tmp_path: Path) ->
     one_bad = finished(*both)
     assert one_bad.returncode == 1
     assert one_bad.stderr.startswith(f"{web}:1: rate_limit: ")
-    assert one_bad.stdout.startswith(f"{config}: good\n")
+    assert one_bad.stdout.startswith(f"{config}: valid\n")
     config.write_text("accounts: []\n")
     first, second = finished(*both).stderr.splitlines()
     assert first.startswith(f"{web}:1: rate_limit: ")
     assert second.startswith(f"{config}:1: accounts: ")
     web.write_text(WEB_CONFIG)
     other_bad = finished(*both)
-    assert (other_bad.returncode, other_bad.stdout) == (1, f"{web}: good\n")
+    assert (other_bad.returncode, other_bad.stdout) == (1, f"{web}: valid\n")
 
 
 def test_check_of_a_whole_set_up_takes_both_files(
@@ -596,7 +596,7 @@ def test_check_of_a_whole_set_up_takes_both_files(
     monkeypatch.chdir(config.parent)
     ended = finished("check")
     assert ended.returncode == 0
-    assert ended.stdout.startswith(f"{web}: good\nconfig.yaml: good\n")
+    assert ended.stdout.startswith(f"{web}: valid\nconfig.yaml: valid\n")
 
 
 LIVE_CONFIG = """\

@@ -78,7 +78,7 @@ def test_any_name_is_printed_in_any_encoding(config: Path, encoding: str) -> Non
     odd.write_text(config.read_text())
     code, told, errors = ended(COMMANDS["check"], odd, "", PYTHONIOENCODING=encoding)
     assert (code, errors) == (0, b"")
-    assert str(odd).encode(encoding, "backslashreplace") + b": good" in told
+    assert str(odd).encode(encoding, "backslashreplace") + b": valid" in told
 
 
 def test_live_verdicts_are_printed_in_any_encoding(config: Path) -> None:

@@ -142,4 +142,4 @@ def test_files_are_watched_as_often_as_the_page_says() -> None:
     assert buckets in fields["bucket_files"].description
     text = page()
     assert f"| the content of a `credentials_file` or `password_file` | {secrets}," in text
-    assert f"| a bucket file: changed, new or removed | {buckets}," in text
+    assert f"| a bucket file: changed, new or removed | {buckets};" in text

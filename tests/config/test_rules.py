@@ -97,4 +97,4 @@ def test_tls_follows_the_url_in_force() -> None:
     start = f"global: {{base_url: http://localhost}}\n{ACCOUNT}{tls}"
     assert good(f"{start}    base_url: https://localhost\n").accounts[0].tls.insecure_skip_verify
     (problem,) = problems(start)
-    assert problem.startswith("6: accounts[0].tls_config: tls_config needs a base_url of https://")
+    assert problem.startswith("6: accounts[0].tls_config: tls_config needs an https:// base_url")

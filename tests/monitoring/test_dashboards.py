@@ -401,7 +401,7 @@ def test_running_days_leave_room_for_a_small_dip() -> None:
         each["fieldConfig"]["defaults"]
         for board in BOARDS
         for each in board.panels()
-        if each["title"] == "Uptime of the running day"
+        if each["title"] == "Uptime today"
     ]
     assert len(found) == 2
     for defaults in found:

@@ -190,7 +190,7 @@ def test_a_setting_may_not_swallow_what_follows() -> None:
     """A text that would turn the rest of a line into a comment, or that YAML folds, is refused."""
     writer = Writer({"slo_target": "0.9  # slo_target", "keep_firing_for": "1m"}, {})
     group = Group("g", (Record("a:b:c", promql("x > @slo_target@ and y")),))
-    with pytest.raises(ValueError, match="comment"):
+    with pytest.raises(ValueError, match="must end its line"):
         list(writer.group(group))
     alert = Alert("A", "info", "1m", "two  spaces", "d", "x")
     with pytest.raises(ValueError, match="folding"):

@@ -155,7 +155,7 @@ async def nodes_of_the_past(stage: Stage) -> None:
     assert gone.annotations["description"].endswith("it was in 1 bucket. Among them: b4.")
     down = await stage.heard.hears("FlashbackNodeDown")
     assert down.labels["host"] == "was-down"
-    assert "is not listed any more, and was down before," in down.annotations["description"]
+    assert "is no longer listed, but was down when it last was," in down.annotations["description"]
     burning = await stage.heard.hears("FlashbackNodeErrorBudgetBurn6h")
     assert burning.labels["host"] == "on"
     for alert in ("FlashbackNodeNotListed", "FlashbackNodeDown", "FlashbackNodeErrorBudgetBurn6h"):

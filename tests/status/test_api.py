@@ -216,7 +216,7 @@ def test_documented_numbers_are_the_codes() -> None:
     """The numbers of polls, buckets per page and seconds between refreshes are as documented."""
     text = " ".join((DOCS / "status.md").read_text().split())
     assert f"The last {KEPT} polls" in text
-    assert f"of {PAGE_SIZE} buckets each" in text
+    assert f"a page of {PAGE_SIZE} buckets" in text
     assert f"every {REFRESH_SECONDS} seconds" in text
 
 

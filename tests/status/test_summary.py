@@ -25,7 +25,7 @@ def test_trouble_of_the_exporter() -> None:
     assert "poll loop has been blocked" in dead.text
     assert refused.text == (
         "The configuration reload failed 5 s ago;"
-        " the configuration loaded 2024-01-15 11:59:00 UTC stays active"
+        " the configuration loaded at 2024-01-15 11:59:00 UTC stays active"
     )
     assert refused.detail == config.problems
     assert late.text == "Polls are late by up to 1 min 1 s"
@@ -50,5 +50,5 @@ def test_many_accounts_are_summed_up() -> None:
     accounts = [AccountStatus(f"a{number}", NOON + 20) for number in range(MOST_ACCOUNTS + 2)]
     told = notices(PROCESS, accounts, START)
     assert len(told) == MOST_ACCOUNTS + 1
-    assert told[-1].text == "2 more notices of accounts"
+    assert told[-1].text == "2 more notices about accounts"
     assert len(notices(PROCESS, accounts[:MOST_ACCOUNTS], START)) == MOST_ACCOUNTS

@@ -1,6 +1,6 @@
 // Refreshes the page in place: requests it again and replaces the elements marked `data-live`.
-// The page also works without this script. It pauses while the page is hidden and keeps trying while
-// the exporter is down. It keeps focus, scroll position, selected text and unfolded details.
+// The page also works without this script. Refreshing pauses while the page is hidden, and retries while
+// the exporter is down. Focus, scroll position, selected text and open details are kept.
 "use strict";
 
 (() => {
@@ -9,7 +9,7 @@
   const text = document.querySelector("[data-refresh-text]");
   const button = document.querySelector("[data-refresh-button]");
   const seconds = Number(document.body.dataset.refreshSeconds);
-  // Without credentials in the URL, which fetch rejects.
+  // Leaves out credentials: fetch rejects URLs that contain them.
   const address = new URL(location.pathname + location.search, location.origin);
   let timer = 0;
   let isAsking = false;
