@@ -152,24 +152,38 @@ def _found(buckets: int, accounts: int, every: float = BETWEEN_LOOKS) -> _Found:
 
 
 def _at_work(exporters: list[Running], seconds: float) -> list[Figures]:
-    """Scrape each exporter twice per interval, as two Prometheus servers do."""
-    before = [(each.cpu_seconds(), each.failures(), each.worst()) for each in exporters]
-    slowest = [0.0] * len(exporters)
-    started = time.monotonic()
+    """Measure CPU time, and then, since measuring them takes CPU time, the worst values."""
+    failures = [each.failures() for each in exporters]
+    before, started = [each.cpu_seconds() for each in exporters], time.monotonic()
+    _scrape(exporters, seconds)
+    took = time.monotonic() - started
+    shares = [
+        (each.cpu_seconds() - cpu) / took for each, cpu in zip(exporters, before, strict=True)
+    ]
+    for each in exporters:
+        each.worst()
+    slowest = _scrape(exporters, seconds)
+    if any(each.failures() > count for each, count in zip(exporters, failures, strict=True)):
+        raise RuntimeError("requests to the API failed: the figures are invalid")
+    return [
+        Figures(share, each.memory(), each.worst(), first_byte)
+        for each, share, first_byte in zip(exporters, shares, slowest, strict=True)
+    ]
+
+
+def _scrape(exporters: list[Running], seconds: float) -> list[float]:
+    """Scrape each exporter twice per interval, as two Prometheus servers do.
+
+    Returns the slowest first byte of each, in seconds.
+    """
+    slowest, started = [0.0] * len(exporters), time.monotonic()
     while True:
         for _ in range(2):
             slowest = list(map(max, slowest, map(Running.first_byte, exporters)))
         rest = started + seconds - time.monotonic()
         if rest <= 0:
-            break
+            return slowest
         time.sleep(min(SCRAPE_INTERVAL, rest))
-    took, figures = time.monotonic() - started, []
-    for each, (cpu, failures, _), first_byte in zip(exporters, before, slowest, strict=True):
-        share = (each.cpu_seconds() - cpu) / took
-        figures.append(Figures(share, each.memory(), each.worst(), first_byte))
-        if each.failures() > failures:
-            raise RuntimeError("requests to the API failed: the figures are invalid")
-    return figures
 
 
 def _has_previous_days(exporter: Running, buckets: int) -> bool:

@@ -227,10 +227,12 @@ class Targets:
             return target
         if target.timing.poll_interval != timing.poll_interval:
             target.due = min(target.due, now.monotonic + timing.poll_interval)
+        has_new_timing = target.timing != timing
         target.bucket, target.timing = bucket, timing
         if target.state is state:
             target.text = text
-            self._renew_end_of_previous_day(target, now)
+            if has_new_timing:
+                self._renew_end_of_previous_day(target, now)
         else:  # a poll has ended since the text was prepared
             self._render(target, target.state, now, None)
         return target
