@@ -1,4 +1,4 @@
-# Each target sets up what it needs, without root. Required: Python 3.11 or newer with venv, make and git.
+# Targets install their libraries, without root. Required: Python 3.11 or newer with venv, make and git.
 
 PYTHON ?= python3
 VENV := .venv

@@ -24,7 +24,7 @@ from exporter.upstream.parsing import parse_stats
 from exporter.web.metrics_handler import gzipped
 
 INTERVAL = 15.0
-"""Seconds between two scrapes of a Prometheus."""
+"""Seconds between two scrapes by a Prometheus."""
 
 NOW = Instant(1705320000.0, 1000.0)  # 2024-01-15T12:00:00Z
 

@@ -1,4 +1,4 @@
-"""The complete exporter: polling, discovering and renaming many buckets, and a small one."""
+"""The complete exporter: polling, discovering and renaming many buckets, or only ten."""
 
 from __future__ import annotations
 

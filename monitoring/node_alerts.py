@@ -68,7 +68,7 @@ STATUS = (
                 f"({in_account(_DOWN.format(labels=f'{_THIS},'))}) == 1",
                 *_WHICH,
                 *ACCOUNT_VALUES,
-                otherwise="no longer listed, but was down when it last was,",
+                otherwise="no longer listed, but was down when last listed,",
             )
             + f" for {_AFFECTED}."
             + _among_them(

@@ -43,7 +43,7 @@ LEVELS = {"node": f"{AGGREGATION}, ip, host", "bucket": BUCKET}
 LOOKED_AT = (
     "(vector((time() - 6960) % 86400) > 0 <= 240 or vector((time() + 240) % 86400) > 0 <= 240)"
 )
-"""True for the last evaluation before 02:00 and before 24:00 UTC: all buckets then show one day.
+"""True for the last evaluation before 02:00 and 24:00 UTC: all buckets then show the same day.
 
 A day's values are exposed from 00:10 (01:10 at the latest) of the next day to 00:10 of the day
 after that."""

@@ -22,7 +22,7 @@ _UNPARTED = "\0"
 _SERIES = re.compile(
     r"\b((?:\w+:)?flashback_\w+(?::\w+)?)\b(?!\()(?:\{(?P<matchers>.*?)\})?", re.DOTALL
 )
-"""Each selector in an expression, with its matchers. A name followed by `(` is a text."""
+"""Each selector in an expression, with its matchers; no name followed by `(`."""
 
 OPTIONAL = (*account_alerts.OPTIONAL, *node_alerts.OPTIONAL)
 """Groups that are rendered only if their setting is set."""
@@ -59,7 +59,7 @@ ALERTS = tuple(
 _HEAD = """\
 # {title}
 # Rendered by `python -m monitoring` from monitoring/settings.yaml: edit that file, not this one.
-# The comment after a value is the name of its setting. The other settings are:
+# The comment after a value is the name of its setting. The other values are:
 {others}
 groups:
 """

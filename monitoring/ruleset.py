@@ -18,7 +18,7 @@ NODE = f"{AGGREGATION}, @node_labels@"
 BUCKET_NODE = f"{BUCKET}, ip, host"
 ACCOUNT = f"{AGGREGATION}, account"
 ACCOUNT_NODE = f"{AGGREGATION}, ip, host, account"
-"""A node of an account, independent of node_labels: the chart does not replace this order."""
+"""A node of an account. Not in the order of node_labels, so the chart does not replace it."""
 
 INFO = "bucket:flashback_bucket_info:max"
 """The name and labels of each bucket: exactly one series per bucket, so joins cannot fail."""

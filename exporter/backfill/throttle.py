@@ -47,7 +47,7 @@ REFUSED_ROUNDS = 3
 """Consecutive rounds of 401 after which the account is given up."""
 
 TIMES_ASKED = 2
-"""Attempts of one request. Failures that pause the account for a 429 or an outage do not count."""
+"""Attempts of one request; more only if a failure pauses the account for a 429 or an outage."""
 
 UNREACHABLE_PAUSE = 30.0  # seconds
 LONGEST_UNREACHABLE = 300.0

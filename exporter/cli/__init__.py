@@ -144,7 +144,7 @@ def _pipe() -> int:
 
 
 def _caught(signum: int, _frame: FrameType | None) -> None:
-    """Do nothing: a thread reads the pipe. At shutdown, which stops it, end the process."""
+    """Do nothing: a thread reads the pipe. At shutdown there is none: end the process."""
     if sys.is_finalizing():
         os._exit(128 + signum)
 

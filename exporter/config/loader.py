@@ -93,7 +93,7 @@ def _text(path: Path, sources: Sources) -> str:
 def _remedy(path: Path, error: OSError) -> str:
     """What to do about a configuration file that cannot be read."""
     if isinstance(error, IsADirectoryError):
-        return "write --config.file with a file in it"
+        return "name a file in it with --config.file"
     if not isinstance(error, FileNotFoundError):
         return "give the exporter read permission, or choose another file with --config.file"
     others = (path.with_suffix(suffix) for suffix in (".yaml", ".yml"))

@@ -99,7 +99,7 @@ def _split_port(entry: str) -> tuple[str, str]:
 
 
 def _address(text: str) -> _Address | None:
-    """The address, as IPv4 if it is an IPv4 address in IPv6; None for a name."""
+    """The address, an IPv4-mapped IPv6 address as IPv4; None for a name."""
     try:
         address = ip_address(text)
     except ValueError:

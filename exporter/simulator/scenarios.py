@@ -160,9 +160,9 @@ _STATS_SCENARIOS = (
     ),
     Scenario("5xx", "500, 502, 503 or 504", share=0.3, response=response_faults.server_error),
     Scenario("bad-request", "400, varied bodies", share=0.3, response=response_faults.refused(400)),
-    Scenario("unauthorized", "401, all bodies", share=0.3, response=response_faults.refused(401)),
-    Scenario("forbidden", "403, all bodies", share=0.3, response=response_faults.refused(403)),
-    Scenario("not-found", "404, all bodies", share=0.3, response=response_faults.refused(404)),
+    Scenario("unauthorized", "401, mixed bodies", share=0.3, response=response_faults.refused(401)),
+    Scenario("forbidden", "403, varied bodies", share=0.3, response=response_faults.refused(403)),
+    Scenario("not-found", "404, varied bodies", share=0.3, response=response_faults.refused(404)),
     Scenario(
         "no-past-days",
         "400 for every day but today",
@@ -308,7 +308,7 @@ _ACCOUNT_SCENARIOS = (
     ),
     Scenario(
         "list-403",
-        "403, all bodies",
+        "403, varied bodies",
         share=0.3,
         calls=_LIST,
         response=response_faults.refused(403),

@@ -131,7 +131,7 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
             " account",
         ),
         Reason.TOO_MANY_NODES: Advice(
-            "more nodes than `max_nodes_per_bucket`, or more than ten times as many rows",
+            "more nodes than `max_nodes_per_bucket`, or more rows than ten times that",
             "if the response is correct, raise `max_nodes_per_bucket`",
         ),
         Reason.TIMEOUT: Advice(

@@ -218,7 +218,7 @@ class SecretFile:
             await self._clock.sleep(FILE_WATCH)
 
     async def update(self, *, anew: bool = False) -> str | ApiError:
-        """Read the file in a thread, if it has changed or `force`; returns its content."""
+        """Read the file in a thread, if it has changed or `anew`; returns its content."""
         try:
             self._seen, content = await self._calls.run(self._read if anew else self._look)
         except TimeoutError:

@@ -28,10 +28,10 @@ REMEMBERED = 1000
 """Maximum pairs of name and password in each of the two caches, for right and for wrong ones."""
 
 MAX_WAITING = 100
-"""Combinations from one host that may wait for a check."""
+"""Credentials from one host that may wait for a check."""
 
 MANY_WRONG = 10
-"""A host's priority drops by one per this many of its wrong combinations in the cache.
+"""A host's priority drops by one per this many of its wrong credentials in the cache.
 
 Fewer have no effect: they can be typos, or old passwords in scrapers.
 """
@@ -118,7 +118,7 @@ class BasicAuth:
             self._waiting.pop(of_host[0]).answer.set_exception(TooManyWaitingError())
 
     def _check_next(self) -> None:
-        """Start the next check: the newest from the hosts with the fewest wrong combinations.
+        """Start the next check: the newest from the hosts with the fewest wrong credentials.
 
         Newest first, so that a right one is checked next, however many wrong ones wait. Fewest
         first, so that a host that keeps guessing does not delay other hosts.

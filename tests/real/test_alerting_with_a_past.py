@@ -39,7 +39,7 @@ SHORT = {
     "node_down_for": "2s",
     "bucket_offline_for": "2s",
     "account_failing_for": "2s",
-    # So long after the alerts that inhibit these that those have reached Alertmanager:
+    # Longer, so that the inhibiting alerts have reached Alertmanager before:
     "bucket_failing_for": "20s",
     "node_not_listed_for": "20s",
     "keep_firing_for": "1s",
@@ -155,7 +155,7 @@ async def nodes_of_the_past(stage: Stage) -> None:
     assert gone.annotations["description"].endswith("it was in 1 bucket. Among them: b4.")
     down = await stage.heard.hears("FlashbackNodeDown")
     assert down.labels["host"] == "was-down"
-    assert "is no longer listed, but was down when it last was," in down.annotations["description"]
+    assert "is no longer listed, but was down when last listed," in down.annotations["description"]
     burning = await stage.heard.hears("FlashbackNodeErrorBudgetBurn6h")
     assert burning.labels["host"] == "on"
     for alert in ("FlashbackNodeNotListed", "FlashbackNodeDown", "FlashbackNodeErrorBudgetBurn6h"):

@@ -251,7 +251,7 @@ BOARDS = [each.uid for each in rendered()]
 
 @pytest.mark.parametrize("uid", BOARDS)
 async def test_every_expression_returns_data(watched: Watched, uid: str) -> None:
-    """Each query of a dashboard returns values; a 0 that stands for an empty result is not one.
+    """Each query of a dashboard returns values; a 0 in place of an empty result does not count.
 
     Queries about certificates are left out: the API of this test has none.
     """
