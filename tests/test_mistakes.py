@@ -113,7 +113,7 @@ FILES = {
     "choose the file with --config.file",
     "other.yaml": "cannot be read (No such file or directory): "
     "did you mean --config.file=other.yml?",
-    "secrets": "cannot be read (Is a directory): write --config.file with a file in it",
+    "secrets": "cannot be read (Is a directory): name a file in it with --config.file",
     "unreadable.yaml": "cannot be read (Input/output error): "
     "give the exporter read permission, or choose another file with --config.file",
 }
@@ -140,7 +140,7 @@ def test_file_that_cannot_be_read(desk: Desk, name: str) -> None:
     ],
     ids=["mark", "crlf", "dashes", "number", "tab", "huge", "slash"],
 )
-def test_what_only_looks_like_a_mistake(desk: Desk, content: bytes) -> None:
+def test_unusual_but_valid_files(desk: Desk, content: bytes) -> None:
     """A BOM, CRLF, tabs, numeric ids, a large file and a slash after the URL are accepted."""
     (desk.directory / "config.yaml").write_bytes(content)
     code, told, errors = desk.said("check")
