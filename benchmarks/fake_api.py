@@ -15,10 +15,10 @@ from typing import cast
 
 from benchmarks.processes import line_of, python
 from exporter.model import Bucket
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.parsing import ResponseLimits
 
 STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED")
-LIMITS = AnswerLimits(frozenset(STATUSES), 1000)
+LIMITS = ResponseLimits(frozenset(STATUSES), 1000)
 NODES = 6
 """Nodes of each bucket."""
 

@@ -15,14 +15,14 @@ Round: TypeAlias = Callable[[], int]
 """Does some work and returns the number of operations."""
 
 
-def cpu_seconds(contestants: Mapping[str, Round], rounds: int) -> dict[str, float]:
+def cpu_seconds(candidates: Mapping[str, Round], rounds: int) -> dict[str, float]:
     """The median CPU seconds per operation of each contestant, after one warm-up round.
 
     Rounds alternate, so that other load on the machine affects all contestants.
     """
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
+    samples: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds + 1):
-        for name, do_round in contestants.items():
+        for name, do_round in candidates.items():
             gc.collect()
             started = time.process_time()
             operations = do_round()

@@ -17,7 +17,7 @@ import psutil
 from benchmarks.processes import line_of, python
 
 LONGEST_WAIT = 180.0  # seconds
-BETWEEN_LOOKS = 0.02  # seconds
+CHECK_INTERVAL = 0.02  # seconds
 
 
 class Worst(NamedTuple):
@@ -67,7 +67,7 @@ class Running:
                 pass
         return took
 
-    def wait_until(self, is_so: Callable[[], bool], every: float = BETWEEN_LOOKS) -> None:
+    def wait_until(self, is_so: Callable[[], bool], every: float = CHECK_INTERVAL) -> None:
         """Wait for a condition; a refused connection counts as not met. Raises TimeoutError."""
         end = time.monotonic() + LONGEST_WAIT
         while time.monotonic() < end:

@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from benchmarks import fake_api
-from benchmarks.running import BETWEEN_LOOKS, Running, Worst, running, value
+from benchmarks.running import CHECK_INTERVAL, Running, Worst, running, value
 from benchmarks.table import Row
 
 INTERVAL = 60.0
 SCRAPE_INTERVAL = 15.0
-SCRAPES_OFTEN = 0.5
+FREQUENT_SCRAPES = 0.5
 """Seconds between scrapes in benchmarks of CPU time: more frequent than in practice."""
 
 HEADROOM = 2.0
@@ -80,7 +80,7 @@ def discovery(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     """Discovery of many buckets at the start, by one account and by many."""
     buckets, found, accounts = (20, 20, 4) if quick else (10_000, 3_000, 100)
     all_at_once = _found(buckets, 1)
-    one, many = (_found(found, number, SCRAPES_OFTEN) for number in (1, accounts))
+    one, many = (_found(found, number, FREQUENT_SCRAPES) for number in (1, accounts))
     name, beside = f"discovery of {buckets:,}", "one account"
     of_many = f"discovery of {found:,} in {accounts} accounts"
 
@@ -138,10 +138,10 @@ class _Found(NamedTuple):
     memory: float
 
 
-def _found(buckets: int, accounts: int, every: float = BETWEEN_LOOKS) -> _Found:
+def _found(buckets: int, accounts: int, every: float = CHECK_INTERVAL) -> _Found:
     with (
         fake_api.served(listed=buckets, workspaces=accounts) as url,
-        started(url, buckets, finders=accounts) as (exporter, _),
+        started(url, buckets, discovering_accounts=accounts) as (exporter, _),
     ):
         exporter.wait_until(lambda: bool(exporter.page()))
         exporter.worst()  # a reset: blocking before the first scrape does not count
@@ -191,23 +191,29 @@ def _has_previous_days(exporter: Running, buckets: int) -> bool:
 
 
 @contextmanager
-def started(url: str, buckets: int, *, finders: int = 0) -> Iterator[tuple[Running, Path]]:
+def started(
+    url: str, buckets: int, *, discovering_accounts: int = 0
+) -> Iterator[tuple[Running, Path]]:
     """An exporter and its configuration file."""
     with TemporaryDirectory() as folder:
         config = Path(folder, "config.yaml")
-        config.write_text(_configuration(url, buckets, finders=finders), "utf-8")
+        config.write_text(
+            _configuration(url, buckets, discovering_accounts=discovering_accounts), "utf-8"
+        )
         with running(config) as exporter:
             yield exporter, config
 
 
-def _configuration(url: str, buckets: int, *, finders: int = 0, name: str = "bucket") -> str:
-    """One account with all buckets, or `finders` accounts with discovery."""
+def _configuration(
+    url: str, buckets: int, *, discovering_accounts: int = 0, name: str = "bucket"
+) -> str:
+    """One account with all buckets, or `discovering_accounts` accounts with discovery."""
     rate = math.ceil(max(buckets / INTERVAL * HEADROOM, 10))
     entries = (
         f"\n      - {{id: {fake_api.bucket(number).id}, name: {name}-{number}}}"
         for number in range(buckets)
     )
-    sources = [f'discovery: {{workspace_id: "{number}"}}' for number in range(finders)]
+    sources = [f'discovery: {{workspace_id: "{number}"}}' for number in range(discovering_accounts)]
     accounts = (
         ACCOUNT.format(number=number, interval=INTERVAL, source=source)
         for number, source in enumerate(sources or [f"buckets: {''.join(entries)}"])

@@ -41,7 +41,7 @@ from exporter.web.tls import RenewableContext
 if TYPE_CHECKING:  # imported at run time only if there is a web configuration
     from exporter.web.security import Security
 
-BUCKET_FILES_WATCH = 5.0
+BUCKET_FILES_INTERVAL = 5.0
 """Interval in seconds at which bucket files are checked for changes."""
 
 SWITCH_INTERVAL = 0.002
@@ -52,7 +52,7 @@ configuration delays every scrape. Python's default is 5 ms. With much less than
 delay a reload instead.
 """
 
-WHOLE = Shard()
+UNSHARDED = Shard()
 """The default: one process polls every bucket."""
 
 Serve: TypeAlias = Callable[
@@ -71,7 +71,7 @@ class Options:
     telemetry_path: str = "/metrics"
     max_requests: int = 40
     exporter_metrics: bool = True
-    shard: Shard = WHOLE
+    shard: Shard = UNSHARDED
     lifecycle: bool = False  # whether POST /-/reload is allowed
     web_config_file: Path | None = None  # None: no TLS, no authentication
     health_without_auth: bool = False
@@ -83,7 +83,7 @@ async def run_app(
     load: Callable[[], Config],
     options: Options,
     clock: Clock,
-    chance: Random,
+    rng: Random,
     reload_requested: asyncio.Event,
     *,
     dropped_lines: Callable[[], int] = lambda: 0,
@@ -108,10 +108,10 @@ async def run_app(
     config = await files.load()
     contexts = await tls_contexts(config.accounts)
     manager = PollManager(
-        config, self_metrics, clock, chance, contexts, shard=options.shard, connect=connect
+        config, self_metrics, clock, rng, contexts, shard=options.shard, connect=connect
     )
     self_metrics.register(PollingCollector(manager))
-    files.note_at_work(config)
+    files.note_active(config)
     reloader = Reloader(
         files, manager.replace_config, manager.refuse_config, clock, reload_requested
     )
@@ -138,7 +138,7 @@ async def run_app(
             manager.run(),
             reloader.run(),
             # Also with auto-reload, which checks all files at its own interval:
-            reloader.watch(BUCKET_FILES_WATCH, everything=False),
+            reloader.watch(BUCKET_FILES_INTERVAL, everything=False),
             GcTuner(clock).run(),
         ]
         if options.auto_reload_interval:
@@ -191,9 +191,9 @@ def _web_config(file: Path) -> WebConfig:
 async def poll_once(
     config: Config,
     clock: Clock,
-    chance: Random,
+    rng: Random,
     *,
-    shard: Shard = WHOLE,
+    shard: Shard = UNSHARDED,
     progress: Callable[[int], None] = lambda _left: None,
     dropped_lines: Callable[[], int] = lambda: 0,
 ) -> PollManager:
@@ -208,11 +208,11 @@ async def poll_once(
         config,
         self_metrics,
         clock,
-        chance,
+        rng,
         await tls_contexts(config.accounts),
         shard=shard,
         progress=progress,
-        asks_previous_days=False,
+        requests_previous_days=False,
     )
     self_metrics.register(PollingCollector(manager))
     async with asyncio.TaskGroup() as group:

@@ -34,7 +34,7 @@ GROWTH = 1.5
 Memory grows less than that: at least half of it is text, which the collector does not count.
 """
 
-FULL_SEARCH_EVERY = 1000
+FULL_COLLECTION_THRESHOLD = 1000
 """The collector's third threshold: so high that full collections hardly ever run by themselves."""
 
 ALLOWED_OBJECTS = 50_000
@@ -56,18 +56,18 @@ class GcTuner:
 
     async def run(self) -> None:
         thresholds = gc.get_threshold()
-        gc.set_threshold(*thresholds[:2], FULL_SEARCH_EVERY)
+        gc.set_threshold(*thresholds[:2], FULL_COLLECTION_THRESHOLD)
         try:
             while True:
                 for _ in range(CHECK_EVERY):
                     _freeze_survivors()
                     await self._clock.sleep(INTERVAL)
-                self._search_all_if_grown()
+                self._collect_all_if_grown()
         finally:
             gc.set_threshold(*thresholds)
             gc.unfreeze()
 
-    def _search_all_if_grown(self) -> None:
+    def _collect_all_if_grown(self) -> None:
         """Run a full collection if the frozen objects have grown too much since the last one."""
         frozen = gc.get_freeze_count()
         if self._allowed is None:

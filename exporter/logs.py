@@ -34,7 +34,7 @@ def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) ->
     """Send events of `level` and above to `stream`, including those of libraries."""
     shared: list[Callable[..., Any]] = [
         structlog.processors.add_log_level,
-        _level_as_prometheus_writes_it,
+        _shorten_warning,
         structlog.processors.TimeStamper(fmt="iso", key="ts"),
     ]
     structlog.configure(
@@ -54,7 +54,7 @@ def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) ->
             foreign_pre_chain=[*shared, structlog.processors.format_exc_info],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _bound_values,
+                _truncate_values,
                 _renderer(log_format),
                 _printable_line,
             ],
@@ -68,7 +68,7 @@ def configure(level: str, log_format: str, stream: TextIO | BackgroundStream) ->
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
-def _level_as_prometheus_writes_it(
+def _shorten_warning(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     if event["level"] == "warning":
@@ -76,7 +76,7 @@ def _level_as_prometheus_writes_it(
     return event
 
 
-def _bound_values(
+def _truncate_values(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     half = LONGEST_VALUE // 2

@@ -58,7 +58,7 @@ def midnight(day: date) -> float:
     return float((day.toordinal() - _EPOCH) * SECONDS_PER_DAY)
 
 
-def place_of(bucket_id: str) -> float:
+def stable_fraction(bucket_id: str) -> float:
     """A position from 0 to below 1, the same in every process and evenly spread over many ids."""
     digest = blake2b(bucket_id.encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
@@ -133,16 +133,16 @@ class Timing(NamedTuple):
         """The newest day with final values at `wall` (Unix time): its grace period is over."""
         return date.fromordinal(int((wall - self.rollover_grace) // SECONDS_PER_DAY) + _EPOCH - 1)
 
-    def previous_day_shown_between(self, day: date, bucket_id: str) -> tuple[float, float]:
+    def previous_day_exposed_between(self, day: date, bucket_id: str) -> tuple[float, float]:
         """The start and the end (exclusive) of the time in which `day` is exposed, in Unix time.
 
         Its values are requested once the day's grace period is over, spread over the buckets, and
         are replaced by those of the next day.
         """
-        until = self.previous_day_shown_until(day)
-        return until - SECONDS_PER_DAY + place_of(bucket_id) * PREVIOUS_DAY_SPREAD, until
+        until = self.previous_day_exposed_until(day)
+        return until - SECONDS_PER_DAY + stable_fraction(bucket_id) * PREVIOUS_DAY_SPREAD, until
 
-    def previous_day_shown_until(self, day: date) -> float:
+    def previous_day_exposed_until(self, day: date) -> float:
         """The Unix time from which the final values of `day` are no longer exposed."""
         return midnight(day) + 2 * SECONDS_PER_DAY + self.rollover_grace
 
@@ -210,7 +210,7 @@ class DayStats:
             for node in self.nodes
         )
 
-    def says_the_same_of_nodes(self, other: DayStats | None) -> bool:
+    def has_same_nodes(self, other: DayStats | None) -> bool:
         """Whether both have the same nodes, versions and statuses in the same order."""
         return other is not None and _features(self) == _features(other)
 
@@ -241,7 +241,7 @@ class ApiError:
     retry_after: float | None = None  # seconds, from the server's Retry-After
 
     @property
-    def is_passing(self) -> bool:
+    def is_transient(self) -> bool:
         """Whether the same request may succeed if it is sent again at once.
 
         A timeout is not transient in this sense: it has used up the poll's time, and a retry would
@@ -311,13 +311,13 @@ class BucketState:
             return day
         if self.previous_day.day == day:
             return None
-        return day if now.wall >= timing.previous_day_shown_between(day, bucket_id)[0] else None
+        return day if now.wall >= timing.previous_day_exposed_between(day, bucket_id)[0] else None
 
     def previous_day_until(self, timing: Timing, now: Instant) -> float:
         """The monotonic time, in seconds, from which the previous day's values are not exposed."""
         if self.previous_day is None:
             return math.inf
-        return now.monotonic + timing.previous_day_shown_until(self.previous_day.day) - now.wall
+        return now.monotonic + timing.previous_day_exposed_until(self.previous_day.day) - now.wall
 
     def _is_kept_over_midnight(self, poll: GoodPoll, timing: Timing) -> bool:
         held = self.stats
@@ -341,8 +341,8 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _spelt_out(ord(char)) for char in text)
+    return "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
 
 
-def _spelt_out(code: int) -> str:
+def _escaped(code: int) -> str:
     return f"\\u{code:04x}" if code <= _LAST_OF_FOUR_DIGITS else f"\\U{code:08x}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from monitoring.recordings import LAST_KNOWN, LISTED_BY, NEW_DAY, NOT_LISTED, not_listed
+from monitoring.recordings import LAST_KNOWN, LISTED_COUNT, NEW_DAY, NOT_LISTED, not_listed
 from monitoring.ruleset import (
     ACCOUNT_NODE,
     ACCOUNT_VALUES,
     BUCKET,
     BUCKET_NAME,
     BUCKET_PAGE,
-    JOINED,
     SCOPE,
     SCOPE_VALUES,
     WITH_ACCOUNT,
+    WITH_BUCKET_LABELS,
     Alert,
     Group,
     counted,
@@ -43,7 +43,7 @@ GROUPS = (
                 ),
                 expr=promql(f"""
                     (max by ({BUCKET}) (flashback_bucket_up) == 0)
-                    {JOINED}
+                    {WITH_BUCKET_LABELS}
                 """),
             ),
             Alert(
@@ -87,7 +87,7 @@ GROUPS = (
                         max_over_time(bucket:flashback_bucket_nodes:max[30m] offset 2h) == 0
                       )
                     )
-                    {JOINED}
+                    {WITH_BUCKET_LABELS}
                 """),
             ),
             Alert(
@@ -101,7 +101,7 @@ GROUPS = (
                     + values_of(
                         "host",
                         f"{not_listed(f'{SCOPE},bucket_id=%+q')} and on (ip, host)"
-                        f" {LISTED_BY}{{{SCOPE},account=%+q}}",
+                        f" {LISTED_COUNT}{{{SCOPE},account=%+q}}",
                         SCOPE_VALUES,
                         "$labels.bucket_id",
                         *ACCOUNT_VALUES,
@@ -115,9 +115,9 @@ GROUPS = (
                         {WITH_ACCOUNT}
                       )
                       and on ({ACCOUNT_NODE})
-                      {LISTED_BY}
+                      {LISTED_COUNT}
                     )
-                    {JOINED}
+                    {WITH_BUCKET_LABELS}
                 """),
             ),
         ),

@@ -6,15 +6,15 @@ documentation does not say whether it is a share of the elapsed time or of the f
 
 from __future__ import annotations
 
-from monitoring.recordings import LAST_KNOWN, LISTED_BY, NOT_LISTED, NOT_LISTED_SINCE, not_listed
+from monitoring.recordings import LAST_KNOWN, LISTED_COUNT, NOT_LISTED, NOT_LISTED_SINCE, not_listed
 from monitoring.ruleset import (
     ACCOUNT_NODE,
     ACCOUNT_VALUES,
     BUCKET,
     BUCKET_NODE,
-    JOINED,
     NODE,
     NODE_PAGE,
+    WITH_BUCKET_LABELS,
     Alert,
     Group,
     Record,
@@ -30,25 +30,25 @@ _NODE = "{{ $labels.host }} at {{ $labels.ip }}"
 
 _BUCKET_NODE = f"max by ({BUCKET_NODE})"
 
-_THIS = "ip=%+[1]q,host=%+[2]q"
+_NODE_MATCHERS = "ip=%+[1]q,host=%+[2]q"
 """Label matchers of the alert's node, for printf with the arguments _WHICH."""
 
-_WHICH = ("$labels.ip", "$labels.host")
+_NODE_ARGUMENTS = ("$labels.ip", "$labels.host")
 
 _DOWN = 'flashback_node_status{{{labels}status=~"@down_statuses@"}}'
 
-_AFFECTED = f"{counted('bucket')} of account {{{{ $labels.account }}}}"
+_AFFECTED_BUCKETS = f"{counted('bucket')} of account {{{{ $labels.account }}}}"
 
 
-def _among_them(condition: str) -> str:
+def _list_of_buckets(condition: str) -> str:
     """The sentence that names affected buckets. The condition selects the node with _THIS."""
-    return f" Among them: {some_buckets(condition, *_WHICH)}."
+    return f" Among them: {some_buckets(condition, *_NODE_ARGUMENTS)}."
 
 
-def _figure(query: str, metric: str, shown: str, before: str = "") -> str:
+def _value_template(query: str, metric: str, shown: str, before: str = "") -> str:
     """Template for one value of the node in the alert's account; empty if there is none."""
-    asked = query.format(in_account(f"{metric}{{{_THIS}}}"))
-    arguments = " ".join((*_WHICH, *ACCOUNT_VALUES))
+    asked = query.format(in_account(f"{metric}{{{_NODE_MATCHERS}}}"))
+    arguments = " ".join((*_NODE_ARGUMENTS, *ACCOUNT_VALUES))
     return (
         f"{{{{ range printf `{asked}` {arguments} | query }}}}"
         f"{before}{{{{ .Value | humanize{shown} }}}}{{{{ end }}}}"
@@ -65,15 +65,15 @@ STATUS = (
             f"Node {_NODE} is "
             + values_of(
                 "status",
-                f"({in_account(_DOWN.format(labels=f'{_THIS},'))}) == 1",
-                *_WHICH,
+                f"({in_account(_DOWN.format(labels=f'{_NODE_MATCHERS},'))}) == 1",
+                *_NODE_ARGUMENTS,
                 *ACCOUNT_VALUES,
                 otherwise="no longer listed, but was down when last listed,",
             )
-            + f" for {_AFFECTED}."
-            + _among_them(
-                f"max by ({BUCKET}) ({_DOWN.format(labels=f'{_THIS},')}) == 1"
-                f" or max by ({BUCKET}) ({LAST_KNOWN}{{{_THIS}}}) == 1"
+            + f" for {_AFFECTED_BUCKETS}."
+            + _list_of_buckets(
+                f"max by ({BUCKET}) ({_DOWN.format(labels=f'{_NODE_MATCHERS},')}) == 1"
+                f" or max by ({BUCKET}) ({LAST_KNOWN}{{{_NODE_MATCHERS}}}) == 1"
             )
         ),
         expr=promql(f"""
@@ -86,7 +86,7 @@ STATUS = (
                 or
                 {LAST_KNOWN} == 1
               )
-              {JOINED}
+              {WITH_BUCKET_LABELS}
             )
         """),
     ),
@@ -98,17 +98,17 @@ STATUS = (
         description=(
             f"The API has not listed node {_NODE} for any bucket of account"
             " {{ $labels.account }}"
-            + _figure("min({})", NOT_LISTED_SINCE, "Timestamp", before=" since ")
+            + _value_template("min({})", NOT_LISTED_SINCE, "Timestamp", before=" since ")
             + f". Before that, it was listed for {counted('bucket')}."
-            + _among_them(f"max by ({BUCKET}) ({not_listed(_THIS)})")
+            + _list_of_buckets(f"max by ({BUCKET}) ({not_listed(_NODE_MATCHERS)})")
         ),
         expr=promql(f"""
             count by ({NODE}) (
               ({NOT_LISTED})
-              {JOINED}
+              {WITH_BUCKET_LABELS}
             )
             unless on ({ACCOUNT_NODE})
-            {LISTED_BY}
+            {LISTED_COUNT}
         """),
     ),
     Alert(
@@ -117,10 +117,11 @@ STATUS = (
         wait="@status_unknown_for@",
         summary=f"Node {_NODE} has an unknown status",
         description=(
-            f"For {_AFFECTED}, node {_NODE} has a status that is not in `known_statuses`."
+            f"For {_AFFECTED_BUCKETS}, node {_NODE} has a status that is not in `known_statuses`."
             " Alerts cannot tell whether it is up."
-            + _among_them(
-                f'max by ({BUCKET}) (flashback_node_status{{{_THIS},status="UNKNOWN"}}) == 1'
+            + _list_of_buckets(
+                f"max by ({BUCKET}) (flashback_node_status{{{_NODE_MATCHERS},"
+                'status="UNKNOWN"}) == 1'
             )
         ),
         expr=promql(f"""
@@ -129,22 +130,22 @@ STATUS = (
                 {_BUCKET_NODE} (flashback_node_status{{status="UNKNOWN"}})
                 == 1
               )
-              {JOINED}
+              {WITH_BUCKET_LABELS}
             )
         """),
     ),
 )
 
-FIGURES = (
+REPORTED_VALUES = (
     Alert(
         "FlashbackNodeReportOld",
         severity="warning",
         wait="@node_report_old_for@",
         summary=f"The API's data about node {_NODE} is outdated",
         description=(
-            f"For {_AFFECTED}, the API's data about node {_NODE} is outdated."
+            f"For {_AFFECTED_BUCKETS}, the API's data about node {_NODE} is outdated."
             " The oldest data is "
-            + _figure(
+            + _value_template(
                 "time() - min({})", "flashback_node_last_updated_timestamp_seconds", "Duration"
             )
             + " old."
@@ -158,7 +159,7 @@ FIGURES = (
                 )
                 > @node_report_max_age_seconds@
               )
-              {JOINED}
+              {WITH_BUCKET_LABELS}
             )
         """),
     ),
@@ -168,9 +169,9 @@ FIGURES = (
         wait="10m",
         summary=f"Node {_NODE} missed its uptime target on the previous day",
         description=(
-            f"For {_AFFECTED}, the uptime of node {_NODE} on the previous day is below the target."
-            " The lowest uptime is "
-            + _figure("min({})", "flashback_node_uptime_previous_day_ratio", "Percentage")
+            f"For {_AFFECTED_BUCKETS}, the uptime of node {_NODE} on the previous day is below the"
+            " target. The lowest uptime is "
+            + _value_template("min({})", "flashback_node_uptime_previous_day_ratio", "Percentage")
             + "."
         ),
         expr=promql(f"""
@@ -181,7 +182,7 @@ FIGURES = (
                 )
                 < @slo_target@
               )
-              {JOINED}
+              {WITH_BUCKET_LABELS}
             )
         """),
         keep_firing_for="2h",  # outlasts the hour without data between two days
@@ -192,7 +193,9 @@ FIGURES = (
 _RATE = "node:flashback_node_error_budget:burnrate"
 
 
-def _burning(long: str, short: str, most: float, *, wait: str, keep: str, rest: str) -> Alert:
+def _burn_rate_alert(
+    long: str, short: str, most: float, *, wait: str, keep: str, rest: str
+) -> Alert:
     """An alert on a long window, which shows the impact, and a short one, which shows it continues.
 
     Burn rates and windows are those of the SRE workbook, chapter 5. FlashbackNodeDown reports long
@@ -224,10 +227,10 @@ def _burning(long: str, short: str, most: float, *, wait: str, keep: str, rest: 
 
 
 BURNING = (
-    _burning("1h", "5m", 14.4, wait="2m", keep="30m", rest="two days"),
-    _burning("6h", "30m", 6, wait="15m", keep="30m", rest="five days"),
-    _burning("1d", "2h", 3, wait="1h", keep="2h", rest="ten days"),
-    _burning("3d", "6h", 1, wait="3h", keep="6h", rest="a month"),
+    _burn_rate_alert("1h", "5m", 14.4, wait="2m", keep="30m", rest="two days"),
+    _burn_rate_alert("6h", "30m", 6, wait="15m", keep="30m", rest="five days"),
+    _burn_rate_alert("1d", "2h", 3, wait="1h", keep="2h", rest="ten days"),
+    _burn_rate_alert("3d", "6h", 1, wait="3h", keep="6h", rest="a month"),
 )
 
 _LATENCY = "node:flashback_node_latency_last_seconds:avg"
@@ -241,7 +244,7 @@ OPTIONAL = (
             promql(f"""
                 avg by ({NODE}) (
                   {_BUCKET_NODE} (flashback_node_latency_last_seconds)
-                  {JOINED}
+                  {WITH_BUCKET_LABELS}
                 )
             """),
         ),
@@ -277,9 +280,9 @@ OPTIONAL = (
             wait="10m",
             summary=f"Today's uptime of node {_NODE} is low",
             description=(
-                f"For {_AFFECTED}, today's uptime of node {_NODE} is below the threshold."
+                f"For {_AFFECTED_BUCKETS}, today's uptime of node {_NODE} is below the threshold."
                 " The lowest uptime is "
-                + _figure("min({})", "flashback_node_uptime_ratio", "Percentage")
+                + _value_template("min({})", "flashback_node_uptime_ratio", "Percentage")
                 + "."
             ),
             # In the first six hours a short outage is a large share of the day.
@@ -289,7 +292,7 @@ OPTIONAL = (
                     {_BUCKET_NODE} (flashback_node_uptime_ratio)
                     < @node_uptime_today_ratio@
                   )
-                  {JOINED}
+                  {WITH_BUCKET_LABELS}
                 )
                 unless on ()
                 (vector(time() % 86400) < 21600)
@@ -300,5 +303,5 @@ OPTIONAL = (
 
 GROUPS = (
     Group("flashback-alerts-of-nodes", STATUS, NODE_PAGE),
-    Group("flashback-alerts-of-figures", (*FIGURES, *BURNING), NODE_PAGE, interval="4m"),
+    Group("flashback-alerts-of-figures", (*REPORTED_VALUES, *BURNING), NODE_PAGE, interval="4m"),
 )

@@ -14,9 +14,9 @@ from monitoring.ruleset import (
     BUCKET,
     BUCKET_NODE,
     INFO,
-    JOINED,
     NODE,
     WITH_ACCOUNT,
+    WITH_BUCKET_LABELS,
     Group,
     Record,
     promql,
@@ -40,7 +40,7 @@ UPTIME = "flashback_node_uptime_previous_day_ratio"
 
 LEVELS = {"node": f"{AGGREGATION}, ip, host", "bucket": BUCKET}
 
-LOOKED_AT = (
+DAILY_RECORDING_TIMES = (
     "(vector((time() - 6960) % 86400) > 0 <= 240 or vector((time() + 240) % 86400) > 0 <= 240)"
 )
 """True for the last evaluation before 02:00 and 24:00 UTC: all buckets then show the same day.
@@ -86,7 +86,7 @@ BUCKETS = Group(
 
 LAST_KNOWN = "bucket_node:flashback_node_down:last_known"
 
-LISTED_BY = "node:flashback_node_listed:count"
+LISTED_COUNT = "node:flashback_node_listed:count"
 
 NOT_LISTED_SINCE = "bucket_node:flashback_node_not_listed:since"
 
@@ -139,7 +139,7 @@ LISTED = Group(
             """),
         ),
         Record(
-            LISTED_BY,
+            LISTED_COUNT,
             promql(f"""
                 count by ({ACCOUNT_NODE}) (
                   bucket_node:flashback_node_down:max
@@ -195,7 +195,7 @@ NODES = Group(
                   max by ({BUCKET_NODE}) (
                     flashback_node_status{{status=~"@down_statuses@"}}
                   )
-                  {JOINED}
+                  {WITH_BUCKET_LABELS}
                 )
             """),
         ),
@@ -230,7 +230,7 @@ DAYS = (
                       max by ({BUCKET_NODE}) ({UPTIME})
                     )
                     and on ()
-                    {LOOKED_AT}
+                    {DAILY_RECORDING_TIMES}
                 """),
             )
             for level, labels in LEVELS.items()

@@ -13,11 +13,11 @@ from textwrap import fill
 
 from monitoring import account_alerts, bucket_alerts, exporter_alerts, node_alerts, recordings
 from monitoring.ruleset import Alert, File, Group, Record
-from monitoring.settings import EXAMPLES, SETTINGS, UNCHANGED, Choice, Tuning
+from monitoring.settings import EXAMPLES, SETTINGS, UNCHANGED, AlertChange, Choice
 
 WIDTH = 100
 
-_UNPARTED = "\0"
+_NO_BREAK = "\0"
 
 _SERIES = re.compile(
     r"\b((?:\w+:)?flashback_\w+(?::\w+)?)\b(?!\()(?:\{(?P<matchers>.*?)\})?", re.DOTALL
@@ -79,7 +79,7 @@ def write(folder: Path, choice: Choice = UNCHANGED) -> None:
         (folder / name).write_text(text)
 
 
-def optional_text() -> str:
+def optional_groups_yaml() -> str:
     """The optional groups with example values, from which the Helm chart selects."""
     title = "Optional groups: each is rendered if rules.settings has the setting of its name."
     return _file_text(File("", title, OPTIONAL), Choice(EXAMPLES, {}))
@@ -95,7 +95,7 @@ def _file_text(file: File, choice: Choice) -> str:
     return _HEAD.format(title=file.title, others=others) + "".join(f"{line}\n" for line in lines)
 
 
-def _of_own_job(expr: str) -> str:
+def _limited_to_job(expr: str) -> str:
     """The expression, limited to the exporter's job: Prometheus may have several."""
 
     def scoped(found: re.Match[str]) -> str:
@@ -108,9 +108,9 @@ def _of_own_job(expr: str) -> str:
 class Writer:
     """Makes the lines of a file."""
 
-    def __init__(self, texts: Mapping[str, str], tunings: Mapping[str, Tuning]) -> None:
+    def __init__(self, texts: Mapping[str, str], alert_changes: Mapping[str, AlertChange]) -> None:
         self._texts = texts
-        self._tunings = tunings
+        self._alert_changes = alert_changes
 
     def group(self, group: Group) -> Iterator[str]:
         """The lines of a group; none if it or all of its alerts are disabled."""
@@ -128,11 +128,11 @@ class Writer:
         if isinstance(rule, Record):
             yield f"      - record: {rule.name}"
             yield from self._expression(rule.expr)
-        elif (tuning := self._tunings.get(rule.name, Tuning())).enabled:
+        elif (tuning := self._alert_changes.get(rule.name, AlertChange())).enabled:
             yield from self._alert(rule, tuning)
             yield from self._folded("dashboard_url", f"@grafana_url@/d/{page}")
 
-    def _alert(self, alert: Alert, tuning: Tuning) -> Iterator[str]:
+    def _alert(self, alert: Alert, tuning: AlertChange) -> Iterator[str]:
         yield f"      - alert: {alert.name}"
         yield from self._expression(alert.expr)
         yield f"        for: {tuning.wait or self._filled(alert.wait)}"
@@ -149,7 +149,7 @@ class Writer:
         if any(re.search(f"{token}(?!\n|$)", text) for token in _MARKED):
             raise ValueError(f"a setting that is a number or a duration must end its line:\n{text}")
         yield "        expr: |-"
-        whole = self._filled(_of_own_job(text))
+        whole = self._filled(_limited_to_job(text))
         yield from (f"          {line}".rstrip() for line in whole.splitlines())
 
     def _folded(self, key: str, text: str) -> Iterator[str]:
@@ -158,9 +158,9 @@ class Writer:
             raise ValueError(f"folding would change consecutive white space: {text!r}")
         yield f"          {key}: >-"
         # The chart searches for a setting's text: keep it on one line.
-        kept = self._filled(text, blank=_UNPARTED)
+        kept = self._filled(text, blank=_NO_BREAK)
         wrapped = fill(kept, WIDTH - 12, break_long_words=False, break_on_hyphens=False)
-        lines = wrapped.replace(_UNPARTED, " ").splitlines()
+        lines = wrapped.replace(_NO_BREAK, " ").splitlines()
         yield from (f"            {line}" for line in lines)
 
     def _filled(self, text: str, blank: str = " ") -> str:

@@ -39,7 +39,7 @@ BUCKET_NAME = (
 """Template for the bucket's name in annotations. The name is not a label of the alert: renaming the
 bucket would end its alert and start another."""
 
-JOINED = f"* on ({BUCKET}) group_left (@bucket_labels@) {INFO}"
+WITH_BUCKET_LABELS = f"* on ({BUCKET}) group_left (@bucket_labels@) {INFO}"
 """Joins the bucket's labels to a series with a bucket_id, without changing its value."""
 
 WITH_ACCOUNT = f"* on ({BUCKET}) group_left (account) {INFO}"

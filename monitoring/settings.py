@@ -91,7 +91,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class AlertChange:
     """The changes to one alert."""
 
     enabled: bool = True
@@ -104,7 +104,7 @@ class Choice:
     """All changes to settings and alerts."""
 
     settings: Mapping[str, Value]
-    alerts: Mapping[str, Tuning]
+    alerts: Mapping[str, AlertChange]
 
     def texts(self) -> dict[str, str]:
         """The text of each setting, and label matchers and arguments for queries in annotations."""
@@ -180,11 +180,11 @@ def _choice(changes: Mapping[str, object]) -> Choice:
     settings, alerts = changes.get("settings", {}), changes.get("alerts", {})
     if not isinstance(settings, dict) or not isinstance(alerts, dict):
         raise SettingsError("settings and alerts must be mappings")
-    tunings = {
-        name: Tuning(said.get("enabled", True), said.get("severity"), said.get("for"))
+    alert_changes = {
+        name: AlertChange(said.get("enabled", True), said.get("severity"), said.get("for"))
         for name, said in alerts.items()
     }
-    return Choice(settings, tunings)
+    return Choice(settings, alert_changes)
 
 
 def _listed() -> tuple[Setting, ...]:

@@ -44,12 +44,12 @@ LONGEST = ("tests/real/test_alerting", "tests/truth/")
 AT_NIGHT = {
     "test_a_fourth_shard_joins_by_restart[oldest-all_at_once]",
     "test_a_fourth_shard_joins_by_restart[oldest-one_after_the_other]",
-    "test_alerts_that_go_by_the_past[oldest]",
+    "test_alerts_on_history[oldest]",
     "test_rules_do_what_they_say[oldest-burning]",
     "test_rules_do_what_they_say[oldest-connections]",
     "test_rules_do_what_they_say[oldest-nodes]",
     "test_rules_do_what_they_say[oldest-not_listed]",
-    "test_rules_have_the_past_too[oldest]",
+    "test_rules_use_backfilled_days[oldest]",
 }
 """Tests that take a minute each, and rarely find more than those with current versions."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.app import SWITCH_INTERVAL, Options
-from exporter.model import SECONDS_PER_DAY, Reason, place_of
+from exporter.model import SECONDS_PER_DAY, Reason, stable_fraction
 from exporter.polling.sharding import Shard
 from exporter.simulator import Simulator
 from tests.harness.fakes import MIDNIGHT, NOON
@@ -143,7 +143,9 @@ def all_served(api: Simulator, page: Scrape, day: Sample) -> bool:
 
 async def test_yesterday_is_not_shown_for_an_interval_after_the_grace() -> None:
     """With a one-hour interval, a bucket that kept yesterday is polled soon after the grace."""
-    early = [f"b{number}" for number in range(100) if 0.01 < place_of(f"b{number}") < 0.1][:3]
+    early = [f"b{number}" for number in range(100) if 0.01 < stable_fraction(f"b{number}") < 0.1][
+        :3
+    ]
 
     def text(api: str) -> str:
         settings = {"poll_interval": "1h", "poll_timeout": "1h", "stale_after": "4h"}

@@ -27,7 +27,7 @@ from tests.backfill.runs import Steps
 from tests.harness.fakes import NOON
 from tests.harness.stack import ANYWHERE
 from tests.upstream import scripted
-from tests.upstream.test_broken_answers import MARK, whole
+from tests.upstream.test_broken_responses import MARK, whole
 
 PATHS = ("/", "/bucket?account=main&id=b2", "/api/v1/status", "/metrics")
 CALLS = {"/user/login": Call.LOGIN, "/user/refresh": Call.REFRESH, "/bucket": Call.LIST}

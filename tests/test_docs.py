@@ -25,10 +25,10 @@ from exporter.metrics.render import (
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model import BucketState, DayStats, Instant, Label, Reason, Timing
 from exporter.polling.collector import PollingCollector
-from exporter.upstream.events import ANSWER_FIELDS, NODE_FIELDS, Attempt, Call, DriftKind
+from exporter.upstream.events import NODE_FIELDS, RESPONSE_FIELDS, Attempt, Call, DriftKind
 from exporter.web import config_format
 from monitoring import settings
-from monitoring.rendering import optional_text, rendered
+from monitoring.rendering import optional_groups_yaml, rendered
 from tests.harness.documents import code_words, page_texts
 from tests.harness.fakes import NOON, bucket, failure, node, reading
 from tests.polling.scheduled import manager
@@ -274,7 +274,7 @@ def yaml_keys(value: object) -> set[str]:
 
 def own_names() -> set[str]:
     """All names that users see: events, metrics, labels, keys, settings, values and modules."""
-    rule_texts = [*rendered().values(), optional_text()]
+    rule_texts = [*rendered().values(), optional_groups_yaml()]
     rule_files = [yaml.safe_load(re.sub(r"\{\{.*?\}\}", "0", text)) for text in rule_texts[:-1]]
     client = {
         family.name + suffix
@@ -286,7 +286,7 @@ def own_names() -> set[str]:
         *in_tables("metrics.md"),
         *(key for mapping in MAPPINGS for key in keys(mapping)),
         *map(str, [*Label, *Reason, *DriftKind, *Call, *TARGET_LABELS]),
-        *ANSWER_FIELDS,
+        *RESPONSE_FIELDS,
         *NODE_FIELDS,
         *config_format.TOP_KEYS,
         *config_format.HTTP_KEYS,
@@ -328,7 +328,7 @@ def test_keys_that_pages_place_exist() -> None:
 
 def test_alerts_that_pages_name_exist() -> None:
     """Each alert that a page names exists, enabled by default or optional."""
-    rules = "".join([*rendered().values(), optional_text()])
+    rules = "".join([*rendered().values(), optional_groups_yaml()])
     alerts = set(re.findall(r"^ *- alert: (\w+)", rules, re.MULTILINE))
     assert len(alerts) > 30
     found = {

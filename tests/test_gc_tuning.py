@@ -41,14 +41,14 @@ def knots(number: int) -> list[Knot]:
     return [Knot() for _ in range(number)]
 
 
-async def test_what_dies_young_is_collected_soon(clock: FakeClock) -> None:
+async def test_unreachable_cycle_is_collected(clock: FakeClock) -> None:
     """A cycle that is unreachable before the survivors are frozen is collected."""
     seen = weakref.ref(Knot())
     await clock.advance(INTERVAL)
     assert seen() is None
 
 
-async def test_survivors_are_out_of_sight(clock: FakeClock) -> None:
+async def test_survivors_are_frozen(clock: FakeClock) -> None:
     """Objects that survive a collection are frozen, so later collections skip them."""
     kept = knots(1000)
     await clock.advance(INTERVAL)

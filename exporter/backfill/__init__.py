@@ -4,7 +4,7 @@ Requests use the same clients as polling; samples use the definitions in `metric
 Flags, progress and exit codes belong to the command.
 """
 
-from exporter.backfill.day import extra_label, first_moment_to_ask
+from exporter.backfill.day import available_from, extra_label
 from exporter.backfill.failures import Failures
 from exporter.backfill.job import Backfill, BackfillOptions, Progress, UnknownBucketsError
 from exporter.backfill.output import OutputError
@@ -16,6 +16,6 @@ __all__ = [
     "OutputError",
     "Progress",
     "UnknownBucketsError",
+    "available_from",
     "extra_label",
-    "first_moment_to_ask",
 ]

@@ -25,7 +25,7 @@ from exporter.backfill.fetch import Answer, Fetcher
 from exporter.backfill.output import DayRecord, Output, Part
 from exporter.blocking import in_thread
 from exporter.config.values import LABEL_NAME_PATTERN, label_value
-from exporter.metrics.families import PREVIOUS_DAY, NodeFigure, label_pair, node_labels
+from exporter.metrics.families import PREVIOUS_DAY, NodeGauge, label_pair, node_labels
 from exporter.model import (
     PREVIOUS_DAY_SPREAD,
     SECONDS_PER_DAY,
@@ -46,19 +46,19 @@ def days(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
-def first_moment_to_ask(day: date, grace: float) -> float:
+def available_from(day: date, grace: float) -> float:
     """The Unix time from which a day is available: every bucket exposes it by then."""
     return midnight(day) + SECONDS_PER_DAY + grace + PREVIOUS_DAY_SPREAD + STEP
 
 
-def shown_until(day: date, timing: Timing) -> float:
+def exposed_until(day: date, timing: Timing) -> float:
     """The Unix time before which a day's values are exposed, for every bucket."""
-    return timing.previous_day_shown_between(day, "")[1]
+    return timing.previous_day_exposed_between(day, "")[1]
 
 
 def sample_times(day: date, bucket_id: str, timing: Timing, since: float, until: float) -> range:
     """The Unix times at which a bucket exposed a day's values, from `since` to before `until`."""
-    begin, end = timing.previous_day_shown_between(day, bucket_id)
+    begin, end = timing.previous_day_exposed_between(day, bucket_id)
     first = math.ceil(max(begin, since) / STEP) * STEP
     return range(first, math.ceil(min(end, until)), STEP)
 
@@ -72,7 +72,7 @@ class DayFile:
     """The samples of one day, in scratch files until `joined`. A context manager."""
 
     def __init__(
-        self, scratch: Path, suffix: str, figures: Sequence[NodeFigure] = PREVIOUS_DAY
+        self, scratch: Path, suffix: str, figures: Sequence[NodeGauge] = PREVIOUS_DAY
     ) -> None:
         self._suffix = suffix  # the extra labels of every series
         with ExitStack() as opened:
@@ -188,7 +188,7 @@ def missing(
         since = ends.get(bucket.id)
         if since is None:
             yield Missing(bucket, timing, -math.inf)
-        elif since < shown_until(day, timing) <= now:
+        elif since < exposed_until(day, timing) <= now:
             yield Missing(bucket, timing, since)
 
 
@@ -236,7 +236,7 @@ class Day:
         times = sample_times(self._day, bucket.id, timing, since, self._now)
         if file.add(bucket.id, answer.nodes, times):
             self._with_figures.append(bucket.id)
-        elif shown_until(self._day, timing) <= self._now:  # before that, values may still arrive
+        elif exposed_until(self._day, timing) <= self._now:  # before that, values may still arrive
             self._record.without_figures.append(bucket.id)
 
     async def _publish(self, file: DayFile, output: Output) -> str | None:
@@ -246,7 +246,7 @@ class Day:
             return None
         whole = await file.joined()
         name = output.free_name(self._day)
-        ends = max(shown_until(self._day, each.timing) for each in self._asked.values())
+        ends = max(exposed_until(self._day, each.timing) for each in self._asked.values())
         until = None if self._now >= ends else self._now
         self._record.parts[name] = Part(self._with_figures, until)
         await in_thread(lambda: output.remember(self._day, self._record))

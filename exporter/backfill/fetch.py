@@ -19,9 +19,9 @@ from exporter.config import Account, Config
 from exporter.model import ApiError, Bucket, DayStats
 from exporter.upstream.account import AccountClient, ClientContext, tls_contexts_now
 from exporter.upstream.client import Client
-from exporter.upstream.discovery import EMPTIES_TO_BELIEVE, DiscoveryState
+from exporter.upstream.discovery import EMPTY_RESPONSES_TO_ACCEPT, DiscoveryState
 from exporter.upstream.events import Attempt, Call, Drift
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.parsing import ResponseLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots, pause_seconds
 from exporter.upstream.transport import Connect
 
@@ -54,18 +54,20 @@ class Fetcher:
         self,
         config: Config,
         clock: Clock,
-        chance: Random,
+        rng: Random,
         answered: Callable[[], None],
         connect: Connect,
     ) -> None:
         limits = config.limits
-        answer_limits = AnswerLimits(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
+        response_limits = ResponseLimits(
+            frozenset(config.known_statuses), limits.max_nodes_per_bucket
+        )
         self.drift_counter = DriftCounter()
         self._clock = clock
         self._answered = answered
         self._rate_limiter = RateLimiter(limits.max_requests_per_second, clock)
         shared = ClientContext(
-            limits, answer_limits, self._rate_limiter, clock, chance, self.drift_counter, connect
+            limits, response_limits, self._rate_limiter, clock, rng, self.drift_counter, connect
         )
         self._at_once = limits.max_concurrent_requests
         self._slots = RequestSlots(self._at_once, clock)
@@ -130,7 +132,7 @@ class Fetcher:
             discovery_state = discovery_state.after(result, self._clock.now())
             if (
                 discovery_state.error is not None
-                or not 0 < discovery_state.empties < EMPTIES_TO_BELIEVE
+                or not 0 < discovery_state.empty_responses < EMPTY_RESPONSES_TO_ACCEPT
             ):
                 break
         return discovery_state

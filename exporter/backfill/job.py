@@ -33,15 +33,15 @@ _log = structlog.get_logger()
 class UnknownBucketsError(Exception):
     """No account polls the named buckets; the text lists them.
 
-    `may_pass`: discovery failed for an account, so the buckets may exist.
+    `may_exist`: discovery failed for an account, so the buckets may exist.
     """
 
-    def __init__(self, ids: list[str], *, may_pass: bool) -> None:
+    def __init__(self, ids: list[str], *, may_exist: bool) -> None:
         lines = [f"--bucket: no account polls a bucket {each!r}" for each in ids]
-        if may_pass:
+        if may_exist:
             lines.append("but discovery failed for some accounts, so the buckets may exist")
         super().__init__("\n".join(lines))
-        self.may_pass = may_pass
+        self.may_exist = may_exist
 
 
 async def assignments(
@@ -60,7 +60,7 @@ async def assignments(
     known = {each.bucket.id: each for each in assigned.assignments}
     unknown = [each for each in wanted if each not in known]
     if unknown:
-        raise UnknownBucketsError(sorted(unknown), may_pass=failures.count > 0)
+        raise UnknownBucketsError(sorted(unknown), may_exist=failures.count > 0)
     if assigned.conflicts:
         _log.warning("buckets_in_several_accounts", count=len(assigned.conflicts))
     return [each for bucket_id, each in known.items() if not wanted or bucket_id in wanted]
@@ -118,7 +118,7 @@ class Backfill:
         config: Config,
         order: BackfillOptions,
         clock: Clock,
-        chance: Random,
+        rng: Random,
         progress: Progress,
         *,
         connect: Connect | None = None,
@@ -129,7 +129,7 @@ class Backfill:
         self._config = config
         self._order = order
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self._progress = progress
         self._connect = connect or connector()
         self._output = Output(order.output)
@@ -137,7 +137,7 @@ class Backfill:
 
     async def run(self) -> None:
         """Process all days. Raises OutputError and UnknownBucketsError."""
-        fetcher = Fetcher(self._config, self._clock, self._chance, self._advance, self._connect)
+        fetcher = Fetcher(self._config, self._clock, self._rng, self._advance, self._connect)
         async with fetcher.connected():
             with ExitStack() as stack:
                 held = self._output.held(self._order.labels)
@@ -145,22 +145,22 @@ class Backfill:
                 failed = self._output.scratch / FAILED
                 try:
                     with failed.open("w") as stream, self.failures.written_to(stream):
-                        await self._go_through_days(fetcher)
+                        await self._process_days(fetcher)
                 except asyncio.CancelledError:
                     self._output.put(failed, FAILED)
                     raise
                 self._output.put(failed, FAILED)
         self.is_finished = True
 
-    async def _go_through_days(self, fetcher: Fetcher) -> None:
+    async def _process_days(self, fetcher: Fetcher) -> None:
         wanted = self._order.buckets
         assigned = await assignments(self._config, wanted, fetcher, self.failures)
         period = list(days(self._order.first, self._order.last))
         self._progress.begin(len(period) * len(assigned))
         for day in period:
-            await self._go_through(day, assigned, fetcher)
+            await self._process_day(day, assigned, fetcher)
 
-    async def _go_through(self, day: date, assigned: list[Assignment], fetcher: Fetcher) -> None:
+    async def _process_day(self, day: date, assigned: list[Assignment], fetcher: Fetcher) -> None:
         now = self._clock.now().wall
         record = await in_thread(lambda: self._output.record(day))
         asked = list(missing(day, record, assigned, now))

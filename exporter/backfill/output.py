@@ -101,11 +101,11 @@ class Output:
     @contextmanager
     def held(self, labels: Mapping[str, str]) -> Iterator[None]:
         """Lock the directory while the body runs; remove scratch files before and after."""
-        with self._told_plainly(), self._locked():
+        with self._as_output_errors(), self._locked():
             try:
                 self._clear()
                 self.scratch.mkdir()
-                self._hold_to(labels)
+                self._check_labels(labels)
                 yield
             finally:
                 shutil.rmtree(self.scratch, ignore_errors=True)
@@ -173,7 +173,7 @@ class Output:
         if self.scratch.exists():
             shutil.rmtree(self.scratch)
 
-    def _hold_to(self, labels: Mapping[str, str]) -> None:
+    def _check_labels(self, labels: Mapping[str, str]) -> None:
         """Check that the labels match those of the existing files of the same series."""
         file = self._records / "labels.json"
         remedy = (
@@ -218,7 +218,7 @@ class Output:
         _sync_directory(file.parent)
 
     @contextmanager
-    def _told_plainly(self) -> Iterator[None]:
+    def _as_output_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

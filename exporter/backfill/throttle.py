@@ -46,7 +46,7 @@ UNREACHABLE_ROUNDS = 5
 REFUSED_ROUNDS = 3
 """Consecutive rounds of 401 after which the account is given up."""
 
-TIMES_ASKED = 2
+MAX_ATTEMPTS = 2
 """Attempts of one request; more only if a failure pauses the account for a 429 or an outage."""
 
 UNREACHABLE_PAUSE = 30.0  # seconds
@@ -94,7 +94,7 @@ class AccountThrottle:
         self._paused_until = clock.monotonic()
         self._outages: dict[AccountFailure, Outage] = {}
         self._sent = 0  # requests
-        self._sent_before_answer = 0  # how many of them when the latest response arrived
+        self._sent_at_last_response = 0  # how many of them when the latest response arrived
         self._one_at_a_time = False
         self._alone = asyncio.Lock()
         self._given_up: ApiError | None = None
@@ -123,7 +123,7 @@ class AccountThrottle:
                     number = self._sent
                     result = await request()
             times += 1
-            if not self._is_to_be_asked_again(result, number, times):
+            if not self._should_retry(result, number, times):
                 return result
         return self._given_up
 
@@ -139,13 +139,13 @@ class AccountThrottle:
         while wait := self._wait():
             await self._clock.sleep(wait)
 
-    def _is_to_be_asked_again(self, result: object, number: int, times: int) -> bool:
+    def _should_retry(self, result: object, number: int, times: int) -> bool:
         failure = ACCOUNT_FAILURES.get(result.reason) if isinstance(result, ApiError) else None
         if not isinstance(result, ApiError) or failure is None:
             self._outages.clear()
-            self._sent_before_answer, self._one_at_a_time = self._sent, False
+            self._sent_at_last_response, self._one_at_a_time = self._sent, False
             return False
-        if failure is not AccountFailure.RATE_LIMITED and number <= self._sent_before_answer:
+        if failure is not AccountFailure.RATE_LIMITED and number <= self._sent_at_last_response:
             return False  # others got responses in the meantime: only this bucket fails
         outage = self._outage(failure)
         outage.note(number, self._sent)
@@ -154,9 +154,9 @@ class AccountThrottle:
             seconds = pause_seconds(result.retry_after)
             return self._pause(result, outage, seconds, LONGEST_RATE_LIMITED)
         if failure is AccountFailure.REFUSED:
-            return self._refused(result, outage) and times < TIMES_ASKED
+            return self._refused(result, outage) and times < MAX_ATTEMPTS
         if outage.rounds < UNREACHABLE_ROUNDS:
-            return times < TIMES_ASKED
+            return times < MAX_ATTEMPTS
         return self._pause(result, outage, UNREACHABLE_PAUSE, LONGEST_UNREACHABLE)
 
     def _outage(self, failure: AccountFailure) -> Outage:

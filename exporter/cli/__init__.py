@@ -27,7 +27,7 @@ NAMES = ("run", "check", "once", "backfill", "demo", "simulate")
 BAD_START = 1
 """Exit code for an invalid configuration, an address that cannot be bound, or a failed write."""
 
-READER_GONE = 128 + signal.SIGPIPE
+BROKEN_PIPE = 128 + signal.SIGPIPE
 
 _KEPT_SIGNALS = {
     "run": (signal.SIGHUP, *STOP_SIGNALS),
@@ -77,19 +77,19 @@ def run_command() -> int:
 def _prepare_streams() -> None:
     """Escape what a stream cannot encode, and reserve the descriptors of closed streams."""
     if sys.stdout is None:
-        sys.stdout = _stand_in(1, os.O_RDONLY)  # writes to it fail
+        sys.stdout = _null_stream(1, os.O_RDONLY)  # writes to it fail
     if sys.stderr is None:
-        sys.stderr = _stand_in(2, os.O_WRONLY)
+        sys.stderr = _null_stream(2, os.O_WRONLY)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _stand_in(number: int, flags: int) -> io.TextIOWrapper:
-    _to_nowhere(number, flags)
+def _null_stream(number: int, flags: int) -> io.TextIOWrapper:
+    _redirect_to_null(number, flags)
     return open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
-def _to_nowhere(number: int, flags: int = os.O_WRONLY) -> None:
+def _redirect_to_null(number: int, flags: int = os.O_WRONLY) -> None:
     device = os.open(os.devnull, flags)
     if device != number:
         os.dup2(device, number)
@@ -105,9 +105,9 @@ def write_out(output: str | bytes) -> None:
             sys.stdout.write(output)
         sys.stdout.flush()
     except OSError as error:
-        _to_nowhere(sys.stdout.fileno())  # or a later flush of its buffer fails again
+        _redirect_to_null(sys.stdout.fileno())  # or a later flush of its buffer fails again
         if isinstance(error, BrokenPipeError):
-            raise SystemExit(READER_GONE) from error
+            raise SystemExit(BROKEN_PIPE) from error
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         remedy = "free some space" if is_full else "redirect it to a file or a terminal"
         write_error(f"cannot write to standard output: {error.strerror}: {remedy}")
@@ -120,7 +120,7 @@ def write_error(text: str) -> None:
         sys.stderr.write(text.removesuffix("\n") + "\n")
         sys.stderr.flush()
     except OSError:
-        _to_nowhere(sys.stderr.fileno())
+        _redirect_to_null(sys.stderr.fileno())
 
 
 def catch(*signums: signal.Signals) -> int:

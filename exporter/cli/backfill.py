@@ -17,7 +17,7 @@ from exporter.backfill import (
     BackfillOptions,
     OutputError,
     UnknownBucketsError,
-    first_moment_to_ask,
+    available_from,
 )
 from exporter.cli import flags, write_error, write_out
 from exporter.cli.flags import Values
@@ -55,14 +55,14 @@ def backfill(values: Values, environ: Mapping[str, str]) -> int:
 
 def _done(config: Config, order: BackfillOptions, clock: Clock, log: BackgroundStream) -> int:
     """Run the backfill, print a summary and return the exit code."""
-    chance = Random()  # noqa: S311 - jitter, no secret
+    rng = Random()  # noqa: S311 - jitter, no secret
     try:
         with _bar() as bar:
-            work = Backfill(config, order, clock, chance, bar)
+            work = Backfill(config, order, clock, rng, bar)
             asyncio.run(until_signalled(work.run(), code_when_forced=SOME_FAILED))
     except UnknownBucketsError as error:
         print_error(error)
-        return SOME_FAILED if error.may_pass else USAGE
+        return SOME_FAILED if error.may_exist else USAGE
     except (ConfigError, OutputError) as error:
         return print_error(error)
     for line in work.failures.lines():
@@ -116,7 +116,7 @@ def _too_early(order: BackfillOptions, config: Config, clock: Clock) -> str | No
     if order.last > now.day:
         return f"--to {order.last}: this day is in the future"
     grace = max(account.timing.rollover_grace for account in config.accounts)
-    moment = first_moment_to_ask(order.last, grace)
+    moment = available_from(order.last, grace)
     if now.wall >= moment:
         return None
     at = datetime.fromtimestamp(moment, UTC)

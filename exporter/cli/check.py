@@ -117,7 +117,7 @@ def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
         ),
         (
             "response time",
-            _answer_time_text(asked, limits.max_concurrent_requests),
+            _response_time_text(asked, limits.max_concurrent_requests),
         ),
         ("series", f"about {asked.series}, with 6 nodes per bucket"),
         ("memory", f"about {asked.memory / 2**20:.0f} MiB"),
@@ -132,10 +132,10 @@ def _buckets_text(config: Config, asked: LoadEstimate) -> str:
     return f"{asked.buckets} configured; figures do not include discovered buckets"
 
 
-def _answer_time_text(asked: LoadEstimate, at_once: int) -> str:
-    if math.isinf(asked.answer_time):
+def _response_time_text(asked: LoadEstimate, at_once: int) -> str:
+    if math.isinf(asked.response_time):
         return "unknown: no bucket is configured, and discovery has not run"
-    return f"may be up to {asked.answer_time:.2f}s on average, with {at_once} concurrent requests"
+    return f"may be up to {asked.response_time:.2f}s on average, with {at_once} concurrent requests"
 
 
 def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:

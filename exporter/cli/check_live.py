@@ -21,7 +21,7 @@ from exporter.status.text import ADVICE, shown
 from exporter.upstream.discovery import DiscoveryState, filtered
 from exporter.upstream.login import LOGIN_REFUSED
 
-KNOWS_THE_TOKEN = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}
+TOKEN_ACCEPTED = {Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND}
 """Reasons that show that the API accepted the token."""
 
 
@@ -41,8 +41,8 @@ def live_verdicts(config: Config, shard: Shard) -> list[Verdict]:
             bar.total = bar.n + left + 1
             bar.update()
 
-        chance = Random()  # noqa: S311 - jitter, no secret
-        polling = poll_once(config, SystemClock(), chance, shard=shard, progress=show)
+        rng = Random()  # noqa: S311 - jitter, no secret
+        polling = poll_once(config, SystemClock(), rng, shard=shard, progress=show)
         exporter = asyncio.run(polling)
     return list(verdicts(exporter))
 
@@ -88,7 +88,7 @@ def _token_verdict(
         return Verdict(subject, _error_text(refused), is_good=False)
     heard = any(isinstance(each.state.newest, GoodPoll) for each in entries)
     heard = heard or (discovery_state is not None and discovery_state.error is None)
-    if not heard and not any(error.reason in KNOWS_THE_TOKEN for error in errors):
+    if not heard and not any(error.reason in TOKEN_ACCEPTED for error in errors):
         return Verdict(
             subject,
             "not checked: every request failed before the API could check the token",

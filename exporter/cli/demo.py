@@ -86,7 +86,7 @@ async def _serve(
             run_app,
             source,
             clock=SystemClock(api.now),
-            chance=Random(),  # noqa: S311 - jitter, no secret
+            rng=Random(),  # noqa: S311 - jitter, no secret
             reload_requested=asyncio.Event(),
             dropped_lines=log.dropped_lines,
         )

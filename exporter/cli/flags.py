@@ -99,12 +99,12 @@ def _address(text: str) -> ListenAddress:
     return ListenAddress.parse(text)
 
 
-TAKEN_PATHS = ("/-/", "/api/", "/assets/", "/bucket", "/help")
+RESERVED_PATHS = ("/-/", "/api/", "/assets/", "/bucket", "/help")
 """Prefixes of the exporter's other paths."""
 
 
 def _url_path(text: str) -> str:
-    if text.startswith(TAKEN_PATHS):
+    if text.startswith(RESERVED_PATHS):
         raise ValueError(f"{text!r} is used by the exporter: choose another path")
     if not text.startswith("/") or any(char in text for char in "?#{}") or not text.isprintable():
         raise ValueError(f"{text!r} is not a path: start it with '/', without ? # {{ }}")

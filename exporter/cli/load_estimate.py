@@ -40,10 +40,10 @@ any bucket is due again. With less, polls after a start are late by up to (1 / h
 intervals.
 """
 
-LEAST_HEADROOM = 1.1
+MIN_HEADROOM = 1.1
 """With less, polls that fall behind, as after a start, take over five intervals to catch up."""
 
-SHORTEST_ANSWER_TIME = 0.5
+MIN_RESPONSE_TIME = 0.5
 """Average seconds per response that the limits must allow for."""
 
 
@@ -54,7 +54,7 @@ class LoadEstimate:
     buckets: int
     requests_per_second: float
     previous_days_per_second: float  # in addition, for an hour each day
-    answer_time: float  # average seconds per response above which polls fall behind
+    response_time: float  # average seconds per response above which polls fall behind
     series: int
     memory: int  # bytes
     cpu: float  # share of a core, without TLS, while previous days are requested
@@ -71,7 +71,7 @@ def load_estimate(config: Config) -> LoadEstimate:
         buckets=buckets,
         requests_per_second=rate,
         previous_days_per_second=previous_days,
-        answer_time=config.limits.max_concurrent_requests / rate if rate else math.inf,
+        response_time=config.limits.max_concurrent_requests / rate if rate else math.inf,
         series=series,
         memory=BASE_MEMORY + series * MEMORY_PER_SERIES,
         cpu=BASE_CPU + (rate + previous_days) * CPU_PER_REQUEST,
@@ -83,7 +83,7 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
     found: list[Problem] = []
     asked = load_estimate(config)
     allowed = config.limits.max_requests_per_second
-    least = asked.requests_per_second * LEAST_HEADROOM + asked.previous_days_per_second
+    least = asked.requests_per_second * MIN_HEADROOM + asked.previous_days_per_second
     if least > allowed:
         advised = max(asked.requests_per_second * HEADROOM, least)
         stretch = advised / allowed
@@ -98,13 +98,13 @@ def shortages(config: Config, file: str) -> tuple[Problem, ...]:
                 f" to {duration_text(math.ceil(shortest * stretch))}",
             )
         )
-    if asked.answer_time < SHORTEST_ANSWER_TIME:
-        needed = math.ceil(asked.requests_per_second * SHORTEST_ANSWER_TIME)
+    if asked.response_time < MIN_RESPONSE_TIME:
+        needed = math.ceil(asked.requests_per_second * MIN_RESPONSE_TIME)
         found.append(
             _shortage(
                 file,
                 "max_concurrent_requests",
-                f"too low: polls fall behind if responses take more than {asked.answer_time:.2f}s"
+                f"too low: polls fall behind if responses take more than {asked.response_time:.2f}s"
                 f" on average: raise it to {needed} or more",
             )
         )
@@ -129,7 +129,7 @@ def _slots_in_trouble(config: Config) -> int:
     needed = 0.0
     accounts = [each for each in config.accounts if each.buckets or each.discovery is not None]
     for account in accounts:
-        wanted = max(1, math.ceil(_rate(account) * SHORTEST_ANSWER_TIME))
+        wanted = max(1, math.ceil(_rate(account) * MIN_RESPONSE_TIME))
         others = (min(_hung(each), wanted) for each in accounts if each is not account)
         needed = max(needed, wanted + sum(others))
     return math.ceil(needed)

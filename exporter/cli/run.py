@@ -40,9 +40,9 @@ async def _serve(
     hung_up: asyncio.Event,
     log: BackgroundStream,
 ) -> None:
-    chance = Random()  # noqa: S311 - jitter, no secret
+    rng = Random()  # noqa: S311 - jitter, no secret
     async with run_app(
-        source, options, SystemClock(), chance, hung_up, dropped_lines=log.dropped_lines
+        source, options, SystemClock(), rng, hung_up, dropped_lines=log.dropped_lines
     ):
         await asyncio.Event().wait()
 

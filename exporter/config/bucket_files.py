@@ -16,7 +16,7 @@ from exporter.config.problems import ConfigError, Place, Report, path_text, quot
 from exporter.config.pydantic_messages import report_shape
 from exporter.config.schema import BUCKET_FILE, BucketDocument
 from exporter.config.sources import (
-    ListingError,
+    DirectoryError,
     Pattern,
     Sources,
     file_text,
@@ -80,7 +80,7 @@ def _owners(tree: Tree, directory: Path, sources: Sources) -> dict[Path, Place]:
 def _found(tree: Tree, place: Place, pattern: Pattern, sources: Sources) -> tuple[Path, ...]:
     try:
         found = sources.files(pattern)
-    except ListingError as error:
+    except DirectoryError as error:
         tree.refuse(place, str(error))
         return ()
     if not found and pattern.is_plain:

@@ -40,7 +40,7 @@ def no_proxy(text: str) -> str:
             'this is empty: list hosts, such as "10.0.0.0/8, .example.com", or remove it'
         )
     for number, entry in enumerate(_entries(text), 1):
-        if not _is_sound(entry):
+        if not _is_valid(entry):
             raise ValueError(
                 f"entry {number} is not *, a network such as 10.0.0.0/8, or an address or name "
                 "with an optional :port: fix it, and separate entries with commas"
@@ -48,7 +48,7 @@ def no_proxy(text: str) -> str:
     return text
 
 
-def _is_sound(entry: str) -> bool:
+def _is_valid(entry: str) -> bool:
     if entry == "*" or _as_network(entry) is not None:
         return True
     name, port = _split_port(entry)

@@ -112,7 +112,7 @@ def key_text(key: str) -> str:
     return f'the key "{key}"' if _KEY.fullmatch(key) else "this key"
 
 
-_ELSEWHERE = {
+_FOREIGN_NAMES = {
     "api_key": "authorization",
     "api_url": "base_url",
     "basic_auth": "login",
@@ -131,7 +131,7 @@ _ELSEWHERE = {
 def meant(word: str, known: Collection[str]) -> str | None:
     """The known word that was most likely meant, if any."""
     plain = word[:QUOTED_LENGTH].lower().replace("-", "_")
-    if (elsewhere := _ELSEWHERE.get(plain)) in known:
+    if (elsewhere := _FOREIGN_NAMES.get(plain)) in known:
         return elsewhere
     spellings = {each.lower(): each for each in known}
     return next((spellings[each] for each in get_close_matches(plain, spellings, 1)), None)

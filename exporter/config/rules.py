@@ -22,14 +22,14 @@ from exporter.config.schema import (
     GlobalDocument,
     Overrides,
     effective,
-    least_stale_after,
+    min_stale_after,
     poll_timeout,
 )
 from exporter.config.schema import keys as known_keys
 from exporter.config.schema_auth import ProxyDocument, TlsDocument
 from exporter.config.settings import environment_proxy
 from exporter.config.sources import Sources
-from exporter.config.tls import tls_config, tls_faults
+from exporter.config.tls import tls_config, tls_errors
 from exporter.config.values import duration_text, is_exposed, is_https, password, token
 from exporter.config.yaml_tree import Tree, YamlNode
 from exporter.model import UNKNOWN_STATUS
@@ -158,7 +158,7 @@ def _report_tls_files(
     tree: Tree, place: Place, node: YamlNode, directory: Path, sources: Sources
 ) -> None:
     document, _ = _valid_part(TlsDocument, node.child("tls_config"))
-    for key, fault in tls_faults(tls_config(document, directory), sources.read_tls).items():
+    for key, fault in tls_errors(tls_config(document, directory), sources.read_tls).items():
         tree.refuse((*place, "tls_config", key), fault)
 
 
@@ -221,7 +221,7 @@ def _timing_faults(settings: GlobalDocument, invalid: set[str]) -> dict[str, str
         return faults
     if poll_timeout(settings) > settings.poll_interval:
         faults["poll_timeout"] = "poll_timeout is longer than poll_interval: change one of them"
-    least = least_stale_after(settings)
+    least = min_stale_after(settings)
     if (
         "stale_after" not in invalid
         and settings.stale_after is not None
@@ -275,12 +275,12 @@ def _report(entries: Iterable[_Entry]) -> None:
             continue
         first = seen.setdefault(node.value, entry)
         if first is not entry:
-            where = _whereabouts(first, tree)
+            where = _location(first, tree)
             message = f"{quoted(node.written)} duplicates {where}: change or remove one of them"
             tree.refuse(place, message)
 
 
-def _whereabouts(entry: _Entry, seen_from: Tree) -> str:
+def _location(entry: _Entry, seen_from: Tree) -> str:
     file, line = entry.tree.report.file, entry.node.line
     where = f"line {line}" if entry.tree is seen_from else f"{file}:{line}"
     return f"{path_text(entry.place)} in {where}"

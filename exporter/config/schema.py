@@ -329,7 +329,7 @@ def timing(settings: GlobalDocument) -> Timing:
     return Timing(
         poll_interval=settings.poll_interval,
         poll_timeout=poll_timeout(settings),
-        stale_after=max(300.0, least_stale_after(settings)) if stale_after is None else stale_after,
+        stale_after=max(300.0, min_stale_after(settings)) if stale_after is None else stale_after,
         recheck_interval=settings.recheck_interval,
         rollover_grace=settings.rollover_grace,
     )
@@ -340,7 +340,7 @@ def poll_timeout(settings: GlobalDocument) -> float:
     return min(10.0, settings.poll_interval) if given is None else given
 
 
-def least_stale_after(settings: GlobalDocument) -> float:
+def min_stale_after(settings: GlobalDocument) -> float:
     return 2 * settings.poll_interval + poll_timeout(settings)
 
 

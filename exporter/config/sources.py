@@ -25,7 +25,7 @@ _WILDCARD = re.compile(r"[*?[]")
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
-class ListingError(Exception):
+class DirectoryError(Exception):
     """The files of a pattern cannot be listed. Its text says why, and what to do."""
 
 
@@ -85,15 +85,15 @@ def _below(directory: Path, step: str, *, is_first: bool) -> Iterator[Path]:
     except OSError as error:
         remedy = "give the exporter permission to list it, or fix the path"
         raise _listing_error(directory, error, remedy) from error
-    are_hidden_meant = step.startswith(".")
+    matches_hidden = step.startswith(".")
     for name in fitting(names, step):
-        if are_hidden_meant or not name.startswith("."):
+        if matches_hidden or not name.startswith("."):
             yield directory / name
 
 
-def _listing_error(directory: Path, error: OSError, remedy: str) -> ListingError:
+def _listing_error(directory: Path, error: OSError, remedy: str) -> DirectoryError:
     which = f"the directory {file_text(directory)}"
-    return ListingError(f"{which} cannot be read ({error.strerror}): {remedy}")
+    return DirectoryError(f"{which} cannot be read ({error.strerror}): {remedy}")
 
 
 def _exists(path: Path) -> bool:
@@ -105,7 +105,7 @@ def _exists(path: Path) -> bool:
     except OSError as error:
         remedy = "fix the path, or give the exporter read permission"
         message = f"{file_text(path)} cannot be read ({error.strerror}): {remedy}"
-        raise ListingError(message) from error
+        raise DirectoryError(message) from error
     return True
 
 
@@ -150,7 +150,7 @@ class Sources:
             self.listings[pattern] = _listing(pattern)
         found = self.listings[pattern]
         if isinstance(found, str):
-            raise ListingError(found)
+            raise DirectoryError(found)
         return found
 
     def look(self) -> Sources:
@@ -196,7 +196,7 @@ def _read(path: Path, stamps: Stamps) -> bytes:
 def _listing(pattern: Pattern) -> tuple[Path, ...] | str:
     try:
         return pattern.files()
-    except ListingError as error:
+    except DirectoryError as error:
         return str(error)
 
 

@@ -19,17 +19,17 @@ from exporter.config.sources import unreadable
 _REMEDY = "fix the path, or give the exporter read permission"
 _NO_CERTIFICATE = "this file has no PEM certificate: use a file that has one"
 _NO_KEY = "this file has no PEM private key: use a file that has one"
-_OTHER_KEY = "this key does not match the certificate in cert_file: use the matching key"
+_KEY_MISMATCH = "this key does not match the certificate in cert_file: use the matching key"
 _LOCKED_KEY = "this key has a passphrase: remove it, for example with openssl pkey"
-_SWITCHED_OFF = (
+_UNSUPPORTED_VERSION = (
     "Python's OpenSSL on this machine has no cipher suites for this version: write TLS12 or TLS13"
 )
 _WEAK = "OpenSSL refuses this certificate as too weak: use one with a larger key and SHA-256"
 
 _REFUSALS = {
-    "KEY_VALUES_MISMATCH": ("key_file", _OTHER_KEY),
-    "KEY_TYPE_MISMATCH": ("key_file", _OTHER_KEY),
-    "NO_CERTIFICATE_ASSIGNED": ("key_file", _OTHER_KEY),  # a key of another kind
+    "KEY_VALUES_MISMATCH": ("key_file", _KEY_MISMATCH),
+    "KEY_TYPE_MISMATCH": ("key_file", _KEY_MISMATCH),
+    "NO_CERTIFICATE_ASSIGNED": ("key_file", _KEY_MISMATCH),  # a key of another kind
     "EE_KEY_TOO_SMALL": ("cert_file", _WEAK),
     "CA_KEY_TOO_SMALL": ("cert_file", _WEAK),
     "CA_MD_TOO_WEAK": ("cert_file", _WEAK),
@@ -68,7 +68,7 @@ def system_authorities() -> str:
         return ""
 
 
-def tls_faults(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
+def tls_errors(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
     """The errors of the settings, by key."""
     named = {"ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file}
     faults = {
@@ -79,7 +79,7 @@ def tls_faults(tls: TlsConfig, read: Callable[[Path], bytes]) -> dict[str, str]:
     if tls.cert_file and tls.key_file and faults.keys().isdisjoint({"cert_file", "key_file"}):
         faults.update(_pair_faults(tls.cert_file, tls.key_file))
     if tls.min_version in _OLD_VERSIONS and not _is_allowed(tls.min_version):
-        faults["min_version"] = _SWITCHED_OFF
+        faults["min_version"] = _UNSUPPORTED_VERSION
     return faults
 
 

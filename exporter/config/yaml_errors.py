@@ -19,7 +19,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_SPACE_THAT_LOOKS_PLAIN = re.compile(r"^[ \t]*[\xa0\u2000-\u200b\u202f\u3000]", re.MULTILINE)
+_ODD_INDENTATION = re.compile(r"^[ \t]*[\xa0\u2000-\u200b\u202f\u3000]", re.MULTILINE)
 _CONFLICT = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
 _KEY_WITHOUT_COLON = re.compile(r"\s*(- )?[\w-]+((:\S| ).*[^:\s])?\s*")
 _TAB_IN_FRONT = re.compile(r"[ -]*\t")
@@ -66,7 +66,7 @@ def compose(text: str, report: Report) -> yaml.Node | None:
         report.fail(
             line, (), f"the character U+{ord(bad[0]):04X} is not allowed in YAML: remove it"
         )
-    if bad := _SPACE_THAT_LOOKS_PLAIN.search(text):
+    if bad := _ODD_INDENTATION.search(text):
         character = f"U+{ord(bad[0][-1]):04X}"
         message = f"the line starts with {character}, which only looks like a space: replace it"
         report.fail(_line_at(text, bad), (), message)

@@ -74,13 +74,13 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeFigure(Family):
+class NodeGauge(Family):
     """A metric with one number per node, or None for no sample."""
 
     value_of: Callable[[Node], float | None] = lambda _node: None
 
 
-def _node_gauge(name: str, help_text: str, attribute: str) -> NodeFigure:
+def _node_gauge(name: str, help_text: str, attribute: str) -> NodeGauge:
     value_of: Callable[[Node], float | None] = attrgetter(attribute)
 
     def lines(view: RenderContext) -> str:
@@ -93,7 +93,7 @@ def _node_gauge(name: str, help_text: str, attribute: str) -> NodeFigure:
         )
 
     labels = (Label.BUCKET_ID, Label.IP, Label.HOST)
-    return NodeFigure(
+    return NodeGauge(
         name, help_text + _POLLED, labels, lines, when_stale=WhenStale.DROP, value_of=value_of
     )
 
@@ -278,7 +278,7 @@ FAMILIES: tuple[Family, ...] = (
 )
 """The metrics from a bucket's latest poll and current values."""
 
-PREVIOUS_DAY: tuple[NodeFigure, ...] = (
+PREVIOUS_DAY: tuple[NodeGauge, ...] = (
     _node_gauge(
         "flashback_node_uptime_previous_day_ratio",
         "Final share of the previous UTC day that the node was online, from 0 to 1.",

@@ -71,10 +71,10 @@ class RenderedPreviousDay:
     """The fragments of the previous day, in the order of PREVIOUS_DAY."""
 
     fragments: tuple[bytes, ...] = (b"",) * len(PREVIOUS_DAY)
-    shown_until: float = math.inf  # monotonic seconds
+    exposed_until: float = math.inf  # monotonic seconds
 
     def at(self, monotonic: float) -> tuple[bytes, ...]:
-        return self.fragments if monotonic < self.shown_until else NO_PREVIOUS_DAY.fragments
+        return self.fragments if monotonic < self.exposed_until else NO_PREVIOUS_DAY.fragments
 
 
 NO_PREVIOUS_DAY = RenderedPreviousDay()

@@ -84,7 +84,7 @@ class SelfMetrics:
             registry=self._registry,
         )
         # Cached: looking up the labelled children takes more than half of the time of an increment.
-        self._cells = lru_cache(maxsize=4096)(self._find_cells)
+        self._children = lru_cache(maxsize=4096)(self._find_children)
         for drift in POSSIBLE_DRIFT:
             self._drift.labels(*drift)
         self._reload_successful = Gauge(
@@ -124,7 +124,7 @@ class SelfMetrics:
         self._reload_successful.set(0)
 
     def attempted(self, attempt: Attempt) -> None:
-        requests, failures, durations = self._cells(
+        requests, failures, durations = self._children(
             attempt.account, attempt.call, attempt.status, attempt.reason
         )
         if requests is not None:
@@ -142,7 +142,7 @@ class SelfMetrics:
         for place, times in drift.items():
             self._drift.labels(*place).inc(times)
 
-    def _find_cells(
+    def _find_children(
         self, account: str, call: Call, status: int | None, reason: Reason | None
     ) -> tuple[Counter | None, Counter | None, Histogram]:
         return (

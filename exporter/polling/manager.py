@@ -45,22 +45,22 @@ class PollManager:
         config: Config,
         self_metrics: SelfMetrics,
         clock: Clock,
-        chance: Random,
+        rng: Random,
         contexts: TlsContexts,
         *,
         shard: Shard,
         connect: Connect | None = None,
         progress: Callable[[int], None] = lambda _left: None,
-        asks_previous_days: bool = True,
+        requests_previous_days: bool = True,
     ) -> None:
         self._progress = progress
         self.shard = shard
         self._self_metrics = self_metrics
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self.targets = Targets()
         self._scheduler = Scheduler(self.targets, clock.now())
-        self._previous_days = PreviousDayQueue(self.targets, are_wanted=asks_previous_days)
+        self._previous_days = PreviousDayQueue(self.targets, enabled=requests_previous_days)
         self.discovery_states: dict[str, DiscoveryState] = {}
         self._event_logger = EventLogger(clock)
         self._connect = connect or connector()
@@ -72,7 +72,7 @@ class PollManager:
         self.config_refused: RefusedConfig | None = None
         """A newer configuration that could not be used, or None."""
         for account in config.accounts:
-            self._expect(account)
+            self._init_series(account)
         self._switch_to(self._runner, self._runner.plan(self.discovery_states))
 
     @property
@@ -100,7 +100,7 @@ class PollManager:
             return False
         runner = self._new_runner(config, await tls_contexts(config.accounts))
         for account in config.accounts:
-            self._expect(account)
+            self._init_series(account)
             await asyncio.sleep(0)  # lets other tasks run: creating many counters takes long
         change = _change(self.config, config)
         plan = await runner.build_plan(change)
@@ -177,7 +177,7 @@ class PollManager:
             previous_days=self._previous_days,
             discovery_states=self.discovery_states,
             clock=self._clock,
-            chance=self._chance,
+            rng=self._rng,
             observer=self._self_metrics,
             event_logger=self._event_logger,
             shard=self.shard,
@@ -204,13 +204,13 @@ class PollManager:
         self.config_loaded = self._clock.now()
         self._self_metrics.config_loaded(self.config_loaded.wall)
 
-    def _expect(self, account: Account) -> None:
+    def _init_series(self, account: Account) -> None:
         self._self_metrics.init_series(account.name, _calls(account))
 
     def _drop(self, change: Change) -> None:
-        for account in change.listed_elsewhere:
+        for account in change.discovery_changed:
             self.discovery_states.pop(account, None)
-        for account in change.asked_elsewhere:
+        for account in change.api_changed:
             self.targets.drop_account(account)
             self._scheduler.drop_pause(account)
 
@@ -232,18 +232,18 @@ def _change(before: Config, after: Config) -> Change:
     accounts = {account.name: account for account in after.accounts}
     pairs = [(account, accounts.get(account.name)) for account in before.accounts]
     return Change(
-        asked_elsewhere=frozenset(
+        api_changed=frozenset(
             was.name for was, now in pairs if now is None or was.base_url != now.base_url
         ),
-        listed_elsewhere=frozenset(
+        discovery_changed=frozenset(
             was.name
             for was, now in pairs
-            if now is None or _listed_where(was) != _listed_where(now)
+            if now is None or _discovery_source(was) != _discovery_source(now)
         ),
     )
 
 
-def _listed_where(account: Account) -> object:
+def _discovery_source(account: Account) -> object:
     """What an account's list response depends on; None without discovery."""
     discovery = account.discovery
     return None if discovery is None else (account.base_url, discovery.workspace_id)

@@ -35,21 +35,21 @@ class PreviousDayQueue:
     With `are_wanted=False` it stays empty, for a process that ends after one round.
     """
 
-    def __init__(self, targets: Targets, *, are_wanted: bool = True) -> None:
+    def __init__(self, targets: Targets, *, enabled: bool = True) -> None:
         self._targets = targets
-        self._are_wanted = are_wanted
+        self._enabled = enabled
         self._waiting: dict[str, deque[PreviousDayRequest]] = {}
 
     def consider(self, target: Target, now: Instant) -> None:
         """Queue a request after a good poll of a target, if its previous day is wanted now."""
-        if not self._are_wanted:
+        if not self._enabled:
             return
         day = target.state.previous_day_wanted(target.bucket.id, target.timing, now)
         attempt = target.previous_day_attempt
         if attempt is None or attempt.day != day:
-            if day is not None and (attempt is None or not attempt.is_open):
+            if day is not None and (attempt is None or not attempt.is_pending):
                 self._open(target, PreviousDayAttempt(day, now.monotonic))
-        elif not attempt.is_open and now.monotonic >= self._nearest(target, attempt):
+        elif not attempt.is_pending and now.monotonic >= self._earliest_retry(target, attempt):
             attempt.since = now.monotonic
             self._open(target, attempt)
 
@@ -80,9 +80,9 @@ class PreviousDayQueue:
             return False
         target, attempt = request
         wait = target.timing.poll_interval * 2.0 ** min(attempt.failures, 32)
-        attempt.not_before = now + min(wait, max(LONGEST_WAIT, target.timing.poll_interval))
+        attempt.retry_at = now + min(wait, max(LONGEST_WAIT, target.timing.poll_interval))
         attempt.failures += 1
-        attempt.is_open = False
+        attempt.is_pending = False
         return attempt.failures == 1
 
     def sync(self) -> None:
@@ -94,20 +94,20 @@ class PreviousDayQueue:
         self._queue(
             PreviousDayRequest(target, target.previous_day_attempt)
             for target in self._targets
-            if target.previous_day_attempt is not None and target.previous_day_attempt.is_open
+            if target.previous_day_attempt is not None and target.previous_day_attempt.is_pending
         )
 
     @staticmethod
-    def _nearest(target: Target, attempt: PreviousDayAttempt) -> float:
-        """When a retry may be queued: half a poll interval before `not_before`.
+    def _earliest_retry(target: Target, attempt: PreviousDayAttempt) -> float:
+        """When a retry may be queued: half a poll interval before `retry_at`.
 
-        Requests are queued only after a poll. Waiting for the first poll after `not_before` could
+        Requests are queued only after a poll. Waiting for the first poll after `retry_at` could
         add up to a full interval.
         """
-        return attempt.not_before - target.timing.poll_interval / 2
+        return attempt.retry_at - target.timing.poll_interval / 2
 
     def _open(self, target: Target, attempt: PreviousDayAttempt) -> None:
-        attempt.is_open = True
+        attempt.is_pending = True
         target.previous_day_attempt = attempt
         self._wait(PreviousDayRequest(target, attempt))
 

@@ -56,27 +56,27 @@ class ConfigFiles:
         self._load = load
         self._reads = BlockingCalls(clock, READ_SECONDS)
         self._looks = BlockingCalls(clock, LOOK_SECONDS)
-        self._at_work = Sources()
+        self._active = Sources()
         self._seen: Sources | None = None
         """The files as they were just before the last load; None if that load did not finish."""
-        self._is_at_work = False
+        self._is_active = False
 
     async def load(self) -> Config:
         """Load the configuration from the files. Raises ConfigError."""
-        before = await self._now(self._at_work)
-        self._seen, self._is_at_work = None, False
+        before = await self._now(self._active)
+        self._seen, self._is_active = None, False
         try:
             config = await _in_time(self._reads, self._load)
         except ConfigError as error:
             if error.sources is not None:
-                self._seen = (before or self._at_work) | error.sources
+                self._seen = (before or self._active) | error.sources
             raise
         self._seen = config.sources
         return config
 
-    def note_at_work(self, config: Config) -> None:
+    def note_active(self, config: Config) -> None:
         """Note that the configuration loaded last is now active."""
-        self._at_work, self._is_at_work = config.sources, True
+        self._active, self._is_active = config.sources, True
 
     async def have_changed(self, *, everything: bool) -> bool:
         """Whether a file has changed since the last load, or cannot be checked in time.
@@ -88,7 +88,7 @@ class ConfigFiles:
             return True
         watched = self._seen
         if not everything:
-            watched = replace(watched, config={}, tls={} if self._is_at_work else watched.tls)
+            watched = replace(watched, config={}, tls={} if self._is_active else watched.tls)
         return await self._now(watched) != watched
 
     async def _now(self, sources: Sources) -> Sources | None:
@@ -135,9 +135,9 @@ class Reloader:
         while True:
             await self._clock.sleep(interval)
             if await self._files.have_changed(everything=everything):
-                await self.reload(is_asked_for=False)
+                await self.reload(is_requested=False)
 
-    async def reload(self, *, is_asked_for: bool = True) -> str | None:
+    async def reload(self, *, is_requested: bool = True) -> str | None:
         """Load and apply the configuration; returns None, or why the old one stays active.
 
         A reload by `watch` is logged only if its result is new: not for an unchanged
@@ -146,16 +146,16 @@ class Reloader:
         async with self._one_at_a_time:
             try:
                 config = await self._files.load()
-                is_news = await self._apply(config)
+                has_changed = await self._apply(config)
             except (ConfigError, OSError) as error:
                 problems = str(error)
-                if is_asked_for or problems != self._problems:
+                if is_requested or problems != self._problems:
                     _log.error("config_reload_failed", problems=problems)
                     self._refused(problems)
                 self._problems = problems
                 return problems
-            self._files.note_at_work(config)
-            if is_asked_for or is_news or self._problems is not None:
+            self._files.note_active(config)
+            if is_requested or has_changed or self._problems is not None:
                 _log.info(
                     "config_reloaded", accounts=len(config.accounts), buckets=len(config.buckets())
                 )

@@ -27,9 +27,9 @@ from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.targets import PreparedTargets, Target, Targets
 from exporter.upstream.account import AccountClient, ClientContext, TlsContexts
-from exporter.upstream.discovery import DiscoveryState, FoundBucket, Listing, assign, filtered
+from exporter.upstream.discovery import DiscoveryState, FoundBucket, ListResponse, assign, filtered
 from exporter.upstream.events import Observer
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.parsing import ResponseLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 from exporter.upstream.transport import Connect
 
@@ -42,8 +42,8 @@ _log = structlog.get_logger()
 class Change(NamedTuple):
     """What changes with a plan, by account: what to drop, and new discovery states."""
 
-    asked_elsewhere: frozenset[str] = frozenset()  # accounts whose values are dropped
-    listed_elsewhere: frozenset[str] = frozenset()  # accounts whose discovered buckets are dropped
+    api_changed: frozenset[str] = frozenset()  # accounts whose values are dropped
+    discovery_changed: frozenset[str] = frozenset()  # accounts whose discovered buckets are dropped
     listed: Mapping[str, DiscoveryState] = MappingProxyType({})  # new discovery states
 
 
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     conflicts: tuple[Bucket, ...]  # discovered, but another account polls them
 
 
-class _NewListings:
+class _NewListResponses:
     """Discovery states since the newest plan."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Runner:
         previous_days: PreviousDayQueue,
         discovery_states: dict[str, DiscoveryState],
         clock: Clock,
-        chance: Random,
+        rng: Random,
         observer: Observer,
         event_logger: EventLogger,
         shard: Shard,
@@ -97,13 +97,13 @@ class Runner:
         self._clock = clock
         self._progressed = progressed
         limits = config.limits
-        answer_limits = AnswerLimits(frozenset(config.known_statuses), limits.max_nodes_per_bucket)
-        self._slots = RequestSlots(limits.max_concurrent_requests, clock)
-        self._new_listings = _NewListings()
-        rate_limiter = RateLimiter(limits.max_requests_per_second, clock)
-        shared = ClientContext(
-            limits, answer_limits, rate_limiter, clock, chance, observer, connect
+        response_limits = ResponseLimits(
+            frozenset(config.known_statuses), limits.max_nodes_per_bucket
         )
+        self._slots = RequestSlots(limits.max_concurrent_requests, clock)
+        self._new_list_responses = _NewListResponses()
+        rate_limiter = RateLimiter(limits.max_requests_per_second, clock)
+        shared = ClientContext(limits, response_limits, rate_limiter, clock, rng, observer, connect)
         self.account_clients = {
             account.name: AccountClient(
                 account, shared, contexts[account.tls], self._slots.of(account.name)
@@ -139,13 +139,13 @@ class Runner:
         listed = {
             name: discovery_state
             for name, discovery_state in known.items()
-            if name not in change.listed_elsewhere
+            if name not in change.discovery_changed
         }
         listed.update(change.listed)
         assigned = assign(self.config.accounts, listed)
         mine = [each for each in assigned.assignments if self._shard.owns(each.bucket.id)]
         statuses, now = self.config.known_statuses, self._clock.now()
-        prepared = self._targets.prepare(mine, statuses, now, change.asked_elsewhere)
+        prepared = self._targets.prepare(mine, statuses, now, change.api_changed)
         return Plan(prepared, assigned.conflicts)
 
     def activate(self, plan: Plan) -> None:
@@ -169,7 +169,7 @@ class Runner:
                 stack.push_async_callback(client.aclose)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._poller.run())
-                group.create_task(self._apply_listings())
+                group.create_task(self._apply_list_responses())
                 for name, client in self.account_clients.items():
                     group.create_task(client.credentials.run(partial(self._retry_refused, name)))
                 for account in self.config.accounts:
@@ -202,7 +202,7 @@ class Runner:
         self._event_logger.log_transition(target.bucket, before, after)
         if isinstance(result, GoodPoll):
             if after.stats is not result.stats:
-                self._scheduler.ask_after_grace(target, result.ended)
+                self._scheduler.poll_after_grace(target, result.ended)
             self._previous_days.consider(target, result.ended)
         self._progressed()
 
@@ -241,13 +241,15 @@ class Runner:
                     continue  # paused while it waited for a slot
                 client = self.account_clients[account.name].client
                 result = await client.buckets(discovery.workspace_id)
-            await self._record_listing(account, result)
+            await self._record_list_response(account, result)
             discovery_state = self._discovery_states.get(account.name, DiscoveryState())
             await self._clock.sleep(
                 discovery_state.next_wait(discovery.refresh_interval, account.timing)
             )
 
-    async def _record_listing(self, account: Account, result: Listing | ApiError) -> None:
+    async def _record_list_response(
+        self, account: Account, result: ListResponse | ApiError
+    ) -> None:
         if self._is_retired:
             return
         before = self._discovery_states.get(account.name, DiscoveryState())
@@ -257,7 +259,7 @@ class Runner:
         if after.found == before.found:
             self._discovery_states[account.name] = after
         else:
-            new = self._new_listings
+            new = self._new_list_responses
             new.listed[account.name] = after
             new.some.set()
             await new.applied.wait()
@@ -266,11 +268,11 @@ class Runner:
         log_discovery(account.name, before, after, len(filtered(account, after)))
         self._progressed()
 
-    async def _apply_listings(self) -> None:
+    async def _apply_list_responses(self) -> None:
         """Poll the discovered buckets, with one plan for all list responses since the last plan."""
         while True:
-            await self._new_listings.some.wait()
-            new, self._new_listings = self._new_listings, _NewListings()
+            await self._new_list_responses.some.wait()
+            new, self._new_list_responses = self._new_list_responses, _NewListResponses()
             plan = await self.build_plan(Change(listed=new.listed))
             if self._is_retired:
                 return

@@ -9,12 +9,12 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
-from exporter.model import ApiError, FailedPoll, Instant, PollResult, Reason, place_of
+from exporter.model import ApiError, FailedPoll, Instant, PollResult, Reason, stable_fraction
 from exporter.polling.targets import Target, Targets
 from exporter.upstream.rate_limit import pause_seconds
 
 AFTER_GRACE_SPREAD = 600.0
-"""Seconds after the grace period over which the polls of `ask_after_grace` are spread."""
+"""Seconds after the grace period over which the polls of `poll_after_grace` are spread."""
 
 
 _Entry: TypeAlias = tuple[float, int, Target]
@@ -58,9 +58,9 @@ class Scheduler:
         for target in self._targets:
             if target.bucket.account == account and target.refusals:
                 target.refusals = 0
-                self._ask_by(target, now)
+                self._poll_by(target, now)
 
-    def ask_after_grace(self, target: Target, now: Instant) -> None:
+    def poll_after_grace(self, target: Target, now: Instant) -> None:
         """Poll a target soon after the grace period, because yesterday's values were kept.
 
         It gets a stable offset within the spread, unless its next poll comes before the spread
@@ -69,7 +69,7 @@ class Scheduler:
         grace_ends = now.monotonic + target.timing.grace_left(now.wall)
         spread = min(target.timing.poll_interval, AFTER_GRACE_SPREAD)
         if target.due > grace_ends + spread:
-            self._ask_by(target, grace_ends + place_of(target.bucket.id) * spread)
+            self._poll_by(target, grace_ends + stable_fraction(target.bucket.id) * spread)
 
     def due_accounts(self, now: float) -> dict[str, float]:
         """The accounts with due polls, and when the most overdue one became due."""
@@ -131,7 +131,7 @@ class Scheduler:
 
     def _next_due(self, target: Target, result: PollResult, now: Instant) -> float:
         interval = target.timing.poll_interval
-        if not self._lengthens_wait(target, result, now):
+        if not self._is_refusal(target, result, now):
             target.refusals = 0
             # The first poll is not at the bucket's offset. If the offset is less than half an
             # interval away, that poll counts as the one at the offset.
@@ -141,7 +141,7 @@ class Scheduler:
         return due if due > now.monotonic else self._offset_after(target, now.monotonic)
 
     @staticmethod
-    def _lengthens_wait(target: Target, result: PollResult, now: Instant) -> bool:
+    def _is_refusal(target: Target, result: PollResult, now: Instant) -> bool:
         """Whether the poll was refused, and not only because the clocks disagree on the day."""
         if not isinstance(result, FailedPoll) or not result.error.reason.is_refusal:
             return False
@@ -172,7 +172,7 @@ class Scheduler:
         target.due = self._offset_after(target, self._paused_until[target.bucket.account])
         self._push(target)
 
-    def _ask_by(self, target: Target, moment: float) -> None:
+    def _poll_by(self, target: Target, moment: float) -> None:
         """Make a waiting target due at `moment`, unless it is due earlier."""
         if not target.is_running and target.due > moment:
             target.due = moment

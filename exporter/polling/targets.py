@@ -33,7 +33,7 @@ from exporter.model import (
     PollResult,
     Reason,
     Timing,
-    place_of,
+    stable_fraction,
 )
 
 KEPT = 30
@@ -95,8 +95,8 @@ class PreviousDayAttempt:
     day: date
     since: float  # when it was last queued, monotonic seconds
     failures: int = 0  # including responses without values
-    not_before: float = 0.0  # when to retry, up to half a poll interval earlier; monotonic seconds
-    is_open: bool = True  # queued or in progress
+    retry_at: float = 0.0  # when to retry, up to half a poll interval earlier; monotonic seconds
+    is_pending: bool = True  # queued or in progress
 
 
 @dataclass(slots=True, eq=False)
@@ -118,7 +118,7 @@ class Target:
     @property
     def offset(self) -> float:
         """The bucket's offset within its interval, in seconds: the same in every process."""
-        return place_of(self.bucket.id) * self.timing.poll_interval
+        return stable_fraction(self.bucket.id) * self.timing.poll_interval
 
 
 class PreparedTarget(NamedTuple):
@@ -197,7 +197,7 @@ class Targets:
         """Record the result of a poll; returns the states before and after it."""
         before = target.state
         state = before.after(result, target.timing)
-        same = state.stats is not None and state.stats.says_the_same_of_nodes(before.stats)
+        same = state.stats is not None and state.stats.has_same_nodes(before.stats)
         self._render(target, state, result.ended, target.text if same else None)
         target.history = appended(target.history, state)
         self.unpolled.discard(target.bucket.key)

@@ -104,7 +104,7 @@ class Simulator:
             workspace=workspace,
             fields=body_to_fields(body) if is_json else {},
         )
-        with self.record.under_way(kind):
+        with self.record.in_flight(kind):
             if delay := self.delay(kind):
                 await self.sleep(delay)
             reply = self.respond(call)

@@ -48,7 +48,7 @@ class Recorder:
     `calls` counts stats calls by bucket, `calls_by_kind` counts all calls, both including those
     that were refused or got no response. `answers` counts stats responses by HTTP status,
     `answers_by_kind` counts all responses by kind and status, both only those that were sent
-    completely. `most_at_once` is the maximum of concurrent calls of each kind.
+    completely. `max_concurrent` is the maximum of concurrent calls of each kind.
     """
 
     def __init__(self, keep: int) -> None:
@@ -59,7 +59,7 @@ class Recorder:
         self.answers: Counter[int] = Counter()
         self.calls_by_kind: Counter[CallKind] = Counter()
         self.answers_by_kind: Counter[tuple[CallKind, int]] = Counter()
-        self.most_at_once: Counter[CallKind] = Counter()
+        self.max_concurrent: Counter[CallKind] = Counter()
         self._at_once: Counter[CallKind] = Counter()
         self._numbers: Counter[tuple[CallKind, str]] = Counter()
 
@@ -78,10 +78,10 @@ class Recorder:
             self.answers[status] += 1
 
     @contextmanager
-    def under_way(self, kind: CallKind) -> Iterator[None]:
+    def in_flight(self, kind: CallKind) -> Iterator[None]:
         """Count a call as open while the body runs."""
         self._at_once[kind] += 1
-        self.most_at_once[kind] = max(self.most_at_once[kind], self._at_once[kind])
+        self.max_concurrent[kind] = max(self.max_concurrent[kind], self._at_once[kind])
         try:
             yield
         finally:

@@ -32,7 +32,7 @@ _MEANINGS = {
 }
 _TEXT, _HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 _PROXY_PAGE = b"<html><head><title>Please wait</title></head><body><h1>nginx</h1></body></html>"
-_EXCUSES: tuple[dict[str, object], ...] = (
+_UNSUCCESSFUL_BODIES: tuple[dict[str, object], ...] = (
     {},
     {"message": "Statistics are not available"},
     {"error": "try later"},
@@ -109,7 +109,7 @@ def without_past(response: SimulatedResponse, call: ApiCall) -> SimulatedRespons
 
 def unsuccessful(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:
     """200 with `success: false`, with or without a message and rows."""
-    return json_response(200, {"success": False, **call.pick(_EXCUSES, "form")})
+    return json_response(200, {"success": False, **call.pick(_UNSUCCESSFUL_BODIES, "form")})
 
 
 def with_hostile_message(_response: SimulatedResponse, call: ApiCall) -> SimulatedResponse:

@@ -11,7 +11,7 @@ from exporter.polling.targets import is_not_online
 from exporter.status.state import Health, RankedBucket, shown_nodes, status_name
 
 PAGE_SIZE = 50
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 NOT_ONLINE = "not-online"
 """Stands for any node status but ONLINE."""
@@ -31,7 +31,7 @@ class Filter:
     def of(cls, query: Mapping[str, str]) -> Filter:
         """Parse a query string. Invalid values are ignored."""
         state, page = query.get("state", ""), query.get("page", "")
-        is_number = page.isascii() and page.isdigit() and len(page) <= _MOST_DIGITS
+        is_number = page.isascii() and page.isdigit() and len(page) <= _MAX_DIGITS
         return cls(
             state=Health(state) if state in set(Health) else None,
             account=query.get("account", ""),

@@ -27,14 +27,14 @@ from exporter.status.snapshot import Snapshot
 from exporter.status.state import Health, RankedBucket
 from exporter.status.summary import Summary, headline, notices
 from exporter.status.text import ADVICE
-from exporter.status.view import BAR, HEIGHT, WIDTH, poll_kind, poll_words
+from exporter.status.view import BAR, HEIGHT, WIDTH, poll_kind, poll_text
 from exporter.web.limits import ConcurrencyLimit, send
 
 if TYPE_CHECKING:  # imported at run time when the first page is requested
     from jinja2 import Environment, Template
 
 PREFIX = "/assets/"
-_FOR_GOOD = "public, max-age=31536000, immutable"
+_CACHE_FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -76,7 +76,7 @@ class _Served:
             body=asset.body,
             content_type=asset.content_type,
             charset="utf-8",
-            headers={hdrs.CACHE_CONTROL: _FOR_GOOD},
+            headers={hdrs.CACHE_CONTROL: _CACHE_FOREVER},
         )
 
 
@@ -128,7 +128,7 @@ def environment_of(sources: Mapping[str, str]) -> Environment:
         account_query,
         bucket_query,
         poll_kind,
-        poll_words,
+        poll_text,
     ):
         environment.filters[reading.__name__] = reading
     environment.globals.update(

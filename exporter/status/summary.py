@@ -85,10 +85,10 @@ def headline(totals: Totals) -> Headline:
     return Headline(text, "all up", Health.UP)
 
 
-MOST_ACCOUNTS = 5
+MAX_ACCOUNT_NOTICES = 5
 """Notices about accounts to show; more are only counted."""
 
-_WORTH_TELLING = 60.0
+LAG_NOTICE_SECONDS = 60.0
 """Seconds of lag from which there is a notice."""
 
 
@@ -103,12 +103,12 @@ class Notice(NamedTuple):
 def notices(process: Process, accounts: Iterable[AccountStatus], now: Instant) -> list[Notice]:
     """All problems, those of the exporter itself first."""
     told = [each for account in accounts for each in _of_account(account, now)]
-    more = len(told) - MOST_ACCOUNTS
+    more = len(told) - MAX_ACCOUNT_NOTICES
     own = list(_of_process(process, now))
     if more <= 0:
         return own + told
     rest = Notice(f"{counted(more, 'more notice')} about accounts", "check the accounts below")
-    return [*own, *told[:MOST_ACCOUNTS], rest]
+    return [*own, *told[:MAX_ACCOUNT_NOTICES], rest]
 
 
 def _of_process(process: Process, now: Instant) -> Iterator[Notice]:
@@ -125,7 +125,7 @@ def _of_process(process: Process, now: Instant) -> Iterator[Notice]:
             "fix the configuration and reload",
             config.problems,
         )
-    if process.lag > _WORTH_TELLING:
+    if process.lag > LAG_NOTICE_SECONDS:
         yield Notice(
             f"Polls are late by up to {span(process.lag)}",
             "raise `max_concurrent_requests` or `max_requests_per_second`, or use more shards",

@@ -181,9 +181,7 @@ def sparkline(polls: Sequence[PollRecord]) -> Sparkline:
 
 def _bar(poll: PollRecord, x: int, longest: float) -> Bar:
     height = HEIGHT if poll.reason is not None else _height(poll.duration, longest)
-    return Bar(
-        x, HEIGHT - height, height, poll_kind(poll), f"{utc(poll.ended)}: {poll_words(poll)}"
-    )
+    return Bar(x, HEIGHT - height, height, poll_kind(poll), f"{utc(poll.ended)}: {poll_text(poll)}")
 
 
 def poll_kind(poll: PollRecord) -> str:
@@ -193,7 +191,7 @@ def poll_kind(poll: PollRecord) -> str:
     return "degraded" if poll.nodes_not_online else "good"
 
 
-def poll_words(poll: PollRecord) -> str:
+def poll_text(poll: PollRecord) -> str:
     if poll.reason is not None:
         return f"failed ({poll.reason}) after {latency(poll.duration)}"
     took = f"succeeded in {latency(poll.duration)}"

@@ -19,7 +19,7 @@ from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, SecretFile, StaticToken, TokenFile
 from exporter.upstream.events import Observer
 from exporter.upstream.login import LoginCredentials
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.parsing import ResponseLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestTurns
 from exporter.upstream.request import Requester
 from exporter.upstream.transport import Connect, Transport, connector
@@ -36,10 +36,10 @@ class ClientContext:
     """What all accounts of a process share."""
 
     limits: config.Limits
-    answer_limits: AnswerLimits
+    response_limits: ResponseLimits
     rate_limiter: RateLimiter
     clock: Clock
-    chance: Random
+    rng: Random
     observer: Observer
     connect: Connect = field(default_factory=connector)
 
@@ -78,11 +78,11 @@ class AccountClient:
         self.client = Client(
             requester,
             self.credentials,
-            answer_limits=shared.answer_limits,
+            response_limits=shared.response_limits,
             deadline=account.timing.poll_interval,
             turns=turns,
             clock=shared.clock,
-            chance=shared.chance,
+            rng=shared.rng,
         )
 
     def resume(self, previous: AccountClient) -> None:
@@ -122,7 +122,7 @@ def _credentials(
         timing=account.timing,
         rate_limiter=shared.rate_limiter,
         clock=shared.clock,
-        chance=shared.chance,
+        rng=shared.rng,
     )
 
 

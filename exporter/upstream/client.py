@@ -17,16 +17,16 @@ from urllib.parse import quote
 from exporter.clock import Clock
 from exporter.model import ApiError, Bucket, DayStats, FailedPoll, GoodPoll, PollResult, Reason
 from exporter.upstream.credentials import Credentials, NoToken
-from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, Listing, parse_listing
+from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, ListResponse, parse_listing
 from exporter.upstream.events import Call
-from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
+from exporter.upstream.parsing import Parsed, ResponseLimits, parse_stats
 from exporter.upstream.rate_limit import RequestTurns
 from exporter.upstream.request import ApiRequest, Requester
 
 MAX_ATTEMPTS = 3
-BACK_OFF_BASE = 0.5  # seconds; doubles with each attempt
+BACKOFF_BASE = 0.5  # seconds; doubles with each attempt
 
-TIE_SECONDS = 0.25
+TIMEOUT_MARGIN = 0.25
 """Minimum seconds between the timeout of an attempt and that of its call.
 
 If `poll_timeout` equals `poll_interval`, the attempt times out first and is counted.
@@ -43,20 +43,20 @@ class Client:
         requester: Requester,
         credentials: Credentials,
         *,
-        answer_limits: AnswerLimits,
+        response_limits: ResponseLimits,
         deadline: float,
         turns: RequestTurns,
         clock: Clock,
-        chance: Random,
+        rng: Random,
     ) -> None:
         self._requester = requester
         self._credentials = credentials
-        self._answer_limits = answer_limits
+        self._response_limits = response_limits
         self._deadline = deadline
-        self._cut_off = max(deadline, requester.timeout + TIE_SECONDS)
+        self._cut_off = max(deadline, requester.timeout + TIMEOUT_MARGIN)
         self._turns = turns
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
 
     async def poll(self, bucket: Bucket) -> PollResult:
         started = self._clock.now()
@@ -71,10 +71,10 @@ class Client:
         """Request the statistics of a bucket on a UTC day."""
         api_request = _stats_request(bucket_id, day)
         return await self._ask(
-            api_request, lambda body: parse_stats(body, day, self._answer_limits)
+            api_request, lambda body: parse_stats(body, day, self._response_limits)
         )
 
-    async def buckets(self, workspace_id: str | None) -> Listing | ApiError:
+    async def buckets(self, workspace_id: str | None) -> ListResponse | ApiError:
         """List the buckets that the account can access, in one workspace or in all."""
         query = "" if workspace_id is None else f"?workspaceId={quote(workspace_id, safe='')}"
         api_request = ApiRequest(Call.LIST, "GET", f"/bucket{query}", max_bytes=MAX_LISTING_BYTES)
@@ -109,13 +109,13 @@ class Client:
         number = 1
         while True:
             result = await self._attempt(api_request, read)
-            if number == MAX_ATTEMPTS or not _is_passing(result):
+            if number == MAX_ATTEMPTS or not _is_transient(result):
                 return result
             self._requester.retrying(api_request.call)
             async with self._without_turn():
-                await self._clock.sleep(self._back_off(number))
+                await self._clock.sleep(self._backoff(number))
             number += 1
-            if number == MAX_ATTEMPTS and _is_unconnected(result):
+            if number == MAX_ATTEMPTS and _is_connect_error(result):
                 # The first two attempts may have used idle connections that were already dead.
                 api_request = replace(api_request, fresh_connection=True)
 
@@ -126,7 +126,7 @@ class Client:
         try:
             token = await self._credentials.token(self._without_turn)
             result = await self._requester.attempt(api_request, read, token)
-            if not _is_refused(result):
+            if not _is_unauthorized(result):
                 return result
             with self._turns.released():
                 other = await self._credentials.refresh(token)
@@ -146,9 +146,9 @@ class Client:
             yield
         await self._turns.acquire()
 
-    def _back_off(self, number: int) -> float:
+    def _backoff(self, number: int) -> float:
         """Seconds before the next attempt, with full jitter: from 0 to a limit that doubles."""
-        return self._chance.uniform(0, BACK_OFF_BASE * 2 ** (number - 1))
+        return self._rng.uniform(0, BACKOFF_BASE * 2 ** (number - 1))
 
 
 def _stats_request(bucket_id: str, day: date) -> ApiRequest:
@@ -156,13 +156,13 @@ def _stats_request(bucket_id: str, day: date) -> ApiRequest:
     return ApiRequest(Call.STATS, "POST", f"/bucket/{quote(bucket_id, safe='')}/stats", body)
 
 
-def _is_passing(result: object) -> bool:
-    return isinstance(result, ApiError) and result.is_passing
+def _is_transient(result: object) -> bool:
+    return isinstance(result, ApiError) and result.is_transient
 
 
-def _is_unconnected(result: object) -> bool:
+def _is_connect_error(result: object) -> bool:
     return isinstance(result, ApiError) and result.reason is Reason.CONNECT
 
 
-def _is_refused(result: object) -> bool:
+def _is_unauthorized(result: object) -> bool:
     return isinstance(result, ApiError) and result.reason is Reason.UNAUTHORIZED

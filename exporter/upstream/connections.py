@@ -68,7 +68,7 @@ class Pool(aiohttp.TCPConnector):
             if not watched.was_used:
                 # Through a proxy, the TLS of a connection for an http:// URL would be the proxy's.
                 self.certificate_expiry = watched.certificate_expiry() if req.is_ssl() else None
-            if not watched.was_used or (not FRESH_WANTED.get() and watched.is_fit()):
+            if not watched.was_used or (not FRESH_WANTED.get() and watched.is_reusable()):
                 watched.is_idle = False
                 connection.add_callback(watched.give_back)
                 return connection
@@ -84,9 +84,9 @@ class WatchedConnection(ResponseHandler):
         self.is_idle = False
         self._head_bytes = 0  # of a head that is still incomplete
 
-    def is_fit(self) -> bool:
+    def is_reusable(self) -> bool:
         """Whether nothing was received since the last response."""
-        return not self.should_close and not self._is_readable() and self._is_between_answers()
+        return not self.should_close and not self._is_readable() and self._is_between_responses()
 
     def certificate_expiry(self) -> float | None:
         """The earliest expiry in the server's certificate chain, Unix time; None if unknown."""
@@ -133,7 +133,7 @@ class WatchedConnection(ResponseHandler):
         poll.register(socket, select.POLLIN)
         return bool(poll.poll(0))
 
-    def _is_between_answers(self) -> bool:
+    def _is_between_responses(self) -> bool:
         """Whether the last response ended with the last byte that was received.
 
         aiohttp's parser does not tell whether it has started on another response. So a probe is

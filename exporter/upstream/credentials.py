@@ -60,14 +60,14 @@ def lifetime(token: str) -> Lifetime:
 def _date(claim: object) -> float | None:
     if isinstance(claim, bool) or not isinstance(claim, int | float):
         return None
-    return float(claim) if 0 <= claim < _END_OF_TIME else None
+    return float(claim) if 0 <= claim < _MAX_TIMESTAMP else None
 
 
-_END_OF_TIME = 1e11
+_MAX_TIMESTAMP = 1e11
 """Larger claims are not seconds."""
 
 
-FILE_WATCH = 2.0
+FILE_INTERVAL = 2.0
 """Interval in seconds at which a secret's file is checked for changes."""
 
 FILE_DEADLINE = 5.0
@@ -91,10 +91,10 @@ class NoToken(Exception):  # noqa: N818 - named after what happened
 class Credentials(Protocol):
     """A source of bearer tokens."""
 
-    async def run(self, news: Callable[[], None]) -> None:
+    async def run(self, on_change: Callable[[], None]) -> None:
         """Do the background work, such as watching a file, until cancelled.
 
-        `news` is called whenever a request that was refused before may succeed now.
+        `on_change` is called whenever a request that was refused before may succeed now.
         """
         ...
 
@@ -124,7 +124,7 @@ class StaticToken:
     def __init__(self, token: str) -> None:
         self._token = token
 
-    async def run(self, news: Callable[[], None]) -> None:
+    async def run(self, on_change: Callable[[], None]) -> None:
         """Do nothing: the token never changes."""
 
     def resume(self, previous: object) -> None:
@@ -146,8 +146,8 @@ class TokenFile:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SecretFile(path, "credentials_file", clock)
 
-    async def run(self, news: Callable[[], None]) -> None:
-        await self._file.watch(news)
+    async def run(self, on_change: Callable[[], None]) -> None:
+        await self._file.watch(on_change)
 
     def resume(self, previous: object) -> None:
         if isinstance(previous, TokenFile):
@@ -163,7 +163,7 @@ class TokenFile:
 
     async def refresh(self, refused: str) -> str | None:
         """Read the file again, even if it looks unchanged; None if it has the same token."""
-        token = self._token(await self._file.update(anew=True))
+        token = self._token(await self._file.update(force=True))
         return None if token == refused else token
 
     def expiry(self) -> float | None:
@@ -204,23 +204,23 @@ class SecretFile:
         self._calls = BlockingCalls(clock, FILE_DEADLINE)
         self._seen: Fingerprint | None = None
 
-    async def watch(self, news: Callable[[], None]) -> None:
-        """Check the file regularly until cancelled; `news` is called if the secret has changed.
+    async def watch(self, on_change: Callable[[], None]) -> None:
+        """Check the file regularly until cancelled; calls `on_change` if the secret has changed.
 
         The first check always reads the file, because a reload promises to read all files again.
         """
-        known, anew = self.content, True
+        known, force = self.content, True
         while True:
-            content = await self.update(anew=anew)
+            content = await self.update(force=force)
             if isinstance(content, str) and content != known:
-                news()
-            known, anew = content, False
-            await self._clock.sleep(FILE_WATCH)
+                on_change()
+            known, force = content, False
+            await self._clock.sleep(FILE_INTERVAL)
 
-    async def update(self, *, anew: bool = False) -> str | ApiError:
-        """Read the file in a thread, if it has changed or `anew`; returns its content."""
+    async def update(self, *, force: bool = False) -> str | ApiError:
+        """Read the file in a thread, if it has changed or `force`; returns its content."""
         try:
-            self._seen, content = await self._calls.run(self._read if anew else self._look)
+            self._seen, content = await self._calls.run(self._read if force else self._look)
         except TimeoutError:
             hangs = self._unreadable(f"no response within {FILE_DEADLINE:g}s")
             content = self.content if isinstance(self.content, str) else hangs

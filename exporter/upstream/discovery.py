@@ -28,7 +28,7 @@ class FoundBucket:
     workspace_id: str
 
 
-class Listing(NamedTuple):
+class ListResponse(NamedTuple):
     """The buckets of an account. `skipped` counts the entries that cannot be polled."""
 
     buckets: tuple[FoundBucket, ...]
@@ -46,11 +46,11 @@ TOO_LARGE = ApiError(
     " list one workspace (discovery.workspace_id) per account",
 )
 
-NO_SEGMENT = {".", ".."}
+DOT_SEGMENTS = {".", ".."}
 """Ids that cannot be requested: URL normalisation removes them from a path."""
 
 
-def parse_listing(body: bytes) -> Parsed[Listing]:
+def parse_listing(body: bytes) -> Parsed[ListResponse]:
     """Parse the body of a 200. Each id appears once; entries without a usable id are skipped.
 
     If there are entries, but none with a usable id, the body is MALFORMED, not an empty list.
@@ -59,7 +59,7 @@ def parse_listing(body: bytes) -> Parsed[Listing]:
     return Parsed(parse_list(body, "buckets", lambda found: _listing(found, drift), drift), drift)
 
 
-def _listing(entries: Iterable[object], drift: Counter[Drift]) -> Listing | ApiError:
+def _listing(entries: Iterable[object], drift: Counter[Drift]) -> ListResponse | ApiError:
     found: dict[str, FoundBucket] = {}
     skipped = 0
     for number, entry in enumerate(entries):
@@ -74,7 +74,7 @@ def _listing(entries: Iterable[object], drift: Counter[Drift]) -> Listing | ApiE
         return ApiError(
             Reason.MALFORMED, f"none of the {skipped} entries in the bucket list has a valid id"
         )
-    return Listing(tuple(found.values()), skipped)
+    return ListResponse(tuple(found.values()), skipped)
 
 
 def _entry_to_bucket(entry: object, drift: Counter[Drift]) -> FoundBucket | None:
@@ -82,7 +82,7 @@ def _entry_to_bucket(entry: object, drift: Counter[Drift]) -> FoundBucket | None
         drift[Drift(DriftKind.WRONG_TYPE, "buckets")] += 1
         return None
     bucket_id = entry.get("id")
-    if not isinstance(bucket_id, str) or not _can_be_asked_for(bucket_id):
+    if not isinstance(bucket_id, str) or not _is_valid_id(bucket_id):
         drift[Drift(_kind_of_bad_id(bucket_id), "id")] += 1
         return None
     return FoundBucket(
@@ -94,11 +94,11 @@ def _entry_to_bucket(entry: object, drift: Counter[Drift]) -> FoundBucket | None
     )
 
 
-def _can_be_asked_for(bucket_id: str) -> bool:
+def _is_valid_id(bucket_id: str) -> bool:
     """Whether the id can be used in a URL path and, unchanged, as a label value."""
     return (
         0 < len(bucket_id) <= MAX_LABEL_LENGTH
-        and bucket_id not in NO_SEGMENT
+        and bucket_id not in DOT_SEGMENTS
         and label_text(bucket_id) == bucket_id
     )
 
@@ -118,7 +118,7 @@ def _text(entry: dict[str, object], key: str, drift: Counter[Drift]) -> str:
     return ""
 
 
-EMPTIES_TO_BELIEVE = 2
+EMPTY_RESPONSES_TO_ACCEPT = 2
 """Consecutive empty list responses until one is accepted: the first may be an API error."""
 
 
@@ -130,19 +130,19 @@ class DiscoveryState:
     last_success: Instant | None = None
     error: ApiError | None = None  # of the newest list request
     failures: int = 0  # in a row
-    empties: int = 0  # in a row
+    empty_responses: int = 0  # in a row
     skipped: int = 0  # entries of the newest good list response that cannot be polled
 
-    def after(self, result: Listing | ApiError, now: Instant) -> DiscoveryState:
+    def after(self, result: ListResponse | ApiError, now: Instant) -> DiscoveryState:
         """The state after a list request. An error keeps the buckets that were found before."""
         if isinstance(result, ApiError):
             return replace(self, error=result, failures=self.failures + 1)
-        empties = 0 if result.buckets else self.empties + 1
-        believed = bool(result.buckets) or empties >= EMPTIES_TO_BELIEVE
+        empty_responses = 0 if result.buckets else self.empty_responses + 1
+        believed = bool(result.buckets) or empty_responses >= EMPTY_RESPONSES_TO_ACCEPT
         return DiscoveryState(
             found=result.buckets if believed else self.found,
             last_success=now,
-            empties=empties,
+            empty_responses=empty_responses,
             skipped=result.skipped,
         )
 
@@ -150,7 +150,7 @@ class DiscoveryState:
         """Seconds until the next list request: fewer after an error or a first empty response."""
         if self.error is not None:
             return min(timing.refusal_wait(self.failures - 1), refresh_interval)
-        if 0 < self.empties < EMPTIES_TO_BELIEVE:
+        if 0 < self.empty_responses < EMPTY_RESPONSES_TO_ACCEPT:
             return min(timing.poll_interval, refresh_interval)
         return refresh_interval
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from exporter.model import Reason
 
-ANSWER_FIELDS = ("success", "nodeStats", "buckets")
+RESPONSE_FIELDS = ("success", "nodeStats", "buckets")
 NODE_FIELDS = (
     "ip",
     "host",
@@ -57,7 +57,7 @@ POSSIBLE_DRIFT = (
     Drift(DriftKind.UNKNOWN_FIELD, OTHER_FIELD),
     *(
         Drift(DriftKind.WRONG_TYPE, field)
-        for field in (*ANSWER_FIELDS, *NODE_FIELDS, *ENTRY_FIELDS)
+        for field in (*RESPONSE_FIELDS, *NODE_FIELDS, *ENTRY_FIELDS)
     ),
     Drift(DriftKind.OUT_OF_RANGE, "perc_uptime"),
     Drift(DriftKind.OUT_OF_RANGE, "avg_latency_ms"),

@@ -19,14 +19,14 @@ import orjson
 LARGE_BODY = 64 * 1024
 """Bytes; a longer body takes too long to parse on the event loop. About 250 nodes fit."""
 
-STREAMED_PARTS = 100_000
+STREAMING_THRESHOLD = 100_000
 """Maximum of commas and opening brackets; larger bodies are streamed and must be strict JSON.
 
 Their number approximates the number of values. A body with this many takes about 10 ms to parse at
 once; long strings add little. A response with ten thousand nodes has fewer.
 """
 
-MOST_PARTS = 10_000
+MAX_EVENTS = 10_000
 """Maximum of parser events in a streamed element or other value, and of keys in the object."""
 
 LONGEST_INTEGER = 400
@@ -52,7 +52,7 @@ def object_with_list(
     `read` may stop early: the rest of a streamed body is then neither parsed nor checked. In the
     returned object of a streamed body, the list is empty.
     """
-    if sum(map(body.count, (b",", b"{", b"["))) > STREAMED_PARTS:
+    if sum(map(body.count, (b",", b"{", b"["))) > STREAMING_THRESHOLD:
         try:
             return _streamed(body, name, read)
         except (ijson.JSONError, _MalformedError, ValueError):
@@ -110,7 +110,7 @@ def _streamed(body: bytes, name: str, read: Callable[[Iterable[object]], None]) 
                 return answer  # `read` has stopped early
         else:
             answer[str(key)] = _value(first, events)
-        if number > MOST_PARTS:
+        if number > MAX_EVENTS:
             raise _MalformedError
     for _ in events:  # ijson raises if anything follows the object
         pass
@@ -133,6 +133,6 @@ def _value(event: _Event, events: Iterator[_Event]) -> object:
         builder.event(kind, value)
         depth += (kind in _STARTS) - (kind in _ENDS)
         parts += 1
-        if parts > MOST_PARTS:
+        if parts > MAX_EVENTS:
             raise _MalformedError
     return builder.value

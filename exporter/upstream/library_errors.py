@@ -22,7 +22,7 @@ from exporter.model import ApiError, Reason
 LIBRARY_ERRORS = (httpx.HTTPError, aiohttp.ClientError, http_exceptions.HttpProcessingError)
 """The exceptions of a request that are about the server or the network, not bugs."""
 
-_OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
+_LOCAL_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
 """Errors of the operating system that mean that this machine cannot open a connection."""
 
 
@@ -30,18 +30,18 @@ _NOT_HTTP = ApiError(
     Reason.MALFORMED, "the response is not valid HTTP: its headers, length or chunks are malformed"
 )
 
-_TOO_LARGE_A_HEAD = ApiError(
+_HEAD_TOO_LARGE = ApiError(
     Reason.MALFORMED, "the response has too many or too long headers: the limits are 400 and 80 KiB"
 )
 
-_SHORTER_THAN_IT_SAYS = ApiError(
+_BODY_TRUNCATED = ApiError(
     Reason.CONNECT, "the connection closed before the full Content-Length was received"
 )
 
 _TOO_MANY_HEADERS = "Too many headers received"
 """aiohttp's fixed text for this error, which has no class of its own."""
 
-_ON_A_CONNECTION = (
+_CONNECTION_ERRORS = (
     (aiohttp.ClientResponseError, _NOT_HTTP),
     (http_exceptions.HttpProcessingError, _NOT_HTTP),
     (httpx.RemoteProtocolError, _NOT_HTTP),
@@ -86,7 +86,7 @@ def _connect_error(causes: list[BaseException]) -> ApiError | None:
     """Why no connection was made; None if there was one."""
     number = _error_number(causes)
     why = "" if number is None else f": {os.strerror(number)}"
-    if number in _OUR_OWN:
+    if number in _LOCAL_ERRORS:
         return ApiError(Reason.INTERNAL, f"this machine could not open a connection{why}")
     error = causes[0]
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -107,10 +107,10 @@ def _connection_error(causes: list[BaseException]) -> ApiError:
     if isinstance(source, http_exceptions.HttpProcessingError) and (
         isinstance(source, http_exceptions.LineTooLong) or source.message == _TOO_MANY_HEADERS
     ):
-        return _TOO_LARGE_A_HEAD
+        return _HEAD_TOO_LARGE
     if isinstance(source, http_exceptions.ContentLengthError):
-        return _SHORTER_THAN_IT_SAYS
-    for kind, api_error in _ON_A_CONNECTION:
+        return _BODY_TRUNCATED
+    for kind, api_error in _CONNECTION_ERRORS:
         if isinstance(error, kind):
             return api_error
     if isinstance(source, httpx.TimeoutException | aiohttp.ServerTimeoutError):

@@ -128,7 +128,7 @@ SHORT_WAIT = 5.0
 SHORTEST_LIFE = 1.0
 """A token with fewer seconds left is treated as one without an expiry time."""
 
-UNREACHABLE = {Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.INTERNAL}
+NO_LOGIN_AFTER = {Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.INTERNAL}
 """After a refresh failed for one of these reasons, a login is not tried: it would fail too."""
 
 _log = structlog.get_logger()
@@ -139,7 +139,7 @@ class LoginSession:
     """Tokens and when to renew them; times are infinite if the token has no expiry."""
 
     tokens: TokenPair
-    came_by: Call  # LOGIN or REFRESH
+    obtained_by: Call  # LOGIN or REFRESH
     life: Lifetime
     renew_at: float  # monotonic seconds
     ends_at: float  # monotonic seconds
@@ -179,29 +179,29 @@ class LoginCredentials:
         timing: Timing,
         rate_limiter: RateLimiter,
         clock: Clock,
-        chance: Random,
+        rng: Random,
     ) -> None:
         self._account = account
         self._password = password
         self._login_api = LoginApi(email, requester=requester, rate_limiter=rate_limiter)
         self._timing = timing
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self.state = LoginState()
         self._renewal_wanted = asyncio.Event()
         self._renewal_ended = asyncio.Event()  # set when a renewal ends, then replaced
-        self._another_password = asyncio.Event()
+        self._password_changed = asyncio.Event()
 
-    async def run(self, news: Callable[[], None]) -> None:
+    async def run(self, on_change: Callable[[], None]) -> None:
         """Renew the tokens on demand, until cancelled.
 
-        `news` is called when a login works again after a failure, and when the password has
+        `on_change` is called when a login works again after a failure, and when the password has
         changed. An ordinary renewal is not reported: the new token has the same permissions.
         """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._renew_when_wanted(news))
+            group.create_task(self._renew_when_wanted(on_change))
             if isinstance(self._password, SecretFile):
-                group.create_task(self._password.watch(lambda: self._try_password(news)))
+                group.create_task(self._password.watch(lambda: self._try_password(on_change)))
 
     def resume(self, previous: object) -> None:
         """Take over the session or the backoff of a login of the same user."""
@@ -260,12 +260,14 @@ class LoginCredentials:
     def _end_session(self, session: LoginSession) -> bool:
         """End a session whose token was refused; False if the last one ended too recently."""
         now = self._clock.monotonic()
-        before = self.state.refused_at.get(session.came_by, -math.inf)
+        before = self.state.refused_at.get(session.obtained_by, -math.inf)
         if now - before < min(self._timing.poll_interval, session.span):
             return False
-        self.state.refused_at[session.came_by] = now
+        self.state.refused_at[session.obtained_by] = now
         tokens = session.tokens
-        if session.came_by is Call.REFRESH:  # a refreshed token was refused: only a login can help
+        if (
+            session.obtained_by is Call.REFRESH
+        ):  # a refreshed token was refused: only a login can help
             tokens = replace(tokens, refresh_token=None)
         self.state.session = replace(session, tokens=tokens, renew_at=now, ends_at=now)
         return True
@@ -288,52 +290,52 @@ class LoginCredentials:
             return self._password
         return await self._password.update()
 
-    def _try_password(self, news: Callable[[], None]) -> None:
-        self._another_password.set()
-        news()
+    def _try_password(self, on_change: Callable[[], None]) -> None:
+        self._password_changed.set()
+        on_change()
 
-    async def _renew_when_wanted(self, news: Callable[[], None]) -> None:
+    async def _renew_when_wanted(self, on_change: Callable[[], None]) -> None:
         while True:
             await self._renewal_wanted.wait()
             while (backoff := self._current_backoff()) is not None:
                 wait = backoff.until - self._clock.monotonic()
-                await self._clock.wait(self._another_password, wait)
-                self._another_password.clear()
-            await self._renew(news)
+                await self._clock.wait(self._password_changed, wait)
+                self._password_changed.clear()
+            await self._renew(on_change)
             self._renewal_wanted.clear()
             self._renewal_ended.set()
             self._renewal_ended = asyncio.Event()
 
-    async def _renew(self, news: Callable[[], None]) -> None:
+    async def _renew(self, on_change: Callable[[], None]) -> None:
         """Try a refresh and, if that fails, a login: at most three requests."""
-        password, came_by = self._known_password(), Call.REFRESH
+        password, obtained_by = self._known_password(), Call.REFRESH
         result = await self._refreshed()
-        if result is None or (isinstance(result, ApiError) and result.reason not in UNREACHABLE):
-            password, came_by = await self._newest_password(), Call.LOGIN
+        if result is None or (isinstance(result, ApiError) and result.reason not in NO_LOGIN_AFTER):
+            password, obtained_by = await self._newest_password(), Call.LOGIN
             result = await self._login_api.log_in(password)
         if isinstance(result, ApiError):
             self._start_backoff(result, password)
             return
         recovered = self.state.backoff is not None
-        self.state.session, self.state.backoff = self._new_session(result, came_by), None
+        self.state.session, self.state.backoff = self._new_session(result, obtained_by), None
         if recovered:
             _log.info("login_recovered", account=self._account)
-            news()
+            on_change()
 
     async def _refreshed(self) -> TokenPair | ApiError | None:
         """The result of a refresh; None if there is no refresh token."""
         held = None if self.state.session is None else self.state.session.tokens.refresh_token
         return None if held is None else await self._login_api.refresh(held)
 
-    def _new_session(self, tokens: TokenPair, came_by: Call) -> LoginSession:
+    def _new_session(self, tokens: TokenPair, obtained_by: Call) -> LoginSession:
         now, life = self._clock.now(), lifetime(tokens.access_token)
         left = life.remaining(now.wall)
         if left is None or left < SHORTEST_LIFE:
-            return LoginSession(tokens, came_by, life, math.inf, math.inf, math.inf)
+            return LoginSession(tokens, obtained_by, life, math.inf, math.inf, math.inf)
         margin = min(LONGEST_MARGIN, left * MARGIN_SHARE)
-        early = margin + self._chance.uniform(0, margin / 2)
+        early = margin + self._rng.uniform(0, margin / 2)
         ends_at = now.monotonic + left
-        return LoginSession(tokens, came_by, life, ends_at - early, ends_at, left)
+        return LoginSession(tokens, obtained_by, life, ends_at - early, ends_at, left)
 
     def _start_backoff(self, error: ApiError, password: str | ApiError | None) -> None:
         """Start a backoff that grows with each failure in a row."""

@@ -37,7 +37,7 @@ LONGEST_NUMBER = 400
 LONGEST_DATE = 64
 """Characters; a date-time with nanoseconds and an offset has 35."""
 
-_KNOWN_ANSWER_FIELDS = frozenset({"success", "message", "error", "error_code"})
+_KNOWN_RESPONSE_FIELDS = frozenset({"success", "message", "error", "error_code"})
 _KNOWN_NODE_FIELDS = frozenset(NODE_FIELDS)
 _MOST = sys.float_info.max
 
@@ -55,7 +55,7 @@ agent, fails on the whole page.
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerLimits:
+class ResponseLimits:
     """The known statuses, and limits for a response."""
 
     known_statuses: Collection[str]
@@ -74,10 +74,10 @@ class Parsed(Generic[T_co]):
     drift: Counter[Drift] = field(default_factory=Counter)
 
 
-def parse_stats(body: bytes, day: date, answer_limits: AnswerLimits) -> Parsed[DayStats]:
+def parse_stats(body: bytes, day: date, response_limits: ResponseLimits) -> Parsed[DayStats]:
     """Parse the body of a 200. Errors are MALFORMED, UNSUCCESSFUL or TOO_MANY_NODES."""
     drift: Counter[Drift] = Counter()
-    nodes = parse_list(body, "nodeStats", lambda rows: _nodes(rows, answer_limits, drift), drift)
+    nodes = parse_list(body, "nodeStats", lambda rows: _nodes(rows, response_limits, drift), drift)
     return Parsed(nodes if isinstance(nodes, ApiError) else DayStats(day, nodes), drift)
 
 
@@ -89,10 +89,10 @@ def parse_list(
     answer = object_with_list(body, name, lambda elements: made.append(read(elements)))
     if answer is None:
         return ApiError(Reason.MALFORMED, "the response is not a JSON object")
-    error = _answer_error(answer, name, drift)
+    error = _response_error(answer, name, drift)
     if error is not None:
         return error
-    _count_unknown_fields(answer, _KNOWN_ANSWER_FIELDS | {name}, drift)
+    _count_unknown_fields(answer, _KNOWN_RESPONSE_FIELDS | {name}, drift)
     return made[-1]  # the last one if the key is repeated, as in other JSON parsers
 
 
@@ -131,7 +131,7 @@ def _message(answer: JsonObject) -> str:
     return ""
 
 
-def _answer_error(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiError | None:
+def _response_error(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiError | None:
     success = answer.get("success")
     if success is False:
         return ApiError(Reason.UNSUCCESSFUL, _message(answer) or "the response says success: false")
@@ -147,20 +147,20 @@ def _answer_error(answer: JsonObject, name: str, drift: Counter[Drift]) -> ApiEr
 
 
 def _nodes(
-    rows: Iterable[object], answer_limits: AnswerLimits, drift: Counter[Drift]
+    rows: Iterable[object], response_limits: ResponseLimits, drift: Counter[Drift]
 ) -> tuple[Node, ...] | ApiError:
     """The nodes. Stops with an error as soon as there are too many."""
     nodes: dict[tuple[str, str], Node] = {}
-    most_rows = answer_limits.max_nodes * ROWS_PER_NODE
+    most_rows = response_limits.max_nodes * ROWS_PER_NODE
     for number, row in enumerate(rows):
         if number == most_rows:
             return _too_many(
-                f"more than {most_rows} rows, {ROWS_PER_NODE} for each of", answer_limits
+                f"more than {most_rows} rows, {ROWS_PER_NODE} for each of", response_limits
             )
         if not isinstance(row, dict):
             drift[Drift(DriftKind.WRONG_TYPE, "nodeStats")] += 1
             continue
-        node = _Row(row, drift).node(answer_limits.known_statuses)
+        node = _Row(row, drift).node(response_limits.known_statuses)
         if node is None:
             drift[Drift(DriftKind.MISSING_FIELD, "ip")] += 1
             continue
@@ -168,14 +168,14 @@ def _nodes(
         if rival is not None:
             drift[Drift(DriftKind.DUPLICATE_NODE, "ip")] += 1
             node = _newer(rival, node)
-        elif len(nodes) == answer_limits.max_nodes:
-            return _too_many("more nodes than", answer_limits)
+        elif len(nodes) == response_limits.max_nodes:
+            return _too_many("more nodes than", response_limits)
         nodes[node.identity] = node
     return tuple(nodes.values())
 
 
-def _too_many(what: str, answer_limits: AnswerLimits) -> ApiError:
-    message = f"the response has {what} max_nodes_per_bucket ({answer_limits.max_nodes})"
+def _too_many(what: str, response_limits: ResponseLimits) -> ApiError:
+    message = f"the response has {what} max_nodes_per_bucket ({response_limits.max_nodes})"
     return ApiError(Reason.TOO_MANY_NODES, message)
 
 
@@ -225,13 +225,13 @@ class _Row:
             # Truncated first: the cache would keep the whole text as its key.
             return _shared_label_text(value[:MAX_LABEL_LENGTH])
         if value is not None:
-            self._odd(DriftKind.WRONG_TYPE, key)
+            self._count_drift(DriftKind.WRONG_TYPE, key)
         return None
 
     def status(self, known_statuses: Collection[str]) -> str | None:
         value = self.text("node_status")
         if value is not None and value not in known_statuses:
-            self._odd(DriftKind.UNKNOWN_STATUS, "node_status")
+            self._count_drift(DriftKind.UNKNOWN_STATUS, "node_status")
         return value
 
     def uptime_ratio(self) -> float | None:
@@ -253,10 +253,10 @@ class _Row:
             if isinstance(value, str) and _is_number(value):
                 value = float(value)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                self._odd(DriftKind.WRONG_TYPE, key)
+                self._count_drift(DriftKind.WRONG_TYPE, key)
                 return None
         if not least <= value <= most:
-            self._odd(DriftKind.OUT_OF_RANGE, key)
+            self._count_drift(DriftKind.OUT_OF_RANGE, key)
             return None
         return float(value)
 
@@ -265,16 +265,16 @@ class _Row:
         value = self._row.get(key)
         if value is None:
             return None
-        moment = _moment(value)
+        moment = _parse_datetime(value)
         if moment is None or moment.tzinfo is None:
-            self._odd(DriftKind.WRONG_TYPE, key)
+            self._count_drift(DriftKind.WRONG_TYPE, key)
             return None
         if moment < _EPOCH:  # such as 0001-01-01, which some servers send for "never"
-            self._odd(DriftKind.OUT_OF_RANGE, key)
+            self._count_drift(DriftKind.OUT_OF_RANGE, key)
             return None
         return moment.timestamp()
 
-    def _odd(self, kind: DriftKind, key: str) -> None:
+    def _count_drift(self, kind: DriftKind, key: str) -> None:
         self._drift[Drift(kind, key)] += 1
 
 
@@ -282,17 +282,17 @@ def _is_number(text: str) -> bool:
     return len(text) <= LONGEST_NUMBER and _NUMBER.fullmatch(text) is not None
 
 
-def _moment(value: object) -> datetime | None:
+def _parse_datetime(value: object) -> datetime | None:
     """Parse an RFC 3339 date-time; without an offset the result is naive."""
     if not isinstance(value, str) or len(value) > LONGEST_DATE:
         return None
     try:
         return datetime.fromisoformat(value)
     except ValueError:
-        return _unusual_moment(value.upper())
+        return _parse_lenient(value.upper())
 
 
-def _unusual_moment(text: str) -> datetime | None:
+def _parse_lenient(text: str) -> datetime | None:
     """Parse what RFC 3339 allows but Python does not: a lower-case `z` and leap seconds.
 
     Unix time has no leap seconds: a leap second becomes the second after it.

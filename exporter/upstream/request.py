@@ -22,7 +22,7 @@ from exporter.model import ApiError, Reason
 from exporter.upstream.events import Attempt, Call, Observer
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.parsing import MAX_MESSAGE_LENGTH, Parsed, printable_line, server_message
-from exporter.upstream.server_info import AnswerHead, ServerInfo, http_date
+from exporter.upstream.server_info import ResponseHead, ServerInfo, http_date
 from exporter.upstream.transport import (
     ACCEPT_ENCODING,
     FRESH_CONNECTION,
@@ -183,7 +183,7 @@ class Requester:
     def retrying(self, call: Call) -> None:
         self._observer.retrying(self._account, call)
 
-    def _note_head(self, started: float, head: AnswerHead) -> None:
+    def _note_head(self, started: float, head: ResponseHead) -> None:
         received = self._clock.now()
         self.server_info.note(head, received.monotonic - started, received)
 
@@ -192,7 +192,7 @@ class Requester:
     ) -> T | ApiError:
         """Parse a response, and report the schema drift in it."""
         if answer.status not in good:
-            return self._refusal(answer)
+            return self._status_error(answer)
         if len(answer.body) <= LARGE_BODY:
             parsed = read(answer.body)
         else:
@@ -231,7 +231,7 @@ class Requester:
             message = f"HTTP {status}: message omitted because it contains a secret"
         return replace(error, message=message[:MAX_MESSAGE_LENGTH])
 
-    def _refusal(self, answer: RawResponse) -> ApiError:
+    def _status_error(self, answer: RawResponse) -> ApiError:
         reason = REASONS.get(answer.status, Reason.UNEXPECTED_STATUS)
         if answer.status in SERVER_ERRORS:
             reason = Reason.SERVER_ERROR

@@ -19,7 +19,7 @@ MIDDLE_OF_SECOND = 0.5
 """The part of a second that a Date header leaves out, on average."""
 
 
-class AnswerHead(NamedTuple):
+class ResponseHead(NamedTuple):
     """What the head of a response says about the server; a header that is missing is None."""
 
     date: str | None
@@ -42,7 +42,7 @@ class ServerInfo:
         self.certificate_expiry: float | None = None
         """The earliest expiry in the newest certificate chain, as Unix time; None if unknown."""
 
-    def note(self, head: AnswerHead, round_trip: float, received: Instant) -> None:
+    def note(self, head: ResponseHead, round_trip: float, received: Instant) -> None:
         """Update from the head of a response that came `round_trip` seconds after the request."""
         self.certificate_expiry = head.certificate_expiry
         if head.age is None or head.age.strip() == "0":  # else a cache answered, with an old date

@@ -30,7 +30,7 @@ from exporter.upstream.connections import (
     Resolver,
 )
 from exporter.upstream.library_errors import LIBRARY_ERRORS, as_api_error
-from exporter.upstream.server_info import AnswerHead
+from exporter.upstream.server_info import ResponseHead
 
 STEP = 2**20
 """Bytes to decompress at a time: about 3 ms."""
@@ -145,7 +145,7 @@ FRESH_CONNECTION = "fresh_connection"
 CERTIFICATE_EXPIRY = "certificate_expiry"
 """A response extension: when the API's certificate expires, Unix time, or None."""
 
-_AIOHTTPS_OWN = frozenset({"host", "content-length"})
+_SET_BY_AIOHTTP = frozenset({"host", "content-length"})
 
 _HEADERS_READ = frozenset({b"retry-after", b"content-encoding", b"date", b"age"})
 
@@ -182,7 +182,7 @@ class Transport:
         self,
         request: httpx.Request,
         max_bytes: int,
-        on_head: Callable[[AnswerHead], None] = lambda _: None,
+        on_head: Callable[[ResponseHead], None] = lambda _: None,
     ) -> RawResponse:
         """Send a request and return the response, whatever its status. Raises RequestFailed.
 
@@ -197,7 +197,7 @@ class Transport:
             status = response.status_code
             headers = _headers(response)
             expiry = response.extensions.get(CERTIFICATE_EXPIRY)
-            on_head(AnswerHead(headers.get(b"date"), headers.get(b"age"), expiry))
+            on_head(ResponseHead(headers.get(b"date"), headers.get(b"age"), expiry))
             body = await _body(response, headers.get(b"content-encoding", ""), max_bytes)
             return RawResponse(status, headers.get(b"retry-after") or None, body)
         # From None: a traceback would show the library's exception, which may quote received data.
@@ -314,7 +314,7 @@ class _Connections(httpx.AsyncBaseTransport):
         return httpx.Response(
             response.status,
             headers=response.raw_headers,
-            stream=_Arriving(response),
+            stream=_BodyStream(response),
             extensions={CERTIFICATE_EXPIRY: self._open.pool.certificate_expiry},
         )
 
@@ -328,7 +328,7 @@ class _Open(NamedTuple):
     session: aiohttp.ClientSession
 
 
-class _Arriving(httpx.AsyncByteStream):
+class _BodyStream(httpx.AsyncByteStream):
     """A body as it is received, not decompressed."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -350,7 +350,7 @@ def _aiohttp_headers(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str]:
     Cached: all polls with the same token have the same headers.
     """
     decoded = ((name.decode("ascii"), value.decode("latin-1")) for name, value in raw)
-    return CIMultiDict(each for each in decoded if each[0].lower() not in _AIOHTTPS_OWN)
+    return CIMultiDict(each for each in decoded if each[0].lower() not in _SET_BY_AIOHTTP)
 
 
 class _Proxy(NamedTuple):

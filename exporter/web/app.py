@@ -30,13 +30,13 @@ class Endpoints:
     reload: Callable[[], Awaitable[str | None]] | None = None  # None: reloading is not allowed
     add_routes: Callable[[web.Application, ConcurrencyLimit, str], None] | None = None
     """Adds more routes to the application; gets a separate limit and the telemetry path."""
-    answer_seconds: float = 60.0  # for sending a page to a slow client
+    send_timeout: float = 60.0  # for sending a page to a slow client
 
 
 def make_app(endpoints: Endpoints) -> web.Application:
     """The application that serves `endpoints`. Other paths return 404, wrong methods 405."""
     app = web.Application()
-    limit = ConcurrencyLimit(endpoints.max_requests, endpoints.answer_seconds)
+    limit = ConcurrencyLimit(endpoints.max_requests, endpoints.send_timeout)
     scrapes = MetricsHandler(endpoints.exposition, limit)
     app.router.add_get(endpoints.telemetry_path, scrapes.answer)
     app.router.add_get("/-/healthy", _probe(endpoints.is_healthy, "healthy"))
@@ -44,7 +44,7 @@ def make_app(endpoints: Endpoints) -> web.Application:
     for method in (hdrs.METH_POST, hdrs.METH_PUT):
         app.router.add_route(method, "/-/reload", _reload(endpoints))
     if endpoints.add_routes is not None:
-        beside = ConcurrencyLimit(endpoints.max_requests, endpoints.answer_seconds)
+        beside = ConcurrencyLimit(endpoints.max_requests, endpoints.send_timeout)
         endpoints.add_routes(app, beside, endpoints.telemetry_path)
     app.on_response_prepare.append(_set_common_headers)
     return app

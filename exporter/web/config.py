@@ -76,7 +76,7 @@ def load_web_config(path: Path) -> WebConfig:
     text = _text(path, report)
     _check_text(text, report)
     top = Section(read(text, {}, report))
-    top.allow((*terms.TOP_KEYS, terms.RATE_LIMIT), terms.KEYS_NOT_HONOURED)
+    top.allow((*terms.TOP_KEYS, terms.RATE_LIMIT), terms.UNSUPPORTED_KEYS)
     _report_rate_limit(top)
     config = WebConfig(
         file=str(path),
@@ -123,7 +123,7 @@ def _report_rate_limit(top: Section) -> None:
 def _tls(section: Section, path: Path) -> ServerTls | None:
     if not set(section):
         return None
-    section.allow(terms.TLS_KEYS, terms.KEYS_NOT_HONOURED)
+    section.allow(terms.TLS_KEYS, terms.UNSUPPORTED_KEYS)
     _report_missing(section)
     lowest, highest = _versions(section)
     curves = section.choices("curve_preferences", terms.CURVES)
@@ -164,7 +164,7 @@ def _place(section: Section, path: Path, *key: str) -> str:
 
 def _client_certificates(section: Section) -> ssl.VerifyMode:
     key = "client_auth_type"
-    mode = section.choice(key, terms.AUTH_TYPES, None, terms.AUTH_TYPES_NOT_HONOURED)
+    mode = section.choice(key, terms.AUTH_TYPES, None, terms.UNSUPPORTED_AUTH_TYPES)
     if mode is not None or key not in section:
         _report_client_rules(section, mode or ssl.CERT_NONE)
     return mode or ssl.CERT_NONE
@@ -185,7 +185,7 @@ def _report_client_rules(section: Section, mode: ssl.VerifyMode) -> None:
 
 
 def _versions(section: Section) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
-    words, reasons = terms.VERSIONS, terms.VERSIONS_NOT_HONOURED
+    words, reasons = terms.VERSIONS, terms.UNSUPPORTED_VERSIONS
     lowest = section.choice("min_version", words, ssl.TLSVersion.TLSv1_2, reasons)
     highest = section.choice("max_version", words, ssl.TLSVersion.TLSv1_3, reasons)
     if lowest > highest:

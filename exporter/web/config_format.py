@@ -29,7 +29,7 @@ NO_RATE_LIMIT = "rate limits are not supported: remove the section, and see --we
 ZERO_INTERVAL = re.compile("0|(0+(h|m|s|ms|us|µs|ns))+")
 """Durations of 0 in Go's syntax."""
 
-KEYS_NOT_HONOURED = {
+UNSUPPORTED_KEYS = {
     "cert": "inline certificates are not supported: use cert_file",
     "key": "inline keys are not supported: use key_file",
 }
@@ -39,14 +39,14 @@ AUTH_TYPES = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
-AUTH_TYPES_NOT_HONOURED = dict.fromkeys(
+UNSUPPORTED_AUTH_TYPES = dict.fromkeys(
     ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert"),
     "client certificates are always verified: "
     "write RequireAndVerifyClientCert or VerifyClientCertIfGiven",
 )
 
 VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
-VERSIONS_NOT_HONOURED = dict.fromkeys(
+UNSUPPORTED_VERSIONS = dict.fromkeys(
     ("TLS10", "TLS11"), "OpenSSL disables it: write TLS12 or TLS13"
 )
 
@@ -131,11 +131,11 @@ class Section:
         """Report a problem with a value in this mapping, or with the mapping itself."""
         self._tree.refuse((*self._place, *steps), message)
 
-    def allow(self, known: Collection[str], not_honoured: Mapping[str, str]) -> None:
+    def allow(self, known: Collection[str], unsupported: Mapping[str, str]) -> None:
         """Report unknown keys, and keys that are not supported, with the reason."""
         for key, node in self._entries.items():
-            if key in not_honoured:
-                self.refuse(not_honoured[key], key)
+            if key in unsupported:
+                self.refuse(unsupported[key], key)
             elif key not in known:
                 # At the mapping: the path would show the key, which may be a secret.
                 self._tree.report.add(node.line, self._place, _unknown_key(key, known))
@@ -171,11 +171,11 @@ class Section:
         key: str,
         known: Mapping[str, T],
         default: T,
-        not_honoured: Mapping[str, str] | None = None,
+        unsupported: Mapping[str, str] | None = None,
     ) -> T:
         """The value for one of the `known` words."""
         if word := self.text(key):
-            return next(iter(self._known({(key,): word}, known, not_honoured or {})), default)
+            return next(iter(self._known({(key,): word}, known, unsupported or {})), default)
         return default
 
     def choices(self, key: str, known: Mapping[str, T]) -> list[T]:
@@ -184,11 +184,11 @@ class Section:
         return self._known(words, known, {})
 
     def _known(
-        self, words: Mapping[Place, str], known: Mapping[str, T], not_honoured: Mapping[str, str]
+        self, words: Mapping[Place, str], known: Mapping[str, T], unsupported: Mapping[str, str]
     ) -> list[T]:
         for place, word in words.items():
-            if word in not_honoured:
-                self.refuse(f"{quoted(word)} is not supported: {not_honoured[word]}", *place)
+            if word in unsupported:
+                self.refuse(f"{quoted(word)} is not supported: {unsupported[word]}", *place)
             elif word not in known:
                 self.refuse(f"{quoted(word)} is unknown: {_one_of(word, known)}", *place)
         return [known[word] for word in words.values() if word in known]

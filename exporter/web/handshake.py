@@ -22,7 +22,7 @@ from exporter.logs import PERIOD, LineLimit
 
 LINES_PER_PERIOD = 20
 
-HTTP_ANSWER = (
+HTTP_RESPONSE = (
     b"HTTP/1.1 400 Bad Request\r\n"
     b"Content-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\n"
@@ -31,7 +31,7 @@ HTTP_ANSWER = (
     b"X-Content-Type-Options: nosniff\r\n"
     b"\r\n%s"
 )
-HTTP_WORDS = b"You sent a plain HTTP request to an HTTPS port: use https://\n"
+HTTP_MESSAGE = b"You sent a plain HTTP request to an HTTPS port: use https://\n"
 
 PLAIN_HTTP = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 """OpenSSL's reasons if the first bytes look like an HTTP request."""
@@ -93,7 +93,7 @@ class AlertingSSLObject(ssl.SSLObject):
         self._failed = True
         if error.reason in PLAIN_HTTP:
             self._outgoing.read()
-            self._outgoing.write(HTTP_ANSWER % (len(HTTP_WORDS), HTTP_WORDS))
+            self._outgoing.write(HTTP_RESPONSE % (len(HTTP_MESSAGE), HTTP_MESSAGE))
         self._report(error)
 
 

@@ -31,7 +31,7 @@ from exporter.web.tls import (
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-CHECK_SECONDS = 5.0
+CHECK_INTERVAL = 5.0
 """Seconds between two checks of the files."""
 
 READ_SECONDS = 5.0
@@ -92,7 +92,7 @@ class Security:
         """Reload changed settings until cancelled."""
         while True:
             await self.reload_if_changed()
-            await clock.sleep(CHECK_SECONDS)
+            await clock.sleep(CHECK_INTERVAL)
 
     async def reload_if_changed(self) -> None:
         """Reload when two checks in a row see the same change, as files change one by one."""

@@ -16,7 +16,7 @@ _TO_NODE = (links.series_to_node(),)
 
 
 def _uptime(defaults: Defaults) -> Values:
-    return Values("percentunit", colours.uptimes(defaults.target), low=0, high=1)
+    return Values("percentunit", colours.uptime_thresholds(defaults.target), low=0, high=1)
 
 
 def _reading(defaults: Defaults) -> Section:
@@ -57,7 +57,7 @@ def _reading(defaults: Defaults) -> Section:
                 ),
                 panels.number(
                     Text("Last successful poll", "Time since the last successful poll."),
-                    Values("s", colours.ages(300, 3600), decimals=0),
+                    Values("s", colours.age_thresholds(300, 3600), decimals=0),
                     Query(
                         f"time() - {_ONE.bucket('flashback_bucket_last_success_timestamp_seconds')}"
                     ),
@@ -114,7 +114,7 @@ def _nodes(defaults: Defaults) -> Section:
                         "Uptime, previous day",
                         f"max by (ip, host) ({_ONE.newest_day()})",
                         "percentunit",
-                        colours.uptimes(defaults.target),
+                        colours.uptime_thresholds(defaults.target),
                     ),
                     tables.Column(
                         "Latency",

@@ -15,56 +15,56 @@ OTHER = "#7B4FD6"  # neither good nor bad: an unknown status
 UNKNOWN = "#4D5056"
 PLAIN_TEXT = "text"
 
-Steps = tuple[tuple[float, str], ...]
+Thresholds = tuple[tuple[float, str], ...]
 """Thresholds with their colours. Below the first, and without a value, the colour is grey."""
 
 LOWEST = -1e9
 """Below every value that a panel shows."""
 
-PLAIN: Steps = ((LOWEST, PLAIN_TEXT),)
-NONE_IS_GOOD: Steps = ((0, GOOD), (1, BAD))
-ALL_IS_GOOD: Steps = ((0, BAD), (1, GOOD))
-BUDGET: Steps = ((LOWEST, BAD), (0, WARNING), (0.25, FAIR), (0.5, GOOD))
-BURN: Steps = ((0, GOOD), (1, FAIR), (6, WARNING), (14.4, BAD))
-LAG: Steps = ((0, GOOD), (30, WARNING), (60, BAD))
-CERTIFICATE: Steps = ((LOWEST, BAD), (3 * 86400, WARNING), (7 * 86400, GOOD))
-LIFETIME: Steps = ((LOWEST, BAD), (300, WARNING), (600, GOOD))
+PLAIN: Thresholds = ((LOWEST, PLAIN_TEXT),)
+NONE_IS_GOOD: Thresholds = ((0, GOOD), (1, BAD))
+ALL_IS_GOOD: Thresholds = ((0, BAD), (1, GOOD))
+BUDGET: Thresholds = ((LOWEST, BAD), (0, WARNING), (0.25, FAIR), (0.5, GOOD))
+BURN: Thresholds = ((0, GOOD), (1, FAIR), (6, WARNING), (14.4, BAD))
+LAG: Thresholds = ((0, GOOD), (30, WARNING), (60, BAD))
+CERTIFICATE: Thresholds = ((LOWEST, BAD), (3 * 86400, WARNING), (7 * 86400, GOOD))
+LIFETIME: Thresholds = ((LOWEST, BAD), (300, WARNING), (600, GOOD))
 
 
-def uptimes(target: float) -> Steps:
+def uptime_thresholds(target: float) -> Thresholds:
     """For a target of 99 %: bad below 95 %, a warning below 99 %, good from 99.9 % on."""
     allowed = 1 - target
     steps = ((1 - 5 * allowed, WARNING), (target, FAIR), (1 - allowed / 10, GOOD))
     return ((0, BAD), *((round(value, 6), color) for value, color in steps if value > 0))
 
 
-def ages(warning: float, bad: float) -> Steps:
+def age_thresholds(warning: float, bad: float) -> Thresholds:
     """Thresholds for an age in seconds."""
     return ((LOWEST, GOOD), (warning, WARNING), (bad, BAD))
 
 
-Meanings = dict[str, tuple[str, str]]
+ValueMappings = dict[str, tuple[str, str]]
 """The name and colour of each value."""
 
-STATUSES: Meanings = {
+STATUSES: ValueMappings = {
     "1": ("ONLINE", GOOD),
     "2": ("other", OTHER),
     "3": ("OFFLINE", WARNING),
     "4": ("DISCONNECTED", BAD),
 }
-STATUS_NAMES: Meanings = {
+STATUS_NAMES: ValueMappings = {
     "ONLINE": ("ONLINE", GOOD),
     "UNKNOWN": ("UNKNOWN", OTHER),
     "OFFLINE": ("OFFLINE", WARNING),
     "DISCONNECTED": ("DISCONNECTED", BAD),
 }
-SEVERITIES: Meanings = {
+SEVERITIES: ValueMappings = {
     "critical": ("critical", BAD),
     "warning": ("warning", WARNING),
     "info": ("info", FAIR),
 }
-UP: Meanings = {"0": ("failing", BAD), "1": ("up", GOOD)}
-SUCCESS: Meanings = {"0": ("failed", BAD), "1": ("ok", GOOD)}
+UP: ValueMappings = {"0": ("failing", BAD), "1": ("up", GOOD)}
+SUCCESS: ValueMappings = {"0": ("failed", BAD), "1": ("ok", GOOD)}
 
 MEANINGFUL = (GOOD, FAIR, WARNING, BAD, OTHER, UNKNOWN)
 """The colours with a meaning: no two may look alike."""
@@ -84,7 +84,7 @@ REASONS = {
 """Colours of the frequent reasons; none is green."""
 
 
-def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+def thresholds(steps: Thresholds) -> dashboard.ThresholdsConfig:
     """Colours by absolute value, grey at the bottom: Grafana draws "No data" in that colour."""
     known = [dashboard.Threshold(value=value, color=color) for value, color in steps]
     return dashboard.ThresholdsConfig(
@@ -92,7 +92,7 @@ def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     )
 
 
-def mappings(meanings: Meanings) -> list[dashboard.ValueMapping]:
+def mappings(meanings: ValueMappings) -> list[dashboard.ValueMapping]:
     """Names and colours of single values."""
     results = {
         value: dashboard.ValueMappingResult(text=name, color=color, index=index)

@@ -19,7 +19,7 @@ _AVERAGE = _HOST.named(_HOST.node("flashback_node_latency_average_seconds"))
 
 
 def _uptime(defaults: Defaults) -> Values:
-    return Values("percentunit", colours.uptimes(defaults.target), low=0, high=1)
+    return Values("percentunit", colours.uptime_thresholds(defaults.target), low=0, high=1)
 
 
 def _now(defaults: Defaults) -> Section:
@@ -63,7 +63,7 @@ def _now(defaults: Defaults) -> Section:
                         "Age of the API's oldest values of the host.",
                         alert="FlashbackNodeReportOld",
                     ),
-                    Values("s", colours.ages(900, 3600), decimals=0),
+                    Values("s", colours.age_thresholds(900, 3600), decimals=0),
                     Query(f"time() - min({_SEEN})"),
                 ),
                 panels.number(
@@ -101,7 +101,7 @@ def _table(defaults: Defaults) -> dashboard.Panel:
             "Uptime, previous day",
             f"max by ({keys}) ({_HOST.named(_HOST.newest_day())})",
             "percentunit",
-            colours.uptimes(defaults.target),
+            colours.uptime_thresholds(defaults.target),
         ),
         tables.Column("Latency", f"max by ({keys}) ({_LAST})", "s"),
         tables.Column("Reported", f"time() - max by ({keys}) ({_SEEN})", "s"),

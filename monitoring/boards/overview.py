@@ -101,7 +101,7 @@ def _counts(defaults: Defaults) -> Line:
                 "The longest time since a bucket's last successful poll.",
                 alert="FlashbackBucketFailing",
             ),
-            Values("s", colours.ages(300, 3600), decimals=0),
+            Values("s", colours.age_thresholds(300, 3600), decimals=0),
             Query(f"time() - min({named(_LAST_GOOD)})"),
         ),
         panels.number(
@@ -220,7 +220,7 @@ def _over_time() -> Line:
 
 
 def _weeks(defaults: Defaults) -> Section:
-    steps = colours.uptimes(defaults.target)
+    steps = colours.uptime_thresholds(defaults.target)
     of_buckets = {f"{days} days": recorded_bucket(f"{_UPTIME}:avg{days}d") for days in _DAYS}
     how = " Over the previous UTC days with data, without today."
     return Section(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monitoring.boards import colours, links
-from monitoring.boards.colours import Meanings, Steps
+from monitoring.boards.colours import Thresholds, ValueMappings
 from monitoring.boards.sdk import (
     bargauge,
     common,
@@ -39,8 +39,8 @@ class Values:
     """How a panel displays its values."""
 
     unit: str
-    steps: Steps = colours.PLAIN
-    meanings: Meanings | None = None
+    steps: Thresholds = colours.PLAIN
+    meanings: ValueMappings | None = None
     low: float | None = None
     high: float | None = None
     decimals: int | None = None
@@ -96,11 +96,11 @@ def number(text: Text, values: Values, *queries: Query, name_only: bool = False)
 
     If the values have thresholds, their colour fills the panel.
     """
-    judged = values.steps != colours.PLAIN
+    has_thresholds = values.steps != colours.PLAIN
     options = stat.Options(
         graph_mode=common.BigValueGraphMode.NONE,
         color_mode=common.BigValueColorMode.BACKGROUND_SOLID
-        if judged
+        if has_thresholds
         else common.BigValueColorMode.NONE,
         text_mode=common.BigValueTextMode.NAME if name_only else common.BigValueTextMode.AUTO,
         reduce_options=_newest(),

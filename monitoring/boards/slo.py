@@ -30,7 +30,7 @@ def _counts(defaults: Defaults) -> Line:
         4,
         panels.number(
             Text("Mean uptime", "Of all buckets." + _OVER),
-            Values("percentunit", colours.uptimes(defaults.target), decimals=3),
+            Values("percentunit", colours.uptime_thresholds(defaults.target), decimals=3),
             Query(f"avg({named(_MEAN)})"),
         ),
         panels.number(
@@ -62,7 +62,7 @@ def _counts(defaults: Defaults) -> Line:
 
 
 def _previous_days(defaults: Defaults) -> Section:
-    steps = colours.uptimes(defaults.target)
+    steps = colours.uptime_thresholds(defaults.target)
     return Section(
         "Previous days",
         (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from monitoring.boards import colours, links, panels
-from monitoring.boards.colours import Meanings, Steps
+from monitoring.boards.colours import Thresholds, ValueMappings
 from monitoring.boards.panels import Text
 from monitoring.boards.sdk import common, dashboard, prometheus, table
 
@@ -20,8 +20,8 @@ class Column:
     title: str
     expr: str
     unit: str = "short"
-    steps: Steps = ()
-    meanings: Meanings = field(default_factory=dict)
+    steps: Thresholds = ()
+    meanings: ValueMappings = field(default_factory=dict)
     hidden: bool = False
     decimals: int | None = None
 
@@ -40,7 +40,7 @@ WIDTHS = {
 }
 """Widths in pixels of columns whose text is short or must not be cut."""
 
-NARROWEST = 70
+MIN_WIDTH = 70
 """The minimum width of other columns, in pixels."""
 
 
@@ -49,7 +49,7 @@ def rows(
     labels: dict[str, str],
     *columns: Column,
     leads: dict[str, dashboard.DashboardLink] | None = None,
-    meanings: dict[str, Meanings] | None = None,
+    meanings: dict[str, ValueMappings] | None = None,
     by: tuple[str, bool] | None = None,
 ) -> dashboard.Panel:
     """A table with a column for each label (by name: its title), then the columns of values.
@@ -87,7 +87,7 @@ def rows(
                 unit="short",
                 thresholds=colours.thresholds(colours.PLAIN),
                 custom=common.TableFieldOptions(
-                    align=common.FieldTextAlignment.AUTO, filterable=True, min_width=NARROWEST
+                    align=common.FieldTextAlignment.AUTO, filterable=True, min_width=MIN_WIDTH
                 ),
             ),
             overrides=overrides,
@@ -139,7 +139,7 @@ def _column(column: Column) -> dashboard.DashboardFieldConfigSourceOverrides:
     return _override(column.title, properties)
 
 
-def _coloured(title: str, meanings: Meanings) -> dashboard.DashboardFieldConfigSourceOverrides:
+def _coloured(title: str, meanings: ValueMappings) -> dashboard.DashboardFieldConfigSourceOverrides:
     found = colours.mappings(meanings)
     return _override(title, [dashboard.DynamicConfigValue(id_val="mappings", value=found), _FILLED])
 

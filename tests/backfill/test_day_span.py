@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from exporter.backfill.day import STEP, days, first_moment_to_ask, sample_times, shown_until
+from exporter.backfill.day import STEP, available_from, days, exposed_until, sample_times
 from exporter.model import Timing, midnight
 
 DAY = date(2024, 1, 15)
@@ -24,7 +24,7 @@ def test_samples_lie_where_live_polling_shows_the_day(
     day: date, bucket: str, timing: Timing
 ) -> None:
     """Samples cover the time in which live polling exports the day, evenly, within a step."""
-    begin, end = timing.previous_day_shown_between(day, bucket)
+    begin, end = timing.previous_day_exposed_between(day, bucket)
     times = sample_times(day, bucket, timing, -math.inf, math.inf)
     assert begin <= times[0] < begin + STEP
     assert end - STEP <= times[-1] < end
@@ -59,18 +59,18 @@ def test_two_parts_are_the_whole(day: date, bucket: str, timing: Timing, after: 
 @given(dates, ids, timings)
 def test_whoever_may_be_asked_has_a_sample(day: date, bucket: str, timing: Timing) -> None:
     """Once a day can be requested, every bucket has at least one sample for it."""
-    moment = first_moment_to_ask(day, timing.rollover_grace)
+    moment = available_from(day, timing.rollover_grace)
     assert len(sample_times(day, bucket, timing, -math.inf, moment)) > 0
 
 
 def test_day_can_be_had_a_while_after_its_end() -> None:
     """A day can be requested after the grace period, the hour of live requests, and one step."""
-    assert first_moment_to_ask(DAY, 600) == midnight(DAY) + 86400 + 600 + 3600 + 240
+    assert available_from(DAY, 600) == midnight(DAY) + 86400 + 600 + 3600 + 240
 
 
 def test_day_is_shown_until_the_next_grace_ends() -> None:
     """A day is exported until the next day's grace period ends."""
-    assert shown_until(DAY, Timing()) == LAST
+    assert exposed_until(DAY, Timing()) == LAST
 
 
 def test_days_are_both_ends_and_all_between() -> None:

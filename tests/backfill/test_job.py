@@ -43,7 +43,7 @@ BOTH = ["2024-01-12.om", "2024-01-13.om"]
 
 def shown(day: date, bucket: str, until: float = LATER) -> list[int]:
     """The times of a past day's samples."""
-    begin, end = Timing().previous_day_shown_between(day, bucket)
+    begin, end = Timing().previous_day_exposed_between(day, bucket)
     times = range(int(end - begin) + 1)
     return [int(begin) + each for each in times if _is_time(int(begin) + each, begin, end, until)]
 
@@ -364,7 +364,7 @@ async def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
         for _ in range(20):
             await settle()
         task.cancel()
-    assert at_work.api.record.most_at_once[CallKind.STATS] == at_work.asked() == 4
+    assert at_work.api.record.max_concurrent[CallKind.STATS] == at_work.asked() == 4
 
 
 async def test_rate_is_held(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ async def test_unknown_buckets_are_all_named_and_nothing_is_asked(tmp_path: Path
         "--bucket: no account polls a bucket 'neither'",
         "--bucket: no account polls a bucket 'nope'",
     ]
-    assert not told.value.may_pass
+    assert not told.value.may_exist
     assert at_work.asked() == 0
 
 
@@ -469,7 +469,7 @@ async def test_unknown_bucket_may_be_one_that_could_not_be_found(tmp_path: Path)
     at_work = desk(tmp_path, "forbidden/share=1/call=list")
     with pytest.raises(UnknownBucketsError, match="discovery failed for some accounts") as told:
         await at_work.run(buckets=("nope",), text=text)
-    assert told.value.may_pass
+    assert told.value.may_exist
 
 
 async def test_full_disk_is_one_error_also_where_listings_fail(tmp_path: Path) -> None:
@@ -511,7 +511,7 @@ async def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
         task.cancel()
 
 
-async def test_record_that_is_no_record_is_told_of(tmp_path: Path) -> None:
+async def test_invalid_record_is_an_error(tmp_path: Path) -> None:
     """An invalid record is an error that says to remove it."""
     at_work = desk(tmp_path)
     await at_work.run()
@@ -520,7 +520,7 @@ async def test_record_that_is_no_record_is_told_of(tmp_path: Path) -> None:
         await at_work.run()
 
 
-async def test_directory_that_cannot_be_is_told_of(tmp_path: Path) -> None:
+async def test_uncreatable_directory_is_an_error(tmp_path: Path) -> None:
     """If the directory cannot be created, the error has its name and the reason."""
     (tmp_path / "out").write_text("a file")
     at_work = desk(tmp_path)

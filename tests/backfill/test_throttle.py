@@ -38,12 +38,12 @@ class Api:
         self.throttle = AccountThrottle("main", REFUSAL_PAUSES.__getitem__, self.clock)
         self.says = says
         self.asked: list[float] = []
-        self.at_once = self.most_at_once = 0
+        self.at_once = self.max_concurrent = 0
 
     async def question(self) -> str | ApiError:
         self.asked.append(self.clock.monotonic() - 1000)
         self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.max_concurrent = max(self.max_concurrent, self.at_once)
         number = len(self.asked)
         await self.clock.sleep(1)
         self.at_once -= 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from monitoring.rendering import ALERTS, optional_text
+from monitoring.rendering import ALERTS, optional_groups_yaml
 from monitoring.settings import schema as rules_schema
 from tests.chart.helm import CASES, CHART, ROOT, Helm, golden, golden_text, with_operator
 from tests.chart.values_schema import with_exporter, with_rules
@@ -26,7 +26,7 @@ def documents() -> dict[Path, str]:
     return {
         readme: with_table(readme.read_text(), values_yaml),
         schema: json.dumps(merged, indent=2, ensure_ascii=False) + "\n",
-        CHART / "files" / "optional-rules.yaml": optional_text(),
+        CHART / "files" / "optional-rules.yaml": optional_groups_yaml(),
         CHART / "files" / "defaults.json": json.dumps(defaults(values_yaml), indent=2) + "\n",
     }
 

@@ -44,7 +44,7 @@ def test_demand_adds_up_over_accounts() -> None:
     asked = load_estimate(config(10, 60))
     assert asked.buckets == 70
     assert asked.requests_per_second == pytest.approx(2)
-    assert asked.answer_time == pytest.approx(8)
+    assert asked.response_time == pytest.approx(8)
     assert asked.series == 70 * 72
     previous_days = 70 / 3600
     assert asked.previous_days_per_second == pytest.approx(previous_days)
@@ -57,7 +57,7 @@ def test_buckets_to_be_found_do_not_count() -> None:
     assert asked.buckets == 1
     assert asked.requests_per_second == pytest.approx(1 / 60)
     none = load_estimate(good(ACCOUNT.replace("buckets: [65f1c0ffee]", "discovery: {}")))
-    assert (none.buckets, none.answer_time) == (0, math.inf)
+    assert (none.buckets, none.response_time) == (0, math.inf)
 
 
 def test_more_statuses_are_more_series() -> None:

@@ -12,12 +12,12 @@ import pytest
 import trustme
 import yaml
 
-from exporter.app import BUCKET_FILES_WATCH
+from exporter.app import BUCKET_FILES_INTERVAL
 from exporter.config import load, reference
 from exporter.config.reference import SECTIONS, own_fields, page
 from exporter.config.schema import MAPPINGS, keys
 from exporter.config.values import duration_text
-from exporter.upstream.credentials import FILE_WATCH
+from exporter.upstream.credentials import FILE_INTERVAL
 from tests.config.samples import TOKEN, written
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -135,7 +135,10 @@ def test_description_says_default_and_bounds(key: str, field: Any) -> None:  # n
 
 def test_files_are_watched_as_often_as_the_page_says() -> None:
     """The documented intervals at which files are checked are those of the code."""
-    secrets, buckets = f"within {FILE_WATCH:g} seconds", f"within {BUCKET_FILES_WATCH:g} seconds"
+    secrets, buckets = (
+        f"within {FILE_INTERVAL:g} seconds",
+        f"within {BUCKET_FILES_INTERVAL:g} seconds",
+    )
     fields = dict(every_field())
     assert secrets in fields["credentials_file"].description
     assert secrets in fields["password_file"].description

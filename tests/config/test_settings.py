@@ -46,6 +46,6 @@ def test_proxy_of_no_use_is_told_by_its_variable(name: str, proxy: str) -> None:
     assert proxy not in problem
 
 
-def test_environment_does_not_matter_to_who_does_not_ask() -> None:
+def test_proxy_variables_are_ignored_by_default() -> None:
     """Without proxy_from_environment, proxy variables are not read."""
     assert good(ACCOUNT, {"https_proxy": SOCKS}).accounts[0].proxy_url is None

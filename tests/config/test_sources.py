@@ -65,7 +65,7 @@ def test_each_change_is_noticed(
     assert config.sources.look() != config.sources
 
 
-def test_secrets_and_strangers_do_not_count(config: Config, tmp_path: Path) -> None:
+def test_secret_and_unrelated_files_are_not_sources(config: Config, tmp_path: Path) -> None:
     """Password files, which are watched separately, and unrelated files are not sources."""
     (tmp_path / "password").write_text("changed")
     (tmp_path / "other.yaml").touch()

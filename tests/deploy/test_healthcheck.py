@@ -89,21 +89,21 @@ async def test_simulator_that_answers_is_well() -> None:
 
 
 @pytest.mark.parametrize("text", [PLAIN, TLS, USERS, TLS + USERS, MUTUAL_TLS, OLD_TLS])
-async def test_guards_do_not_make_it_sick(text: str, tmp_path: Path) -> None:
+async def test_healthy_with_tls_and_passwords(text: str, tmp_path: Path) -> None:
     """An exporter with TLS, passwords or client certificates is reported healthy."""
     async with guarded(Site(tmp_path, text).security()) as address:
         assert await asyncio.to_thread(is_healthy, address.host, address.port)
 
 
 @pytest.mark.parametrize("text", [PLAIN, TLS])
-async def test_sick_exporter_is_sick(text: str, tmp_path: Path) -> None:
+async def test_503_is_unhealthy(text: str, tmp_path: Path) -> None:
     """A 503 response is unhealthy."""
     sick = replace(ENDPOINTS, is_healthy=lambda: False)
     async with guarded(Site(tmp_path, text).security(), sick) as address:
         assert not await asyncio.to_thread(is_healthy, address.host, address.port)
 
 
-async def test_stranger_is_not_healthy() -> None:
+async def test_other_server_is_unhealthy() -> None:
     """A server that speaks neither HTTP nor TLS is unhealthy."""
 
     async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,7 +121,7 @@ def test_exit_code_is_the_answer(healthy: bool) -> None:  # noqa: FBT001 - a par
     assert main(lambda *_process: healthy) == (0 if healthy else 1)
 
 
-def test_nobody_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_connection_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A refused connection exits with 1 and prints the reason without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

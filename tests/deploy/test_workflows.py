@@ -141,7 +141,7 @@ def test_nothing_is_released_untested() -> None:
         assert {"test", "names"} <= stands_on(name)
 
 
-def test_image_is_built_for_both_machines_with_its_papers() -> None:
+def test_image_has_both_platforms_sbom_and_provenance() -> None:
     """The image is built for amd64 and arm64, with SBOM, provenance and a base pinned by digest."""
     (build,) = (step["with"] for step in steps(IMAGE) if "build-push-action" in str(step))
     assert build["platforms"] == "linux/amd64,linux/arm64"
@@ -164,7 +164,7 @@ def test_image_has_its_tags_last() -> None:
     assert build["tags"] == "${{ steps.facts.outputs.image }}"
 
 
-def test_week_moves_no_version() -> None:
+def test_weekly_build_moves_only_the_series_tag() -> None:
     """The weekly image is built from the newest release, and moves only the tag of its series."""
     given = jobs(WEEKLY)["image"]["with"]
     assert given["tags"] == "${{ needs.newest.outputs.series }}"

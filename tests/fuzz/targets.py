@@ -11,13 +11,13 @@ from exporter.config import ConfigError, parse
 from exporter.model import ApiError
 from exporter.upstream.discovery import parse_listing
 from exporter.upstream.events import POSSIBLE_DRIFT
-from exporter.upstream.parsing import AnswerLimits, parse_stats, server_message
+from exporter.upstream.parsing import ResponseLimits, parse_stats, server_message
 from exporter.upstream.request import retry_after_seconds
 from exporter.web.config import WebConfigError, load_web_config
 from exporter.web.metrics_handler import wants_gzip, wants_openmetrics
 
 DAY = date(2024, 1, 15)
-LIMITS = AnswerLimits(frozenset({"ONLINE", "OFFLINE", "DISCONNECTED"}), 10)
+LIMITS = ResponseLimits(frozenset({"ONLINE", "OFFLINE", "DISCONNECTED"}), 10)
 
 
 def answer(data: bytes) -> None:

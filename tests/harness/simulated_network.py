@@ -61,7 +61,7 @@ class _Connections(httpx.AsyncBaseTransport):
         except BaseException:
             answering.cancel()
             raise
-        return httpx.Response(status, headers=headers, stream=_Arriving(exchange, answering))
+        return httpx.Response(status, headers=headers, stream=_BodyStream(exchange, answering))
 
 
 class _Exchange:
@@ -99,7 +99,7 @@ class _Exchange:
         self.close()
 
 
-class _Arriving(httpx.AsyncByteStream):
+class _BodyStream(httpx.AsyncByteStream):
     """A body as it arrives."""
 
     def __init__(self, exchange: _Exchange, answering: asyncio.Task[None]) -> None:

@@ -49,7 +49,7 @@ PREVIOUS_DAY = RenderedPreviousDay(
             ),
         ),
     ),
-    shown_until=START.monotonic + 1e6,
+    exposed_until=START.monotonic + 1e6,
 )
 
 

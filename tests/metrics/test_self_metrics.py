@@ -84,7 +84,7 @@ def test_attempts_are_counted_once_each(self_metrics: SelfMetrics) -> None:
     assert value(self_metrics, "flashback_api_schema_drift_total", **labels) == 4
 
 
-def test_gauges_are_asked_at_each_scrape(self_metrics: SelfMetrics) -> None:
+def test_gauges_are_current(self_metrics: SelfMetrics) -> None:
     """Buckets, lag, pauses and dropped log lines have their current values at each scrape."""
     assert value(self_metrics, "flashback_exporter_buckets") == 3
     assert value(self_metrics, "flashback_exporter_poll_lag_seconds") == 1.5
@@ -104,7 +104,7 @@ def test_gauges_are_asked_at_each_scrape(self_metrics: SelfMetrics) -> None:
     assert value(self_metrics, "flashback_account_discovered_buckets", account="main") == 7
 
 
-def test_reloads_are_told(self_metrics: SelfMetrics) -> None:
+def test_reload_metrics(self_metrics: SelfMetrics) -> None:
     """A failed reload sets success to 0, and keeps the time of the last successful one."""
     self_metrics.config_loaded(1705320000.0)
     self_metrics.config_refused()
@@ -130,7 +130,7 @@ def test_both_formats_say_the_same(self_metrics: SelfMetrics) -> None:
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])
-def test_many_accounts_are_told_in_pieces(self_metrics: SelfMetrics, *, openmetrics: bool) -> None:
+def test_accounts_are_in_separate_pieces(self_metrics: SelfMetrics, *, openmetrics: bool) -> None:
     """A piece has series of at most one account, and all pieces together repeat no line."""
     for number in range(50):
         self_metrics.init_series(f"a{number}", Call)

@@ -365,7 +365,7 @@ def test_unknown_is_never_good(board: Rendered) -> None:
     assert not any("vector(" in each.text for each in board.expressions())
 
 
-def test_uptime_by_bucket_is_one_thing() -> None:
+def test_uptime_by_bucket_is_mean_over_nodes() -> None:
     """Each panel `Uptime by bucket` has the mean over a bucket's nodes, as the rules record it."""
     found = [
         (panel["description"], target["expr"])
@@ -432,7 +432,7 @@ def columns(panel: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_colours_are_told_apart(sight: str) -> None:
+def test_colours_are_distinguishable(sight: str) -> None:
     """No two colours with a meaning look alike, with normal or colour-blind vision."""
     for one, other in combinations(MEANINGFUL, 2):
         assert distance(one, other, SIGHTS[sight]) > 20, (one, other)

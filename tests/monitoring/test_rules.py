@@ -148,7 +148,7 @@ def test_each_setting_is_used_and_can_be_found_again(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_what_would_be_a_guess_is_off(name: str) -> None:
+def test_optional_groups_are_off_by_default(name: str) -> None:
     """An optional group is rendered only if its setting is set."""
     (group,) = (group for file in FILES for group in file.groups if group.needs == name)
     heading = f"  - name: {group.name}\n"
@@ -206,7 +206,7 @@ def test_rules_are_named_as_prometheus_users_expect() -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
-def test_each_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(
+def test_each_alert_has_severity_texts_and_links(
     alert: dict[str, Any],
 ) -> None:
     """Each alert has a severity, texts, links and a `for`."""
@@ -237,7 +237,7 @@ def test_no_wait_makes_an_alert_end_at_a_restart(alert: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTING.values(), ids=ALERTING.keys())
-def test_no_text_asks_for_the_data_of_others(alert: dict[str, Any]) -> None:
+def test_text_queries_select_own_job(alert: dict[str, Any]) -> None:
     """Each query in a text selects its alert's scrape labels, quoted so that PromQL is valid."""
     for query in re.findall("printf `(.*?)`", alert["annotations"]["description"]):
         assert "job=%+q,namespace=%+q" in query
@@ -245,7 +245,7 @@ def test_no_text_asks_for_the_data_of_others(alert: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
-def test_nothing_rests_on_the_running_day(rule: dict[str, Any]) -> None:
+def test_rules_do_not_use_running_day(rule: dict[str, Any]) -> None:
     """Only FlashbackNodeUptimeLow uses the figures that start again at midnight."""
     words = set(re.findall(r"flashback_\w+", code(rule["expr"])))
     if rule.get("alert") == "FlashbackNodeUptimeLow":

@@ -16,7 +16,7 @@ from exporter.polling.poller import Poller
 from exporter.polling.targets import Target
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, StaticToken, Waiting
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.parsing import ResponseLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 from exporter.upstream.request import Requester
 from exporter.upstream.transport import Transport
@@ -69,7 +69,7 @@ class Process:
         self.scheduler = ScheduledTargets(self.clock.now())
         self.slots = RequestSlots(slots, self.clock)
         self.requests: list[tuple[float, str]] = []
-        self.under_way = self.most_under_way = 0
+        self.in_flight = self.most_under_way = 0
         self.results: dict[str, list[PollResult]] = {}
         self.wanted: dict[str, int] = {}  # previous-day requests by account
         self.background: list[tuple[float, str]] = []
@@ -94,12 +94,12 @@ class Process:
 
         async def counted(_request: httpx.Request) -> httpx.Response:
             self.requests.append((self.clock.monotonic() - self.start, account))
-            self.under_way += 1
-            self.most_under_way = max(self.most_under_way, self.under_way)
+            self.in_flight += 1
+            self.most_under_way = max(self.most_under_way, self.in_flight)
             try:
                 return await answer()
             finally:
-                self.under_way -= 1
+                self.in_flight -= 1
 
         requester = Requester(
             account,
@@ -114,11 +114,11 @@ class Process:
         self._clients[account] = Client(
             requester,
             credentials or StaticToken("t"),
-            answer_limits=AnswerLimits(frozenset(), 10),
+            response_limits=ResponseLimits(frozenset(), 10),
             deadline=TIMING.poll_interval,
             turns=self.slots.of(account),
             clock=self.clock,
-            chance=Random(0),
+            rng=Random(0),
         )
         self._buckets += (bucket(f"{account}-{number}", account) for number in range(buckets))
 
@@ -322,7 +322,7 @@ async def test_listings_that_hang_leave_polls_their_places() -> None:
             group.create_task(process.list_buckets(f"hung-{number}"))
         await process.clock.advance(1)
         assert len(process.times("well")) == 30
-        assert process.under_way == 8
+        assert process.in_flight == 8
         await process.clock.advance(140)
         assert len(process.requests) - len(process.times("well")) == 100
 
@@ -358,13 +358,13 @@ async def test_previous_days_that_hang_leave_others_their_turn() -> None:
     process.wanted = {"hung": 500}
     async with process.running():
         await process.clock.advance(5)
-        assert process.under_way == 8
+        assert process.in_flight == 8
         process.wanted["well"] = 3
         await process.clock.advance(TIMING.poll_timeout)
     assert [name for _, name in process.background[:16]].count("well") >= 3
 
 
-async def test_who_gives_up_waiting_leaves_no_trace() -> None:
+async def test_cancelled_wait_frees_its_slot() -> None:
     """Cancelling a wait frees its slot, even right after it was granted; taken slots stay taken."""
     clock = FakeClock()
     slots = RequestSlots(1, clock)

@@ -83,7 +83,7 @@ async def test_tokens_of_two_seconds_for_five_hundred_polls(spelling: Spelling) 
             page = await at_work.scrape()
     assert len(up(page)) == len(ids)
     assert [event for event in events if event["event"] == "bucket_failing"] == []
-    assert record.most_at_once[CallKind.LOGIN] == record.most_at_once[CallKind.REFRESH] == 1
+    assert record.max_concurrent[CallKind.LOGIN] == record.max_concurrent[CallKind.REFRESH] == 1
     assert record.calls_by_kind[CallKind.REFRESH] > 5
     assert record.calls_by_kind[CallKind.LOGIN] > 1
 
@@ -105,7 +105,7 @@ async def test_many_polls_wait_for_one_login() -> None:
     ],
     ids=lambda user: "wrong password" if user.mfa is Mfa.OFF else f"mfa {user.mfa.name}",
 )
-async def test_closed_door_is_not_hammered(user: User) -> None:
+async def test_failing_login_is_retried_rarely(user: User) -> None:
     """A login that cannot succeed marks its buckets as failing and is retried only a few times."""
     ids = tuple(f"b{number}" for number in range(30))
     text = logging_in(buckets=ids, interval="1m, poll_timeout: 1m")
@@ -117,7 +117,7 @@ async def test_closed_door_is_not_hammered(user: User) -> None:
         assert 2 <= made[CallKind.LOGIN] + made[CallKind.REFRESH] <= allowed
 
 
-async def test_bucket_that_is_always_refused_does_not_hurry_the_others() -> None:
+async def test_401_of_one_bucket_causes_no_rechecks_of_others() -> None:
     """A bucket that always gets 401 causes no extra re-checks of the account's other buckets."""
     text = logging_in(buckets=("bad", "gone", "good"), interval="1m, poll_timeout: 1m")
     trouble = "unauthorized/share=1/bucket=bad,not-found/share=1/bucket=gone"

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from exporter.logs import PERIOD
 from exporter.model import ApiError, BucketState, Instant, PollResult, Reason, Timing
 from exporter.polling.event_log import LINES_PER_PERIOD, EventLogger, log_discovery
-from exporter.upstream.discovery import DiscoveryState, FoundBucket, Listing
+from exporter.upstream.discovery import DiscoveryState, FoundBucket, ListResponse
 from tests.harness.fakes import NOON, FakeClock, after, bucket, failure, reading
 
 START = Instant(NOON, 1000.0)
@@ -87,7 +87,7 @@ def test_listing_events() -> None:
     down, refused = ApiError(Reason.CONNECT, "down"), ApiError(Reason.FORBIDDEN, "no")
     discovery_state = DiscoveryState()
     with capture_logs() as events:
-        good, empty = Listing((found,)), Listing(())
+        good, empty = ListResponse((found,)), ListResponse(())
         for result in (down, down, refused, good, good, empty, empty):
             following = discovery_state.after(result, START)
             log_discovery("main", discovery_state, following, len(following.found))
@@ -107,12 +107,12 @@ def test_entries_that_are_skipped_are_logged_once() -> None:
     down, discovery_state = ApiError(Reason.CONNECT, "down"), DiscoveryState()
     with capture_logs() as events:
         for result in (
-            Listing((found,), skipped=2),
-            Listing((found,), skipped=3),
+            ListResponse((found,), skipped=2),
+            ListResponse((found,), skipped=3),
             down,
-            Listing((found,), skipped=1),
-            Listing((found,)),
-            Listing((found,), skipped=4),
+            ListResponse((found,), skipped=1),
+            ListResponse((found,)),
+            ListResponse((found,), skipped=4),
         ):
             following = discovery_state.after(result, START)
             log_discovery("main", discovery_state, following, len(following.found))

@@ -35,10 +35,10 @@ async def test_whole_api_in_trouble_recovers(scenario: str) -> None:
         await at_work.scrape_when(lambda page: count_up(page) == len(MANY))
         at_work.api.play(scenario)
         await at_work.scrape_when(lambda page: count_up(page) == 0)
-        assert at_work.api.record.most_at_once[CallKind.STATS] <= 8
+        assert at_work.api.record.max_concurrent[CallKind.STATS] <= 8
         at_work.api.play("")
         await at_work.scrape_when(lambda page: count_up(page) == len(MANY))
-        assert at_work.api.record.most_at_once[CallKind.STATS] <= 8
+        assert at_work.api.record.max_concurrent[CallKind.STATS] <= 8
 
 
 async def test_requests_keep_to_the_rate_also_in_trouble() -> None:

@@ -29,9 +29,9 @@ def take(days: Days, paused: Collection[str] = NOBODY) -> PreviousDayRequest | N
 class Days(PreviousDayQueue):
     """A queue together with its targets."""
 
-    def __init__(self, *, are_wanted: bool = True) -> None:
+    def __init__(self, *, enabled: bool = True) -> None:
         self.targets = Targets()
-        super().__init__(self.targets, are_wanted=are_wanted)
+        super().__init__(self.targets, enabled=enabled)
 
     def target(self, of: Bucket) -> Target:
         """The target of a bucket; added if it is not polled yet."""
@@ -83,7 +83,7 @@ def test_next_day_is_asked_for_in_its_own_time() -> None:
     """A bucket that has yesterday's data requests the next day at its own time after the grace."""
     days = Days()
     held = replace(STATE, previous_day=DayStats(YESTERDAY, ()))
-    start = TIMING.previous_day_shown_between(date(2024, 1, 15), "b1")[0]
+    start = TIMING.previous_day_exposed_between(date(2024, 1, 15), "b1")[0]
     assert MIDNIGHT + 600 <= start < MIDNIGHT + 4200
     for wall in (MIDNIGHT + 600, start - 1):
         days.good_poll(bucket(), Instant(wall, 0), held)
@@ -197,4 +197,4 @@ def test_day_that_failed_gives_way_to_the_next() -> None:
 
 def test_none_is_wanted_where_the_process_ends_at_once() -> None:
     """With are_wanted=False, no previous day is ever requested."""
-    assert considered(Days(are_wanted=False), bucket()) is None
+    assert considered(Days(enabled=False), bucket()) is None

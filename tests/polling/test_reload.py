@@ -321,7 +321,7 @@ async def test_timer_reloads_once_per_change(tmp_path: Path) -> None:
     """Each change of the file triggers one reload, even if the new content is invalid."""
     source, clock = Source(tmp_path), FakeClock()
     files = source.files()
-    files.note_at_work(await files.load())
+    files.note_active(await files.load())
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(source.reloader(files, clock).watch(30, everything=True))
         assert not await files.have_changed(everything=True)
@@ -339,7 +339,7 @@ async def test_change_between_loading_and_the_first_look_is_noticed(tmp_path: Pa
     """Changes are detected against the files' state from before they were loaded."""
     source, clock = Source(tmp_path), FakeClock()
     files = source.files()
-    files.note_at_work(await files.load())
+    files.note_active(await files.load())
     source.write("buckets: [changed-before-anybody-looked]")
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(source.reloader(files, clock).watch(30, everything=True))
@@ -357,7 +357,7 @@ async def test_change_while_files_are_read_is_noticed(tmp_path: Path) -> None:
         return config
 
     files = ConfigFiles(read_then_change, SystemClock())
-    files.note_at_work(await files.load())
+    files.note_active(await files.load())
     assert await files.have_changed(everything=True)
 
 

@@ -371,14 +371,14 @@ def kept_over_midnight(ids: list[str], timing: Timing, second: float) -> dict[st
     for _ in ids:
         scheduled = take(scheduler, start)
         scheduler.complete(scheduled, reading(start), start)
-        scheduler.ask_after_grace(scheduled, start)
+        scheduler.poll_after_grace(scheduled, start)
     return {
         scheduled.bucket.id: scheduled.due - start.monotonic + second
         for scheduled in scheduler.targets
     }
 
 
-def test_yesterdays_reading_is_put_to_the_test_once_the_grace_is_over() -> None:
+def test_kept_yesterday_is_polled_again_after_grace() -> None:
     """With a long interval, buckets that kept yesterday's data are polled soon after the grace."""
     ids = [f"b{number}" for number in range(1000)]
     due = kept_over_midnight(ids, SELDOM, 300)
@@ -396,7 +396,7 @@ def test_short_intervals_need_no_test_after_the_grace() -> None:
         scheduled = take(scheduler, start)
         scheduler.complete(scheduled, reading(start), start)
         scheduled.due = regular = start.monotonic + 300 + min(interval, 600)
-        scheduler.ask_after_grace(scheduled, start)
+        scheduler.poll_after_grace(scheduled, start)
         assert scheduled.due == regular
 
 
@@ -406,7 +406,7 @@ def test_poll_after_the_grace_stands_for_a_regular_one() -> None:
     scheduler = make_schedule("b1", timing=SELDOM, start=start)
     scheduled = take(scheduler, start)
     scheduler.complete(scheduled, reading(start), start)
-    scheduler.ask_after_grace(scheduled, start)
+    scheduler.poll_after_grace(scheduled, start)
     now = after(start, scheduled.due - start.monotonic)
     assert take(scheduler, now) is scheduled
     assert scheduler.pop_due(now.monotonic + 7200) is None

@@ -57,7 +57,7 @@ class Receiver:
         """The notifications about an alert with this status."""
         return [each for each in self.notices if (each.alert, each.status) == (alert, status)]
 
-    async def hears(self, alert: str, status: str = "firing") -> Notice:
+    async def wait_for_notification(self, alert: str, status: str = "firing") -> Notice:
         """Wait for the first notification about an alert with this status."""
 
         async def ask() -> Notice | None:

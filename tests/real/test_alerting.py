@@ -107,7 +107,7 @@ class Stage:
 
     async def over(self, alert: str) -> None:
         """Wait until the receiver is notified that an alert is resolved."""
-        await self.receiver.hears(alert, "resolved")
+        await self.receiver.wait_for_notification(alert, "resolved")
 
 
 class RunningExporter:
@@ -201,7 +201,7 @@ async def staged(
 async def node_goes_down(stage: Stage) -> None:
     """A node is DISCONNECTED in both buckets of an account: one alert, which names the buckets."""
     stage.play("", limited(node_status("DISCONNECTED")))
-    notice = await stage.receiver.hears("FlashbackNodeDown")
+    notice = await stage.receiver.wait_for_notification("FlashbackNodeDown")
     assert notice.receiver == "operations"
     assert notice.labels["host"] == DOWN_HOST
     assert notice.labels["account"] == "main"
@@ -214,7 +214,7 @@ async def node_goes_down(stage: Stage) -> None:
 async def status_vanishes(stage: Stage) -> None:
     """A node's status is missing: one alert for the account, as no other alert detects this."""
     stage.play("", limited(node_status(None)))
-    notice = await stage.receiver.hears("FlashbackNodeStatusMissing")
+    notice = await stage.receiver.wait_for_notification("FlashbackNodeStatusMissing")
     assert notice.receiver == "operations"
     assert notice.labels["account"] == "main"
     assert named(notice) <= {"media-eu (media)", "web (web)"}
@@ -225,7 +225,7 @@ async def status_vanishes(stage: Stage) -> None:
 async def bucket_is_forbidden(stage: Stage) -> None:
     """The API responds with 403 for one bucket: its team is notified, with name and reason."""
     stage.play("forbidden/share=1/bucket=b1")
-    notice = await stage.receiver.hears("FlashbackBucketFailing")
+    notice = await stage.receiver.wait_for_notification("FlashbackBucketFailing")
     assert notice.receiver == "team-media"
     assert (notice.labels["bucket_id"], notice.labels["team"]) == ("b1", "media")
     assert notice.annotations["summary"] == "Polls of bucket media-eu fail"
@@ -237,7 +237,7 @@ async def bucket_is_forbidden(stage: Stage) -> None:
 async def account_is_forbidden(stage: Stage) -> None:
     """All buckets of an account get 403: the account's alert fires and inhibits the buckets'."""
     stage.play("forbidden/share=1/bucket=b1/bucket=b2")
-    notice = await stage.receiver.hears("FlashbackAccountFailing")
+    notice = await stage.receiver.wait_for_notification("FlashbackAccountFailing")
     assert notice.receiver == "operations"
     assert notice.labels["account"] == "main"
     assert named(notice) == {"media-eu (media)", "web (web)"}
@@ -255,7 +255,7 @@ async def account_is_forbidden(stage: Stage) -> None:
 async def exporter_is_killed(stage: Stage) -> None:
     """The exporter does not respond: one alert, which is resolved when it runs again."""
     await stage.exporter.stop()
-    notice = await stage.receiver.hears("FlashbackExporterDown")
+    notice = await stage.receiver.wait_for_notification("FlashbackExporterDown")
     assert notice.receiver == "operations"
     await stage.exporter.start()
     await stage.over("FlashbackExporterDown")
@@ -264,10 +264,10 @@ async def exporter_is_killed(stage: Stage) -> None:
 async def token_expires(stage: Stage) -> None:
     """A token is not renewed: one alert before it expires, and one when the API refuses it."""
     stage.issue_token(30)
-    notice = await stage.receiver.hears("FlashbackTokenExpiring")
+    notice = await stage.receiver.wait_for_notification("FlashbackTokenExpiring")
     assert notice.receiver == "operations"
     assert notice.labels["account"] == "archive"
-    notice = await stage.receiver.hears("FlashbackAccountUnauthorized")
+    notice = await stage.receiver.wait_for_notification("FlashbackAccountUnauthorized")
     assert notice.labels["account"] == "archive"
     assert named(notice) == {"archive (web)"}
     stage.issue_token(3600)
@@ -293,7 +293,7 @@ def named(notice: Notice) -> set[str]:
 
 
 @pytest.mark.long
-async def test_trouble_reaches_the_right_people_once_and_ends(
+async def test_each_fault_notifies_its_receiver_once(
     prometheus_path: str, alertmanager_path: str, tmp_path: Path
 ) -> None:
     """Each fault sends one firing and one resolved notification to its receiver, and no others."""

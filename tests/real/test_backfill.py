@@ -20,7 +20,7 @@ import httpx
 import pytest
 import yaml
 
-from exporter.backfill import first_moment_to_ask
+from exporter.backfill import available_from
 from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Timing, midnight
 from exporter.simulator import World
@@ -43,7 +43,7 @@ def newest_day(now: float) -> date:
     """The newest day that can be backfilled."""
     today = datetime.fromtimestamp(now, UTC).date()
     days = (today - timedelta(days=number) for number in range(1, 3))
-    return next(day for day in days if first_moment_to_ask(day, TIMING.rollover_grace) <= now)
+    return next(day for day in days if available_from(day, TIMING.rollover_grace) <= now)
 
 
 def truth(day: date) -> dict[Series, float]:
@@ -77,7 +77,7 @@ class Past(NamedTuple):
         found: dict[Series, dict[float, float]] = {}
         for day in self.days:
             for series, value in truth(day).items():
-                begin, end = TIMING.previous_day_shown_between(day, series.label("bucket_id"))
+                begin, end = TIMING.previous_day_exposed_between(day, series.label("bucket_id"))
                 first = int(-(-begin // STEP) * STEP)
                 times = range(first, int(-(-min(end, self.began) // 1)), STEP)
                 found.setdefault(series, {}).update(dict.fromkeys(map(float, times), value))
@@ -163,7 +163,7 @@ async def matrix(database: Database, selector: str, at: float) -> dict[Series, d
 
 
 @pytest.mark.long
-async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
+async def test_prometheus_imports_backfill_and_continues(
     prometheus_path: str, promtool_path: str, tmp_path: Path
 ) -> None:
     """A month's blocks have exactly the simulator's figures, and live samples continue them."""
@@ -215,7 +215,7 @@ async def test_prometheus_has_the_past_and_goes_on_without_a_seam(
 
 
 @pytest.mark.long
-async def test_rules_have_the_past_too(
+async def test_rules_use_backfilled_days(
     prometheus_path: str, promtool_path: str, tmp_path: Path
 ) -> None:
     """Recording rules run by promtool on backfilled days give the right uptime over weeks."""
@@ -276,7 +276,9 @@ async def scraped_twice(prometheus: Database) -> float | None:
 
 
 @pytest.mark.long
-async def test_victoria_metrics_has_the_past(victoria_metrics_path: str, tmp_path: Path) -> None:
+async def test_victoria_metrics_imports_backfill(
+    victoria_metrics_path: str, tmp_path: Path
+) -> None:
     """VictoriaMetrics imports the files unchanged: all samples, with timestamps in seconds."""
     async with (
         backfilled(tmp_path) as past,

@@ -34,7 +34,14 @@ REFRESH = 5000
 """Milliseconds between refreshes. Tests advance the page's own clock."""
 
 PHONE, DESKTOP = 390, 1280
-LOOKED_AT = ("/", "/bucket?id=down", "/bucket?id=old", "/help", "/bucket?id=gone", "/?q=none")
+DAILY_RECORDING_TIMES = (
+    "/",
+    "/bucket?id=down",
+    "/bucket?id=old",
+    "/help",
+    "/bucket?id=gone",
+    "/?q=none",
+)
 NODES = (
     node("*-aws.example", status="ONLINE", uptime_ratio=1.0, latency_last_seconds=0.05),
     node("*-gcp.example", status="OFFLINE", uptime_ratio=0.5, version="1.2"),
@@ -206,7 +213,7 @@ async def test_refreshes_in_place(browser: Browser) -> None:
         assert visit.complaints.all == []
 
 
-async def test_what_somebody_types_or_selects_stays(browser: Browser) -> None:
+async def test_refresh_keeps_input_and_selection(browser: Browser) -> None:
     """A refresh changes neither what the user typed into the form nor selected text."""
     snapshot = colourful()
     async with visiting(browser, snapshot) as visit:
@@ -224,7 +231,7 @@ async def test_what_somebody_types_or_selects_stays(browser: Browser) -> None:
         assert await visit.page.get_by_label("Search").input_value() == "half a wo"
 
 
-async def test_rests_while_paused_or_unseen(browser: Browser) -> None:
+async def test_no_refresh_while_paused_or_hidden(browser: Browser) -> None:
     """The page sends no request while paused or hidden, and one at once afterwards."""
     snapshot = colourful()
     async with visiting(browser, snapshot) as visit:
@@ -272,7 +279,7 @@ async def test_survives_the_exporters_restart(browser: Browser, tmp_path: Path) 
         await stack.__aexit__(None, None, None)
 
 
-async def test_another_build_is_loaded_anew(browser: Browser) -> None:
+async def test_new_version_reloads_page(browser: Browser) -> None:
     """If the exporter's version has changed, a refresh reloads the whole page."""
     snapshot = colourful()
     async with visiting(browser, snapshot) as visit:
@@ -298,7 +305,7 @@ async def test_accessible(browser: Browser, scheme: str, width: int) -> None:
     """Axe finds no violation on any page with all details unfolded, and nothing overflows."""
     look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     async with browsing(replace(ENDPOINTS, add_routes=colourful().add_routes)) as client:
-        for path in LOOKED_AT:
+        for path in DAILY_RECORDING_TIMES:
             async with opened(browser, f"{client.base_url}{path}", **look) as visit:
                 await visit.page.evaluate(
                     "document.querySelectorAll('details').forEach(each => { each.open = true; })"

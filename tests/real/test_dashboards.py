@@ -328,7 +328,7 @@ async def test_replicas_do_not_double(watched: Watched) -> None:
     assert await stat(watched, "flashback-overview", "Failing buckets") == len(failing) == 3
 
 
-async def test_cells_are_the_days_that_they_stand_at(watched: Watched) -> None:
+async def test_cells_show_their_own_day(watched: Watched) -> None:
     """The cell of a day shows that day's figures, although they are exposed only the day after.
 
     The past data gets worse by 0.001 with each day back.
@@ -354,7 +354,7 @@ async def test_cells_are_the_days_that_they_stand_at(watched: Watched) -> None:
         assert worst[day] == pytest.approx(0.97 - 0.001 * back)
 
 
-async def test_nothing_is_good_while_the_exporter_is_dead(
+async def test_no_good_colour_while_exporter_is_down(
     prometheus_path: str, promtool_path: str, tmp_path: Path
 ) -> None:
     """While no exporter responds, no number on any dashboard has the colour for good values."""

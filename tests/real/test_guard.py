@@ -175,9 +175,7 @@ def test_exporter_accepts_the_files_of_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-async def test_prometheus_gets_in_by_the_steps_of_the_page(
-    prometheus_path: str, tmp_path: Path
-) -> None:
+async def test_documented_steps_let_prometheus_scrape(prometheus_path: str, tmp_path: Path) -> None:
     """With the page's commands and files Prometheus scrapes, using a certificate and a password."""
     settings = site_of_the_page(tmp_path)
     async with (

@@ -60,7 +60,7 @@ def test_demo_serves_metrics_and_says_which_build_it_is(demo: Container) -> None
     assert len(page.all("flashback_bucket_up")) == 3
 
 
-def test_container_is_nobody_and_can_nothing(demo: Container) -> None:
+def test_container_is_unprivileged(demo: Container) -> None:
     """The exporter runs as a user and group other than root, and without capabilities."""
     lines = (line.split() for line in demo.python(STATUS).output.splitlines())
     status = {words[0]: words[1:] for words in lines if words}
@@ -117,7 +117,7 @@ def test_mounted_configuration_is_found(engine: Engine, image: str, tmp_path: Pa
     assert "good" in answer.output
 
 
-def test_labels_say_what_it_is_and_what_it_stands_on(engine: Engine, image: str) -> None:
+def test_oci_labels(engine: Engine, image: str) -> None:
     """The OCI labels carry the version, the revision, the licence and the base."""
     labels = engine.inspected(image)["Labels"]
     names = ("title", "version", "revision", "licenses", "base.name")

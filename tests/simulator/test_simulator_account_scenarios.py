@@ -192,10 +192,10 @@ async def test_a_login_may_hang(serving: Serving) -> None:
             )
     assert simulator.record.calls_by_kind == {"login": 1}
     assert simulator.record.answers_by_kind == {}
-    assert simulator.record.most_at_once == {"login": 1}
+    assert simulator.record.max_concurrent == {"login": 1}
 
 
-async def test_luck_hangs_on_whose_call_it_is(serving: Serving) -> None:
+async def test_draws_depend_on_user(serving: Serving) -> None:
     """Which of a user's calls are hit does not depend on the calls of other users."""
     fates: list[list[int]] = []
     for others in (0, 3):

@@ -102,7 +102,7 @@ def test_a_fault_can_be_told_which_calls_to_hit() -> None:
     assert hit("list-403/share=1/call=stats") == ["list-403"]
 
 
-def test_kinds_and_users_do_not_share_their_luck() -> None:
+def test_draws_differ_by_kind_and_user() -> None:
     """Draws differ by kind of call and by user, even if a bucket is named like a kind."""
     lucks = {
         tuple(replace(call(number, bucket), kind=kind, whose=whose).draw() for number in range(9))
@@ -215,7 +215,7 @@ def test_any_mixture_gives_an_answer(names: list[str], number: int, now: float) 
 
 @given(names=st.lists(st.sampled_from(list(SCENARIOS)), max_size=8), number=st.integers(0, 1000))
 @settings(deadline=None)  # the first bomb is packed here
-def test_any_mixture_answers_a_listing(names: list[str], number: int) -> None:
+def test_any_mixture_responds_to_list(names: list[str], number: int) -> None:
     """Any mixture of scenarios gives a response to a list call."""
     asked = replace(call(number, bucket=""), kind=CallKind.LIST, day=None)
     steps = FaultPlan(tuple(SCENARIOS[name] for name in names))

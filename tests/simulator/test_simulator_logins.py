@@ -323,7 +323,7 @@ async def test_the_record_counts_kinds_of_calls(serving: Serving) -> None:
     first, second = record.issued
     assert (first.email, first.issued_at, first.replaces) == (OPS.email, NOON, None)
     assert second.replaces == first.refresh_token
-    assert set(record.most_at_once.values()) == {1}
+    assert set(record.max_concurrent.values()) == {1}
 
 
 async def test_the_record_knows_how_many_logged_in_at_once(serving: Serving) -> None:
@@ -344,7 +344,7 @@ async def test_the_record_knows_how_many_logged_in_at_once(serving: Serving) -> 
         await refresh(client, simulator.record.issued[0].refresh_token)
         await stats(client, simulator.record.issued[0].access_token)
         await client.get("/bucket")
-    assert simulator.record.most_at_once == {"login": 2, "refresh": 1, "stats": 1, "list": 1}
+    assert simulator.record.max_concurrent == {"login": 2, "refresh": 1, "stats": 1, "list": 1}
     assert delays == [5] * 4
 
 
@@ -380,7 +380,7 @@ async def test_of_two_refreshes_at_once_one_wins(serving: Serving) -> None:
         simulator.token_server.rules = TokenRules(delay=1)
         answers = await asyncio.gather(refresh(client, token), refresh(client, token))
     assert sorted(answer.status_code for answer in answers) == [200, 401]
-    assert simulator.record.most_at_once[CallKind.REFRESH] == 2
+    assert simulator.record.max_concurrent[CallKind.REFRESH] == 2
 
 
 async def test_the_record_of_tokens_is_bounded(serving: Serving) -> None:

@@ -200,7 +200,7 @@ async def test_past_may_be_empty(serving: Serving) -> None:
     assert (len(today.json()["nodeStats"]), past.json()["nodeStats"]) == (6, [])
 
 
-async def test_a_storm_says_how_long_in_seconds(serving: Serving) -> None:
+async def test_retry_after_in_seconds(serving: Serving) -> None:
     """With 429-storm, Retry-After is a number of seconds."""
     async with serving(playing("429-storm")) as client:
         answer = await client.post(STATS, json=TODAY)
@@ -208,7 +208,7 @@ async def test_a_storm_says_how_long_in_seconds(serving: Serving) -> None:
     assert answer.json() == {"success": False, "message": "Too many requests"}
 
 
-async def test_a_storm_says_until_when(serving: Serving) -> None:
+async def test_retry_after_as_date(serving: Serving) -> None:
     """With 429-storm-date, Retry-After is a time by the server's clock, after the Date header."""
     simulator = playing("429-storm-date")
     simulator.play((*simulator.faults, InjectedFault(SCENARIOS["fast-clock"], 1.0)))
@@ -219,7 +219,7 @@ async def test_a_storm_says_until_when(serving: Serving) -> None:
     assert (until - said).total_seconds() == RETRY_AFTER_SECONDS
 
 
-async def test_a_storm_may_say_nothing(serving: Serving) -> None:
+async def test_no_retry_after(serving: Serving) -> None:
     """With 429-storm-bare, there is no Retry-After header."""
     async with serving(playing("429-storm-bare")) as client:
         assert "Retry-After" not in (await client.post(STATS, json=TODAY)).headers
@@ -295,7 +295,7 @@ async def test_wrong_shapes_are_json(serving: Serving) -> None:
     assert len({json.dumps(answer.json()) for answer in answers}) == 12
 
 
-async def test_a_redirect_shows_who_follows(serving: Serving) -> None:
+async def test_followed_redirect_is_recorded(serving: Serving) -> None:
     """A client that follows the redirect is recorded, and gets 404."""
     simulator = playing("redirect")
     async with serving(simulator) as client:
@@ -423,7 +423,7 @@ async def test_hanging_answers_do_not_hold_up_the_end() -> None:
         await writer.wait_closed()
 
 
-async def test_a_client_that_goes_ends_its_hanging_answer(serving: Serving) -> None:
+async def test_disconnect_cancels_hanging_response(serving: Serving) -> None:
     """A hanging response is cancelled when its client disconnects."""
     ended = asyncio.Event()
 

@@ -220,7 +220,7 @@ async def test_the_record_is_bounded(serving: Serving) -> None:
     assert simulator.record.answers == {200: 3}
 
 
-def test_the_record_answers_questions() -> None:
+def test_record_queries() -> None:
     """The record returns a bucket's responses, the newest one, and all values of a node's field."""
     record = Recorder(keep=10)
     identity = ("192.0.2.1", "h")

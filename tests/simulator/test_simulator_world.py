@@ -97,7 +97,7 @@ def test_denominators_agree_on_a_closed_day(seed: int, day: date) -> None:
 
 
 @given(seed=seeds, day=days)
-def test_uptime_falls_during_an_outage_and_then_rises(seed: int, day: date) -> None:
+def test_uptime_falls_during_an_outage(seed: int, day: date) -> None:
     """As a share of the time elapsed, uptime falls while a node is down."""
     world, noon = node_down(World(seed)), day_to_unix(day) + 12 * HOUR
     before, during, later = (

@@ -155,7 +155,7 @@ async def test_unknown_bucket(query: dict[str, str]) -> None:
     assert response.json() == {"error": "bucket not found"}
 
 
-async def test_stale_values_are_not_told() -> None:
+async def test_stale_values_are_omitted() -> None:
     """A stale bucket has no nodes and no day, and its reason is overdue."""
     (fresh,) = (await status(SNAPSHOT.later(299.9), {"bucket_id": "b1"}))["buckets"]
     (stale,) = (await status(SNAPSHOT.later(300), {"bucket_id": "b1"}))["buckets"]

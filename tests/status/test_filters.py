@@ -108,7 +108,7 @@ def test_queries_survive_the_way_through_an_address(
     assert not again.is_everything
 
 
-def test_everything_is_everything_on_any_page() -> None:
+def test_page_number_is_no_filter() -> None:
     """A page number alone is not a filter."""
     assert Filter.of({"page": "3"}).is_everything
     assert Filter().query(1) == ""

@@ -299,7 +299,7 @@ async def test_links_to_buckets_of_any_name(bucket_id: str) -> None:
     assert answer.json()["buckets"][0]["id"] == bucket_id
 
 
-async def test_notices_are_told() -> None:
+async def test_notices_are_shown() -> None:
     """Failed reloads, pauses and failing discovery are shown, and texts in them are escaped."""
     refused = ConfigStatus(NOON - 60, NOON - 5, "config.yaml:3: <b>&\nsecond line")
     fault = ApiError(Reason.FORBIDDEN, "HTTP 403")
@@ -419,7 +419,7 @@ async def test_no_page_where_metrics_are_the_front_page() -> None:
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/api/v1/status"])
-async def test_the_guard_stands_before_the_pages(tmp_path: Path, path: str) -> None:
+async def test_pages_need_authentication(tmp_path: Path, path: str) -> None:
     """With basic auth, pages and assets need a user name and password."""
     site = Site(tmp_path, USERS)
     async with (
@@ -444,7 +444,7 @@ def crowd(number: int) -> FixedSnapshot:
 @pytest.mark.parametrize(
     ("path", "steps"), [("/", 20), ("/bucket?id=b9", 20), ("/?q=b1", 20), ("/api/v1/status", 520)]
 )
-async def test_others_get_their_turn_meanwhile(path: str, steps: int) -> None:
+async def test_pages_do_not_block_event_loop(path: str, steps: int) -> None:
     """Other tasks run while a page of thousands of buckets is made."""
     turns = 0
 
@@ -473,7 +473,7 @@ async def is_served(client: httpx.AsyncClient) -> bool:
 async def test_too_many_at_once_are_turned_away() -> None:
     """Requests over the limit get 503 at once; a client that reads too slowly is disconnected."""
     endpoints = replace(
-        ENDPOINTS, add_routes=crowd(8000).add_routes, max_requests=1, answer_seconds=3.0
+        ENDPOINTS, add_routes=crowd(8000).add_routes, max_requests=1, send_timeout=3.0
     )
     async with browsing(endpoints) as client:
         address = ListenAddress(client.base_url.host, client.base_url.port or 0)

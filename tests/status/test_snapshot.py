@@ -127,7 +127,7 @@ async def test_running_polls_and_pauses() -> None:
             assert ", paused" in await page(at_work, f"/bucket?id={bucket_id}")
 
 
-async def test_refused_configuration_is_told_until_it_is_fixed() -> None:
+async def test_refused_configuration_is_shown_until_fixed() -> None:
     """A refused configuration's problems are shown, without secrets, until a reload succeeds."""
     broken = [False]
 
@@ -152,7 +152,7 @@ async def test_refused_configuration_is_told_until_it_is_fixed() -> None:
         assert "reload failed" not in await page(at_work)
 
 
-async def test_a_reload_keeps_the_past_of_what_stays() -> None:
+async def test_reload_keeps_poll_history() -> None:
     """A reload keeps the poll history of a bucket that stays, and a new bucket has none."""
     buckets = ["b1", "b2"]
 
@@ -167,7 +167,7 @@ async def test_a_reload_keeps_the_past_of_what_stays() -> None:
         assert past == {"b1": 1, "b3": 0}
 
 
-async def test_before_the_first_listing() -> None:
+async def test_before_first_discovery() -> None:
     """Before the first list response, discovery has no result, and does not count as failing."""
     text = "accounts: [{name: a, authorization: {credentials: t}, discovery: {}}]"
     config = parse(text, path=Path("config.yaml"), environ={})

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from exporter.model import ApiError, Reason
 from exporter.status.snapshot import AccountStatus, ConfigStatus, DiscoveryStatus
-from exporter.status.summary import MOST_ACCOUNTS, notices
+from exporter.status.summary import MAX_ACCOUNT_NOTICES, notices
 from tests.harness.fakes import NOON
 from tests.status.snapshots import PROCESS, START
 
 
-def test_nothing_wrong_is_nothing_said() -> None:
+def test_no_notices_without_problems() -> None:
     """Without problems there are no notices."""
     quiet = AccountStatus("main", token_expiry=NOON + 1, discovery=DiscoveryStatus(was_tried=True))
     assert notices(PROCESS, [quiet, AccountStatus("b")], START) == []
@@ -47,8 +47,8 @@ def test_trouble_of_accounts() -> None:
 
 def test_many_accounts_are_summed_up() -> None:
     """The first notices about accounts are listed, and the rest are counted."""
-    accounts = [AccountStatus(f"a{number}", NOON + 20) for number in range(MOST_ACCOUNTS + 2)]
+    accounts = [AccountStatus(f"a{number}", NOON + 20) for number in range(MAX_ACCOUNT_NOTICES + 2)]
     told = notices(PROCESS, accounts, START)
-    assert len(told) == MOST_ACCOUNTS + 1
+    assert len(told) == MAX_ACCOUNT_NOTICES + 1
     assert told[-1].text == "2 more notices about accounts"
-    assert len(notices(PROCESS, accounts[:MOST_ACCOUNTS], START)) == MOST_ACCOUNTS
+    assert len(notices(PROCESS, accounts[:MAX_ACCOUNT_NOTICES], START)) == MAX_ACCOUNT_NOTICES

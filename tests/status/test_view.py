@@ -8,7 +8,7 @@ from datetime import timedelta
 from exporter.model import BucketState, DayStats, Instant, Reason, Timing
 from exporter.polling.targets import PollRecord
 from exporter.status.text import ADVICE
-from exporter.status.view import HEIGHT, WIDTH, BucketView, bucket_view, poll_words, sparkline
+from exporter.status.view import HEIGHT, WIDTH, BucketView, bucket_view, poll_text, sparkline
 from tests.harness.fakes import NOON, after, bucket, failure, node, reading
 from tests.status.snapshots import START, FixedSnapshot, bucket_status, ranked
 
@@ -116,8 +116,8 @@ def test_the_picture_in_words() -> None:
     assert sparkline([]).words == "No finished poll yet"
     assert sparkline([good]).words == "Last 1 poll: all succeeded"
     assert sparkline([good]).bars[0].height > 0
-    assert poll_words(good) == "succeeded in 0.0 ms"
-    assert poll_words(good._replace(nodes_not_online=1)) == (
+    assert poll_text(good) == "succeeded in 0.0 ms"
+    assert poll_text(good._replace(nodes_not_online=1)) == (
         "succeeded in 0.0 ms, 1 node not online"
     )
-    assert poll_words(good._replace(reason=Reason.TLS)) == "failed (tls) after 0.0 ms"
+    assert poll_text(good._replace(reason=Reason.TLS)) == "failed (tls) after 0.0 ms"

@@ -20,8 +20,8 @@ STATUSES = ("ONLINE", "OFFLINE", "DISCONNECTED", "DEGRADED", "MAINTENANCE")
 class ConfigChanges:
     """Applies single changes; each returns a description."""
 
-    def __init__(self, chance: Random, harness: Harness, checker: Checker) -> None:
-        self._chance = chance
+    def __init__(self, rng: Random, harness: Harness, checker: Checker) -> None:
+        self._rng = rng
         self._harness = harness
         self._checker = checker
 
@@ -42,14 +42,14 @@ class ConfigChanges:
         return repr(account)
 
     def _any_account(self) -> PlannedAccount:
-        return self._chance.choice(self._checker.plan.accounts)
+        return self._rng.choice(self._checker.plan.accounts)
 
     async def rename(self) -> str:
         """Give a bucket another name and another label."""
         account = self._any_account()
-        index = self._chance.randrange(len(account.buckets))
-        labels = {"team": self._chance.choice(["media", 'q"\\', "é☃"])}
-        name = f"name {self._chance.randrange(100)}"
+        index = self._rng.randrange(len(account.buckets))
+        labels = {"team": self._rng.choice(["media", 'q"\\', "é☃"])}
+        name = f"name {self._rng.randrange(100)}"
         bucket = replace(account.buckets[index], name=name, labels=labels)
         listed = (*account.buckets[:index], bucket, *account.buckets[index + 1 :])
         return await self.change(replace(account, buckets=listed))
@@ -59,15 +59,15 @@ class ConfigChanges:
         account = self._any_account()
         taken = {bucket.id for each in self._checker.plan.accounts for bucket in each.buckets}
         free = [bucket for bucket in (*PLAIN, *ODD) if bucket not in taken]
-        chosen = self._chance.sample(free, min(len(free), self._chance.randint(0, 3)))
-        kept = self._chance.sample(account.buckets, max(1, len(account.buckets) - 2))
+        chosen = self._rng.sample(free, min(len(free), self._rng.randint(0, 3)))
+        kept = self._rng.sample(account.buckets, max(1, len(account.buckets) - 2))
         added = (PlannedBucket(bucket) for bucket in chosen)
         return await self.change(replace(account, buckets=(*kept, *added)))
 
     async def move(self) -> str:
         """Move a bucket to another account."""
         plan = self._checker.plan
-        source, target = self._chance.sample(plan.accounts, 2)
+        source, target = self._rng.sample(plan.accounts, 2)
         if len(source.buckets) < 2:
             return "nothing"
         moved, *left = source.buckets
@@ -79,21 +79,21 @@ class ConfigChanges:
 
     async def know_other_statuses(self) -> str:
         """Change `known_statuses`."""
-        known = tuple(self._chance.sample(STATUSES, self._chance.randint(1, len(STATUSES))))
+        known = tuple(self._rng.sample(STATUSES, self._rng.randint(1, len(STATUSES))))
         await self.apply(replace(self._checker.plan, known_statuses=known))
         return str(known)
 
     async def change_intervals(self) -> str:
         """Change an account's poll interval."""
-        account, interval = self._any_account(), self._chance.choice([30, 45, 60, 90])
+        account, interval = self._any_account(), self._rng.choice([30, 45, 60, 90])
         least = 2 * interval + self._checker.plan.poll_timeout
-        stale_after = self._chance.choice([least, least + 60, 300])
+        stale_after = self._rng.choice([least, least + 60, 300])
         changed = replace(account, poll_interval=interval, stale_after=stale_after)
         return await self.change(changed)
 
     async def change_rules(self) -> str:
         """Change the grace period and the recheck interval."""
-        grace, recheck = self._chance.choice([120, 300, 600]), self._chance.choice([60, 240, 400])
+        grace, recheck = self._rng.choice([120, 300, 600]), self._rng.choice([60, 240, 400])
         plan = replace(self._checker.plan, rollover_grace=grace, recheck_interval=recheck)
         await self.apply(plan)
         return f"grace {grace}, recheck {recheck}"
@@ -107,7 +107,7 @@ class ConfigChanges:
     async def break_the_file(self) -> str:
         """Break the file. The reload must fail and change nothing."""
         text = self._harness.file.read_text("utf-8")
-        broken = self._chance.choice(["", text[:-5], text.replace("accounts", "acc"), "\0"])
+        broken = self._rng.choice(["", text[:-5], text.replace("accounts", "acc"), "\0"])
         self._harness.file.write_text(broken, "utf-8")
         status, said = await self._harness.reload()
         assert status == 500, said
@@ -129,10 +129,10 @@ class ConfigChanges:
         """Change the rules of discovery, or turn it off."""
         account = next(each for each in self._checker.plan.accounts if each.logs_in)
         discovery = PlannedDiscovery(
-            self._chance.choice([30, 60, 120]),
-            self._chance.choice(["", simulator.WORKSPACE]),
-            self._chance.choice(["", ".*-[0-3]"]),
+            self._rng.choice([30, 60, 120]),
+            self._rng.choice(["", simulator.WORKSPACE]),
+            self._rng.choice(["", ".*-[0-3]"]),
         )
         return await self.change(
-            replace(account, discovery=self._chance.choice([discovery, discovery, None]))
+            replace(account, discovery=self._rng.choice([discovery, discovery, None]))
         )

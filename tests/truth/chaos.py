@@ -105,7 +105,7 @@ class _Run:
         self.result = ChaosResult(seed)
         self._harness = harness
         self._log = log
-        self._chance = Random(seed)
+        self._rng = Random(seed)
         self._token = harness.directory / "token"
         recorder, plan = harness.api.recorder, _plan(harness.directory)
         self._checker = Checker(recorder, harness.clock, plan, punctual=False)
@@ -119,12 +119,12 @@ class _Run:
         start = next_trouble = clock.monotonic()
         async with self._harness.serving(Random(result.seed)):
             while clock.monotonic() < start + seconds and not result.findings:
-                await clock.sleep(self._chance.uniform(1, LONGEST_GAP))
+                await clock.sleep(self._rng.uniform(1, LONGEST_GAP))
                 result.findings += await self._look(is_first=not result.scrapes)
                 result.scrapes += 1
                 if clock.monotonic() >= next_trouble:
                     self._make_trouble()
-                    wait = self._chance.expovariate(1 / BETWEEN_TROUBLES)
+                    wait = self._rng.expovariate(1 / BETWEEN_TROUBLES)
                     next_trouble = clock.monotonic() + wait
         result.calls = sum(self._harness.api.recorder.calls_by_kind.values())
 
@@ -173,26 +173,26 @@ class _Run:
     def _make_trouble(self) -> None:
         """Start another mix of faults, or a pause without any. May also replace the token file."""
         chosen = []
-        if self._chance.random() > 0.15:
-            names = self._chance.sample(STATS_TROUBLES, self._chance.randint(1, 4))
+        if self._rng.random() > 0.15:
+            names = self._rng.sample(STATS_TROUBLES, self._rng.randint(1, 4))
             chosen = [self._for_some(name) for name in names]
-            chosen += self._chance.sample(ACCOUNT_TROUBLES, self._chance.randint(0, 3))
+            chosen += self._rng.sample(ACCOUNT_TROUBLES, self._rng.randint(0, 3))
         self._harness.api.play(",".join(chosen))
         self.result.troubles.update(each.partition("/")[0] for each in chosen)
-        if self._chance.random() < 0.3:
+        if self._rng.random() < 0.3:
             self._swap_the_token()
 
     def _for_some(self, name: str) -> str:
         """Limit a scenario to some buckets of the two accounts with faults."""
-        count = 1 if name in HEAVY else self._chance.randint(1, len(TROUBLED))
-        hit = self._chance.sample(TROUBLED, count)
-        share = self._chance.choice((0.1, 0.5, 1))
+        count = 1 if name in HEAVY else self._rng.randint(1, len(TROUBLED))
+        hit = self._rng.sample(TROUBLED, count)
+        share = self._rng.choice((0.1, 0.5, 1))
         return f"{name}/share={share}" + "".join(f"/bucket={bucket}" for bucket in hit)
 
     def _swap_the_token(self) -> None:
         """Replace the token file: valid, wrong, empty, too large, a FIFO, or missing."""
         new = self._token.with_name("token.new")
-        kind = self._chance.choice(("good", "good", "wrong", "empty", "huge", "fifo", "gone"))
+        kind = self._rng.choice(("good", "good", "wrong", "empty", "huge", "fifo", "gone"))
         self.result.troubles[f"token file: {kind}"] += 1
         texts = {"good": FILE_TOKEN, "wrong": "wrong", "empty": "", "huge": "x" * 2**21}
         if kind == "gone":

@@ -36,13 +36,13 @@ SHARES = (0.1, 0.3, 0.6, 1)
 class Driver:
     """Performs random actions."""
 
-    def __init__(self, chance: Random, harness: Harness, checker: Checker) -> None:
+    def __init__(self, rng: Random, harness: Harness, checker: Checker) -> None:
         self.events: list[str] = []
         self.counts: Counter[str] = Counter()
-        self._chance = chance
+        self._rng = rng
         self._harness = harness
         self._checker = checker
-        self._changes = ConfigChanges(chance, harness, checker)
+        self._changes = ConfigChanges(rng, harness, checker)
         self._tokens = FIRST_TOKENS
         self._actions: dict[Callable[[], Awaitable[str]], int] = {
             self._play_faults: 12,
@@ -77,7 +77,7 @@ class Driver:
     async def step(self) -> None:
         """Perform one action."""
         actions = list(self._actions)
-        action = self._chance.choices(actions, list(self._actions.values()))[0]
+        action = self._rng.choices(actions, list(self._actions.values()))[0]
         self._note(action.__name__.strip("_"), await action())
 
     async def repair_everything(self) -> None:
@@ -98,19 +98,19 @@ class Driver:
         )
 
     async def _play_faults(self) -> str:
-        names = self._chance.sample(list(simulator.SCENARIOS), self._chance.randint(1, 4))
+        names = self._rng.sample(list(simulator.SCENARIOS), self._rng.randint(1, 4))
         faults = [self._limited(name) for name in names]
-        if self._chance.random() < MIDNIGHT_FAULTS_SHARE:
-            faults.append(self._chance.choice(AT_MIDNIGHT))
+        if self._rng.random() < MIDNIGHT_FAULTS_SHARE:
+            faults.append(self._rng.choice(AT_MIDNIGHT))
         text = ",".join(faults)
         self._harness.api.play(text)
         return text
 
     def _limited(self, name: str) -> str:
-        share = f"{name}/share={self._chance.choice(SHARES)}"
+        share = f"{name}/share={self._rng.choice(SHARES)}"
         of_stats = simulator.CallKind.STATS in simulator.SCENARIOS[name].calls
-        hits = self._chance.sample(PLAIN, 1 if name in HEAVY else self._chance.randint(1, 8))
-        if of_stats and (name in HEAVY or self._chance.random() < 0.5):
+        hits = self._rng.sample(PLAIN, 1 if name in HEAVY else self._rng.randint(1, 8))
+        if of_stats and (name in HEAVY or self._rng.random() < 0.5):
             return share + "".join(f"/bucket={bucket}" for bucket in hits)
         return share
 
@@ -121,15 +121,15 @@ class Driver:
     async def _change_what_there_is(self) -> str:
         """Remove, rename or forbid some buckets, and restore the others."""
         there = buckets()
-        gone = self._chance.sample(there, self._chance.randint(0, 4))
+        gone = self._rng.sample(there, self._rng.randint(0, 4))
         self._harness.api.buckets = tuple(
-            replace(each, name=f"renamed-{self._chance.randrange(5)}")
-            if each.name and self._chance.random() < 0.2
+            replace(each, name=f"renamed-{self._rng.randrange(5)}")
+            if each.name and self._rng.random() < 0.2
             else each
             for each in there
             if each not in gone
         )
-        self._harness.api.forbidden = self._chance.sample(PLAIN, self._chance.randint(0, 2))
+        self._harness.api.forbidden = self._rng.sample(PLAIN, self._rng.randint(0, 2))
         return f"gone {[each.id for each in gone]}, forbidden {self._harness.api.forbidden}"
 
     async def _swap_the_token(self) -> str:
@@ -140,8 +140,8 @@ class Driver:
         return self._tokens[1]
 
     async def _break_a_secret(self) -> str:
-        name, text = self._chance.choice(["token", "password"]), self._chance.choice(["", "wrong"])
-        if self._chance.random() < 0.3:
+        name, text = self._rng.choice(["token", "password"]), self._rng.choice(["", "wrong"])
+        if self._rng.random() < 0.3:
             (self._harness.directory / name).unlink(missing_ok=True)
             return f"{name} is gone"
         self._secret(name, text)
@@ -163,21 +163,21 @@ class Driver:
 
     async def _change_token_rules(self) -> str:
         rules = simulator.TokenRules(
-            lifetime=self._chance.choice([60.0, 240.0, 3600.0]),
-            refresh_lifetime=self._chance.choice([float("inf"), 300.0]),
-            rotates=self._chance.random() < 0.7,
-            spelling=self._chance.choice(list(simulator.Spelling)),
-            delay=self._chance.choice([0.0, 2.0]),
+            lifetime=self._rng.choice([60.0, 240.0, 3600.0]),
+            refresh_lifetime=self._rng.choice([float("inf"), 300.0]),
+            rotates=self._rng.random() < 0.7,
+            spelling=self._rng.choice(list(simulator.Spelling)),
+            delay=self._rng.choice([0.0, 2.0]),
         )
         self._harness.api.token_server.rules = rules
         return str(rules)
 
     async def _set_the_clock(self) -> str:
-        seconds = self._chance.choice([-1, 1]) * self._chance.uniform(1, 90)
+        seconds = self._rng.choice([-1, 1]) * self._rng.uniform(1, 90)
         self._harness.clock.set_wall(self._harness.clock.wall() + seconds)
         return f"by {seconds:.1f}s"
 
     async def _sleep(self) -> str:
-        seconds = self._chance.uniform(1, 400)
+        seconds = self._rng.uniform(1, 400)
         self._harness.clock.suspend(seconds)
         return f"for {seconds:.1f}s"

@@ -202,12 +202,12 @@ async def _address(log: Path, process: Process) -> str:
             await asyncio.sleep(0.1)
 
 
-async def _play_faults(api: simulator.Simulator, chance: Random) -> None:
+async def _play_faults(api: simulator.Simulator, rng: Random) -> None:
     """Play another mix of faults every few seconds."""
     while True:
-        mix = chance.sample(FAULTS, chance.randint(1, 3)) if chance.random() > NO_FAULTS else []
+        mix = rng.sample(FAULTS, rng.randint(1, 3)) if rng.random() > NO_FAULTS else []
         api.play(",".join(mix))
-        await asyncio.sleep(chance.expovariate(1 / FAULTS_FOR))
+        await asyncio.sleep(rng.expovariate(1 / FAULTS_FOR))
 
 
 def _polls(seen: Page) -> int:

@@ -76,7 +76,7 @@ class Harness:
         return self._session
 
     @asynccontextmanager
-    async def serving(self, chance: Random) -> AsyncIterator[None]:
+    async def serving(self, rng: Random) -> AsyncIterator[None]:
         """Run the exporter until the `with` block ends."""
         options = Options((ListenAddress("127.0.0.1", 0),), lifecycle=True)
 
@@ -89,7 +89,7 @@ class Harness:
                 load,
                 options,
                 self.clock,
-                chance,
+                rng,
                 asyncio.Event(),
                 connect=connect_to(self.api),
                 serve=serve_on(socket),

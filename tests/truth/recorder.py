@@ -61,7 +61,7 @@ class ListedBucket(NamedTuple):
     workspace_id: str
 
 
-class Listing(NamedTuple):
+class ListResponse(NamedTuple):
     """A list response that was sent completely."""
 
     at: float  # monotonic seconds
@@ -82,7 +82,7 @@ class AnswerRecorder(simulator.Recorder):
         self.expiries: set[float] = set()
         self.access_tokens: set[str] = set()
         self._recorded: str | None = None  # the bucket whose response was just recorded
-        self.listings: list[Listing] = []
+        self.listings: list[ListResponse] = []
         self.statuses: Counter[int] = Counter()
         self._answers_of: dict[str, deque[SentAnswer]] = defaultdict(
             lambda: deque(maxlen=ANSWERS_KEPT)
@@ -129,7 +129,7 @@ class AnswerRecorder(simulator.Recorder):
     def note_listing(self, answer: Mapping[str, object]) -> None:
         entries = _entries(answer)
         if entries is not None:
-            self.listings.append(Listing(self._monotonic(), entries))
+            self.listings.append(ListResponse(self._monotonic(), entries))
 
     def _serve(self, served: Served) -> None:
         self._recorded = served.bucket

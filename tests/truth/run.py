@@ -70,10 +70,10 @@ class _Run:
     def __init__(self, seed: int, harness: Harness) -> None:
         self.outcome = RunResult(seed)
         self._harness = harness
-        self._chance = Random(seed)
+        self._rng = Random(seed)
         plan = first_plan(str(harness.directory))
         self._checker = Checker(harness.api.recorder, harness.clock, plan)
-        self._driver = Driver(self._chance, harness, self._checker)
+        self._driver = Driver(self._rng, harness, self._checker)
         self._next_action = 0.0
 
     async def through(self, midnights: int) -> None:
@@ -95,18 +95,16 @@ class _Run:
         while clock.wall() < end and not self.outcome.findings:
             if clock.monotonic() >= self._next_action:
                 await self._driver.step()
-                self._next_action = clock.monotonic() + self._chance.expovariate(
-                    1 / BETWEEN_ACTIONS
-                )
+                self._next_action = clock.monotonic() + self._rng.expovariate(1 / BETWEEN_ACTIONS)
             await self._look()
-            await clock.sleep(self._chance.uniform(0, LONGEST_GAP))
+            await clock.sleep(self._rng.uniform(0, LONGEST_GAP))
         self.outcome.midnights += 1
 
     def _leap(self) -> None:
         """Jump to just before the next midnight: suspend the machine or set its clock."""
         clock = self._harness.clock
         ahead = _next_midnight(clock.wall()) - BEFORE_MIDNIGHT - clock.wall()
-        if self._chance.random() < 0.5:
+        if self._rng.random() < 0.5:
             clock.suspend(ahead)
         else:
             clock.set_wall(clock.wall() + ahead)

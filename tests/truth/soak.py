@@ -64,13 +64,13 @@ def _soak(polls: int, seconds: float, seed: int) -> int:
 
 def _run_seeds(
     run: Callable[[int], Coroutine[None, None, RunResult | ChaosResult]],
-    chance: Random,
+    rng: Random,
     seconds: float,
 ) -> int:
     """Run one seed after another until the time is over, at least one."""
     end = time.monotonic() + seconds
     while True:
-        seed = chance.randrange(10**9)
+        seed = rng.randrange(10**9)
         _say(f"seed {seed}")
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             result = runner.run(run(seed))

@@ -33,7 +33,7 @@ from exporter.upstream.account import (
 from exporter.upstream.connections import Resolver
 from exporter.upstream.credentials import StaticToken, TokenFile
 from exporter.upstream.login import LoginCredentials
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.parsing import ResponseLimits
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.transport import connections
 from tests.harness.fakes import FakeClock, Recorder
@@ -264,9 +264,9 @@ def access_beside(account: Account, others: ClientContext) -> AccountClient:
 def shared(clock: FakeClock) -> ClientContext:
     """The context that account clients share."""
     limits = Limits(4, 1000, 10, 10_000)
-    answer_limits = AnswerLimits(frozenset(), 10)
+    response_limits = ResponseLimits(frozenset(), 10)
     return ClientContext(
-        limits, answer_limits, RateLimiter(1000, clock), clock, Random(0), Recorder()
+        limits, response_limits, RateLimiter(1000, clock), clock, Random(0), Recorder()
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 import trustme
 from cryptography import x509
 
-from exporter.upstream.server_info import AnswerHead, ServerInfo, certificate_expiry
+from exporter.upstream.server_info import ResponseHead, ServerInfo, certificate_expiry
 from exporter.upstream.transport import Transport, connections
 from tests.harness.fakes import FakeClock
 from tests.upstream.scripted import Client, http, request, scripted
@@ -64,7 +64,7 @@ async def client(context: ssl.SSLContext, proxy: str | None = None) -> AsyncIter
 
 async def shown(transport: Transport, url: str) -> float | None:
     """The certificate expiry that a response reports."""
-    heads: list[AnswerHead] = []
+    heads: list[ResponseHead] = []
     await transport.send(request(url, "/"), 1000, heads.append)
     (head,) = heads
     return head.certificate_expiry
@@ -197,7 +197,7 @@ def test_end_is_that_of_the_newest_answer() -> None:
     """A response without a certificate clears the expiry, even if it came from a cache."""
     info, now = ServerInfo(), FakeClock().now()
     for end in (1.0, 2.0, None):
-        info.note(AnswerHead(None, "7", end), 0.0, now)
+        info.note(ResponseHead(None, "7", end), 0.0, now)
         assert info.certificate_expiry == end
 
 
@@ -205,7 +205,7 @@ def test_end_is_that_of_the_newest_answer() -> None:
 def test_another_api_starts_without(url: str, end: float | None) -> None:
     """A reload keeps the expiry only if base_url is unchanged."""
     first = access_to(ACCOUNT, FakeClock())
-    first.server_info.note(AnswerHead(None, None, 1.0), 0.0, FakeClock().now())
+    first.server_info.note(ResponseHead(None, None, 1.0), 0.0, FakeClock().now())
     second = access_to(replace(ACCOUNT, base_url=url), FakeClock())
     second.resume(first)
     assert second.server_info.certificate_expiry == end

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from exporter.model import ApiError, FailedPoll, GoodPoll, PollResult, Reason, Timing
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import Credentials, StaticToken, TokenFile, Waiting
-from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, FoundBucket, Listing
+from exporter.upstream.discovery import MAX_LISTING_BYTES, TOO_LARGE, FoundBucket, ListResponse
 from exporter.upstream.events import Attempt, Call, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY
-from exporter.upstream.parsing import AnswerLimits, Parsed
+from exporter.upstream.parsing import Parsed, ResponseLimits
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import ApiRequest, Requester, retry_after_seconds
 from exporter.upstream.transport import Transport
@@ -66,11 +66,11 @@ class World:
         self.client = Client(
             requester,
             credentials or StaticToken(TOKEN),
-            answer_limits=AnswerLimits(frozenset({"ONLINE"}), max_nodes),
+            response_limits=ResponseLimits(frozenset({"ONLINE"}), max_nodes),
             deadline=timing.poll_interval,
             turns=self.rate_limiter,
             clock=self.clock,
-            chance=Random(0),
+            rng=Random(0),
         )
 
     async def poll(self, bucket_id: str = "b1", within: float = 100.0) -> PollResult:
@@ -533,7 +533,7 @@ async def test_listing_may_be_larger_than_other_answers(
     lists(router, listing, listing)
     world = World(router, max_bytes=10)
     result = await world.client.buckets(None)
-    assert isinstance(result, Listing)
+    assert isinstance(result, ListResponse)
     assert len(result.buckets) == 1000
     monkeypatch.setattr("exporter.upstream.client.MAX_LISTING_BYTES", 10_000)
     assert await world.client.buckets(None) == TOO_LARGE
@@ -544,7 +544,7 @@ async def test_drift_of_a_listing_is_reported(router: respx.Router) -> None:
     """Unusable list entries are skipped, counted, and reported to the observer as drift."""
     lists(router, httpx.Response(200, json={"buckets": [{"id": "b1"}, {"id": 5}]}))
     world = World(router)
-    assert await world.client.buckets(None) == Listing(
+    assert await world.client.buckets(None) == ListResponse(
         (FoundBucket("b1", "b1", "", "", ""),), skipped=1
     )
     assert world.seen.drifts == [{Drift(DriftKind.WRONG_TYPE, "id"): 1}]

@@ -14,7 +14,7 @@ import trustme
 from exporter.model import GoodPoll, Reason
 from exporter.upstream.client import Client
 from exporter.upstream.credentials import StaticToken
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.parsing import ResponseLimits
 from exporter.upstream.rate_limit import RateLimiter
 from exporter.upstream.request import Requester
 from exporter.upstream.transport import FRESH_CONNECTION, RequestFailed, Transport
@@ -220,11 +220,11 @@ def polling(transport: Transport, url: str) -> tuple[Client, Recorder]:
     made = Client(
         requester,
         StaticToken("t0ken"),
-        answer_limits=AnswerLimits(frozenset(), 10),
+        response_limits=ResponseLimits(frozenset(), 10),
         deadline=60,
         turns=RateLimiter(1000, clock),
         clock=clock,
-        chance=Random(0),
+        rng=Random(0),
     )
     return made, seen
 

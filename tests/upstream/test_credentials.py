@@ -15,7 +15,7 @@ from exporter.blocking import SECRET_LIMIT
 from exporter.model import Reason
 from exporter.upstream.credentials import (
     FILE_DEADLINE,
-    FILE_WATCH,
+    FILE_INTERVAL,
     NoToken,
     SecretFile,
     StaticToken,
@@ -31,11 +31,11 @@ class Followed:
     def __init__(self, path: Path) -> None:
         self.clock = FakeClock()
         self.credentials = TokenFile(path, self.clock)
-        self.news = 0
+        self.on_change = 0
 
     def note_news(self) -> None:
         """Count a notification about a new token."""
-        self.news += 1
+        self.on_change += 1
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Run the file watch until the condition holds."""
@@ -50,7 +50,7 @@ class Followed:
                 await self._look_again()
 
     async def _look_again(self) -> None:
-        await self.clock.advance(FILE_WATCH / 10)
+        await self.clock.advance(FILE_INTERVAL / 10)
         await asyncio.sleep(0.001)  # for the thread that reads the file
 
 
@@ -131,10 +131,10 @@ async def test_file_is_followed(tmp_path: Path) -> None:
     file.write_text("t1")
     async with following(file) as followed:
         await followed.until_token("t1")
-        news = followed.news
+        on_change = followed.on_change
         file.write_text("t2-longer")
         await followed.until_token("t2-longer")
-        await followed.until(lambda: followed.news == news + 1)
+        await followed.until(lambda: followed.on_change == on_change + 1)
 
 
 async def test_file_written_anew_with_the_same_token_is_no_news(tmp_path: Path) -> None:
@@ -142,16 +142,16 @@ async def test_file_written_anew_with_the_same_token_is_no_news(tmp_path: Path) 
     file = tmp_path / "token"
     file.write_text("t1\n")
     async with following(file) as followed:
-        await followed.until(lambda: followed.news == 1)
+        await followed.until(lambda: followed.on_change == 1)
         for text in ("t1", " t1 "):
             (tmp_path / "new").write_text(text)
             (tmp_path / "new").replace(file)
-            await followed.clock.advance(FILE_WATCH)
+            await followed.clock.advance(FILE_INTERVAL)
             assert await followed.credentials.refresh("t1") is None
-            await followed.clock.advance(FILE_WATCH)
+            await followed.clock.advance(FILE_INTERVAL)
         file.write_text("t2")
         await followed.until_token("t2")
-        await followed.until(lambda: followed.news == 2)
+        await followed.until(lambda: followed.on_change == 2)
 
 
 async def test_another_token_that_a_refusal_brought_is_news(tmp_path: Path) -> None:
@@ -159,10 +159,10 @@ async def test_another_token_that_a_refusal_brought_is_news(tmp_path: Path) -> N
     file = tmp_path / "token"
     file.write_text("t1")
     async with following(file) as followed:
-        await followed.until(lambda: followed.news == 1)
+        await followed.until(lambda: followed.on_change == 1)
         file.write_text("t2")
         assert await followed.credentials.refresh("t1") == "t2"
-        await followed.until(lambda: followed.news == 2)
+        await followed.until(lambda: followed.on_change == 2)
 
 
 async def test_swapped_link_is_followed(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ async def test_mount_that_hangs_costs_no_token_that_is_in_memory(tmp_path: Path)
     """While the mount hangs the token in memory stays in use; later the file is watched again."""
     file = mounted(tmp_path / "token")
     async with following(file) as followed:
-        await followed.until(lambda: followed.news == 1)
+        await followed.until(lambda: followed.on_change == 1)
         credentials = followed.credentials
         file.answers.clear()
         renewal = asyncio.ensure_future(credentials.refresh("t1"))
@@ -272,7 +272,7 @@ async def test_one_hanging_mount_does_not_hold_up_another_file(tmp_path: Path) -
     dead.answers.clear()
     (tmp_path / "token").write_text("t1")
     async with following(dead), following(tmp_path / "token") as followed:
-        await followed.until(lambda: followed.news == 1)
+        await followed.until(lambda: followed.on_change == 1)
         (tmp_path / "token").write_text("t2")
         await followed.until_token("t2")
         dead.answers.set()
@@ -291,7 +291,7 @@ async def test_successor_goes_on_with_the_token_and_reads_the_file_again(tmp_pat
         file.write_text("t2")
         os.utime(file, (1, 1))
         await followed.until_token("t2")
-        await followed.until(lambda: followed.news == 1)
+        await followed.until(lambda: followed.on_change == 1)
         followed.credentials.resume(StaticToken("other"))
         assert await token_in_memory(followed.credentials) == "t2"
 
@@ -302,10 +302,10 @@ async def test_file_that_comes_back_is_read(tmp_path: Path) -> None:
     async with following(file) as followed:
         assert "No such file" in await refusal(followed.credentials)
         for text in ("t1", "t1"):
-            news = followed.news
+            on_change = followed.on_change
             file.write_text(text)
             await followed.until_token("t1")
-            await followed.until(lambda news=news: followed.news == news + 1)  # type: ignore[misc] # bound now
+            await followed.until(lambda on_change=on_change: followed.on_change == on_change + 1)  # type: ignore[misc] # bound now
             file.unlink()
             await followed.until_token(None)
             assert "No such file" in await refusal(followed.credentials)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from exporter.config import Account, Discovery, TlsConfig
 from exporter.model import ApiError, Bucket, Instant, Reason, Timing
-from exporter.upstream.discovery import DiscoveryState, FoundBucket, Listing, assign, filtered
+from exporter.upstream.discovery import DiscoveryState, FoundBucket, ListResponse, assign, filtered
 from tests.harness.fakes import NOON, after
 
 START = Instant(NOON, 1000.0)
@@ -46,9 +46,9 @@ def account(
     )
 
 
-def listing(*ids: str) -> Listing:
+def listing(*ids: str) -> ListResponse:
     """A list response with these buckets."""
-    return Listing(tuple(map(found, ids)))
+    return ListResponse(tuple(map(found, ids)))
 
 
 def listed(*ids: str) -> DiscoveryState:
@@ -91,7 +91,7 @@ def test_empty_list_must_come_twice() -> None:
 
 def test_what_a_listing_skips_is_known_until_the_next_good_one() -> None:
     """The number of skipped entries stays until the next good list response."""
-    discovery_state = DiscoveryState().after(Listing((found("a"),), skipped=3), START)
+    discovery_state = DiscoveryState().after(ListResponse((found("a"),), skipped=3), START)
     assert discovery_state.skipped == 3
     assert discovery_state.after(DOWN, START).skipped == 3
     assert discovery_state.after(listing("a"), START).skipped == 0
@@ -116,7 +116,7 @@ def test_filters_are_on_the_name() -> None:
     chosen = account("a", include=("media-.*", "backup"), exclude=(".*-test",))
     names = ("media-eu", "media-test", "backup", "backups")
     discovery_state = DiscoveryState().after(
-        Listing(tuple(found(f"id-{name}", name) for name in names)), START
+        ListResponse(tuple(found(f"id-{name}", name) for name in names)), START
     )
     assert [each.name for each in filtered(chosen, discovery_state)] == ["media-eu", "backup"]
     assert set(polled(chosen, a=discovery_state)) == {"id-media-eu", "id-backup"}

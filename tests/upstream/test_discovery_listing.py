@@ -14,7 +14,7 @@ from exporter.upstream.discovery import (
     MAX_LISTING_BYTES,
     TOO_LARGE,
     FoundBucket,
-    Listing,
+    ListResponse,
     parse_listing,
 )
 from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
@@ -34,7 +34,7 @@ ENTRY = {
 }
 
 
-def parse(*entries: object, **fields: object) -> Parsed[Listing]:
+def parse(*entries: object, **fields: object) -> Parsed[ListResponse]:
     """Parse a list response with these entries."""
     return parse_listing(json.dumps({"success": True, **fields, "buckets": entries}).encode())
 
@@ -42,7 +42,7 @@ def parse(*entries: object, **fields: object) -> Parsed[Listing]:
 def found(*entries: object) -> tuple[FoundBucket, ...]:
     """The buckets of a good list response."""
     result = parse(*entries).result
-    assert isinstance(result, Listing)
+    assert isinstance(result, ListResponse)
     return result.buckets
 
 
@@ -82,7 +82,7 @@ def test_entries_that_cannot_be_asked_for_are_skipped_and_counted(
 ) -> None:
     """An entry whose id is unusable is skipped and counted; the other entries are kept."""
     parsed = parse(entry, ENTRY, entry)
-    assert isinstance(parsed.result, Listing)
+    assert isinstance(parsed.result, ListResponse)
     assert [each.id for each in parsed.result.buckets] == ["b1"]
     assert parsed.result.skipped == 2
     assert parsed.drift == {Drift(kind, field): 2}
@@ -106,13 +106,13 @@ def test_listing_without_any_usable_id_is_malformed() -> None:
 
 def test_empty_listing_is_a_listing() -> None:
     """An empty list response is valid."""
-    assert parse().result == Listing(())
+    assert parse().result == ListResponse(())
 
 
 def test_entries_are_read_up_to_a_limit() -> None:
     """A list with more than MAX_ENTRIES entries is too large, and parsing stops there."""
     entries = ",".join(['{"id":"b1"}'] * MAX_ENTRIES)
-    assert parse_listing(f'{{"buckets":[{entries}]}}'.encode()).result == Listing(
+    assert parse_listing(f'{{"buckets":[{entries}]}}'.encode()).result == ListResponse(
         (FoundBucket("b1", "b1", "", "", ""),)
     )
     assert parse_listing(f'{{"buckets":[{entries},5,{PADDING}?'.encode()).result == TOO_LARGE
@@ -174,7 +174,7 @@ def test_texts_of_a_listing_end_no_line_but_at_lf() -> None:
 def test_any_entries_are_survived(entries: list[dict[str, object]]) -> None:
     """Any list response is parsed without an exception, and its ids are valid and unique."""
     parsed = parse(ENTRY, *entries)
-    assert isinstance(parsed.result, Listing)
+    assert isinstance(parsed.result, ListResponse)
     ids = [each.id for each in parsed.result.buckets]
     assert len(ids) == len(set(ids))
     assert all(ids)

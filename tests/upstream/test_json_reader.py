@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.upstream.json_reader import (
     LARGE_BODY,
-    MOST_PARTS,
-    STREAMED_PARTS,
+    MAX_EVENTS,
+    STREAMING_THRESHOLD,
     JsonObject,
     json_object,
     object_with_list,
@@ -48,7 +48,7 @@ class Rows:
         self.most = most
         with pytest.MonkeyPatch.context() as patch:
             if streamed:  # even for a body with few parts
-                patch.setattr("exporter.upstream.json_reader.STREAMED_PARTS", -1)
+                patch.setattr("exporter.upstream.json_reader.STREAMING_THRESHOLD", -1)
             self.rest: JsonObject | None = object_with_list(body, "rows", self.read)
 
     def read(self, elements: Iterable[object]) -> None:
@@ -151,16 +151,16 @@ def test_memory_does_not_grow_with_the_number_of_elements(element: str) -> None:
 def test_one_value_does_not_take_all_memory() -> None:
     """A single value with more than MOST_PARTS parts is rejected, to limit memory."""
     for text in ('{"rows":[[%s0]]}', '{"others":[%s0],"rows":[]}'):
-        assert Rows(large(text % ("0," * (MOST_PARTS // 2)))).rest is not None
-        assert Rows(large(text % ("0," * MOST_PARTS))).rest is None
+        assert Rows(large(text % ("0," * (MAX_EVENTS // 2)))).rest is not None
+        assert Rows(large(text % ("0," * MAX_EVENTS))).rest is None
 
 
 def test_names_of_a_large_object_are_bounded() -> None:
     """An object with more than MOST_PARTS names is rejected."""
-    for names in (MOST_PARTS // 2, MOST_PARTS * 2):
+    for names in (MAX_EVENTS // 2, MAX_EVENTS * 2):
         members = {f"m{number}": 0 for number in range(names)}
         rest = Rows(large(json.dumps({**members, "rows": []}))).rest
-        assert (rest is None) == (names > MOST_PARTS)
+        assert (rest is None) == (names > MAX_EVENTS)
 
 
 def test_null_behind_what_was_wanted_is_an_element_too() -> None:
@@ -172,7 +172,7 @@ def test_few_values_are_read_at_once_however_long_they_are() -> None:
     """NaN and lone surrogates are accepted in bodies with few values, but not when streamed."""
     text = '{"rows":[NaN,"\\ud800' + "x" * 2**20 + '"%s]}'
     assert len(Rows((text % "").encode(), streamed=False).found) == 2
-    assert Rows((text % (",1" * STREAMED_PARTS)).encode(), streamed=False).rest is None
+    assert Rows((text % (",1" * STREAMING_THRESHOLD)).encode(), streamed=False).rest is None
 
 
 def test_only_the_list_of_a_large_body_is_read() -> None:

@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.model import ApiError, Reason, Timing
-from exporter.upstream.credentials import FILE_WATCH, NoToken, SecretFile
+from exporter.upstream.credentials import FILE_INTERVAL, NoToken, SecretFile
 from exporter.upstream.events import Call
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.login import LoginCredentials
@@ -82,7 +82,7 @@ class World:
         self.clock = FakeClock()
         self.api = Api(self.clock, lifetime)
         self.seen = Recorder()
-        self.news = 0
+        self.on_change = 0
         self.password = (
             password
             if isinstance(password, str)
@@ -110,12 +110,12 @@ class World:
             timing=Timing(),
             rate_limiter=RateLimiter(1000, self.clock),
             clock=self.clock,
-            chance=Random(0),
+            rng=Random(0),
         )
 
     def note_news(self) -> None:
         """Count a notification that refused buckets should be polled again."""
-        self.news += 1
+        self.on_change += 1
 
     async def token(self, login: LoginCredentials | None = None) -> str:
         """The current token."""
@@ -339,10 +339,10 @@ async def test_changed_password_file_is_tried_at_once(tmp_path: Path) -> None:
         world.api.accept("right-one")
         await world.fault()
         await world.fault()
-        await world.until(lambda: world.news == 1)
+        await world.until(lambda: world.on_change == 1)
         file.write_text("right-one\n")
-        await world.clock.advance(FILE_WATCH)
-        await world.until(lambda: world.news > 1)
+        await world.clock.advance(FILE_INTERVAL)
+        await world.until(lambda: world.on_change > 1)
         assert await world.token() == jwt(n=1)
         assert [body["password"] for _, body in world.api.asked] == ["wrong", "right-one"]
 
@@ -354,14 +354,14 @@ async def test_password_file_with_the_same_password_is_no_news(tmp_path: Path) -
     async with working(file) as world:
         world.api.refuse("login", 401)
         await world.fault()
-        await world.until(lambda: world.news == 1)
+        await world.until(lambda: world.on_change == 1)
         file.unlink()
         file.write_text("wrong")
         assert isinstance(world.password, SecretFile)
         assert await world.password.update() == "wrong"
         await world.fault()
         assert world.api.paths() == ["login"]
-        assert world.news == 1
+        assert world.on_change == 1
 
 
 async def test_password_that_changes_during_the_login_is_tried_next(tmp_path: Path) -> None:
@@ -373,10 +373,10 @@ async def test_password_that_changes_during_the_login_is_tried_next(tmp_path: Pa
         world.api.seconds = 9.0
         waiting = asyncio.ensure_future(world.login.token())
         await world.until(lambda: len(world.api.asked) == 1)
-        await world.until(lambda: world.news == 1)
+        await world.until(lambda: world.on_change == 1)
         file.write_text("right-one")
-        await world.clock.advance(FILE_WATCH)
-        await world.until(lambda: world.news > 1)
+        await world.clock.advance(FILE_INTERVAL)
+        await world.until(lambda: world.on_change > 1)
         await world.clock.advance(9)
         await world.until(lambda: len(world.api.asked) == 2)
         await world.clock.advance(9)
@@ -452,7 +452,7 @@ async def test_renewal_is_no_news_and_recovery_is() -> None:
         await world.clock.advance(HOUR - 200)
         await world.token()
         assert len(world.api.asked) == 2
-        assert world.news == 0
+        assert world.on_change == 0
         world.api.refuse("refresh", 401)
         world.api.refuse("login", 401)
         await world.clock.advance(HOUR)
@@ -460,7 +460,7 @@ async def test_renewal_is_no_news_and_recovery_is() -> None:
         world.api.refusals.clear()
         await world.clock.advance(61)
         await world.token()
-        assert world.news == 1
+        assert world.on_change == 1
 
 
 async def test_retry_after_of_a_refresh_is_kept_to() -> None:
@@ -478,7 +478,7 @@ async def test_retry_after_of_a_refresh_is_kept_to() -> None:
         assert world.api.paths().count("refresh") == 2
 
 
-async def test_absurdly_short_life_is_no_life() -> None:
+async def test_near_zero_lifetime_is_ignored() -> None:
     """A token whose claimed lifetime is almost zero is used until it is refused."""
     async with working(lifetime=0.000001) as world:
         assert await world.token() == await world.token()
@@ -592,7 +592,7 @@ async def test_renewal_that_a_reload_cuts_off_is_made_again() -> None:
             running = group.create_task(successor.run(world.note_news))
             assert await world.token(successor) != token
             running.cancel()
-        assert world.news == 0
+        assert world.on_change == 0
 
 
 @pytest.mark.parametrize(

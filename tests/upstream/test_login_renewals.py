@@ -21,7 +21,7 @@ from exporter.polling.poller import Poller
 from exporter.polling.targets import Target
 from exporter.upstream.client import Client
 from exporter.upstream.login import LoginCredentials
-from exporter.upstream.parsing import AnswerLimits
+from exporter.upstream.parsing import ResponseLimits
 from exporter.upstream.rate_limit import RateLimiter, RequestSlots
 from exporter.upstream.request import Requester
 from exporter.upstream.transport import Transport
@@ -98,16 +98,16 @@ class World:
             timing=timing,
             rate_limiter=rate_limiter,
             clock=self.clock,
-            chance=Random(0),
+            rng=Random(0),
         )
         client = Client(
             requester,
             self.login,
-            answer_limits=AnswerLimits(frozenset(), 10),
+            response_limits=ResponseLimits(frozenset(), 10),
             deadline=timing.poll_interval,
             turns=slots.of("main"),
             clock=self.clock,
-            chance=Random(0),
+            rng=Random(0),
         )
         self.scheduler = ScheduledTargets(self.clock.now())
         buckets = [(bucket(f"b{number}"), timing) for number in range(count)]

@@ -16,8 +16,8 @@ from exporter.model import MAX_LABEL_LENGTH, ApiError, DayStats, Node, Reason
 from exporter.upstream.events import POSSIBLE_DRIFT, Drift, DriftKind
 from exporter.upstream.json_reader import LARGE_BODY
 from exporter.upstream.parsing import (
-    AnswerLimits,
     Parsed,
+    ResponseLimits,
     label_text,
     parse_stats,
     printable_line,
@@ -25,7 +25,7 @@ from exporter.upstream.parsing import (
 )
 
 DAY = date(2024, 1, 15)
-ANSWER_LIMITS = AnswerLimits(frozenset({"ONLINE", "OFFLINE", "DISCONNECTED"}), 10)
+ANSWER_LIMITS = ResponseLimits(frozenset({"ONLINE", "OFFLINE", "DISCONNECTED"}), 10)
 ROW: dict[str, Any] = {
     "ip": "192.168.1.100",
     "host": "*-us-east-1-aws.flashback.tech",
@@ -39,9 +39,9 @@ ROW: dict[str, Any] = {
 """The row in the vendor's example."""
 
 
-def parse(answer: object, answer_limits: AnswerLimits = ANSWER_LIMITS) -> Parsed[DayStats]:
+def parse(answer: object, response_limits: ResponseLimits = ANSWER_LIMITS) -> Parsed[DayStats]:
     """Parse a response given as a Python value."""
-    return parse_stats(json.dumps(answer).encode(), DAY, answer_limits)
+    return parse_stats(json.dumps(answer).encode(), DAY, response_limits)
 
 
 def rows(*found: object) -> dict[str, object]:
@@ -308,7 +308,7 @@ def test_rows_are_read_up_to_a_limit(row: object) -> None:
 
 def test_large_answer_is_read_no_further_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing a large response stops at the first excess node or row."""
-    monkeypatch.setattr("exporter.upstream.json_reader.STREAMED_PARTS", 100)
+    monkeypatch.setattr("exporter.upstream.json_reader.STREAMING_THRESHOLD", 100)
     nodes = [json.dumps({**ROW, "host": f"h{number}"}) for number in range(11)]
     too_many = "max_nodes_per_bucket (10)"
     for first, message in (

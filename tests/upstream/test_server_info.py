@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.model import FailedPoll, Instant, Reason
-from exporter.upstream.server_info import AnswerHead, ServerInfo, http_date
+from exporter.upstream.server_info import ResponseHead, ServerInfo, http_date
 from tests.harness.fakes import NOON
 from tests.upstream.test_client import BASE, GOOD, World, answers
 
@@ -123,8 +123,8 @@ async def test_no_answer_says_nothing_new(router: respx.Router) -> None:
 def test_dates_that_can_be_read(date: str | None, seconds: float | None) -> None:
     """All date formats of RFC 9110 are read; an invalid date clears the skew."""
     info = ServerInfo()
-    info.note(AnswerHead(formatdate(NOON, usegmt=True), None), 0.0, RECEIVED)
-    info.note(AnswerHead(date, None), 0.0, RECEIVED)
+    info.note(ResponseHead(formatdate(NOON, usegmt=True), None), 0.0, RECEIVED)
+    info.note(ResponseHead(date, None), 0.0, RECEIVED)
     assert info.clock_skew(RECEIVED.monotonic, WEEK) == seconds
 
 
@@ -135,8 +135,8 @@ def test_dates_that_can_be_read(date: str | None, seconds: float | None) -> None
 def test_cache_in_between_tells_nothing(age: str, seconds: float) -> None:
     """A response with a non-zero Age comes from a cache, so its Date is not used."""
     info = ServerInfo()
-    info.note(AnswerHead(formatdate(NOON, usegmt=True), None), 0.0, RECEIVED)
-    info.note(AnswerHead(TEN_AHEAD, age), 0.0, RECEIVED)
+    info.note(ResponseHead(formatdate(NOON, usegmt=True), None), 0.0, RECEIVED)
+    info.note(ResponseHead(TEN_AHEAD, age), 0.0, RECEIVED)
     assert info.clock_skew(RECEIVED.monotonic, WEEK) == seconds
 
 

@@ -212,7 +212,7 @@ async def test_unknown_name() -> None:
     ],
     ids=["silent", "in headers", "in body", "in chunks", "not HTTP", "endless header"],
 )
-async def test_broken_answers(sent: bytes, reason: Reason, status: int | None) -> None:
+async def test_broken_responses(sent: bytes, reason: Reason, status: int | None) -> None:
     """A connection that closes early has the reason connect, one without HTTP malformed."""
     async with raw_server(sent) as server:
         failed = await refusal(server.url)

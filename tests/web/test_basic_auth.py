@@ -86,7 +86,7 @@ async def test_no_password_opens_for_a_stranger(password: str) -> None:
     assert checks.total == 1
 
 
-async def test_strangers_cost_as_much_as_users() -> None:
+async def test_unknown_users_cost_one_check() -> None:
     """An unknown name is always checked against one hash, so that timing reveals no users."""
     checks = Checks()
     auth = BasicAuth(USERS, FakeClock(), checks)
@@ -316,7 +316,7 @@ async def test_check_of_who_went_away_is_not_made_again() -> None:
     assert checks.total == 1
 
 
-async def test_check_that_fails_is_no_answer() -> None:
+async def test_failed_check_is_not_cached() -> None:
     """An exception in a check is raised to its request, not cached, and blocks no other one."""
 
     def check(password: bytes, against: bytes) -> bool:

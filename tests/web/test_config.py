@@ -224,8 +224,8 @@ def test_the_page_names_every_key() -> None:
     """docs/security.md names all keys of the format, including unsupported ones."""
     page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
     words = {
-        *(*terms.TOP_KEYS, *terms.TLS_KEYS, *terms.HTTP_KEYS, *terms.KEYS_NOT_HONOURED),
+        *(*terms.TOP_KEYS, *terms.TLS_KEYS, *terms.HTTP_KEYS, *terms.UNSUPPORTED_KEYS),
         *(terms.RATE_LIMIT, *terms.RATE_LIMIT_KEYS),
-        *(*terms.AUTH_TYPES, *terms.VERSIONS, *terms.VERSIONS_NOT_HONOURED),
+        *(*terms.AUTH_TYPES, *terms.VERSIONS, *terms.UNSUPPORTED_VERSIONS),
     }
     assert not [word for word in words if word not in page]

@@ -88,7 +88,7 @@ async def test_the_end_may_come_while_an_answer_is_made() -> None:
         assert (await connection.rest()).endswith(b"\r\n\r\nhere")
 
 
-async def test_over_tls_the_end_is_the_end(
+async def test_tls_half_close_ends_connection(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Over TLS, asyncio closes the connection on a half-close, and nothing is logged."""

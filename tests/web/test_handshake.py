@@ -192,7 +192,7 @@ async def test_a_long_request_in_plain_http_is_answered_too(
     assert [buffer.pending for buffer in buffers] == [0, 0]
 
 
-async def test_garbage_is_told(tmp_path: Path) -> None:
+async def test_garbage_is_logged(tmp_path: Path) -> None:
     """Bytes that are neither TLS nor HTTP are logged, and get no HTTP response."""
     site = Site(tmp_path, TLS)
     with capture_logs() as events:
@@ -203,7 +203,7 @@ async def test_garbage_is_told(tmp_path: Path) -> None:
     assert events == [failed(peer, "the client does not speak TLS")]
 
 
-async def test_a_client_that_does_not_trust_us_is_told(tmp_path: Path) -> None:
+async def test_client_alert_is_logged(tmp_path: Path) -> None:
     """The alert with which a client rejects the handshake is logged."""
     site = Site(tmp_path, TLS)
     with capture_logs() as events:
@@ -224,7 +224,7 @@ def shake_hands(connection: socket.socket) -> None:
         pass
 
 
-async def test_who_connects_and_leaves_is_no_event(
+async def test_early_disconnects_are_not_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Clients that disconnect during the handshake, such as port checks, are not logged."""
@@ -310,7 +310,9 @@ async def test_what_was_being_accepted_at_the_end_is_closed(tmp_path: Path) -> N
     server.close()
 
 
-async def test_no_descriptor_left_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_descriptor_exhaustion_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection that cannot be accepted is closed, and the reason is logged."""
 
     def refuse(_: TransportSocket) -> socket.socket:

@@ -126,7 +126,7 @@ async def test_idle_connections(first: bytes) -> None:
 
 async def test_slow_readers() -> None:
     """A client that reads a page too slowly is disconnected, which frees its place."""
-    endless = replace(ENDLESS, max_requests=2, answer_seconds=0.3)
+    endless = replace(ENDLESS, max_requests=2, send_timeout=0.3)
     async with run_app(endless) as address, AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(raw(address, limit=1)) for _ in range(2)]
         for connection in slow:
@@ -211,7 +211,7 @@ async def test_what_is_no_request(said: bytes, caplog: pytest.LogCaptureFixture)
         b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n",
     ],
 )
-async def test_bodies_that_nobody_wants(announced: bytes) -> None:
+async def test_unwanted_bodies(announced: bytes) -> None:
     """The server responds without waiting for a request's body, and then closes."""
     async with (
         run_app(timeouts=SHORT) as address,
@@ -258,7 +258,7 @@ async def test_a_bug_is_an_event(caplog: pytest.LogCaptureFixture, after: int) -
     assert record.exc_info
 
 
-async def test_the_end_waits_for_nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_shutdown_disconnects_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the server stops, idle and slow clients are disconnected after a grace period."""
     monkeypatch.setattr(server, "FINISH_SECONDS", 0.1)
     async with AsyncExitStack() as stack:

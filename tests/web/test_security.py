@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from exporter.web import basic_auth
 from exporter.web.config import WebConfig
-from exporter.web.security import CHECK_SECONDS, READ_SECONDS, Security
+from exporter.web.security import CHECK_INTERVAL, READ_SECONDS, Security
 from tests.harness.fakes import FakeClock, settle
 from tests.web.guarded import (
     ALICE,
@@ -127,9 +127,7 @@ async def test_change_of_the_users_forgets_what_was_checked(tmp_path: Path) -> N
         assert (await client.get("/metrics", auth=ALICE)).status_code == 401
 
 
-async def test_a_host_that_asks_too_much_is_told_to_come_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_many_checks_get_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with too many waiting password checks gets 503 and Retry-After."""
     monkeypatch.setattr(basic_auth, "MAX_WAITING", 0)
     async with (
@@ -240,7 +238,7 @@ async def test_files_that_change_one_by_one_are_taken_up_together(tmp_path: Path
     assert events == [{"event": "web_config_reloaded", "file": str(site.path), "log_level": "info"}]
 
 
-async def test_what_is_broken_is_refused_once_and_the_old_runs_on(tmp_path: Path) -> None:
+async def test_invalid_reload_is_logged_once(tmp_path: Path) -> None:
     """Each broken state of the file is logged once, with its line; a fixed file is loaded."""
     site = Site(tmp_path, USERS)
     security = site.security()
@@ -301,7 +299,7 @@ async def test_passwords_can_be_switched_while_running(tmp_path: Path) -> None:
         assert (await client.get("/metrics")).status_code == 200
 
 
-async def test_it_looks_at_its_files_from_time_to_time(tmp_path: Path) -> None:
+async def test_files_are_checked_periodically(tmp_path: Path) -> None:
     """A changed certificate is loaded by the regular check, without a reload request."""
     site = Site(tmp_path, TLS)
     security = site.security()
@@ -314,11 +312,11 @@ async def test_it_looks_at_its_files_from_time_to_time(tmp_path: Path) -> None:
         site.issue()
         async with asyncio.timeout(60):
             while security.tls.newest is context:  # a look ends when its thread has read the files
-                await clock.advance(CHECK_SECONDS)
+                await clock.advance(CHECK_INTERVAL)
         watching.cancel()
 
 
-async def test_files_that_hang_are_told_once_and_taken_up_when_they_answer(tmp_path: Path) -> None:
+async def test_hung_files_are_logged_once_and_reloaded(tmp_path: Path) -> None:
     """A hung file is logged once; the old settings stay active until it can be read."""
     site, clock, free = Site(tmp_path, USERS), FakeClock(), threading.Event()
     hangs: list[bool] = []

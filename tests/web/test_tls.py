@@ -316,7 +316,7 @@ def test_what_stands_in_the_file_itself_is_named_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"), [("x" * 300, "File name too long"), (r"x\0y", "no file can have this name")]
 )
-def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str, reason: str) -> None:
+def test_invalid_file_name_is_reported(tmp_path: Path, name: str, reason: str) -> None:
     """The error about an invalid file name names the line and the key."""
     site = Site(tmp_path, TLS.replace("server.pem", f'"{name}"'))
     with pytest.raises(WebConfigError) as caught:
@@ -340,7 +340,7 @@ def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str, reason:
         ),
     ],
 )
-def test_what_openssl_alone_knows_is_told(
+def test_openssl_error_is_reported(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     reason: str | None,
@@ -362,7 +362,7 @@ def test_what_openssl_alone_knows_is_told(
     assert str(caught.value) == message.format(c=place, d=tmp_path)
 
 
-def test_what_this_openssl_has_not_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_curve_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A curve that this OpenSSL does not have, as under FIPS, is an error that names its line."""
 
     def refuse(*_: object) -> None:

@@ -165,7 +165,7 @@ def schemes(manifests: list[Manifest]) -> set[str]:
     ],
     ids=["open", "passwords", "TLS", "client certificates"],
 )
-def test_everybody_asks_as_the_endpoints_want(
+def test_probes_and_monitor_use_server_scheme(
     helm: Helm, arguments: list[str], scheme: str, probes: str
 ) -> None:
     """Probes, ServiceMonitor and Helm tests use the server's scheme; probes need no credentials."""
@@ -197,7 +197,7 @@ def test_a_parent_chart_may_switch_it_off(helm: Helm, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", ["dnsPorts", "ports"])
-def test_no_ports_are_not_all_ports(helm: Helm, closed: str) -> None:
+def test_empty_ports_allow_no_egress(helm: Helm, closed: str) -> None:
     """An empty list of ports removes its egress rule instead of allowing every port."""
     empty = f"--set-json=networkPolicy.egress.{closed}=[]"
     policy = one(helm.render(*MINIMAL, "--set=networkPolicy.enabled=true", empty), "NetworkPolicy")
@@ -238,7 +238,7 @@ ODD = {
 }
 
 
-def test_every_text_stays_a_text(helm: Helm, tmp_path: Path) -> None:
+def test_strings_are_quoted(helm: Helm, tmp_path: Path) -> None:
     """Strings that look like other types are quoted, and large numbers have no exponent."""
     file = tmp_path / "values.yaml"
     file.write_text(json.dumps(ODD))
@@ -432,7 +432,7 @@ BUDGET = "podDisruptionBudget.maxUnavailable"
         ),
     ],
 )
-def test_strategy_is_said_in_full(helm: Helm, values: str, strategy: dict[str, Any]) -> None:
+def test_strategy_type_is_explicit(helm: Helm, values: str, strategy: dict[str, Any]) -> None:
     """The type is always rendered, and rollingUpdate is null if the type does not use it."""
     name = values.partition("=")[0]
     shards = {"strategy": 1, "updateStrategy": 2}[name]
@@ -502,7 +502,7 @@ def test_one_shard_outlives_its_node(helm: Helm) -> None:
     assert one(one_shard, "Service") == one(several, "Service")
 
 
-def test_selector_is_the_release_s_for_good(helm: Helm) -> None:
+def test_selector_never_changes(helm: Helm) -> None:
     """No value changes the workload's selector, which is immutable in Kubernetes."""
     changed = ("--set=nameOverride=flashback", "--set=commonLabels.a=b", "--set=podLabels.c=d")
     before = workload(helm.render(*MINIMAL, release="flashback-exporter"))
@@ -613,7 +613,7 @@ def test_job_is_the_one_that_rules_look_for(helm: Helm) -> None:
         assert absent == f'absent(up{{job="{expected}",namespace="{NAMESPACE}"}})'
 
 
-def test_notes_tell_how_to_go_on(case: Path) -> None:
+def test_notes_describe_next_steps(case: Path) -> None:
     """The notes show how to reach a pod, and mention the ServiceMonitor or how to scrape without.
 
     Helm 4 only: Helm 3 prints no notes without a cluster.

@@ -110,7 +110,7 @@ def check(manifest: dict[str, Any]) -> None:
     release=st.sampled_from(("metrics", "123", "true", "a.b")),
     operator=st.booleans(),
 )
-def test_values_render_or_are_refused_in_our_words(
+def test_random_values_render_or_fail_clearly(
     values: dict[str, Any], release: str, *, operator: bool
 ) -> None:
     """Any values render valid objects or fail with an error message about the values."""

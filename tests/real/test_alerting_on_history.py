@@ -148,38 +148,40 @@ async def firing(database: Database, alert: str, count: int) -> bool | None:
     return len(await database.samples(query, time.time())) == count or None
 
 
-async def nodes_of_the_past(stage: Stage) -> None:
+async def unlisted_nodes_alert(stage: Stage) -> None:
     """Nodes that are no longer listed cause alerts; error budget burn after NodeDown does not."""
-    gone = await stage.heard.hears("FlashbackNodeNotListed")
+    gone = await stage.heard.wait_for_notification("FlashbackNodeNotListed")
     assert gone.labels["host"] == "was-up"
     assert gone.annotations["description"].endswith("it was in 1 bucket. Among them: b4.")
-    down = await stage.heard.hears("FlashbackNodeDown")
+    down = await stage.heard.wait_for_notification("FlashbackNodeDown")
     assert down.labels["host"] == "was-down"
     assert "is no longer listed, but was down when last listed," in down.annotations["description"]
-    burning = await stage.heard.hears("FlashbackNodeErrorBudgetBurn6h")
+    burning = await stage.heard.wait_for_notification("FlashbackNodeErrorBudgetBurn6h")
     assert burning.labels["host"] == "on"
     for alert in ("FlashbackNodeNotListed", "FlashbackNodeDown", "FlashbackNodeErrorBudgetBurn6h"):
         assert len(stage.heard.told(alert)) == 1
     stage.heard.notices.clear()
 
 
-async def half_an_account(stage: Stage, database: Database) -> None:
+async def half_of_account_fails(stage: Stage, database: Database) -> None:
     """Half of an account fails: its alert inhibits those of its failing buckets, and no others."""
     stage.staging.api.play(played("not-found/share=1/bucket=b1"))
     stage.production.api.play(played("forbidden/share=1/bucket=b1/bucket=b2", DOWN))
-    account = await stage.heard.hears("FlashbackAccountFailing")
+    account = await stage.heard.wait_for_notification("FlashbackAccountFailing")
     assert account.labels["namespace"] == "production"
     assert "Reasons: forbidden. Among them: b1, b2." in account.annotations["description"]
-    offline = await stage.heard.hears("FlashbackBucketWithoutOnlineNodes")
+    offline = await stage.heard.wait_for_notification("FlashbackBucketWithoutOnlineNodes")
     assert (offline.labels["bucket_id"], offline.labels["namespace"]) == (DOWN, "production")
     await until(partial(firing, database, "FlashbackBucketFailing", len(FAILING)))
-    staging = await stage.heard.hears("FlashbackBucketFailing")  # production's are inhibited
+    staging = await stage.heard.wait_for_notification(
+        "FlashbackBucketFailing"
+    )  # production's are inhibited
     assert staging.labels["namespace"] == "staging"
     assert staging.annotations["description"].endswith("Reason: not_found.")
 
 
 @pytest.mark.long
-async def test_alerts_that_go_by_the_past(
+async def test_alerts_on_history(
     prometheus_path: str, promtool_path: str, alertmanager_path: str, tmp_path: Path
 ) -> None:
     """Alerts on past data fire once, inhibition is per namespace, restarts resolve nothing."""
@@ -187,8 +189,8 @@ async def test_alerts_that_go_by_the_past(
     await create_blocks(promtool_path, tmp_path / "prometheus", past(now))
     async with staged(tmp_path, prometheus_path, alertmanager_path) as stage:
         async with stage.prometheus() as database:
-            await nodes_of_the_past(stage)
-            await half_an_account(stage, database)
+            await unlisted_nodes_alert(stage)
+            await half_of_account_fails(stage, database)
             fired = {each.alert for each in stage.heard.notices if each.status == "firing"}
         async with stage.prometheus() as database:
             for alert, count in (
@@ -201,4 +203,4 @@ async def test_alerts_that_go_by_the_past(
             stage.production.api.play(played())
             stage.staging.api.play(played())
             for alert in fired:
-                await stage.heard.hears(alert, "resolved")
+                await stage.heard.wait_for_notification(alert, "resolved")

@@ -18,9 +18,9 @@ from exporter.model import ApiError
 from exporter.upstream.discovery import parse_listing
 from exporter.upstream.events import Call
 from exporter.upstream.login import parse_tokens
-from exporter.upstream.parsing import AnswerLimits, Parsed, parse_stats
+from exporter.upstream.parsing import Parsed, ResponseLimits, parse_stats
 from exporter.upstream.request import ApiRequest, Requester
-from exporter.upstream.server_info import AnswerHead
+from exporter.upstream.server_info import ResponseHead
 from exporter.upstream.transport import RawResponse, RequestFailed, Transport
 from tests.harness.fakes import FakeClock, Recorder
 from tests.upstream import scripted
@@ -41,7 +41,7 @@ BODIES: dict[Call, dict[str, Any]] = {
 }
 
 READ: dict[Call, Callable[[bytes], Parsed[object]]] = {
-    Call.STATS: lambda body: parse_stats(body, DAY, AnswerLimits(frozenset(), 10)),
+    Call.STATS: lambda body: parse_stats(body, DAY, ResponseLimits(frozenset(), 10)),
     Call.LIST: parse_listing,
     Call.LOGIN: parse_tokens,
     Call.REFRESH: parse_tokens,
@@ -85,7 +85,7 @@ class Telling(Transport):
         self,
         request: httpx.Request,
         max_bytes: int,
-        on_head: Callable[[AnswerHead], None] = lambda _: None,
+        on_head: Callable[[ResponseHead], None] = lambda _: None,
     ) -> RawResponse:
         try:
             return await self.transport.send(request, max_bytes, on_head)
