@@ -209,7 +209,7 @@ def _burn_rate_alert(
         description=(
             f"Node {_NODE} of account {{{{ $labels.account }}}} goes down and comes back: over"
             f' {long} it used its error budget {{{{ $value | printf "%.0f" }}}} times as fast as'
-            f" allowed. At this rate, a month's budget lasts {rest} or less."
+            f" allowed. At this rate, a month's budget lasts {rest}."
         ),
         expr=promql(f"""
             (
@@ -227,10 +227,10 @@ def _burn_rate_alert(
 
 
 BURNING = (
-    _burn_rate_alert("1h", "5m", 14.4, wait="2m", keep="30m", rest="two days"),
-    _burn_rate_alert("6h", "30m", 6, wait="15m", keep="30m", rest="five days"),
-    _burn_rate_alert("1d", "2h", 3, wait="1h", keep="2h", rest="ten days"),
-    _burn_rate_alert("3d", "6h", 1, wait="3h", keep="6h", rest="a month"),
+    _burn_rate_alert("1h", "5m", 14.4, wait="2m", keep="30m", rest="two days or less"),
+    _burn_rate_alert("6h", "30m", 6, wait="15m", keep="30m", rest="five days or less"),
+    _burn_rate_alert("1d", "2h", 3, wait="1h", keep="2h", rest="ten days or less"),
+    _burn_rate_alert("3d", "6h", 1, wait="3h", keep="6h", rest="less than a month"),
 )
 
 _LATENCY = "node:flashback_node_latency_last_seconds:avg"

@@ -17,7 +17,7 @@ from benchmarks.table import Row, rows_to_markdown
     [
         ("poll", ["plain httpx", "bare aiohttp"]),
         ("scrape", ["text", "text, gzip", "gzip, one Prometheus"]),
-        ("service", ["latest poll", "memory", "slowest first byte of a scrape"]),
+        ("service", ["most delayed poll", "memory", "slowest first byte of a scrape"]),
         ("discovery", ["discovery of 20", "discovery of 20 in 4 accounts"]),
         ("reload", ["until the response", "longest event loop block: CPU"]),
         ("small", ["start to ready", "memory"]),

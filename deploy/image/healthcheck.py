@@ -47,15 +47,15 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def listen_address(
-    arguments: Sequence[str], environ: Mapping[str, str], told: Address = WEB
+    arguments: Sequence[str], environ: Mapping[str, str], source: Address = WEB
 ) -> tuple[str, int]:
     """Host and port to connect to; the first of several listen addresses."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument.startswith(f"{told.flag}="):
+        if argument.startswith(f"{source.flag}="):
             return _host_and_port(argument.partition("=")[2])
-        if argument == told.flag:
+        if argument == source.flag:
             return _host_and_port(following)
-    return _host_and_port(environ.get(told.variable, "").split(",")[0].strip() or told.default)
+    return _host_and_port(environ.get(source.variable, "").split(",")[0].strip() or source.default)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

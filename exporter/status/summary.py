@@ -102,13 +102,13 @@ class Notice(NamedTuple):
 
 def notices(process: Process, accounts: Iterable[AccountStatus], now: Instant) -> list[Notice]:
     """All problems, those of the exporter itself first."""
-    told = [each for account in accounts for each in _of_account(account, now)]
-    more = len(told) - MAX_ACCOUNT_NOTICES
+    of_accounts = [each for account in accounts for each in _of_account(account, now)]
+    more = len(of_accounts) - MAX_ACCOUNT_NOTICES
     own = list(_of_process(process, now))
     if more <= 0:
-        return own + told
+        return own + of_accounts
     rest = Notice(f"{counted(more, 'more notice')} about accounts", "check the accounts below")
-    return [*own, *told[:MAX_ACCOUNT_NOTICES], rest]
+    return [*own, *of_accounts[:MAX_ACCOUNT_NOTICES], rest]
 
 
 def _of_process(process: Process, now: Instant) -> Iterator[Notice]:

@@ -152,7 +152,7 @@ async def unlisted_nodes_alert(stage: Stage) -> None:
     """Nodes that are no longer listed cause alerts; error budget burn after NodeDown does not."""
     gone = await stage.heard.wait_for_notification("FlashbackNodeNotListed")
     assert gone.labels["host"] == "was-up"
-    assert gone.annotations["description"].endswith("it was in 1 bucket. Among them: b4.")
+    assert gone.annotations["description"].endswith("it was listed for 1 bucket. Among them: b4.")
     down = await stage.heard.wait_for_notification("FlashbackNodeDown")
     assert down.labels["host"] == "was-down"
     assert "is no longer listed, but was down when last listed," in down.annotations["description"]
