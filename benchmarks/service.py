@@ -58,9 +58,7 @@ def steady(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     with fake_api.served() as url, ExitStack() as stack:
         exporters = [stack.enter_context(started(url, size))[0] for size in sizes]
         for each, size in zip(exporters, sizes, strict=True):
-            each.wait_until(each.is_ready)
-            each.wait_until(partial(_has_previous_days, each, size), every=2)
-        time.sleep(SETTLING)
+            _wait_until_settled(each, size)
         many, few = _at_work(exporters, seconds)
     name, fewer = f"{sizes[0]:,} buckets", f"{sizes[1]:,} buckets"
 
@@ -101,7 +99,7 @@ def reload(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
         started(url, buckets) as (exporter, config),
         ThreadPoolExecutor(1) as thread,
     ):
-        exporter.wait_until(lambda: exporter.first_byte() > 0)
+        _wait_until_settled(exporter, buckets)
         config.write_text(_configuration(url, buckets, name="renamed"), "utf-8")
         exporter.worst()
         slowest, answer = 0.0, thread.submit(exporter.http.post, "/-/reload")
@@ -184,6 +182,13 @@ def _scrape(exporters: list[Running], seconds: float) -> list[float]:
         if rest <= 0:
             return slowest
         time.sleep(min(SCRAPE_INTERVAL, rest))
+
+
+def _wait_until_settled(exporter: Running, buckets: int) -> None:
+    """Wait until all buckets were polled and their previous days requested."""
+    exporter.wait_until(exporter.is_ready)
+    exporter.wait_until(partial(_has_previous_days, exporter, buckets), every=2)
+    time.sleep(SETTLING)
 
 
 def _has_previous_days(exporter: Running, buckets: int) -> bool:
