@@ -18,7 +18,7 @@ Round: TypeAlias = Callable[[], int]
 def cpu_seconds(candidates: Mapping[str, Round], rounds: int) -> dict[str, float]:
     """The median CPU seconds per operation of each contestant, after one warm-up round.
 
-    Rounds alternate, so that other load on the machine affects all contestants.
+    Rounds alternate, so that other load on the machine affects all candidates.
     """
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds + 1):

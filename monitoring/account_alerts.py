@@ -102,7 +102,7 @@ WHOLE = (
                 in_account("flashback_bucket_failing"),
                 *ACCOUNT_VALUES,
             )
-            + ". Among them: "
+            + ". Some buckets: "
             + some_buckets(_FAILING)
             + "."
         ),
@@ -130,7 +130,7 @@ WHOLE = (
         summary="The API reports no status for nodes of account {{ $labels.account }}",
         description=(
             f"In {counted('bucket')} of account {{{{ $labels.account }}}} the API lists nodes"
-            " without a status, so alerts cannot tell whether they are up. Among them: "
+            " without a status, so alerts cannot tell if they are up. Some buckets: "
             + some_buckets(_WITHOUT_STATUS)
             + "."
         ),

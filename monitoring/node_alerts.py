@@ -31,7 +31,7 @@ _NODE = "{{ $labels.host }} at {{ $labels.ip }}"
 _BUCKET_NODE = f"max by ({BUCKET_NODE})"
 
 _NODE_MATCHERS = "ip=%+[1]q,host=%+[2]q"
-"""Label matchers of the alert's node, for printf with the arguments _WHICH."""
+"""Label matchers of the alert's node, for printf with _NODE_ARGUMENTS."""
 
 _NODE_ARGUMENTS = ("$labels.ip", "$labels.host")
 
@@ -41,7 +41,7 @@ _AFFECTED_BUCKETS = f"{counted('bucket')} of account {{{{ $labels.account }}}}"
 
 
 def _list_of_buckets(condition: str) -> str:
-    """The sentence that names affected buckets. The condition selects the node with _THIS."""
+    """The sentence that names affected buckets. The condition contains _NODE_MATCHERS."""
     return f" Among them: {some_buckets(condition, *_NODE_ARGUMENTS)}."
 
 

@@ -49,7 +49,7 @@ class Pattern:
     def files(self) -> tuple[Path, ...]:
         """The files that match, by name: no directories, and for a `*` no hidden files.
 
-        Raises ListingError. A match of a wildcard that lacks the rest of the path is no error.
+        Raises DirectoryError. A match of a wildcard that lacks the rest of the path is no error.
         """
         steps = Path(self.text).parts
         start = tuple(takewhile(_is_plain, steps))
@@ -97,7 +97,7 @@ def _listing_error(directory: Path, error: OSError, remedy: str) -> DirectoryErr
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is such a file, or a broken link. Raises ListingError."""
+    """Whether there is such a file, or a broken link. Raises DirectoryError."""
     try:
         path.lstat()
     except _ABSENT:
@@ -145,7 +145,7 @@ class Sources:
         return content
 
     def files(self, pattern: Pattern) -> tuple[Path, ...]:
-        """The files that match a pattern, listed once per load. Raises ListingError."""
+        """The files that match a pattern, listed once per load. Raises DirectoryError."""
         if pattern not in self.listings:
             self.listings[pattern] = _listing(pattern)
         found = self.listings[pattern]

@@ -32,7 +32,7 @@ class PreviousDayRequest(NamedTuple):
 class PreviousDayQueue:
     """The waiting requests, in order, by account.
 
-    With `are_wanted=False` it stays empty, for a process that ends after one round.
+    With `enabled=False` it stays empty, for a process that ends after one round.
     """
 
     def __init__(self, targets: Targets, *, enabled: bool = True) -> None:

@@ -38,7 +38,7 @@ class ListResponse(NamedTuple):
 MAX_ENTRIES = 100_000
 
 MAX_LISTING_BYTES = MAX_ENTRIES * 1024
-"""1 KiB per entry: about 600 bytes of ids, names, endpoint and dates, the rest for its keys."""
+"""1 KiB per entry: 600 bytes of ids, names, endpoint and dates, the rest for access keys."""
 
 TOO_LARGE = ApiError(
     Reason.TOO_LARGE,

@@ -117,7 +117,7 @@ def _token_pair(body: bytes) -> TokenPair | ApiError:
 
 
 LONGEST_MARGIN = 300.0
-"""Maximum seconds between renewal and expiry of a token, plus up to half of that at random."""
+"""Maximum margin: seconds from renewal to expiry, lengthened at random by up to half."""
 
 MARGIN_SHARE = 0.2
 """For a short-lived token: the margin as a share of its remaining lifetime when received."""

@@ -196,5 +196,5 @@ def test_day_that_failed_gives_way_to_the_next() -> None:
 
 
 def test_none_is_wanted_where_the_process_ends_at_once() -> None:
-    """With are_wanted=False, no previous day is ever requested."""
+    """With enabled=False, no previous day is ever requested."""
     assert considered(Days(enabled=False), bucket()) is None

@@ -169,7 +169,7 @@ async def half_of_account_fails(stage: Stage, database: Database) -> None:
     stage.production.api.play(played("forbidden/share=1/bucket=b1/bucket=b2", DOWN))
     account = await stage.heard.wait_for_notification("FlashbackAccountFailing")
     assert account.labels["namespace"] == "production"
-    assert "Reasons: forbidden. Among them: b1, b2." in account.annotations["description"]
+    assert "Reasons: forbidden. Some buckets: b1, b2." in account.annotations["description"]
     offline = await stage.heard.wait_for_notification("FlashbackBucketWithoutOnlineNodes")
     assert (offline.labels["bucket_id"], offline.labels["namespace"]) == (DOWN, "production")
     await until(partial(firing, database, "FlashbackBucketFailing", len(FAILING)))

@@ -149,14 +149,14 @@ def test_memory_does_not_grow_with_the_number_of_elements(element: str) -> None:
 
 
 def test_one_value_does_not_take_all_memory() -> None:
-    """A single value with more than MOST_PARTS parts is rejected, to limit memory."""
+    """A single value with more than MAX_EVENTS parts is rejected, to limit memory."""
     for text in ('{"rows":[[%s0]]}', '{"others":[%s0],"rows":[]}'):
         assert Rows(large(text % ("0," * (MAX_EVENTS // 2)))).rest is not None
         assert Rows(large(text % ("0," * MAX_EVENTS))).rest is None
 
 
 def test_names_of_a_large_object_are_bounded() -> None:
-    """An object with more than MOST_PARTS names is rejected."""
+    """An object with more than MAX_EVENTS names is rejected."""
     for names in (MAX_EVENTS // 2, MAX_EVENTS * 2):
         members = {f"m{number}": 0 for number in range(names)}
         rest = Rows(large(json.dumps({**members, "rows": []}))).rest
