@@ -97,7 +97,6 @@ async def run_app(
     `dropped_lines` returns the number of log lines that were dropped. `connect` makes the
     connections to the API and `serve` the HTTP server: tests replace both.
 
-
     Raises ConfigError if the configuration cannot be used or takes too long to load, OSError if TLS
     files cannot be used, WebConfigError if the web configuration cannot be used, and ListenError if
     an address cannot be listened on. A bug in a background task cancels the body and is raised.

@@ -74,7 +74,7 @@ def broken(answer: bytes) -> Iterator[bytes]:
         yield head.replace(b"Content-Length: ", b"Content-Length: " + length) + b"\r\n\r\n" + body
 
 
-class Telling(Transport):
+class TracebackRecorder(Transport):
     """A transport that records the tracebacks of its errors."""
 
     def __init__(self, transport: Transport, tracebacks: list[str]) -> None:
@@ -135,7 +135,7 @@ async def test_nothing_of_a_broken_answer_is_shown(
         raise ConnectionResetError
 
     async with scripted.scripted(script) as server, scripted.client(limit=50) as real:
-        transport = Telling(real, tracebacks)
+        transport = TracebackRecorder(real, tracebacks)
 
         async def attempt(case: int) -> None:
             asking = requester(transport, server.url, case)
