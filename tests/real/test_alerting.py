@@ -6,6 +6,7 @@ Waits are shortened by the rules' settings, as a user would change them.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -288,8 +289,9 @@ def limited(trouble: simulator.InjectedFault) -> simulator.InjectedFault:
 
 def named(notice: Notice) -> set[str]:
     """The buckets that a notification's description names."""
-    found = notice.annotations["description"].partition("Among them: ")[2].removesuffix(".")
-    return set(found.split(", "))
+    description = notice.annotations["description"]
+    _, buckets = re.split("(?:Among them|Some buckets): ", description)
+    return set(buckets.removesuffix(".").split(", "))
 
 
 @pytest.mark.long
