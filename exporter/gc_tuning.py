@@ -1,4 +1,4 @@
-"""Tunes Python's garbage collector so that a collection never blocks the event loop for long.
+"""Tunes Python's garbage collector so that collections rarely block the event loop for long.
 
 Reference counting frees nearly everything that the exporter drops; the collector is for cycles. Its
 settings apply to the whole interpreter, so only the process that serves may run this.
@@ -20,9 +20,9 @@ from exporter.clock import Clock
 INTERVAL = 5.0
 """Seconds between two freezes.
 
-A freeze first collects the objects created since the last one: 10 to 15 ms for ten thousand buckets
-that are polled every minute. A shorter interval would freeze more objects that are about to be
-freed, such as connections and retries.
+A freeze first collects the objects created since the last one: 10 to 20 ms for ten thousand buckets
+that are polled every minute, and up to 130 ms while their configuration is read. A shorter interval
+would freeze more objects that are about to be freed, such as connections and retries.
 """
 
 CHECK_EVERY = 60
