@@ -28,7 +28,7 @@ Versions: TypeAlias = Mapping[str, tuple[str, str]]
 """The oldest and the current version by the name of the row; the oldest may be empty."""
 
 
-class Tested(NamedTuple):
+class Row(NamedTuple):
     """A row: a program that is tested in one or two versions."""
 
     name: str
@@ -50,13 +50,13 @@ class Tested(NamedTuple):
 
 
 TESTED = (
-    Tested("Prometheus, promtool", r"\bprom(etheus|tool)_path\b", "prometheus"),
-    Tested("Alertmanager, amtool", r"\b(alertmanager|amtool)_path\b", "prometheus-alertmanager"),
-    Tested("VictoriaMetrics", r"\bvictoria_metrics_path\b|vmalert", "victoria-metrics"),
-    Tested("Helm", r"\bhelm: Helm\b", oldest="helm3", current="helm"),
-    Tested("podman, buildah", r"\bengine: Engine\b", current="podman"),
-    Tested("systemd", r"systemd-analyze", current="systemd-analyze"),
-    Tested("Chromium", r"\bbrowser: Browser\b", current="chromium"),
+    Row("Prometheus, promtool", r"\bprom(etheus|tool)_path\b", "prometheus"),
+    Row("Alertmanager, amtool", r"\b(alertmanager|amtool)_path\b", "prometheus-alertmanager"),
+    Row("VictoriaMetrics", r"\bvictoria_metrics_path\b|vmalert", "victoria-metrics"),
+    Row("Helm", r"\bhelm: Helm\b", oldest="helm3", current="helm"),
+    Row("podman, buildah", r"\bengine: Engine\b", current="podman"),
+    Row("systemd", r"systemd-analyze", current="systemd-analyze"),
+    Row("Chromium", r"\bbrowser: Browser\b", current="chromium"),
 )
 
 
@@ -98,12 +98,12 @@ def pythons() -> tuple[str, str]:
     return found[0], found[-1]
 
 
-def _row(tested: Tested, oldest: str, current: str) -> str:
+def _row(tested: Row, oldest: str, current: str) -> str:
     files = ", ".join(f"[{_name(file)}](../{file.relative_to(ROOT)})" for file in tested.files())
     return f"| {tested.name} | {oldest} | {current} | {files} |"
 
 
-def _descriptions(tested: Tested) -> Iterator[str]:
+def _descriptions(tested: Row) -> Iterator[str]:
     for file in tested.files():
         first = (ast.get_docstring(ast.parse(file.read_text())) or "").splitlines()[0]
         yield f"- **{_name(file)}**: {first}"
@@ -118,6 +118,7 @@ def _table() -> str:
 
 
 def _packaged(generation: str, package: str) -> str:
+    program(package, "oldest")  # skips the test if `install-tools` has not run
     text = (TOOLS / generation / "versions").read_text()
     found = re.search(rf"^{package} ([\d.]+)", text, re.MULTILINE)
     assert found is not None, text

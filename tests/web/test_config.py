@@ -191,8 +191,8 @@ def test_openssl_knows_every_name() -> None:
         context.set_ciphers(name)
         assert name in {cipher["name"] for cipher in context.get_ciphers()}
     for curve in terms.CURVES.values():
-        with suppress(ValueError) if curve == "X25519" else nullcontext():  # not on Debian 12
-            context.set_ecdh_curve(curve)
+        with suppress(ValueError, ssl.SSLError) if curve == "X25519" else nullcontext():
+            context.set_ecdh_curve(curve)  # X25519 fails on Debian 12
 
 
 def test_promtool_accepts_what_is_accepted_here(tmp_path: Path) -> None:
