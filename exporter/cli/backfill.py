@@ -120,5 +120,5 @@ def _too_early(order: BackfillOptions, config: Config, clock: Clock) -> str | No
     if now.wall >= moment:
         return None
     at = datetime.fromtimestamp(moment, UTC)
-    when = f"it is available from {at:%Y-%m-%d %H:%M} UTC"
-    return f"--to {order.last}: this day is not over yet: {when}"
+    when = f"available from {at:%Y-%m-%d %H:%M} UTC"
+    return f"--to {order.last}: the final values of this day are {when}"

@@ -38,7 +38,10 @@ def check(values: Values, environ: Mapping[str, str]) -> int:
 
 
 def _is_about_web_alone(values: Values) -> bool:
-    """Whether the flags name only a web configuration. Environment variables do not count."""
+    """Whether only the web configuration is to be checked.
+
+    Its flag is given, and `config.file` and `live` are set neither by flags nor by variables.
+    """
     return (
         flags.WEB_CONFIG_FILE.name in values.given_as_flags
         and values[flags.WEB_CONFIG_FILE.name] is not None
@@ -108,7 +111,7 @@ def _part(config: Config, shard: Shard) -> Config:
 def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
     limits = config.limits
     rows = (
-        ("shard", f"{shard.ordinal} of {shard.total}; limits apply per process"),
+        ("shard", f"ordinal {shard.ordinal}, total {shard.total}; limits apply per process"),
         ("accounts", f"{len(config.accounts)}"),
         ("buckets", _buckets_text(config, asked)),
         (

@@ -1,4 +1,4 @@
-"""`flashback-exporter check --live`: one real request per account and bucket."""
+"""`flashback-exporter check --live`: polls each bucket once, and runs discovery once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
 
 def live_verdicts(config: Config, shard: Shard) -> list[Verdict]:
-    """The result of one request for each account and bucket; progress is shown on a terminal."""
+    """The results for each account and bucket; progress is shown on a terminal."""
     with tqdm(unit=" polls", leave=False, disable=None) as bar:
 
         def show(left: int) -> None:
@@ -84,6 +84,8 @@ def _token_verdict(
     )
     refused = next((error for error in errors if error.reason is Reason.UNAUTHORIZED), None)
     subject = f"{account}: token"
+    if not entries and discovery_state is None:
+        return Verdict(subject, "not used: there is no bucket to poll", is_good=True)
     if refused is not None:
         return Verdict(subject, _error_text(refused), is_good=False)
     heard = any(isinstance(each.state.newest, GoodPoll) for each in entries)

@@ -13,7 +13,7 @@ from exporter.cli import flags
 from exporter.cli.flags import Flag, Values
 from exporter.version import version_text
 
-LIVE = Flag("live", "Also make one real request per account and bucket.", "false", is_switch=True)
+LIVE = Flag("live", "Also poll each bucket once, and run discovery once.", "false", is_switch=True)
 API_ADDRESS = replace(
     flags.LISTEN_ADDRESS,
     name="address",
@@ -54,7 +54,7 @@ variable: --web.listen-address by FLASHBACK_EXPORTER_WEB_LISTEN_ADDRESS.
     "check": Command(
         """\
 Checks the configuration file and prints all errors with their lines, then the expected
-load. With --live it also makes one real request per account and bucket.
+load. With --live it also polls each bucket once, and runs discovery once.
 With --web.config.file it also checks the web configuration and the files that it names,
 and only these if neither --config.file nor --live is given.
 Exit code 1 if there is an error.

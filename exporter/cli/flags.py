@@ -99,12 +99,13 @@ def _address(text: str) -> ListenAddress:
     return ListenAddress.parse(text)
 
 
-RESERVED_PATHS = ("/-/", "/api/", "/assets/", "/bucket", "/help")
-"""Prefixes of the exporter's other paths."""
+RESERVED_PATHS = ("/bucket", "/help")
+RESERVED_PREFIXES = ("/-/", "/api/", "/assets/")
+"""The exporter's other paths."""
 
 
 def _url_path(text: str) -> str:
-    if text.startswith(RESERVED_PATHS):
+    if text in RESERVED_PATHS or text.startswith(RESERVED_PREFIXES):
         raise ValueError(f"{text!r} is used by the exporter: choose another path")
     if not text.startswith("/") or any(char in text for char in "?#{}") or not text.isprintable():
         raise ValueError(f"{text!r} is not a path: start it with '/', without ? # {{ }}")
@@ -245,7 +246,13 @@ def _label(text: str) -> tuple[str, str]:
 
 
 FROM = Flag("from", "First UTC day, such as 2024-01-01. Required.", "", "DATE", convert=_day)
-TO = Flag("to", "Last UTC day; it must be over. Required.", "", "DATE", convert=_day)
+TO = Flag(
+    "to",
+    "Last UTC day, by default available from 01:14 UTC of the next day. Required.",
+    "",
+    "DATE",
+    convert=_day,
+)
 BUCKET = Flag(
     "bucket",
     "Id of a bucket; without this flag, all buckets. Repeatable.",

@@ -194,7 +194,7 @@ def test_day_that_is_not_closed_is_refused(config: Path) -> None:
     today = datetime.now(UTC).date()
     tomorrow = today + timedelta(days=1)
     assert told(*flags(config, BEFORE, str(today))) == (
-        f"--to {today}: this day is not over yet: it is available from {tomorrow} 01:14 UTC\n"
+        f"--to {today}: the final values of this day are available from {tomorrow} 01:14 UTC\n"
     )
 
 

@@ -464,6 +464,14 @@ def test_once_with_nothing_to_poll(config: Path) -> None:
     assert Scrape(ended.stdout).value("flashback_exporter_buckets") == 0
 
 
+def test_live_check_with_nothing_to_poll(config: Path) -> None:
+    """`check --live` on a shard without buckets makes no request, and exits with 0."""
+    flags = ("--shard.total=2", f"--shard.ordinal={1 - owner('b1', 2)}")
+    ended = finished("check", f"--config.file={config}", "--live", *flags)
+    assert ended.returncode == 0
+    assert "ok    main: token  not used: there is no bucket to poll" in ended.stdout
+
+
 def test_once_is_code_3_when_discovery_failed(config: Path) -> None:
     """`once` exits with 3 if discovery failed, because buckets may be missing."""
     text = CONFIG.format(api="http://127.0.0.1:9").replace("buckets: [b1]", "discovery: {}")
@@ -495,7 +503,7 @@ def test_check_tells_the_load(config: Path) -> None:
     assert ended.stderr == ""
     assert ended.stdout == (
         f"{config}: valid\n"
-        "  shard                0 of 1; limits apply per process\n"
+        "  shard                ordinal 0, total 1; limits apply per process\n"
         "  accounts             1\n"
         "  buckets              1\n"
         "  requests per second  0.20 of 20 allowed\n"

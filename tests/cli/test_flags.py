@@ -193,6 +193,12 @@ def test_simulator_flags() -> None:
             simulated(mistake)
 
 
+@pytest.mark.parametrize("path", ["/buckets", "/help/metrics"])
+def test_path_like_that_of_another_page_is_allowed(path: str) -> None:
+    """--web.telemetry-path may begin like the path of another page."""
+    assert parsed(f"--web.telemetry-path={path}")["web.telemetry-path"] == path
+
+
 @pytest.mark.parametrize("path", ["/-/healthy", "/api/v1/status", "/bucket", "/help"])
 def test_path_of_another_page_is_refused(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     """--web.telemetry-path must not be a path of another page; the error is one line."""
