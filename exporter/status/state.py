@@ -52,7 +52,7 @@ class Totals:
     by_health: Counter[Health] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     accounts: Counter[str] = field(default_factory=Counter)
-    stale: int = 0  # failing buckets without fresh values
+    stale: int = 0  # buckets whose last successful poll is too old
     nodes: int = 0  # in all buckets with fresh values
     down: Counter[DownNode] = field(default_factory=Counter)  # how many buckets have each
 
@@ -74,7 +74,7 @@ class Totals:
         down = self._count_nodes(state) if fresh else 0
         if reason is not None:
             self.reasons[reason] += 1
-            self.stale += not fresh
+            self.stale += not fresh and state.last_success is not None
             rank = _FAILING_RANK if fresh and state.stats is not None else _STALE_RANK
             health = Health.FAILING
         elif state.newest is None:
