@@ -51,11 +51,6 @@ def available_from(day: date, grace: float) -> float:
     return midnight(day) + SECONDS_PER_DAY + grace + PREVIOUS_DAY_SPREAD + STEP
 
 
-def exposed_until(day: date, timing: Timing) -> float:
-    """The Unix time before which a day's values are exposed, for every bucket."""
-    return timing.previous_day_exposed_between(day, "")[1]
-
-
 def sample_times(day: date, bucket_id: str, timing: Timing, since: float, until: float) -> range:
     """The Unix times at which a bucket exposed a day's values, from `since` to before `until`."""
     begin, end = timing.previous_day_exposed_between(day, bucket_id)
@@ -188,12 +183,12 @@ def missing(
         since = ends.get(bucket.id)
         if since is None:
             yield Missing(bucket, timing, -math.inf)
-        elif since < exposed_until(day, timing) <= now:
+        elif since < timing.previous_day_exposed_until(day) <= now:
             yield Missing(bucket, timing, since)
 
 
 class Day:
-    """A day in progress. `now` is the Unix time of the run."""
+    """A day in progress. `now` is the Unix time at which the day was started."""
 
     def __init__(
         self, day: date, record: DayRecord, asked: Sequence[Missing], now: float, failures: Failures
@@ -203,14 +198,14 @@ class Day:
         self._asked = {each.bucket.id: each for each in asked}
         self._now = now
         self._failures = failures
-        self._with_figures: list[str] = []
+        self._with_values: list[str] = []
 
     async def process(self, fetcher: Fetcher, output: Output, suffix: str) -> str | None:
         """Fetch and write the day. Returns the name of its file, or None without values.
 
         `suffix` is the text of the extra labels of every series.
         """
-        failures, oddities = self._failures.count, fetcher.drift_counter.oddities
+        failures, drift = self._failures.count, fetcher.drift_counter.count
         with DayFile(output.scratch, suffix) as file:
             buckets = [each.bucket for each in self._asked.values()]
             await fetcher.day(
@@ -221,10 +216,10 @@ class Day:
             "day_finished",
             day=str(self._day),
             file=name,
-            asked=len(buckets),
-            with_figures=len(self._with_figures),
+            requested=len(buckets),
+            with_values=len(self._with_values),
             failed=self._failures.count - failures,
-            oddities=fetcher.drift_counter.oddities - oddities,
+            schema_drift=fetcher.drift_counter.count - drift,
         )
         return name
 
@@ -235,20 +230,21 @@ class Day:
         _, timing, since = self._asked[bucket.id]
         times = sample_times(self._day, bucket.id, timing, since, self._now)
         if file.add(bucket.id, answer.nodes, times):
-            self._with_figures.append(bucket.id)
-        elif exposed_until(self._day, timing) <= self._now:  # before that, values may still arrive
+            self._with_values.append(bucket.id)
+        elif timing.previous_day_exposed_until(self._day) <= self._now:  # no values arrive later
             self._record.without_figures.append(bucket.id)
 
     async def _publish(self, file: DayFile, output: Output) -> str | None:
         """Publish the file, after recording its content."""
-        if not self._with_figures:
+        if not self._with_values:
             await in_thread(lambda: output.remember(self._day, self._record))
             return None
         whole = await file.joined()
         name = output.free_name(self._day)
-        ends = max(exposed_until(self._day, each.timing) for each in self._asked.values())
+        day, asked = self._day, self._asked.values()
+        ends = max(each.timing.previous_day_exposed_until(day) for each in asked)
         until = None if self._now >= ends else self._now
-        self._record.parts[name] = Part(self._with_figures, until)
+        self._record.parts[name] = Part(self._with_values, until)
         await in_thread(lambda: output.remember(self._day, self._record))
         await in_thread(lambda: output.publish(whole, name))
         return name

@@ -34,7 +34,7 @@ class DriftCounter:
     """Observer of every client; counts differences from the API's documentation."""
 
     def __init__(self) -> None:
-        self.oddities = 0
+        self.count = 0
 
     def attempted(self, attempt: Attempt) -> None:
         """Ignored: nothing scrapes a backfill."""
@@ -44,7 +44,7 @@ class DriftCounter:
 
     def drifted(self, drift: Counter[Drift]) -> None:
         """Count differences from the API's documentation."""
-        self.oddities += drift.total()
+        self.count += drift.total()
 
 
 class Fetcher:

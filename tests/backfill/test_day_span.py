@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from exporter.backfill.day import STEP, available_from, days, exposed_until, sample_times
+from exporter.backfill.day import STEP, available_from, days, sample_times
 from exporter.model import Timing, midnight
 
 DAY = date(2024, 1, 15)
@@ -70,7 +70,7 @@ def test_day_can_be_had_a_while_after_its_end() -> None:
 
 def test_day_is_shown_until_the_next_grace_ends() -> None:
     """A day is exported until the next day's grace period ends."""
-    assert exposed_until(DAY, Timing()) == LAST
+    assert Timing().previous_day_exposed_until(DAY) == LAST
 
 
 def test_days_are_both_ends_and_all_between() -> None:

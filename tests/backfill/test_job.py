@@ -567,5 +567,5 @@ async def test_what_was_odd_is_counted_in_the_log(tmp_path: Path) -> None:
     with capture_logs() as log:
         await at_work.run(CLOSED, CLOSED)
     (finished,) = (each for each in log if each["event"] == "day_finished")
-    assert finished["oddities"] > 0
-    assert finished["asked"] == 3
+    assert finished["schema_drift"] > 0
+    assert finished["requested"] == 3

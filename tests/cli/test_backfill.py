@@ -67,7 +67,8 @@ def test_days_are_written_and_told_of(served: Path) -> None:
     assert ended.stdout == f"{served.parent / 'out'}: files written: 2\n"
     assert files(served) == [f"{BEFORE}.om", f"{CLOSED}.om"]
     for day in (BEFORE, CLOSED):
-        assert f"event=day_finished day={day} file={day}.om asked=3 with_figures=3" in ended.stderr
+        counts = "requested=3 with_values=3"
+        assert f"event=day_finished day={day} file={day}.om {counts}" in ended.stderr
     text = (served.parent / "out" / f"{CLOSED}.om").read_text()
     assert ',job="flashback",instance="localhost:10120"} ' in text
     assert "s3cret" not in ended.stderr + ended.stdout
