@@ -1,4 +1,4 @@
-"""Alerts about the exporter's processes: availability, configuration, poll lag and shards."""
+"""Alerts about the exporter's processes, and about rate limits and schema drift of the API."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ PROCESSES = Group(
     ),
 )
 
-DRIFT = Group(
+API = Group(
     "flashback-api",
     (
         Alert(
@@ -161,4 +161,4 @@ DRIFT = Group(
     ),
 )
 
-GROUPS = (PROCESSES, DRIFT)
+GROUPS = (PROCESSES, API)

@@ -94,8 +94,9 @@ NEW_DAY = "(vector(time() % 86400) < 7200)"
 """00:00 to 02:00 UTC, when the API may not list all nodes of the new day yet."""
 
 _BEFORE_MIDNIGHT = "time() - (time() - 7200) % 86400 + 78300"
-"""The Unix time of 23:45 UTC: 78,300 s after the most recent 02:00. The API's clock may be ahead,
-so nodes dropped in the last quarter of an hour are treated like those dropped at midnight."""
+"""The Unix time of 23:45 UTC, 78,300 s after the most recent 02:00: before 02:00 that of the
+previous day, later one in the future. The API's clock may be ahead, so nodes dropped in the last
+quarter of an hour are treated like those dropped at midnight."""
 
 NOT_LISTED = f"{NOT_LISTED_SINCE} < {_BEFORE_MIDNIGHT}"
 """Nodes that the API dropped before 23:45 UTC; nodes that it dropped later count from 02:00 on."""
@@ -170,7 +171,7 @@ def _down(window: str, series: str) -> Record:
 
 
 def _burn_rate(window: str) -> Record:
-    """The burn rate; no sample if a long window lacks data for over half of its length."""
+    """The burn rate; no sample if a window in COVERAGE lacks data for over half of its length."""
     rate = f"""
         node:flashback_node_down:avg{window} / (1 -
           @slo_target@

@@ -75,7 +75,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class NodeGauge(Family):
-    """A metric with one number per node, or None for no sample."""
+    """A metric with at most one sample per node: none if `value_of` returns None."""
 
     value_of: Callable[[Node], float | None] = lambda _node: None
 
@@ -238,7 +238,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _bucket_gauge(
         "flashback_bucket_nodes",
-        "Number of nodes in the bucket as of the latest successful poll.",
+        "Number of nodes in the current values of the bucket.",
         _node_count,
     ),
     _bucket_gauge(

@@ -49,7 +49,7 @@ def _reading(defaults: Defaults) -> Section:
                 panels.number(
                     Text(
                         "Nodes",
-                        "Nodes in the latest successful poll. No data while it is stale.",
+                        "Nodes in the current values. No data while they are stale.",
                         alert="FlashbackBucketFewerNodes",
                     ),
                     Values("short", colours.ALL_IS_GOOD, decimals=0),

@@ -15,7 +15,7 @@ def annotation_queries() -> list[dashboard.AnnotationQuery]:
     reloaded = select("flashback_exporter_config_last_reload_success_timestamp_seconds")
     return [
         _mark(
-            "Deploys",
+            "Starts",
             f"{started} * on (job, instance) group_right () {version} * 1000",
             colours.OTHER,
             "Exporter {{version}} started",

@@ -42,8 +42,8 @@ def section(who: str) -> Section:
                 ),
                 panels.lines(
                     Text(
-                        "Requests by call",
-                        ("Requests per second by call: stats, list, login, refresh."),
+                        "Responses by call",
+                        "HTTP responses per second by call: stats, list, login, refresh.",
                     ),
                     _RATE,
                     Query(_rate(chosen, "flashback_api_requests_total", "account, call"), _CALL),
@@ -52,7 +52,7 @@ def section(who: str) -> Section:
             line(
                 8,
                 panels.lines(
-                    Text("Retries", "Retried calls per second."),
+                    Text("Retries", "Retries per second by call."),
                     _RATE,
                     Query(_rate(chosen, "flashback_api_retries_total", "account, call"), _CALL),
                 ),

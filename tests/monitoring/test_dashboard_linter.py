@@ -147,7 +147,7 @@ def test_target_job_and_instance_rule(board: Rendered) -> None:
             matchers = {(each.name, str(each.op)) for each in selector.matchers.matchers}
             names = {name for name, _ in matchers}
             assert {"cluster", "namespace", "job"} <= names, selector
-            if board.uid == OF_EXPORTERS and expression.panel not in {"Deploys", "Reloads"}:
+            if board.uid == OF_EXPORTERS and expression.panel not in {"Starts", "Reloads"}:
                 assert "instance" in names, selector
 
 

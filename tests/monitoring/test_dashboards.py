@@ -48,7 +48,7 @@ SAMPLE = {
     "instance": "i1",
     "target": "0.99",
 }
-MARKS = {"Deploys", "Reloads"}
+MARKS = {"Starts", "Reloads"}
 """Annotations are about the exporters themselves, and are not joined with buckets."""
 
 SCRAPE_LABELS = {"job", "instance", "pod", "namespace", "container", "endpoint", "service"}
