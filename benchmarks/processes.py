@@ -16,7 +16,7 @@ Round: TypeAlias = Callable[[], int]
 
 
 def cpu_seconds(candidates: Mapping[str, Round], rounds: int) -> dict[str, float]:
-    """The median CPU seconds per operation of each contestant, after one warm-up round.
+    """The median CPU seconds per operation of each candidate, after one warm-up round.
 
     Rounds alternate, so that other load on the machine affects all candidates.
     """

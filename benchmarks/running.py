@@ -38,7 +38,7 @@ class Running:
         self.http = httpx.Client(base_url=url, timeout=LONGEST_WAIT, trust_env=False)
 
     def worst(self) -> Worst:
-        """The worst values since the last call, from which on they are measured."""
+        """The worst values since the previous call. The first call starts the measurement."""
         return Worst(*map(float, line_of(self._process, "worst?").split()))
 
     def cpu_seconds(self) -> float:

@@ -301,7 +301,7 @@ class BucketState:
         return None if fresh else Reason.OVERDUE
 
     def previous_day_wanted(self, bucket_id: str, timing: Timing, now: Instant) -> date | None:
-        """The previous day to request now, or None. Each day is requested once.
+        """The previous day to request now; None if its values are known, or it is too early.
 
         A bucket that has values of an older day waits for its offset within the spread. A bucket
         that has none does not wait: the day's values are final already.

@@ -49,7 +49,8 @@ class Pattern:
     def files(self) -> tuple[Path, ...]:
         """The files that match, by name: no directories, and for a `*` no hidden files.
 
-        Raises DirectoryError. A match of a wildcard that lacks the rest of the path is no error.
+        Raises DirectoryError. A directory that matches a wildcard but lacks the rest of the path is
+        skipped.
         """
         steps = Path(self.text).parts
         start = tuple(takewhile(_is_plain, steps))

@@ -200,8 +200,8 @@ PROXY_URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://([^\s?#/]*@)?[^\s?#/@]+/*$"
 HOST_PATTERN = "^[A-Za-z0-9_.:-]+$"
 _BASE_FORM = "https://host[:port][/path]"
 _PROXY_FORM = "http://[user:password@]host[:port], with special characters in the password as %40"
-_CALL = re.compile(r"[{}]|/stats/*$|/user/(login|refresh)/*$")
-"""The end of a path that the exporter itself appends to the base URL."""
+_CALL_PATH = re.compile(r"[{}]|/stats/*$|/user/(login|refresh)/*$")
+"""The path of one call: it has a placeholder, or ends as the paths that the exporter appends."""
 
 _HOST_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
@@ -215,7 +215,7 @@ def base_url(text: str) -> str:
     _check_parts(parts, _BASE_FORM)
     if "?" in text or "#" in text:
         raise ValueError('this URL has a query or a fragment: remove everything from "?" or "#" on')
-    if _CALL.search(parts.path):
+    if _CALL_PATH.search(parts.path):
         raise ValueError(f"this is the URL of one API call: write the base URL, as {_BASE_FORM}")
     return text.rstrip("/")
 

@@ -90,7 +90,10 @@ class Tree:
 
 
 def read(text: str, environ: Mapping[str, str], report: Report) -> Tree:
-    """The tree of `text`, with a root of None if it is empty. Reports; raises on a syntax error."""
+    """The tree of `text`. If that is empty, the value of the root is None.
+
+    Adds problems to `report`. Raises ConfigError if it is not valid YAML.
+    """
     root = compose(text, report)
     if root is None:
         return Tree(YamlNode(1, None), report)

@@ -1,8 +1,8 @@
 """Renders a bucket's metrics to text once, when its poll ends; a scrape only joins the texts.
 
-There is one fragment per family, fresh and stale. The previous day's fragments are rendered when
-its values arrive, and have their own end time. The lines of a gauge are identical in the text
-format 0.0.4 and in OpenMetrics 1.0.
+Each family has two fragments: one for fresh values and one for stale ones. The previous day's
+fragments are rendered when its values arrive, and have their own end time. The lines of a gauge are
+identical in the text format 0.0.4 and in OpenMetrics 1.0.
 """
 
 from __future__ import annotations

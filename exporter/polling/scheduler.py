@@ -46,7 +46,7 @@ class Scheduler:
         self._paused_until.pop(account, None)
 
     def requeue_running(self, now: float) -> None:
-        """Make all targets whose running poll is abandoned due now."""
+        """Make each target with a poll in progress due now, because that poll is abandoned."""
         for target in self._targets:
             if target.is_running:
                 target.is_running = False
@@ -54,7 +54,7 @@ class Scheduler:
                 self._push(target)
 
     def retry_now(self, account: str, now: float) -> None:
-        """Retry now all targets of an account that wait after a refusal."""
+        """Make an account's targets that wait after a refusal due now."""
         for target in self._targets:
             if target.bucket.account == account and target.refusals:
                 target.refusals = 0
@@ -95,7 +95,11 @@ class Scheduler:
         return target
 
     def complete(self, target: Target, result: PollResult, now: Instant) -> bool:
-        """Schedule the next poll of a target after a result; False if it is no longer a target."""
+        """Schedule the next poll of a target after a result.
+
+        Returns False if the result must be dropped: the target is gone, or a reload abandoned the
+        poll.
+        """
         if isinstance(result, FailedPoll):
             self.apply_pause(target.bucket.account, result.error, now.monotonic)
         if not self._targets.holds(target) or not target.is_running:

@@ -150,7 +150,7 @@ class Simulator:
         return Reply(response, call.now, faults.deliver)
 
     def handed_over(self, call: ApiCall, response: SimulatedResponse) -> None:
-        """Record that a response was sent completely, and activate the tokens in it."""
+        """Record a response whose last byte is about to be sent, and activate the tokens in it."""
         self.record.count_answer(call.kind, response.status)
         if response.rows is not None and call.day is not None:
             self.record.served.append(Served(call.now, call.bucket, call.day, response.rows))

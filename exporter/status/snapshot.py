@@ -64,7 +64,7 @@ class NextPoll(NamedTuple):
 
     due: float  # Unix time; in the past if polls are late
     is_running: bool = False
-    is_paused: bool = False  # its account is paused, at most until `due`
+    is_paused: bool = False  # its account is paused; the pause ends by `due`
 
 
 class BucketStatus(NamedTuple):

@@ -45,7 +45,7 @@ class ClientContext:
 
 
 class AccountClient:
-    """The client of one account; its requests wait for a slot from `turns`.
+    """The client of one account; its requests wait for their turn in `turns`.
 
     Raises ConfigError if the proxy in the environment cannot be used.
     """
@@ -88,16 +88,16 @@ class AccountClient:
     def resume(self, previous: AccountClient) -> None:
         """Take over what the client before a reload knows, as far as it still applies.
 
-        Server information applies if the base URL is the same, tokens if the user is the same too.
+        Server information applies if the base URL is the same, tokens if the credentials are too.
         """
         self._secrets.take_over(previous._secrets)
         if self.account.base_url == previous.account.base_url:
             self.server_info.resume(previous.server_info)
-        same_user = (self.account.base_url, self.account.credentials) == (
+        same_credentials = (self.account.base_url, self.account.credentials) == (
             previous.account.base_url,
             previous.account.credentials,
         )
-        if same_user:
+        if same_credentials:
             self.credentials.resume(previous.credentials)
 
     async def aclose(self) -> None:

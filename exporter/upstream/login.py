@@ -117,7 +117,7 @@ def _token_pair(body: bytes) -> TokenPair | ApiError:
 
 
 LONGEST_MARGIN = 300.0
-"""Maximum margin: seconds from renewal to expiry, lengthened at random by up to half."""
+"""Maximum margin: seconds from renewal to expiry. A random extra of up to half is added to it."""
 
 MARGIN_SHARE = 0.2
 """For a short-lived token: the margin as a share of its remaining lifetime when received."""

@@ -162,7 +162,7 @@ class RequestSlots:
 
     @asynccontextmanager
     async def listing(self, account: str) -> AsyncIterator[None]:
-        """Wait for a slot for a list call. An account has at most one list call at a time."""
+        """Wait for a slot for a list call. An account must not make two list calls at a time."""
         try:
             await self._wait(self._listings, account)
             try:

@@ -36,7 +36,7 @@ So the first byte of a large page comes soon. For compressed pages the limit is 
 
 
 class MetricsHandler:
-    """Serves the exposition. Its argument is whether to render OpenMetrics."""
+    """Serves what `exposition` renders. Its argument says whether that is OpenMetrics."""
 
     def __init__(
         self, exposition: Callable[[bool], Iterator[bytes]], limit: ConcurrencyLimit

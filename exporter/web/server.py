@@ -56,7 +56,7 @@ class Timeouts:
 
     handshake: float = 10  # for the TLS handshake
     head: float = 75
-    """To receive a request's head after the connection or the last response; to send a response."""
+    """To receive a head, since the connection or the previous response; also to send a response."""
     body: float = 1  # for a request's body, which is discarded after the response
     shutdown: float = 2  # for closing TLS
 
