@@ -51,9 +51,9 @@ def compare(quick: bool) -> list[Row]:  # noqa: FBT001 - as all benchmarks
     cost = {name: median(counted) for name, counted in samples.items()}
     cost["start to ten buckets' samples"] = median(_start() for _ in range(rounds))
     base = cost.pop(AIOHTTP)
-    aims = dict(zip(cost, ("≤ 0.4 x", "≤ 0.4 x", "≤ 2 x", "≤ 4 x"), strict=True))
+    targets = dict(zip(cost, ("≤ 0.4 x", "≤ 0.4 x", "≤ 2 x", "≤ 4 x"), strict=True))
     return [
-        Row("a command", name, "ms", figure, AIOHTTP, base, aims[name])
+        Row("a command", name, "ms", figure, AIOHTTP, base, targets[name])
         for name, figure in cost.items()
     ]
 

@@ -41,19 +41,19 @@ def _watch(worst: dict[str, float]) -> None:
     def watched_run(handle: Handle) -> None:
         started = time.thread_time()
         run_handle(handle)
-        worst["held"] = max(worst["held"], time.thread_time() - started)
+        worst["block"] = max(worst["block"], time.thread_time() - started)
 
     Scheduler.pop_due = watched_pop  # type: ignore[assignment,method-assign]
     Handle._run = watched_run  # type: ignore[assignment,method-assign] # noqa: SLF001 - as above
 
 
 def _answer() -> None:
-    worst = {"late": 0.0, "held": 0.0}
+    worst = {"late": 0.0, "block": 0.0}
     for number, _ in enumerate(sys.stdin):
         if not number:
             _watch(worst)
         print(*worst.values(), flush=True)
-        worst.update(late=0.0, held=0.0)
+        worst.update(late=0.0, block=0.0)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

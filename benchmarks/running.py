@@ -24,7 +24,7 @@ class Worst(NamedTuple):
     """The worst values since the previous request."""
 
     late: float  # seconds after its due time that a poll started
-    held: float  # CPU seconds that the event loop spent in one callback
+    block: float  # CPU seconds that the event loop spent in one callback
 
 
 class Running:

@@ -21,22 +21,22 @@ class Row:
     benchmark: str
     what: str
     unit: str  # for display: figures are seconds, bytes and shares
-    here: float
-    beside: str = NOTHING
-    base: float | None = None
-    aim: str = ""
+    exporter: float
+    baseline: str = NOTHING
+    baseline_figure: float | None = None
+    target: str = ""
 
     @property
     def ratio(self) -> str:
-        if not self.base or not self.here:
+        if not self.baseline_figure or not self.exporter:
             return NOTHING
-        ratio = self.here / self.base
+        ratio = self.exporter / self.baseline_figure
         return f"1/{_short(1 / ratio)}" if ratio < FRACTION else f"{_short(ratio)} x"
 
     def cells(self) -> tuple[str, ...]:
         """The texts in the order of COLUMNS."""
-        here, base = self._shown(self.here), self._shown(self.base)
-        return (self.benchmark, self.what, here, self.beside, base, self.ratio, self.aim)
+        figures = self._shown(self.exporter), self.baseline, self._shown(self.baseline_figure)
+        return (self.benchmark, self.what, *figures, self.ratio, self.target)
 
     def _shown(self, figure: float | None) -> str:
         return NOTHING if figure is None else f"{_short(figure * UNITS[self.unit])} {self.unit}"

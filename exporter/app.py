@@ -170,14 +170,14 @@ async def _security(options: Options) -> Security | None:
     file, clock = options.web_config_file, SystemClock()
     if file is None:
         return None
-    from exporter.web.security import Security, hanging  # noqa: PLC0415 - loads bcrypt
+    from exporter.web.security import Security, read_timeout_message  # noqa: PLC0415 - loads bcrypt
 
     read = partial(_web_config, file)
     make = partial(Security, read, clock, health_without_auth=options.health_without_auth)
     try:
         return await BlockingCalls(clock, READ_SECONDS).run(make)
     except TimeoutError as error:
-        raise WebConfigError(hanging(str(file), READ_SECONDS)) from error
+        raise WebConfigError(read_timeout_message(str(file), READ_SECONDS)) from error
 
 
 def _web_config(file: Path) -> WebConfig:

@@ -203,7 +203,7 @@ class DayStats:
     day: date
     nodes: tuple[Node, ...]
 
-    def has_figures(self) -> bool:
+    def has_previous_day_values(self) -> bool:
         """Whether at least one node has a value that is exposed for a previous day."""
         return any(
             node.uptime_ratio is not None or node.latency_average_seconds is not None

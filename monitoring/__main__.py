@@ -11,7 +11,7 @@ import yaml
 
 from monitoring import boards
 from monitoring.rendering import ALERTS, write
-from monitoring.settings import UNCHANGED, Choice, SettingsError, chosen
+from monitoring.settings import UNCHANGED, Overrides, SettingsError, read_overrides
 
 HERE = Path(__file__).parent
 
@@ -21,19 +21,19 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m monitoring", description=__doc__)
     parser.add_argument("--values", type=Path, help="a file that changes settings and alerts")
     parser.add_argument("--output", type=Path, default=HERE, help="the folder to write to")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        choice = UNCHANGED if asked.values is None else _changes(asked.values)
+        overrides = UNCHANGED if options.values is None else _changes(options.values)
     except (OSError, SettingsError, yaml.YAMLError) as error:
-        sys.stderr.write(f"{asked.values}:\n{error}\n")
+        sys.stderr.write(f"{options.values}:\n{error}\n")
         return 1
-    write(asked.output / "rules", choice)
-    boards.render(asked.output / "dashboards", choice)
+    write(options.output / "rules", overrides)
+    boards.render(options.output / "dashboards", overrides)
     return 0
 
 
-def _changes(file: Path) -> Choice:
-    return chosen(yaml.safe_load(file.read_text()) or {}, [alert.name for alert in ALERTS])
+def _changes(file: Path) -> Overrides:
+    return read_overrides(yaml.safe_load(file.read_text()) or {}, [alert.name for alert in ALERTS])
 
 
 if __name__ == "__main__":

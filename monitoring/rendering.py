@@ -13,7 +13,7 @@ from textwrap import fill
 
 from monitoring import account_alerts, bucket_alerts, exporter_alerts, node_alerts, recordings
 from monitoring.ruleset import Alert, File, Group, Record
-from monitoring.settings import EXAMPLES, SETTINGS, UNCHANGED, AlertChange, Choice
+from monitoring.settings import EXAMPLES, SETTINGS, UNCHANGED, AlertChange, Overrides
 
 WIDTH = 100
 
@@ -67,30 +67,30 @@ groups:
 _MARKED = {f"@{each.name}@" for each in SETTINGS if each.is_marked}
 
 
-def rendered(choice: Choice = UNCHANGED) -> dict[str, str]:
+def rendered(overrides: Overrides = UNCHANGED) -> dict[str, str]:
     """The text of each file, by name."""
-    return {file.name: _file_text(file, choice) for file in FILES}
+    return {file.name: _file_text(file, overrides) for file in FILES}
 
 
-def write(folder: Path, choice: Choice = UNCHANGED) -> None:
+def write(folder: Path, overrides: Overrides = UNCHANGED) -> None:
     """Write the files to a folder, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in rendered(choice).items():
+    for name, text in rendered(overrides).items():
         (folder / name).write_text(text)
 
 
 def optional_groups_yaml() -> str:
     """The optional groups with example values, from which the Helm chart selects."""
     title = "Optional groups: each is rendered if rules.settings has the setting of its name."
-    return _file_text(File("", title, OPTIONAL), Choice(EXAMPLES, {}))
+    return _file_text(File("", title, OPTIONAL), Overrides(EXAMPLES, {}))
 
 
-def _file_text(file: File, choice: Choice) -> str:
-    texts = choice.texts()
+def _file_text(file: File, overrides: Overrides) -> str:
+    texts = overrides.texts()
     others = "\n".join(
         f"# {name}: {text}" for name, text in texts.items() if f"@{name}@" not in _MARKED
     )
-    writer = Writer(texts, choice.alerts)
+    writer = Writer(texts, overrides.alerts)
     lines = (line for group in file.groups for line in writer.group(group))
     return _HEAD.format(title=file.title, others=others) + "".join(f"{line}\n" for line in lines)
 

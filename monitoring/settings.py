@@ -100,7 +100,7 @@ class AlertChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Overrides:
     """All changes to settings and alerts."""
 
     settings: Mapping[str, Value]
@@ -149,23 +149,24 @@ def schema(alerts: Iterable[str]) -> Schema:
     }
 
 
-def chosen(changes: Mapping[str, object], alerts: Iterable[str]) -> Choice:
+def read_overrides(changes: Mapping[str, object], alerts: Iterable[str]) -> Overrides:
     """The changes in a parsed file. Raises SettingsError."""
     whole = {"type": "object", "additionalProperties": False, "properties": schema(alerts)}
     validator = jsonschema.Draft7Validator(whole)
     problems = [f"{each.json_path}: {each.message}" for each in validator.iter_errors(changes)]
     if not problems:
-        choice = _choice(changes)
-        problems = list(_contradictions(choice))
+        overrides = _overrides(changes)
+        problems = list(_contradictions(overrides))
     if problems:
         raise SettingsError("\n".join(sorted(problems)))
-    return choice
+    return overrides
 
 
-def _contradictions(choice: Choice) -> Iterator[str]:
+def _contradictions(overrides: Overrides) -> Iterator[str]:
     """Problems of settings that are valid alone but not together."""
     kept, of_buckets, of_nodes = (
-        set(choice.labels(name)) for name in ("aggregation_labels", "bucket_labels", "node_labels")
+        set(overrides.labels(name))
+        for name in ("aggregation_labels", "bucket_labels", "node_labels")
     )
     for label in of_buckets & kept:
         yield (
@@ -176,7 +177,7 @@ def _contradictions(choice: Choice) -> Iterator[str]:
         yield f"$.settings: {label} is in node_labels and not in bucket_labels: add it there"
 
 
-def _choice(changes: Mapping[str, object]) -> Choice:
+def _overrides(changes: Mapping[str, object]) -> Overrides:
     settings, alerts = changes.get("settings", {}), changes.get("alerts", {})
     if not isinstance(settings, dict) or not isinstance(alerts, dict):
         raise SettingsError("settings and alerts must be mappings")
@@ -184,7 +185,7 @@ def _choice(changes: Mapping[str, object]) -> Choice:
         name: AlertChange(said.get("enabled", True), said.get("severity"), said.get("for"))
         for name, said in alerts.items()
     }
-    return Choice(settings, alert_changes)
+    return Overrides(settings, alert_changes)
 
 
 def _listed() -> tuple[Setting, ...]:
@@ -195,7 +196,7 @@ def _listed() -> tuple[Setting, ...]:
 SETTINGS = _listed()
 """Every setting, in the order of the file."""
 
-UNCHANGED = Choice({}, {})
+UNCHANGED = Overrides({}, {})
 """The defaults."""
 
 EXAMPLES: dict[str, Value] = {

@@ -232,7 +232,7 @@ class Day:
         if file.add(bucket.id, answer.nodes, times):
             self._with_values.append(bucket.id)
         elif timing.previous_day_exposed_until(self._day) <= self._now:  # no values arrive later
-            self._record.without_figures.append(bucket.id)
+            self._record.without_values.append(bucket.id)
 
     async def _publish(self, file: DayFile, output: Output) -> str | None:
         """Publish the file, after recording its content."""

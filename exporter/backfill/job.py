@@ -116,7 +116,7 @@ class Backfill:
     def __init__(
         self,
         config: Config,
-        order: BackfillOptions,
+        options: BackfillOptions,
         clock: Clock,
         rng: Random,
         progress: Progress,
@@ -127,20 +127,20 @@ class Backfill:
         self.files = 0
         self.is_finished = False
         self._config = config
-        self._order = order
+        self._options = options
         self._clock = clock
         self._rng = rng
         self._progress = progress
         self._connect = connect or connector()
-        self._output = Output(order.output)
-        self._suffix = label_suffix(order.labels)
+        self._output = Output(options.output)
+        self._suffix = label_suffix(options.labels)
 
     async def run(self) -> None:
         """Process all days. Raises OutputError and UnknownBucketsError."""
         fetcher = Fetcher(self._config, self._clock, self._rng, self._advance, self._connect)
         async with fetcher.connected():
             with ExitStack() as stack:
-                held = self._output.held(self._order.labels)
+                held = self._output.held(self._options.labels)
                 await in_thread(lambda: stack.enter_context(held))
                 failed = self._output.scratch / FAILED
                 try:
@@ -153,9 +153,9 @@ class Backfill:
         self.is_finished = True
 
     async def _process_days(self, fetcher: Fetcher) -> None:
-        wanted = self._order.buckets
+        wanted = self._options.buckets
         assigned = await assignments(self._config, wanted, fetcher, self.failures)
-        period = list(days(self._order.first, self._order.last))
+        period = list(days(self._options.first, self._options.last))
         self._progress.begin(len(period) * len(assigned))
         for day in period:
             await self._process_day(day, assigned, fetcher)

@@ -56,7 +56,7 @@ class DayRecord:
     """The record of a day: its files by name, and the buckets without values."""
 
     parts: dict[str, Part] = field(default_factory=dict)
-    without_figures: list[str] = field(default_factory=list)
+    without_values: list[str] = field(default_factory=list)
 
     def since(self) -> dict[str, float]:
         """For each bucket with a response, the Unix time from which samples are missing, or inf."""
@@ -65,7 +65,7 @@ class DayRecord:
             end = math.inf if part.until is None else part.until
             for bucket in part.buckets:
                 answered[bucket] = max(answered.get(bucket, end), end)
-        whole = dict.fromkeys(self.without_figures, math.inf)
+        whole = dict.fromkeys(self.without_values, math.inf)
         return answered | whole
 
 
@@ -80,7 +80,7 @@ class WrittenRecord(BaseModel):
     """A `DayRecord` as JSON."""
 
     files: dict[str, WrittenPart]
-    without_figures: list[str]
+    without_values: list[str]
 
 
 _RECORD = TypeAdapter(WrittenRecord)
@@ -128,7 +128,7 @@ class Output:
             for name, part in written.files.items()
             if (self._directory / name).exists()
         }
-        return DayRecord(parts, written.without_figures)
+        return DayRecord(parts, written.without_values)
 
     def remember(self, day: date, record: DayRecord) -> None:
         """Write the record of a day. Call it before the file is published."""
@@ -136,7 +136,7 @@ class Output:
             name: {"until": part.until, "buckets": part.buckets}
             for name, part in record.parts.items()
         }
-        written = {"files": files, "without_figures": record.without_figures}
+        written = {"files": files, "without_values": record.without_values}
         self._write(self._record_file(day), written)
 
     def publish(self, file: Path, name: str) -> None:

@@ -24,7 +24,7 @@ from typing import NoReturn
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 NAMES = ("run", "check", "once", "backfill", "demo", "simulate")
 
-BAD_START = 1
+FAILURE = 1
 """Exit code for an invalid configuration, an address that cannot be bound, or a failed write."""
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -43,7 +43,7 @@ def main() -> NoReturn:
         code = run_command()
     except Exception as error:  # noqa: BLE001 - a bug, printed as usual
         sys.excepthook(type(error), error, error.__traceback__)
-        code = BAD_START
+        code = FAILURE
     atexit._run_exitfuncs()  # noqa: SLF001 - as at any other exit
     # A normal interpreter shutdown aborts the process if a thread is still running bcrypt.
     os._exit(code)
@@ -70,7 +70,7 @@ def run_command() -> int:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
         write_error(str(end.code))
-        return BAD_START
+        return FAILURE
     return code
 
 
@@ -111,7 +111,7 @@ def write_out(output: str | bytes) -> None:
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         remedy = "free some space" if is_full else "redirect it to a file or a terminal"
         write_error(f"cannot write to standard output: {error.strerror}: {remedy}")
-        raise SystemExit(BAD_START) from error
+        raise SystemExit(FAILURE) from error
 
 
 def write_error(text: str) -> None:

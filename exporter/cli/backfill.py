@@ -40,7 +40,7 @@ USAGE = 2
 
 def backfill(values: Values, environ: Mapping[str, str]) -> int:
     """Write the missing files and return the exit code."""
-    order = _order(values)
+    options = _options(values)
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
     raise_file_limit()
     try:
@@ -48,17 +48,17 @@ def backfill(values: Values, environ: Mapping[str, str]) -> int:
     except ConfigError as error:
         return print_error(error)
     clock = SystemClock()
-    if fault := _too_early(order, config, clock):
+    if fault := _too_early(options, config, clock):
         values.error(fault)
-    return _done(config, order, clock, log)
+    return _done(config, options, clock, log)
 
 
-def _done(config: Config, order: BackfillOptions, clock: Clock, log: BackgroundStream) -> int:
+def _done(config: Config, options: BackfillOptions, clock: Clock, log: BackgroundStream) -> int:
     """Run the backfill, print a summary and return the exit code."""
     rng = Random()  # noqa: S311 - jitter, no secret
     try:
         with _bar() as bar:
-            work = Backfill(config, order, clock, rng, bar)
+            work = Backfill(config, options, clock, rng, bar)
             asyncio.run(until_signalled(work.run(), code_when_forced=SOME_FAILED))
     except UnknownBucketsError as error:
         print_error(error)
@@ -70,7 +70,7 @@ def _done(config: Config, order: BackfillOptions, clock: Clock, log: BackgroundS
     log.drain()  # without a time limit: failures must not be lost
     failed = f", failed: {work.failures.count}" if work.failures.count else ""
     ended = "" if work.is_finished else ", stopped early: run the command again to continue"
-    write_out(f"{order.output}: files written: {work.files}{failed}{ended}\n")
+    write_out(f"{options.output}: files written: {work.files}{failed}{ended}\n")
     return SOME_FAILED if failed or ended else 0
 
 
@@ -94,7 +94,7 @@ def _bar() -> Iterator[_Bar]:
         yield _Bar(bar)
 
 
-def _order(values: Values) -> BackfillOptions:
+def _options(values: Values) -> BackfillOptions:
     """The options from the flags. A usage error ends the program."""
     for flag in (flags.FROM, flags.TO, flags.OUTPUT):
         if values[flag.name] is None:
@@ -110,15 +110,15 @@ def _order(values: Values) -> BackfillOptions:
     )
 
 
-def _too_early(order: BackfillOptions, config: Config, clock: Clock) -> str | None:
+def _too_early(options: BackfillOptions, config: Config, clock: Clock) -> str | None:
     """Why the last day is not available yet, or None."""
     now = clock.now()
-    if order.last > now.day:
-        return f"--to {order.last}: this day is in the future"
+    if options.last > now.day:
+        return f"--to {options.last}: this day is in the future"
     grace = max(account.timing.rollover_grace for account in config.accounts)
-    moment = available_from(order.last, grace)
+    moment = available_from(options.last, grace)
     if now.wall >= moment:
         return None
     at = datetime.fromtimestamp(moment, UTC)
     when = f"available from {at:%Y-%m-%d %H:%M} UTC"
-    return f"--to {order.last}: the final values of this day are {when}"
+    return f"--to {options.last}: the final values of this day are {when}"

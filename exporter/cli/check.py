@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from exporter.blocking import SECRET_LIMIT, read_file
-from exporter.cli import BAD_START, flags, write_error, write_out
+from exporter.cli import FAILURE, flags, write_error, write_out
 from exporter.cli.commands import COMMANDS, LIVE
 from exporter.cli.flags import ENVIRONMENT_PREFIX, Values
 from exporter.cli.load_estimate import LoadEstimate, load_estimate, shortages
@@ -90,7 +90,7 @@ def _check_config(values: Values, environ: Mapping[str, str]) -> int:
     found = live_verdicts(config, shard)
     log.drain(LOG_SECONDS)  # before the table, on the same terminal
     write_out(f"live:\n{verdict_table(found)}\n")
-    return 0 if all(each.is_good for each in found) else BAD_START
+    return 0 if all(each.is_good for each in found) else FAILURE
 
 
 def _variables() -> set[str]:
@@ -108,37 +108,39 @@ def _part(config: Config, shard: Shard) -> Config:
     return replace(config, accounts=tuple(accounts))
 
 
-def _load_text(config: Config, asked: LoadEstimate, shard: Shard) -> str:
+def _load_text(config: Config, estimate: LoadEstimate, shard: Shard) -> str:
     limits = config.limits
     rows = (
         ("shard", f"ordinal {shard.ordinal}, total {shard.total}; limits apply per process"),
         ("accounts", f"{len(config.accounts)}"),
-        ("buckets", _buckets_text(config, asked)),
+        ("buckets", _buckets_text(config, estimate)),
         (
             "requests per second",
-            f"{asked.requests_per_second:.2f} of {limits.max_requests_per_second:g} allowed",
+            f"{estimate.requests_per_second:.2f} of {limits.max_requests_per_second:g} allowed",
         ),
         (
             "response time",
-            _response_time_text(asked, limits.max_concurrent_requests),
+            _response_time_text(estimate, limits.max_concurrent_requests),
         ),
-        ("series", f"about {asked.series}, with 6 nodes per bucket"),
-        ("memory", f"about {asked.memory / 2**20:.0f} MiB"),
-        ("CPU", f"about {asked.cpu:.0%} of a core"),
+        ("series", f"about {estimate.series}, with 6 nodes per bucket"),
+        ("memory", f"about {estimate.memory / 2**20:.0f} MiB"),
+        ("CPU", f"about {estimate.cpu:.0%} of a core"),
     )
     return "\n".join(f"  {name:<20} {text}" for name, text in rows)
 
 
-def _buckets_text(config: Config, asked: LoadEstimate) -> str:
+def _buckets_text(config: Config, estimate: LoadEstimate) -> str:
     if all(account.discovery is None for account in config.accounts):
-        return f"{asked.buckets}"
-    return f"{asked.buckets} configured; figures do not include discovered buckets"
+        return f"{estimate.buckets}"
+    return f"{estimate.buckets} configured; figures do not include discovered buckets"
 
 
-def _response_time_text(asked: LoadEstimate, at_once: int) -> str:
-    if math.isinf(asked.response_time):
+def _response_time_text(estimate: LoadEstimate, at_once: int) -> str:
+    if math.isinf(estimate.response_time):
         return "unknown: no bucket is configured, and discovery has not run"
-    return f"may be up to {asked.response_time:.2f}s on average, with {at_once} concurrent requests"
+    return (
+        f"may be up to {estimate.response_time:.2f}s on average, with {at_once} concurrent requests"
+    )
 
 
 def ended_tokens(config: Config, file: str, wall: float) -> Iterator[Problem]:

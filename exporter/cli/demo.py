@@ -60,11 +60,13 @@ accounts:
 def demo(values: Values, _environ: Mapping[str, str]) -> int:
     """Run simulator and exporter until a stop signal. Returns the exit code."""
     log = start_log(values[flags.LOG_LEVEL.name], values[flags.LOG_FORMAT.name])
-    has_own_faults = DEMO_SCENARIO.name not in values.given
+    uses_default_faults = DEMO_SCENARIO.name not in values.given
     fallback = None if DEMO_ADDRESS.name in values.given else ANY_FREE_PORT
     try:
         api = simulated(values, users=[USER], buckets=BUCKETS)
-        work = _serve(api, web_options(values), fallback, log, has_own_faults=has_own_faults)
+        work = _serve(
+            api, web_options(values), fallback, log, uses_default_faults=uses_default_faults
+        )
         asyncio.run(until_signalled(work))
     except (ConfigError, WebConfigError, ListenError) as error:
         return print_error(error)
@@ -77,7 +79,7 @@ async def _serve(
     fallback: ListenAddress | None,
     log: BackgroundStream,
     *,
-    has_own_faults: bool,
+    uses_default_faults: bool,
 ) -> None:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(api))
@@ -99,7 +101,7 @@ async def _serve(
             addresses = await stack.enter_async_context(start(free))
         scheme = "https" if await _has_tls(options) else "http"
         _announce(url, [_base_url(scheme, each) for each in addresses], options.telemetry_path)
-        if has_own_faults:
+        if uses_default_faults:
             write_out(FAULTS)
         write_out("Stop with Ctrl-C.\n")
         await asyncio.Event().wait()

@@ -81,31 +81,31 @@ def load_estimate(config: Config) -> LoadEstimate:
 def shortages(config: Config, file: str) -> tuple[Problem, ...]:
     """The limits that are too low for the load, so that polls are always late."""
     found: list[Problem] = []
-    asked = load_estimate(config)
+    estimate = load_estimate(config)
     allowed = config.limits.max_requests_per_second
-    least = asked.requests_per_second * MIN_HEADROOM + asked.previous_days_per_second
+    least = estimate.requests_per_second * MIN_HEADROOM + estimate.previous_days_per_second
     if least > allowed:
-        advised = max(asked.requests_per_second * HEADROOM, least)
+        advised = max(estimate.requests_per_second * HEADROOM, least)
         stretch = advised / allowed
         shortest = min(account.timing.poll_interval for account in config.accounts)
         found.append(
             _shortage(
                 file,
                 "max_requests_per_second",
-                f"too low: {asked.buckets} buckets need {asked.requests_per_second:.1f} requests"
-                f" per second and {allowed:g} are allowed: raise it to {math.ceil(advised)},"
-                f" or poll_interval from {duration_text(shortest)}"
-                f" to {duration_text(math.ceil(shortest * stretch))}",
+                f"too low: {estimate.buckets} buckets need"
+                f" {estimate.requests_per_second:.1f} requests per second and {allowed:g} are"
+                f" allowed: raise it to {math.ceil(advised)}, or poll_interval from"
+                f" {duration_text(shortest)} to {duration_text(math.ceil(shortest * stretch))}",
             )
         )
-    if asked.response_time < MIN_RESPONSE_TIME:
-        needed = math.ceil(asked.requests_per_second * MIN_RESPONSE_TIME)
+    if estimate.response_time < MIN_RESPONSE_TIME:
+        needed = math.ceil(estimate.requests_per_second * MIN_RESPONSE_TIME)
         found.append(
             _shortage(
                 file,
                 "max_concurrent_requests",
-                f"too low: polls fall behind if responses take more than {asked.response_time:.2f}s"
-                f" on average: raise it to {needed} or more",
+                "too low: polls fall behind if responses take more than"
+                f" {estimate.response_time:.2f}s on average: raise it to {needed} or more",
             )
         )
     elif (needed := _slots_in_trouble(config)) > config.limits.max_concurrent_requests:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from exporter.cli import BAD_START, STOP_SIGNALS, call_at_end, catch, write_error
+from exporter.cli import FAILURE, STOP_SIGNALS, call_at_end, catch, write_error
 from exporter.clock import SystemClock
 from exporter.logs import BackgroundStream, configure
 from exporter.model import printable
@@ -53,12 +53,12 @@ async def until_signalled(
     work: Coroutine[object, object, None],
     *,
     code_when_forced: int = 0,
-    hung_up: Callable[[], None] = lambda: None,
+    on_sighup: Callable[[], None] = lambda: None,
 ) -> None:
     """Run `work` until it ends, or cancel it at a stop signal.
 
     If its clean-up takes too long, the process ends with `code_when_forced`. A second signal ends
-    the process at once, with 128 + its number. `hung_up` is called for each caught SIGHUP.
+    the process at once, with 128 + its number. `on_sighup` is called for each caught SIGHUP.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -71,7 +71,7 @@ async def until_signalled(
             task.cancel()
 
     reader = catch(*STOP_SIGNALS)
-    act = partial(_act_on_signals, reader, loop, stop, hung_up, code_when_forced)
+    act = partial(_act_on_signals, reader, loop, stop, on_sighup, code_when_forced)
     Thread(target=act, daemon=True).start()
     try:
         await work
@@ -95,7 +95,7 @@ def _act_on_signals(
     reader: int,
     loop: asyncio.AbstractEventLoop,
     stop: Callable[[signal.Signals], None],
-    hung_up: Callable[[], None],
+    on_sighup: Callable[[], None],
     code_when_forced: int,
 ) -> None:
     """Pass signals to the event loop, and end the process if it does not stop in time.
@@ -109,7 +109,7 @@ def _act_on_signals(
             os._exit(code_when_forced)
         for number in os.read(reader, 64):
             if number == signal.SIGHUP:
-                _tell(loop, hung_up)
+                _tell(loop, on_sighup)
             elif number in STOP_SIGNALS:
                 is_first = deadline is None
                 if not is_first or not _tell(loop, partial(stop, signal.Signals(number))):
@@ -135,4 +135,4 @@ def raise_file_limit() -> None:
 def print_error(error: Exception) -> int:
     """Print an error for the user and return the exit code."""
     write_error("\n".join(map(printable, str(error).split("\n"))))
-    return BAD_START
+    return FAILURE

@@ -26,9 +26,9 @@ def run(values: Values, environ: Mapping[str, str]) -> int:
     raise_file_limit()
     try:
         source = partial(load, values[flags.CONFIG_FILE.name], environ)
-        hung_up = asyncio.Event()
-        work = _serve(source, options, hung_up, log)
-        asyncio.run(until_signalled(work, hung_up=hung_up.set))
+        reload_requested = asyncio.Event()
+        work = _serve(source, options, reload_requested, log)
+        asyncio.run(until_signalled(work, on_sighup=reload_requested.set))
     except (ConfigError, WebConfigError, ListenError) as error:
         return print_error(error)
     return 0
@@ -37,12 +37,12 @@ def run(values: Values, environ: Mapping[str, str]) -> int:
 async def _serve(
     source: Callable[[], Config],
     options: Options,
-    hung_up: asyncio.Event,
+    reload_requested: asyncio.Event,
     log: BackgroundStream,
 ) -> None:
     rng = Random()  # noqa: S311 - jitter, no secret
     async with run_app(
-        source, options, SystemClock(), rng, hung_up, dropped_lines=log.dropped_lines
+        source, options, SystemClock(), rng, reload_requested, dropped_lines=log.dropped_lines
     ):
         await asyncio.Event().wait()
 

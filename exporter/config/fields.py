@@ -27,7 +27,7 @@ class StrictMapping(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-def given(model: type[BaseModel]) -> BeforeValidator:
+def requires_value(model: type[BaseModel]) -> BeforeValidator:
     """Refuses an optional key without a value, such as `discovery:`."""
 
     def value(found: object) -> object:

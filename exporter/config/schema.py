@@ -25,7 +25,7 @@ from exporter.config.fields import (
     StrictMapping,
     Switch,
     empty_if_none,
-    given,
+    requires_value,
 )
 from exporter.config.schema_auth import (
     AuthorizationDocument,
@@ -250,19 +250,21 @@ class AccountDocument(ProxyDocument, Overrides):
         description="The account's name, in the label `account`. Each name may occur only once.",
         examples=["main"],
     )
-    authorization: Annotated[AuthorizationDocument | None, given(AuthorizationDocument)] = Field(
+    authorization: Annotated[
+        AuthorizationDocument | None, requires_value(AuthorizationDocument)
+    ] = Field(
         None,
         description="The bearer token. Exactly one of `authorization` and `login` is required. "
         "Default: none.",
         examples=[{"credentials_file": "token"}],
     )
-    login: Annotated[LoginDocument | None, given(LoginDocument)] = Field(
+    login: Annotated[LoginDocument | None, requires_value(LoginDocument)] = Field(
         None,
         description="The user to log in with; the exporter renews the token. "
         "Exactly one of `authorization` and `login` is required. Default: none.",
         examples=[{"email": "ops@example.com", "password_file": "password"}],
     )
-    tls_config: Annotated[TlsDocument | None, given(TlsDocument)] = Field(
+    tls_config: Annotated[TlsDocument | None, requires_value(TlsDocument)] = Field(
         None,
         description="TLS settings for an `https://` `base_url`. Default: none.",
         examples=[{"ca_file": "ca.pem"}],
@@ -280,7 +282,7 @@ class AccountDocument(ProxyDocument, Overrides):
         "Changed, new and removed files take effect within 5 seconds. Default: none.",
         examples=[["buckets/*.yaml"]],
     )
-    discovery: Annotated[DiscoveryDocument | None, given(DiscoveryDocument)] = Field(
+    discovery: Annotated[DiscoveryDocument | None, requires_value(DiscoveryDocument)] = Field(
         None,
         description="Discover the account's buckets through the API; `{}` polls all of them. "
         "Default: off.",

@@ -65,7 +65,7 @@ class Family:
     labels: tuple[str, ...]
     lines: Callable[[RenderContext], str]
     when_stale: WhenStale = WhenStale.RERENDER
-    has_figures: bool = True  # False: the lines change only with nodes and labels
+    changes_every_poll: bool = True  # False: the lines change only with nodes and labels
 
     @property
     def header(self) -> bytes:
@@ -208,7 +208,7 @@ FAMILIES: tuple[Family, ...] = (
         (Label.BUCKET_ID, Label.IP, Label.HOST, Label.STATUS),
         _node_status_lines,
         when_stale=WhenStale.DROP,
-        has_figures=False,
+        changes_every_poll=False,
     ),
     _node_gauge(
         "flashback_node_last_updated_timestamp_seconds",
@@ -221,7 +221,7 @@ FAMILIES: tuple[Family, ...] = (
         (Label.BUCKET_ID, Label.IP, Label.HOST, Label.VERSION),
         _node_info_lines,
         when_stale=WhenStale.DROP,
-        has_figures=False,
+        changes_every_poll=False,
     ),
     _bucket_gauge(
         "flashback_bucket_up",
@@ -273,7 +273,7 @@ FAMILIES: tuple[Family, ...] = (
         ),
         _info_lines,
         when_stale=WhenStale.KEEP,
-        has_figures=False,
+        changes_every_poll=False,
     ),
 )
 """The metrics from a bucket's latest poll and current values."""

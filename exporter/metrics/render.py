@@ -53,7 +53,7 @@ def render_bucket(
     view, later = (RenderContext(bucket, state, statuses, fresh=fresh) for fresh in (True, False))
     kept = _NOTHING_KEPT if before is None else before.fresh
     fresh = [
-        family.lines(view).encode() if text is None or family.has_figures else text
+        family.lines(view).encode() if text is None or family.changes_every_poll else text
         for family, text in zip(FAMILIES, kept, strict=True)
     ]
     stale = [_stale(family, text, later) for family, text in zip(FAMILIES, fresh, strict=True)]

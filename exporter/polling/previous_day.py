@@ -87,11 +87,11 @@ class PreviousDayQueue:
 
     def sync(self) -> None:
         """Drop the requests for targets that are gone."""
-        self._queue(request for waiting in self._waiting.values() for request in waiting)
+        self._rebuild(request for waiting in self._waiting.values() for request in waiting)
 
     def requeue_running(self) -> None:
         """Queue the requests in progress again, because their results will be dropped."""
-        self._queue(
+        self._rebuild(
             PreviousDayRequest(target, target.previous_day_attempt)
             for target in self._targets
             if target.previous_day_attempt is not None and target.previous_day_attempt.is_pending
@@ -109,15 +109,15 @@ class PreviousDayQueue:
     def _open(self, target: Target, attempt: PreviousDayAttempt) -> None:
         attempt.is_pending = True
         target.previous_day_attempt = attempt
-        self._wait(PreviousDayRequest(target, attempt))
+        self._append(PreviousDayRequest(target, attempt))
 
-    def _queue(self, requests: Iterable[PreviousDayRequest]) -> None:
+    def _rebuild(self, requests: Iterable[PreviousDayRequest]) -> None:
         """Replace the queue by those of `requests` that are still wanted."""
         current = [request for request in requests if self.is_current(request)]
         self._waiting = {}
         for request in current:
-            self._wait(request)
+            self._append(request)
 
-    def _wait(self, request: PreviousDayRequest) -> None:
+    def _append(self, request: PreviousDayRequest) -> None:
         account = request.target.bucket.account
         self._waiting.setdefault(account, deque()).append(request)

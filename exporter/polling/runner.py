@@ -221,7 +221,7 @@ class Runner:
         if self._is_retired:
             return
         now = self._clock.now()
-        if not isinstance(result, ApiError) and result.has_figures():
+        if not isinstance(result, ApiError) and result.has_previous_day_values():
             if self._previous_days.is_current(request):
                 self._targets.record_previous_day(request.target, result, now)
             return

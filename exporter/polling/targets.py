@@ -36,7 +36,7 @@ from exporter.model import (
     stable_fraction,
 )
 
-KEPT = 30
+HISTORY_LENGTH = 30
 """Polls in the history of a bucket."""
 
 _RECORD = struct.Struct("<IBBe")  # end time, index of the reason, nodes not online, duration
@@ -67,7 +67,7 @@ def appended(history: bytes, state: BucketState) -> bytes:
     """The history of a bucket with the newest poll of `state` added."""
     if state.newest is None:
         return history
-    return (history + _packed(state, state.newest))[-KEPT * _RECORD.size :]
+    return (history + _packed(state, state.newest))[-HISTORY_LENGTH * _RECORD.size :]
 
 
 def records(history: bytes) -> tuple[PollRecord, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.model import Bucket, BucketState, DayStats, FailedPoll, Instant, Node, Reason, Timing
-from exporter.polling.targets import KEPT, PollRecord, is_not_online
+from exporter.polling.targets import HISTORY_LENGTH, PollRecord, is_not_online
 from exporter.status.snapshot import NextPoll, Snapshot
 from exporter.status.state import Health, RankedBucket, is_fresh, shown_nodes
 from exporter.status.text import ADVICE, Advice, counted, latency, utc
@@ -46,8 +46,8 @@ class BucketView:
     last_success: Moment | None
     last_poll: Moment | None
     poll_duration: float | None  # seconds
-    next_poll: Moment
-    plan: NextPoll
+    next_poll_at: Moment
+    next_poll: NextPoll
     stats: DayStats | None  # of the current day; None: nothing to show
     nodes: tuple[Node, ...]  # the nodes of `stats`, those not online first
     not_online: int
@@ -102,8 +102,8 @@ def bucket_view(ranked: RankedBucket, snapshot: Snapshot) -> BucketView:
         last_success=None if state.last_success is None else _seen(state.last_success, now),
         last_poll=None if newest is None else _seen(newest.ended, now),
         poll_duration=None if newest is None else newest.duration,
-        next_poll=Moment(next_poll.due, now.wall - next_poll.due),
-        plan=next_poll,
+        next_poll_at=Moment(next_poll.due, now.wall - next_poll.due),
+        next_poll=next_poll,
         stats=state.stats if fresh else None,
         nodes=tuple(sorted(nodes, key=_worst_first)),
         not_online=sum(map(is_not_online, nodes)),
@@ -140,7 +140,7 @@ STEP = 5
 
 BAR = STEP - 1
 
-WIDTH = KEPT * STEP
+WIDTH = HISTORY_LENGTH * STEP
 _LEAST = 5
 
 
@@ -174,7 +174,7 @@ class Sparkline:
 def sparkline(polls: Sequence[PollRecord]) -> Sparkline:
     """The sparkline for polls, given the oldest first."""
     longest = max((poll.duration for poll in polls if poll.reason is None), default=0.0)
-    first = KEPT - len(polls)
+    first = HISTORY_LENGTH - len(polls)
     bars = tuple(_bar(poll, (first + place) * STEP, longest) for place, poll in enumerate(polls))
     return Sparkline(bars, _in_words(polls))
 

@@ -108,7 +108,7 @@ class WatchedConnection(ResponseHandler):
         in_head = before is None or before.is_eof()
         super().data_received(data)
         if in_head and self._payload is before:
-            self._wait_for_head(len(data))
+            self._limit_head(len(data))
         if self.is_idle and self.should_close:  # data after the end of the response
             self.abort()
         error, body = self.exception(), self._payload
@@ -116,7 +116,7 @@ class WatchedConnection(ResponseHandler):
             # aiohttp tells only callers that wait for a head: a reader of the body would hang.
             body.set_exception(error)
 
-    def _wait_for_head(self, more: int) -> None:
+    def _limit_head(self, more: int) -> None:
         """Fail if a head is too large: aiohttp limits each header, but not their sum."""
         self._head_bytes += more
         if self._head_bytes > MAX_HEAD_BYTES and self.transport is not None:

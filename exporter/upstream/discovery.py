@@ -176,7 +176,7 @@ def assign(
     assigned: dict[str, Assignment] = {}
     conflicts: list[Bucket] = []
     for account in accounts:
-        for bucket in _listed(account, discovery_states.get(account.name)):
+        for bucket in _configured(account, discovery_states.get(account.name)):
             assigned[bucket.id] = Assignment(bucket, account.timing)
     for account in accounts:
         for bucket in _found(account, discovery_states.get(account.name)):
@@ -193,7 +193,7 @@ def filtered(account: Account, discovery_state: DiscoveryState) -> tuple[FoundBu
     return tuple(found for found in discovery_state.found if account.discovery.includes(found.name))
 
 
-def _listed(account: Account, discovery_state: DiscoveryState | None) -> Iterator[Bucket]:
+def _configured(account: Account, discovery_state: DiscoveryState | None) -> Iterator[Bucket]:
     """The static buckets, with details from discovery. Filters do not apply to them."""
     known = {found.id: found for found in discovery_state.found} if discovery_state else {}
     for bucket in account.buckets:

@@ -35,7 +35,7 @@ from exporter.upstream.request import ApiRequest, Requester
 
 LOGIN_REFUSED = "the login was refused"
 
-NO_TOKEN = ApiError(
+RESPONSE_WITHOUT_TOKEN = ApiError(
     Reason.UNAUTHORIZED,
     "the response has no token, for example because the user has MFA enabled:"
     " use a user without MFA, or authorization.credentials_file",
@@ -75,7 +75,7 @@ class LoginApi:
 
     async def refresh(self, refresh_token: str) -> TokenPair | ApiError:
         """Get new tokens. If the response has no new refresh token, the old one stays in use."""
-        result: TokenPair | ApiError = NO_TOKEN
+        result: TokenPair | ApiError = RESPONSE_WITHOUT_TOKEN
         for spelling in tuple(self._spellings):
             result = await self._ask(Call.REFRESH, {spelling: refresh_token}, refresh_token)
             if not isinstance(result, ApiError):
@@ -112,7 +112,7 @@ def _token_pair(body: bytes) -> TokenPair | ApiError:
         )
     access, refresh = answer.get("accessToken"), answer.get("refreshToken")
     if not isinstance(access, str) or not is_token(access):
-        return NO_TOKEN
+        return RESPONSE_WITHOUT_TOKEN
     return TokenPair(access, refresh if isinstance(refresh, str) and refresh else None)
 
 

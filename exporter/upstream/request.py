@@ -38,7 +38,7 @@ SHORTEST_SECRET = 4
 SHORTEST_PIECE = 8
 """A text that ends with at least this many first characters of a secret counts as quoting it."""
 
-KEPT = 4
+SECRETS_PER_KIND = 4
 """Secrets kept per kind: an old token may still be in use, and quoted, after a renewal."""
 
 
@@ -50,7 +50,7 @@ class Secrets:
 
     def add(self, kind: str, secret: str) -> None:
         """Remember a secret. The oldest one of its kind may be dropped."""
-        held = self._held.setdefault(kind, deque(maxlen=KEPT))
+        held = self._held.setdefault(kind, deque(maxlen=SECRETS_PER_KIND))
         if len(secret) >= SHORTEST_SECRET and secret not in held:
             held.append(secret)
 
@@ -58,7 +58,7 @@ class Secrets:
         """Also keep the secrets from before a reload, which may still be quoted."""
         for kind, before in previous._held.items():
             now = self._held.get(kind, ())
-            self._held[kind] = deque([*before, *now], maxlen=KEPT)
+            self._held[kind] = deque([*before, *now], maxlen=SECRETS_PER_KIND)
 
     def are_quoted_in(self, text: str) -> bool:
         """Whether the text contains a secret, or ends inside one because it was truncated."""

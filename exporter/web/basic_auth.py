@@ -52,7 +52,7 @@ class _Waiting:
     """The requests from one host that wait for the check of the same name and password."""
 
     host: str
-    mark: bytes
+    digest: bytes
     name: bytes
     password: bytes
     answer: asyncio.Future[bool]
@@ -60,7 +60,7 @@ class _Waiting:
 
     @property
     def key(self) -> tuple[str, bytes]:
-        return self.host, self.mark
+        return self.host, self.digest
 
 
 class BasicAuth:
@@ -89,16 +89,16 @@ class BasicAuth:
         given = _name_and_password(authorization)
         if given is None:
             return False
-        mark = self._digest(b":".join(given))
-        known = self._known(mark)
-        return await self._result(host, mark, *given) if known is None else known
+        digest = self._digest(b":".join(given))
+        known = self._known(digest)
+        return await self._result(host, digest, *given) if known is None else known
 
-    async def _result(self, host: str, mark: bytes, name: bytes, password: bytes) -> bool:
+    async def _result(self, host: str, digest: bytes, name: bytes, password: bytes) -> bool:
         """Wait for the check. Requests with the same name and password share one."""
-        waiting = self._waiting.pop((host, mark), None)
+        waiting = self._waiting.pop((host, digest), None)
         if waiting is None:
             answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            waiting = _Waiting(host, mark, name, password, answer)
+            waiting = _Waiting(host, digest, name, password, answer)
         self._waiting[waiting.key] = waiting
         waiting.requests += 1
         try:
@@ -141,7 +141,7 @@ class BasicAuth:
         error = check.exception()
         if error is None:
             self._remember(checked, fits=check.result())
-        same = [other for other in self._waiting.values() if other.mark == checked.mark]
+        same = [other for other in self._waiting.values() if other.digest == checked.digest]
         for waiting in (checked, *same):
             self._waiting.pop(waiting.key, None)
             if error is None:
@@ -163,18 +163,18 @@ class BasicAuth:
         hashes = list(self._hashes.values())
         return hashes[int.from_bytes(self._digest(name)) % len(hashes)]
 
-    def _known(self, mark: bytes) -> bool | None:
-        for fits, marks in self._checked.items():
-            if mark in marks:
-                marks.move_to_end(mark)
+    def _known(self, digest: bytes) -> bool | None:
+        for fits, digests in self._checked.items():
+            if digest in digests:
+                digests.move_to_end(digest)
                 return fits
         return None
 
     def _remember(self, checked: _Waiting, *, fits: bool) -> None:
-        marks = self._checked[fits]
-        marks[checked.mark] = checked.host
-        if len(marks) > REMEMBERED:
-            marks.popitem(last=False)
+        digests = self._checked[fits]
+        digests[checked.digest] = checked.host
+        if len(digests) > REMEMBERED:
+            digests.popitem(last=False)
 
     def _digest(self, content: bytes) -> bytes:
         """A keyed digest: a leaked cache contains neither passwords nor crackable digests."""

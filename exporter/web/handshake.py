@@ -51,7 +51,7 @@ _REASONS = {
 _REFUSED_BY_CLIENT = ("SSLV3_ALERT_", "TLSV1_ALERT_", "TLSV13_ALERT_")
 """Prefixes of OpenSSL's reasons if the client sent the alert."""
 
-Report: TypeAlias = Callable[[Any, OSError], None]
+OnFailure: TypeAlias = Callable[[Any, OSError], None]
 """Is called with a client's socket address and the error when its connection fails."""
 
 _log = structlog.get_logger()
@@ -74,7 +74,7 @@ class AlertingSSLObject(ssl.SSLObject):
     def prepare(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
         """Store the buffers of the SSL object. Called before the handshake."""
         self._incoming, self._outgoing = incoming, outgoing
-        self._report = _on_failure.get()
+        self._on_failure = _on_failure.get()
 
     def do_handshake(self) -> None:
         if not self._failed:
@@ -94,7 +94,7 @@ class AlertingSSLObject(ssl.SSLObject):
         if error.reason in PLAIN_HTTP:
             self._outgoing.read()
             self._outgoing.write(HTTP_RESPONSE % (len(HTTP_MESSAGE), HTTP_MESSAGE))
-        self._report(error)
+        self._on_failure(error)
 
 
 class AlertingContext(ssl.SSLContext):
@@ -114,13 +114,13 @@ class Handshakes:
         self,
         make: Callable[[], asyncio.BaseProtocol],
         context: ssl.SSLContext,
-        report: Report,
+        on_failure: OnFailure,
         handshake_timeout: float,
         shutdown_timeout: float,
     ) -> None:
         self._make = make
         self._context = context
-        self._report = report
+        self._on_failure = on_failure
         self._timeouts = handshake_timeout, shutdown_timeout
         # Not a TaskGroup: it would wrap exceptions from the body of `serve`.
         self._running: dict[asyncio.Task[None], socket.socket] = {}
@@ -128,7 +128,7 @@ class Handshakes:
 
     def accept(self) -> asyncio.Protocol:
         """The protocol for a connection that was just accepted."""
-        return _Accepted(self._start, self._report)
+        return _Accepted(self._start, self._on_failure)
 
     async def close(self) -> None:
         """Drop the connections whose handshake is not finished."""
@@ -160,7 +160,7 @@ class Handshakes:
             )
 
     def _fail(self, connection: socket.socket, peer: Any, error: ssl.SSLError) -> None:  # noqa: ANN401 - depends on the family
-        self._report(peer, error)
+        self._on_failure(peer, error)
         # After the alert is sent: if the socket is closed at once, the system may discard it.
         asyncio.get_running_loop().call_soon(_shut_down, connection, socket.SHUT_WR)
 
@@ -171,9 +171,9 @@ class _Accepted(asyncio.Protocol):
     If asyncio performed the handshake itself, there would be no way to tell whose handshake failed.
     """
 
-    def __init__(self, start: Callable[[socket.socket, Any], None], report: Report) -> None:
+    def __init__(self, start: Callable[[socket.socket, Any], None], on_failure: OnFailure) -> None:
         self._start = start
-        self._report = report
+        self._on_failure = on_failure
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         accepted = cast("asyncio.Transport", transport)
@@ -181,7 +181,7 @@ class _Accepted(asyncio.Protocol):
         try:
             connection = accepted.get_extra_info("socket").dup()
         except OSError as error:
-            self._report(peer, error)
+            self._on_failure(peer, error)
         else:
             self._start(connection, peer)
         accepted.abort()  # closes its own descriptor only, not the copy

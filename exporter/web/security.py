@@ -119,7 +119,7 @@ class Security:
             return self._hanging_message()
 
     def _hanging_message(self) -> str:
-        return hanging(self._settings.file, READ_SECONDS)
+        return read_timeout_message(self._settings.file, READ_SECONDS)
 
     def _current(self) -> _Rules:
         settings = self._read()
@@ -171,7 +171,7 @@ class Security:
             response.force_close()
 
 
-def hanging(file: str, seconds: float) -> str:
+def read_timeout_message(file: str, seconds: float) -> str:
     """The message if a web configuration cannot be read in time."""
     what = f"this file, or a file that it names, could not be read within {seconds:g}s"
     return f"{file}: {what}: check for a hung mount"

@@ -31,7 +31,7 @@ aiohttp waits for this time twice, and the process must exit within 5 s.
 """
 
 MAX_PORT = 65535
-FIRST_FREE_PORT = 1024
+FIRST_UNPRIVILEGED_PORT = 1024
 """Binding lower ports needs a privilege."""
 
 BACKLOG = 128
@@ -102,8 +102,10 @@ def cannot_listen(
     """Turn the operating system's error into one for users; `earlier`: addresses bound before."""
     unknown = isinstance(error, socket.gaierror)
     reason = "unknown host name" if unknown else os.strerror(error.errno or 0).lower()
-    if isinstance(error, PermissionError) and 0 < address.port < FIRST_FREE_PORT:
-        reason += f" (a port below {FIRST_FREE_PORT} requires the capability NET_BIND_SERVICE)"
+    if isinstance(error, PermissionError) and 0 < address.port < FIRST_UNPRIVILEGED_PORT:
+        reason += (
+            f" (a port below {FIRST_UNPRIVILEGED_PORT} requires the capability NET_BIND_SERVICE)"
+        )
     same_port = [str(each) for each in earlier if _overlap(each, address)]
     if error.errno == errno.EADDRINUSE and same_port:
         reason += f" (--{flag}={same_port[0]} has the same port)"

@@ -11,12 +11,12 @@ from pathlib import Path
 from monitoring.boards import bucket, exporter, node, overview, slo
 from monitoring.boards.layout import Defaults
 from monitoring.boards.sdk import JSONEncoder
-from monitoring.settings import SETTINGS, UNCHANGED, Choice
+from monitoring.settings import SETTINGS, UNCHANGED, Overrides
 
 
-def texts(choice: Choice = UNCHANGED) -> dict[str, str]:
+def texts(overrides: Overrides = UNCHANGED) -> dict[str, str]:
     """The JSON of every board by the name of its file, formatted for diffs."""
-    defaults = _defaults(choice)
+    defaults = _defaults(overrides)
     boards = [each.board(defaults) for each in (overview, bucket, node, slo, exporter)]
     models = {f"flashback-{board.name}.json": board.model(defaults.runbook) for board in boards}
     return {
@@ -25,10 +25,10 @@ def texts(choice: Choice = UNCHANGED) -> dict[str, str]:
     }
 
 
-def render(folder: Path, choice: Choice = UNCHANGED) -> None:
+def render(folder: Path, overrides: Overrides = UNCHANGED) -> None:
     """Write `flashback-<name>.json` for every board, and remove the files of removed boards."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = texts(choice)
+    files = texts(overrides)
     for file in folder.glob("flashback-*.json"):
         if file.name not in files:
             file.unlink()
@@ -36,9 +36,9 @@ def render(folder: Path, choice: Choice = UNCHANGED) -> None:
         (folder / name).write_text(text)
 
 
-def _defaults(choice: Choice) -> Defaults:
-    settings = {each.name: each.default for each in SETTINGS} | dict(choice.settings)
-    texts = choice.texts()
+def _defaults(overrides: Overrides) -> Defaults:
+    settings = {each.name: each.default for each in SETTINGS} | dict(overrides.settings)
+    texts = overrides.texts()
     return Defaults(
         down=texts["down_statuses"],
         target=float(str(settings["slo_target"])),

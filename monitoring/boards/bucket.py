@@ -32,7 +32,7 @@ def _reading(defaults: Defaults) -> Section:
                         "It says nothing about the nodes.",
                         alert="FlashbackBucketFailing",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, colours.UP),
+                    Values("short", colours.ZERO_IS_BAD, colours.UP),
                     Query(_POLLED),
                 ),
                 panels.number(
@@ -41,7 +41,7 @@ def _reading(defaults: Defaults) -> Section:
                         'The reason of the latest failure; "not failing" while the bucket is up.',
                         alert="FlashbackBucketFailing",
                     ),
-                    Values("none", colours.NONE_IS_GOOD),
+                    Values("none", colours.ZERO_IS_GOOD),
                     Query(_ONE.bucket("flashback_bucket_failing", keep="reason"), "{{reason}}"),
                     Query(f"({_POLLED} == 1) * 0", "not failing"),
                     name_only=True,
@@ -52,7 +52,7 @@ def _reading(defaults: Defaults) -> Section:
                         "Nodes in the current values. No data while they are stale.",
                         alert="FlashbackBucketFewerNodes",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, decimals=0),
+                    Values("short", colours.ZERO_IS_BAD, decimals=0),
                     Query(_ONE.bucket("flashback_bucket_nodes")),
                 ),
                 panels.number(

@@ -22,8 +22,8 @@ LOWEST = -1e9
 """Below every value that a panel shows."""
 
 PLAIN: Thresholds = ((LOWEST, PLAIN_TEXT),)
-NONE_IS_GOOD: Thresholds = ((0, GOOD), (1, BAD))
-ALL_IS_GOOD: Thresholds = ((0, BAD), (1, GOOD))
+ZERO_IS_GOOD: Thresholds = ((0, GOOD), (1, BAD))
+ZERO_IS_BAD: Thresholds = ((0, BAD), (1, GOOD))
 BUDGET: Thresholds = ((LOWEST, BAD), (0, WARNING), (0.25, FAIR), (0.5, GOOD))
 BURN: Thresholds = ((0, GOOD), (1, FAIR), (6, WARNING), (14.4, BAD))
 LAG: Thresholds = ((0, GOOD), (30, WARNING), (60, BAD))

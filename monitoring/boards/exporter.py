@@ -33,7 +33,7 @@ def _now() -> Section:
                         "Exporters that responded to the latest scrape.",
                         alert="FlashbackExporterDown",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, decimals=0),
+                    Values("short", colours.ZERO_IS_BAD, decimals=0),
                     Query(f"count({_own('flashback_exporter_build_info')})"),
                 ),
                 panels.number(
@@ -61,7 +61,7 @@ def _now() -> Section:
                         "Whether the last load of the configuration succeeded in every exporter.",
                         alert="FlashbackConfigReloadFailed",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
+                    Values("short", colours.ZERO_IS_BAD, colours.SUCCESS),
                     Query(f"min({_own('flashback_exporter_config_last_reload_successful')})"),
                 ),
                 panels.number(
@@ -70,7 +70,7 @@ def _now() -> Section:
                         "Accounts that are paused after a 429.",
                         alert="FlashbackAccountRateLimited",
                     ),
-                    Values("short", colours.NONE_IS_GOOD, decimals=0),
+                    Values("short", colours.ZERO_IS_GOOD, decimals=0),
                     Query(
                         "count("
                         + _account("flashback_account_paused_until_timestamp_seconds")
@@ -210,7 +210,7 @@ def _accounts() -> Section:
                         "Whether the last discovery of each account succeeded.",
                         alert="FlashbackDiscoveryFailing",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
+                    Values("short", colours.ZERO_IS_BAD, colours.SUCCESS),
                     Query(_account("flashback_account_discovery_up"), "{{account}}"),
                 ),
                 panels.lines(

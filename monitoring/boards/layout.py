@@ -88,7 +88,7 @@ def line(height: int, *panels: dashboard.Panel, shares: tuple[int, ...] = ()) ->
 def _placed(
     sections: tuple[Section, ...], runbook: str
 ) -> list[dashboard.Panel | dashboard.RowPanel]:
-    ranked: list[dashboard.Panel | dashboard.RowPanel] = []
+    placed: list[dashboard.Panel | dashboard.RowPanel] = []
     count = y = 0
     for section in sections:
         count += 1
@@ -103,11 +103,11 @@ def _placed(
         y += 1
         if section.collapsed:
             heading.panels = panels
-            ranked.append(heading)
+            placed.append(heading)
         else:
-            ranked += [heading, *panels]
+            placed += [heading, *panels]
             y += sum(each.height for each in section.lines)
-    return ranked
+    return placed
 
 
 def _in_place(section: Section, y: int, count: int, runbook: str) -> list[dashboard.Panel]:

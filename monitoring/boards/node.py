@@ -40,7 +40,7 @@ def _now(defaults: Defaults) -> Section:
                         "Buckets for which the host is down.",
                         alert="FlashbackNodeDown",
                     ),
-                    Values("short", colours.NONE_IS_GOOD, decimals=0),
+                    Values("short", colours.ZERO_IS_GOOD, decimals=0),
                     Query(f"sum(max by (bucket_id) ({down}))"),
                 ),
                 panels.number(

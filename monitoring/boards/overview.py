@@ -22,7 +22,7 @@ from monitoring.boards.queries import (
 
 _ALL = Scope("", "")
 _COUNT = Values("short", decimals=0)
-_BAD = Values("short", colours.NONE_IS_GOOD, decimals=0)
+_BAD = Values("short", colours.ZERO_IS_GOOD, decimals=0)
 _LATENCY = Values("s", low=0)
 _DAYS = (7, 30, 90)
 

@@ -89,7 +89,7 @@ def _builds(who: str) -> Section:
                         "stays active.",
                         alert="FlashbackConfigReloadFailed",
                     ),
-                    Values("short", colours.ALL_IS_GOOD, colours.SUCCESS),
+                    Values("short", colours.ZERO_IS_BAD, colours.SUCCESS),
                     Query(_own("flashback_exporter_config_last_reload_successful", who), _INSTANCE),
                 ),
             ),

@@ -46,7 +46,7 @@ def _counts(defaults: Defaults) -> Line:
                 "Buckets over budget",
                 "Buckets that exceeded the error budget." + _OVER,
             ),
-            Values("short", colours.NONE_IS_GOOD, decimals=0),
+            Values("short", colours.ZERO_IS_GOOD, decimals=0),
             Query(f"sum({named(f'({_LEFT}) < bool 0')})"),
         ),
         panels.number(
@@ -55,7 +55,7 @@ def _counts(defaults: Defaults) -> Line:
                 "Nodes, counted per bucket, below the target on the previous day.",
                 alert="FlashbackNodeClosedDayUnderTarget",
             ),
-            Values("short", colours.NONE_IS_GOOD, decimals=0),
+            Values("short", colours.ZERO_IS_GOOD, decimals=0),
             Query(f"sum({named(_ALL.newest_day())} < bool $target)"),
         ),
     )

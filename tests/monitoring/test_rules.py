@@ -18,7 +18,7 @@ import yaml
 from exporter.model import Label
 from monitoring.rendering import ALERTS, FILES, OPTIONAL, Writer, rendered
 from monitoring.ruleset import Alert, Group, Record, promql
-from monitoring.settings import EXAMPLES, SETTINGS, Setting, SettingsError, chosen, schema
+from monitoring.settings import EXAMPLES, SETTINGS, Setting, SettingsError, read_overrides, schema
 from tests.chart.values_schema import or_null, with_nulls
 from tests.monitoring.rendered import rendered as boards
 
@@ -67,7 +67,7 @@ def rules(texts: dict[str, str]) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-RULES = rules(rendered(chosen({"settings": EXAMPLES}, NAMES)))
+RULES = rules(rendered(read_overrides({"settings": EXAMPLES}, NAMES)))
 OFF = {rule.name for group in OPTIONAL for rule in group.rules}
 """Alerts that exist only if their setting is set, and the records that they need."""
 ALERTING = {rule["alert"]: rule for rule in RULES if "alert" in rule}
@@ -128,7 +128,7 @@ def test_changes_come_from_a_file(tmp_path: Path) -> None:
 def test_changes_that_make_no_sense_are_refused(changes: dict[str, Any], problem: str) -> None:
     """A change that has no effect or would break a rule is refused with an error."""
     with pytest.raises(SettingsError, match=re.escape(problem)):
-        chosen(changes, NAMES)
+        read_overrides(changes, NAMES)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.name)
@@ -137,13 +137,13 @@ def test_each_setting_is_used_and_can_be_found_again(setting: Setting) -> None:
     value = EXAMPLES.get(setting.name, setting.default)
     assert value is not None
     text = setting.text(value)
-    texts = rendered(chosen({"settings": EXAMPLES}, NAMES)).values()
+    texts = rendered(read_overrides({"settings": EXAMPLES}, NAMES)).values()
     body = "".join(each.split("groups:\n")[1] for each in texts)
     found = f" {text}" if setting.is_marked else text
     ends = [line.endswith(text) for line in body.splitlines() if found in line]
     assert ends
     assert not setting.is_marked or all(ends)
-    changed = rendered(chosen({"settings": {setting.name: CHANGED[setting.name]}}, NAMES))
+    changed = rendered(read_overrides({"settings": {setting.name: CHANGED[setting.name]}}, NAMES))
     assert found not in "".join(changed.values())
 
 
@@ -153,7 +153,7 @@ def test_optional_groups_are_off_by_default(name: str) -> None:
     (group,) = (group for file in FILES for group in file.groups if group.needs == name)
     heading = f"  - name: {group.name}\n"
     assert heading not in "".join(rendered().values())
-    changed = rendered(chosen({"settings": {name: EXAMPLES[name]}}, NAMES))
+    changed = rendered(read_overrides({"settings": {name: EXAMPLES[name]}}, NAMES))
     assert heading in "".join(changed.values())
 
 
@@ -165,7 +165,7 @@ def test_scrape_labels_are_none_of_the_exporter_s() -> None:
 
 def test_no_label_or_status_is_left_behind() -> None:
     """With other labels and statuses, rules and texts do not contain the default ones."""
-    text = str(rules(rendered(chosen({"settings": CHANGED}, NAMES))))
+    text = str(rules(rendered(read_overrides({"settings": CHANGED}, NAMES))))
     for word in ("namespace", "OFFLINE", "DISCONNECTED", "github.com"):
         assert word not in text
 
@@ -176,13 +176,15 @@ def test_alerts_can_be_changed_and_left_out() -> None:
         "FlashbackNodeDown": {"severity": "page", "for": "1h"},
         "FlashbackSchemaDrift": {"enabled": False},
     }
-    found = rules(rendered(chosen({"alerts": tuning}, NAMES)))
+    found = rules(rendered(read_overrides({"alerts": tuning}, NAMES)))
     alerts = {rule["alert"]: rule for rule in found if "alert" in rule}
     assert alerts["FlashbackNodeDown"]["for"] == "1h"
     assert alerts["FlashbackNodeDown"]["labels"] == {"severity": "page"}
     assert alerts.keys() == set(NAMES) - {"FlashbackSchemaDrift", *OFF}
     nodes = {alert.name: {"enabled": False} for alert in ALERTS if "Node" in alert.name}
-    names = re.findall("name: (.*)", rendered(chosen({"alerts": nodes}, NAMES))[FILES[-1].name])
+    names = re.findall(
+        "name: (.*)", rendered(read_overrides({"alerts": nodes}, NAMES))[FILES[-1].name]
+    )
     assert "flashback-alerts-of-nodes" not in names
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.model import BucketState, Instant, PollResult, Reason, Timing
-from exporter.polling.targets import KEPT, PollRecord, appended, records
+from exporter.polling.targets import HISTORY_LENGTH, PollRecord, appended, records
 from tests.harness.fakes import NOON, after, failure, node, reading
 
 START = Instant(NOON, 1000.0)
@@ -34,9 +34,11 @@ def test_good_polls_count_who_is_not_online() -> None:
 
 def test_only_the_last_are_kept() -> None:
     """Only the newest records are kept, in order."""
-    kept = polls(*(reading(after(START, 60.0 * number)) for number in range(KEPT + 5)))
-    assert len(kept) == KEPT
-    assert [poll.ended for poll in kept] == [int(NOON) + 60 * (n + 5) for n in range(KEPT)]
+    kept = polls(*(reading(after(START, 60.0 * number)) for number in range(HISTORY_LENGTH + 5)))
+    assert len(kept) == HISTORY_LENGTH
+    assert [poll.ended for poll in kept] == [
+        int(NOON) + 60 * (n + 5) for n in range(HISTORY_LENGTH)
+    ]
 
 
 def test_absurd_polls_fit() -> None:
@@ -49,7 +51,7 @@ def test_absurd_polls_fit() -> None:
 def test_it_stays_small() -> None:
     """A history takes 8 bytes per poll, so 10,000 buckets need about 2.5 MB."""
     state, history = BucketState(START).after(reading(START), Timing()), b""
-    for _ in range(2 * KEPT):
+    for _ in range(2 * HISTORY_LENGTH):
         history = appended(history, state)
-    assert len(records(history)) == KEPT
-    assert len(history) == 8 * KEPT
+    assert len(records(history)) == HISTORY_LENGTH
+    assert len(history) == 8 * HISTORY_LENGTH

@@ -21,7 +21,7 @@ from exporter.simulator.calls import ApiCall
 from exporter.simulator.server import serve
 from exporter.simulator.world import Row
 from monitoring.rendering import ALERTS, write
-from monitoring.settings import chosen
+from monitoring.settings import read_overrides
 from tests.real.alertmanagers import (
     Alertmanager,
     Notice,
@@ -169,7 +169,7 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """Run everything from the API to the webhooks, without faults, until all buckets are up."""
     rules = directory / "rules"
-    write(rules, chosen({"settings": SHORT}, [alert.name for alert in ALERTS]))
+    write(rules, read_overrides({"settings": SHORT}, [alert.name for alert in ALERTS]))
     api = simulator.Simulator(now=time.time, users=[USER], tokens={"t0"})
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(api))

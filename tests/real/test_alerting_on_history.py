@@ -19,7 +19,7 @@ from exporter import simulator
 from exporter.simulator.calls import ApiCall
 from exporter.simulator.world import Row
 from monitoring.rendering import ALERTS, write
-from monitoring.settings import chosen
+from monitoring.settings import read_overrides
 from tests.harness.stack import Running, document, running_on_sockets
 from tests.real.alertmanagers import (
     Alertmanager,
@@ -95,7 +95,7 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """Run everything except Prometheus, with all nodes ONLINE."""
     changes = {"settings": SHORT, "alerts": BURN}
-    write(directory / "rules", chosen(changes, [alert.name for alert in ALERTS]))
+    write(directory / "rules", read_overrides(changes, [alert.name for alert in ALERTS]))
     for file in (directory / "rules").iterdir():  # evaluate all rules each second
         file.write_text(re.sub(r"interval: \d+m", "interval: 1s", file.read_text()))
     text = partial(document, buckets=(*FAILING, DOWN, CALM), poll_interval="5s", stale_after="1m")

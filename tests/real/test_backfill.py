@@ -25,7 +25,7 @@ from exporter.metrics.families import PREVIOUS_DAY
 from exporter.model import Timing, midnight
 from exporter.simulator import World
 from monitoring.rendering import write
-from monitoring.settings import chosen
+from monitoring.settings import read_overrides
 from tests.harness.stack import Running, document, running_on_sockets
 from tests.real.databases import Database, Series
 from tests.real.programs import TIMEOUTS, started, until
@@ -220,7 +220,7 @@ async def test_rules_use_backfilled_days(
 ) -> None:
     """Recording rules run by promtool on backfilled days give the right uptime over weeks."""
     data, rules = tmp_path / "data", tmp_path / "rules"
-    write(rules, chosen({"settings": {"exporter_job": JOB}}, ()))
+    write(rules, read_overrides({"settings": {"exporter_job": JOB}}, ()))
     scrape = tmp_path / "scrape.yml"
     scrape.write_text("{}")
     command = (

@@ -23,7 +23,7 @@ import pytest_asyncio
 from exporter.simulator import User
 from monitoring.boards.colours import GOOD
 from monitoring.rendering import ALERTS, write
-from monitoring.settings import chosen
+from monitoring.settings import read_overrides
 from tests.harness.scrapes import Scrape
 from tests.harness.stack import running_on_sockets
 from tests.monitoring.rendered import Expression, Rendered, filled, rendered
@@ -225,7 +225,9 @@ async def watched(
 
 def rules(directory: Path) -> Path:
     """Write our rules, evaluated each second and with alerts that fire at once."""
-    write(directory / "rules", chosen({"settings": AT_ONCE}, [each.name for each in ALERTS]))
+    write(
+        directory / "rules", read_overrides({"settings": AT_ONCE}, [each.name for each in ALERTS])
+    )
     for file in (directory / "rules").iterdir():
         file.write_text(re.sub(r"interval: \d+m", "interval: 1s", file.read_text()))
     return directory / "rules"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from monitoring.rendering import rendered, write
-from monitoring.settings import SettingsError, chosen
+from monitoring.settings import SettingsError, read_overrides
 from tests.chart.helm import JOB, MINIMAL, NAMESPACE, Helm, RefusedError, one
 from tests.monitoring.test_rules import CHANGED, CONTRADICTIONS, NAMES
 from tests.real.programs import check, program
@@ -65,7 +65,7 @@ def plain(**changes: Any) -> list[Any]:  # noqa: ANN401 - YAML
     The chart's rules also select its namespace, which is a label of its targets.
     """
     settings = {"exporter_job": JOB, **changes.get("settings", {})}
-    texts = rendered(chosen({**changes, "settings": settings}, NAMES)).values()
+    texts = rendered(read_overrides({**changes, "settings": settings}, NAMES)).values()
     groups = [group for text in texts for group in yaml.safe_load(text)["groups"]]
     if "namespace" in settings.get("aggregation_labels", ["namespace"]):
         own = re.compile(f'job="{re.escape(settings["exporter_job"])}"')
@@ -82,7 +82,7 @@ def test_linter_has_nothing_to_say(promtool_path: str, file: Path) -> None:
 
 def test_changed_rules_are_good_rules(promtool_path: str, tmp_path: Path) -> None:
     """With every setting changed, promtool still accepts the rules."""
-    for name, text in rendered(chosen({"settings": CHANGED}, NAMES)).items():
+    for name, text in rendered(read_overrides({"settings": CHANGED}, NAMES)).items():
         (tmp_path / name).write_text(text)
         check(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", str(tmp_path / name))
 
@@ -214,10 +214,10 @@ def label_settings(draw: st.DrawFn) -> dict[str, list[str]]:
 def test_accepted_labels_give_good_rules(promtool_path: str, labels: dict[str, list[str]]) -> None:
     """For each combination of labels that is accepted, promtool accepts the rules."""
     try:
-        choice = chosen({"settings": labels}, NAMES)
+        overrides = read_overrides({"settings": labels}, NAMES)
     except SettingsError:
         reject()
     with TemporaryDirectory() as folder:
-        write(Path(folder), choice)
+        write(Path(folder), overrides)
         files = map(str, Path(folder).iterdir())
         check(promtool_path, "check", "rules", "--lint=all", "--lint-fatal", *files)

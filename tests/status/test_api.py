@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from exporter.model import ApiError, Bucket, DayStats, Node, Reason
-from exporter.polling.targets import KEPT
+from exporter.polling.targets import HISTORY_LENGTH
 from exporter.simulator.data_faults import HOSTILE
 from exporter.status.api import PATH
 from exporter.status.filters import PAGE_SIZE
@@ -215,7 +215,7 @@ def test_documented_example_is_true_to_the_schema() -> None:
 def test_documented_numbers_are_the_codes() -> None:
     """The numbers of polls, buckets per page and seconds between refreshes are as documented."""
     text = " ".join((DOCS / "status.md").read_text().split())
-    assert f"The last {KEPT} polls" in text
+    assert f"The last {HISTORY_LENGTH} polls" in text
     assert f"a page of {PAGE_SIZE} buckets" in text
     assert f"every {REFRESH_SECONDS} seconds" in text
 
@@ -225,7 +225,7 @@ def test_schema_names_what_there_is() -> None:
     definitions = SCHEMA["$defs"]
     assert definitions["bucket"]["properties"]["reason"]["enum"] == [*map(str, Reason), None]
     assert definitions["bucket"]["properties"]["state"]["enum"] == list(map(str, Health))
-    assert definitions["bucket"]["properties"]["polls"]["maxItems"] == KEPT
+    assert definitions["bucket"]["properties"]["polls"]["maxItems"] == HISTORY_LENGTH
     assert SCHEMA["properties"]["summary"]["properties"]["reasons"]["propertyNames"]["enum"] == [
         *map(str, Reason)
     ]

@@ -66,7 +66,7 @@ def test_ages_do_not_follow_the_wall_clock() -> None:
 
 def test_the_next_poll_lies_ahead() -> None:
     """The next poll's age is negative until it is due."""
-    assert seen(BucketState(START)).next_poll == (NOON + 30, -30.0)
+    assert seen(BucketState(START)).next_poll_at == (NOON + 30, -30.0)
 
 
 def test_nodes_not_online_come_first() -> None:

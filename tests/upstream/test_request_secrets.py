@@ -14,7 +14,13 @@ from exporter.upstream.events import Call
 from exporter.upstream.login import LoginApi
 from exporter.upstream.parsing import Parsed, server_message
 from exporter.upstream.rate_limit import RateLimiter
-from exporter.upstream.request import KEPT, SHORTEST_SECRET, ApiRequest, Requester, Secrets
+from exporter.upstream.request import (
+    SECRETS_PER_KIND,
+    SHORTEST_SECRET,
+    ApiRequest,
+    Requester,
+    Secrets,
+)
 from exporter.upstream.transport import Transport
 from tests.harness.fakes import FakeClock, Recorder
 
@@ -52,8 +58,8 @@ def test_other_texts_quote_none(text: str) -> None:
 
 
 def test_old_ones_are_known_for_a_while() -> None:
-    """The newest KEPT tokens are matched, older ones are not."""
-    tokens = [f"token-{number}" for number in range(KEPT + 1)]
+    """The newest SECRETS_PER_KIND tokens are matched, older ones are not."""
+    tokens = [f"token-{number}" for number in range(SECRETS_PER_KIND + 1)]
     held = holding(*tokens, tokens[-1])
     assert not held.are_quoted_in(tokens[0])
     assert all(held.are_quoted_in(token) for token in tokens[1:])
@@ -61,7 +67,10 @@ def test_old_ones_are_known_for_a_while() -> None:
 
 def test_what_was_held_before_a_reload_is_held_after_it() -> None:
     """A reload keeps the old secrets; the newer ones are not dropped for them."""
-    before, after = holding(*(f"old-{number}" for number in range(KEPT))), holding("newest")
+    before, after = (
+        holding(*(f"old-{number}" for number in range(SECRETS_PER_KIND))),
+        holding("newest"),
+    )
     before.add("password", "passw0rd")
     after.take_over(before)
     assert all(after.are_quoted_in(each) for each in ("old-3", "newest", "passw0rd"))
