@@ -164,7 +164,7 @@ REPORTED_VALUES = (
         """),
     ),
     Alert(
-        "FlashbackNodeClosedDayUnderTarget",
+        "FlashbackNodePreviousDayUnderTarget",
         severity="warning",
         wait="10m",
         summary=f"Node {_NODE} missed its uptime target on the previous day",

@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
 START = Instant(NOON, 0.0)
 FOUND = node("h", version="1", status="ONLINE", uptime_ratio=1.0, last_updated=0.0)
-CLOSED = RenderedPreviousDay(
+PREVIOUS_DAY = RenderedPreviousDay(
     previous_day_fragments(bucket(), BucketState(START, previous_day=DayStats(START.day, (FOUND,))))
 )
 
@@ -70,7 +70,7 @@ def test_samples_carry_the_labels_of_their_family() -> None:
     state = BucketState(START).after(reading(START, FOUND), Timing())
     failed = state.after(failure(START), Timing())
     for text in (render_bucket(bucket(), each, Timing(), ["ONLINE"]) for each in (state, failed)):
-        for line in b"".join(render_page([text], [CLOSED], 0.0)).decode().splitlines():
+        for line in b"".join(render_page([text], [PREVIOUS_DAY], 0.0)).decode().splitlines():
             if not line.startswith("#"):
                 name = line.split("{")[0]
                 (family,) = (family for family in TABLE if family.name == name)

@@ -225,7 +225,7 @@ class Runner:
             if self._previous_days.is_current(request):
                 self._targets.record_previous_day(request.target, result, now)
             return
-        # A response without values may only mean that the API has not closed the day yet.
+        # A response without values may only mean that the API has not finalised the day yet.
         is_first = self._previous_days.failed(request, now.monotonic)
         if isinstance(result, ApiError):
             self._scheduler.apply_pause(bucket.account, result, now.monotonic)

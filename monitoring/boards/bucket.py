@@ -75,7 +75,7 @@ def _reading(defaults: Defaults) -> Section:
                     Text(
                         "Lowest uptime, previous day",
                         "The lowest uptime of a node on the previous day.",
-                        alert="FlashbackNodeClosedDayUnderTarget",
+                        alert="FlashbackNodePreviousDayUnderTarget",
                     ),
                     _uptime(defaults),
                     Query(f"min({_ONE.newest_day()} and on (bucket_id) {_POLLED})"),

@@ -52,7 +52,7 @@ def _now(defaults: Defaults) -> Section:
                     Text(
                         "Lowest uptime, previous day",
                         "The lowest uptime on the previous day.",
-                        alert="FlashbackNodeClosedDayUnderTarget",
+                        alert="FlashbackNodePreviousDayUnderTarget",
                     ),
                     _uptime(defaults),
                     Query(f"min({_HOST.named(_HOST.newest_day())})"),
@@ -157,7 +157,7 @@ def _over_time() -> Section:
 
 
 def _previous_days(defaults: Defaults) -> Section:
-    closed = _HOST.named(_HOST.previous_day(), history=True)
+    uptime = _HOST.named(_HOST.previous_day(), history=True)
     latency = _HOST.named(_HOST.previous_day(LATENCY), history=True)
     return Section(
         "Previous days",
@@ -172,7 +172,7 @@ def _previous_days(defaults: Defaults) -> Section:
                         _TO_BUCKET,
                     ),
                     _uptime(defaults),
-                    Query(closed, _BUCKET),
+                    Query(uptime, _BUCKET),
                 ),
                 panels.lines(
                     Text(

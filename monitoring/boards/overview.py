@@ -108,7 +108,7 @@ def _counts(defaults: Defaults) -> Line:
             Text(
                 "Buckets over budget",
                 "Buckets that exceeded the error budget in 30 previous days.",
-                alert="FlashbackNodeClosedDayUnderTarget",
+                alert="FlashbackNodePreviousDayUnderTarget",
             ),
             _BAD,
             Query(f"sum({over_budget})"),

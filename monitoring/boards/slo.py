@@ -14,7 +14,7 @@ _UPTIME = "flashback_node_uptime_previous_day_ratio"
 _MEAN = recorded_bucket(f"{_UPTIME}:avg${{days}}d")
 _COUNT = recorded_bucket(f"{_UPTIME}:count${{days}}d")
 _LEFT = f"1 - {_COUNT} * (1 - {_MEAN}) / ($days * (1 - $target))"
-_CLOSED = named(_ALL.previous_day(), window="[25h] offset -1d @ end()")
+_PREVIOUS_DAYS = named(_ALL.previous_day(), window="[25h] offset -1d @ end()")
 
 _OVER = " Over the selected number of previous days, as far as there is data."
 
@@ -53,7 +53,7 @@ def _counts(defaults: Defaults) -> Line:
             Text(
                 "Nodes below target, previous day",
                 "Nodes, counted per bucket, below the target on the previous day.",
-                alert="FlashbackNodeClosedDayUnderTarget",
+                alert="FlashbackNodePreviousDayUnderTarget",
             ),
             Values("short", colours.ZERO_IS_GOOD, decimals=0),
             Query(f"sum({named(_ALL.newest_day())} < bool $target)"),
@@ -88,7 +88,7 @@ def _previous_days(defaults: Defaults) -> Section:
                         (links.series_to_bucket(),),
                     ),
                     Values("percentunit", steps, low=0, high=1),
-                    Query(f"avg by (bucket_id, name) ({_CLOSED})", "{{name}}"),
+                    Query(f"avg by (bucket_id, name) ({_PREVIOUS_DAYS})", "{{name}}"),
                 ),
             ),
             line(
@@ -97,10 +97,10 @@ def _previous_days(defaults: Defaults) -> Section:
                     Text(
                         "Nodes under target by day",
                         "Nodes, counted per bucket, below the target on that day.",
-                        alert="FlashbackNodeClosedDayUnderTarget",
+                        alert="FlashbackNodePreviousDayUnderTarget",
                     ),
                     Values("short", low=0, decimals=0),
-                    Query(f"sum by (account) ({_CLOSED} < bool $target)", "{{account}}"),
+                    Query(f"sum by (account) ({_PREVIOUS_DAYS} < bool $target)", "{{account}}"),
                     daily=True,
                 ),
             ),

@@ -24,7 +24,7 @@ from tests.harness.virtual_loop import VirtualClock
 
 UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
 
-BEFORE, CLOSED, YESTERDAY = date(2024, 1, 12), date(2024, 1, 13), date(2024, 1, 14)
+BEFORE, LAST_DAY, YESTERDAY = date(2024, 1, 12), date(2024, 1, 13), date(2024, 1, 14)
 """At NOON the first two days are no longer exported, and the last still is."""
 
 NO_ROWS = Scenario("no-rows", "an answer without nodes", rows=lambda _rows, _call: [])
@@ -97,7 +97,7 @@ class Desk:
     def job(
         self,
         first: date = BEFORE,
-        last: date = CLOSED,
+        last: date = LAST_DAY,
         *,
         buckets: tuple[str, ...] = (),
         labels: Mapping[str, str] | None = None,

@@ -20,7 +20,7 @@ from exporter.model import SECONDS_PER_DAY, Timing
 from exporter.simulator import CallKind, User
 from tests.backfill.runs import (
     BEFORE,
-    CLOSED,
+    LAST_DAY,
     LATENCY,
     LATER,
     UPTIME,
@@ -61,7 +61,7 @@ async def test_account_that_logs_in_does_so_once(tmp_path: Path) -> None:
         return document(api).replace(given, "login: {email: ops@example.com, password: s3cret}")
 
     at_work = desk(tmp_path, users=[user])
-    failures = await at_work.run(BEFORE, CLOSED, text=text)
+    failures = await at_work.run(BEFORE, LAST_DAY, text=text)
     assert (at_work.files(), failures.count) == (BOTH, 0)
     assert at_work.api.record.calls_by_kind[CallKind.LOGIN] == 1
 
@@ -69,9 +69,9 @@ async def test_account_that_logs_in_does_so_once(tmp_path: Path) -> None:
 async def test_each_day_has_a_file_with_the_figures_of_every_bucket(tmp_path: Path) -> None:
     """A day's file has the API's final figures at each time when live polling exports them."""
     at_work = desk(tmp_path)
-    failures = await at_work.run(BEFORE, CLOSED)
+    failures = await at_work.run(BEFORE, LAST_DAY)
     assert at_work.files() == BOTH
-    for day, file in zip((BEFORE, CLOSED), BOTH, strict=True):
+    for day, file in zip((BEFORE, LAST_DAY), BOTH, strict=True):
         expected = {
             (name, bucket, ip): dict.fromkeys(shown(day, bucket), value)
             for each in BUCKETS
@@ -87,7 +87,7 @@ async def test_series_carry_the_extra_labels(tmp_path: Path) -> None:
     """Extra labels are on every series, with their values escaped."""
     labels = {"job": "flash\\back", "instance": 'a "b"\nc'}
     at_work = desk(tmp_path)
-    await at_work.run(CLOSED, CLOSED, labels=labels, buckets=("b1",))
+    await at_work.run(LAST_DAY, LAST_DAY, labels=labels, buckets=("b1",))
     text = (at_work.output / BOTH[1]).read_text()
     series = [line for line in text.splitlines() if line.startswith("flashback_")]
     suffix = r',job="flash\\back",instance="a \"b\"\nc"} '
@@ -133,7 +133,7 @@ async def test_third_part_takes_the_next_number(tmp_path: Path) -> None:
     """Each further run for a day writes a file with the next free number."""
     at_work = desk(tmp_path)
     for bucket in BUCKETS:
-        await at_work.run(CLOSED, CLOSED, buckets=(bucket,))
+        await at_work.run(LAST_DAY, LAST_DAY, buckets=(bucket,))
     files = ["2024-01-13.om", "2024-01-13.2.om", "2024-01-13.3.om"]
     assert [at_work.buckets(file) for file in files] == [{"b1"}, {"b2"}, {"b3"}]
 
@@ -141,8 +141,8 @@ async def test_third_part_takes_the_next_number(tmp_path: Path) -> None:
 async def test_bucket_that_came_later_is_missing(tmp_path: Path) -> None:
     """A bucket added after the first run is the only one that the second run requests."""
     at_work = desk(tmp_path)
-    await at_work.run(CLOSED, CLOSED, text=lambda api: document(api, buckets="[b1]"))
-    await at_work.run(CLOSED, CLOSED, text=lambda api: document(api, buckets="[b1, b9]"))
+    await at_work.run(LAST_DAY, LAST_DAY, text=lambda api: document(api, buckets="[b1]"))
+    await at_work.run(LAST_DAY, LAST_DAY, text=lambda api: document(api, buckets="[b1, b9]"))
     assert at_work.api.record.calls == {"b1": 1, "b9": 1}
     assert at_work.buckets("2024-01-13.2.om") == {"b9"}
 
@@ -151,11 +151,11 @@ async def test_day_without_nodes_has_no_file_and_is_not_asked_again(tmp_path: Pa
     """A bucket with two empty responses counts as done: no file, and no request by the next run."""
     at_work = desk(tmp_path, without_rows("b1", "b2"))
     steps = Steps()
-    await at_work.run(CLOSED, CLOSED, buckets=("b1", "b2"), steps=steps)
+    await at_work.run(LAST_DAY, LAST_DAY, buckets=("b1", "b2"), steps=steps)
     assert at_work.files() == []
     assert steps.done == steps.total == 2
     assert at_work.api.record.calls == {"b1": 2, "b2": 2}
-    await at_work.run(CLOSED, CLOSED)
+    await at_work.run(LAST_DAY, LAST_DAY)
     assert at_work.api.record.calls == {"b1": 2, "b2": 2, "b3": 1}
     assert at_work.buckets("2024-01-13.om") == {"b3"}
 
@@ -163,7 +163,7 @@ async def test_day_without_nodes_has_no_file_and_is_not_asked_again(tmp_path: Pa
 async def test_one_empty_answer_loses_no_day(tmp_path: Path) -> None:
     """A bucket with one empty response is requested once more at the end of the run."""
     at_work = desk(tmp_path, without_rows_at_first("b1"))
-    await at_work.run(CLOSED, CLOSED)
+    await at_work.run(LAST_DAY, LAST_DAY)
     assert at_work.buckets("2024-01-13.om") == set(BUCKETS)
     assert at_work.api.record.calls == {"b1": 2, "b2": 1, "b3": 1}
 
@@ -257,12 +257,12 @@ async def test_interrupted_run_leaves_whole_files_and_goes_on_where_it_stopped(
 async def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     """Unfinished files of a killed run are removed, and records without their file are ignored."""
     at_work = desk(tmp_path)
-    await at_work.run(CLOSED, CLOSED)
+    await at_work.run(LAST_DAY, LAST_DAY)
     (at_work.output / BOTH[1]).rename(tmp_path / "never appeared")
     unfinished = at_work.output / ".unfinished"
     unfinished.mkdir()
     (unfinished / UPTIME).write_text("half a f")
-    await at_work.run(CLOSED, CLOSED)
+    await at_work.run(LAST_DAY, LAST_DAY)
     assert at_work.buckets(BOTH[1]) == set(BUCKETS)
     assert not unfinished.exists()
 
@@ -279,7 +279,7 @@ async def test_429_pauses_and_everything_is_had_in_the_end(tmp_path: Path) -> No
 async def test_retries_are_those_of_the_polls(tmp_path: Path) -> None:
     """After a server error, a request is retried as in live polling, three attempts in all."""
     at_work = desk(tmp_path, "5xx/share=1/bucket=b1")
-    await at_work.run(CLOSED, CLOSED)
+    await at_work.run(LAST_DAY, LAST_DAY)
     assert at_work.api.record.calls["b1"] == 3
     assert [each["reason"] for each in at_work.failed()] == ["server_error"]
 
@@ -291,7 +291,7 @@ async def test_account_whose_token_is_refused_is_given_up(tmp_path: Path) -> Non
         return document(api).replace("2h", "30s").replace("1h", "30s")
 
     at_work = desk(tmp_path, tokens=())
-    failures = await at_work.run(CLOSED - timedelta(days=29), CLOSED, text=text)
+    failures = await at_work.run(LAST_DAY - timedelta(days=29), LAST_DAY, text=text)
     assert failures.count == len(at_work.failed()) == 90
     assert {each["reason"] for each in at_work.failed()} == {"unauthorized"}
     assert 3 <= at_work.api.record.answers[401] <= 3 + 2
@@ -310,7 +310,7 @@ async def test_refused_login_is_tried_in_each_round(tmp_path: Path) -> None:
         return changed.replace("2h", "30s").replace("1h", "30s")
 
     at_work = desk(tmp_path, users=[user])
-    failures = await at_work.run(BEFORE, CLOSED, text=text)
+    failures = await at_work.run(BEFORE, LAST_DAY, text=text)
     assert failures.count == 6
     assert {each["reason"] for each in at_work.failed()} == {"unauthorized"}
     assert at_work.api.record.calls_by_kind[CallKind.LOGIN] == 3
@@ -335,7 +335,7 @@ async def test_hanging_account_does_not_hold_up_another(tmp_path: Path) -> None:
     trouble = ",".join(f"hang/share=1/bucket={name}" for name in hanging)
     at_work = desk(tmp_path, trouble)
     calls = at_work.api.record.calls
-    job = at_work.job(CLOSED, CLOSED, text=text)
+    job = at_work.job(LAST_DAY, LAST_DAY, text=text)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(job.run())
         await at_work.until(lambda: at_work.asked() == 4)
@@ -375,7 +375,7 @@ async def test_rate_is_held(tmp_path: Path) -> None:
 
     at_work = desk(tmp_path)
     began = at_work.clock.monotonic()
-    await at_work.run(BEFORE, CLOSED, text=text)
+    await at_work.run(BEFORE, LAST_DAY, text=text)
     assert at_work.clock.monotonic() - began > 5 * 10 - 1
 
 
@@ -388,7 +388,7 @@ async def test_paused_account_does_not_hold_up_another(tmp_path: Path) -> None:
 
     trouble = "429-storm/share=1/bucket=p1,429-storm/share=1/bucket=p2,429-storm/share=1/bucket=p3"
     at_work = desk(tmp_path, trouble)
-    job = at_work.job(CLOSED, CLOSED, text=text)
+    job = at_work.job(LAST_DAY, LAST_DAY, text=text)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(job.run())
         await at_work.until(lambda: at_work.api.record.calls.keys() >= set(BUCKETS))
@@ -404,7 +404,7 @@ async def test_found_buckets_are_asked_for(tmp_path: Path) -> None:
         return document(api, buckets="[]", discovery="{exclude: [skip.*]}")
 
     at_work = desk(tmp_path, buckets=["one", "two", "skipped"])
-    await at_work.run(CLOSED, CLOSED, text=text)
+    await at_work.run(LAST_DAY, LAST_DAY, text=text)
     assert at_work.buckets(BOTH[1]) == {"one", "two"}
 
 
@@ -415,7 +415,7 @@ async def test_listing_that_fails_is_listed_and_holds_nobody_up(tmp_path: Path) 
         return document(api, discovery="{}")
 
     at_work = desk(tmp_path, "forbidden/share=1/call=list")
-    failures = await at_work.run(CLOSED, CLOSED, text=text)
+    failures = await at_work.run(LAST_DAY, LAST_DAY, text=text)
     assert at_work.buckets(BOTH[1]) == set(BUCKETS)
     (entry,) = at_work.failed()
     assert (entry["day"], entry["bucket"], entry["account"]) == (None, None, "main")
@@ -430,7 +430,7 @@ async def test_empty_listing_is_asked_for_once_more(tmp_path: Path) -> None:
         return document(api, buckets="[]", discovery="{}")
 
     at_work = desk(tmp_path, buckets=[])
-    assert (await at_work.run(CLOSED, CLOSED, text=text)).count == 0
+    assert (await at_work.run(LAST_DAY, LAST_DAY, text=text)).count == 0
     assert at_work.api.record.calls_by_kind[CallKind.LIST] == 2
     assert at_work.files() == []
 
@@ -442,7 +442,7 @@ async def test_chosen_buckets_alone_are_asked_for(tmp_path: Path) -> None:
         return document(api, discovery="{}")
 
     at_work = desk(tmp_path)
-    await at_work.run(CLOSED, CLOSED, buckets=("b2",), text=text)
+    await at_work.run(LAST_DAY, LAST_DAY, buckets=("b2",), text=text)
     assert at_work.api.record.calls == {"b2": 1}
     assert not at_work.api.record.calls_by_kind[CallKind.LIST]
 
@@ -531,7 +531,7 @@ async def test_uncreatable_directory_is_an_error(tmp_path: Path) -> None:
 async def test_latency_that_the_api_does_not_have_leaves_no_sample(tmp_path: Path) -> None:
     """A node without a latency gets no latency sample."""
     at_work = desk(tmp_path, "missing-fields")
-    await at_work.run(CLOSED, CLOSED)
+    await at_work.run(LAST_DAY, LAST_DAY)
     series = at_work.series(BOTH[1])
     served = {each.bucket: each.rows for each in at_work.api.record.served}
     has_latency = {
@@ -554,7 +554,7 @@ async def test_bucket_of_two_accounts_is_asked_for_once(tmp_path: Path) -> None:
 
     at_work = desk(tmp_path, buckets=["one", "two"])
     with capture_logs() as log:
-        await at_work.run(CLOSED, CLOSED, text=text)
+        await at_work.run(LAST_DAY, LAST_DAY, text=text)
     assert at_work.api.record.calls == {"one": 1, "two": 1}
     assert [each for each in log if each["event"] == "buckets_in_several_accounts"] == [
         {"event": "buckets_in_several_accounts", "log_level": "warning", "count": 1}
@@ -565,7 +565,7 @@ async def test_what_was_odd_is_counted_in_the_log(tmp_path: Path) -> None:
     """Unusable values get no sample, and the log event of the day has their number."""
     at_work = desk(tmp_path, "extreme-numbers")
     with capture_logs() as log:
-        await at_work.run(CLOSED, CLOSED)
+        await at_work.run(LAST_DAY, LAST_DAY)
     (finished,) = (each for each in log if each["event"] == "day_finished")
     assert finished["schema_drift"] > 0
     assert finished["requested"] == 3

@@ -27,7 +27,7 @@ from tests.cli.test_commands import (
     started,
 )
 
-CLOSED = str(datetime.now(UTC).date() - timedelta(days=3))
+LAST_DAY = str(datetime.now(UTC).date() - timedelta(days=3))
 BEFORE = str(datetime.now(UTC).date() - timedelta(days=4))
 
 
@@ -46,7 +46,7 @@ def served(config: Path, scenario: str) -> Iterator[Path]:
         yield config
 
 
-def flags(config: Path, first: str = BEFORE, last: str = CLOSED) -> tuple[str, ...]:
+def flags(config: Path, first: str = BEFORE, last: str = LAST_DAY) -> tuple[str, ...]:
     """The arguments of a complete command."""
     output = config.parent / "out"
     return (
@@ -65,11 +65,11 @@ def test_days_are_written_and_told_of(served: Path) -> None:
     ended = finished(*flags(served), "--label=job=flashback", "--label=instance=localhost:10120")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == f"{served.parent / 'out'}: files written: 2\n"
-    assert files(served) == [f"{BEFORE}.om", f"{CLOSED}.om"]
-    for day in (BEFORE, CLOSED):
+    assert files(served) == [f"{BEFORE}.om", f"{LAST_DAY}.om"]
+    for day in (BEFORE, LAST_DAY):
         counts = "requested=3 with_values=3"
         assert f"event=day_finished day={day} file={day}.om {counts}" in ended.stderr
-    text = (served.parent / "out" / f"{CLOSED}.om").read_text()
+    text = (served.parent / "out" / f"{LAST_DAY}.om").read_text()
     assert ',job="flashback",instance="localhost:10120"} ' in text
     assert "s3cret" not in ended.stderr + ended.stdout
 
@@ -79,15 +79,15 @@ def test_environment_sets_its_flags(served: Path) -> None:
     with started(
         "backfill",
         FLASHBACK_EXPORTER_CONFIG_FILE=str(served),
-        FLASHBACK_EXPORTER_FROM=CLOSED,
-        FLASHBACK_EXPORTER_TO=CLOSED,
+        FLASHBACK_EXPORTER_FROM=LAST_DAY,
+        FLASHBACK_EXPORTER_TO=LAST_DAY,
         FLASHBACK_EXPORTER_BUCKET="b1,b3",
         FLASHBACK_EXPORTER_LABEL="job=a,instance=b",
         FLASHBACK_EXPORTER_OUTPUT=str(served.parent / "out"),
     ) as process:
         _, log = process.communicate(timeout=TIMEOUTS)
     assert process.returncode == 0, log
-    text = (served.parent / "out" / f"{CLOSED}.om").read_text()
+    text = (served.parent / "out" / f"{LAST_DAY}.om").read_text()
     assert 'bucket_id="b1"' in text
     assert 'bucket_id="b2"' not in text
     assert ',job="a",instance="b"} ' in text
@@ -99,11 +99,11 @@ def test_what_failed_is_listed_and_is_code_3(served: Path) -> None:
     ended = finished(*flags(served), "--log.level=error")
     assert ended.returncode == 3
     assert ended.stderr.startswith(
-        f"failed: main: b2 on 2 days from {BEFORE} to {CLOSED}: not_found: "
+        f"failed: main: b2 on 2 days from {BEFORE} to {LAST_DAY}: not_found: "
     )
     assert ended.stdout.endswith("files written: 2, failed: 2\n")
     failed = json.loads((served.parent / "out" / "failed.json").read_bytes())
-    assert [each["day"] for each in failed] == [BEFORE, CLOSED]
+    assert [each["day"] for each in failed] == [BEFORE, LAST_DAY]
 
 
 def test_odd_names_of_what_failed_are_spelt_out(config: Path) -> None:
@@ -139,7 +139,7 @@ def test_signal_stops_between_whole_files(served: Path, signum: signal.Signals) 
     assert process.returncode == 3
     assert "stopped early: run the command again to continue" in output
     assert not unfinished.exists()
-    assert files(served) == [f"{BEFORE}.om", f"{CLOSED}.om"]
+    assert files(served) == [f"{BEFORE}.om", f"{LAST_DAY}.om"]
 
 
 def test_terminal_shows_progress(served: Path) -> None:
@@ -181,7 +181,7 @@ def test_what_is_needed_is_asked_for(config: Path) -> None:
 
 def test_days_the_wrong_way_round_are_refused(config: Path) -> None:
     """If --from is after --to, the error has both days."""
-    assert told(*flags(config, CLOSED, BEFORE)) == f"--from {CLOSED} is after --to {BEFORE}\n"
+    assert told(*flags(config, LAST_DAY, BEFORE)) == f"--from {LAST_DAY} is after --to {BEFORE}\n"
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2024-1-5", "20240105", "2024-02-30", "2024-W03-1"])
@@ -337,7 +337,7 @@ def peak(config: Path, buckets: int, days: int) -> int:
     """The peak memory of a run with this many buckets and days."""
     lines = config.read_text().split("    buckets:")[0] + "    buckets:\n"
     config.write_text(lines + "".join(f"      - b{number}\n" for number in range(buckets)))
-    last = date.fromisoformat(CLOSED)
+    last = date.fromisoformat(LAST_DAY)
     output = config.parent / f"{buckets}-{days}"
     arguments = flags(config, str(last - timedelta(days=days - 1)))
     command = [sys.executable, "-c", MEASURED, *arguments[:-1], f"--output={output}"]

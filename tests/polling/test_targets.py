@@ -116,7 +116,7 @@ def test_forgotten_account_is_unknown_again() -> None:
     assert targets.unpolled == {BucketKey("main", "b1")}
 
 
-CLOSED = DayStats(date(2024, 1, 14), (node("gone", uptime_ratio=0.75),))
+PREVIOUS_DAY = DayStats(date(2024, 1, 14), (node("gone", uptime_ratio=0.75),))
 GRACE_ENDS = START.monotonic + 12 * 3600 + 600
 """When the grace period after the next midnight ends; START is at noon."""
 LINE = b'flashback_node_uptime_previous_day_ratio{bucket_id="b1",ip="192.0.2.1",host="gone"} 0.75\n'
@@ -125,7 +125,7 @@ LINE = b'flashback_node_uptime_previous_day_ratio{bucket_id="b1",ip="192.0.2.1",
 def with_previous_day() -> Targets:
     """Targets with a previous day for b1 and no data of today."""
     targets = make_targets()
-    targets.record_previous_day(of(targets, "b1"), CLOSED, START)
+    targets.record_previous_day(of(targets, "b1"), PREVIOUS_DAY, START)
     return targets
 
 
