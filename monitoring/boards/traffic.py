@@ -20,7 +20,7 @@ def section(who: str) -> Section:
             line(
                 8,
                 panels.lines(
-                    Text("Requests by code", "HTTP responses per second."),
+                    Text("Responses by code", "HTTP responses per second."),
                     _RATE,
                     Query(
                         f"{_rate(chosen, 'flashback_api_requests_total', 'code')} > 0", "{{code}}"
