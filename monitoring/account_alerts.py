@@ -39,9 +39,9 @@ TOKENS = (
         severity="critical",
         wait="@account_failing_for@",
         keep_firing_for="@account_keep_firing_for@",
-        summary="The API rejects the token of account {{ $labels.account }}",
+        summary="The exporter has no valid token for account {{ $labels.account }}",
         description=(
-            "The API rejects the token or the login of account {{ $labels.account }}. Polls of"
+            "The exporter has no valid token for account {{ $labels.account }}. Polls of"
             " {{ $value | humanizePercentage }} of its buckets fail. Among them: "
             + some_buckets(_REFUSED)
             + "."

@@ -208,7 +208,7 @@ def _burn_rate_alert(
         summary=f"Node {_NODE} keeps going down",
         description=(
             f"Node {_NODE} of account {{{{ $labels.account }}}} goes down and comes back: over"
-            f' {long} it used its error budget {{{{ $value | printf "%.0f" }}}} times as fast as'
+            f' {long} it used its error budget {{{{ $value | printf "%.1f" }}}} times as fast as'
             f" allowed. At this rate, a month's budget lasts {rest}."
         ),
         expr=promql(f"""
