@@ -242,7 +242,7 @@ FORMER = {
 
 FLAGS_OF_OTHERS = {
     "cosign": {"certificate-identity"},
-    "docker": {"detach", "rm", "signal", "volumes"},
+    "docker": {"build", "detach", "rm", "signal", "volumes"},
     "helm": {"api-versions", "reset-then-reuse-values", "reuse-values", "set", "values"},
     "kubectl": {"force", "grace-period", "previous"},
     "pip": {"require-hashes", "upgrade"},

@@ -103,7 +103,7 @@ ADVICE: Mapping[Reason, Advice] = MappingProxyType(
             "check `base_url`; around 00:00 UTC, clock skew can cause this, which then resolves by"
             " itself",
         ),
-        Reason.UNAUTHORIZED: Advice("HTTP 401, or no token to send", "renew the token"),
+        Reason.UNAUTHORIZED: Advice("HTTP 401, or no token to send", "replace the credentials"),
         Reason.FORBIDDEN: Advice(
             "HTTP 403", "give the user of the token access to the workspace of the bucket"
         ),
