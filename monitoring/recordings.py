@@ -95,8 +95,8 @@ NEW_DAY = "(vector(time() % 86400) < 7200)"
 
 _BEFORE_MIDNIGHT = "time() - (time() - 7200) % 86400 + 78300"
 """The Unix time of 23:45 UTC, 78,300 s after the most recent 02:00: before 02:00 that of the
-previous day, later one in the future. The API's clock may be ahead, so nodes dropped in the last
-quarter of an hour are treated like those dropped at midnight."""
+previous day, later that of the current day. The API's clock may be ahead, so nodes dropped in the
+last quarter of an hour are treated like those dropped at midnight."""
 
 NOT_LISTED = f"{NOT_LISTED_SINCE} < {_BEFORE_MIDNIGHT}"
 """Nodes that the API dropped before 23:45 UTC; nodes that it dropped later count from 02:00 on."""

@@ -235,6 +235,7 @@ OF_OTHERS = {
 
 FORMER = {
     "FlashbackNodeErrorBudgetBurnFast": "the changelog says what it is called now",
+    "FlashbackNodeClosedDayUnderTarget": "the changelog says what it is called now",
     "closed_day_missing": "the changelog says what it is called now",
     "fewer_nodes_for": "the changelog says what it is called now",
 }

@@ -188,7 +188,7 @@ def missing(
 
 
 class Day:
-    """A day in progress. `now` is the Unix time at which the day was started."""
+    """A day in progress. `now` is the Unix time at which the work on it began."""
 
     def __init__(
         self, day: date, record: DayRecord, asked: Sequence[Missing], now: float, failures: Failures

@@ -25,7 +25,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 NAMES = ("run", "check", "once", "backfill", "demo", "simulate")
 
 FAILURE = 1
-"""Exit code for an invalid configuration, an address that cannot be bound, or a failed write."""
+"""Exit code for a bad configuration, a failed check or write, an unusable address, or a bug."""
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
 

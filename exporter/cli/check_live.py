@@ -51,7 +51,7 @@ def verdicts(exporter: PollManager) -> Iterator[Verdict]:
     expiries = exporter.token_expiries()
     for account in exporter.config.accounts:
         entries = [each for each in exporter.targets if each.bucket.account == account.name]
-        yield _token_verdict(exporter, account.name, entries, expiries.get(account.name))
+        yield _token_verdict(exporter, account, entries, expiries.get(account.name))
         discovery_state = exporter.discovery_states.get(account.name)
         if discovery_state is not None:
             error = discovery_state.error
@@ -71,9 +71,9 @@ def verdict_table(found: list[Verdict]) -> str:
 
 
 def _token_verdict(
-    exporter: PollManager, account: str, entries: list[Target], expiry: float | None
+    exporter: PollManager, account: Account, entries: list[Target], expiry: float | None
 ) -> Verdict:
-    discovery_state = exporter.discovery_states.get(account)
+    discovery_state = exporter.discovery_states.get(account.name)
     errors = [
         each.state.newest.error for each in entries if isinstance(each.state.newest, FailedPoll)
     ]
@@ -83,8 +83,8 @@ def _token_verdict(
         else []
     )
     refused = next((error for error in errors if error.reason is Reason.UNAUTHORIZED), None)
-    subject = f"{account}: token"
-    if not entries and discovery_state is None:
+    subject = f"{account.name}: token"
+    if not entries and account.discovery is None:
         return Verdict(subject, "not used: there is no bucket to poll", is_good=True)
     if refused is not None:
         return Verdict(subject, _error_text(refused), is_good=False)

@@ -100,8 +100,10 @@ def _address(text: str) -> ListenAddress:
 
 
 RESERVED_PATHS = ("/bucket", "/help")
+"""Other paths of the exporter."""
+
 RESERVED_PREFIXES = ("/-/", "/api/", "/assets/")
-"""The exporter's other paths."""
+"""The beginnings of its remaining paths."""
 
 
 def _url_path(text: str) -> str:
@@ -248,7 +250,7 @@ def _label(text: str) -> tuple[str, str]:
 FROM = Flag("from", "First UTC day, such as 2024-01-01. Required.", "", "DATE", convert=_day)
 TO = Flag(
     "to",
-    "Last UTC day, by default available from 01:14 UTC of the next day. Required.",
+    "Last UTC day. By default it is available from 01:14 UTC of the next day. Required.",
     "",
     "DATE",
     convert=_day,

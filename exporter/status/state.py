@@ -17,7 +17,7 @@ from exporter.status.snapshot import BucketStatus
 class Health(StrEnum):
     """The state of a bucket, from worst to best."""
 
-    FAILING = "failing"  # the newest poll failed, or the values are stale
+    FAILING = "failing"  # the newest poll failed, or none succeeded within `stale_after`
     PENDING = "pending"  # no poll has ended yet
     DEGRADED = "degraded"  # up, with nodes that are not online
     UP = "up"
@@ -42,7 +42,7 @@ class DownNode(NamedTuple):
     status: str
 
 
-_STALE_RANK, _FAILING_RANK, _PENDING_RANK, _DEGRADED_RANK, _UP_RANK = range(5)
+_NO_VALUES_RANK, _FAILING_RANK, _PENDING_RANK, _DEGRADED_RANK, _UP_RANK = range(5)
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class Totals:
         if reason is not None:
             self.reasons[reason] += 1
             self.stale += not fresh and state.last_success is not None
-            rank = _FAILING_RANK if fresh and state.stats is not None else _STALE_RANK
+            rank = _FAILING_RANK if fresh and state.stats is not None else _NO_VALUES_RANK
             health = Health.FAILING
         elif state.newest is None:
             rank, health = _PENDING_RANK, Health.PENDING

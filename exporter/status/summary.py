@@ -143,7 +143,7 @@ def _of_account(account: AccountStatus, now: Instant) -> Iterator[Notice]:
     if account.token_expiry is not None and account.token_expiry <= now.wall:
         yield Notice(
             f"The token of account {name} expired {relative(now.wall - account.token_expiry)}",
-            "renew the token",
+            "replace the credentials",
         )
     discovery = account.discovery
     if discovery is not None and discovery.error is not None:

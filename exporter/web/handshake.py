@@ -56,7 +56,7 @@ OnFailure: TypeAlias = Callable[[Any, OSError], None]
 
 _log = structlog.get_logger()
 
-_on_failure: ContextVar[Callable[[ssl.SSLError], None]] = ContextVar("_on_failure")
+_on_error: ContextVar[Callable[[ssl.SSLError], None]] = ContextVar("_on_error")
 """The callback for the current task's connection. asyncio creates the SSL object in that task."""
 
 
@@ -74,7 +74,7 @@ class AlertingSSLObject(ssl.SSLObject):
     def prepare(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
         """Store the buffers of the SSL object. Called before the handshake."""
         self._incoming, self._outgoing = incoming, outgoing
-        self._on_failure = _on_failure.get()
+        self._on_error = _on_error.get()
 
     def do_handshake(self) -> None:
         if not self._failed:
@@ -94,7 +94,7 @@ class AlertingSSLObject(ssl.SSLObject):
         if error.reason in PLAIN_HTTP:
             self._outgoing.read()
             self._outgoing.write(HTTP_RESPONSE % (len(HTTP_MESSAGE), HTTP_MESSAGE))
-        self._on_failure(error)
+        self._on_error(error)
 
 
 class AlertingContext(ssl.SSLContext):
@@ -147,7 +147,7 @@ class Handshakes:
         task.add_done_callback(self._running.pop)
 
     async def _run(self, connection: socket.socket, peer: Any) -> None:  # noqa: ANN401 - depends on the family
-        _on_failure.set(partial(self._fail, connection, peer))
+        _on_error.set(partial(self._fail, connection, peer))
         handshake, shutdown = self._timeouts
         # Disconnects and timeouts are not logged, because port checks cause both.
         with suppress(OSError):

@@ -25,7 +25,7 @@ from tests.harness.virtual_loop import VirtualClock
 UPTIME, LATENCY = (figure.name for figure in PREVIOUS_DAY)
 
 BEFORE, LAST_DAY, YESTERDAY = date(2024, 1, 12), date(2024, 1, 13), date(2024, 1, 14)
-"""At NOON the first two days are no longer exported, and the last still is."""
+"""At NOON, BEFORE and LAST_DAY are no longer exported, and YESTERDAY still is."""
 
 NO_ROWS = Scenario("no-rows", "an answer without nodes", rows=lambda _rows, _call: [])
 

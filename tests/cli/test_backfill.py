@@ -190,8 +190,8 @@ def test_what_is_no_day_is_refused(config: Path, text: str) -> None:
     assert f"{text!r} is not a day such as 2024-01-15" in told(*flags(config, text))
 
 
-def test_day_that_is_not_closed_is_refused(config: Path) -> None:
-    """For a day that has not ended, the error says from when it is available."""
+def test_day_without_final_values_is_refused(config: Path) -> None:
+    """For a day whose values are not final, the error says from when they are available."""
     today = datetime.now(UTC).date()
     tomorrow = today + timedelta(days=1)
     assert told(*flags(config, BEFORE, str(today))) == (

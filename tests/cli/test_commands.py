@@ -465,7 +465,7 @@ def test_once_with_nothing_to_poll(config: Path) -> None:
 
 
 def test_live_check_with_nothing_to_poll(config: Path) -> None:
-    """`check --live` on a shard without buckets makes no request, and exits with 0."""
+    """`check --live` on a shard without buckets says that the token is not used; exit code 0."""
     flags = ("--shard.total=2", f"--shard.ordinal={1 - owner('b1', 2)}")
     ended = finished("check", f"--config.file={config}", "--live", *flags)
     assert ended.returncode == 0

@@ -199,7 +199,7 @@ def test_path_like_that_of_another_page_is_allowed(path: str) -> None:
     assert parsed(f"--web.telemetry-path={path}")["web.telemetry-path"] == path
 
 
-@pytest.mark.parametrize("path", ["/-/healthy", "/api/v1/status", "/bucket", "/help"])
+@pytest.mark.parametrize("path", ["/-/healthy", "/api/v1/status", "/assets/x", "/bucket", "/help"])
 def test_path_of_another_page_is_refused(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     """--web.telemetry-path must not be a path of another page; the error is one line."""
     with pytest.raises(SystemExit):
